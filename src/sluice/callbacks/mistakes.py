@@ -1,0 +1,61 @@
+"""What validation got wrong, in TensorBoard: a precision-recall curve and the most wrong texts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from sluice.callbacks.tensorboard import find_writer
+
+WORDS_SHOWN = 150
+
+
+class Mistakes(Callback):
+    """After each validation, shows the texts whose true class got the least probability, and a PR curve."""
+
+    def __init__(self, *, labels: tuple[str, ...], text_of: Callable[[int], str], count: int = 20) -> None:
+        """
+        Args:
+            labels: class names.
+            text_of: the validation text at a place of its split, for people.
+            count: texts shown.
+        """
+        self.labels, self.text_of, self.count = labels, text_of, count
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._seen.append((outputs["probabilities"].cpu(), batch.labels.cpu(), batch.index))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seen, self._seen = self._seen, []
+        writer = find_writer(trainer)
+        if writer is None or trainer.sanity_checking or not seen:
+            return
+        probabilities, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        if len(self.labels) == 2:
+            writer.add_pr_curve(f"val/{self.labels[1]}", labels, probabilities[:, 1], trainer.global_step)
+        writer.add_text("val/most wrong", self._table(probabilities, labels, index), trainer.global_step)
+
+    def _table(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
+        of_truth = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        worst = of_truth.argsort()[: self.count].tolist()
+        rows = ["| true | predicted | probability | text |", "|---|---|---|---|"]
+        for place in worst:
+            probability, predicted = probabilities[place].max(0)
+            words = self.text_of(int(index[place])).split()
+            text = " ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else "")
+            text = text.replace("<", "&lt;").replace("|", "\\|")
+            truth = self.labels[int(labels[place])]
+            rows.append(f"| {truth} | {self.labels[int(predicted)]} | {float(probability):.3f} | {text} |")
+        return "\n".join(rows)

@@ -1,0 +1,67 @@
+"""What a person sees while it trains: a bar on a terminal, quiet lines in a log."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
+
+log = logging.getLogger(__name__)
+
+LINE_EVERY = 60.0
+"""Seconds between two lines within an epoch."""
+
+_SHORT = {
+    "train/loss": "loss",
+    "train/accuracy": "acc",
+    "train/tokens_per_second": "tokens/s",
+    "val/accuracy": "val acc",
+    "val/loss": "val loss",
+}
+
+
+def make_progress() -> Callback:
+    """A progress bar where standard output is a terminal, else lines."""
+    return ProgressBar() if sys.stdout.isatty() else ProgressLines()
+
+
+class ProgressBar(RichProgressBar):
+    """Rich's bar with short names and whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4g"))
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return {_SHORT.get(name, name): value for name, value in metrics.items()}
+
+
+class ProgressLines(Callback):
+    """A line an epoch, and one a minute in between."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_global_zero and time.monotonic() - self._last > LINE_EVERY:
+            done = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
+            self._say(trainer, done, ("train/loss", "train/tokens_per_second"))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._say(trainer, "done", tuple(_SHORT))
+
+    def _say(self, trainer: pl.Trainer, done: str, names: tuple[str, ...]) -> None:
+        self._last = time.monotonic()
+        values = {_SHORT[name]: trainer.callback_metrics.get(name) for name in names}
+        figures = ", ".join(f"{name} {float(value):.4g}" for name, value in values.items() if value is not None)
+        log.info("epoch %d/%s, %s: %s", trainer.current_epoch + 1, trainer.max_epochs, done, figures)

@@ -1,0 +1,229 @@
+"""From a checked Config to the objects that train."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from sluice.callbacks.mistakes import Mistakes
+from sluice.callbacks.progress import make_progress
+from sluice.callbacks.vitals import Vitals
+from sluice.cli.schema import Config, Reviews, schema_name
+from sluice.data.classification import ClassificationData
+from sluice.data.imdb import resolve_imdb
+from sluice.data.sources import LabelledCorpus
+from sluice.data.tables import LabelledTable
+from sluice.data.tokenizing import TextSettings
+from sluice.errors import UserError
+from sluice.layers.embedding import make_embedding
+from sluice.models.classifier import TextClassifier
+from sluice.recurrent import CELLS, RecurrentStack
+from sluice.tasks.base import Monitor
+from sluice.tasks.classification import ClassificationTask
+from sluice.text.vocab import PADDING_ID
+
+FORMAT = 1
+"""Layout of what a checkpoint carries beside the weights."""
+
+
+def find_corpus(config: Config, *, may_fall_back: bool = True) -> LabelledCorpus:
+    """The labelled texts that the task names."""
+    data = config.task.data
+    if isinstance(config.task, Reviews):
+        optional = {"validation_path": data.validation_path, "test_path": data.test_path}
+        paths = {name: None if path is None else Path(path) for name, path in optional.items()}
+        return LabelledTable(
+            path=Path(data.path), text_column=data.text_column, label_column=data.label_column, **paths
+        )
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and config.trainer.get("devices") in (1, "1", "auto")
+    return resolve_imdb(
+        source=data.source,
+        data_dir=Path(config.paths.data_dir),
+        sample_size=data.sample_size,
+        may_fall_back=may_fall_back and alone,
+    )
+
+
+def text_settings(config: Config) -> TextSettings:
+    """How the task's texts become ids."""
+    text, data = config.task.text, config.task.data
+    return TextSettings(
+        tokenizer=text.tokenizer,
+        min_freq=text.min_freq,
+        max_size=text.max_size,
+        validation_share=data.validation_share,
+        test_share=getattr(data, "test_share", 0.0),
+    )
+
+
+def build_data(config: Config, corpus: LabelledCorpus) -> ClassificationData:
+    """The DataModule of the task."""
+    data = config.task.data
+    return ClassificationData(
+        corpus=corpus,
+        settings=text_settings(config),
+        cache_dir=Path(config.paths.cache_dir),
+        batch_size=data.batch_size,
+        max_tokens=data.max_tokens,
+        max_length=data.max_length,
+        truncation=data.truncation,
+        num_workers=data.num_workers,
+        seed=config.seed,
+    )
+
+
+def build_network(config: Config, *, vocab_size: int, num_classes: int) -> TextClassifier:
+    """Embedding, recurrent core, pooling and output."""
+    model, task = config.model, config.task
+    if model.cell not in CELLS:
+        raise UserError(f"there is no model.cell={model.cell}: there are {', '.join(sorted(CELLS))}")
+    embedding = make_embedding(
+        config.embedding.kind,
+        vocab_size=vocab_size,
+        size=config.embedding.size,
+        padding_id=PADDING_ID,
+        word_dropout=config.embedding.word_dropout,
+    )
+    recurrent = RecurrentStack(
+        cell=model.cell,
+        input_size=embedding.output_size,
+        hidden_size=model.hidden_size,
+        num_layers=model.num_layers,
+        bidirectional=model.bidirectional,
+        dropout=model.dropout,
+        initial_state=model.initial_state,
+        forget_bias=model.forget_bias,
+        one_hot=embedding.one_hot,
+    )
+    return TextClassifier(
+        embedding=embedding,
+        recurrent=recurrent,
+        num_classes=num_classes,
+        pooling=task.pooling,
+        input_dropout=model.input_dropout,
+        output_dropout=task.output_dropout,
+        segment_length=task.segment_length,
+    )
+
+
+def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
+    """The LightningModule, with everything its checkpoints carry."""
+    prepared = data.prepared
+    try:
+        network = build_network(config, vocab_size=len(prepared.vocab), num_classes=len(prepared.labels))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    plain = asdict(config)
+    return ClassificationTask(
+        network=network,
+        monitor=Monitor(config.task.monitor, config.task.mode),
+        labels=prepared.labels,
+        label_smoothing=config.task.label_smoothing,
+        class_weights=class_weights(config.task.class_weights, prepared.labels, prepared.splits["train"].labels),
+        optimizer=_factory("optimizer", config.optimizer),
+        schedule=_factory("scheduler", config.scheduler) if config.scheduler else None,
+        saved_with={
+            "format": FORMAT,
+            "schema": schema_name(config.task),
+            "config": plain,
+            "vocab": prepared.vocab.tokens,
+            "labels": list(prepared.labels),
+            "data_source": data.corpus.name,
+        },
+    )
+
+
+def class_weights(setting: Any, labels: tuple[str, ...], seen: Any) -> list[float] | None:
+    """The weight of each class in the training loss.
+
+    Args:
+        setting: None, "balanced" (all classes count alike, however rare) or {class: weight}.
+        labels: class names.
+        seen: (N,) class ids of the training texts.
+
+    Raises:
+        UserError: for any other setting, a class missing from it or unknown, or a weight that is not positive.
+    """
+    if setting is None:
+        return None
+    if setting == "balanced":
+        return [len(seen) / (len(labels) * max(1, int((seen == label).sum()))) for label in range(len(labels))]
+    if not isinstance(setting, dict) or set(map(str, setting)) != set(labels):
+        raise UserError(
+            f"task.class_weights={setting} cannot be used: it must be null, balanced, or a weight for each of "
+            f"{', '.join(labels)}, as in 'task.class_weights={{{labels[0]}: 2, ...}}'"
+        )
+    weights = {str(name): weight for name, weight in setting.items()}
+    if not all(isinstance(weight, int | float) and weight > 0 for weight in weights.values()):
+        raise UserError(f"task.class_weights={setting} cannot be used: every weight must be a number above 0")
+    return [float(weights[label]) for label in labels]
+
+
+def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> pl.Trainer:
+    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there."""
+    run_dir = str(config.paths.run_dir)
+    monitor, mode = config.task.monitor, config.task.mode
+    mistakes = Mistakes(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))
+    callbacks: list[Callback] = [
+        vitals,
+        mistakes,
+        make_progress(),
+        *_all("callbacks", config.callbacks),
+        BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
+        LastCheckpoint(run_dir=run_dir),
+    ]
+    return _construct(
+        "trainer",
+        config.trainer,
+        logger=_all("logger", config.logger) or False,
+        callbacks=callbacks,
+        default_root_dir=run_dir,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
+    )
+
+
+def _factory(key: str, spec: dict[str, Any]) -> Callable[..., Any]:
+    """A `_partial_` factory, tried once so that a wrong argument shows before the data is prepared."""
+    make = _construct(key, spec)
+    try:
+        made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0) if key == "scheduler" else None
+        _ = make(made, total_steps=10, mode="max") if made else make([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key} cannot be built: {str(error).splitlines()[0]}") from error
+    return make
+
+
+def _all(key: str, specs: dict[str, Any] | None) -> list[Any]:
+    """The objects of a group in which every entry has a `_target_`; null entries are left out."""
+    return [_construct(f"{key}.{name}", spec) for name, spec in (specs or {}).items() if spec is not None]
+
+
+def _construct(key: str, spec: dict[str, Any], **extra: Any) -> Any:
+    """Builds what `spec["_target_"]` names from the other entries and `extra`.
+
+    Raises:
+        UserError: if the target is unknown or refuses its arguments.
+    """
+    try:
+        partial = spec.get("_partial_", False)
+        make = instantiate({**spec, "_partial_": True}, _convert_="all")
+        return make if partial else make(**extra)
+    except HydraException as error:
+        raise UserError(f"{key} cannot be built: {_reason(error.__cause__ or error)}") from error
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,146 @@
+"""From a command line to a checked Config, and from Hydra's complaints to one sentence."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+import sluice
+from sluice.cli.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
+from sluice.errors import UserError
+
+
+def find_conf() -> Path:
+    """The configuration folder for commands other than train.py: ./conf, else the checkout this package lies in.
+
+    Raises:
+        UserError: if there is none.
+    """
+    for folder in (Path.cwd() / "conf", Path(sluice.__file__).resolve().parents[2] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError("there is no conf/config.yaml here: run the command in Sluice's own folder")
+
+
+def compose_config(overrides: list[str], conf: Path) -> DictConfig:
+    """Composes the configuration without starting a Hydra application.
+
+    Raises:
+        UserError: for an override that doesn't fit.
+    """
+    register_schemas()
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            return compose("config", overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+
+
+def checked(config: DictConfig) -> Config:
+    """The configuration as typed, resolved objects, every value in its range.
+
+    Raises:
+        UserError: for a missing or wrong value.
+    """
+    try:
+        typed: Any = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
+    check_ranges(typed)
+    return typed
+
+
+def restored(plain: dict[str, Any], schema: str) -> Config:
+    """The Config that was saved as plain containers with a run.
+
+    Raises:
+        UserError: if it belongs to a task this command doesn't know or doesn't fit this version.
+    """
+    if schema not in TASK_SCHEMAS:
+        raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(Config), {**plain, "task": {}})
+        config.task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), plain["task"])
+        return OmegaConf.to_object(config)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"
+        ) from error
+
+
+def explain(error: Exception) -> str:
+    """Hydra's or OmegaConf's error as one sentence that says what to do."""
+    text = str(error)
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(text)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read: a setting is written key=value, a text with spaces as 'key=\"…\"'"
+    if isinstance(error, MissingMandatoryValue):
+        key = _full_key(text) or text.splitlines()[0]
+        return f"{key} is not set: give it as {key}=..."
+    cause = error.__cause__ or error
+    if isinstance(error, ConfigCompositionException) and "Could not override" in text:
+        return _unknown_key(text)
+    key = _full_key(str(cause)) or _full_key(text)
+    override = re.search(r"Error merging override (\S+)", text)
+    if override:
+        return f"{override[1]} cannot be used: {_first_line(cause)}"
+    return f"{key}: {_first_line(cause)}" if key else _first_line(error)
+
+
+def _unknown_option(text: str) -> str:
+    """In 'config': Could not find 'model/foo' … Available options in 'model': …"""
+    found = re.search(r"Could not find '([\w/]+)/([^/']+)'", text)
+    if not found:
+        group = re.search(r"Could not override '([^']+)'", text)
+        return f"there is no group {group[1]!r}: see python train.py --help" if group else _first_line(text)
+    group_name, name = found[1], found[2]
+    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+    return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
+
+
+def _unknown_key(text: str) -> str:
+    """Could not override 'task.data.foo'. …"""
+    found = re.search(r"Could not override '([^']+)'", text)
+    key = found[1].split("@")[0] if found else text
+    parent, _, leaf = key.rpartition(".")
+    known = list(_known_keys(parent))
+    if not known:
+        return f"there is no setting {key!r}: see python train.py --help"
+    return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"
+
+
+def _known_keys(parent: str) -> Iterable[str]:
+    """Names of the settings under a dotted key, from every task's schema where it begins with `task`."""
+    first, *rest = parent.split(".") if parent else [""]
+    roots: list[Any] = list(TASK_SCHEMAS.values()) if first == "task" else [Config]
+    path = rest if first == "task" else [part for part in (first, *rest) if part]
+    names: dict[str, None] = {}
+    for root in roots:
+        node: Any = root()
+        for part in path:
+            node = getattr(node, part, None)
+        if is_dataclass(node):
+            names |= dict.fromkeys(entry.name for entry in fields(node))
+    return names
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _full_key(text: str) -> str | None:
+    found = re.search(r"full_key: (\S+)", text)
+    return found[1] if found else None
+
+
+def _first_line(error: Exception | BaseException | str) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,45 @@
+"""Where the log goes: to the terminal without ornament, and to the run's folder with the time."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+_QUIET = (
+    ".*does not have many workers.*",
+    ".*The number of training batches.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+)
+"""Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own."""
+
+
+def start_logging() -> None:
+    """Sends Sluice's log to standard error and keeps other libraries to warnings."""
+    logger = logging.getLogger("sluice")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    close_logs()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _QUIET:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def log_to(folder: Path) -> None:
+    """Also writes the log to log.txt in the run's folder."""
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("sluice").addHandler(handler)
+
+
+def close_logs() -> None:
+    """Ends the log of this run, so that the next of a sweep has its own."""
+    logger = logging.getLogger("sluice")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,58 @@
+"""The table at the end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SAMPLE_WARNING = (
+    "These figures are of the GENERATED SAMPLE, not of the real corpus: "
+    "put the real one into paths.data_dir and train again."
+)
+
+
+def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool = False) -> None:
+    """Prints what a person wants to know of a finished run."""
+    console = Console(soft_wrap=True)
+    title = f"{results['task']} · {results['model']} · seed {results['seed']}"
+    table = Table(title=title, show_header=True, title_justify="left")
+    table.add_column("")
+    table.add_column("validation", justify="right")
+    table.add_column("test", justify="right")
+    for name in _metric_names(results):
+        table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
+    console.print(table)
+    minutes, speed = results["minutes"], results["train/tokens_per_second"]
+    console.print(
+        f"{results['parameters']:,} parameters, {minutes:.1f} minutes, {speed:,.0f} tokens/s in training, "
+        f"on {results['device']}",
+        highlight=False,
+    )
+    shown = _relative(folder)
+    for what, text in (
+        ("Run", shown),
+        ("Curves", f"tensorboard --logdir {shown}"),
+        ("Use it", f'sluice predict {shown} "your text"'),
+    ):
+        console.print(f"{what + ':':8}{text}", highlight=False, markup=False)
+    if interrupted:
+        console.print("Training was interrupted: the last state is in last.ckpt, the test was not run.", style="bold")
+    if results["data_source"] == "sample":
+        console.print(SAMPLE_WARNING, style="bold yellow")
+
+
+def _metric_names(results: Mapping[str, Any]) -> list[str]:
+    return sorted({name.split("/", 1)[1] for name in results if name.startswith(("val/", "test/"))})
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _relative(folder: Path) -> str:
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

@@ -1,0 +1,127 @@
+"""A run's folder: its name, what lies in it, and how a finished one is found again."""
+
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning
+import torch
+import yaml
+
+import sluice
+from sluice.errors import UserError
+
+_HANDED_DOWN = "SLUICE_RUN_NAME"
+"""Environment variable through which the processes of one run agree on its name."""
+
+
+def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = None) -> str:
+    """The name of a run's folder.
+
+    The chosen one; else the scheduler's job id, so that a requeued job finds itself; else the time and a random
+    suffix, so that two runs started in the same second don't meet. A run on generated texts says so.
+
+    Raises:
+        UserError: if the chosen name holds a character that folder names shouldn't.
+    """
+    if chosen is not None and (set(chosen) & set("/\\= ") or chosen in ("", ".", "..")):
+        raise UserError(f"name={chosen!r} cannot be used: a run's name has no '/', '\\', '=' or space in it")
+    is_child = "LOCAL_RANK" in os.environ
+    name = chosen or (os.environ.get(_HANDED_DOWN) if is_child else None) or _job_id()
+    if name is None:
+        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
+    elif sweep_number is not None and not is_child:
+        name = f"{name}-{sweep_number}"
+    if not is_child:
+        os.environ[_HANDED_DOWN] = name
+    return f"sample-{name}" if sample and not name.startswith("sample-") else name
+
+
+def create_run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
+    """Makes outputs/<task>/<model>/<name>/.
+
+    Raises:
+        UserError: if a run lies there already, or the folder cannot be made.
+    """
+    folder = (output_dir / task / model / name).absolute()
+    if "LOCAL_RANK" not in os.environ and any(
+        (folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")
+    ):
+        raise UserError(f"there is a run in {folder} already: choose another name= or move it away")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"the run's folder {folder} cannot be made ({reason}): set paths.output_dir") from error
+    return folder
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """The resolved configuration, as config.yaml."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """results.json, written whole or not at all."""
+    unfinished = folder / ".results.json"
+    unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(folder / "results.json")
+
+
+def find_checkpoint(run: Path) -> Path:
+    """The checkpoint of a run's folder (the best, else the last), or the file itself.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if run.is_file():
+        return run
+    for name in ("best.ckpt", "last.ckpt"):
+        if (run / name).is_file():
+            return run / name
+    if run.is_dir():
+        raise UserError(f"{run} holds no checkpoint: give a run's folder, which has best.ckpt, or a checkpoint file")
+    raise UserError(f"there is no {run}: give a run's folder or a checkpoint file")
+
+
+def provenance() -> dict[str, Any]:
+    """What a result needs to be found again: command, commit, versions, machine."""
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "version/sluice": sluice.__version__,
+        "version/torch": torch.__version__,
+        "version/pytorch_lightning": pytorch_lightning.__version__,
+        "version/python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _job_id() -> str | None:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array:
+        return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+    return os.environ.get("SLURM_JOB_ID") or _torchrun_id()
+
+
+def _torchrun_id() -> str | None:
+    given = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if given in (None, "none") else given
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout Sluice runs from, with "-dirty" where files differ; None outside one."""
+    folder = Path(sluice.__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

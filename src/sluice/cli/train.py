@@ -1,0 +1,73 @@
+"""The entry of train.py: Hydra's command line around `training.train`."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sluice.cli.failing import politely, sentence
+
+
+def main(conf: Path) -> None:
+    """Reads the command line, composes, trains; `-m` runs a sweep.
+
+    Exit codes: 0 done, 2 a mistake in one sentence, 130 interrupted. A bug keeps its traceback.
+
+    Args:
+        conf: absolute path of the configuration folder.
+    """
+    if set(sys.argv[1:]) & {"--help", "-h"}:
+        from sluice.cli.help import training_help
+
+        print(training_help(conf))
+        return
+    with politely():
+        _run_hydra(conf)
+
+
+def _run_hydra(conf: Path) -> None:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from sluice.cli.composing import explain
+    from sluice.cli.schema import register_schemas
+    from sluice.errors import UserError
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
+    register_schemas()
+    failures: list[Exception] = []
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    if failures:
+        raise failures[-1]
+
+
+def _job(failures: list[Exception], composed: Any) -> float | None:
+    """One run; the monitored metric, for sweepers that look for the best.
+
+    A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is
+    said at once and the other runs go on.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from sluice.cli.training import Interrupted, train
+    from sluice.errors import UserError
+
+    hydra_config = HydraConfig.get()
+    number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
+    try:
+        trained = train(composed, sweep_number=number)
+    except Interrupted:
+        raise SystemExit(130) from None
+    except (UserError, OSError) as error:
+        failures.append(error)
+        if number is not None:
+            print(f"sluice: run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+        return None
+    value = trained.results.get(trained.config.task.monitor)
+    return None if value is None else float(value)

@@ -1,0 +1,182 @@
+"""A whole training run, from a configuration to a table of results."""
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from sluice.callbacks.vitals import Vitals
+from sluice.cli import runs
+from sluice.cli.building import build_data, build_task, build_trainer, find_corpus
+from sluice.cli.composing import checked
+from sluice.cli.logs import close_logs, log_to, start_logging
+from sluice.cli.report import show_results
+from sluice.cli.saved import network_weights, read_checkpoint
+from sluice.cli.schema import Config
+from sluice.data.classification import ClassificationData
+from sluice.errors import UserError
+from sluice.tasks.base import Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run leaves."""
+
+    config: Config
+    task: Task
+    results: dict[str, Any]
+    """What results.json holds."""
+    folder: Path
+
+
+class Interrupted(Exception):
+    """Ctrl-C during training; the results so far have been shown and written."""
+
+
+def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
+    """Trains, tests the best checkpoint once, and writes everything to the run's folder.
+
+    Args:
+        composed: what Hydra composed.
+        sweep_number: the run's place in a sweep.
+
+    Raises:
+        UserError: for anything the person at the keyboard can mend.
+        Interrupted: after Ctrl-C.
+    """
+    started = time.monotonic()
+    start_logging()
+    config = checked(composed)
+    corpus = find_corpus(config)
+    data = build_data(config, corpus)
+    log.info("%s: texts from %s", config.task.name, corpus.description)
+    pl.seed_everything(config.seed, verbose=False)
+    task = build_task(config, data)
+    name = runs.run_name(config.name, sample=corpus.name == "sample", sweep_number=sweep_number)
+    folder = runs.create_run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, name)
+    composed.name, composed.paths.run_dir = name, str(folder)
+    config = checked(composed)
+    log_to(folder)
+    try:
+        return _train_in(folder, config, data, task, started)
+    finally:
+        close_logs()
+
+
+def _train_in(folder: Path, config: Config, data: ClassificationData, task: Task, started: float) -> Trained:
+    vitals = Vitals()
+    trainer = build_trainer(config, data, vitals)
+    runs.write_config(folder, asdict(config))
+    if config.init_from:
+        start_from(task, Path(config.init_from))
+    log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
+    finished = _fit(trainer, task, data)
+    results = _results(config, data, task, vitals, trainer)
+    if finished:
+        results |= _test(trainer, task, data, folder)
+    else:
+        results["interrupted"] = True
+    results["minutes"] = (time.monotonic() - started) / 60
+    if trainer.is_global_zero:
+        _log_hyperparameters(trainer, config, results)
+        runs.write_results(folder, results)
+        show_results(results, folder, interrupted=not finished)
+    if not finished:
+        raise Interrupted
+    return Trained(config, task, results, folder)
+
+
+def start_from(task: Task, run: Path) -> None:
+    """Takes another run's weights, name by name where the shapes agree, and says what matched.
+
+    Raises:
+        UserError: if nothing matches.
+    """
+    path, checkpoint = read_checkpoint(run)
+    own = task.network.state_dict()
+    theirs = network_weights(checkpoint)
+    matched = {name: tensor for name, tensor in theirs.items() if name in own and own[name].shape == tensor.shape}
+    if not matched:
+        raise UserError(f"init_from={run} cannot be used: none of its weights has a name and shape of this network's")
+    task.network.load_state_dict(matched, strict=False)
+    log.info("Weights from %s: %d of %d matched.", path, len(matched), len(own))
+    if missing := [name for name in own if name not in matched]:
+        log.info("Not found there, or of another shape, and so fresh: %s.", ", ".join(missing))
+
+
+def _fit(trainer: pl.Trainer, task: Task, data: ClassificationData) -> bool:
+    """Trains; False where Ctrl-C ended it, after Lightning has shut down and last.ckpt is written."""
+    try:
+        trainer.fit(task, datamodule=data)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        return False
+    return True
+
+
+def _results(
+    config: Config, data: ClassificationData, task: Task, vitals: Vitals, trainer: pl.Trainer
+) -> dict[str, Any]:
+    """Everything known before the test."""
+    best = Path(str(config.paths.run_dir)) / "best.ckpt"
+    metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
+    return {
+        "task": config.task.name,
+        "model": config.model.name,
+        "seed": config.seed,
+        "data_source": data.corpus.name,
+        **{name: value for name, value in metrics.items() if name.startswith("val/")},
+        "monitor": config.task.monitor,
+        "parameters": _parameters(task),
+        "epochs": trainer.current_epoch,
+        "train/tokens_per_second": vitals.tokens_per_second,
+        "device": _device(trainer),
+        **runs.provenance(),
+    }
+
+
+def _test(trainer: pl.Trainer, task: Task, data: ClassificationData, folder: Path) -> dict[str, float]:
+    """The one use of the test split: the best checkpoint's metrics."""
+    best = folder / "best.ckpt"
+    task.network.load_state_dict(network_weights(read_checkpoint(best)[1]))
+    (metrics,) = trainer.test(task, datamodule=data, verbose=False)
+    return dict(metrics)
+
+
+def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
+    """TensorBoard's hparams page, with the metrics as they turned out."""
+    groups = {
+        key: value for key, value in asdict(config).items() if key not in ("trainer", "callbacks", "logger", "paths")
+    }
+    flat = _flat(groups)
+    metrics = {name: value for name, value in results.items() if name.startswith(("val/", "test/"))}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(flat, {f"final/{name}": value for name, value in metrics.items()})
+            logger.finalize("success")
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def _parameters(task: Task) -> int:
+    return sum(parameter.numel() for parameter in task.network.parameters())
+
+
+def _device(trainer: pl.Trainer) -> str:
+    root = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
+    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"

@@ -1,0 +1,67 @@
+"""What a training step gets: padded ids, lengths, labels; made without a loop over texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sluice.data.ragged import Ragged
+from sluice.text.truncation import kept_places
+from sluice.text.vocab import PADDING_ID
+
+
+@dataclass
+class TextBatch:
+    """A padded batch of labelled texts."""
+
+    ids: Tensor
+    """(B, T) int64, PADDING_ID beyond each length."""
+    lengths: Tensor
+    """(B,) int64, always on the CPU."""
+    labels: Tensor
+    """(B,) int64."""
+    index: Tensor
+    """(B,) int64, each text's place in its split; on the CPU."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without the padding."""
+        return int(self.lengths.sum())
+
+    def to(self, device: Any, **options: Any) -> "TextBatch":
+        """On another device; the lengths stay on the CPU."""
+        ids, labels = self.ids.to(device, **options), self.labels.to(device, **options)
+        return TextBatch(ids, self.lengths, labels, self.index)
+
+    def pin_memory(self) -> "TextBatch":
+        """In page-locked memory, for copies to a GPU that overlap."""
+        return TextBatch(self.ids.pin_memory(), self.lengths, self.labels.pin_memory(), self.index)
+
+
+def pad(texts: Ragged, index: NDArray[np.int64], max_length: int, truncation: str) -> tuple[Tensor, Tensor]:
+    """Padded ids (B, T) int64 and lengths (B,) int64 of the chosen texts."""
+    starts = texts.offsets[index]
+    places, kept = kept_places(texts.offsets[index + 1] - starts, max_length, truncation)
+    ids = texts.flat[starts[:, None] + places].astype(np.int64)
+    ids[np.arange(places.shape[1]) >= kept[:, None]] = PADDING_ID
+    return torch.from_numpy(ids), torch.from_numpy(kept)
+
+
+class BatchMaker:
+    """Turns the indices of a batch into a TextBatch: a DataLoader's collate function."""
+
+    def __init__(self, texts: Ragged, labels: NDArray[np.int64], *, max_length: int, truncation: str) -> None:
+        self.texts, self.labels = texts, labels
+        self.max_length, self.truncation = max_length, truncation
+
+    def __call__(self, indices: Sequence[int]) -> TextBatch:
+        index = np.asarray(indices, dtype=np.int64)
+        ids, lengths = pad(self.texts, index, self.max_length, self.truncation)
+        return TextBatch(ids, lengths, torch.from_numpy(self.labels[index]), torch.from_numpy(index))

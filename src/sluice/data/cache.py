@@ -1,0 +1,125 @@
+"""Arrays on disk: written whole or not at all, checked when opened, memory-mapped."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.errors import UserError
+
+LAYOUT = 1
+"""Raise it when the files change their meaning: older caches are then built again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a cache entry holds."""
+
+    arrays: dict[str, NDArray[Any]]
+    """By name, memory-mapped read-only."""
+    info: dict[str, Any]
+    """Plain JSON that belongs to them."""
+
+
+class CacheDamaged(Exception):
+    """An entry that is cut short, altered or of another layout; the message says which."""
+
+
+def entry_path(cache_dir: Path, name: str, key: Mapping[str, Any]) -> Path:
+    """The folder of an entry; `key` names everything that its content depends on."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_dir / f"{name}-{digest}"
+
+
+def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
+    """Opens the entry at `path`; builds and stores it first if it is not there or damaged (which is said).
+
+    Raises:
+        UserError: if the folder cannot be written or the disk is full.
+    """
+    if path.exists():
+        try:
+            return open_entry(path)
+        except CacheDamaged as damage:
+            log.warning("The cache %s is %s: it is built again.", path, damage)
+    write_entry(path, build())
+    return open_entry(path)
+
+
+def open_entry(path: Path) -> Stored:
+    """Opens an entry and checks its layout, sizes and checksums.
+
+    Raises:
+        CacheDamaged: if anything is not as it was written.
+    """
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        if meta["layout"] != LAYOUT:
+            raise CacheDamaged(f"of layout {meta['layout']}, this version writes {LAYOUT}")
+        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in meta["checksums"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CacheDamaged(f"cut short or unreadable ({type(error).__name__})") from error
+    for name, expected in meta["checksums"].items():
+        if _checksum(arrays[name]) != expected:
+            raise CacheDamaged(f"altered: {name}.npy is not what was written")
+    return Stored(arrays, meta["info"])
+
+
+def write_entry(path: Path, stored: Stored) -> None:
+    """Writes an entry beside its place and moves it there in one step.
+
+    Raises:
+        UserError: if the folder cannot be written or the disk is full; nothing is left behind then.
+    """
+    unfinished = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        for name, array in stored.arrays.items():
+            np.save(unfinished / f"{name}.npy", array)
+        checksums = {name: _checksum(array) for name, array in stored.arrays.items()}
+        meta = {"layout": LAYOUT, "checksums": checksums, "info": stored.info}
+        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _replace_folder(unfinished, path)
+    except OSError as error:
+        raise UserError(_why_not_written(path.parent, error)) from error
+    finally:
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Moves `new` to `path`; a damaged entry there gives way, and so does `new` where another process was first."""
+    if path.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+        os.replace(path, old / path.name)
+        shutil.rmtree(old, ignore_errors=True)
+    try:
+        os.rename(new, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _why_not_written(folder: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full: the cache in {folder} could not be written; free some space or set paths.cache_dir"
+    reason = (error.strerror or str(error)).lower()
+    return f"the cache folder {folder} cannot be written ({reason}): set paths.cache_dir to one that can"
+
+
+def _checksum(array: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))

@@ -1,0 +1,164 @@
+"""The Large Movie Review Dataset (IMDB) as it lies on disk: the extracted folder or the archive."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sluice.data.sources import Document
+from sluice.data.tar_stream import stream_tar_gz
+from sluice.errors import UserError
+
+FOLDER_NAME = "aclImdb"
+ARCHIVE_NAME = "aclImdb_v1.tar.gz"
+LABELS = ("neg", "pos")
+REVIEWS_PER_CLASS = 12_500
+
+GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS)
+"""The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is left alone."""
+
+REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/[^/.][^/]*\.txt")
+
+
+class ImdbFolder:
+    """The extracted folder `aclImdb/`, read in the order train/neg, train/pos, test/neg, test/pos, then by name."""
+
+    labels = LABELS
+
+    def __init__(self, path: Path, *, name: str = "local", reviews_per_class: int = REVIEWS_PER_CLASS) -> None:
+        self.path = path
+        self.name = name
+        self.reviews_per_class = reviews_per_class
+
+    @property
+    def description(self) -> str:
+        """The folder, for people."""
+        return f"IMDB reviews in the folder {self.path}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when reviews are added, removed or renamed; a review that is rewritten in place goes unnoticed.
+
+        Raises:
+            UserError: one of the four folders is missing.
+        """
+        digest = hashlib.sha256()
+        counts = []
+        for (split, label), names in self._review_names().items():
+            mtime = (self.path / split / label).stat().st_mtime_ns
+            digest.update(f"{split}/{label} {mtime} {' '.join(names)}\n".encode("utf-8", "surrogateescape"))
+            counts.append(str(len(names)))
+        return f"{FOLDER_NAME}:{'+'.join(counts)}:{digest.hexdigest()[:16]}"
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every review once.
+
+        Raises:
+            UserError: a folder is missing, the number of reviews in one is wrong, or a review cannot be read.
+        """
+        groups = self._review_names()
+        counts = {group: len(names) for group, names in groups.items()}
+        _check_counts(self.path, counts, self.reviews_per_class)
+        for (split, label), names in groups.items():
+            for name in names:
+                file = self.path / split / label / name
+                yield Document(split, _decode(_read(file), str(file)), LABELS.index(label))
+
+    def _review_names(self) -> dict[tuple[str, str], list[str]]:
+        missing = [f"{split}/{label}" for split, label in GROUPS if not (self.path / split / label).is_dir()]
+        if missing:
+            raise UserError(
+                f"{self.path} has no folder {', '.join(missing)}: "
+                f"extract {ARCHIVE_NAME} again, or remove the folder to have the archive read instead."
+            )
+        return {(split, label): _text_files(self.path / split / label) for split, label in GROUPS}
+
+
+class ImdbArchive:
+    """The archive `aclImdb_v1.tar.gz`, read as one stream in the archive's own order; nothing is unpacked to disk."""
+
+    labels = LABELS
+
+    def __init__(self, path: Path, *, name: str = "local", reviews_per_class: int = REVIEWS_PER_CLASS) -> None:
+        self.path = path
+        self.name = name
+        self.reviews_per_class = reviews_per_class
+
+    @property
+    def description(self) -> str:
+        """The archive, for people."""
+        return f"IMDB reviews in the archive {self.path}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, size and time of the last change.
+
+        Raises:
+            UserError: the archive is not there.
+        """
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        return f"{self.path.name}:{stat.st_size}:{stat.st_mtime_ns}"
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every review once; how many there are is known, and checked, after the last.
+
+        Raises:
+            UserError: the archive is cut short, damaged or of another kind, a review is no UTF-8, or the number of
+                reviews is wrong.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for name, content in stream_tar_gz(self.path):
+            review = REVIEW_NAME.fullmatch(name)
+            if review:
+                split, label = review.groups()
+                counts[split, label] += 1
+                yield Document(split, _decode(content, f"{name} in {self.path}"), LABELS.index(label))
+        if not counts:
+            raise UserError(
+                f"{self.path} holds no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
+                f"it is another archive, so put the official {ARCHIVE_NAME} in its place."
+            )
+        _check_counts(self.path, counts, self.reviews_per_class)
+
+
+def _check_counts(path: Path, counts: Mapping[tuple[str, str], int], expected: int) -> None:
+    wrong = [f"{'/'.join(group)} has {counts[group]:,}" for group in GROUPS if counts[group] != expected]
+    if wrong:
+        raise UserError(
+            f"{path} should hold {expected:,} reviews in each class of train and test, but {', '.join(wrong)}: "
+            f"replace it with a complete copy of the dataset, or remove it."
+        )
+
+
+def _text_files(folder: Path) -> list[str]:
+    """Names of the reviews, sorted; hidden files (a Mac leaves `._` files) are none."""
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return sorted(name for name in names if name.endswith(".txt") and not name.startswith("."))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be read ({error.strerror}): check that it is there and that you may read it.")
+
+
+def _decode(content: bytes, place: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The review {place} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy."
+        ) from error

@@ -1,0 +1,39 @@
+"""What every labelled corpus looks like to the rest of the program, wherever it lies."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+SPLITS = ("train", "val", "test")
+
+
+class Document(NamedTuple):
+    """One labelled text of a corpus."""
+
+    split: str
+    """"train", "val" or "test"; a corpus without "val" has it cut from "train" later."""
+    text: str
+    label: int
+    """Index into the corpus's `labels`."""
+
+
+class LabelledCorpus(Protocol):
+    """A labelled corpus that can be read as a stream, any number of times, in the same order."""
+
+    @property
+    def name(self) -> str:
+        """What results.json calls it: "local", "download", "sample" or "file"."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; the position is the class id."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A string that changes when the texts may have changed (part of the cache key); cheap to compute."""
+
+    @property
+    def description(self) -> str:
+        """Where the texts come from, for people: a path, or how the sample was generated."""
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every document once; raises UserError when something is missing or cannot be read."""

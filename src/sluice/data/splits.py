@@ -1,0 +1,34 @@
+"""Which texts are held out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.errors import UserError
+
+SPLIT_SEED = 20110610
+"""The split is part of the corpus, not of the run: it is the same whatever the run's seed."""
+
+
+def hold_out(labels: NDArray[np.int64], share: float, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(N,) True for the held-out texts: `share` of every class, at least one of each, drawn once and for all.
+
+    Args:
+        labels: (N,) class ids.
+        share: of each class, in (0, 1).
+        names: class names, for the error.
+
+    Raises:
+        UserError: if a class has fewer than two texts, so that none could be held out and one kept.
+    """
+    random = np.random.default_rng(SPLIT_SEED)
+    held = np.zeros(len(labels), dtype=bool)
+    for label, name in enumerate(names):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise UserError(
+                f"class {name!r} has {len(members)} training texts, two are the least that can be split into training "
+                "and validation: give more, or files of their own for validation and test"
+            )
+        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        held[random.permutation(members)[:count]] = True
+    return held

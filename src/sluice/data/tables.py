@@ -1,0 +1,106 @@
+"""A person's own labelled texts, from files with one text per row."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from sluice.data.sources import Document
+from sluice.data.table_rows import Row, read_rows
+from sluice.errors import UserError
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+class LabelledTable:
+    """Texts and labels from a training file and, if there are, a validation and a test file.
+
+    Files end in .csv, .tsv (both with a header), .jsonl or .ndjson (one object per line), all in UTF-8. A label is
+    whatever its column says; two classes or more. Splits without a file are left for others to cut from "train".
+    """
+
+    name = "file"
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        validation_path: Path | None = None,
+        test_path: Path | None = None,
+        text_column: str = "text",
+        label_column: str = "label",
+    ) -> None:
+        self.text_column = text_column
+        self.label_column = label_column
+        paths = {"train": path, "val": validation_path, "test": test_path}
+        self.files = {split: file for split, file in paths.items() if file is not None}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of the training file, sorted, by value if all are numbers; reads every file once.
+
+        Raises:
+            UserError: a file or a row in it cannot be used (see `read_rows`), there is only one class, or the
+                validation or test file has a class that the training file lacks.
+        """
+        train_labels = {row.label for row in self._rows("train")}
+        if len(train_labels) < 2:
+            raise UserError(
+                f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
+                "two or more are needed to tell apart."
+            )
+        for split in self.files:
+            if split != "train":
+                self._check_classes(split, train_labels)
+        return tuple(_sorted_labels(train_labels))
+
+    @property
+    def description(self) -> str:
+        """The files, for people."""
+        return f"own texts in {', '.join(str(file) for file in self.files.values())}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Path, size and time of the last change of each file, and the columns, in one hash.
+
+        Raises:
+            UserError: a file is missing.
+        """
+        state: list[object] = [self.text_column, self.label_column]
+        for split, file in self.files.items():
+            try:
+                stat = file.stat()
+            except OSError as error:
+                raise UserError(f"{file} cannot be read ({error.strerror}): check the path.") from error
+            state.append((split, str(file.resolve()), stat.st_size, stat.st_mtime_ns))
+        return f"table:{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every row once, file by file (train, val, test) and in the files' order; a split needs its file.
+
+        Raises:
+            UserError: as `labels` does.
+        """
+        class_ids = {label: index for index, label in enumerate(self.labels)}
+        for split in self.files:
+            for row in self._rows(split):
+                yield Document(split, row.text, class_ids[row.label])
+
+    def _rows(self, split: str) -> Iterator[Row]:
+        return read_rows(self.files[split], text_column=self.text_column, label_column=self.label_column)
+
+    def _check_classes(self, split: str, known: set[str]) -> None:
+        for row in self._rows(split):
+            if row.label not in known:
+                raise UserError(
+                    f"{self.files[split]}, line {row.line}: the class {row.label!r} is not in the training file, "
+                    f"which has {', '.join(_sorted_labels(known))}; correct it or add training rows."
+                )
+
+
+def _sorted_labels(labels: set[str]) -> list[str]:
+    if all(NUMBER.fullmatch(label) for label in labels):
+        return sorted(labels, key=lambda label: (float(label), label))
+    return sorted(labels)

@@ -1,0 +1,149 @@
+"""A labelled corpus as ragged arrays of ids, prepared once."""
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.ragged import Ragged
+from sluice.data.sources import SPLITS, Document, LabelledCorpus
+from sluice.data.splits import hold_out
+from sluice.errors import UserError
+from sluice.text.tokenizers import make_tokenizer
+from sluice.text.vocab import UNKNOWN_ID, Vocab
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How texts become ids; with the corpus, all that the prepared arrays depend on."""
+
+    tokenizer: str = "basic_english"
+    min_freq: int = 1
+    max_size: int | None = None
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    """Used only where the corpus has no test texts of its own."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The texts and labels of one split."""
+
+    texts: Ragged
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus ready for training."""
+
+    splits: dict[str, Split]
+    vocab: Vocab
+    labels: tuple[str, ...]
+
+
+def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Path) -> PreparedCorpus:
+    """Opens the prepared corpus, preparing and storing it on first use.
+
+    Raises:
+        UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
+    """
+    key = {"corpus": corpus.fingerprint, "labels": corpus.labels, **vars(settings)}
+    path = entry_path(cache_dir, f"texts-{corpus.name}", key)
+    return _opened(load_or_build(path, lambda: _stored(corpus, settings)))
+
+
+@dataclass
+class _Growing:
+    """The arrays of a split while it is read; ids are provisional."""
+
+    flat: "array[int]" = field(default_factory=lambda: array("i"))
+    lengths: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def finish(self) -> Split:
+        flat = np.frombuffer(self.flat, dtype=np.int32) if self.flat else np.zeros(0, np.int32)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype(np.int64)
+        return Split(Ragged(flat, offsets), np.asarray(self.labels, dtype=np.int64))
+
+
+def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
+    words, splits = _read(corpus, settings)
+    splits = _complete(splits, corpus.labels, settings)
+    counts = np.bincount(splits["train"].texts.flat, minlength=len(words))
+    vocab = Vocab.build(
+        Counter({word: int(count) for word, count in zip(words, counts, strict=True) if count and word}),
+        min_freq=settings.min_freq,
+        max_size=settings.max_size,
+    )
+    final_ids = np.asarray(vocab.encode(words), dtype=np.int32)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, split in splits.items():
+        arrays[f"{name}_ids"] = final_ids[split.texts.flat]
+        arrays[f"{name}_offsets"] = split.texts.offsets
+        arrays[f"{name}_labels"] = split.labels
+    return Stored(arrays, {"vocab": vocab.tokens, "labels": list(corpus.labels)})
+
+
+def _read(corpus: LabelledCorpus, settings: TextSettings) -> tuple[list[str], dict[str, Split]]:
+    """All words by provisional id, and the splits in those ids; a text without a token gets one unknown word."""
+    tokenize = make_tokenizer(settings.tokenizer)
+    ids: dict[str, int] = {"": UNKNOWN_ID}
+    growing: dict[str, _Growing] = {}
+    for document in _watched(corpus.documents()):
+        split = growing.setdefault(document.split, _Growing())
+        tokens = tokenize(document.text) or [""]
+        split.flat.extend([ids.setdefault(token, len(ids)) for token in tokens])
+        split.lengths.append(len(tokens))
+        split.labels.append(document.label)
+    return list(ids), {name: split.finish() for name, split in growing.items()}
+
+
+def _complete(splits: dict[str, Split], labels: tuple[str, ...], settings: TextSettings) -> dict[str, Split]:
+    """Cuts the splits that the corpus doesn't have from its training texts."""
+    if "train" not in splits:
+        raise UserError("the corpus has no training texts")
+    for name, share in (("test", settings.test_share), ("val", settings.validation_share)):
+        if name not in splits:
+            train = splits["train"]
+            held = hold_out(train.labels, share, labels)
+            splits[name], splits["train"] = _chosen(train, held), _chosen(train, ~held)
+    return {name: splits[name] for name in SPLITS}
+
+
+def _chosen(split: Split, mask: NDArray[np.bool_]) -> Split:
+    index = np.flatnonzero(mask)
+    return Split(split.texts.rows(index), split.labels[index])
+
+
+def _opened(stored: Stored) -> PreparedCorpus:
+    splits = {
+        name: Split(
+            Ragged(stored.arrays[f"{name}_ids"], stored.arrays[f"{name}_offsets"]), stored.arrays[f"{name}_labels"]
+        )
+        for name in SPLITS
+    }
+    return PreparedCorpus(splits, Vocab(stored.info["vocab"]), tuple(stored.info["labels"]))
+
+
+def _watched(documents: Iterable[Document]) -> Iterator[Document]:
+    """Shows on a terminal how many texts have been read."""
+    if not sys.stderr.isatty():
+        yield from documents
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("Preparing texts (once)"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        for document in documents:
+            yield document
+            progress.advance(task)

@@ -1,0 +1,104 @@
+"""From one vector a step to one vector a sequence; every pooling looks at the sequence's own steps only."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+POOLINGS = ("last", "max", "mean", "max_mean", "attention")
+
+
+class Pooled(NamedTuple):
+    """What a pooling returns."""
+
+    vector: Tensor
+    """(B, output_size)."""
+    weights: Tensor | None = None
+    """(B, T), how much each step weighed, zero beyond the length; None where the pooling has no such weights."""
+
+
+def make_pooling(kind: str, size: int) -> "Pooling":
+    """Builds a pooling by name for outputs of `size` units.
+
+    Raises:
+        ValueError: for a name that no pooling has.
+    """
+    kinds = {"last": LastPooling, "max": MaxPooling, "mean": MeanPooling, "max_mean": MaxMeanPooling}
+    if kind == "attention":
+        return AttentionPooling(size)
+    if kind not in kinds:
+        raise ValueError(f"there is no pooling {kind!r}; there are {', '.join(POOLINGS)}")
+    return kinds[kind](size)
+
+
+def step_mask(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    """(B, T) bool, True on the sequence's own steps."""
+    return torch.arange(steps, device=device) < lengths.to(device).unsqueeze(1)
+
+
+class Pooling(nn.Module):
+    """(B, T, size) outputs -> (B, output_size)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = size
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        """
+        Args:
+            outputs: (B, T, size), zero beyond each length.
+            mask: (B, T) bool, True on the sequence's own steps.
+            last: (B, size), the top layer's final hidden state, both directions side by side.
+        """
+        raise NotImplementedError
+
+
+class LastPooling(Pooling):
+    """The state after the last step: many-to-one as first taught."""
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        return Pooled(last)
+
+
+class MaxPooling(Pooling):
+    """The largest value of each unit over the steps (Johnson & Zhang 2016, arXiv 1602.02373)."""
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        return Pooled(outputs.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1))
+
+
+class MeanPooling(Pooling):
+    """The mean of each unit over the steps."""
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        return Pooled(outputs.sum(1) / mask.sum(1, keepdim=True).to(outputs.dtype))
+
+
+class MaxMeanPooling(Pooling):
+    """Max and mean side by side."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.max, self.mean = MaxPooling(size), MeanPooling(size)
+        self.output_size = 2 * size
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        pooled = [pooling(outputs, mask, last).vector for pooling in (self.max, self.mean)]
+        return Pooled(torch.cat(pooled, -1))
+
+
+class AttentionPooling(Pooling):
+    """A weighted mean with weights from a learned query (Yang et al. 2016, "Hierarchical attention networks", 2.2).
+
+    u_t = tanh(W h_t + b), α = softmax(u_t · query), vector = Σ α_t h_t.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.hidden = nn.Linear(size, size)
+        self.query = nn.Linear(size, 1, bias=False)
+
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+        scores = self.query(torch.tanh(self.hidden(outputs))).squeeze(-1)
+        weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)
+        return Pooled((weights.unsqueeze(1) @ outputs).squeeze(1), weights)

@@ -1,0 +1,106 @@
+"""How sequences of different lengths run through a dense kernel without padding in the result.
+
+A packed sequence gives the right answer but its CPU kernel trains 10 to 20 times slower than the dense one. The same
+answer comes from dense calls alone: sort the batch by length, cut the time axis wherever a sequence ends, and run each
+piece on the rows still alive, carrying the state over the cut.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sluice.recurrent.onehot import OneHot
+
+
+class LengthPlan:
+    """The order, the cuts and the reversal that belong to one batch of lengths; shared by all layers and directions.
+
+    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first.
+    """
+
+    def __init__(self, lengths: Tensor, steps: int, device: torch.device) -> None:
+        """
+        Args:
+            lengths: (B,) int64 on the CPU, each between 1 and `steps`.
+            steps: T of the padded batch.
+            device: where the batch lies.
+
+        Raises:
+            ValueError: if a length is below 1 or above `steps`, or `lengths` is not on the CPU.
+        """
+        if lengths.device.type != "cpu":
+            raise ValueError(f"lengths lie on {lengths.device}, they must stay on the CPU")
+        if lengths.numel() == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
+            raise ValueError(f"lengths must lie between 1 and the {steps} steps of the batch, got {lengths.tolist()}")
+        self.batch_size, self.steps = lengths.numel(), steps
+        self.lengths, order = lengths.sort(descending=True, stable=True)
+        self.pieces = _pieces(self.lengths)
+        self._in_order = bool((order == torch.arange(self.batch_size)).all())
+        self._to_sorted = order.to(device)
+        self._from_sorted = order.argsort().to(device)
+        self._device = device
+        self._reversal: Tensor | None = None
+
+    def to_time_major(self, inputs: Tensor | OneHot) -> Any:
+        """(B, T, ...) in the caller's order -> (T, B, ...) sorted."""
+        if isinstance(inputs, OneHot):
+            return inputs.map(lambda ids: ids.index_select(0, self._to_sorted).transpose(0, 1))
+        return self._select(inputs, self._to_sorted, self._from_sorted, dim=0).transpose(0, 1)
+
+    def to_batch_major(self, outputs: Tensor) -> Tensor:
+        """(T, B, ...) sorted -> (B, T, ...) in the caller's order."""
+        return self._select(outputs, self._from_sorted, self._to_sorted, dim=1).transpose(0, 1)
+
+    def sort_rows(self, state: Tensor) -> Tensor:
+        """A state (..., B, H) in the caller's order -> the same, sorted."""
+        return self._select(state, self._to_sorted, self._from_sorted, dim=-2)
+
+    def restore_rows(self, state: Tensor) -> Tensor:
+        """A state (..., B, H), sorted -> the same in the caller's order."""
+        return self._select(state, self._from_sorted, self._to_sorted, dim=-2)
+
+    def reverse(self, inputs: Tensor | OneHot) -> Any:
+        """Turns every sequence round within its own length; padding stays where it is. Its own inverse."""
+        if isinstance(inputs, OneHot):
+            return inputs.map(lambda ids: ids.reshape(-1)[self._reversed_rows()].view_as(ids))
+        if self.lengths[-1] == self.steps:
+            return inputs.flip(0)
+        rows = inputs.reshape(-1, *inputs.shape[2:])
+        return _Reorder.apply(rows, self._reversed_rows(), self._reversed_rows(), 0).view_as(inputs)
+
+    def _select(self, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:
+        return tensor if self._in_order else _Reorder.apply(tensor, index, inverse, dim)
+
+    def _reversed_rows(self) -> Tensor:
+        """(T * B,): for each place of the time-major sorted batch, flattened, the place its reversed twin comes from."""
+        if self._reversal is None:
+            step = torch.arange(self.steps).unsqueeze(1)
+            twin = torch.where(step < self.lengths, self.lengths - 1 - step, step)
+            self._reversal = (twin * self.batch_size + torch.arange(self.batch_size)).reshape(-1).to(self._device)
+        return self._reversal
+
+
+def _pieces(lengths: Tensor) -> list[tuple[int, int]]:
+    """(steps, rows alive) of each piece between two sequence ends; `lengths` is sorted, longest first."""
+    ends, counts = lengths.unique(return_counts=True)
+    starts = [0, *ends.tolist()[:-1]]
+    finished = [0, *counts.cumsum(0).tolist()[:-1]]
+    return [
+        (end - start, len(lengths) - done) for start, end, done in zip(starts, ends.tolist(), finished, strict=True)
+    ]
+
+
+class _Reorder(torch.autograd.Function):
+    """index_select by a permutation; its backward is a gather by the inverse instead of a slow scatter-add."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(inverse, index)
+        ctx.dim = dim
+        return tensor.index_select(dim, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        inverse, index = ctx.saved_tensors
+        return _Reorder.apply(grad, inverse, index, ctx.dim), None, None, None

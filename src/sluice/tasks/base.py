@@ -1,0 +1,74 @@
+"""What every LightningModule of Sluice does the same way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+from torch.optim import Optimizer
+
+from sluice.tasks.schedules import Schedule
+
+OptimizerFactory = Callable[..., Optimizer]
+ScheduleFactory = Callable[..., Schedule]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The metric that decides which checkpoint is best."""
+
+    metric: str
+    mode: str
+    """"max" or "min"."""
+
+
+class Task(pl.LightningModule):
+    """A network with its loss, its metrics and its optimiser.
+
+    A subclass writes `model_step`, the one way from a batch to a loss that every stage shares.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        monitor: Monitor,
+        optimizer: OptimizerFactory | None = None,
+        schedule: ScheduleFactory | None = None,
+        saved_with: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            network: the nn.Module to train.
+            monitor: which logged metric decides, and which way.
+            optimizer: makes the optimiser from parameters; None for a task that is only evaluated.
+            schedule: makes the learning-rate schedule from `optimizer`, `total_steps` and `monitor`; None for none.
+            saved_with: plain containers written into every checkpoint beside the weights, so that it suffices alone.
+        """
+        super().__init__()
+        self.network = network
+        self.monitor = monitor
+        self._make_optimizer, self._make_schedule = optimizer, schedule
+        self.saved_with = saved_with or {}
+
+    def configure_optimizers(self) -> Any:
+        if self._make_optimizer is None:
+            raise ValueError("this task was built without an optimizer, it can only be evaluated")
+        optimizer = self._make_optimizer(self.parameters())
+        if self._make_schedule is None:
+            return optimizer
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self._make_schedule(optimizer, total_steps=total_steps, mode=self.monitor.mode)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": schedule.scheduler,
+                "interval": schedule.interval,
+                "monitor": self.monitor.metric,
+            },
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint["sluice"] = {**self.saved_with, "metrics": metrics}

@@ -1,0 +1,91 @@
+"""Many-to-one classification."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, MeanMetric, Metric, MetricCollection
+
+from sluice.data.batches import TextBatch
+from sluice.tasks.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class ClassificationTask(Task):
+    """Cross-entropy over classes; accuracy, F1 and, for two classes, AUROC and a confusion matrix at test.
+
+    Every figure of an epoch is summed over all texts and ranks, never averaged over batches.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: tuple[str, ...],
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
+        **shared: Any,
+    ) -> None:
+        """
+        Args:
+            labels: class names; the position is the class id. F1 of two classes is that of the second.
+            label_smoothing: share of the target spread over all classes, in training only.
+            class_weights: weight of each class in the training loss; None for all alike.
+            shared: what every task takes, see Task.
+        """
+        super().__init__(**shared)
+        self.labels, self.label_smoothing = labels, label_smoothing
+        self.class_weights = class_weights
+        self.metrics = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")})
+        self.losses = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
+        self.train_accuracy = Accuracy(task="multiclass", num_classes=len(labels))
+        self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
+
+    def model_step(self, batch: TextBatch, stage: str) -> tuple[Tensor, Tensor]:
+        """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
+        logits = self.network(batch.ids, batch.lengths).logits
+        plain = F.cross_entropy(logits, batch.labels)
+        self.losses[f"{stage}_loss"].update(plain.detach(), len(batch))
+        if stage != "train" or (self.class_weights is None and self.label_smoothing == 0):
+            return plain, logits
+        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        return F.cross_entropy(logits, batch.labels, weight=weights, label_smoothing=self.label_smoothing), logits
+
+    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
+        loss, logits = self.model_step(batch, "train")
+        self.train_accuracy.update(logits.detach(), batch.labels)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        self.log("train/padding_share", 1 - batch.tokens / batch.ids.numel(), batch_size=len(batch))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/epoch_loss", self.losses["train_loss"])
+        self.log("train/accuracy", self.train_accuracy, prog_bar=True)
+
+    def validation_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
+        outputs = self._evaluate(batch, "test")
+        self.confusion.update(outputs["probabilities"], batch.labels)
+        return outputs
+
+    def _evaluate(self, batch: TextBatch, stage: str) -> dict[str, Tensor]:
+        _, logits = self.model_step(batch, stage)
+        probabilities = logits.float().softmax(-1)
+        metrics: MetricCollection = self.metrics[f"{stage}_metrics"]  # type: ignore[assignment]
+        metrics.update(probabilities[:, 1] if len(self.labels) == 2 else probabilities, batch.labels)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log_dict(metrics, **options)
+        self.log(f"{stage}/loss", self.losses[f"{stage}_loss"], **options)
+        return {"probabilities": probabilities}
+
+
+def _metrics(stage: str, classes: int) -> MetricCollection:
+    metrics: dict[str, Metric | MetricCollection]
+    if classes == 2:
+        metrics = {"accuracy": Accuracy(task="binary"), "f1": F1Score(task="binary"), "auroc": AUROC(task="binary")}
+    else:
+        shared: dict[str, Any] = {"task": "multiclass", "num_classes": classes}
+        metrics = {"accuracy": Accuracy(**shared), "f1": F1Score(average="macro", **shared)}
+    return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

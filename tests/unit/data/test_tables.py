@@ -1,0 +1,204 @@
+"""A person's own labelled files: CSV, TSV and JSON lines."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sluice.data.sources import Document
+from sluice.data.tables import LabelledTable
+from sluice.errors import UserError
+
+TWO_ROWS = "text,label\nGood,pos\nBad,neg\n"
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def texts_and_labels(table: LabelledTable) -> list[tuple[str, str]]:
+    return [(document.text, table.labels[document.label]) for document in table.documents()]
+
+
+def read_file(path: Path, content: str | bytes) -> list[tuple[str, str]]:
+    return texts_and_labels(LabelledTable(path=write(path, content)))
+
+
+def json_lines(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("file_name", "content"),
+    [
+        ("a.csv", "id,label,text\n1,pos,Good\n2,neg,Bad\n"),
+        ("a.CSV", "label,text\r\npos,Good\r\n\r\nneg,Bad"),
+        ("a.csv", b"\xef\xbb\xbf\ntext,label\nGood,pos\nBad, neg \n"),
+        ("a.tsv", "text\tlabel\nGood\tpos\nBad\tneg\n"),
+        ("a.jsonl", json_lines({"text": "Good", "label": "pos"}, {"label": "neg", "text": "Bad", "more": [1]})),
+        ("a.ndjson", b'\xef\xbb\xbf{"text": "Good", "label": "pos"}\r\n\r\n{"text": "Bad", "label": "neg"}'),
+    ],
+)
+def test_formats(tmp_path: Path, file_name: str, content: str | bytes) -> None:
+    assert read_file(tmp_path / file_name, content) == [("Good", "pos"), ("Bad", "neg")]
+
+
+def test_three_files_and_other_columns(tmp_path: Path) -> None:
+    table = LabelledTable(
+        path=write(tmp_path / "train.csv", "review,stars\nGood,10\nBad,2\nSo so,5\n"),
+        validation_path=write(tmp_path / "val.tsv", "stars\treview\n5\tWell, yes\n"),
+        test_path=write(tmp_path / "test.jsonl", json_lines({"review": "No", "stars": 2})),
+        text_column="review",
+        label_column="stars",
+    )
+    expected = [
+        Document("train", "Good", 2),
+        Document("train", "Bad", 0),
+        Document("train", "So so", 1),
+        Document("val", "Well, yes", 1),
+        Document("test", "No", 0),
+    ]
+    assert table.labels == ("2", "5", "10")
+    assert list(table.documents()) == expected
+    assert list(table.documents()) == expected
+    assert table.name == "file"
+    assert "val.tsv" in table.description
+
+
+def test_without_other_files_all_is_train(tmp_path: Path) -> None:
+    table = LabelledTable(path=write(tmp_path / "a.csv", TWO_ROWS))
+    assert {document.split for document in table.documents()} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([10, 9, -1], ("-1", "9", "10")),
+        (["1.5", "1.25", "10"], ("1.25", "1.5", "10")),
+        ([True, False], ("False", "True")),
+        (["10", "9", "b"], ("10", "9", "b")),
+        (["nan", "2", "1"], ("1", "2", "nan")),
+    ],
+)
+def test_order_of_the_labels(tmp_path: Path, values: list[object], labels: tuple[str, ...]) -> None:
+    rows = json_lines(*({"text": "x", "label": value} for value in values))
+    table = LabelledTable(path=write(tmp_path / "a.jsonl", rows))
+    assert table.labels == labels
+    assert [table.labels[document.label] for document in table.documents()] == [str(value) for value in values]
+
+
+def test_quoted_fields_with_line_breaks_and_commas(tmp_path: Path) -> None:
+    content = 'text,label\n"One, ""two""\nthree\r\nfour",pos\nBad,neg\n'
+    assert read_file(tmp_path / "a.csv", content)[0] == ('One, "two"\nthree\r\nfour', "pos")
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
+    content = 'text,label\n"One\ntwo",pos\n\n"Three\nfour",\n'
+    with pytest.raises(UserError, match=r"a.csv, line 5: the label is empty"):
+        read_file(tmp_path / "a.csv", content)
+
+
+def test_very_long_field(tmp_path: Path) -> None:
+    text = "word " * 100_000 + "end"
+    assert read_file(tmp_path / "a.csv", f"text,label\n{text},pos\nBad,neg\n")[0] == (text, "pos")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"a.csv holds no rows"),
+        ("\n\n", r"a.csv holds no rows"),
+        ("text,label\n", r"a.csv holds no rows"),
+        ("review,label\nGood,pos\n", r"no column 'text': choose one of 'review', 'label'\."),
+        ("text,sentiment\nGood,pos\n", r"no column 'label': choose one of 'text', 'sentiment'\."),
+        ("text,label\nGood,pos\nBad,pos\n", r"a.csv has only the class 'pos' in 'label'"),
+        ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\) and the header 2"),
+        ("text,label\nGood,pos\nBad, sad,neg\n", r"line 3: the row has 3 column.*quote a text that holds a comma"),
+        ("text,label\nGood,pos\nBad,\n", r"line 3: the label is empty"),
+        ("text,label\nGood,pos\nBad, \t\n", r"line 3: the label is empty"),
+        ("text,label\nGood,pos\n  ,neg\n", r"line 3: the text is empty"),
+        ('text,label\nGood,pos\n"Bad,neg\nSad,neg\n', r"line 3: the row cannot be read \(unexpected end of data\)"),
+        ('text,label\nGood,pos\n"Bad" news,neg\n', r"line 3: the row cannot be read .*double each"),
+        (b"text,label\nGood,pos\nd\xe9j\xe0,neg\n", r"line 3: byte 2 of the line is not UTF-8"),
+        (TWO_ROWS.encode("utf-16"), r"line 1: byte 1 of the line is not UTF-8"),
+    ],
+)
+def test_csv_errors(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_file(tmp_path / "a.csv", content)
+
+
+def test_tsv_row_with_too_few_columns(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a.tsv, line 2: .*quote a text that holds a tab"):
+        read_file(tmp_path / "a.tsv", "text\tlabel\nGood pos\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"text": "Bad", ', r"line 2: no valid JSON"),
+        (b"[" * 100_000, r"line 2: no valid JSON"),
+        (b'["Bad", "neg"]', r"line 2: a JSON list; put one object on each line"),
+        (b'{"review": "Bad", "label": "neg"}', r"line 2: no field 'text'; choose one of 'review', 'label'\."),
+        (b'{"text": "Bad"}', r"line 2: no field 'label'"),
+        (b'{"text": "Bad", "label": null}', r"line 2: the label is empty"),
+        (b'{"text": "Bad", "label": ""}', r"line 2: the label is empty"),
+        (b'{"text": null, "label": "neg"}', r"line 2: the text is empty"),
+        (b'{"text": 5, "label": "neg"}', r"line 2: 'text' is a int; make it str"),
+        (b'{"text": "Bad", "label": 0.5}', r"line 2: 'label' is a float; make it str or int"),
+        (b'{"text": "Bad \\ud83d", "label": "neg"}', r"line 2: '\\ud83d' is half a character"),
+        (b'{"text": "d\xe9j\xe0", "label": "neg"}', r"line 2: byte 12 of the line is not UTF-8"),
+    ],
+)
+def test_json_errors(tmp_path: Path, line: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_file(tmp_path / "a.jsonl", b'{"text": "Good", "label": "pos"}\n' + line + b"\n")
+
+
+def test_empty_json_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no rows"):
+        read_file(tmp_path / "a.jsonl", "")
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none.csv does not exist"):
+        list(LabelledTable(path=tmp_path / "none.csv").documents())
+    with pytest.raises(UserError, match=r"none.csv cannot be read"):
+        _ = LabelledTable(path=tmp_path / "none.csv").fingerprint
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(UserError, match=r"folder.csv cannot be read"):
+        list(LabelledTable(path=tmp_path / "folder.csv").documents())
+
+
+@pytest.mark.parametrize("file_name", ["a.txt", "a.csv.gz", "a"])
+def test_unknown_suffix(tmp_path: Path, file_name: str) -> None:
+    with pytest.raises(UserError, match=r"unknown kind: name a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
+        read_file(tmp_path / file_name, TWO_ROWS)
+
+
+@pytest.mark.parametrize("argument", ["validation_path", "test_path"])
+def test_class_that_the_training_file_lacks(tmp_path: Path, argument: str) -> None:
+    train = write(tmp_path / "train.csv", TWO_ROWS)
+    other = write(tmp_path / "other.csv", "text,label\nGood,pos\nHm,neutral\n")
+    with pytest.raises(UserError, match=r"other.csv, line 3: the class 'neutral' is not in .*which has neg, pos;"):
+        _ = LabelledTable(path=train, **{argument: other}).labels
+
+
+def test_other_files_may_lack_a_class(tmp_path: Path) -> None:
+    other = write(tmp_path / "other.csv", "text,label\nGood,pos\n")
+    table = LabelledTable(path=write(tmp_path / "train.csv", TWO_ROWS), test_path=other)
+    assert list(table.documents())[-1] == Document("test", "Good", 1)
+
+
+def test_fingerprint_follows_files_and_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", TWO_ROWS)
+    other = write(tmp_path / "b.csv", TWO_ROWS)
+    before = LabelledTable(path=path).fingerprint
+    assert LabelledTable(path=path).fingerprint == before
+    assert LabelledTable(path=path, label_column="text").fingerprint != before
+    as_validation = LabelledTable(path=path, validation_path=other).fingerprint
+    assert len({before, as_validation, LabelledTable(path=path, test_path=other).fingerprint}) == 3
+    os.utime(path, ns=(0, 5))
+    assert LabelledTable(path=path).fingerprint != before
