@@ -1,9 +1,19 @@
-"""Finding TensorBoard's writer."""
+"""TensorBoard's logger, and finding its writer."""
 
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's logger, with events straight into the run's folder and no hparams.yaml (config.yaml has it all)."""
+
+    def __init__(self, *, run_dir: str) -> None:
+        super().__init__(run_dir, name="", version="", default_hp_metric=False)
+
+    def save(self) -> None:
+        self.experiment.flush()
 
 
 def find_writer(trainer: pl.Trainer) -> Any | None:

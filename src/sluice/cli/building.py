@@ -16,7 +16,7 @@ from torch import nn
 
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.mistakes import Mistakes
-from sluice.callbacks.progress import make_progress
+from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.vitals import Vitals
 from sluice.cli.schema import Config, Reviews, schema_name
 from sluice.data.classification import ClassificationData
@@ -173,11 +173,12 @@ def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> p
     """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there."""
     run_dir = str(config.paths.run_dir)
     monitor, mode = config.task.monitor, config.task.mode
+    progress = make_progress()
     mistakes = Mistakes(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))
     callbacks: list[Callback] = [
         vitals,
         mistakes,
-        make_progress(),
+        progress,
         *_all("callbacks", config.callbacks),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         LastCheckpoint(run_dir=run_dir),
@@ -188,6 +189,7 @@ def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> p
         logger=_all("logger", config.logger) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
+        enable_progress_bar=isinstance(progress, ProgressBar),
         use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO()],
     )

@@ -66,8 +66,9 @@ def restored(plain: dict[str, Any], schema: str) -> Config:
     if schema not in TASK_SCHEMAS:
         raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
     try:
-        config = OmegaConf.merge(OmegaConf.structured(Config), {**plain, "task": {}})
-        config.task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), plain["task"])
+        task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), plain["task"])
+        rest = {key: value for key, value in plain.items() if key != "task"}
+        config = OmegaConf.merge(OmegaConf.structured(Config(task=task)), rest)
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
@@ -88,11 +89,11 @@ def explain(error: Exception) -> str:
     cause = error.__cause__ or error
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
         return _unknown_key(text)
-    key = _full_key(str(cause)) or _full_key(text)
+    where = _full_key(str(cause)) or _full_key(text)
     override = re.search(r"Error merging override (\S+)", text)
     if override:
         return f"{override[1]} cannot be used: {_first_line(cause)}"
-    return f"{key}: {_first_line(cause)}" if key else _first_line(error)
+    return f"{where}: {_first_line(cause)}" if where else _first_line(error)
 
 
 def _unknown_option(text: str) -> str:
@@ -119,7 +120,7 @@ def _unknown_key(text: str) -> str:
 
 def _known_keys(parent: str) -> Iterable[str]:
     """Names of the settings under a dotted key, from every task's schema where it begins with `task`."""
-    first, *rest = parent.split(".") if parent else [""]
+    first, *rest = parent.split(".")
     roots: list[Any] = list(TASK_SCHEMAS.values()) if first == "task" else [Config]
     path = rest if first == "task" else [part for part in (first, *rest) if part]
     names: dict[str, None] = {}

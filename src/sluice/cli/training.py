@@ -54,8 +54,12 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     """
     started = time.monotonic()
     start_logging()
+    for key in ("data_dir", "cache_dir", "output_dir"):
+        composed.paths[key] = str(Path(composed.paths[key]).absolute())
     config = checked(composed)
     corpus = find_corpus(config)
+    if corpus.name == "sample":
+        composed.task.data.source = "sample"
     data = build_data(config, corpus)
     log.info("%s: texts from %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)

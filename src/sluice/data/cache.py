@@ -4,11 +4,11 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +69,19 @@ def open_entry(path: Path) -> Stored:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         if meta["layout"] != LAYOUT:
             raise CacheDamaged(f"of layout {meta['layout']}, this version writes {LAYOUT}")
+        if _info_checksum(meta["info"]) != meta["info_checksum"]:
+            raise CacheDamaged("altered: meta.json is not what was written")
+        for name, expected in meta["checksums"].items():
+            if _checksum(path / f"{name}.npy") != expected:
+                raise CacheDamaged(f"altered: {name}.npy is not what was written")
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in meta["checksums"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CacheDamaged(f"cut short or unreadable ({type(error).__name__})") from error
-    for name, expected in meta["checksums"].items():
-        if _checksum(arrays[name]) != expected:
-            raise CacheDamaged(f"altered: {name}.npy is not what was written")
     return Stored(arrays, meta["info"])
 
 
 def write_entry(path: Path, stored: Stored) -> None:
-    """Writes an entry beside its place and moves it there in one step.
+    """Writes an entry beside its place and moves it there in one step; a sound entry already there stays.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full; nothing is left behind then.
@@ -90,8 +92,12 @@ def write_entry(path: Path, stored: Stored) -> None:
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         for name, array in stored.arrays.items():
             np.save(unfinished / f"{name}.npy", array)
-        checksums = {name: _checksum(array) for name, array in stored.arrays.items()}
-        meta = {"layout": LAYOUT, "checksums": checksums, "info": stored.info}
+        meta = {
+            "layout": LAYOUT,
+            "checksums": {name: _checksum(unfinished / f"{name}.npy") for name in stored.arrays},
+            "info": stored.info,
+            "info_checksum": _info_checksum(stored.info),
+        }
         (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         _replace_folder(unfinished, path)
     except OSError as error:
@@ -104,11 +110,14 @@ def write_entry(path: Path, stored: Stored) -> None:
 def _replace_folder(new: Path, path: Path) -> None:
     """Moves `new` to `path`; a damaged entry there gives way, and so does `new` where another process was first."""
     if path.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-        os.replace(path, old / path.name)
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(CacheDamaged):
+            open_entry(path)
+            return
+        aside = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True)
+        with aside as old, suppress(FileNotFoundError):
+            path.replace(Path(old, path.name))
     try:
-        os.rename(new, path)
+        new.rename(path)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -121,5 +130,9 @@ def _why_not_written(folder: Path, error: OSError) -> str:
     return f"the cache folder {folder} cannot be written ({reason}): set paths.cache_dir to one that can"
 
 
-def _checksum(array: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
+def _checksum(file: Path) -> int:
+    return zlib.crc32(np.memmap(file, mode="r").data)
+
+
+def _info_checksum(info: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(info).encode())

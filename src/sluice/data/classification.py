@@ -10,8 +10,6 @@ from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import LabelledCorpus
 from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus
 
-import numpy as np
-
 
 class ClassificationData(pl.LightningDataModule):
     """Labelled texts in batches of like length; prepared once, then read from disk."""
@@ -78,7 +76,7 @@ class ClassificationData(pl.LightningDataModule):
         split = self.prepared.splits[name]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = BucketBatchSampler(
-            np.minimum(split.texts.lengths, self.max_length),
+            split.kept_lengths(self.max_length),
             batch_size=batch_size,
             max_tokens=max_tokens,
             shuffle=shuffle,

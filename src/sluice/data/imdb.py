@@ -97,9 +97,9 @@ def _download_or_sample(data_dir: Path, sample: SampleReviews, may_fall_back: bo
     except UserError as failure:
         if not may_fall_back:
             raise UserError(
-                f"IMDB is not in {data_dir}, could not be downloaded, and several processes must not fall back on the "
-                f"sample each by itself: run `sluice prepare task=imdb` once first, or put {ARCHIVE_NAME} there, "
-                "or set task.data.source=sample."
+                f"IMDB is not in {data_dir} and could not be downloaded, and neither `sluice prepare` nor a run of "
+                f"several processes falls back on the sample: put {ARCHIVE_NAME} there, run `sluice prepare task=imdb` "
+                "where there is a network, or set task.data.source=sample."
             ) from failure
         logger.warning(
             "NOT IMDB: this run uses %s, whose results say nothing about IMDB, because: %s", sample.description, failure

@@ -37,7 +37,8 @@ class BucketBatchSampler(Sampler[list[int]]):
             batch_size: texts in a batch; with `max_tokens` at most that many.
             max_tokens: budget for a batch, padding counted. The epoch is then sorted as a whole, so that the number
                 of batches is the same in every epoch.
-            shuffle: training order; otherwise longest first, so that too little memory shows at once.
+            shuffle: training order; otherwise longest first, so that too little memory shows at once;
+                texts of one length in a fixed random order, so that a few batches hold all classes.
             seed: of the order.
             rank: this process.
             world_size: processes.
@@ -83,10 +84,10 @@ class BucketBatchSampler(Sampler[list[int]]):
         return batches[self.rank :: self.world_size]
 
     def _batches(self) -> list[NDArray[np.int64]]:
-        if not self.shuffle:
-            return self._cut(np.argsort(-self.lengths, kind="stable"))
-        random = np.random.default_rng([self.seed, self.epoch])
+        random = np.random.default_rng([self.seed, self.epoch] if self.shuffle else 0)
         order = random.permutation(len(self.lengths))
+        if not self.shuffle:
+            return self._cut(order[np.argsort(-self.lengths[order], kind="stable")])
         pool = len(order) if self.max_tokens is not None else self.batch_size * POOL_BATCHES
         parts = [order[start : start + pool] for start in range(0, len(order), pool)]
         batches = [batch for part in parts for batch in self._cut(part[np.argsort(-self.lengths[part], kind="stable")])]

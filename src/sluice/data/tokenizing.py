@@ -3,7 +3,7 @@
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ class Split:
 
     texts: Ragged
     labels: NDArray[np.int64]
+
+    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
+        """(N,) tokens of each text once truncated."""
+        return np.minimum(self.texts.lengths, max_length)
+
+    def relabelled(self, ids: Sequence[int]) -> "Split":
+        """The same texts with other class ids: `ids[old]` is the new one."""
+        return Split(self.texts, np.asarray(ids, dtype=np.int64)[self.labels])
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,20 @@ class _Growing:
         return Split(Ragged(flat, offsets), np.asarray(self.labels, dtype=np.int64))
 
 
+def encode_corpus(corpus: LabelledCorpus, settings: TextSettings, vocab: Vocab) -> dict[str, Split]:
+    """All splits of a corpus in the ids of a given vocabulary, read anew; nothing is stored."""
+    words, splits = _read(corpus, settings.tokenizer)
+    return _encoded(_complete(splits, corpus.labels, settings), words, vocab)
+
+
+def encode_whole(corpus: LabelledCorpus, tokenizer: str, vocab: Vocab) -> Split:
+    """The training texts of a corpus, nothing held out, in the ids of a given vocabulary; nothing is stored."""
+    words, splits = _read(corpus, tokenizer)
+    return _encoded(splits, words, vocab)["train"]
+
+
 def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
-    words, splits = _read(corpus, settings)
+    words, splits = _read(corpus, settings.tokenizer)
     splits = _complete(splits, corpus.labels, settings)
     counts = np.bincount(splits["train"].texts.flat, minlength=len(words))
     vocab = Vocab.build(
@@ -83,18 +103,17 @@ def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
         min_freq=settings.min_freq,
         max_size=settings.max_size,
     )
-    final_ids = np.asarray(vocab.encode(words), dtype=np.int32)
     arrays: dict[str, NDArray[Any]] = {}
-    for name, split in splits.items():
-        arrays[f"{name}_ids"] = final_ids[split.texts.flat]
+    for name, split in _encoded(splits, words, vocab).items():
+        arrays[f"{name}_ids"] = split.texts.flat
         arrays[f"{name}_offsets"] = split.texts.offsets
         arrays[f"{name}_labels"] = split.labels
     return Stored(arrays, {"vocab": vocab.tokens, "labels": list(corpus.labels)})
 
 
-def _read(corpus: LabelledCorpus, settings: TextSettings) -> tuple[list[str], dict[str, Split]]:
+def _read(corpus: LabelledCorpus, tokenizer: str) -> tuple[list[str], dict[str, Split]]:
     """All words by provisional id, and the splits in those ids; a text without a token gets one unknown word."""
-    tokenize = make_tokenizer(settings.tokenizer)
+    tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {"": UNKNOWN_ID}
     growing: dict[str, _Growing] = {}
     for document in _watched(corpus.documents()):
@@ -104,6 +123,15 @@ def _read(corpus: LabelledCorpus, settings: TextSettings) -> tuple[list[str], di
         split.lengths.append(len(tokens))
         split.labels.append(document.label)
     return list(ids), {name: split.finish() for name, split in growing.items()}
+
+
+def _encoded(splits: dict[str, Split], words: list[str], vocab: Vocab) -> dict[str, Split]:
+    """The splits with the vocabulary's ids in place of the provisional ones."""
+    final_ids = np.asarray(vocab.encode(words), dtype=np.int32)
+    return {
+        name: Split(Ragged(final_ids[split.texts.flat], split.texts.offsets), split.labels)
+        for name, split in splits.items()
+    }
 
 
 def _complete(splits: dict[str, Split], labels: tuple[str, ...], settings: TextSettings) -> dict[str, Split]:

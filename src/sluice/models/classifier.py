@@ -9,6 +9,7 @@ from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
 from sluice.layers.pooling import make_pooling, step_mask
 from sluice.recurrent import OneHot, RecurrentStack
+from sluice.recurrent.lengths import check_lengths
 
 
 class Classified(NamedTuple):
@@ -49,12 +50,14 @@ class TextClassifier(nn.Module):
             segment_length: steps of a segment; None runs each text in one piece.
 
         Raises:
-            ValueError: for an unknown pooling, a dropout outside [0, 1), fewer than two classes, or segments with
-                pooling "last", which would see the last segment only.
+            ValueError: for an unknown pooling, a dropout outside [0, 1), fewer than two classes, segments below one
+                step, or segments with pooling "last", which would see the last segment only.
         """
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"a classifier needs two classes or more, got {num_classes}")
+        if segment_length is not None and segment_length < 1:
+            raise ValueError(f"segment_length must be at least 1, got {segment_length}")
         if segment_length is not None and pooling == "last":
             raise ValueError("pooling 'last' sees only a text's last segment: choose another, or no segment_length")
         self.embedding, self.recurrent = embedding, recurrent
@@ -94,6 +97,7 @@ class TextClassifier(nn.Module):
 def _run_segments(stack: RecurrentStack, features: Tensor | OneHot, lengths: Tensor, size: int) -> Tensor:
     """Runs every `size` steps as a sequence of their own; (B, T, ...) -> (B, T, H·directions)."""
     steps = features.ids.shape[1] if isinstance(features, OneHot) else features.shape[1]
+    check_lengths(lengths, steps)
     starts = torch.arange(0, steps, size)
     own = (lengths.unsqueeze(1) - starts).clamp(0, size).reshape(-1)
     alive = own.nonzero().squeeze(1)

@@ -13,6 +13,18 @@ from torch import Tensor
 from sluice.recurrent.onehot import OneHot
 
 
+def check_lengths(lengths: Tensor, steps: int) -> None:
+    """Refuses lengths that no padded batch of `steps` can have.
+
+    Raises:
+        ValueError: if a length is below 1 or above `steps`, there is none, or `lengths` is not on the CPU.
+    """
+    if lengths.device.type != "cpu":
+        raise ValueError(f"lengths lie on {lengths.device}, they must stay on the CPU")
+    if lengths.numel() == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
+        raise ValueError(f"lengths must lie between 1 and the {steps} steps of the batch, got {lengths.tolist()}")
+
+
 class LengthPlan:
     """The order, the cuts and the reversal that belong to one batch of lengths; shared by all layers and directions.
 
@@ -27,12 +39,9 @@ class LengthPlan:
             device: where the batch lies.
 
         Raises:
-            ValueError: if a length is below 1 or above `steps`, or `lengths` is not on the CPU.
+            ValueError: see `check_lengths`.
         """
-        if lengths.device.type != "cpu":
-            raise ValueError(f"lengths lie on {lengths.device}, they must stay on the CPU")
-        if lengths.numel() == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
-            raise ValueError(f"lengths must lie between 1 and the {steps} steps of the batch, got {lengths.tolist()}")
+        check_lengths(lengths, steps)
         self.batch_size, self.steps = lengths.numel(), steps
         self.lengths, order = lengths.sort(descending=True, stable=True)
         self.pieces = _pieces(self.lengths)
@@ -73,7 +82,7 @@ class LengthPlan:
         return tensor if self._in_order else _Reorder.apply(tensor, index, inverse, dim)
 
     def _reversed_rows(self) -> Tensor:
-        """(T * B,): for each place of the time-major sorted batch, flattened, the place its reversed twin comes from."""
+        """(T * B,): for each place of the flattened time-major batch, the place that its reversed twin comes from."""
         if self._reversal is None:
             step = torch.arange(self.steps).unsqueeze(1)
             twin = torch.where(step < self.lengths, self.lengths - 1 - step, step)
@@ -95,12 +104,12 @@ class _Reorder(torch.autograd.Function):
     """index_select by a permutation; its backward is a gather by the inverse instead of a slow scatter-add."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:
         ctx.save_for_backward(inverse, index)
         ctx.dim = dim
         return tensor.index_select(dim, index)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         inverse, index = ctx.saved_tensors
         return _Reorder.apply(grad, inverse, index, ctx.dim), None, None, None

@@ -1,5 +1,7 @@
 """One cell over a batch of sequences of different lengths, exactly, at the dense kernel's price."""
 
+from collections.abc import Callable
+
 from torch import Tensor, cat
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -29,10 +31,9 @@ def scan(cell: Cell, inputs: Tensor | OneHot, state: State, plan: LengthPlan) ->
 
 def scan_pieces(cell: Cell, inputs: Tensor | OneHot, state: State, plan: LengthPlan) -> tuple[Tensor, State]:
     """`scan` by dense calls: one for each piece between two sequence ends, on the rows still alive."""
+    run: Callable[[Tensor, State], tuple[Tensor, State]] = cell.scan
     if isinstance(inputs, OneHot):
         inputs, run = cell.project(inputs), cell.scan_projected
-    else:
-        run = cell.scan
     outputs: list[Tensor] = []
     finished: list[State] = []
     rest = plan.steps - int(plan.lengths[0])

@@ -74,16 +74,17 @@ class RecurrentStack(nn.Module):
         self.dropout = nn.Dropout(dropout)
         sizes: dict[str, Any] = {"hidden_size": hidden_size, "forget_bias": forget_bias}
         inputs = [(input_size, one_hot)] + [(self.output_size, False)] * (num_layers - 1)
-        self.cells = nn.ModuleList(
+        cells = [
             make_cell(cell, input_size=size, one_hot=hot, **sizes)
             for size, hot in inputs
             for _ in range(self.directions)
-        )
-        self.state_type = self.cells[0].state_type
-        self.initial_state: nn.ParameterList | None = None
+        ]
+        self.cells = nn.ModuleList(cells)
+        self.state_type: Any = cells[0].state_type
+        self.initial_state: Any = None
         if initial_state == "learned":
             shape = (len(self.cells), 1, hidden_size)
-            self.initial_state = nn.ParameterList(torch.zeros(shape) for _ in self.state_type._fields)
+            self.initial_state = nn.ParameterList([torch.zeros(shape) for _ in cells[0].state_type._fields])
 
     def forward(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackOutput:
         """
@@ -117,7 +118,7 @@ class RecurrentStack(nn.Module):
         """The state before the first step, tensors (layers · directions, B, H)."""
         if self.initial_state is not None:
             return self.state_type(*(tensor.expand(-1, batch_size, -1) for tensor in self.initial_state))
-        zeros = self.cells[0].weight_hh.new_zeros(len(self.cells), batch_size, self.hidden_size)
+        zeros = next(self.parameters()).new_zeros(len(self.cells), batch_size, self.hidden_size)
         return self.state_type(*(zeros for _ in self.state_type._fields))
 
     def _run_layer(self, layer: int, features: Any, state: State, plan: LengthPlan) -> tuple[Tensor, list[State]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, MeanMetric, Metric, MetricCollection
@@ -36,10 +37,13 @@ class ClassificationTask(Task):
         super().__init__(**shared)
         self.labels, self.label_smoothing = labels, label_smoothing
         self.class_weights = class_weights
-        self.metrics = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")})
-        self.losses = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
+        self.metrics: Any = nn.ModuleDict(
+            {f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")}
+        )
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
         self.train_accuracy = Accuracy(task="multiclass", num_classes=len(labels))
         self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
+        self._confusion = torch.zeros(len(labels), len(labels))
 
     def model_step(self, batch: TextBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
@@ -70,10 +74,18 @@ class ClassificationTask(Task):
         self.confusion.update(outputs["probabilities"], batch.labels)
         return outputs
 
+    def confusion_matrix(self) -> list[list[int]]:
+        """Texts by true class (outer) and predicted class (inner), of the last test."""
+        return self._confusion.int().tolist()
+
+    def on_test_epoch_end(self) -> None:
+        self._confusion = self.confusion.compute()
+        self.confusion.reset()
+
     def _evaluate(self, batch: TextBatch, stage: str) -> dict[str, Tensor]:
         _, logits = self.model_step(batch, stage)
         probabilities = logits.float().softmax(-1)
-        metrics: MetricCollection = self.metrics[f"{stage}_metrics"]  # type: ignore[assignment]
+        metrics: MetricCollection = self.metrics[f"{stage}_metrics"]
         metrics.update(probabilities[:, 1] if len(self.labels) == 2 else probabilities, batch.labels)
         options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
         self.log_dict(metrics, **options)

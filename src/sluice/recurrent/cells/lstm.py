@@ -55,7 +55,7 @@ class _LSTMScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, projected: Tensor, weight_hh: Tensor, bias_hh: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch_size, _ = projected.shape
@@ -74,7 +74,9 @@ class _LSTMScan(torch.autograd.Function):
         return hiddens[1:], hiddens[-1].clone(), cells[-1].clone()
 
     @staticmethod
-    def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Tensor, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("the LSTM scan cannot be differentiated twice (create_graph=True); its `step` can")
         gates, hiddens, cells, weight_hh = ctx.saved_tensors
         grad_gates = torch.empty_like(gates)
         grad_hidden, grad_cell = grad_hidden.clone(), grad_cell.clone()

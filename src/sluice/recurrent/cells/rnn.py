@@ -1,8 +1,5 @@
 """The simple recurrent network of Elman (1990), "Finding structure in time"."""
 
-from collections.abc import Callable
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,18 +12,23 @@ class SimpleRNNCell(Cell):
     """h' = f(W_ih x + b_ih + W_hh h + b_hh); one "gate", the new state itself."""
 
     gates = ("new",)
-    nonlinearity: ClassVar[Callable[[Tensor], Tensor]]
+
+    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
+        """f."""
+        raise NotImplementedError
 
     def step(self, projected: Tensor, state: State) -> HiddenState:
-        return HiddenState(type(self).nonlinearity(projected + F.linear(state.hidden, self.weight_hh, self.bias_hh)))
+        return HiddenState(self.nonlinearity(projected + F.linear(state.hidden, self.weight_hh, self.bias_hh)))
 
 
 @register_cell("rnn")
 class TanhRNNCell(SimpleRNNCell):
     """The simple RNN with f = tanh."""
 
-    nonlinearity = staticmethod(torch.tanh)
     kernel = staticmethod(torch.rnn_tanh)
+
+    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
+        return pre_activation.tanh()
 
 
 @register_cell("rnn_relu")
@@ -37,5 +39,7 @@ class ReLURNNCell(SimpleRNNCell):
     bounds h, so W_hh starts orthogonal and gradient clipping is not optional.
     """
 
-    nonlinearity = staticmethod(torch.relu)
     kernel = staticmethod(torch.rnn_relu)
+
+    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
+        return pre_activation.relu()

@@ -1,0 +1,302 @@
+"""Cache entries: whole or not there, checked when opened, built once."""
+
+import errno
+import json
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sluice.data.cache import LAYOUT, CacheDamaged, Stored, entry_path, load_or_build, open_entry, write_entry
+from sluice.errors import UserError
+
+KEY = {"corpus": "abc", "min_freq": 2, "labels": ("neg", "pos")}
+
+
+def content() -> Stored:
+    arrays = {
+        "train_ids": np.arange(20, dtype=np.int32),
+        "train_offsets": np.asarray([0, 12, 20], dtype=np.int64),
+        "val_ids": np.zeros(0, dtype=np.int32),
+    }
+    return Stored(arrays, {"vocab": ["<unk>", "<pad>", "été"], "share": 0.1})
+
+
+def assert_is_content(stored: Stored) -> None:
+    expected = content()
+    assert stored.info == expected.info
+    assert stored.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        assert stored.arrays[name].dtype == array.dtype
+        assert np.array_equal(stored.arrays[name], array)
+
+
+def forbidden() -> Stored:
+    raise AssertionError("built although it is there")
+
+
+def failing(code: int) -> Callable[..., None]:
+    """Stands in for a function that meets a full or protected disk."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, {errno.ENOSPC: "No space left on device", errno.EROFS: "Read-only file system"}[code])
+
+    return fail
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    """Not there yet, like its parent: the first entry makes both."""
+    return tmp_path / "data" / "cache"
+
+
+@pytest.fixture
+def path(cache_dir: Path) -> Path:
+    return entry_path(cache_dir, "texts-sample", KEY)
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """What the cache has warned of so far."""
+    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
+    caplog.set_level(logging.WARNING, logger="sluice.data.cache")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "sluice.data.cache"]
+
+
+def cut_array(path: Path) -> None:
+    file = path / "train_ids.npy"
+    file.write_bytes(file.read_bytes()[:-8])
+
+
+def empty_array(path: Path) -> None:
+    (path / "train_ids.npy").write_bytes(b"")
+
+
+def change_token(path: Path) -> None:
+    file = path / "train_ids.npy"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def remove_array(path: Path) -> None:
+    (path / "train_offsets.npy").unlink()
+
+
+def remove_meta(path: Path) -> None:
+    (path / "meta.json").unlink()
+
+
+def raise_layout(path: Path) -> None:
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps(meta | {"layout": LAYOUT + 1}))
+
+
+def change_vocab(path: Path) -> None:
+    meta = json.loads((path / "meta.json").read_text())
+    meta["info"]["vocab"][2] = "été!"
+    (path / "meta.json").write_text(json.dumps(meta))
+
+
+def become_a_file(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.write_text("not a folder")
+
+
+DAMAGES = [
+    cut_array,
+    empty_array,
+    change_token,
+    remove_array,
+    remove_meta,
+    raise_layout,
+    change_vocab,
+    become_a_file,
+]
+
+
+class TestEntry:
+    def test_written_and_opened_is_equal(self, path: Path) -> None:
+        write_entry(path, content())
+        assert_is_content(open_entry(path))
+
+    def test_arrays_are_memory_mapped_and_read_only(self, path: Path) -> None:
+        write_entry(path, content())
+        for array in open_entry(path).arrays.values():
+            assert isinstance(array, np.memmap)
+            assert not array.flags.writeable
+
+    def test_nothing_else_is_left(self, path: Path) -> None:
+        write_entry(path, content())
+        assert list(path.parent.iterdir()) == [path]
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_damage_is_noticed(self, path: Path, damage: Callable[[Path], None]) -> None:
+        write_entry(path, content())
+        damage(path)
+        with pytest.raises(CacheDamaged):
+            open_entry(path)
+
+    @pytest.mark.parametrize("file", ["train_ids.npy", "meta.json"])
+    def test_any_changed_byte_is_noticed(self, path: Path, file: str) -> None:
+        """In the numbers, in an array's header (its type, its shape), in the vocabulary."""
+        write_entry(path, content())
+        whole = (path / file).read_bytes()
+        for place in range(len(whole)):
+            changed = bytearray(whole)
+            changed[place] ^= 1
+            (path / file).write_bytes(changed)
+            with pytest.raises(CacheDamaged):
+                open_entry(path)
+
+    @pytest.mark.parametrize("meta", ["", "{", "null", "[]", "7", '{"layout": 1}', "\0" * 40])
+    def test_garbage_meta(self, path: Path, meta: str) -> None:
+        write_entry(path, content())
+        (path / "meta.json").write_text(meta)
+        with pytest.raises(CacheDamaged):
+            open_entry(path)
+
+    @pytest.mark.parametrize("checksums", ["{}", "[]", '["train_ids"]', "null", '{"train_ids": null}'])
+    def test_meta_of_the_wrong_shape(self, path: Path, checksums: str) -> None:
+        write_entry(path, content())
+        (path / "meta.json").write_text(f'{{"layout": {LAYOUT}, "checksums": {checksums}}}')
+        with pytest.raises(CacheDamaged):
+            open_entry(path)
+
+    def test_other_layout_names_both(self, path: Path) -> None:
+        write_entry(path, content())
+        raise_layout(path)
+        with pytest.raises(CacheDamaged, match=f"layout {LAYOUT + 1}, this version writes {LAYOUT}"):
+            open_entry(path)
+
+    def test_not_there(self, path: Path) -> None:
+        with pytest.raises(CacheDamaged):
+            open_entry(path)
+
+
+class TestLoadOrBuild:
+    def test_built_on_the_first_start_only(self, path: Path, warnings: Callable[[], list[str]]) -> None:
+        assert_is_content(load_or_build(path, content))
+        assert_is_content(load_or_build(path, forbidden))
+        assert warnings() == []
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_damaged_is_rebuilt_and_said_once(
+        self, path: Path, damage: Callable[[Path], None], warnings: Callable[[], list[str]]
+    ) -> None:
+        load_or_build(path, content)
+        damage(path)
+        assert_is_content(load_or_build(path, content))
+        [warning] = warnings()
+        assert str(path) in warning
+        assert warning.endswith("it is built again.")
+        assert_is_content(load_or_build(path, forbidden))
+        assert len(warnings()) == 1
+        assert [entry.name for entry in path.parent.iterdir() if entry.name.startswith(".")] == []
+
+    def test_failed_build_leaves_nothing(self, path: Path) -> None:
+        with pytest.raises(AssertionError, match="although it is there"):
+            load_or_build(path, forbidden)
+        assert not path.parent.exists()
+
+
+class TestDisk:
+    def test_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(np, "save", failing(errno.ENOSPC))
+        with pytest.raises(UserError, match=r"disk is full.*paths\.cache_dir"):
+            load_or_build(path, content)
+        assert list(path.parent.iterdir()) == []
+
+    def test_full_at_the_last_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Path, "write_text", failing(errno.ENOSPC))
+        with pytest.raises(UserError, match="disk is full"):
+            load_or_build(path, content)
+        assert list(path.parent.iterdir()) == []
+
+    def test_full_while_a_damaged_entry_is_rebuilt(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_entry(path, content())
+        change_token(path)
+        monkeypatch.setattr(np, "save", failing(errno.ENOSPC))
+        with pytest.raises(UserError, match="disk is full"):
+            load_or_build(path, content)
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_read_only(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "mkdtemp", failing(errno.EROFS))
+        with pytest.raises(UserError, match=r"cannot be written \(read-only file system\).*paths\.cache_dir"):
+            load_or_build(path, content)
+
+    def test_read_only_is_enough_for_an_entry_that_is_there(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_entry(path, content())
+        monkeypatch.setattr(tempfile, "mkdtemp", failing(errno.EROFS))
+        monkeypatch.setattr(Path, "mkdir", failing(errno.EROFS))
+        assert_is_content(load_or_build(path, forbidden))
+
+    @pytest.mark.parametrize("below", [".", "deeper/still"])
+    def test_cache_dir_is_a_file(self, tmp_path: Path, below: str) -> None:
+        (tmp_path / "cache").write_text("I was here first")
+        path = entry_path(tmp_path / "cache" / below, "texts", KEY)
+        with pytest.raises(UserError, match=r"cannot be written .*paths\.cache_dir"):
+            load_or_build(path, content)
+        assert (tmp_path / "cache").read_text() == "I was here first"
+
+
+class TestTwoBuilders:
+    def test_the_first_one_stays(self, path: Path) -> None:
+        """Another process may have mapped the first entry already: pulling it away would hurt on a network disk."""
+        made: list[int] = []
+
+        def build() -> Stored:
+            write_entry(path, content())
+            made.append(path.stat().st_ino)
+            return content()
+
+        assert_is_content(load_or_build(path, build))
+        assert [path.stat().st_ino] == made
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_a_damaged_one_repaired_meanwhile_stays(self, path: Path, warnings: Callable[[], list[str]]) -> None:
+        write_entry(path, content())
+        change_token(path)
+        repaired: list[int] = []
+
+        def build() -> Stored:
+            write_entry(path, content())
+            repaired.append(path.stat().st_ino)
+            return content()
+
+        assert_is_content(load_or_build(path, build))
+        assert [path.stat().st_ino] == repaired
+        assert len(warnings()) == 1
+
+    def test_all_at_once(self, path: Path) -> None:
+        builders = 4
+        together = threading.Barrier(builders, timeout=10)
+
+        def build() -> Stored:
+            together.wait()
+            return content()
+
+        with ThreadPoolExecutor(builders) as pool:
+            started = [pool.submit(load_or_build, path, build) for _ in range(builders)]
+        for future in started:
+            assert_is_content(future.result())
+        assert list(path.parent.iterdir()) == [path]
+
+
+class TestPath:
+    def test_any_changed_setting_gives_another(self, cache_dir: Path) -> None:
+        changed = [{"corpus": "abd"}, {"min_freq": 3}, {"min_freq": None}, {"labels": ("pos", "neg")}, {"new": 1}]
+        paths = {entry_path(cache_dir, "texts", KEY | change) for change in [{}, *changed]}
+        assert len(paths) == 1 + len(changed)
+
+    def test_the_order_of_the_settings_does_not_matter(self, cache_dir: Path) -> None:
+        assert entry_path(cache_dir, "texts", dict(reversed(KEY.items()))) == entry_path(cache_dir, "texts", KEY)
+
+    def test_lies_in_the_cache_and_says_what_it_is(self, path: Path, cache_dir: Path) -> None:
+        assert path.parent == cache_dir
+        assert path.name.startswith("texts-sample-")

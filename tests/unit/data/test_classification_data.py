@@ -1,0 +1,196 @@
+"""The DataModule of labelled texts: its loaders, alone, on several ranks and under a Trainer."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.data import _set_sampler_epoch
+from torch.utils.data import DataLoader
+
+from sluice.data.batches import TextBatch
+from sluice.data.classification import ClassificationData
+from sluice.data.sources import Document
+from sluice.data.tokenizing import TextSettings
+from sluice.errors import UserError
+
+SIZES = {"train": 40, "val": 21, "test": 30}
+
+
+class CountingCorpus:
+    """Texts of 1 to 11 words; the last word of each is its own."""
+
+    name, labels, fingerprint, description = "sample", ("neg", "pos"), "1", "made in a test"
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def documents(self) -> Iterator[Document]:
+        self.reads += 1
+        for split, size in SIZES.items():
+            for i in range(size):
+                yield Document(split, "word " * (i % 11) + f"own{i}", i % 2)
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def make_data(cache_dir: Path, **options: object) -> ClassificationData:
+    options = {"batch_size": 4, "max_length": 8, "truncation": "tail"} | options
+    return ClassificationData(corpus=CountingCorpus(), settings=TextSettings(), cache_dir=cache_dir, **options)
+
+
+def loader_of(data: ClassificationData, split: str) -> DataLoader[TextBatch]:
+    return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
+
+
+def seen(loader: DataLoader[TextBatch]) -> list[int]:
+    return torch.cat([batch.index for batch in loader]).tolist()
+
+
+@pytest.mark.parametrize("split", SIZES)
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loader_yields_every_text_once(cache_dir: Path, split: str, num_workers: int) -> None:
+    assert sorted(seen(loader_of(make_data(cache_dir, num_workers=num_workers), split))) == list(range(SIZES[split]))
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_batches_hold_the_truncated_texts_and_their_labels(cache_dir: Path, split: str) -> None:
+    data = make_data(cache_dir)
+    for batch in loader_of(data, split):
+        assert batch.labels.tolist() == [index % 2 for index in batch.index.tolist()]
+        for ids, length, index in zip(batch.ids, batch.lengths, batch.index.tolist(), strict=True):
+            assert data.prepared.vocab.decode(ids[:length]) == data.text_of(split, index).split()[-8:]
+
+
+def test_text_of_says_what_the_model_sees(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    assert data.text_of("train", 3) == "word word word own3"
+    assert data.text_of("train", 0) == "own0"
+    assert make_unseen(cache_dir).text_of("test", 2) == "word word <unk>"
+
+
+def make_unseen(cache_dir: Path) -> ClassificationData:
+    """Words that occur once in training are unknown."""
+    settings = TextSettings(min_freq=4)
+    return ClassificationData(corpus=CountingCorpus(), settings=settings, cache_dir=cache_dir)
+
+
+def test_sizes_of_batches(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    assert [len(batch) for batch in data.train_dataloader()] == [4] * 10
+    assert [len(batch) for batch in data.val_dataloader()] == [16, 5]
+    assert [len(batch) for batch in data.test_dataloader()] == [16, 14]
+
+
+def test_budget_is_for_training(cache_dir: Path) -> None:
+    data = make_data(cache_dir, max_tokens=16, batch_size=16)
+    assert max(batch.ids.numel() for batch in data.train_dataloader()) <= 16
+    assert max(batch.ids.numel() for batch in data.val_dataloader()) > 16
+
+
+def test_budget_counts_truncated_texts(cache_dir: Path) -> None:
+    assert len(make_data(cache_dir, max_tokens=8).train_dataloader()) > 0
+    with pytest.raises(ValueError, match="max_tokens=7 is less than the longest text, 8 tokens"):
+        make_data(cache_dir, max_tokens=7).train_dataloader()
+
+
+def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
+    loader = make_data(cache_dir, seed=1).train_dataloader()
+    first = seen(loader)
+    _set_sampler_epoch(loader, 1)
+    second = seen(loader)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert seen(make_data(cache_dir, seed=1).train_dataloader()) == first
+    assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
+
+
+def test_evaluation_order_is_fixed(cache_dir: Path) -> None:
+    loader = make_data(cache_dir, seed=1).val_dataloader()
+    first = seen(loader)
+    _set_sampler_epoch(loader, 1)
+    assert seen(loader) == first == seen(make_data(cache_dir, seed=2).val_dataloader())
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_ranks_share_the_texts(cache_dir: Path, split: str) -> None:
+    ranks = []
+    for rank in range(3):
+        data = make_data(cache_dir)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=3)
+        ranks.append([batch.index.tolist() for batch in loader_of(data, split)])
+    texts = list(chain(*chain(*ranks)))
+    assert set(texts) == set(range(SIZES[split]))
+    if split == "train":
+        assert {len(batches) for batches in ranks} == {4}
+    else:
+        assert len(texts) == SIZES[split]
+
+
+class Watcher(pl.LightningModule):
+    """Learns nothing; notes which texts it is shown in each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.epochs: dict[str, list[list[int]]] = {"train": [], "val": []}
+
+    def note(self, stage: str, batch: TextBatch, first: bool) -> None:
+        if first:
+            self.epochs[stage].append([])
+        self.epochs[stage][-1].extend(batch.index.tolist())
+
+    def training_step(self, batch: TextBatch, batch_idx: int) -> torch.Tensor:
+        self.note("train", batch, batch_idx == 0)
+        return self.weight * batch.ids.sum()
+
+    def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
+        self.note("val", batch, batch_idx == 0)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_epochs_under_a_trainer(cache_dir: Path) -> None:
+    data, watcher = make_data(cache_dir, seed=5), Watcher()
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=3, num_sanity_val_steps=0, use_distributed_sampler=False, **quiet
+    )
+    trainer.fit(watcher, datamodule=data)
+    loader = make_data(cache_dir, seed=5).train_dataloader()
+    for epoch, shown in enumerate(watcher.epochs["train"]):
+        _set_sampler_epoch(loader, epoch)
+        assert shown == seen(loader)
+    assert len({tuple(shown) for shown in watcher.epochs["train"]}) == 3
+    assert watcher.epochs["val"] == [seen(data.val_dataloader())] * 3
+
+
+def test_corpus_is_read_once(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    data.prepare_data()
+    for split in SIZES:
+        list(loader_of(data, split))
+    assert data.corpus.reads == 1
+    again = make_data(cache_dir)
+    assert np.array_equal(again.prepared.splits["train"].labels, data.prepared.splits["train"].labels)
+    assert again.corpus.reads == 0
+
+
+def test_cache_that_cannot_be_written(cache_dir: Path) -> None:
+    cache_dir.write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        make_data(cache_dir).prepare_data()

@@ -1,0 +1,48 @@
+"""Choosing rows of a ragged array."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.data.ragged import Ragged
+
+
+def ragged(sequences: list[list[int]]) -> Ragged:
+    """The sequences end to end, built by a plain loop."""
+    flat: list[int] = []
+    offsets = [0]
+    for sequence in sequences:
+        flat.extend(sequence)
+        offsets.append(len(flat))
+    return Ragged(np.asarray(flat, dtype=np.int32), np.asarray(offsets, dtype=np.int64))
+
+
+def unravelled(texts: Ragged) -> list[list[int]]:
+    return [texts.flat[texts.offsets[i] : texts.offsets[i + 1]].tolist() for i in range(len(texts))]
+
+
+SEQUENCES = st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(data=st.data(), sequences=SEQUENCES)
+def test_rows_equal_a_plain_loop(data: st.DataObject, sequences: list[list[int]]) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(sequences) - 1), max_size=10))
+    rows = ragged(sequences).rows(np.asarray(chosen, dtype=np.int64))
+    assert unravelled(rows) == [sequences[i] for i in chosen]
+    assert (rows.flat.dtype, rows.offsets.dtype) == (np.int32, np.int64)
+
+
+@settings(deadline=None)
+@given(sequences=SEQUENCES)
+def test_lengths(sequences: list[list[int]]) -> None:
+    texts = ragged(sequences)
+    assert len(texts) == len(sequences)
+    assert texts.lengths.tolist() == [len(sequence) for sequence in sequences]
+
+
+def test_rows_are_copies() -> None:
+    texts = ragged([[1, 2], [3]])
+    rows = texts.rows(np.asarray([1, 0]))
+    rows.flat[:] = 0
+    assert unravelled(texts) == [[1, 2], [3]]

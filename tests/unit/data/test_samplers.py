@@ -1,0 +1,175 @@
+"""Who sees which text when: on one rank and on three, in training and in evaluation."""
+
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightning_fabric.utilities.data import _set_sampler_epoch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from sluice.data.samplers import POOL_BATCHES, BucketBatchSampler
+
+Batches = list[list[int]]
+
+WORLD_SIZES = st.sampled_from([1, 3])
+LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=40).map(lambda lengths: np.asarray(lengths))
+LIMITS = st.fixed_dictionaries({"batch_size": st.integers(1, 8), "max_tokens": st.none() | st.integers(30, 90)})
+
+
+def dealt(lengths: NDArray[np.int64], world_size: int, *, epoch: int = 0, **options: object) -> list[Batches]:
+    """Every rank's batches of one epoch."""
+    ranks = []
+    for rank in range(world_size):
+        sampler = BucketBatchSampler(lengths, rank=rank, world_size=world_size, **options)
+        sampler.set_epoch(epoch)
+        ranks.append(list(sampler))
+        assert len(sampler) == len(ranks[-1])
+    return ranks
+
+
+def review_lengths(count: int) -> NDArray[np.int64]:
+    """Lengths spread like those of film reviews, cut at 400."""
+    drawn = np.random.default_rng(0).lognormal(mean=5.2, sigma=0.6, size=count)
+    return drawn.clip(10, 400).astype(np.int64)
+
+
+def padding(lengths: NDArray[np.int64], batches: Batches) -> float:
+    places = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    return 1 - sum(lengths[i] for batch in batches for i in batch) / places
+
+
+@settings(deadline=None)
+@given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS, epoch=st.integers(0, 5))
+def test_training_deals_equally(
+    lengths: NDArray[np.int64], world_size: int, limits: dict[str, int], epoch: int
+) -> None:
+    ranks = dealt(lengths, world_size, epoch=epoch, shuffle=True, **limits)
+    assert len({len(batches) for batches in ranks}) == 1
+    times = Counter(tuple(batch) for batch in chain(*ranks))
+    assert sorted(chain(*times)) == list(range(len(lengths)))
+    assert times.total() - len(times) <= world_size - 1
+
+
+@settings(deadline=None)
+@given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS)
+def test_evaluation_sees_every_text_once(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
+    ranks = dealt(lengths, world_size, **limits)
+    assert sorted(chain(*chain(*ranks))) == list(range(len(lengths)))
+    counts = [len(batches) for batches in ranks]
+    assert max(counts) - min(counts) <= 1
+
+
+@settings(deadline=None)
+@given(lengths=LENGTHS, limits=LIMITS, shuffle=st.booleans(), epoch=st.integers(0, 5))
+def test_no_batch_over_its_limits(
+    lengths: NDArray[np.int64], limits: dict[str, int], shuffle: bool, epoch: int
+) -> None:
+    [batches] = dealt(lengths, 1, epoch=epoch, shuffle=shuffle, **limits)
+    for batch in batches:
+        assert 1 <= len(batch) <= limits["batch_size"]
+        assert limits["max_tokens"] is None or len(batch) * lengths[batch].max() <= limits["max_tokens"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS)
+def test_every_epoch_has_as_many_batches(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
+    sampler = BucketBatchSampler(lengths, world_size=world_size, shuffle=True, **limits)
+    counts = set()
+    for epoch in range(5):
+        sampler.set_epoch(epoch)
+        counts.add(len(list(sampler)))
+    assert counts == {len(sampler)}
+
+
+@pytest.mark.parametrize("count", [4 * POOL_BATCHES - 1, 4 * POOL_BATCHES + 1, 10 * POOL_BATCHES + 2])
+def test_only_the_last_pool_may_have_a_small_batch(count: int) -> None:
+    [batches] = dealt(review_lengths(count), 1, batch_size=4, shuffle=True)
+    sizes = Counter(map(len, batches))
+    assert sizes.pop(4) == count // 4
+    assert sizes == {count % 4: 1}
+
+
+def test_a_budget_fills_its_batches() -> None:
+    """Short texts share a batch that long ones would overflow."""
+    [batches] = dealt(np.asarray([100] * 4 + [10] * 40), 1, batch_size=64, max_tokens=200)
+    assert sorted(map(len, batches)) == [2, 2, 20, 20]
+
+
+def test_evaluation_begins_with_the_longest_and_stays_the_same() -> None:
+    lengths = review_lengths(100)
+    [first], [later] = (dealt(lengths, 1, epoch=epoch, batch_size=8) for epoch in (0, 3))
+    assert first == later
+    seen = lengths[list(chain(*first))]
+    assert np.all(np.diff(seen) <= 0)
+
+
+class TestOrder:
+    lengths = review_lengths(500)
+
+    def batches(self, *, seed: int = 0, epoch: int = 0, max_tokens: int | None = None) -> Batches:
+        options = {"batch_size": 8, "max_tokens": max_tokens, "shuffle": True, "seed": seed}
+        return dealt(self.lengths, 1, epoch=epoch, **options)[0]
+
+    @pytest.mark.parametrize("max_tokens", [None, 2000])
+    def test_seed_and_epoch_alone_decide(self, max_tokens: int | None) -> None:
+        batches = self.batches(seed=3, epoch=2, max_tokens=max_tokens)
+        np.random.seed(0)
+        assert self.batches(seed=3, epoch=2, max_tokens=max_tokens) == batches
+        assert self.batches(seed=3, epoch=1, max_tokens=max_tokens) != batches
+        assert self.batches(seed=4, epoch=2, max_tokens=max_tokens) != batches
+        assert self.batches(seed=2, epoch=3, max_tokens=max_tokens) != batches
+
+    def test_texts_meet_others_in_every_epoch(self) -> None:
+        first, second = ({frozenset(batch) for batch in self.batches(epoch=epoch)} for epoch in (0, 1))
+        assert len(first & second) < len(first) / 10
+
+    def test_long_and_short_batches_come_mixed(self) -> None:
+        means = [self.lengths[batch].mean() for batch in self.batches()]
+        assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
+
+    def test_iterating_again_gives_the_same(self) -> None:
+        sampler = BucketBatchSampler(self.lengths, batch_size=8, shuffle=True)
+        assert list(sampler) == list(sampler)
+
+    @pytest.mark.parametrize("world_size", [1, 3])
+    def test_lightning_passes_the_epoch_on(self, world_size: int) -> None:
+        options = {"batch_size": 8, "shuffle": True, "seed": 5}
+        sampler = BucketBatchSampler(self.lengths, rank=world_size - 1, world_size=world_size, **options)
+        loader = DataLoader(range(500), batch_sampler=sampler, collate_fn=list)
+        for epoch in (0, 1, 7):
+            _set_sampler_epoch(loader, epoch)
+            assert list(loader) == dealt(self.lengths, world_size, epoch=epoch, **options)[-1]
+
+
+class TestPadding:
+    lengths = review_lengths(6400)
+
+    @pytest.mark.parametrize("limits", [{"batch_size": 32}, {"batch_size": 200, "max_tokens": 8000}])
+    def test_far_less_than_without_buckets(self, limits: dict[str, int]) -> None:
+        order = np.random.default_rng(1).permutation(len(self.lengths))
+        unsorted = padding(self.lengths, order.reshape(-1, 32).tolist())
+        [batches] = dealt(self.lengths, 1, shuffle=True, **limits)
+        assert padding(self.lengths, batches) < 0.1 * unsorted
+
+    def test_share_is_that_of_all_ranks(self) -> None:
+        options = {"batch_size": 32, "shuffle": True}
+        [batches] = dealt(self.lengths, 1, **options)
+        sampler = BucketBatchSampler(self.lengths, rank=1, world_size=3, **options)
+        assert sampler.padding_share() == pytest.approx(padding(self.lengths, batches))
+
+
+class TestErrors:
+    @pytest.mark.parametrize("batch_size", [0, -1])
+    def test_batch_size(self, batch_size: int) -> None:
+        with pytest.raises(ValueError, match=f"at least 1, got {batch_size}"):
+            BucketBatchSampler(np.asarray([3, 4]), batch_size=batch_size)
+
+    def test_budget_below_the_longest_text(self) -> None:
+        lengths = np.asarray([3, 9, 4])
+        with pytest.raises(ValueError, match=r"max_tokens=8 .* 9 tokens"):
+            BucketBatchSampler(lengths, batch_size=2, max_tokens=8)
+        assert len(BucketBatchSampler(lengths, batch_size=2, max_tokens=9)) == 2

@@ -1,0 +1,71 @@
+"""What the tests of this folder share: random weights, and one backward pass that reaches everything."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from sluice.recurrent import CELLS, OneHot, RecurrentStack, State
+
+torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+
+ALL_CELLS = sorted(CELLS)
+TORCH_CELLS = ("gru", "lstm", "rnn", "rnn_relu")
+D, H = 3, 4
+"""Input and hidden sizes that tell a transposed or a mixed-up dimension apart."""
+
+raw_lengths = st.one_of(
+    st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    st.lists(st.sampled_from([2, 5]), min_size=3, max_size=5),
+    st.builds(lambda length, count: [length] * count, st.integers(1, 5), st.integers(1, 4)),
+)
+"""Lengths of a batch, with ties, all equal, all ones."""
+
+
+def randomise(module: nn.Module, seed: int = 0) -> None:
+    """Fills every parameter, biases too: zero biases would hide a bias that is never added."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5)
+
+
+def numbers(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def make_stack(cell: str, *, dtype: torch.dtype = torch.float64, **options: object) -> RecurrentStack:
+    sizes = {"input_size": D, "hidden_size": H, **options}
+    stack = RecurrentStack(cell=cell, **sizes).to(dtype)  # type: ignore[arg-type]
+    randomise(stack)
+    return stack
+
+
+def random_state(stack: RecurrentStack, batch_size: int, dtype: torch.dtype = torch.float64) -> State:
+    """An initial state that asks for gradients."""
+    shape = (len(stack.cells), batch_size, stack.hidden_size)
+    fields = range(len(stack.state_type._fields))
+    return stack.state_type(*(numbers(*shape, seed=50 + k, dtype=dtype).requires_grad_() for k in fields))
+
+
+def gradients(results: Sequence[Tensor], leaves: Iterable[Tensor]) -> list[Tensor]:
+    """Gradients of one loss in which every number of every result has a weight of its own."""
+    loss = sum(
+        (result * numbers(*result.shape, seed=90 + k, dtype=result.dtype)).sum() for k, result in enumerate(results)
+    )
+    return list(torch.autograd.grad(loss, list(leaves), materialize_grads=True))
+
+
+def assert_all_close(ours: Iterable[Tensor], theirs: Iterable[Tensor], tolerance: float = 1e-10) -> None:
+    for position, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        torch.testing.assert_close(
+            own, other, atol=tolerance, rtol=tolerance, msg=lambda text, at=position: f"tensor {at}: {text}"
+        )
+
+
+def one_hot_batch(batch_size: int, steps: int, size: int, *, scaled: bool = False) -> OneHot:
+    draw = torch.Generator().manual_seed(7)
+    ids = torch.randint(size, (batch_size, steps), generator=draw)
+    scale = torch.randint(2, (batch_size, steps), generator=draw).double() * 1.25 if scaled else None
+    return OneHot(ids, size, scale)

@@ -1,0 +1,75 @@
+"""How cells begin: registration and initialisers."""
+
+import math
+
+import pytest
+import torch
+from recurrent_checks import ALL_CELLS, H, numbers
+
+from sluice.recurrent import CELLS, HiddenState, LSTMState, make_cell
+
+every_cell = pytest.mark.parametrize("name", ALL_CELLS)
+
+
+def test_unknown_cell_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="'elman'") as error:
+        make_cell("elman", input_size=2, hidden_size=2)
+    assert all(name in str(error.value) for name in CELLS)
+
+
+@every_cell
+@pytest.mark.parametrize("sizes", [(0, 2), (2, 0), (-1, 2)])
+def test_sizes_below_one_are_refused(name: str, sizes: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=rf"input_size={sizes[0]}, hidden_size={sizes[1]}"):
+        make_cell(name, input_size=sizes[0], hidden_size=sizes[1])
+
+
+@every_cell
+def test_recurrent_weights_are_orthogonal_gate_by_gate(name: str) -> None:
+    cell = make_cell(name, input_size=3, hidden_size=8)
+    gates = cell.weight_hh.detach().chunk(len(cell.gates))
+    for gate in gates:
+        torch.testing.assert_close(gate @ gate.t(), torch.eye(8), atol=1e-5, rtol=0)
+    assert all(not torch.equal(gate, gates[0]) for gate in gates[1:])
+
+
+@every_cell
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_input_weights_are_xavier_gate_by_gate(name: str, one_hot: bool) -> None:
+    torch.manual_seed(0)
+    cell = make_cell(name, input_size=50, hidden_size=20, one_hot=one_hot)
+    limit = math.sqrt(6 / (50 + 20))
+    for gate in cell.weight_ih.detach().chunk(len(cell.gates), 1 if one_hot else 0):
+        assert sorted(gate.shape) == [20, 50]
+        assert 0.97 * limit < gate.abs().max() <= limit
+
+
+@every_cell
+def test_two_cells_begin_differently(name: str) -> None:
+    first, second = (make_cell(name, input_size=3, hidden_size=8) for _ in range(2))
+    assert not torch.equal(first.weight_ih, second.weight_ih)
+    assert not torch.equal(first.weight_hh, second.weight_hh)
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, 1.0, 2.5])
+def test_forget_bias_sits_on_the_forget_gate_alone(forget_bias: float) -> None:
+    cell = make_cell("lstm", input_size=3, hidden_size=H, forget_bias=forget_bias)
+    total = dict(zip(cell.gates, (cell.bias_ih + cell.bias_hh).chunk(4), strict=True))
+    assert all((bias == (forget_bias if gate == "forget" else 0)).all() for gate, bias in total.items())
+
+
+@pytest.mark.parametrize("forget_bias", [1.0, 2.5])
+def test_forget_bias_sits_on_the_keep_gate_alone(forget_bias: float) -> None:
+    cell = make_cell("gru", input_size=3, hidden_size=H, forget_bias=forget_bias)
+    total = dict(zip(cell.gates, (cell.bias_ih + cell.bias_hh).chunk(3), strict=True))
+    assert all((bias == (forget_bias - 1 if gate == "keep" else 0)).all() for gate, bias in total.items())
+
+
+def test_a_large_forget_bias_keeps_the_old_state() -> None:
+    inputs, hidden, memory = numbers(2, 3), numbers(2, H, seed=2), numbers(2, H, seed=3).requires_grad_()
+    gru = make_cell("gru", input_size=3, hidden_size=H, forget_bias=40.0).double()
+    lstm = make_cell("lstm", input_size=3, hidden_size=H, forget_bias=40.0).double()
+    kept = gru.step(gru.project(inputs), HiddenState(hidden)).hidden
+    torch.testing.assert_close(kept, hidden)
+    cell = lstm.step(lstm.project(inputs), LSTMState(hidden, memory)).cell
+    torch.testing.assert_close(torch.autograd.grad(cell.sum(), memory)[0], torch.ones(2, H, dtype=torch.float64))

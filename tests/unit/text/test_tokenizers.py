@@ -1,0 +1,34 @@
+"""What the tokenizers make of a text."""
+
+import pytest
+
+from sluice.text.tokenizers import TOKENIZERS, make_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Wait... NOT bad!?", ["wait", ".", ".", ".", "not", "bad", "!", "?"]),
+        ("It's great, (really)", ["it", "'", "s", "great", ",", "(", "really", ")"]),
+        ("One<br />two<br /><br />three", ["one", "two", "three"]),
+        ('She: "10/10"; Élan', ["she", "10/10", "élan"]),
+        (" \t\n", []),
+    ],
+)
+def test_basic_english(text: str, tokens: list[str]) -> None:
+    assert make_tokenizer("basic_english")(text) == tokens
+
+
+def test_whitespace_only_splits() -> None:
+    assert make_tokenizer("whitespace")(" It's<b>\tGREAT, really\n") == ["It's<b>", "GREAT,", "really"]
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("text", ["", " ", "\n\n"])
+def test_nothing_gives_no_token(name: str, text: str) -> None:
+    assert make_tokenizer(name)(text) == []
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="'spacy'; there are basic_english, whitespace"):
+        make_tokenizer("spacy")
