@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.trainer.states import TrainerFn
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -52,5 +53,6 @@ class LastCheckpoint(Callback):
         trainer.save_checkpoint(self.path)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+        broken_off = isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING
+        if broken_off and trainer.global_step > 0:
             trainer.save_checkpoint(self.path)

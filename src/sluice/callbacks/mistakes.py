@@ -1,5 +1,6 @@
 """What validation got wrong, in TensorBoard: a precision-recall curve and the most wrong texts."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,17 +46,19 @@ class Mistakes(Callback):
         probabilities, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))
         if len(self.labels) == 2:
             writer.add_pr_curve(f"val/{self.labels[1]}", labels, probabilities[:, 1], trainer.global_step)
-        writer.add_text("val/most wrong", self._table(probabilities, labels, index), trainer.global_step)
+        writer.add_text("val/most wrong", self._page(probabilities, labels, index), trainer.global_step)
 
-    def _table(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
+    def _page(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
+        """Markdown, the most wrong text first."""
         of_truth = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
-        worst = of_truth.argsort()[: self.count].tolist()
-        rows = ["| true | predicted | probability | text |", "|---|---|---|---|"]
-        for place in worst:
+        entries = []
+        for place in of_truth.argsort()[: self.count].tolist():
             probability, predicted = probabilities[place].max(0)
-            words = self.text_of(int(index[place])).split()
-            text = " ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else "")
-            text = text.replace("<", "&lt;").replace("|", "\\|")
-            truth = self.labels[int(labels[place])]
-            rows.append(f"| {truth} | {self.labels[int(predicted)]} | {float(probability):.3f} | {text} |")
-        return "\n".join(rows)
+            verdict = f"{self.labels[int(labels[place])]} taken for {self.labels[int(predicted)]}"
+            entries.append(f"1. **{verdict} ({float(probability):.3f})** {self._excerpt(int(index[place]))}")
+        return "\n".join(entries)
+
+    def _excerpt(self, index: int) -> str:
+        words = self.text_of(index).split()
+        text = " ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else "")
+        return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

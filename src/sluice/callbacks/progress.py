@@ -23,6 +23,12 @@ _SHORT = {
 }
 
 
+def _figure(value: Any) -> str:
+    """Four digits, or all before the point."""
+    value = float(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def make_progress() -> Callback:
     """A progress bar where standard output is a terminal, else lines."""
     return ProgressBar() if sys.stdout.isatty() else ProgressLines()
@@ -37,7 +43,7 @@ class ProgressBar(RichProgressBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return {_SHORT.get(name, name): value for name, value in metrics.items()}
+        return {_SHORT.get(name, name): _figure(value) for name, value in metrics.items()}
 
 
 class ProgressLines(Callback):
@@ -63,5 +69,5 @@ class ProgressLines(Callback):
     def _say(self, trainer: pl.Trainer, done: str, names: tuple[str, ...]) -> None:
         self._last = time.monotonic()
         values = {_SHORT[name]: trainer.callback_metrics.get(name) for name in names}
-        figures = ", ".join(f"{name} {float(value):.4g}" for name, value in values.items() if value is not None)
+        figures = ", ".join(f"{name} {_figure(value)}" for name, value in values.items() if value is not None)
         log.info("epoch %d/%s, %s: %s", trainer.current_epoch + 1, trainer.max_epochs, done, figures)

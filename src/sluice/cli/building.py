@@ -67,8 +67,17 @@ def text_settings(config: Config) -> TextSettings:
 
 
 def build_data(config: Config, corpus: LabelledCorpus) -> ClassificationData:
-    """The DataModule of the task."""
+    """The DataModule of the task.
+
+    Raises:
+        UserError: if a batch's token budget is less than one text may have.
+    """
     data = config.task.data
+    if data.max_tokens is not None and data.max_tokens < data.max_length:
+        raise UserError(
+            f"task.data.max_tokens={data.max_tokens} cannot be used: one text may have "
+            f"task.data.max_length={data.max_length} tokens; raise the one or lower the other"
+        )
     return ClassificationData(
         corpus=corpus,
         settings=text_settings(config),
@@ -124,7 +133,7 @@ def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
     except ValueError as error:
         raise UserError(str(error)) from error
     plain = asdict(config)
-    return ClassificationTask(
+    task = ClassificationTask(
         network=network,
         monitor=Monitor(config.task.monitor, config.task.mode),
         labels=prepared.labels,
@@ -141,6 +150,23 @@ def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
             "data_source": data.corpus.name,
         },
     )
+    _check_monitors(config, task.validation_metrics)
+    return task
+
+
+def _check_monitors(config: Config, known: list[str]) -> None:
+    """Refuses a metric that no validation will log, before the first epoch rather than after it.
+
+    Raises:
+        UserError: for the first such metric.
+    """
+    monitors = {"task.monitor": config.task.monitor}
+    for name, spec in (config.callbacks or {}).items():
+        if spec and str(spec.get("monitor", "")).startswith("val/"):
+            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
+    for key, metric in monitors.items():
+        if metric not in known:
+            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
 
 
 def class_weights(setting: Any, labels: tuple[str, ...], seen: Any) -> list[float] | None:
@@ -195,6 +221,23 @@ def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> p
     )
 
 
+def check_trainer(spec: dict[str, Any]) -> None:
+    """Refuses what Lightning would accept now and stumble over later.
+
+    Raises:
+        UserError: for a length that is none, or an accelerator this machine doesn't have.
+    """
+    epochs, accelerator = spec.get("max_epochs"), spec.get("accelerator")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise UserError(f"trainer.max_epochs={epochs} cannot be used: it must be a whole number, at least 1")
+    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+        limit = spec.get(key, 1)
+        if not isinstance(limit, int | float) or limit <= 0:
+            raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
+    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")
+
+
 def _factory(key: str, spec: dict[str, Any]) -> Callable[..., Any]:
     """A `_partial_` factory, tried once so that a wrong argument shows before the data is prepared."""
     make = _construct(key, spec)
@@ -228,4 +271,4 @@ def _construct(key: str, spec: dict[str, Any], **extra: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    return " ".join(str(error).strip().splitlines()[:2]).rstrip(".")

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,24 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 import sluice
 from sluice.cli.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
 from sluice.errors import UserError
+
+FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
+"""Groups without a schema: they take what their `_target_` takes."""
+
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what Hydra and OmegaConf complain about into a UserError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    except ValueError as error:
+        if "Config group override must be" not in str(error):
+            raise
+        raise UserError("a group cannot be null: choose one of its options, see python train.py --help") from error
 
 
 def find_conf() -> Path:
@@ -36,25 +55,30 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
         UserError: for an override that doesn't fit.
     """
     register_schemas()
-    try:
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            return compose("config", overrides=overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
+    with explained(), initialize_config_dir(str(conf), version_base="1.3"):
+        return compose("config", overrides=overrides)
 
 
 def checked(config: DictConfig) -> Config:
     """The configuration as typed, resolved objects, every value in its range.
 
     Raises:
-        UserError: for a missing or wrong value.
+        UserError: for a missing or wrong value, or a setting that doesn't exist (`+key=value` gets past Hydra).
     """
-    try:
+    with explained():
         typed: Any = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise UserError(explain(error)) from error
+    _check_names(typed)
     check_ranges(typed)
     return typed
+
+
+def _check_names(config: Any, prefix: str = "") -> None:
+    known = [entry.name for entry in fields(config)]
+    for name, value in vars(config).items():
+        if name not in known:
+            raise UserError(_no_setting(prefix + name, known))
+        if is_dataclass(value):
+            _check_names(value, f"{prefix}{name}.")
 
 
 def restored(plain: dict[str, Any], schema: str) -> Config:
@@ -89,11 +113,23 @@ def explain(error: Exception) -> str:
     cause = error.__cause__ or error
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
         return _unknown_key(text)
+    if "Ambiguous value" in text:
+        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
     where = _full_key(str(cause)) or _full_key(text)
     override = re.search(r"Error merging override (\S+)", text)
     if override:
-        return f"{override[1]} cannot be used: {_first_line(cause)}"
+        return f"{override[1]} cannot be used: {_expectation(cause)}"
     return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+
+
+def _expectation(error: BaseException) -> str:
+    """What OmegaConf wanted of a value, in plain words where they are known."""
+    kind = re.search(r"could not be converted to (\w+)", str(error))
+    if kind and kind[1] in _KINDS:
+        return f"it must be {_KINDS[kind[1]]}"
+    if "is not a valid bool" in str(error):
+        return "it must be true or false"
+    return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
 
 
 def _unknown_option(text: str) -> str:
@@ -109,10 +145,17 @@ def _unknown_option(text: str) -> str:
 
 def _unknown_key(text: str) -> str:
     """Could not override 'task.data.foo'. …"""
-    found = re.search(r"Could not override '([^']+)'", text)
+    found = re.search(r"Could not override '([^']*)'", text)
     key = found[1].split("@")[0] if found else text
+    if not key:
+        return "a setting without a name cannot be read: a setting is written key=value"
+    if key.split(".")[0] in FREE_GROUPS:
+        return f"{key} is not set by the option chosen: if its class takes it, add it as +{key}=..."
+    return _no_setting(key, list(_known_keys(key.rpartition(".")[0])))
+
+
+def _no_setting(key: str, known: list[str]) -> str:
     parent, _, leaf = key.rpartition(".")
-    known = list(_known_keys(parent))
     if not known:
         return f"there is no setting {key!r}: see python train.py --help"
     return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from sluice.errors import UserError
 
 EXIT_CODE = 2
+INTERRUPTED = 130
+"""As a shell says of a program that Ctrl-C ended."""
 
 
 @contextmanager
 def politely() -> Iterator[None]:
     """Turns a UserError, and the errors of the outside world, into a sentence on standard error and exit code 2.
 
-    Anything else is a bug and keeps its traceback. SLUICE_TRACEBACK=1 shows the traceback of the former too.
+    Ctrl-C gives exit code 130. Anything else is a bug and keeps its traceback. SLUICE_TRACEBACK=1 shows the
+    traceback of the former too.
     """
     try:
         yield
@@ -24,6 +27,9 @@ def politely() -> Iterator[None]:
             raise
         print(f"sluice: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
+    except KeyboardInterrupt:
+        print("sluice: interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def sentence(error: Exception) -> str:

@@ -20,6 +20,7 @@ def start_logging() -> None:
     logger = logging.getLogger("sluice")
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    _enable_loggers()
     close_logs()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -28,6 +29,13 @@ def start_logging() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _QUIET:
         warnings.filterwarnings("ignore", message=message)
+
+
+def _enable_loggers() -> None:
+    """Undoes that Hydra, at the start of each run of a sweep, switches off every logger there is by then."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("sluice") and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 def log_to(folder: Path) -> None:

@@ -43,7 +43,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
     tokenize = make_tokenizer(model.config.task.text.tokenizer)
     console = Console(soft_wrap=True, highlight=False)
     if model.data_source == "sample" and not as_json:
-        print("sluice: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
+        print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
     number = 0
     for some in _batches(lines, 1 if as_typed else BATCH):
         for prediction in predict_batch(model, tokenize, some, first=number + 1):

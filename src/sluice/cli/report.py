@@ -38,7 +38,8 @@ def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool 
     ):
         console.print(f"{what + ':':8}{text}", highlight=False, markup=False)
     if interrupted:
-        console.print("Training was interrupted: the last state is in last.ckpt, the test was not run.", style="bold")
+        kept = "the last state is in last.ckpt" if (folder / "last.ckpt").exists() else "nothing was saved yet"
+        console.print(f"Interrupted before the test was done: {kept}.", style="bold")
     if results["data_source"] == "sample":
         console.print(SAMPLE_WARNING, style="bold yellow")
 

@@ -43,12 +43,13 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     path = find_checkpoint(run)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no checkpoint or is cut short: give another one, or train again") from error
-    if not isinstance(checkpoint, dict) or "sluice" not in checkpoint or "state_dict" not in checkpoint:
+    saved = checkpoint.get("sluice") if isinstance(checkpoint, dict) else None
+    if not isinstance(saved, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{path} is not a checkpoint of Sluice's: give best.ckpt or last.ckpt of a run")
-    if checkpoint["sluice"].get("format") != FORMAT:
-        found = checkpoint["sluice"].get("format")
+    if saved.get("format") != FORMAT:
+        found = saved.get("format")
         raise UserError(f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it")
     return path, checkpoint
 
@@ -57,9 +58,19 @@ def load_model(run: Path) -> SavedModel:
     """Builds the network of a run's folder or checkpoint and gives it its weights.
 
     Raises:
-        UserError: as `read_checkpoint`, or if the checkpoint is of a task that doesn't classify.
+        UserError: as `read_checkpoint`, or if the checkpoint is of a task that doesn't classify, or its parts don't
+            fit together.
     """
     path, checkpoint = read_checkpoint(run)
+    try:
+        return _assembled(path, checkpoint)
+    except UserError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
+
+
+def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
     saved = checkpoint["sluice"]
     config = restored(saved["config"], saved["schema"])
     vocab, labels = Vocab(saved["vocab"]), tuple(saved["labels"])

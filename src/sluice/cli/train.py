@@ -6,7 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sluice.cli.failing import politely, sentence
+from sluice.cli.failing import INTERRUPTED, politely, sentence
+from sluice.errors import UserError
+
+MULTIRUN = ("-m", "--multirun")
+OPTIONS = (
+    *MULTIRUN,
+    *("-r", "--run", "-c", "--cfg", "-i", "--info", "-p", "--package", "--resolve", "--hydra-help", "--version"),
+    *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-sc", "--shell-completion"),
+    "--experimental-rerun",
+)
+"""Hydra's own options."""
 
 
 def main(conf: Path) -> None:
@@ -23,25 +33,40 @@ def main(conf: Path) -> None:
         print(training_help(conf))
         return
     with politely():
+        sys.argv[1:] = _in_hydras_order(sys.argv[1:])
         _run_hydra(conf)
+
+
+def _in_hydras_order(arguments: list[str]) -> list[str]:
+    """The arguments with `-m` first: Hydra's parser stumbles over it behind a setting.
+
+    Raises:
+        UserError: for an option that Hydra doesn't have, which its parser would answer with a screenful.
+    """
+    unknown = [option for option in arguments if option.startswith("-") and option.split("=")[0] not in OPTIONS]
+    if unknown:
+        raise UserError(
+            f"there is no option {unknown[0]}: settings are written key=value, without dashes, "
+            "see python train.py --help"
+        )
+    return sorted(arguments, key=lambda argument: argument not in MULTIRUN)
 
 
 def _run_hydra(conf: Path) -> None:
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
-    from sluice.cli.composing import explain
+    from sluice.cli.composing import explained
     from sluice.cli.schema import register_schemas
-    from sluice.errors import UserError
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
     failures: list[Exception] = []
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
+    with explained():
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
+        except OSError as error:  # Hydra makes the folder for runs before the job starts
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
     if failures:
         raise failures[-1]
 
@@ -56,14 +81,13 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
     from hydra.types import RunMode
 
     from sluice.cli.training import Interrupted, train
-    from sluice.errors import UserError
 
     hydra_config = HydraConfig.get()
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
     try:
         trained = train(composed, sweep_number=number)
     except Interrupted:
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except (UserError, OSError) as error:
         failures.append(error)
         if number is not None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
-from sluice.cli.building import build_data, build_task, build_trainer, find_corpus
+from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
 from sluice.cli.composing import checked
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.report import show_results
@@ -24,6 +25,8 @@ from sluice.errors import UserError
 from sluice.tasks.base import Task
 
 log = logging.getLogger(__name__)
+
+_NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     for key in ("data_dir", "cache_dir", "output_dir"):
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     config = checked(composed)
+    check_trainer(config.trainer)
     corpus = find_corpus(config)
     if corpus.name == "sample":
         composed.task.data.source = "sample"
@@ -82,11 +86,10 @@ def _train_in(folder: Path, config: Config, data: ClassificationData, task: Task
     if config.init_from:
         start_from(task, Path(config.init_from))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
-    finished = _fit(trainer, task, data)
+    finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data))
     results = _results(config, data, task, vitals, trainer)
-    if finished:
-        results |= _test(trainer, task, data, folder)
-    else:
+    finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
+    if not finished:
         results["interrupted"] = True
     results["minutes"] = (time.monotonic() - started) / 60
     if trainer.is_global_zero:
@@ -116,10 +119,10 @@ def start_from(task: Task, run: Path) -> None:
         log.info("Not found there, or of another shape, and so fresh: %s.", ", ".join(missing))
 
 
-def _fit(trainer: pl.Trainer, task: Task, data: ClassificationData) -> bool:
-    """Trains; False where Ctrl-C ended it, after Lightning has shut down and last.ckpt is written."""
+def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
+    """Runs a stage; False where Ctrl-C ended it, after Lightning has shut down and training wrote last.ckpt."""
     try:
-        trainer.fit(task, datamodule=data)
+        stage()
     except SystemExit:
         if not trainer.interrupted:
             raise
@@ -157,15 +160,14 @@ def _test(trainer: pl.Trainer, task: Task, data: ClassificationData, folder: Pat
 
 
 def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
-    """TensorBoard's hparams page, with the metrics as they turned out."""
-    groups = {
-        key: value for key, value in asdict(config).items() if key not in ("trainer", "callbacks", "logger", "paths")
-    }
-    flat = _flat(groups)
-    metrics = {name: value for name, value in results.items() if name.startswith(("val/", "test/"))}
+    """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
+    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
+    settings = {key: value for key, value in _flat(chosen).items() if value is not None}
+    metrics = {name: value for name, value in results.items() if name.startswith("test/")}
+    metrics |= {f"best/{name}": value for name, value in results.items() if name == config.task.monitor}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(flat, {f"final/{name}": value for name, value in metrics.items()})
+            logger.log_hyperparams(settings, metrics, step=trainer.global_step)
             logger.finalize("success")
 
 

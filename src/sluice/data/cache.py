@@ -90,6 +90,7 @@ def write_entry(path: Path, stored: Stored) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        unfinished.chmod(path.parent.stat().st_mode & 0o777)  # mkdtemp shuts everybody else out
         for name, array in stored.arrays.items():
             np.save(unfinished / f"{name}.npy", array)
         meta = {

@@ -26,8 +26,8 @@ def hold_out(labels: NDArray[np.int64], share: float, names: tuple[str, ...]) ->
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise UserError(
-                f"class {name!r} has {len(members)} training texts, two are the least that can be split into training "
-                "and validation: give more, or files of their own for validation and test"
+                f"class {name!r} has too few texts to hold any out for validation or test: give it more, or give files "
+                "of their own for validation and test"
             )
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         held[random.permutation(members)[:count]] = True

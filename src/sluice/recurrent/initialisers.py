@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any], dim: int = 0) -> None:
+def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any]) -> None:
     """Fills a fused matrix in place, one gate after the other.
 
     A fused (4H, D) matrix has another fan-out than its four (H, D) parts, and an orthogonal (4H, H) matrix has no
@@ -15,13 +15,12 @@ def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any]
     they say.
 
     Args:
-        weight: the gates stacked along `dim`.
+        weight: the gates stacked along the first dimension.
         gates: how many there are.
         initialise: fills one gate's matrix in place, e.g. torch.nn.init.orthogonal_.
-        dim: where the gates are stacked.
     """
     with torch.no_grad():
-        for gate in weight.chunk(gates, dim):
+        for gate in weight.chunk(gates):
             own = torch.empty(gate.shape, dtype=weight.dtype, device=weight.device)
             initialise(own)
             gate.copy_(own)

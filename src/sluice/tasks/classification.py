@@ -45,6 +45,11 @@ class ClassificationTask(Task):
         self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
         self._confusion = torch.zeros(len(labels), len(labels))
 
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return ["val/loss", *self.metrics["val_metrics"]]
+
     def model_step(self, batch: TextBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
         logits = self.network(batch.ids, batch.lengths).logits
@@ -60,11 +65,10 @@ class ClassificationTask(Task):
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         self.log("train/padding_share", 1 - batch.tokens / batch.ids.numel(), batch_size=len(batch))
+        of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log("train/epoch_loss", self.losses["train_loss"], **of_epoch)
+        self.log("train/accuracy", self.train_accuracy, prog_bar=True, **of_epoch)
         return loss
-
-    def on_train_epoch_end(self) -> None:
-        self.log("train/epoch_loss", self.losses["train_loss"])
-        self.log("train/accuracy", self.train_accuracy, prog_bar=True)
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, "val")

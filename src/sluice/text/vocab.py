@@ -27,6 +27,7 @@ class Vocab:
         self._ids = {token: index for index, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
             raise ValueError("a word stands in the vocabulary twice")
+        self._ids[PADDING] = UNKNOWN_ID  # a text that spells the padding's name means no padding
 
     @classmethod
     def build(cls, counts: Counter[str], *, min_freq: int = 1, max_size: int | None = None) -> "Vocab":

@@ -197,7 +197,7 @@ class TestResolve:
 
     @pytest.mark.usefixtures("offline")
     def test_several_processes_do_not_fall_back(self, data_dir: Path) -> None:
-        with pytest.raises(UserError, match=r"run `sluice prepare task=imdb` once first"):
+        with pytest.raises(UserError, match=r"run `sluice prepare task=imdb`"):
             resolve_imdb(source="auto", data_dir=data_dir, may_fall_back=False)
 
     @pytest.mark.usefixtures("offline")

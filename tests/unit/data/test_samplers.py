@@ -85,6 +85,12 @@ def test_every_epoch_has_as_many_batches(lengths: NDArray[np.int64], world_size:
     assert counts == {len(sampler)}
 
 
+@pytest.mark.parametrize("limits", [{"batch_size": 16}, {"batch_size": 16, "max_tokens": 2000}])
+def test_as_many_batches_in_a_corpus_of_several_pools(limits: dict[str, int]) -> None:
+    lengths = review_lengths(3 * 16 * POOL_BATCHES + 5)
+    assert len({len(dealt(lengths, 1, epoch=epoch, shuffle=True, **limits)[0]) for epoch in range(5)}) == 1
+
+
 @pytest.mark.parametrize("count", [4 * POOL_BATCHES - 1, 4 * POOL_BATCHES + 1, 10 * POOL_BATCHES + 2])
 def test_only_the_last_pool_may_have_a_small_batch(count: int) -> None:
     [batches] = dealt(review_lengths(count), 1, batch_size=4, shuffle=True)

@@ -38,7 +38,8 @@ def test_recurrent_weights_are_orthogonal_gate_by_gate(name: str) -> None:
 def test_input_weights_are_xavier_gate_by_gate(name: str, one_hot: bool) -> None:
     torch.manual_seed(0)
     cell = make_cell(name, input_size=50, hidden_size=20, one_hot=one_hot)
-    limit = math.sqrt(6 / (50 + 20))
+    fan_in = 1 if one_hot else 50  # of a one-hot row, a single unit is active
+    limit = math.sqrt(6 / (fan_in + 20))
     for gate in cell.weight_ih.detach().chunk(len(cell.gates), 1 if one_hot else 0):
         assert sorted(gate.shape) == [20, 50]
         assert 0.97 * limit < gate.abs().max() <= limit

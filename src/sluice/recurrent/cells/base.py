@@ -1,5 +1,6 @@
 """What every cell is: parameters, a step that reads like the equations, and a scan over many steps."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -76,8 +77,15 @@ class Cell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier input weights and orthogonal recurrent weights, gate by gate; zero biases."""
-        gate_by_gate(self.weight_ih, len(self.gates), xavier, dim=1 if self.one_hot else 0)
+        """Xavier input weights and orthogonal recurrent weights, gate by gate; zero biases.
+
+        A one-hot input has a single active unit, so that Xavier's fan-in is 1, not V.
+        """
+        if self.one_hot:
+            bound = math.sqrt(6 / (1 + self.hidden_size))
+            nn.init.uniform_(self.weight_ih, -bound, bound)
+        else:
+            gate_by_gate(self.weight_ih, len(self.gates), xavier)
         gate_by_gate(self.weight_hh, len(self.gates), orthogonal)
         nn.init.zeros_(self.bias_ih)
         nn.init.zeros_(self.bias_hh)
