@@ -67,8 +67,10 @@ def _run_hydra(conf: Path) -> None:
         except OSError as error:  # Hydra makes the folder for runs before the job starts
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
+    if failures and set(MULTIRUN) & set(sys.argv):
+        raise UserError(f"runs of the sweep that could not be done, as said above: {len(failures)}")
     if failures:
-        raise failures[-1]
+        raise failures[0]
 
 
 def _job(failures: list[Exception], composed: Any) -> float | None:
@@ -91,7 +93,7 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
     except (UserError, OSError) as error:
         failures.append(error)
         if number is not None:
-            print(f"sluice: run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+            print(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
         return None
     value = trained.results.get(trained.config.task.monitor)
     return None if value is None else float(value)

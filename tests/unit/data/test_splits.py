@@ -45,7 +45,7 @@ def test_drawn_from_everywhere_in_a_class() -> None:
     assert np.all(np.histogram(places, bins=4, range=(0, 1000))[0] >= 10)
 
 
-@pytest.mark.parametrize(("labels", "texts"), [([0, 0, 1], 1), ([0, 0], 0)])
-def test_a_class_too_small_to_split(labels: list[int], texts: int) -> None:
-    with pytest.raises(UserError, match=f"class 'pos' has {texts} training texts"):
+@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 0]])
+def test_a_class_too_small_to_split(labels: list[int]) -> None:
+    with pytest.raises(UserError, match="class 'pos' has too few texts"):
         hold_out(np.asarray(labels), 0.5, ("neg", "pos"))

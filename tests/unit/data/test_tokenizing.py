@@ -160,7 +160,7 @@ class TestSplits:
             assert split.labels.tolist() == [(token - 3) % 2 for token in split.texts.flat[1::2]]
 
     def test_a_class_too_small_to_cut(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="class 'pos' has 1 training texts"):
+        with pytest.raises(UserError, match="class 'pos' has too few texts"):
             prepare(tmp_path, [*unique_texts(1), Document("train", "more", 0), Document("test", "text", 0)])
 
     def test_no_training_texts(self, tmp_path: Path) -> None:
