@@ -1,10 +1,12 @@
 """Running the commands inside the test process, as a person would in a terminal."""
 
+import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from typer.testing import CliRunner
@@ -14,8 +16,10 @@ from sluice.cli.train import main
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
-SAMPLE = ("task.data.source=sample", "task.data.sample_size=60", "trainer.accelerator=cpu")
-TINY = (*SAMPLE, "model.hidden_size=4", "embedding.size=4", "debug=fast")
+SMALL = ("trainer.accelerator=cpu", "model.hidden_size=4", "embedding.size=4", "debug=fast")
+SAMPLE = ("task.data.source=sample", "task.data.sample_size=60")
+TINY = (*SAMPLE, *SMALL)
+"""A run of half a second."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,27 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended well."""
+
+    home: Path
+    folder: Path
+    results: dict[str, Any]
+    ended: Ended
+
+    @classmethod
+    def found(cls, home: Path, ended: Ended) -> "Finished":
+        """The only run below `home`."""
+        folder = only_run(home)
+        return cls(home, folder, results_of(folder), ended)
+
+
+def places(home: Path) -> tuple[str, ...]:
+    """Settings that keep everything below `home`."""
+    return tuple(f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output"))
 
 
 def train(*overrides: str) -> Ended:
@@ -38,7 +63,14 @@ def train(*overrides: str) -> Ended:
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-def sluice(*arguments: str | Path, stdin: str | None = None) -> Ended:
+def trained(home: Path, *overrides: str) -> Finished:
+    """A run of which no other lies below `home`; it must end well."""
+    ended = train(*overrides, *places(home))
+    assert ended.code == 0, ended.err
+    return Finished.found(home, ended)
+
+
+def sluice(*arguments: str | Path, stdin: str | bytes | None = None) -> Ended:
     """sluice ...; an exception that is no exit is passed on."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -51,12 +83,43 @@ def complaint(ended: Ended) -> str:
     lines = ended.err.splitlines()
     assert ended.code == 2, ended
     assert "Traceback" not in ended.out + ended.err
-    assert [line.startswith("sluice: ") for line in lines].count(True) == 1, ended.err
+    assert sum(line.startswith("sluice: ") for line in lines) == 1, ended.err
     assert lines[-1].startswith("sluice: "), ended.err
     return lines[-1]
 
 
-def only_run(output_dir: Path) -> Path:
-    """The folder of the single run below outputs/."""
-    (results,) = output_dir.rglob("results.json")
-    return results.parent
+def json_lines(ended: Ended) -> list[dict[str, Any]]:
+    """What a command with --json printed."""
+    assert ended.code == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Folders of all runs with results."""
+    return sorted(results.parent for results in folder.rglob("results.json"))
+
+
+def only_run(folder: Path) -> Path:
+    """The folder of the single run."""
+    (run,) = runs_below(folder)
+    return run
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    """results.json of a run."""
+    results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def write_table(path: Path, rows: list[tuple[str, str]]) -> Path:
+    """A CSV file with the columns text and label."""
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+    return path
+
+
+def three_classes(path: Path, each: int = 12) -> Path:
+    """Texts in which one word gives the class away; the classes are not equally many."""
+    words = {"bad": "awful", "good": "great", "so": "plain"}
+    numbers = {"bad": each, "good": each // 2, "so": each // 3}
+    rows = [(f"it was {words[name]} number {i}", name) for name, number in numbers.items() for i in range(number)]
+    return write_table(path, rows)

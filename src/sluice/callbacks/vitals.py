@@ -19,7 +19,8 @@ class Vitals(Callback):
 
     def __init__(self) -> None:
         self.tokens, self.seconds = 0, 0.0
-        self._since, self._window_tokens, self._window_seconds = 0.0, 0, 0.0
+        self._since = 0.0
+        self._logged = (0, 0.0)
 
     @property
     def tokens_per_second(self) -> float:
@@ -36,15 +37,13 @@ class Vitals(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now = time.perf_counter()
-        self._window_seconds += now - self._since
-        self._window_tokens += batch.tokens * trainer.world_size
+        self.seconds += now - self._since
+        self.tokens += batch.tokens * trainer.world_size
         self._since = now
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._close_window()
-            pl_module.log("train/tokens_per_second", self.tokens_per_second, prog_bar=True, batch_size=len(batch))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._close_window()
+            tokens, seconds = self.tokens - self._logged[0], self.seconds - self._logged[1]
+            self._logged = (self.tokens, self.seconds)
+            pl_module.log("train/tokens_per_second", tokens / seconds, prog_bar=True, batch_size=len(batch))
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -52,11 +51,6 @@ class Vitals(Callback):
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             pl_module.log("train/gradient_norm", gradient_norm(pl_module))
             pl_module.log("train/learning_rate", optimizer.param_groups[0]["lr"])
-
-    def _close_window(self) -> None:
-        self.tokens += self._window_tokens
-        self.seconds += self._window_seconds
-        self._window_tokens, self._window_seconds = 0, 0.0
 
 
 def gradient_norm(module: nn.Module) -> Tensor:

@@ -231,8 +231,8 @@ def check_trainer(spec: dict[str, Any]) -> None:
     if not isinstance(epochs, int) or epochs < 1:
         raise UserError(f"trainer.max_epochs={epochs} cannot be used: it must be a whole number, at least 1")
     for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
-        limit = spec.get(key, 1)
-        if not isinstance(limit, int | float) or limit <= 0:
+        limit = spec.get(key)
+        if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
             raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")

@@ -23,7 +23,8 @@ def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool 
     table.add_column("test", justify="right")
     for name in _metric_names(results):
         table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     minutes, speed = results["minutes"], results["train/tokens_per_second"]
     console.print(
         f"{results['parameters']:,} parameters, {minutes:.1f} minutes, {speed:,.0f} tokens/s in training, "

@@ -112,7 +112,7 @@ class TextData:
     batch_size: int = _count("texts in a training batch, per rank", 64)
     max_tokens: int | None = _count("token budget of a training batch, padding counted; null for none", None)
     max_length: int = _count("tokens kept of a text", 400)
-    truncation: str = _choice("which end of a long text is kept", TRUNCATIONS, "head")
+    truncation: str = _choice("which end of a long text is kept", TRUNCATIONS, "head_tail")
     validation_share: float = _setting("share of each class held out of the training texts", 0.1, above=0, below=1)
     num_workers: int = _setting("loader processes", 0, least=0)
 

@@ -65,6 +65,8 @@ def _run_hydra(conf: Path) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
         except OSError as error:  # Hydra makes the folder for runs before the job starts
+            if error.errno is None:  # Hydra's own MissingConfigException
+                raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
     if failures and set(MULTIRUN) & set(sys.argv):

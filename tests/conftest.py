@@ -1,0 +1,35 @@
+"""What all tests share: one thread, a workplace of one's own, one finished run."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; two spinning threads are far slower here
+
+import pytest
+
+from running import TINY, Ended, Finished, places, train
+
+ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_RUN_NAME", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
+SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with data/ in it as the current one, and an environment that says nothing."""
+    for name in (*ELSEWHERE, *SLURM):
+        monkeypatch.setenv(name, "")  # so that whatever a test sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A tiny LSTM with attention, trained for two epochs on the sample; look, don't touch."""
+    home = tmp_path_factory.mktemp("finished")
+    whole = [setting for setting in TINY if setting != "debug=fast"]
+    length = ("trainer.max_epochs=2", "trainer.log_every_n_steps=1", "task.data.batch_size=8")
+    ended: Ended = train(*whole, *length, *places(home), "task.pooling=attention")
+    assert ended.code == 0, ended.err
+    return Finished.found(home, ended)

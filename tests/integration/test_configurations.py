@@ -1,0 +1,136 @@
+"""Every file under conf/ composes, is typed, and builds what it describes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger
+
+from running import CONF, SAMPLE, three_classes
+from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from sluice.callbacks.tensorboard import TensorBoard
+from sluice.callbacks.vitals import Vitals
+from sluice.cli.building import build_data, build_task, build_trainer, find_corpus
+from sluice.cli.composing import checked, compose_config
+from sluice.cli.schema import Config
+from sluice.tasks.base import Task
+
+OPTIONS = {
+    group: sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    for group in sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    if group not in ("hydra", "paths")
+}
+POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data folder, a table, and the cache of all these tests."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "data").mkdir()
+    three_classes(folder / "mine.csv")
+    return folder
+
+
+def composed(home: Path, *overrides: str) -> Config:
+    """The typed configuration with its texts at hand."""
+    texts = (f"task.data.path={home / 'mine.csv'}",) if "task=reviews" in overrides else SAMPLE
+    paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
+    return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
+
+
+def built(config: Config) -> tuple[Task, pl.Trainer]:
+    """Everything that trains, on this machine."""
+    config.trainer |= {"accelerator": "cpu"}
+    data = build_data(config, find_corpus(config))
+    return build_task(config, data), build_trainer(config, data, Vitals())
+
+
+def optimizers_of(task: Task, steps: int) -> Any:
+    """What Lightning would be given to optimise with."""
+    task._trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
+    return task.configure_optimizers()
+
+
+def test_every_group_has_options() -> None:
+    expected = "callbacks debug embedding experiment logger model optimizer scheduler task trainer"
+    assert list(OPTIONS) == expected.split()
+    assert all(OPTIONS.values())
+    assert {"rnn", "rnn_relu", "gru", "lstm"} <= set(OPTIONS["model"])
+    assert {"learned", "onehot", "index"} <= set(OPTIONS["embedding"])
+    assert {"imdb", "reviews"} <= set(OPTIONS["task"])
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_it_composes_and_builds(home: Path, point: str) -> None:
+    config = composed(home, point)
+    task, trainer = built(config)
+    assert task.network(torch.tensor([[2, 3, 4]]), torch.tensor([3])).logits.isfinite().all()
+    optimizers = optimizers_of(task, steps=10)
+    optimizer = optimizers["optimizer"] if isinstance(optimizers, dict) else optimizers
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.parameters())) > 0
+    kinds = {type(callback) for callback in trainer.callbacks}
+    assert {Vitals, BestCheckpoint, LastCheckpoint} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
+)
+def test_the_optimizer_is_the_one_named(home: Path, name: str, kind: str) -> None:
+    task, _ = built(composed(home, f"optimizer={name}", "scheduler=constant", "optimizer.lr=0.25"))
+    optimizer = optimizers_of(task, steps=10)
+    assert type(optimizer).__name__ == kind
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "interval"),
+    [
+        ("one_cycle", "OneCycleLR", "step"),
+        ("cosine", "CosineAnnealingLR", "step"),
+        ("plateau", "ReduceLROnPlateau", "epoch"),
+    ],
+)
+def test_the_schedule_is_the_one_named(home: Path, name: str, kind: str, interval: str) -> None:
+    task, _ = built(composed(home, f"scheduler={name}", "task.monitor=val/f1"))
+    schedule = optimizers_of(task, steps=10)["lr_scheduler"]
+    assert type(schedule["scheduler"]).__name__ == kind
+    assert (schedule["interval"], schedule["monitor"]) == (interval, "val/f1")
+
+
+def test_loggers_and_callbacks_are_those_chosen(home: Path) -> None:
+    _, trainer = built(composed(home, "task.monitor=val/loss", "task.mode=min"))
+    assert [type(logger) for logger in trainer.loggers] == [TensorBoard, CSVLogger]
+    (stopping,) = trainer.early_stopping_callbacks
+    assert isinstance(stopping, EarlyStopping)
+    assert (stopping.monitor, stopping.mode) == ("val/loss", "min")
+    (best,) = trainer.checkpoint_callbacks
+    assert (best.monitor, best.mode) == ("val/loss", "min")
+
+
+def test_none_leaves_loggers_and_callbacks_out(home: Path) -> None:
+    _, trainer = built(composed(home, "logger=none", "callbacks=none"))
+    assert trainer.loggers == []
+    assert trainer.early_stopping_callbacks == []
+
+
+def test_the_task_settles_the_epochs_and_the_command_line_has_the_last_word(home: Path) -> None:
+    assert built(composed(home, "task.max_epochs=7"))[1].max_epochs == 7
+    assert built(composed(home, "task.max_epochs=7", "trainer.max_epochs=3"))[1].max_epochs == 3
+
+
+def test_sizes_of_the_task_reach_the_network_unless_the_model_says_otherwise(home: Path) -> None:
+    task, _ = built(composed(home, "task.recurrent.hidden_size=3"))
+    assert task.network.recurrent.output_size == 6, "two directions"
+    task, _ = built(composed(home, "task.recurrent.hidden_size=3", "model.hidden_size=5", "model.bidirectional=false"))
+    assert task.network.recurrent.output_size == 5
+
+
+def test_debug_wins_over_an_experiment(home: Path) -> None:
+    for experiment in OPTIONS["experiment"]:
+        config = composed(home, f"experiment={experiment}", "debug=fast")
+        assert (config.trainer["max_epochs"], config.trainer["limit_train_batches"]) == (1, 3)

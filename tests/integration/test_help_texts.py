@@ -1,0 +1,104 @@
+"""What --help says, and how fast."""
+
+import subprocess
+import sys
+
+import pytest
+
+from running import CONF, sluice, train
+from sluice.cli.main import app
+
+GROUPS = (
+    "task",
+    "model",
+    "embedding",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "callbacks",
+    "logger",
+    "experiment",
+    "debug",
+)
+
+
+@pytest.fixture(scope="module")
+def help_text() -> str:
+    """python train.py --help"""
+    ended = train("--help")
+    assert (ended.code, ended.err) == (0, "")
+    return ended.out
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_of_a_group_is_listed(help_text: str, group: str) -> None:
+    section = help_text.split(f"\n  {group}=")[1].split("\n\n")[0]
+    options = [line.split()[0] for line in section.splitlines()[1:]]
+    assert options == sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    assert len(options) > 0
+
+
+def test_every_option_says_what_it_is(help_text: str) -> None:
+    listed = help_text.split("Groups:")[1].split("Settings:")[0]
+    options = [line for line in listed.splitlines() if line.startswith("    ")]
+    assert len(options) > 20
+    assert [line for line in options if len(line.split()) < 2] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "seed=1 ",
+        "paths.data_dir=",
+        "paths.output_dir=",
+        "init_from=null",
+        "model.hidden_size=${task.recurrent.hidden_size} units of each layer and direction (at least 1)",
+        "embedding.word_dropout=",
+        "task.pooling=max_mean",
+        "(one of last, max, mean, max_mean, attention)",
+        "task.data.source=auto",
+        "task.data.text_column=text",
+        "task.text.min_freq=",
+        "python train.py -m model=rnn,gru,lstm seed=1,2,3",
+    ],
+)
+def test_the_settings_are_listed_with_meaning_and_range(help_text: str, words: str) -> None:
+    assert words in " ".join(help_text.split())
+
+
+def test_sluice_lists_its_commands() -> None:
+    ended = sluice("--help")
+    assert ended.code == 0
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert sorted(names) == ["evaluate", "predict", "prepare"]
+    assert all(name in ended.out for name in (*names, "bench"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "prepare"])
+def test_every_command_explains_itself(command: str) -> None:
+    ended = sluice(command, "--help")
+    assert ended.code == 0
+    assert "--help" in ended.out
+    assert len(ended.out.splitlines()) > 8
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    heavy = {"torch", "pytorch_lightning", "torchtext", "hydra", "tensorboard", "torchmetrics", "pandas"}
+    script = f"import sys, sluice.cli.main, sluice.cli.train; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []
+
+
+def test_the_configuration_can_be_shown_without_training() -> None:
+    ended = train("model=gru", "seed=7", "--cfg", "job")
+    assert ended.code == 0
+    assert "cell: gru" in ended.out
+    assert "seed: 7" in ended.out
+
+
+def test_lengths_are_benchmarked_against_dense_and_packed() -> None:
+    small = ("--batch-size", "2", "--steps", "5", "--shortest", "3", "--input-size", "2", "--hidden-size", "3")
+    ended = sluice("bench", "lengths", *small, "--runs", "1", "--json")
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 4, "two cells in one and two directions"
+    assert all(word in ended.out for word in ("lstm", "gru", "packed", "dense"))

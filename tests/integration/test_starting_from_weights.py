@@ -1,0 +1,68 @@
+"""Saving, loading, and starting from another run's weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sluice, three_classes, train
+from sluice.cli.building import build_data, build_task, find_corpus
+from sluice.cli.composing import checked, compose_config
+from sluice.cli.saved import load_model, network_weights, read_checkpoint
+from sluice.cli.training import start_from
+from sluice.tasks.base import Task
+
+IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
+LENGTHS = torch.tensor([4, 2])
+
+
+def fresh_task(finished: Finished, *overrides: str) -> Task:
+    """A task with the settings of the finished run and weights of its own."""
+    config = checked(compose_config([*TINY, *places(finished.home), "task.pooling=attention", *overrides], CONF))
+    return build_task(config, build_data(config, find_corpus(config)))
+
+
+def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
+    task = fresh_task(finished)
+    task.load_state_dict(read_checkpoint(finished.folder / "best.ckpt")[1]["state_dict"], strict=False)
+    loaded = load_model(finished.folder)
+    with torch.inference_mode():
+        expected, got = task.network.eval()(IDS, LENGTHS).logits, loaded.network(IDS, LENGTHS).logits
+    assert torch.equal(expected, got)
+    assert not torch.equal(got[0], got[1])
+
+
+def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
+    task = fresh_task(finished, "seed=5")
+    start_from(task, finished.folder)
+    saved = network_weights(read_checkpoint(finished.folder)[1])
+    own = task.network.state_dict()
+    assert own.keys() == saved.keys()
+    assert all(torch.equal(own[name], tensor) for name, tensor in saved.items())
+
+
+def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Finished) -> None:
+    settings = (f"init_from={finished.folder}", "model.hidden_size=6", "task.pooling=attention")
+    ended = train(*TINY, *settings, f"paths.cache_dir={finished.home / 'cache'}")
+    assert ended.code == 0, ended.err
+    log = (only_run(workplace / "outputs") / "log.txt").read_text(encoding="utf-8")
+    assert "2 of 14 matched" in log
+    (fresh,) = [line for line in log.splitlines() if "fresh" in line]
+    assert "recurrent.cells.0.weight_hh" in fresh
+    assert "embedding.table.weight" not in fresh
+    assert "output.bias" not in fresh
+
+
+def test_weights_that_match_nowhere_are_refused(workplace: Path, finished: Finished) -> None:
+    path = three_classes(workplace / "mine.csv")
+    own = ("task=reviews", f"task.data.path={path}", "embedding.size=3", "model.hidden_size=5")
+    small = [setting for setting in SMALL if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
+    assert "none of its weights" in complaint(train(*small, *own, f"init_from={finished.folder}"))
+
+
+def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:
+    run = workplace / "run"
+    run.mkdir()
+    (run / "last.ckpt").write_bytes((finished.folder / "last.ckpt").read_bytes())
+    assert sluice("predict", run, "a moving film").code == 0
+    assert load_model(run).path == run / "last.ckpt"

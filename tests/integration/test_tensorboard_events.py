@@ -1,0 +1,86 @@
+"""What TensorBoard shows of a run."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from running import Finished
+
+EPOCHS, STEPS = 2, 14
+
+
+@pytest.fixture(scope="module")
+def events(finished: Finished) -> EventAccumulator:
+    """All events of the run, as TensorBoard reads them."""
+    accumulator = EventAccumulator(str(finished.folder), size_guidance={"scalars": 0, "tensors": 0})
+    return accumulator.Reload()
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("train/loss", STEPS),
+        ("train/learning_rate", STEPS),
+        ("train/gradient_norm", STEPS),
+        ("train/tokens_per_second", STEPS),
+        ("train/padding_share", STEPS),
+        ("train/accuracy", EPOCHS),
+        ("val/accuracy", EPOCHS),
+        ("val/loss", EPOCHS),
+        ("val/f1", EPOCHS),
+        ("val/auroc", EPOCHS),
+        ("test/accuracy", 1),
+    ],
+)
+def test_there_is_a_curve_of(events: EventAccumulator, name: str, count: int) -> None:
+    points = events.Scalars(name)
+    assert len({point.step for point in points}) == count
+    assert all(point.value >= 0 for point in points)
+
+
+def test_the_learning_rate_goes_up_and_down(events: EventAccumulator) -> None:
+    rates = [point.value for point in events.Scalars("train/learning_rate")]
+    assert rates[0] < max(rates) > rates[-1]
+
+
+def test_the_gradient_is_measured_before_it_is_clipped_and_is_never_zero(events: EventAccumulator) -> None:
+    assert min(point.value for point in events.Scalars("train/gradient_norm")) > 0
+
+
+def test_the_best_validation_accuracy_is_that_of_the_results(events: EventAccumulator, finished: Finished) -> None:
+    accuracies = [point.value for point in events.Scalars("val/accuracy")]
+    assert max(accuracies) == pytest.approx(finished.results["val/accuracy"])
+
+
+def test_there_are_a_pr_curve_and_a_page_of_mistakes(events: EventAccumulator) -> None:
+    assert len(events.Tensors("val/pos")) == EPOCHS
+    (text,) = events.Tensors("val/most wrong/text_summary")[-1].tensor_proto.string_val
+    page = text.decode()
+    assert "neg" in page
+    assert "pos" in page
+    assert page.count("(0.") == 6, "all six validation reviews"
+
+
+def test_the_hyperparameters_stand_with_the_final_figures(events: EventAccumulator, finished: Finished) -> None:
+    metadata = {tag: HParamsPluginData.FromString(content) for tag, content in hparams_of(events).items()}
+    (session,) = [data.session_start_info for data in metadata.values() if data.HasField("session_start_info")]
+    assert session.hparams["model.hidden_size"].number_value == 4
+    assert session.hparams["seed"].number_value == 1
+    assert session.hparams["embedding.kind"].string_value == "learned"
+    (experiment,) = [data.experiment for data in metadata.values() if data.HasField("experiment")]
+    shown = {info.name.tag for info in experiment.metric_infos}
+    assert any(tag.endswith("test/accuracy") for tag in shown)
+    for tag in shown:
+        assert events.Scalars(tag)[-1].value == pytest.approx(final(finished, tag)), tag
+
+
+def hparams_of(events: EventAccumulator) -> dict[str, bytes]:
+    """What the hparams page is made of."""
+    contents: dict[str, bytes] = events.PluginTagToContent("hparams")
+    return contents
+
+
+def final(finished: Finished, tag: str) -> float:
+    """The result that a metric of the hparams page stands for."""
+    (value,) = [value for name, value in finished.results.items() if tag.endswith(name)]
+    return float(value)

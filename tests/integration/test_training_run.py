@@ -1,0 +1,145 @@
+"""A whole training run and what it leaves."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from running import TINY, Finished, results_of, runs_below, train, trained
+from sluice.data import imdb
+from sluice.errors import UserError
+
+KEYS = (
+    *("test/accuracy", "test/loss", "test/f1", "test/auroc", "val/accuracy", "val/loss", "val/f1", "val/auroc"),
+    *("parameters", "minutes", "train/tokens_per_second", "seed", "task", "model", "data_source", "command"),
+    *("git_commit", "version/sluice", "version/torch", "version/python", "device", "epochs", "date"),
+)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Everything in nested plain containers; a container of another kind counts as a leaf."""
+    if type(tree).__name__ in ("dict", "OrderedDict"):
+        return [leaf for pair in tree.items() for part in pair for leaf in leaves(part)]
+    if type(tree) in (list, tuple):
+        return [leaf for part in tree for leaf in leaves(part)]
+    return [tree]
+
+
+def figures_of(results: dict[str, Any]) -> dict[str, float]:
+    """The metrics among the results."""
+    return {key: value for key, value in results.items() if key.startswith(("test/", "val/"))}
+
+
+def test_the_run_folder_holds_everything(finished: Finished) -> None:
+    files = {file.name.split(".vm")[0] for file in finished.folder.iterdir()}
+    assert {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "results.json", "log.txt"} <= files
+    assert any(name.startswith("events.out.tfevents") for name in files)
+    assert not any(name.startswith(".") for name in files), "something unfinished was left"
+    assert finished.folder.parent == finished.home / "output" / "imdb" / "lstm"
+
+
+def test_the_configuration_is_written_resolved(finished: Finished) -> None:
+    text = (finished.folder / "config.yaml").read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    assert "${" not in text
+    assert "???" not in text
+    assert config["model"]["hidden_size"] == 4
+    assert config["task"]["data"]["source"] == "sample"
+    assert config["name"] == finished.folder.name
+    assert config["paths"]["run_dir"] == str(finished.folder)
+
+
+def test_results_are_flat_and_complete(finished: Finished) -> None:
+    results = finished.results
+    assert set(KEYS) <= results.keys()
+    assert all(isinstance(value, str | int | float | None) for value in results.values())
+    assert (results["seed"], results["task"], results["model"], results["epochs"]) == (1, "imdb", "lstm", 2)
+    assert results["command"].startswith("train.py task.data.source=sample ")
+    assert results["train/tokens_per_second"] > 0
+    assert 0 < results["minutes"] < 2
+    assert "interrupted" not in results
+
+
+def test_the_number_of_parameters_is_that_of_the_saved_weights(finished: Finished) -> None:
+    state = torch.load(finished.folder / "best.ckpt", weights_only=True)["state_dict"]
+    assert finished.results["parameters"] == sum(t.numel() for name, t in state.items() if name.startswith("network."))
+
+
+def test_metrics_are_written_as_a_table_too(finished: Finished) -> None:
+    with (finished.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = max(float(row["val/accuracy"]) for row in rows if row["val/accuracy"])
+    assert last == pytest.approx(finished.results["val/accuracy"])
+    assert sum(bool(row["train/loss"]) for row in rows) == 14, "54 texts in batches of 8, twice"
+
+
+def test_the_log_tells_each_epoch_with_its_own_figures(finished: Finished) -> None:
+    lines = (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+    epochs = [line for line in lines if "done:" in line]
+    assert ["epoch 1/2" in epochs[0], "epoch 2/2" in epochs[1], len(epochs)] == [True, True, 2]
+    assert all(word in line for line in epochs for word in ("loss", "acc", "tokens/s", "val acc", "val loss"))
+    with (finished.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        accuracies = [row["train/accuracy"] for row in csv.DictReader(file) if row["train/accuracy"]]
+    for line, accuracy in zip(epochs, accuracies, strict=True):
+        assert f"acc {float(accuracy):.4g}" in line
+
+
+def test_the_sample_is_said_loudly(finished: Finished) -> None:
+    assert "made up, not the IMDB corpus" in finished.ended.err.splitlines()[0]
+    assert finished.folder.name.startswith("sample-")
+    assert finished.results["data_source"] == "sample"
+    assert "GENERATED SAMPLE" in finished.ended.out.splitlines()[-1]
+
+
+def test_the_end_names_figures_and_what_to_do_next(finished: Finished) -> None:
+    out = finished.ended.out
+    assert f"{finished.results['test/accuracy']:.4f}" in out
+    assert f"{finished.results['val/accuracy']:.4f}" in out
+    assert f"{finished.results['parameters']:,} parameters" in out
+    assert f"tensorboard --logdir {finished.folder}" in out
+    assert f"sluice predict {finished.folder}" in out
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_a_checkpoint_holds_tensors_and_plain_values_only(finished: Finished, name: str) -> None:
+    checkpoint = torch.load(finished.folder / name, weights_only=True)
+    plain = (torch.Tensor, str, int, float, bool, type(None))
+    assert {type(leaf) for leaf in leaves(checkpoint)} <= set(plain)
+    assert checkpoint["sluice"]["labels"] == ["neg", "pos"]
+
+
+def test_only_the_last_checkpoint_can_go_on_training(finished: Finished) -> None:
+    best, last = (torch.load(finished.folder / name, weights_only=True) for name in ("best.ckpt", "last.ckpt"))
+    assert last["optimizer_states"]
+    assert "optimizer_states" not in best
+    assert last["global_step"] == 14
+
+
+def test_the_seed_alone_decides_the_figures(workplace: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert train(*TINY, f"name={name}", f"seed={seed}").code == 0
+    first, again, other = (figures_of(results_of(run)) for run in runs_below(workplace))
+    assert len(first) == 8
+    assert first == again
+    assert first["test/loss"] != other["test/loss"]
+
+
+def test_a_run_without_loggers_still_has_its_results(workplace: Path) -> None:
+    run = trained(workplace, *TINY, "logger=none", "callbacks=none", "scheduler=constant")
+    names = {file.name for file in run.folder.iterdir()}
+    assert names == {"config.yaml", "best.ckpt", "last.ckpt", "results.json", "log.txt"}
+
+
+def test_auto_falls_back_on_the_sample_and_says_so(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(data_dir: Path) -> None:
+        raise UserError("no connection")
+
+    monkeypatch.setattr(imdb, "download_imdb", refuse)
+    run = trained(workplace, *TINY[1:], "task.data.source=auto")
+    assert "NOT IMDB" in run.ended.err
+    assert run.folder.name.startswith("sample-")
+    config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+    assert config["task"]["data"]["source"] == "sample", "or else evaluate would look for the real reviews"

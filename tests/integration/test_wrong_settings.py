@@ -1,0 +1,137 @@
+"""A mistake on the command line is answered in one sentence that names it and says what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from running import TINY, complaint, sluice, train
+
+UNKNOWN = [
+    (["model=foo"], "there is no model=foo: there are gru, lstm, rnn, rnn_relu"),
+    (["model=lstn"], "did you mean lstm?"),
+    (["task=foo"], "there is no task=foo: there are imdb, reviews"),
+    (["embedding=one_hot"], "there is no embedding=one_hot: there are index, learned, onehot (did you mean onehot?)"),
+    (["experiment=foo"], "there is no experiment=foo: there are "),
+    (["optimizer=foo"], "there is no optimizer=foo: there are adam, adamw"),
+    (["sed=1"], "there is no setting 'sed': the top level has task, model"),
+    (["sed=1"], "(did you mean seed?)"),
+    (["+foo=1"], "there is no setting 'foo': the top level has task, model"),
+    (["nogroup=lstm"], "there is no setting 'nogroup'"),
+    (["+nogroup=lstm"], "there is no setting 'nogroup'"),
+    (["model.hiden_size=4"], "(did you mean hidden_size?)"),
+    (["+model.foo=4"], "there is no setting 'model.foo': model has name, cell, hidden_size"),
+    (["task.data.batchsize=3"], "task.data has batch_size, max_tokens"),
+    (["task.data.batchsize=3"], "(did you mean batch_size?)"),
+    (["+task.data.foo=3"], "there is no setting 'task.data.foo': task.data has batch_size"),
+    (["paths.foo=1"], "paths has data_dir, cache_dir, output_dir"),
+    (["optimizer.foo=1"], "optimizer.foo"),
+    (["+optimizer.foo=1"], "optimizer cannot be built: AdamW.__init__() got an unexpected keyword argument 'foo'"),
+    (["+scheduler.foo=1"], "scheduler cannot be built: one_cycle() got an unexpected keyword argument 'foo'"),
+    (["+trainer.foo=1"], "trainer cannot be built: Trainer.__init__() got an unexpected keyword argument 'foo'"),
+    (["optimizer._target_=torch.optim.Foo"], "optimizer cannot be built: Error loading 'torch.optim.Foo'"),
+    (["--seed=1"], "there is no option --seed=1: settings are written key=value"),
+    (["task.monitor=val/foo"], "task.monitor=val/foo cannot be used: it must be one of val/loss, val/accuracy"),
+    (["callbacks.early_stopping.monitor=val/foo"], "callbacks.early_stopping.monitor=val/foo cannot be used"),
+]
+MALFORMED = [
+    (["="], "key=value"),
+    (["foo"], "'foo' cannot be read: a setting is written key=value"),
+    (["init_from=[1"], "'init_from=[1' cannot be read"),
+    (["seed=1,2"], "seed=1,2': add -m for a sweep"),
+    (["optimizer=null"], "a group cannot be null"),
+    (["task.data.batch_size="], "task.data.batch_size= cannot be used: it must be a whole number"),
+    (["task.data.batch_size=x"], "task.data.batch_size=x cannot be used: it must be a whole number"),
+    (["model.hidden_size=4.5"], "model.hidden_size=4.5 cannot be used: it must be a whole number"),
+    (["model.dropout=much"], "model.dropout=much cannot be used: it must be a number"),
+    (["model.bidirectional=maybe"], "model.bidirectional=maybe cannot be used: it must be true or false"),
+    (["seed=null"], "seed=null cannot be used: it must not be null"),
+    (["trainer.max_epochs=x"], "trainer.max_epochs=x cannot be used: it must be a whole number"),
+    (["optimizer.lr=-1"], "optimizer cannot be built: Invalid learning rate: -1"),
+]
+OUT_OF_RANGE = [
+    (["model.hidden_size=-1"], "model.hidden_size=-1 cannot be used: it must be at least 1"),
+    (["model.num_layers=0"], "model.num_layers=0 cannot be used: it must be at least 1"),
+    (["embedding.size=0"], "embedding.size=0 cannot be used: it must be at least 1"),
+    (["seed=-1"], "seed=-1 cannot be used: it must be at least 0"),
+    (["task.data.batch_size=0"], "task.data.batch_size=0 cannot be used: it must be at least 1"),
+    (["task.data.batch_size=-8"], "task.data.batch_size=-8 cannot be used: it must be at least 1"),
+    (["task.data.max_length=0"], "task.data.max_length=0 cannot be used: it must be at least 1"),
+    (["task.data.max_tokens=3"], "task.data.max_tokens=3 cannot be used: one text may have task.data.max_length=400"),
+    (["task.data.sample_size=3"], "task.data.sample_size=3 cannot be used: it must be at least 20"),
+    (["task.data.validation_share=1"], "it must be above 0 and below 1"),
+    (["task.max_epochs=0"], "task.max_epochs=0 cannot be used: it must be at least 1"),
+    (["trainer.max_epochs=0"], "trainer.max_epochs=0 cannot be used"),
+    (["trainer.max_epochs=-1"], "trainer.max_epochs=-1 cannot be used"),
+    (["trainer.limit_val_batches=0"], "trainer.limit_val_batches=0 cannot be used"),
+    (["model.dropout=1"], "model.dropout=1.0 cannot be used: it must be at least 0 and below 1"),
+    (["model.dropout=1.5"], "model.dropout=1.5 cannot be used"),
+    (["model.dropout=-0.1"], "model.dropout=-0.1 cannot be used"),
+    (["model.input_dropout=1"], "model.input_dropout=1.0 cannot be used"),
+    (["task.output_dropout=1"], "task.output_dropout=1.0 cannot be used"),
+    (["embedding.word_dropout=1"], "embedding.word_dropout=1.0 cannot be used"),
+    (["task.label_smoothing=1"], "task.label_smoothing=1.0 cannot be used"),
+    (["task.segment_length=0"], "task.segment_length=0 cannot be used"),
+    (["task.pooling=foo"], "it must be one of last, max, mean, max_mean, attention"),
+    (["task.mode=up"], "it must be one of max, min"),
+    (["task.data.source=foo"], "it must be one of auto, local, download, sample"),
+    (["task.data.truncation=middle"], "it must be one of head, tail, head_tail"),
+    (["task.text.tokenizer=foo"], "it must be one of basic_english, whitespace"),
+    (["model.cell=foo"], "there is no model.cell=foo: there are gru, lstm, rnn, rnn_relu"),
+    (["model.initial_state=ones"], "it must be one of zeros, learned"),
+    (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),
+    (["task.segment_length=10", "task.pooling=last"], "pooling 'last' sees only a text's last segment"),
+    (["task.class_weights=heavy"], "it must be null, balanced, or a weight for each of neg, pos"),
+    (["task.class_weights={neg: 1}"], "a weight for each of neg, pos"),
+    (["task.class_weights={neg: 1, pos: -1}"], "every weight must be a number above 0"),
+    (["name=a/b"], "name='a/b' cannot be used"),
+    (["init_from=nowhere"], "there is no nowhere: give a run's folder or a checkpoint file"),
+    (["trainer.accelerator=foo"], "trainer cannot be built: You selected an invalid accelerator name"),
+]
+
+
+def overridden(overrides: list[str]) -> list[str]:
+    """A tiny run with these settings in place of its own."""
+    keys = {override.lstrip("+").split("=")[0] for override in overrides}
+    return [*(setting for setting in TINY if setting.split("=")[0] not in keys), *overrides]
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN, *MALFORMED, *OUT_OF_RANGE])
+def test_it_is_answered_in_one_sentence(overrides: list[str], words: str) -> None:
+    assert words in complaint(train(*overridden(overrides)))
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN[:2], *MALFORMED[:6:5], *OUT_OF_RANGE[:1]])
+def test_prepare_answers_alike(overrides: list[str], words: str) -> None:
+    assert words in complaint(sluice("prepare", *overrides))
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    settings = [setting for setting in TINY if not setting.startswith("trainer.")]
+    assert "trainer.accelerator=gpu cannot be used: there is no GPU" in complaint(train(*settings, "trainer=gpu"))
+
+
+def test_the_name_of_an_existing_run_is_refused_and_the_run_left_alone(workplace: Path) -> None:
+    assert train(*TINY, "name=mine").code == 0
+    results = workplace / "outputs" / "imdb" / "lstm" / "sample-mine" / "results.json"
+    before = results.read_bytes()
+    said = complaint(train(*TINY, "name=mine", "seed=2"))
+    assert f"there is a run in {results.parent} already: choose another name=" in said
+    assert results.read_bytes() == before
+
+
+def test_a_mistake_is_told_before_anything_is_written(workplace: Path) -> None:
+    for overrides in (["model.hidden_size=-1"], ["trainer.max_epochs=0"], ["task.pooling=foo"]):
+        complaint(train(*overridden(overrides)))
+    assert not (workplace / "data" / "cache").exists()
+    assert not list(workplace.rglob("config.yaml"))
+
+
+def test_a_traceback_is_shown_on_request(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="there is no model=foo"):
+        train("model=foo")

@@ -1,0 +1,59 @@
+"""What the README tells people to type is accepted, and its Python runs."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from sluice.cli.composing import checked, compose_config
+from sluice.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands(start: str) -> list[list[str]]:
+    """Arguments of every command that begins so, also behind && in a line."""
+    lines = [part.strip() for block in blocks("bash") for line in block.splitlines() for part in line.split("&&")]
+    return [shlex.split(line[len(start) :]) for line in lines if line.startswith(start)]
+
+
+def single_run(overrides: list[str]) -> list[str]:
+    """The first run of a sweep."""
+    return [override.split(",")[0] for override in overrides if override not in ("-m", "--help")]
+
+
+@pytest.mark.parametrize("overrides", commands("python train.py"), ids=" ".join)
+def test_training_commands_compose(overrides: list[str]) -> None:
+    assert checked(compose_config(single_run(overrides), ROOT / "conf")).task.name
+
+
+def test_there_are_training_and_other_commands() -> None:
+    assert len(commands("python train.py")) > 5
+    assert len(commands("sluice ")) > 3
+
+
+@pytest.mark.parametrize("arguments", commands("sluice "), ids=" ".join)
+def test_other_commands_are_understood(arguments: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("sluice", list(arguments))
+    while hasattr(command, "resolve_command"):
+        name, command, arguments = command.resolve_command(context, arguments)
+        context = command.make_context(name, list(arguments), parent=context)
+    assert context.params
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README

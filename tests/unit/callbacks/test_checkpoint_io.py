@@ -1,0 +1,56 @@
+"""Checkpoints are whole, or not there."""
+
+import errno
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+import torch
+
+from sluice.callbacks.checkpoints import AtomicCheckpointIO
+
+
+def broken_off(content: Any, file: BinaryIO) -> None:
+    """torch.save on a disk that is full after four bytes."""
+    file.write(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.arange(3)}, path)
+    assert torch.load(path, weights_only=True)["weights"].tolist() == [0, 1, 2]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "save", broken_off)
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    monkeypatch.setattr(torch, "save", broken_off)
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(content: Any, file: BinaryIO) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
