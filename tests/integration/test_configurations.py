@@ -18,6 +18,7 @@ from sluice.cli.building import build_data, build_task, build_trainer, find_corp
 from sluice.cli.composing import checked, compose_config
 from sluice.cli.schema import Config
 from sluice.tasks.base import Task
+from sluice.tasks.classification import ClassificationTask
 
 OPTIONS = {
     group: sorted(file.stem for file in (CONF / group).glob("*.yaml"))
@@ -128,6 +129,34 @@ def test_sizes_of_the_task_reach_the_network_unless_the_model_says_otherwise(hom
     assert task.network.recurrent.output_size == 6, "two directions"
     task, _ = built(composed(home, "task.recurrent.hidden_size=3", "model.hidden_size=5", "model.bidirectional=false"))
     assert task.network.recurrent.output_size == 5
+
+
+DATA = ("batch_size=7", "max_tokens=999", "max_length=77", "truncation=tail", "num_workers=2")
+
+
+def test_settings_of_the_data_reach_the_data(home: Path) -> None:
+    config = composed(home, "seed=9", *(f"task.data.{setting}" for setting in DATA))
+    data = build_data(config, find_corpus(config))
+    assert [f"{key}={getattr(data, key)}" for key in (setting.split("=")[0] for setting in DATA)] == list(DATA)
+    assert data.seed == 9
+
+
+def test_settings_of_the_loss_reach_the_task(home: Path) -> None:
+    task, _ = built(composed(home, "task.label_smoothing=0.25", "task.class_weights={pos: 3, neg: 0.5}"))
+    assert isinstance(task, ClassificationTask)
+    assert (task.label_smoothing, task.class_weights) == (0.25, [0.5, 3.0])
+
+
+def test_settings_of_the_network_reach_the_network(home: Path) -> None:
+    rates = ("model.dropout=0.1", "model.input_dropout=0.2", "task.output_dropout=0.3", "embedding.word_dropout=0.4")
+    shape = ("model.num_layers=3", "model.initial_state=learned", "task.pooling=mean", "task.segment_length=11")
+    network: Any = built(composed(home, *rates, *shape))[0].network
+    dropouts = (network.recurrent.dropout.p, network.input_dropout.p, network.output_dropout.p)
+    assert (*dropouts, network.embedding.word_dropout) == (0.1, 0.2, 0.3, 0.4)
+    assert len(network.recurrent.cells) == 6
+    assert any("initial" in name for name, _ in network.named_parameters())
+    assert type(network.pooling).__name__ == "MeanPooling"
+    assert network.segment_length == 11
 
 
 def test_debug_wins_over_an_experiment(home: Path) -> None:

@@ -71,15 +71,22 @@ def press_ctrl_c(*ignored: Any, **also_ignored: Any) -> None:
 
 
 def test_during_the_test_training_is_not_lost(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClassificationTask, "test_step", press_ctrl_c)
+    before: list[bytes] = []
+
+    def press(*ignored: Any) -> None:
+        (last,) = workplace.rglob("last.ckpt")
+        before.append(last.read_bytes())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClassificationTask, "test_step", press)
     ended = train(*TINY, *LONGER, *places(workplace))
-    results = results_of(only_run(workplace))
+    run = only_run(workplace)
+    results = results_of(run)
     assert ended.code == 130
     assert results["interrupted"] is True
     assert "val/accuracy" in results
     assert not any(name.startswith("test/") for name in results)
-    last = torch.load(only_run(workplace) / "last.ckpt", weights_only=True)
-    assert last["optimizer_states"], "the state training ended in, not the best weights"
+    assert before == [(run / "last.ckpt").read_bytes()], "the best weights, which were tested, are not the last"
 
 
 def test_before_training_nothing_is_left_and_no_traceback_shown(

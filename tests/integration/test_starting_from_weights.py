@@ -9,7 +9,7 @@ from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sl
 from sluice.cli.building import build_data, build_task, find_corpus
 from sluice.cli.composing import checked, compose_config
 from sluice.cli.saved import load_model, network_weights, read_checkpoint
-from sluice.cli.training import start_from
+from sluice.cli.starting import start_from
 from sluice.tasks.base import Task
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
@@ -34,7 +34,8 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
 
 def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
-    start_from(task, finished.folder)
+    checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
+    start_from(task.network, checkpoint["vocab"], tuple(checkpoint["labels"]), finished.folder)
     saved = network_weights(read_checkpoint(finished.folder)[1])
     own = task.network.state_dict()
     assert own.keys() == saved.keys()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.table import Table
 from torch.utils.data import DataLoader
 
 from sluice.cli.building import find_corpus, text_settings
 from sluice.cli.logs import start_logging
+from sluice.cli.report import show_confusion
 from sluice.cli.saved import SavedModel, load_model
 from sluice.data.batches import BatchMaker, TextBatch
 from sluice.data.samplers import BucketBatchSampler
@@ -95,10 +95,4 @@ def _show(model: SavedModel, source: dict[str, object], metrics: dict[str, float
     console.print(f"{source['checkpoint']} on {source['texts']:,} texts from {source['from']}", markup=False)
     for name, value in metrics.items():
         console.print(f"  {name:<10}{value:.4f}")
-    table = Table(title="true class down, predicted across", title_justify="left")
-    table.add_column("")
-    for label in model.labels:
-        table.add_column(label, justify="right")
-    for label, row in zip(model.labels, confusion, strict=True):
-        table.add_row(label, *(f"{count:,}" for count in row))
-    console.print(table)
+    show_confusion(model.labels, confusion)

@@ -1,6 +1,6 @@
-"""The table at the end."""
+"""The tables at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,17 @@ def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool 
         console.print(f"Interrupted before the test was done: {kept}.", style="bold")
     if results["data_source"] == "sample":
         console.print(SAMPLE_WARNING, style="bold yellow")
+
+
+def show_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
+    """Prints how many texts of each class were taken for which."""
+    table = Table(title="true class down, predicted across", title_justify="left")
+    table.add_column("")
+    for label in labels:
+        table.add_column(label, justify="right")
+    for label, row in zip(labels, counts, strict=True):
+        table.add_row(label, *(f"{count:,}" for count in row))
+    Console(soft_wrap=True, highlight=False).print(table)
 
 
 def _metric_names(results: Mapping[str, Any]) -> list[str]:

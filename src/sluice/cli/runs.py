@@ -1,12 +1,13 @@
 """A run's folder: its name, what lies in it, and how a finished one is found again."""
 
+import csv
 import json
 import os
 import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,14 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     unfinished = folder / ".results.json"
     unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(folder / "results.json")
+
+
+def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]) -> None:
+    """confusion.csv: a row for each true class, a column for each predicted one."""
+    with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["true", *labels])
+        writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
 
 
 def find_checkpoint(run: Path) -> Path:

@@ -17,15 +17,16 @@ from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
 from sluice.cli.composing import checked
 from sluice.cli.logs import close_logs, log_to, start_logging
-from sluice.cli.report import show_results
+from sluice.cli.report import show_confusion, show_results
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config
+from sluice.cli.starting import start_from
 from sluice.data.classification import ClassificationData
-from sluice.errors import UserError
-from sluice.tasks.base import Task
+from sluice.tasks.classification import ClassificationTask
 
 log = logging.getLogger(__name__)
 
+MOST_CLASSES_SHOWN = 12
 _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 
@@ -34,7 +35,7 @@ class Trained:
     """What a training run leaves."""
 
     config: Config
-    task: Task
+    task: ClassificationTask
     results: dict[str, Any]
     """What results.json holds."""
     folder: Path
@@ -79,12 +80,15 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         close_logs()
 
 
-def _train_in(folder: Path, config: Config, data: ClassificationData, task: Task, started: float) -> Trained:
+def _train_in(
+    folder: Path, config: Config, data: ClassificationData, task: ClassificationTask, started: float
+) -> Trained:
     vitals = Vitals()
     trainer = build_trainer(config, data, vitals)
     runs.write_config(folder, asdict(config))
     if config.init_from:
-        start_from(task, Path(config.init_from))
+        prepared = data.prepared
+        start_from(task.network, prepared.vocab.tokens, prepared.labels, Path(config.init_from))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data))
     results = _results(config, data, task, vitals, trainer)
@@ -96,27 +100,11 @@ def _train_in(folder: Path, config: Config, data: ClassificationData, task: Task
         _log_hyperparameters(trainer, config, results)
         runs.write_results(folder, results)
         show_results(results, folder, interrupted=not finished)
+        if finished:
+            _keep_confusion(task, folder)
     if not finished:
         raise Interrupted
     return Trained(config, task, results, folder)
-
-
-def start_from(task: Task, run: Path) -> None:
-    """Takes another run's weights, name by name where the shapes agree, and says what matched.
-
-    Raises:
-        UserError: if nothing matches.
-    """
-    path, checkpoint = read_checkpoint(run)
-    own = task.network.state_dict()
-    theirs = network_weights(checkpoint)
-    matched = {name: tensor for name, tensor in theirs.items() if name in own and own[name].shape == tensor.shape}
-    if not matched:
-        raise UserError(f"init_from={run} cannot be used: none of its weights has a name and shape of this network's")
-    task.network.load_state_dict(matched, strict=False)
-    log.info("Weights from %s: %d of %d matched.", path, len(matched), len(own))
-    if missing := [name for name in own if name not in matched]:
-        log.info("Not found there, or of another shape, and so fresh: %s.", ", ".join(missing))
 
 
 def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
@@ -131,7 +119,7 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
 
 
 def _results(
-    config: Config, data: ClassificationData, task: Task, vitals: Vitals, trainer: pl.Trainer
+    config: Config, data: ClassificationData, task: ClassificationTask, vitals: Vitals, trainer: pl.Trainer
 ) -> dict[str, Any]:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
@@ -151,12 +139,20 @@ def _results(
     }
 
 
-def _test(trainer: pl.Trainer, task: Task, data: ClassificationData, folder: Path) -> dict[str, float]:
+def _test(trainer: pl.Trainer, task: ClassificationTask, data: ClassificationData, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
     best = folder / "best.ckpt"
     task.network.load_state_dict(network_weights(read_checkpoint(best)[1]))
     (metrics,) = trainer.test(task, datamodule=data, verbose=False)
     return dict(metrics)
+
+
+def _keep_confusion(task: ClassificationTask, folder: Path) -> None:
+    """Writes confusion.csv, true classes down and predicted ones across, and shows it where there are more than two."""
+    counts = task.confusion_matrix()
+    runs.write_confusion(folder, task.labels, counts)
+    if 2 < len(task.labels) <= MOST_CLASSES_SHOWN:
+        show_confusion(task.labels, counts)
 
 
 def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
@@ -178,7 +174,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _parameters(task: Task) -> int:
+def _parameters(task: ClassificationTask) -> int:
     return sum(parameter.numel() for parameter in task.network.parameters())
 
 

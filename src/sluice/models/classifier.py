@@ -67,6 +67,13 @@ class TextClassifier(nn.Module):
         self.output = nn.Linear(self.pooling.output_size, num_classes)
         self.segment_length = segment_length
 
+    @property
+    def word_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters whose rows are the vocabulary's words."""
+        if self.embedding.one_hot:
+            return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
+        return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
+
     def forward(self, ids: Tensor, lengths: Tensor) -> Classified:
         """
         Args:

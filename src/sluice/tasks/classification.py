@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, MeanMetric, Metric, MetricCollection
 
 from sluice.data.batches import TextBatch
+from sluice.models.classifier import TextClassifier
 from sluice.tasks.base import Task
 
 STAGES = ("train", "val", "test")
@@ -18,6 +19,8 @@ class ClassificationTask(Task):
 
     Every figure of an epoch is summed over all texts and ranks, never averaged over batches.
     """
+
+    network: TextClassifier
 
     def __init__(
         self,

@@ -41,6 +41,15 @@ def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    with path.open("rb") as reader:
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+        assert torch.load(reader, weights_only=True) == {"epoch": 1}
+    assert torch.load(path, weights_only=True) == {"epoch": 2}
+
+
 def test_ctrl_c_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(content: Any, file: BinaryIO) -> None:
         file.write(b"half")

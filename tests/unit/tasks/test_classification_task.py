@@ -14,6 +14,8 @@ from sluice.models.classifier import Classified
 from sluice.tasks.base import Monitor
 from sluice.tasks.classification import ClassificationTask
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
+
 UNEVEN = [[7, 4, 1], [5, 5, 2], [1, 11], [12]]
 """Sizes of batches, twelve texts in all."""
 
