@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 from typer.testing import CliRunner
 
+from sluice.cli.hydra_app import main
 from sluice.cli.main import app
-from sluice.cli.train import main
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

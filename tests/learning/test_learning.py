@@ -1,15 +1,12 @@
 """The generated sample is learned to the end by a recurrent model, through the command line."""
 
-import json
-import sys
 from pathlib import Path
 
-import pytest
+from running import only_run, results_of, train
 
-from sluice.cli.train import main
-
-CONF = Path(__file__).parents[2] / "conf"
 SETTINGS = (
+    "model=lstm",
+    "task=imdb",
     "task.data.source=sample",
     "task.data.sample_size=2000",
     "task.data.batch_size=32",
@@ -20,16 +17,11 @@ SETTINGS = (
     "embedding.word_dropout=0.1",
     "optimizer.lr=5e-3",
     "trainer.accelerator=cpu",
-    "name=learning",
 )
 
 
-def test_an_lstm_learns_the_sample_on_which_a_bag_of_words_guesses(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_lstm_learns_the_sample_on_which_a_bag_of_words_guesses(workplace: Path) -> None:
     """The bag of words is measured beside the generator, in test_sample_reviews.py: below 0.65."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py", "model=lstm", "task=imdb", *SETTINGS])
-    main(CONF)
-    results = json.loads((tmp_path / "outputs/imdb/lstm/sample-learning/results.json").read_text())
-    assert results["test/accuracy"] > 0.95
+    ended = train(*SETTINGS)
+    assert ended.code == 0, ended.err
+    assert results_of(only_run(workplace / "outputs"))["test/accuracy"] > 0.95

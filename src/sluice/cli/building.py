@@ -40,10 +40,12 @@ def find_corpus(config: Config, *, may_fall_back: bool = True) -> LabelledCorpus
     """The labelled texts that the task names."""
     data = config.task.data
     if isinstance(config.task, Reviews):
-        optional = {"validation_path": data.validation_path, "test_path": data.test_path}
-        paths = {name: None if path is None else Path(path) for name, path in optional.items()}
         return LabelledTable(
-            path=Path(data.path), text_column=data.text_column, label_column=data.label_column, **paths
+            path=Path(data.path),
+            validation_path=Path(data.validation_path) if data.validation_path else None,
+            test_path=Path(data.test_path) if data.test_path else None,
+            text_column=data.text_column,
+            label_column=data.label_column,
         )
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and config.trainer.get("devices") in (1, "1", "auto")
     return resolve_imdb(

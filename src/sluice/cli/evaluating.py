@@ -66,7 +66,7 @@ def _all_of(model: SavedModel, corpus: LabelledCorpus) -> Split:
 
 def _table(table: TableFile) -> LabelledTable:
     path, text_column, label_column = table
-    return LabelledTable(path=path, text_column=text_column, label_column=label_column)
+    return LabelledTable(path=path, text_column=text_column, label_column=label_column, least_classes=1)
 
 
 def _relabelled(split: Split, theirs: tuple[str, ...], ours: tuple[str, ...]) -> Split:

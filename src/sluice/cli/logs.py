@@ -3,7 +3,11 @@
 import logging
 import sys
 import warnings
+from logging.handlers import MemoryHandler
 from pathlib import Path
+
+EARLY_LINES = 1000
+"""Lines kept until there is a folder for them."""
 
 _QUIET = (
     ".*does not have many workers.*",
@@ -25,6 +29,7 @@ def start_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
+    logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _QUIET:
@@ -39,10 +44,15 @@ def _enable_loggers() -> None:
 
 
 def log_to(folder: Path) -> None:
-    """Also writes the log to log.txt in the run's folder."""
+    """Also writes the log to log.txt in the run's folder, what was said before the folder was there included."""
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("sluice").addHandler(handler)
+    logger = logging.getLogger("sluice")
+    for early in [other for other in logger.handlers if isinstance(other, MemoryHandler)]:
+        early.setTarget(handler)
+        early.flush()
+        logger.removeHandler(early)
+    logger.addHandler(handler)
 
 
 def close_logs() -> None:

@@ -32,8 +32,8 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     Raises:
         UserError: if the chosen name holds a character that folder names shouldn't.
     """
-    if chosen is not None and (set(chosen) & set("/\\= ") or chosen in ("", ".", "..")):
-        raise UserError(f"name={chosen!r} cannot be used: a run's name has no '/', '\\', '=' or space in it")
+    if chosen is not None:
+        _check_folder_name("name", chosen)
     is_child = "LOCAL_RANK" in os.environ
     name = chosen or (os.environ.get(_HANDED_DOWN) if is_child else None) or _job_id()
     if name is None:
@@ -51,6 +51,8 @@ def create_run_folder(output_dir: Path, task: str, model: str, name: str) -> Pat
     Raises:
         UserError: if a run lies there already, or the folder cannot be made.
     """
+    for key, value in (("task.name", task), ("model.name", model)):
+        _check_folder_name(key, value)
     folder = (output_dir / task / model / name).absolute()
     if "LOCAL_RANK" not in os.environ and any(
         (folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")
@@ -112,6 +114,11 @@ def provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def _check_folder_name(key: str, name: str) -> None:
+    if set(name) & set("/\\= ") or name in ("", ".", ".."):
+        raise UserError(f"{key}={name!r} cannot be used: the name of a folder has no '/', '\\', '=' or space in it")
 
 
 def _job_id() -> str | None:

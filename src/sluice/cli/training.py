@@ -65,10 +65,13 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     corpus = find_corpus(config)
     if corpus.name == "sample":
         composed.task.data.source = "sample"
+        log.warning("SAMPLE: this run trains on generated reviews, not on a real corpus; it shows that all works.")
     data = build_data(config, corpus)
     log.info("%s: texts from %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)
     task = build_task(config, data)
+    if config.init_from:
+        start_from(task.network, data.prepared.vocab.tokens, data.prepared.labels, Path(config.init_from))
     name = runs.run_name(config.name, sample=corpus.name == "sample", sweep_number=sweep_number)
     folder = runs.create_run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, name)
     composed.name, composed.paths.run_dir = name, str(folder)
@@ -86,9 +89,6 @@ def _train_in(
     vitals = Vitals()
     trainer = build_trainer(config, data, vitals)
     runs.write_config(folder, asdict(config))
-    if config.init_from:
-        prepared = data.prepared
-        start_from(task.network, prepared.vocab.tokens, prepared.labels, Path(config.init_from))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data))
     results = _results(config, data, task, vitals, trainer)

@@ -110,8 +110,8 @@ def _download_or_sample(data_dir: Path, sample: SampleReviews, may_fall_back: bo
 def _require_folder(data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise UserError(
-            f"The data folder {data_dir} does not exist: create it, or name another with paths.data_dir "
-            "or the environment variable SLUICE_DATA."
+            f"The data folder {data_dir} does not exist or is no folder: create it, or name another with "
+            "paths.data_dir or the environment variable SLUICE_DATA."
         )
 
 

@@ -22,8 +22,8 @@ GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS
 REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/[^/.][^/]*\.txt")
 
 
-class ImdbFolder:
-    """The extracted folder `aclImdb/`, read in the order train/neg, train/pos, test/neg, test/pos, then by name."""
+class ImdbOnDisk:
+    """What the folder and the archive share."""
 
     labels = LABELS
 
@@ -31,6 +31,10 @@ class ImdbFolder:
         self.path = path
         self.name = name
         self.reviews_per_class = reviews_per_class
+
+
+class ImdbFolder(ImdbOnDisk):
+    """The extracted folder `aclImdb/`, read in the order train/neg, train/pos, test/neg, test/pos, then by name."""
 
     @property
     def description(self) -> str:
@@ -76,15 +80,8 @@ class ImdbFolder:
         return {(split, label): _text_files(self.path / split / label) for split, label in GROUPS}
 
 
-class ImdbArchive:
+class ImdbArchive(ImdbOnDisk):
     """The archive `aclImdb_v1.tar.gz`, read as one stream in the archive's own order; nothing is unpacked to disk."""
-
-    labels = LABELS
-
-    def __init__(self, path: Path, *, name: str = "local", reviews_per_class: int = REVIEWS_PER_CLASS) -> None:
-        self.path = path
-        self.name = name
-        self.reviews_per_class = reviews_per_class
 
     @property
     def description(self) -> str:

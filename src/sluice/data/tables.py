@@ -31,7 +31,18 @@ class LabelledTable:
         test_path: Path | None = None,
         text_column: str = "text",
         label_column: str = "label",
+        least_classes: int = 2,
     ) -> None:
+        """
+        Args:
+            path: training texts.
+            validation_path: validation texts, if there is a file of them.
+            test_path: test texts, if there is a file of them.
+            text_column: column or key with the text.
+            label_column: column or key with the class.
+            least_classes: classes the training file must have; 1 to evaluate on texts of one class.
+        """
+        self.least_classes = least_classes
         self.text_column = text_column
         self.label_column = label_column
         paths = {"train": path, "val": validation_path, "test": test_path}
@@ -46,7 +57,7 @@ class LabelledTable:
                 validation or test file has a class that the training file lacks.
         """
         train_labels = {row.label for row in self._rows("train")}
-        if len(train_labels) < 2:
+        if len(train_labels) < self.least_classes:
             raise UserError(
                 f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
                 "two or more are needed to tell apart."

@@ -55,7 +55,7 @@ def _in_hydras_order(arguments: list[str]) -> list[str]:
 def _run_hydra(conf: Path) -> None:
     import hydra
 
-    from sluice.cli.composing import explained
+    from sluice.cli.explaining import explained
     from sluice.cli.schema import register_schemas
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
