@@ -151,6 +151,7 @@ class Classification:
     output_dropout: float = _share("variational dropout on the outputs of the recurrent core", 0.5)
     segment_length: int | None = _count("chop texts into segments of so many steps; null runs them whole", None)
     label_smoothing: float = _share("share of the target spread over all classes")
+    adversarial: float = _share("perturbation of embedded texts in training, a share of their length; 0 for none")
     class_weights: Any = _setting("null, balanced, or {class: weight, ...}", None)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sluice.errors import UserError
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when the files change their meaning: older caches are then built again."""
 
 log = logging.getLogger(__name__)

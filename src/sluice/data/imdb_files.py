@@ -19,7 +19,9 @@ REVIEWS_PER_CLASS = 12_500
 GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS)
 """The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is left alone."""
 
-REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/[^/.][^/]*\.txt")
+REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/([^/.][^/]*)\.txt")
+FILM_BLOCK = 100
+"""Reviews of one film lie side by side (up to 30 of a class), so whole blocks of ids are held out together."""
 
 
 class ImdbOnDisk:
@@ -68,7 +70,7 @@ class ImdbFolder(ImdbOnDisk):
         for (split, label), names in groups.items():
             for name in names:
                 file = self.path / split / label / name
-                yield Document(split, _decode(_read(file), str(file)), LABELS.index(label))
+                yield Document(split, _decode(_read(file), str(file)), LABELS.index(label), _block(file.stem))
 
     def _review_names(self) -> dict[tuple[str, str], list[str]]:
         missing = [f"{split}/{label}" for split, label in GROUPS if not (self.path / split / label).is_dir()]
@@ -112,15 +114,21 @@ class ImdbArchive(ImdbOnDisk):
         for name, content in stream_tar_gz(self.path):
             review = REVIEW_NAME.fullmatch(name)
             if review:
-                split, label = review.groups()
+                split, label, stem = review.groups()
                 counts[split, label] += 1
-                yield Document(split, _decode(content, f"{name} in {self.path}"), LABELS.index(label))
+                yield Document(split, _decode(content, f"{name} in {self.path}"), LABELS.index(label), _block(stem))
         if not counts:
             raise UserError(
                 f"{self.path} holds no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
                 f"it is another archive, so put the official {ARCHIVE_NAME} in its place."
             )
         _check_counts(self.path, counts, self.reviews_per_class)
+
+
+def _block(stem: str) -> str:
+    """The block of a review called <id>_<stars>; none for another name."""
+    number = stem.partition("_")[0]
+    return f"{int(number) // FILM_BLOCK}" if number.isdecimal() else ""
 
 
 def _check_counts(path: Path, counts: Mapping[tuple[str, str], int], expected: int) -> None:

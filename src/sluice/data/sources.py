@@ -14,6 +14,8 @@ class Document(NamedTuple):
     text: str
     label: int
     """Index into the corpus's `labels`."""
+    group: str = ""
+    """What it is about: texts of one class and group are held out together. Empty for a text of its own."""
 
 
 class LabelledCorpus(Protocol):

@@ -38,6 +38,8 @@ class Split:
 
     texts: Ragged
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+    """Group ids while the corpus is read; what belongs to no group has an id of its own."""
 
     def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
         """(N,) tokens of each text once truncated."""
@@ -75,11 +77,22 @@ class _Growing:
     flat: "array[int]" = field(default_factory=lambda: array("i"))
     lengths: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    _group_ids: dict[str, int] = field(default_factory=dict)
+
+    def add(self, ids: list[int], document: Document) -> None:
+        """Appends a text in ids."""
+        self.flat.extend(ids)
+        self.lengths.append(len(ids))
+        self.labels.append(document.label)
+        name = document.group or f"#{len(self.groups)}"
+        self.groups.append(self._group_ids.setdefault(name, len(self._group_ids)))
 
     def finish(self) -> Split:
         flat = np.frombuffer(self.flat, dtype=np.int32) if self.flat else np.zeros(0, np.int32)
         offsets = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype(np.int64)
-        return Split(Ragged(flat, offsets), np.asarray(self.labels, dtype=np.int64))
+        labels, groups = np.asarray(self.labels, dtype=np.int64), np.asarray(self.groups, dtype=np.int64)
+        return Split(Ragged(flat, offsets), labels, groups)
 
 
 def encode_corpus(corpus: LabelledCorpus, settings: TextSettings, vocab: Vocab) -> dict[str, Split]:
@@ -119,9 +132,7 @@ def _read(corpus: LabelledCorpus, tokenizer: str) -> tuple[list[str], dict[str, 
     for document in _watched(corpus.documents()):
         split = growing.setdefault(document.split, _Growing())
         tokens = tokenize(document.text) or [""]
-        split.flat.extend([ids.setdefault(token, len(ids)) for token in tokens])
-        split.lengths.append(len(tokens))
-        split.labels.append(document.label)
+        split.add([ids.setdefault(token, len(ids)) for token in tokens], document)
     return list(ids), {name: split.finish() for name, split in growing.items()}
 
 
@@ -141,14 +152,14 @@ def _complete(splits: dict[str, Split], labels: tuple[str, ...], settings: TextS
     for name, share in (("test", settings.test_share), ("val", settings.validation_share)):
         if name not in splits:
             train = splits["train"]
-            held = hold_out(train.labels, share, labels)
+            held = hold_out(train.labels, share, labels, train.groups)
             splits[name], splits["train"] = _chosen(train, held), _chosen(train, ~held)
     return {name: splits[name] for name in SPLITS}
 
 
 def _chosen(split: Split, mask: NDArray[np.bool_]) -> Split:
     index = np.flatnonzero(mask)
-    return Split(split.texts.rows(index), split.labels[index])
+    return Split(split.texts.rows(index), split.labels[index], None if split.groups is None else split.groups[index])
 
 
 def _opened(stored: Stored) -> PreparedCorpus:

@@ -83,16 +83,22 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (B, classes) and, with attention pooling, the weights (B, T).
         """
-        outputs, last = self._run(ids, lengths)
+        return self.classify(self.embed(ids), lengths)
+
+    def embed(self, ids: Tensor) -> Tensor | OneHot:
+        """(B, T) ids -> the recurrent stack's input, (B, T, D) features or a OneHot of (B, T)."""
+        embedded = self.embedding(ids)
+        return embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
+
+    def classify(self, features: Tensor | OneHot, lengths: Tensor) -> Classified:
+        """`forward` from what `embed` gave on."""
+        outputs, last = self._run(features, lengths)
         outputs, last = self.output_dropout(outputs), self.output_dropout(last.unsqueeze(1)).squeeze(1)
-        pooled = self.pooling(outputs, step_mask(lengths, ids.shape[1], ids.device), last)
+        pooled = self.pooling(outputs, step_mask(lengths, outputs.shape[1], outputs.device), last)
         return Classified(self.output(pooled.vector), pooled.weights)
 
-    def _run(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _run(self, features: Tensor | OneHot, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, H·directions) and the final hidden state (B, H·directions)."""
-        features = self.embedding(ids)
-        if not isinstance(features, OneHot):
-            features = self.input_dropout(features)
         if self.segment_length is not None:
             outputs = _run_segments(self.recurrent, features, lengths, self.segment_length)
             return outputs, outputs[:, 0]
