@@ -80,6 +80,7 @@ OUT_OF_RANGE = [
     (["model.initial_state=ones"], "it must be one of zeros, learned"),
     (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),
     (["task.segment_length=10", "task.pooling=last"], "pooling 'last' sees only a text's last segment"),
+    (["embedding.adversarial=0.1", "embedding=onehot"], "embedding.adversarial needs learned vectors to move"),
     (["task.class_weights=heavy"], "it must be null, balanced, or a weight for each of neg, pos"),
     (["task.class_weights={neg: 1}"], "a weight for each of neg, pos"),
     (["task.class_weights={neg: 1, pos: -1}"], "every weight must be a number above 0"),

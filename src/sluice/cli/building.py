@@ -134,15 +134,15 @@ def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
         network = build_network(config, vocab_size=len(prepared.vocab), num_classes=len(prepared.labels))
     except ValueError as error:
         raise UserError(str(error)) from error
-    if config.task.adversarial and config.embedding.kind == "onehot":
-        raise UserError("task.adversarial needs embedded words to move: it doesn't go with embedding=onehot")
+    if config.embedding.adversarial and config.embedding.kind == "onehot":
+        raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
     plain = asdict(config)
     task = ClassificationTask(
         network=network,
         monitor=Monitor(config.task.monitor, config.task.mode),
         labels=prepared.labels,
         label_smoothing=config.task.label_smoothing,
-        adversarial=config.task.adversarial,
+        adversarial=config.embedding.adversarial,
         class_weights=class_weights(config.task.class_weights, prepared.labels, prepared.splits["train"].labels),
         optimizer=_factory("optimizer", config.optimizer),
         schedule=_factory("scheduler", config.scheduler) if config.scheduler else None,

@@ -94,6 +94,7 @@ class Embedding:
     kind: str = _choice("what a word becomes", EMBEDDINGS)
     size: int = _count("units of a learned embedding", 100)
     word_dropout: float = _share("share of the vocabulary dropped from a training batch", 0.3)
+    adversarial: float = _share("perturbation of embedded texts in training, a share of their length; 0 for none")
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Classification:
     output_dropout: float = _share("variational dropout on the outputs of the recurrent core", 0.5)
     segment_length: int | None = _count("chop texts into segments of so many steps; null runs them whole", None)
     label_smoothing: float = _share("share of the target spread over all classes")
-    adversarial: float = _share("perturbation of embedded texts in training, a share of their length; 0 for none")
+    adversarial: float = _share("default of embedding.adversarial, where the embedding is learned")
     class_weights: Any = _setting("null, balanced, or {class: weight, ...}", None)
 
 

@@ -57,7 +57,17 @@ def write_folder(parent: Path, files: dict[str, str | bytes]) -> Path:
 
 def expected_documents() -> list[Document]:
     parts = [(name.split("/"), text) for name, text in REVIEWS.items()]
-    return [Document(split, text, ("neg", "pos").index(label)) for (_, split, label, _), text in parts]
+    return [Document(split, text, ("neg", "pos").index(label), "0") for (_, split, label, _), text in parts]
+
+
+def test_neighbours_are_grouped_by_their_ids(tmp_path: Path) -> None:
+    """Reviews of one film lie side by side; held out together, validation shares no films with training."""
+    far = {name.replace("/1_", "/199_"): text for name, text in REVIEWS.items()}
+    archive = ImdbArchive(write_archive(tmp_path / ARCHIVE, far), reviews_per_class=2)
+    folder = ImdbFolder(write_folder(tmp_path, far), reviews_per_class=2)
+    for corpus in (archive, folder):
+        groups = {document.text: document.group for document in corpus.documents()}
+        assert (groups["So dull."], groups["Très long…"], groups["A joy."]) == ("0", "1", "0")
 
 
 def without(name: str) -> dict[str, str | bytes]:

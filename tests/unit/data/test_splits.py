@@ -45,6 +45,21 @@ def test_drawn_from_everywhere_in_a_class() -> None:
     assert np.all(np.histogram(places, bins=4, range=(0, 1000))[0] >= 10)
 
 
+def test_texts_of_one_class_and_group_stay_together() -> None:
+    labels = np.repeat([0, 1], 1000)
+    groups = np.tile(np.arange(1000) // 20, 2)
+    held = hold_out(labels, 0.1, ("neg", "pos"), groups)
+    for label in (0, 1):
+        of_groups = held[labels == label].reshape(50, 20)
+        assert np.array_equal(of_groups.any(1), of_groups.all(1))
+        assert of_groups.all(1).sum() == 5
+    assert not np.array_equal(held[:1000], held[1000:])
+
+
+def test_a_class_in_a_single_group_is_split_all_the_same() -> None:
+    assert hold_out(np.zeros(10, dtype=np.int64), 0.2, ("only",), np.zeros(10, dtype=np.int64)).sum() == 2
+
+
 @pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 0]])
 def test_a_class_too_small_to_split(labels: list[int]) -> None:
     with pytest.raises(UserError, match="class 'pos' has too few texts"):
