@@ -53,7 +53,3 @@ def test_other_commands_are_understood(arguments: list[str]) -> None:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_runs(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
-
-
-def test_nothing_is_left_to_fill_in() -> None:
-    assert "@@" not in README

@@ -35,7 +35,7 @@ def figures_of(results: dict[str, Any]) -> dict[str, float]:
 
 def test_the_run_folder_holds_everything(finished: Finished) -> None:
     files = {file.name.split(".vm")[0] for file in finished.folder.iterdir()}
-    assert {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "results.json", "log.txt"} <= files
+    assert {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"} <= files
     assert any(name.startswith("events.out.tfevents") for name in files)
     assert not any(name.startswith(".") for name in files), "something unfinished was left"
     assert finished.folder.parent == finished.home / "output" / "imdb" / "lstm"
@@ -88,7 +88,9 @@ def test_the_log_tells_each_epoch_with_its_own_figures(finished: Finished) -> No
 
 
 def test_the_sample_is_said_loudly(finished: Finished) -> None:
-    assert "made up, not the IMDB corpus" in finished.ended.err.splitlines()[0]
+    assert finished.ended.err.startswith("SAMPLE: ")
+    assert "made up, not the IMDB corpus" in finished.ended.err
+    assert "SAMPLE: " in (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()[0]
     assert finished.folder.name.startswith("sample-")
     assert finished.results["data_source"] == "sample"
     assert "GENERATED SAMPLE" in finished.ended.out.splitlines()[-1]

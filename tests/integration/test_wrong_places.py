@@ -47,7 +47,7 @@ def full_disk(*ignored: Any, **also_ignored: Any) -> None:
 @pytest.mark.usefixtures("workplace")
 def test_a_data_folder_that_is_missing_is_named() -> None:
     said = complaint(train(*LOCAL, "paths.data_dir=nowhere"))
-    assert "nowhere does not exist: create it" in said
+    assert "nowhere does not exist or is no folder: create it" in said
     assert "paths.data_dir" in said
 
 

@@ -157,7 +157,7 @@ class TestResolve:
 
     @pytest.mark.parametrize("source", ["auto", "local", "download"])
     def test_missing_data_dir(self, tmp_path: Path, source: str) -> None:
-        with pytest.raises(UserError, match=r"none does not exist: .*paths.data_dir.*SLUICE_DATA"):
+        with pytest.raises(UserError, match=r"none does not exist or is no folder: .*paths.data_dir.*SLUICE_DATA"):
             resolve_imdb(source=source, data_dir=tmp_path / "none")
 
     @pytest.mark.usefixtures("offline")
