@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sluice.cli.memory import keep_freed_memory
 from sluice.errors import UserError
 from sluice.recurrent import RecurrentStack
 
@@ -60,6 +61,7 @@ def bench_lengths(
     """
     if shortest > steps:
         raise UserError(f"--shortest {shortest} is above --steps {steps}")
+    keep_freed_memory()
     torch.manual_seed(0)
     lengths = torch.randint(shortest, steps + 1, (batch_size,))
     lengths[0] = steps

@@ -18,6 +18,7 @@ from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, Las
 from sluice.callbacks.mistakes import Mistakes
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.vitals import Vitals
+from sluice.cli.own_cells import import_cells
 from sluice.cli.schema import Config, Reviews, schema_name
 from sluice.data.classification import ClassificationData
 from sluice.data.imdb import resolve_imdb
@@ -27,7 +28,7 @@ from sluice.data.tokenizing import TextSettings
 from sluice.errors import UserError
 from sluice.layers.embedding import make_embedding
 from sluice.models.classifier import TextClassifier
-from sluice.recurrent import CELLS, RecurrentStack
+from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.tasks.base import Monitor
 from sluice.tasks.classification import ClassificationTask
 from sluice.text.vocab import PADDING_ID
@@ -96,6 +97,8 @@ def build_data(config: Config, corpus: LabelledCorpus) -> ClassificationData:
 def build_network(config: Config, *, vocab_size: int, num_classes: int) -> TextClassifier:
     """Embedding, recurrent core, pooling and output."""
     model, task = config.model, config.task
+    if model.module:
+        import_cells(Path(model.module))
     if model.cell not in CELLS:
         raise UserError(f"there is no model.cell={model.cell}: there are {', '.join(sorted(CELLS))}")
     embedding = make_embedding(
@@ -112,9 +115,17 @@ def build_network(config: Config, *, vocab_size: int, num_classes: int) -> TextC
         num_layers=model.num_layers,
         bidirectional=model.bidirectional,
         dropout=model.dropout,
+        residual=model.residual,
         initial_state=model.initial_state,
-        forget_bias=model.forget_bias,
         one_hot=embedding.one_hot,
+        options=CellOptions(
+            activation=model.activation,
+            cell_activation=model.cell_activation,
+            forget_bias=model.forget_bias,
+            recurrent_dropout=model.recurrent_dropout,
+            weight_dropout=model.weight_dropout,
+            recurrent_init=model.recurrent_init,
+        ),
     )
     return TextClassifier(
         embedding=embedding,

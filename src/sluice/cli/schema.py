@@ -16,6 +16,11 @@ TRUNCATIONS = ("head", "tail", "head_tail")
 EMBEDDINGS = ("learned", "onehot", "index")
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 INITIAL_STATES = ("zeros", "learned")
+RECURRENT_INITS = ("orthogonal", "xavier")
+ACTIVATIONS = (
+    *("tanh", "relu", "sigmoid", "softsign", "identity", "elu", "leaky_relu", "hardtanh", "softplus"),
+    *("gelu", "silu"),
+)
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,20 @@ class Model:
     """The recurrent core."""
 
     name: str = _setting("what the run's folder and results call it")
-    cell: str = _setting("rnn, rnn_relu, gru, lstm or a registered cell")
+    cell: str = _setting("a registered cell; each has a file in conf/model")
+    module: str | None = _setting("Python file that registers a cell of your own, imported first", None)
     hidden_size: int = _count("units of each layer and direction", II("task.recurrent.hidden_size"))
     num_layers: int = _count("layers", II("task.recurrent.num_layers"))
     bidirectional: bool = _setting("also run from each text's own end", II("task.recurrent.bidirectional"))
     dropout: float = _share("share of a layer's outputs dropped before the next layer", II("task.recurrent.dropout"))
     input_dropout: float = _share("variational dropout on the embedded words", II("task.recurrent.input_dropout"))
+    recurrent_dropout: float = _share("share of the hidden units the recurrent product doesn't see, by sequence")
+    weight_dropout: float = _share("share of the recurrent weights dropped from each batch (DropConnect)")
+    residual: bool = _setting("add a layer's input to its output, from the second layer on", False)
+    activation: str | None = _choice("f of the new state, f_h of an LSTM; null for the cell's own", ACTIVATIONS, None)
+    cell_activation: str | None = _choice("f_c of an LSTM's candidate; null for the cell's own", ACTIVATIONS, None)
     initial_state: str = _choice("the state before the first word", INITIAL_STATES, "zeros")
+    recurrent_init: str = _choice("how each gate's recurrent matrix begins", RECURRENT_INITS, "orthogonal")
     forget_bias: float = _setting("initial bias of the gate that keeps the old state", 1.0)
 
 

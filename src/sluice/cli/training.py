@@ -17,6 +17,7 @@ from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
 from sluice.cli.composing import checked
 from sluice.cli.logs import close_logs, log_to, start_logging
+from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_confusion, show_results
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config
@@ -58,8 +59,11 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     """
     started = time.monotonic()
     start_logging()
+    keep_freed_memory()
     for key in ("data_dir", "cache_dir", "output_dir"):
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
+    if composed.model.module is not None:
+        composed.model.module = str(Path(composed.model.module).absolute())
     config = checked(composed)
     check_trainer(config.trainer)
     corpus = find_corpus(config)

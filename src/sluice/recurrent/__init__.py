@@ -1,18 +1,22 @@
 """Recurrent cells, the time loop over variable lengths, and stacks of them. Pure torch."""
 
-from sluice.recurrent.cells import CELLS, Cell, make_cell, register_cell
+from sluice.recurrent.cells import CELLS, Cell, CellOptions, Recurrence, make_cell, register_cell
 from sluice.recurrent.onehot import OneHot
-from sluice.recurrent.stack import RecurrentStack, StackOutput
+from sluice.recurrent.stack import CellTrace, RecurrentStack, StackOutput, StackTrace
 from sluice.recurrent.states import HiddenState, LSTMState, State
 
 __all__ = [
     "CELLS",
     "Cell",
+    "CellOptions",
+    "CellTrace",
     "HiddenState",
     "LSTMState",
     "OneHot",
+    "Recurrence",
     "RecurrentStack",
     "StackOutput",
+    "StackTrace",
     "State",
     "make_cell",
     "register_cell",

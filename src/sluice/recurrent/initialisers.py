@@ -28,3 +28,6 @@ def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any]
 
 xavier = nn.init.xavier_uniform_
 orthogonal = nn.init.orthogonal_
+
+INITIALISERS: dict[str, Callable[[Tensor], Any]] = {"orthogonal": orthogonal, "xavier": xavier}
+"""By the name of `recurrent_init`."""

@@ -28,7 +28,8 @@ def check_lengths(lengths: Tensor, steps: int) -> None:
 class LengthPlan:
     """The order, the cuts and the reversal that belong to one batch of lengths; shared by all layers and directions.
 
-    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first.
+    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first. `pieces` has (steps, rows alive)
+    between two sequence ends, `alive` the rows of each step.
     """
 
     def __init__(self, lengths: Tensor, steps: int, device: torch.device) -> None:
@@ -45,6 +46,8 @@ class LengthPlan:
         self.batch_size, self.steps = lengths.numel(), steps
         self.lengths, order = lengths.sort(descending=True, stable=True)
         self.pieces = _pieces(self.lengths)
+        self.alive = [rows for steps, rows in self.pieces for _ in range(steps)]
+        self.all_run_through = int(self.lengths[-1]) == steps
         self._in_order = bool((order == torch.arange(self.batch_size)).all())
         self._to_sorted = order.to(device)
         self._from_sorted = order.argsort().to(device)
@@ -73,10 +76,20 @@ class LengthPlan:
         """Turns every sequence round within its own length; padding stays where it is. Its own inverse."""
         if isinstance(inputs, OneHot):
             return inputs.map(lambda ids: ids.reshape(-1)[self._reversed_rows()].view_as(ids))
-        if self.lengths[-1] == self.steps:
+        if self.all_run_through:
             return inputs.flip(0)
         rows = inputs.reshape(-1, *inputs.shape[2:])
         return _Reorder.apply(rows, self._reversed_rows(), self._reversed_rows(), 0).view_as(inputs)
+
+    def without_padding(self, inputs: Tensor | OneHot) -> Any:
+        """The inputs (T, B, ...), zero beyond each length, whatever stood there, NaN too."""
+        if self.all_run_through or isinstance(inputs, OneHot):
+            return inputs
+        return inputs.masked_fill(~self.mask().unsqueeze(-1), 0)
+
+    def mask(self) -> Tensor:
+        """(T, B) bool, True on each sequence's own steps."""
+        return (torch.arange(self.steps).unsqueeze(1) < self.lengths).to(self._device)
 
     def _select(self, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:
         return tensor if self._in_order else _Reorder.apply(tensor, index, inverse, dim)

@@ -1,18 +1,75 @@
-"""One cell over a batch of sequences of different lengths, exactly, at the dense kernel's price."""
+"""One cell over a batch of sequences of different lengths, exactly, by the fastest way that does what is asked.
 
-from collections.abc import Callable
+kernel  torch's own function: on CUDA over a packed sequence, on a CPU piece by piece (see lengths.py)
+fused   the hand-written scan of fused/, which takes lengths as they are and gives the states of every step
+steps   the cell's `step` again and again under plain autograd: any cell, the reference for the others
+"""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
 from torch import Tensor, cat
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from sluice.recurrent.cells import Cell
+from sluice.recurrent.cells import Cell, Recurrence
+from sluice.recurrent.fused.scan import Schedule, run_fused
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.states import State
 
+WAYS = ("kernel", "fused", "steps")
+_forced: list[str] = []
 
-def scan(cell: Cell, inputs: Tensor | OneHot, state: State, plan: LengthPlan) -> tuple[Tensor, State]:
+
+class Scanned(NamedTuple):
+    """What a scan returns."""
+
+    outputs: Tensor
+    """(T, B, H), zero beyond each length."""
+    final: Any
+    """The state at each sequence's own last step, tensors (B, H)."""
+    states: Any = None
+    """The state after every step, tensors (T, B, H), zero beyond each length; None where it wasn't asked for."""
+
+
+@contextmanager
+def forced(way: str) -> Iterator[None]:
+    """Within the block every scan takes this way, for tests and measurements.
+
+    Raises:
+        ValueError: if there is no such way.
+    """
+    if way not in WAYS:
+        raise ValueError(f"there is no way {way!r}; there are {', '.join(WAYS)}")
+    _forced.append(way)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+def choose_way(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> str:
+    """The fastest way that does what is asked: see the top of the module."""
+    if _forced:
+        return _forced[-1]
+    kernel = cell.can_use_kernel(recurrent) and not isinstance(inputs, OneHot) and not every_state
+    if kernel and (cell.kernel_is_best_on_cpu or cell.weight_hh.device.type != "cpu" or not cell.can_fuse()):
+        return "kernel"
+    return "fused" if cell.can_fuse() else "steps"
+
+
+def scan(
+    cell: Cell,
+    inputs: Tensor | OneHot,
+    state: State,
+    plan: LengthPlan,
+    recurrent: Recurrence | None = None,
+    *,
+    every_state: bool = False,
+) -> Scanned:
     """Runs `cell` over every sequence up to its own length.
 
     Args:
@@ -20,39 +77,105 @@ def scan(cell: Cell, inputs: Tensor | OneHot, state: State, plan: LengthPlan) ->
         inputs: (T, B, D) features or a OneHot of (T, B), time-major and sorted by `plan`.
         state: initial state, tensors (B, H), sorted.
         plan: the batch's lengths.
+        recurrent: the recurrent product; None lets the cell make it.
+        every_state: also return the state after every step.
+    """
+    recurrent = cell.recurrence(plan.batch_size) if recurrent is None else recurrent
+    way = choose_way(cell, inputs, recurrent, every_state)
+    if way == "fused":
+        return scan_fused(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent, consume=True)
+    if way == "steps":
+        return scan_steps(cell, cell.project(inputs), state, plan, recurrent)
+    assert isinstance(inputs, Tensor)
+    if inputs.is_cuda:
+        return scan_packed(cell, inputs, state, plan, recurrent)
+    return scan_kernel(cell, inputs, state, plan, recurrent)
+
+
+def scan_fused(
+    cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence, *, consume: bool = False
+) -> Scanned:
+    """`scan` from gate pre-activations (T, B, G·H) by the cell's hand-written run.
+
+    With `consume` the gates take the memory of `projected`, which nothing else may then need.
+    """
+    assert cell.fused is not None
+    tensors = {
+        "projected": projected,
+        "weight": recurrent.weight,
+        "bias": recurrent.bias,
+        "mask": recurrent.mask,
+        **state._asdict(),
+        **cell.fused_parameters(),
+    }
+    schedule = Schedule(plan.alive, None if plan.all_run_through else plan.lengths, consume)
+    states, final = run_fused(cell.fused, cell.fused_options(), schedule, tensors)
+    return Scanned(states[0], cell.state_type(*final), cell.state_type(*states))
+
+
+def scan_steps(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
+    """`scan` from gate pre-activations (T, B, G·H) by one `step` after another."""
+
+    def run(piece: Tensor, state: State) -> tuple[State, State]:
+        own, states = recurrent.first(piece.shape[1]), []
+        for at_step in piece.unbind(0):
+            state, _ = cell.step(at_step, state, own)
+            states.append(state)
+        return type(state)(*(torch.stack(parts) for parts in zip(*states, strict=True))), state
+
+    states, final = _by_pieces(run, projected, state, plan)
+    return Scanned(states[0], final, states)
+
+
+def scan_kernel(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
+    """`scan` by dense calls of torch's function: one for each piece between two sequence ends."""
+
+    def run(piece: Tensor, state: State) -> tuple[tuple[Tensor], State]:
+        outputs, state = cell.run_kernel(piece, state, recurrent)
+        return (outputs,), state
+
+    (outputs,), final = _by_pieces(run, inputs, state, plan)
+    return Scanned(outputs, final)
+
+
+def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
+    """`scan` by torch's own variable-length path; for CUDA, where cuDNN has a fast one."""
+    packed = pack_padded_sequence(inputs, plan.lengths, enforce_sorted=True)
+    outputs, final = cell.run_packed(packed.data, packed.batch_sizes, state, recurrent)
+    padded, _ = pad_packed_sequence(PackedSequence(outputs, packed.batch_sizes), total_length=plan.steps)
+    return Scanned(padded, final)
+
+
+def _by_pieces(run: Callable[[Tensor, State], Any], inputs: Tensor, state: State, plan: LengthPlan) -> Any:
+    """Runs each piece between two sequence ends on the rows still alive; joins what the pieces give.
+
+    Args:
+        run: (steps, rows, ...) and a state (rows, H) -> a tuple of tensors (steps, rows, H), and the next state.
+        inputs: (T, B, ...).
+        state: initial state, tensors (B, H).
+        plan: the batch's lengths.
 
     Returns:
-        Outputs (T, B, H), zero beyond each length, and the state at each sequence's own last step.
+        The tuple, of the run's own type, with tensors (T, B, H), and the final state.
     """
-    if not isinstance(inputs, OneHot) and inputs.is_cuda and cell.kernel is not None:
-        return scan_packed(cell, inputs, state, plan)
-    return scan_pieces(cell, inputs, state, plan)
-
-
-def scan_pieces(cell: Cell, inputs: Tensor | OneHot, state: State, plan: LengthPlan) -> tuple[Tensor, State]:
-    """`scan` by dense calls: one for each piece between two sequence ends, on the rows still alive."""
-    run: Callable[[Tensor, State], tuple[Tensor, State]] = cell.scan
-    if isinstance(inputs, OneHot):
-        inputs, run = cell.project(inputs), cell.scan_projected
-    outputs: list[Tensor] = []
+    pieces: list[Any] = []
     finished: list[State] = []
     rest = plan.steps - int(plan.lengths[0])
     for (_, rows), piece in zip(plan.pieces, inputs.split([steps for steps, _ in plan.pieces] + [rest]), strict=False):
         state, ended = _part(state, rows)
         finished.append(ended)
-        output, state = run(piece[:, :rows], state)
-        outputs.append(F.pad(output, (0, 0, 0, plan.batch_size - rows)))
+        given, state = run(piece[:, :rows], state)
+        pieces.append(given)
     final = type(state)(*(cat(parts) for parts in zip(state, *reversed(finished), strict=True)))
-    joined = cat(outputs) if len(outputs) > 1 else outputs[0]
-    return F.pad(joined, (0, 0, 0, 0, 0, rest)) if rest else joined, final
+    joined = [_join(parts, plan.batch_size, rest) for parts in zip(*pieces, strict=True)]
+    return (type(final)(*joined) if len(joined) == len(final) else tuple(joined)), final
 
 
-def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> tuple[Tensor, State]:
-    """`scan` by the kernel's own variable-length path; for CUDA, where cuDNN has a fast one."""
-    packed = pack_padded_sequence(inputs, plan.lengths, enforce_sorted=True)
-    outputs, final = cell.scan_packed(packed.data, packed.batch_sizes, state)
-    padded, _ = pad_packed_sequence(PackedSequence(outputs, packed.batch_sizes), total_length=plan.steps)
-    return padded, final
+def _join(parts: tuple[Tensor, ...], batch_size: int, rest: int) -> Tensor:
+    """Pieces (steps, rows, H) -> (T, B, H), zero where nothing ran."""
+    padded = [F.pad(part, (0, 0, 0, batch_size - part.shape[1])) for part in parts]
+    joined = cat(padded) if len(padded) > 1 else padded[0]
+    return F.pad(joined, (0, 0, 0, 0, 0, rest)) if rest else joined
 
 
 def _part(state: State, rows: int) -> tuple[State, State]:

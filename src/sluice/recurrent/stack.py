@@ -5,13 +5,25 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sluice.recurrent.cells import make_cell
+from sluice.recurrent.cells import Cell, CellOptions, Recurrence, make_cell
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.scan import scan
 from sluice.recurrent.states import State
 
 INITIAL_STATES = ("zeros", "learned")
+
+
+class CellTrace(NamedTuple):
+    """What one layer and direction went through, every step of it; zero beyond each length.
+
+    The backward direction's step t is its state after it has read the tokens from the end down to t.
+    """
+
+    states: Any
+    """The cell's state tuple, tensors (B, T, H)."""
+    gates: dict[str, Tensor]
+    """Each gate's value by its name, (B, T, H)."""
 
 
 class StackOutput(NamedTuple):
@@ -25,6 +37,17 @@ class StackOutput(NamedTuple):
     Layers from the bottom, forward before backward, as torch has it. The backward direction's last step is the
     sequence's first token.
     """
+
+
+class StackTrace(NamedTuple):
+    """What a stack returns with everything in between."""
+
+    outputs: Tensor
+    """As StackOutput has it."""
+    state: Any
+    """As StackOutput has it."""
+    cells: list[CellTrace]
+    """One for each layer and direction, in the order of the state."""
 
 
 class RecurrentStack(nn.Module):
@@ -42,40 +65,44 @@ class RecurrentStack(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        residual: bool = False,
         initial_state: str = "zeros",
-        forget_bias: float = 1.0,
         one_hot: bool = False,
+        options: CellOptions | None = None,
     ) -> None:
         """
         Args:
-            cell: a registered cell: "rnn", "rnn_relu", "gru", "lstm", ...
+            cell: a registered cell: "rnn", "gru", "lstm", "lstm_peephole", ...
             input_size: D, or the vocabulary size when `one_hot`.
             hidden_size: H of every layer and direction.
             num_layers: layers.
             bidirectional: a second run over each sequence from its own end.
             dropout: share of a layer's outputs dropped before the next layer.
+            residual: adds a layer's input to its output, from the second layer on.
             initial_state: "zeros", or "learned": a parameter for each layer and direction.
-            forget_bias: see the cell.
             one_hot: the first layer's input is a OneHot.
+            options: of every cell, see CellOptions; None for the defaults.
 
         Raises:
-            ValueError: for an unknown cell or initial state, a size below 1 or a dropout outside [0, 1).
+            ValueError: for an unknown cell or initial state, a size below 1, a dropout outside [0, 1), residual
+                connections with a single layer, or an option that the cell refuses.
         """
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        if residual and num_layers == 1:
+            raise ValueError("residual connections join layers: they need num_layers of 2 or more")
         if initial_state not in INITIAL_STATES:
             raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
         self.directions = 2 if bidirectional else 1
-        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.hidden_size, self.num_layers, self.residual = hidden_size, num_layers, residual
         self.output_size = self.directions * hidden_size
         self.dropout = nn.Dropout(dropout)
-        sizes: dict[str, Any] = {"hidden_size": hidden_size, "forget_bias": forget_bias}
         inputs = [(input_size, one_hot)] + [(self.output_size, False)] * (num_layers - 1)
         cells = [
-            make_cell(cell, input_size=size, one_hot=hot, **sizes)
+            make_cell(cell, input_size=size, hidden_size=hidden_size, one_hot=hot, options=options)
             for size, hot in inputs
             for _ in range(self.directions)
         ]
@@ -95,7 +122,19 @@ class RecurrentStack(nn.Module):
 
         Returns:
             Outputs and final state, see StackOutput.
+
+        Raises:
+            ValueError: if a length does not fit the batch.
         """
+        return StackOutput(*self._run(inputs, lengths, state, trace=False)[:2])
+
+    def trace(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackTrace:
+        """`forward` that also returns every state and every gate of every layer, direction and step; slower."""
+        return StackTrace(*self._run(inputs, lengths, state, trace=True))
+
+    def _run(
+        self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None, *, trace: bool
+    ) -> tuple[Tensor, State, list[CellTrace]]:
         shape, device = (
             (inputs.ids.shape, inputs.ids.device) if isinstance(inputs, OneHot) else (inputs.shape, inputs.device)
         )
@@ -105,14 +144,19 @@ class RecurrentStack(nn.Module):
         else:
             state = self.state_type(*(plan.sort_rows(tensor) for tensor in state))
         features = plan.to_time_major(inputs)
-        finals = []
+        finals: list[State] = []
+        traces: list[CellTrace] = []
         for layer in range(self.num_layers):
-            if layer:
-                features = self.dropout(features)
-            features, final = self._run_layer(layer, features, state, plan)
+            below = features
+            features, final, traced = self._run_layer(
+                layer, self.dropout(below) if layer else below, state, plan, trace
+            )
+            if self.residual and layer:
+                features = features + below
             finals += final
+            traces += traced
         stacked = self.state_type(*(plan.restore_rows(torch.stack(parts)) for parts in zip(*finals, strict=True)))
-        return StackOutput(plan.to_batch_major(features), stacked)
+        return plan.to_batch_major(features), stacked, traces
 
     def first_state(self, batch_size: int) -> State:
         """The state before the first step, tensors (layers · directions, B, H)."""
@@ -121,13 +165,40 @@ class RecurrentStack(nn.Module):
         zeros = next(self.parameters()).new_zeros(len(self.cells), batch_size, self.hidden_size)
         return self.state_type(*(zeros for _ in self.state_type._fields))
 
-    def _run_layer(self, layer: int, features: Any, state: State, plan: LengthPlan) -> tuple[Tensor, list[State]]:
-        outputs, finals = [], []
+    def _run_layer(
+        self, layer: int, features: Any, state: State, plan: LengthPlan, trace: bool
+    ) -> tuple[Tensor, list[State], list[CellTrace]]:
+        outputs, finals, traces = [], [], []
         for direction in range(self.directions):
             index = layer * self.directions + direction
+            cell: Any = self.cells[index]
             own_inputs = plan.reverse(features) if direction else features
             own_state = self.state_type(*(tensor[index] for tensor in state))
-            output, final = scan(self.cells[index], own_inputs, own_state, plan)  # type: ignore[arg-type]
-            outputs.append(plan.reverse(output) if direction else output)
-            finals.append(final)
-        return torch.cat(outputs, -1) if direction else output, finals
+            recurrent = cell.recurrence(plan.batch_size)
+            scanned = scan(cell, own_inputs, own_state, plan, recurrent, every_state=trace)
+            outputs.append(plan.reverse(scanned.outputs) if direction else scanned.outputs)
+            finals.append(scanned.final)
+            if trace:
+                gates = _gates(cell, own_inputs, own_state, scanned.states, recurrent)
+                traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
+        return torch.cat(outputs, -1) if direction else outputs[0], finals, traces
+
+
+def _gates(cell: Cell, inputs: Any, state: State, states: State, recurrent: Recurrence) -> dict[str, Tensor]:
+    """Every gate at every step, (T, B, H): all steps at once, now that the states before them are known."""
+    before = type(state)(
+        *(torch.cat([first.unsqueeze(0), all_[:-1]]) for first, all_ in zip(state, states, strict=True))
+    )
+    _, gates = cell.step(cell.project(inputs), before, recurrent)
+    return dict(zip(cell.gates, gates, strict=True))
+
+
+def _trace(plan: LengthPlan, states: State, gates: dict[str, Tensor], *, reverse: bool) -> CellTrace:
+    """(T, B, H) sorted -> (B, T, H) in the caller's order, each step at its own token."""
+
+    def arrange(tensor: Tensor) -> Tensor:
+        inside = plan.mask().unsqueeze(-1)
+        return plan.to_batch_major(plan.reverse(tensor * inside) if reverse else tensor * inside)
+
+    arranged = type(states)(*(arrange(tensor) for tensor in states))
+    return CellTrace(arranged, {name: arrange(gate) for name, gate in gates.items()})

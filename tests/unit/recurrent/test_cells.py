@@ -6,7 +6,7 @@ import pytest
 import torch
 from recurrent_checks import ALL_CELLS, H, numbers
 
-from sluice.recurrent import CELLS, HiddenState, LSTMState, make_cell
+from sluice.recurrent import CELLS, CellOptions, HiddenState, LSTMState, make_cell
 
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
 
@@ -54,23 +54,23 @@ def test_two_cells_begin_differently(name: str) -> None:
 
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0, 2.5])
 def test_forget_bias_sits_on_the_forget_gate_alone(forget_bias: float) -> None:
-    cell = make_cell("lstm", input_size=3, hidden_size=H, forget_bias=forget_bias)
+    cell = make_cell("lstm", input_size=3, hidden_size=H, options=CellOptions(forget_bias=forget_bias))
     total = dict(zip(cell.gates, (cell.bias_ih + cell.bias_hh).chunk(4), strict=True))
     assert all((bias == (forget_bias if gate == "forget" else 0)).all() for gate, bias in total.items())
 
 
 @pytest.mark.parametrize("forget_bias", [1.0, 2.5])
 def test_forget_bias_sits_on_the_keep_gate_alone(forget_bias: float) -> None:
-    cell = make_cell("gru", input_size=3, hidden_size=H, forget_bias=forget_bias)
+    cell = make_cell("gru", input_size=3, hidden_size=H, options=CellOptions(forget_bias=forget_bias))
     total = dict(zip(cell.gates, (cell.bias_ih + cell.bias_hh).chunk(3), strict=True))
     assert all((bias == (forget_bias - 1 if gate == "keep" else 0)).all() for gate, bias in total.items())
 
 
 def test_a_large_forget_bias_keeps_the_old_state() -> None:
     inputs, hidden, memory = numbers(2, 3), numbers(2, H, seed=2), numbers(2, H, seed=3).requires_grad_()
-    gru = make_cell("gru", input_size=3, hidden_size=H, forget_bias=40.0).double()
-    lstm = make_cell("lstm", input_size=3, hidden_size=H, forget_bias=40.0).double()
-    kept = gru.step(gru.project(inputs), HiddenState(hidden)).hidden
+    gru = make_cell("gru", input_size=3, hidden_size=H, options=CellOptions(forget_bias=40.0)).double()
+    lstm = make_cell("lstm", input_size=3, hidden_size=H, options=CellOptions(forget_bias=40.0)).double()
+    kept = gru.step(gru.project(inputs), HiddenState(hidden), gru.recurrence(2))[0].hidden
     torch.testing.assert_close(kept, hidden)
-    cell = lstm.step(lstm.project(inputs), LSTMState(hidden, memory)).cell
+    cell = lstm.step(lstm.project(inputs), LSTMState(hidden, memory), lstm.recurrence(2))[0].cell
     torch.testing.assert_close(torch.autograd.grad(cell.sum(), memory)[0], torch.ones(2, H, dtype=torch.float64))

@@ -247,7 +247,7 @@ def test_dropout_rests_in_evaluation_and_below_a_single_layer() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"cell": "lstn"}, r"'lstn'.*gru.*lstm.*rnn, rnn_relu"),
+        ({"cell": "lstn"}, r"'lstn'.*gru.*lstm.*rnn.*rnn_relu"),
         ({"initial_state": "ones"}, r"'ones'.*zeros, learned"),
         ({"num_layers": 0}, "num_layers.*0"),
         ({"input_size": 0}, "input_size=0"),

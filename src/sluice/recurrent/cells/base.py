@@ -1,15 +1,19 @@
-"""What every cell is: parameters, a step that reads like the equations, and a scan over many steps."""
+"""What every cell is: parameters, a step that reads like the equations, and the faster ways that must equal it."""
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.recurrent.initialisers import gate_by_gate, orthogonal, xavier
+from sluice.recurrent.activations import Activation, find_activation
+from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
 from sluice.recurrent.onehot import OneHot
+from sluice.recurrent.products import linear
 from sluice.recurrent.states import HiddenState, State
 
 CELLS: dict[str, type["Cell"]] = {}
@@ -25,22 +29,67 @@ def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
     return register
 
 
-def make_cell(name: str, **sizes: Any) -> "Cell":
-    """Builds a cell by its registered name; the sizes go to its constructor.
+@dataclass(frozen=True, kw_only=True)
+class CellOptions:
+    """What may be chosen of any cell."""
 
-    Raises:
-        ValueError: for a name that no cell has; the message lists those there are.
-    """
-    if name not in CELLS:
-        raise ValueError(f"there is no cell {name!r}; there are {', '.join(sorted(CELLS))}")
-    return CELLS[name](**sizes)
+    activation: str | None = None
+    """f of the new state (f_h of an LSTM, which squashes the cell state); None for the cell's own."""
+    cell_activation: str | None = None
+    """f_c, of what enters an LSTM's cell state; None for the cell's own."""
+    forget_bias: float = 1.0
+    """Initial bias of the gate that keeps the old state; cells without one ignore it."""
+    recurrent_dropout: float = 0.0
+    """Share of the hidden units the recurrent product doesn't see, the same at every step of a sequence."""
+    weight_dropout: float = 0.0
+    """Share of the recurrent weights dropped, anew at every call (DropConnect)."""
+    recurrent_init: str = "orthogonal"
+    """How each gate's recurrent matrix begins: "orthogonal" or "xavier"."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: for a dropout outside [0, 1), an unknown activation or initialiser.
+        """
+        for name in ("recurrent_dropout", "weight_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        for activation in (self.activation, self.cell_activation):
+            if activation is not None:
+                find_activation(activation)
+        if self.recurrent_init not in INITIALISERS:
+            known = ", ".join(sorted(INITIALISERS))
+            raise ValueError(f"there is no recurrent_init {self.recurrent_init!r}; there are {known}")
+
+
+class Recurrence(NamedTuple):
+    """The recurrent product of one call: the weights and the mask that dropout left, the same at every step."""
+
+    weight: Tensor
+    """(G·H, H)."""
+    bias: Tensor | None
+    """(G·H,)."""
+    mask: Tensor | None = None
+    """(B, H), 0 or 1 / (1 − p); None where nothing is dropped."""
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """W (m ⊙ h) + b: (..., B, H) -> (..., B, G·H)."""
+        return F.linear(hidden if self.mask is None else hidden * self.mask, self.weight, self.bias)
+
+    def rows(self, start: int, end: int) -> "Recurrence":
+        """The same with the weight's rows from `start` to `end` only: some of the gates."""
+        return Recurrence(self.weight[start:end], None if self.bias is None else self.bias[start:end], self.mask)
+
+    def first(self, batch_size: int) -> "Recurrence":
+        """The same for the first rows of the batch."""
+        return self if self.mask is None else self._replace(mask=self.mask[:batch_size])
 
 
 class Cell(nn.Module):
     """One direction of one layer.
 
-    A subclass names its `gates` in the order in which they are stacked, its `state_type`, and writes `step`. That is
-    enough to train with any task; `kernel` (a fused torch function) and a `scan_projected` of its own make it fast.
+    A subclass names its `gates` in the order in which they are stacked and its `state_type`, and writes `step`. That
+    is enough to train on any task, with every option but the activations; `fused` and `kernel` make it fast.
 
     Parameters, G gates of H units each, D inputs:
         weight_ih: (G·H, D); with a one-hot input (D, G·H), a row a word, so that the product is a look-up.
@@ -50,34 +99,65 @@ class Cell(nn.Module):
 
     gates: ClassVar[tuple[str, ...]]
     state_type: ClassVar[type[HiddenState] | type[Any]] = HiddenState
+    own_activations: ClassVar[dict[str, str]] = {}
+    """Which activations may be chosen ("activation", "cell_activation") and what they are by default."""
+    keeping_gate: ClassVar[str | None] = None
+    """The gate whose bias `forget_bias` sets."""
+    biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")
     kernel: ClassVar[Callable[..., Any] | None] = None
     """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
+    kernel_is_best_on_cpu: ClassVar[bool] = False
+    """Whether that function is faster on a CPU than `fused`."""
+    fused: ClassVar[type[FusedRun] | None] = None
+    """The hand-written scan of this cell, None where plain autograd over `step` does it."""
 
-    def __init__(self, *, input_size: int, hidden_size: int, one_hot: bool = False, forget_bias: float = 1.0) -> None:
+    bias_ih: nn.Parameter | None
+    bias_hh: nn.Parameter | None
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, one_hot: bool = False, options: CellOptions | None = None
+    ) -> None:
         """
         Args:
             input_size: D, or the vocabulary size V when the input is one-hot.
             hidden_size: H.
             one_hot: the input is a OneHot instead of features.
-            forget_bias: initial bias of the gate that keeps the old state; cells without one ignore it.
+            options: activations, dropouts, initialisers; None for the defaults.
 
         Raises:
-            ValueError: if a size is below 1.
+            ValueError: if a size is below 1, or for an option that is out of range or that this cell doesn't have.
         """
         super().__init__()
         if input_size < 1 or hidden_size < 1:
             raise ValueError(f"sizes must be at least 1, got input_size={input_size}, hidden_size={hidden_size}")
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.one_hot, self.forget_bias = one_hot, forget_bias
+        self.one_hot, self.options = one_hot, options or CellOptions()
+        self.options.check()
+        self.activations = self._choose_activations()
         rows = len(self.gates) * hidden_size
         self.weight_ih = nn.Parameter(torch.empty((input_size, rows) if one_hot else (rows, input_size)))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        self.bias_ih = nn.Parameter(torch.empty(rows))
-        self.bias_hh = nn.Parameter(torch.empty(rows))
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, nn.Parameter(torch.empty(rows)) if name in self.biases else None)
+        self.add_parameters()
         self.reset_parameters()
 
+    def _choose_activations(self) -> dict[str, str]:
+        chosen = dict(self.own_activations)
+        for name in ("activation", "cell_activation"):
+            wanted = getattr(self.options, name)
+            if wanted is not None and name not in chosen:
+                takes = ", ".join(chosen) or "none"
+                raise ValueError(f"{name}={wanted} cannot be used: {type(self).__name__} takes {takes} of its own")
+            if wanted is not None:
+                chosen[name] = wanted
+        return chosen
+
+    def add_parameters(self) -> None:
+        """Makes the parameters beside weights and biases."""
+
     def reset_parameters(self) -> None:
-        """Xavier input weights and orthogonal recurrent weights, gate by gate; zero biases.
+        """Xavier input weights and orthogonal recurrent weights, gate by gate; zero biases but the keeping gate's.
 
         A one-hot input has a single active unit, so that Xavier's fan-in is 1, not V.
         """
@@ -86,67 +166,102 @@ class Cell(nn.Module):
             nn.init.uniform_(self.weight_ih, -bound, bound)
         else:
             gate_by_gate(self.weight_ih, len(self.gates), xavier)
-        gate_by_gate(self.weight_hh, len(self.gates), orthogonal)
-        nn.init.zeros_(self.bias_ih)
-        nn.init.zeros_(self.bias_hh)
+        gate_by_gate(self.weight_hh, len(self.gates), INITIALISERS[self.options.recurrent_init])
+        for bias in (self.bias_ih, self.bias_hh):
+            if bias is not None:
+                nn.init.zeros_(bias)
+        if self.keeping_gate is not None and self.bias_ih is not None:
+            part = self.bias_ih.data.chunk(len(self.gates))[self.gates.index(self.keeping_gate)]
+            nn.init.constant_(part, self.keeping_bias())
+
+    def keeping_bias(self) -> float:
+        """What the keeping gate's bias starts at."""
+        return self.options.forget_bias
+
+    def activate(self, name: str = "activation") -> Callable[[Tensor], Tensor]:
+        """The function of "activation" or "cell_activation"."""
+        return self.activation(name).function
+
+    def activation(self, name: str) -> Activation:
+        return find_activation(self.activations[name])
 
     def project(self, inputs: Tensor | OneHot) -> Tensor:
         """W_ih x + b_ih for all steps at once: (..., D) or OneHot (...) -> gate pre-activations (..., G·H)."""
         if isinstance(inputs, OneHot):
-            return inputs.times(self.weight_ih) + self.bias_ih
-        return F.linear(inputs, self.weight_ih, self.bias_ih)
+            product = inputs.times(self.weight_ih)
+            return product if self.bias_ih is None else product + self.bias_ih
+        return linear(inputs, self.weight_ih, self.bias_ih)
 
-    def step(self, projected: Tensor, state: State) -> State:
+    def recurrence(self, batch_size: int) -> Recurrence:
+        """The recurrent product for one run over a batch; in training, dropout is drawn here."""
+        weight: Tensor = self.weight_hh
+        mask: Tensor | None = None
+        if self.training and self.options.weight_dropout:
+            weight = F.dropout(weight, self.options.weight_dropout)
+        if self.training and self.options.recurrent_dropout:
+            kept = 1 - self.options.recurrent_dropout
+            mask = weight.new_empty(batch_size, self.hidden_size).bernoulli_(kept).div_(kept)
+        return Recurrence(weight, self.bias_hh, mask)
+
+    def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
         """One step of the equations, the reference for every faster way.
 
         Args:
-            projected: (B, G·H), what `project` gave for this step.
-            state: tensors (B, H).
+            projected: (..., B, G·H), what `project` gave for this step.
+            state: tensors (..., B, H).
+            recurrent: the recurrent product, `recurrent(h)` gives (..., B, G·H).
 
         Returns:
-            The next state; its `hidden` is the step's output.
+            The next state, whose `hidden` is the step's output, and the gates' values (..., B, H) in their order.
         """
         raise NotImplementedError
 
-    def scan(self, inputs: Tensor | OneHot, state: State) -> tuple[Tensor, State]:
-        """Runs the cell over (T, B, D) features or a time-major OneHot, every row through all T steps.
+    def fused_options(self) -> Any:
+        """What the fused run is told of this cell."""
+        raise NotImplementedError
+
+    def fused_parameters(self) -> dict[str, Tensor | None]:
+        """The cell's own parameters by the names that its fused run knows."""
+        return {}
+
+    def can_fuse(self) -> bool:
+        """Whether the hand-written scan knows this cell's equations."""
+        slopes = [self.activation(name).slope for name in self.activations]
+        return self.fused is not None and all(slope is not None for slope in slopes)
+
+    def can_use_kernel(self, recurrent: Recurrence) -> bool:
+        """Whether torch's function does all that is asked of this cell."""
+        return self.kernel is not None and recurrent.mask is None and self.activations == self.own_activations
+
+    def run_kernel(self, inputs: Tensor, state: State, recurrent: Recurrence) -> tuple[Tensor, State]:
+        """torch's function over (T, B, D) features, every row through all T steps.
 
         Returns:
             Outputs (T, B, H) and the state after the last step, tensors (B, H).
         """
-        if isinstance(inputs, OneHot) or self.kernel is None:
-            return self.scan_projected(self.project(inputs), state)
-        return self._scan_kernel(inputs, state)
+        weights = [self.weight_ih, recurrent.weight, self.bias_ih, self.bias_hh]
+        outputs, *final = self._kernel()(
+            inputs, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+        )
+        return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
 
-    def scan_projected(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        """`scan` from gate pre-activations (T, B, G·H) on; this general one unrolls `step`."""
-        outputs = []
-        for at_step in projected.unbind(0):
-            state = self.step(at_step, state)
-            outputs.append(state.hidden)
-        return torch.stack(outputs), state
-
-    def scan_packed(self, data: Tensor, batch_sizes: Tensor, state: State) -> tuple[Tensor, State]:
-        """cuDNN's own variable-length run (needs `kernel`); on CPU it is right but 10 to 20 times slower than `scan`.
+    def run_packed(
+        self, data: Tensor, batch_sizes: Tensor, state: State, recurrent: Recurrence
+    ) -> tuple[Tensor, State]:
+        """cuDNN's own variable-length run; on a CPU it is right but 10 to 20 times slower than `run_kernel`.
 
         Args:
             data: (sum of lengths, D), the packed rows.
             batch_sizes: (T,) int64 on the CPU, rows alive at each step.
             state: tensors (B, H), longest sequence first.
+            recurrent: the recurrent product.
 
         Returns:
             Packed outputs (sum of lengths, H) and the state at each sequence's own end.
         """
-        initial = self._as_kernel_state(state)
+        weights = [self.weight_ih, recurrent.weight, self.bias_ih, self.bias_hh]
         outputs, *final = self._kernel()(
-            data, batch_sizes, initial, self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False
-        )
-        return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
-
-    def _scan_kernel(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        initial = self._as_kernel_state(state)
-        outputs, *final = self._kernel()(
-            inputs, initial, self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False, False
+            data, batch_sizes, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False
         )
         return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
 
@@ -158,8 +273,18 @@ class Cell(nn.Module):
         tensors = [tensor.unsqueeze(0) for tensor in state]
         return tensors if len(tensors) > 1 else tensors[0]
 
-    def _weights(self) -> list[Tensor]:
-        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
-
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + (", one_hot=True" if self.one_hot else "")
+
+
+def make_cell(
+    name: str, *, input_size: int, hidden_size: int, one_hot: bool = False, options: CellOptions | None = None
+) -> Cell:
+    """Builds a cell by its registered name.
+
+    Raises:
+        ValueError: for a name that no cell has; the message lists those there are. And what the cell raises.
+    """
+    if name not in CELLS:
+        raise ValueError(f"there is no cell {name!r}; there are {', '.join(sorted(CELLS))}")
+    return CELLS[name](input_size=input_size, hidden_size=hidden_size, one_hot=one_hot, options=options)

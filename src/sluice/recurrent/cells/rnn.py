@@ -1,10 +1,12 @@
 """The simple recurrent network of Elman (1990), "Finding structure in time"."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from sluice.recurrent.cells.base import Cell, register_cell
+from sluice.recurrent.cells.base import Cell, Recurrence, register_cell
+from sluice.recurrent.fused.rnn import RNNOptions, RNNRun
 from sluice.recurrent.states import HiddenState, State
 
 
@@ -12,23 +14,25 @@ class SimpleRNNCell(Cell):
     """h' = f(W_ih x + b_ih + W_hh h + b_hh); one "gate", the new state itself."""
 
     gates = ("new",)
+    fused = RNNRun
 
-    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
-        """f."""
-        raise NotImplementedError
+    def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
+        new = self.activate()(projected + recurrent(state.hidden))
+        return HiddenState(new), (new,)
 
-    def step(self, projected: Tensor, state: State) -> HiddenState:
-        return HiddenState(self.nonlinearity(projected + F.linear(state.hidden, self.weight_hh, self.bias_hh)))
+    def fused_options(self) -> RNNOptions:
+        return RNNOptions(self.activations["activation"])
+
+    def fused_parameters(self) -> dict[str, Tensor | None]:
+        return {"gain": None, "norm_bias": None}
 
 
 @register_cell("rnn")
 class TanhRNNCell(SimpleRNNCell):
     """The simple RNN with f = tanh."""
 
+    own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     kernel = staticmethod(torch.rnn_tanh)
-
-    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
-        return pre_activation.tanh()
 
 
 @register_cell("rnn_relu")
@@ -39,7 +43,5 @@ class ReLURNNCell(SimpleRNNCell):
     bounds h, so W_hh starts orthogonal and gradient clipping is not optional.
     """
 
+    own_activations: ClassVar[dict[str, str]] = {"activation": "relu"}
     kernel = staticmethod(torch.rnn_relu)
-
-    def nonlinearity(self, pre_activation: Tensor) -> Tensor:
-        return pre_activation.relu()

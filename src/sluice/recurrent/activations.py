@@ -1,0 +1,42 @@
+"""Activations by name, each with its slope told by its own output, so that a backward pass need not keep the input."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Activation(NamedTuple):
+    """f and f'."""
+
+    function: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor] | None
+    """f'(x) from y = f(x); None where y doesn't tell, which leaves the cell to plain autograd."""
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": Activation(torch.tanh, lambda y: 1 - y * y),
+    "relu": Activation(torch.relu, lambda y: (y > 0).to(y.dtype)),
+    "sigmoid": Activation(torch.sigmoid, lambda y: y * (1 - y)),
+    "softsign": Activation(F.softsign, lambda y: (1 - y.abs()) ** 2),
+    "identity": Activation(lambda x: x, torch.ones_like),
+    "elu": Activation(F.elu, lambda y: y.clamp(max=0) + 1),
+    "leaky_relu": Activation(F.leaky_relu, lambda y: torch.where(y > 0, 1.0, 0.01).to(y.dtype)),
+    "hardtanh": Activation(F.hardtanh, lambda y: (y.abs() < 1).to(y.dtype)),
+    "softplus": Activation(F.softplus, lambda y: -torch.expm1(-y)),
+    "gelu": Activation(F.gelu, None),
+    "silu": Activation(F.silu, None),
+}
+
+
+def find_activation(name: str) -> Activation:
+    """The activation of that name.
+
+    Raises:
+        ValueError: for a name that no activation has; the message lists those there are.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"there is no activation {name!r}; there are {', '.join(sorted(ACTIVATIONS))}")
+    return ACTIVATIONS[name]

@@ -1,0 +1,197 @@
+"""The elementwise kernels of kernels.c, built once by the machine's own C compiler and kept in the user's cache.
+
+Without a compiler, or with SLUICE_NATIVE=0, `kernels` gives None and torch's own operations do the work.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+SOURCE = Path(__file__).with_name("kernels.c")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fopenmp-simd",
+    "-fPIC",
+)
+THREADS = "-fopenmp"
+"""The OpenMP functions are not linked but found in the library torch has loaded: two pools would fight."""
+REALS = {torch.float32: "float", torch.float64: "double"}
+ACTIVATION_CODES = {
+    name: code
+    for code, name in enumerate(
+        ("tanh", "relu", "sigmoid", "softsign", "identity", "elu", "leaky_relu", "hardtanh", "softplus")
+    )
+}
+"""The enum of kernels.c."""
+
+
+class Library:
+    """The functions of kernels.c for one number type."""
+
+    def __init__(self, path: Path) -> None:
+        loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
+        for name, products in FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * products
+            function.restype = None
+            setattr(self, name, function)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"kernels.c has no function {name}")
+
+
+FUNCTIONS = {
+    "lstm_forward": 1,
+    "lstm_backward": 0,
+    "gru_forward": 1,
+    "gru_backward": 0,
+    "gru_before_forward_gates": 1,
+    "gru_before_forward_new": 1,
+    "gru_before_backward_new": 0,
+    "gru_before_backward_reset": 1,
+    "rnn_forward": 1,
+    "rnn_backward": 0,
+}
+"""Each function and how many products it takes after the run, the step and the rows."""
+
+
+def kernels(tensor: Tensor) -> Library | None:
+    """The kernels for tensors like this one, None where there are none; the first call builds them."""
+    if tensor.device.type != "cpu" or tensor.dtype not in REALS or os.environ.get("SLUICE_NATIVE", "1") == "0":
+        return None
+    return _library(REALS[tensor.dtype])
+
+
+@functools.cache
+def _library(real: str) -> Library | None:
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    if compiler is None:
+        log.info("no C compiler found: recurrent cells run on torch's own operations, somewhat slower")
+        return None
+    reason = ""
+    for flags in ((*FLAGS, THREADS), FLAGS):
+        try:
+            return Library(_built(compiler, (*flags, f"-DREAL={real}")))
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[0]
+    log.warning(f"the recurrent kernels could not be built ({reason}): torch's own operations do the work")
+    return None
+
+
+def _built(compiler: str, flags: tuple[str, ...]) -> Path:
+    """The shared library, from the cache or built now; ranks that build at once each put a whole file in place."""
+    key = "\n".join((SOURCE.read_text(encoding="utf-8"), compiler, _processor(), torch.__version__, *flags))
+    target = cache_dir() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    if target.exists():
+        return target
+    started = time.perf_counter()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        built = Path(folder) / target.name
+        object_file = built.with_suffix(".o")
+        for command in (
+            [compiler, *flags, "-c", str(SOURCE), "-o", str(object_file)],
+            [compiler, "-shared", str(object_file), "-o", str(built), "-lm"],
+        ):
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        built.replace(target)
+    log.info(f"built the recurrent kernels once, in {time.perf_counter() - started:.1f} s: {target}")
+    return target
+
+
+@functools.cache
+def cache_dir() -> Path:
+    """Where the built kernels lie: sluice/ in the user's cache; where that can't be written, a new temporary folder."""
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        if os.access(own, os.W_OK):
+            return own
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="sluice-"))
+
+
+def _processor() -> str:
+    """What -march=native depends on: a home folder may be shared by unlike machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() + platform.machine()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a contiguous tensor begins."""
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous(), "kernels.c takes contiguous tensors"
+    return tensor.data_ptr()
+
+
+def pointers(*names: str) -> list[tuple[str, Any]]:
+    return [(name, ctypes.c_void_p) for name in names]
+
+
+def counts(*names: str) -> list[tuple[str, Any]]:
+    return [(name, ctypes.c_int64) for name in names]
+
+
+class Norm(ctypes.Structure):
+    """Norm of kernels.c."""
+
+    _fields_ = pointers("gain", "bias", "normal", "scale", "grad_gain", "grad_bias")
+
+
+class LSTMFields(ctypes.Structure):
+    """Lstm of kernels.c."""
+
+    _fields_ = (
+        counts("batch", "hidden", "coupled", "activation", "cell_activation")
+        + pointers("projected", "gates", "hiddens", "cells", "peephole", "grad_outputs", "grad_cells")
+        + pointers("grad_hidden", "grad_cell", "grad_gates", "grad_product")
+        + [("norm", Norm), ("cell_norm", Norm)]
+    )
+
+
+class GRUFields(ctypes.Structure):
+    """Gru of kernels.c."""
+
+    _fields_ = counts("batch", "hidden", "activation") + pointers(
+        "projected", "gates", "behind", "hiddens", "grad_outputs", "grad_hidden", "grad_projected", "grad_product"
+    )
+
+
+class GRUBeforeFields(ctypes.Structure):
+    """GruBefore of kernels.c."""
+
+    _fields_ = counts("batch", "hidden", "activation") + pointers(
+        "projected", "gates", "hiddens", "mask", "resets", "grad_outputs", "grad_hidden", "grad_projected"
+    )
+
+
+class RNNFields(ctypes.Structure):
+    """Rnn of kernels.c."""
+
+    _fields_ = (
+        counts("batch", "hidden", "activation")
+        + pointers("projected", "hiddens", "grad_outputs", "grad_hidden", "grad_gates", "grad_product")
+        + [("norm", Norm)]
+    )

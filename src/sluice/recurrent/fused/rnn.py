@@ -1,0 +1,83 @@
+"""The simple RNN's steps, plain and layer-normalised."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from sluice.recurrent.activations import find_activation
+from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields, address
+from sluice.recurrent.fused.norm import normalise, normalise_backward
+from sluice.recurrent.fused.scan import FusedRun
+
+
+class RNNOptions(NamedTuple):
+    """Which simple RNN."""
+
+    activation: str
+
+
+class RNNRun(FusedRun):
+    """One pre-activation a unit. Own parameters, None where there is no norm: gain and norm_bias (H,) of the sum."""
+
+    def __init__(self, options: RNNOptions, *args: Any) -> None:
+        self.activation = find_activation(options.activation)
+        super().__init__(options, *args)
+        self.gain = self.tensors["gain"]
+
+    def allocate(self) -> None:
+        if self.tensors["gain"] is not None:
+            self.buffer("normal", *self.buffers["gates"].shape)
+            self.buffer("scale", self.steps, self.batch_size)
+
+    def allocate_gradients(self) -> None:
+        self.grads["product"] = self.gradient_buffer("sums", self.gates)
+        if self.gain is not None:
+            self.gradient_buffer("product", self.gates)
+            for name in ("norm_gain", "norm_bias"):
+                self.grads[name] = torch.zeros_like(self.hiddens[0])
+        self.grads["projected"] = self.grads["product"]
+
+    def torch_forward(self, step: int, rows: int) -> None:
+        total = self.recurrent(step, rows).add_(self.tensors["projected"][step, :rows])
+        if self.gain is not None:
+            normal = normalise(total, self.buffers["normal"], self.buffers["scale"], step)
+            total = torch.addcmul(self.tensors["norm_bias"], normal, self.gain)
+        self.hiddens[step + 1, :rows] = self.activation.function(total)
+
+    def torch_backward(self, step: int, rows: int) -> None:
+        self.arrived("hidden", step, rows)
+        assert self.activation.slope is not None
+        slope = self.activation.slope(self.hiddens[step + 1, :rows])
+        grads = torch.mul(self.grad_hidden[:rows], slope, out=self.grads["sums"][step, :rows])
+        if self.gain is not None:
+            normal, scale = self.buffers["normal"][step, :rows], self.buffers["scale"][step, :rows]
+            self.grads["product"][step, :rows] = normalise_backward(grads, self.gain, normal, scale)
+            self.grads["norm_gain"][:rows].addcmul_(grads, normal)
+            self.grads["norm_bias"][:rows].add_(grads)
+
+    def native_fields(self) -> Any:
+        return RNNFields(
+            batch=self.batch_size,
+            hidden=self.hidden_size,
+            activation=ACTIVATION_CODES[self.options.activation],
+            projected=address(self.tensors["projected"]),
+            hiddens=address(self.hiddens),
+            grad_outputs=self.pointer("of_hiddens"),
+            grad_hidden=self.pointer("hidden"),
+            grad_gates=self.pointer("sums"),
+            grad_product=self.pointer("product"),
+            norm=self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias"),
+        )
+
+    def native_forward(self, step: int, rows: int) -> None:
+        product = self.recurrent(step, rows)
+        self.native("rnn_forward", step, rows, product)
+
+    def native_backward(self, step: int, rows: int) -> None:
+        self.native("rnn_backward", step, rows)
+
+    def gradients(self) -> dict[str, Any]:
+        found = super().gradients()
+        if self.gain is not None:
+            found["gain"], found["norm_bias"] = self.grads["norm_gain"].sum(0), self.grads["norm_bias"].sum(0)
+        return found

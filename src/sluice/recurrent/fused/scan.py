@@ -1,0 +1,252 @@
+"""The time loop of every fast cell: forward, backward, and one weight-gradient product for the whole sequence."""
+
+import ctypes
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sluice.recurrent.fused.native import Library, Norm, address, kernels
+from sluice.recurrent.products import Product, weight_gradient
+
+
+class Schedule(NamedTuple):
+    """How many rows go on at each step; rows are sorted, the longest sequence first."""
+
+    alive: list[int]
+    """Rows at each of the first max(length) steps."""
+    lengths: Tensor | None = None
+    """(B,) on the CPU; None where every row runs through all steps."""
+    consume: bool = False
+    """Whether the gates may take the memory of the pre-activations, which then nobody else may need."""
+
+
+class FusedRun:
+    """One run of a cell through time, from gate pre-activations, with a backward pass written by hand.
+
+    A subclass has the elementwise work of a step, once with torch (`torch_forward`, `torch_backward`) and once by
+    kernels.c (`native_forward`, `native_backward`); the loop, the products and the sums over time are here.
+
+    Tensors come by name: projected (T, B, W; forward only), weight (G, H), bias (G,) or None, mask (B, H) or None, the
+    state's fields (B, H), and the cell's own parameters. The buffers of the forward pass, the states from the first on
+    and the gates among them, are what the backward pass is given back.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("hidden",)
+    keeps_hidden: ClassVar[bool] = False
+    """Whether the old hidden state also reaches the new one past the recurrent product."""
+
+    def __init__(self, options: Any, schedule: Schedule, tensors: dict[str, Any], buffers: dict[str, Tensor]) -> None:
+        self.options, self.schedule, self.tensors, self.buffers = options, schedule, tensors, buffers
+        self.weight: Tensor = tensors["weight"]
+        self.mask: Tensor | None = tensors["mask"]
+        self.hidden_size = self.weight.shape[1]
+        if not buffers:
+            self._begin()
+        self.hiddens, self.gates = buffers["hiddens"], buffers["gates"]
+        self.steps, self.batch_size = self.gates.shape[:2]
+        self.hidden_at = self.hiddens.unbind(0)
+        self.library: Library | None = kernels(self.weight)
+        self.grads: dict[str, Tensor] = {}
+        self.grad_hidden: Tensor = self.hiddens
+        self.product_at: tuple[Tensor, ...] = ()
+        self.run: Any = None
+
+    def _begin(self) -> None:
+        projected: Tensor = self.tensors["projected"]
+        self.steps, self.batch_size = projected.shape[:2]
+        self.buffers["gates"] = projected.detach() if self.schedule.consume else torch.empty_like(projected)
+        for field in self.fields:
+            states = self.buffer(field + "s", self.steps + 1, self.batch_size, self.hidden_size)
+            states[0] = self.tensors[field]
+        self.allocate()
+
+    @property
+    def ragged(self) -> bool:
+        return self.schedule.lengths is not None
+
+    def buffer(self, name: str, *shape: int) -> Tensor:
+        """A new buffer of the forward pass, kept for the backward pass; zero beyond each length."""
+        self.buffers[name] = self.weight.new_zeros(shape) if self.ragged else self.weight.new_empty(shape)
+        return self.buffers[name]
+
+    def allocate(self) -> None:
+        """Makes the buffers beside the states."""
+
+    def forward(self) -> None:
+        """Fills the buffers."""
+        self.prepare_forward()
+        step_forward = self.native_forward if self.library else self.torch_forward
+        for step, rows in enumerate(self.schedule.alive):
+            step_forward(step, rows)
+
+    def prepare_forward(self) -> None:
+        self.run = self.native_fields() if self.library else None
+        self.multiply = self.product(self.weight, self.tensors["bias"])
+
+    def product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
+        return Product(weight, bias, uses=len(self.schedule.alive), rows=self.batch_size)
+
+    def recurrent(self, step: int, rows: int) -> Tensor:
+        """The recurrent product of a step, (rows, G)."""
+        return self.multiply(self.masked(self.first(self.hidden_at[step], rows)))
+
+    def first(self, tensor: Tensor, rows: int) -> Tensor:
+        """The first rows; a slice costs more than asking whether it is needed."""
+        return tensor if rows == self.batch_size else tensor[:rows]
+
+    def masked(self, hidden: Tensor) -> Tensor:
+        return hidden if self.mask is None else hidden * self.first(self.mask, hidden.shape[-2])
+
+    def final(self, field: str) -> Tensor:
+        """(B, H), the state at each row's own end."""
+        states = self.buffers[field + "s"]
+        if self.schedule.lengths is None:
+            return states[-1].clone()
+        lengths = self.schedule.lengths.to(states.device)
+        return states[lengths, torch.arange(self.batch_size, device=states.device)]
+
+    def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> dict[str, Any]:
+        """Gradients by the names of the tensors, from those of all states (T, B, H) and of the final state (B, H)."""
+        self.prepare_backward(of_states, of_final)
+        step_backward = self.native_backward if self.library else self.torch_backward
+        for step in range(len(self.schedule.alive) - 1, -1, -1):
+            rows = self.schedule.alive[step]
+            step_backward(step, rows)
+            self.reach_back(step, rows)
+        return self.gradients()
+
+    def prepare_backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> None:
+        for field in self.fields:
+            came, final = of_states[field], of_final[field]
+            self.grads[f"of_{field}s"] = came.contiguous() if came is not None else None  # type: ignore[assignment]
+            start = (
+                torch.zeros_like(self.hiddens[0])
+                if final is None
+                else final.clone(memory_format=torch.contiguous_format)
+            )
+            self.grads[field] = start
+        self.grad_hidden = self.grads["hidden"]
+        self.allocate_gradients()
+        self.product_at = self.grads["product"].unbind(0)
+        self.run = self.native_fields() if self.library else None
+        self.multiply = self.product(self.weight.t())
+
+    def gradient_buffer(self, name: str, like: Tensor) -> Tensor:
+        """A buffer of the backward pass; zero beyond each length."""
+        self.grads[name] = torch.zeros_like(like) if self.ragged else torch.empty_like(like)
+        return self.grads[name]
+
+    def reach_back(self, step: int, rows: int) -> None:
+        """Adds what the recurrent product carries back to the state before the step."""
+        came = self.masked(self.multiply(self.first(self.product_at[step], rows)))
+        grad_hidden = self.first(self.grad_hidden, rows)
+        if self.keeps_hidden:
+            grad_hidden.add_(came)
+        else:
+            grad_hidden.copy_(came)
+
+    def gradients(self) -> dict[str, Any]:
+        """Sums over time: the weight's gradient in a single product."""
+        rows = self.grads["product"].flatten(0, 1)
+        fed = self.masked(self.hiddens[:-1]).flatten(0, 1)
+        own = {field: self.grads[field] for field in self.fields}
+        bias = rows.sum(0) if self.tensors["bias"] is not None else None
+        return {"projected": self.grads["projected"], "weight": weight_gradient(rows, fed), "bias": bias, **own}
+
+    def arrived(self, field: str, step: int, rows: int) -> None:
+        """Adds the gradient of a step's own output to what came from later steps."""
+        came = self.grads[f"of_{field}s"]
+        if came is not None:
+            self.grads[field][:rows].add_(came[step, :rows])
+
+    def pointer(self, name: str) -> int | None:
+        """Where a buffer or a gradient begins, for kernels.c."""
+        return address(self.buffers.get(name, self.grads.get(name)))
+
+    def native(self, function: str, step: int, rows: int, *products: Tensor) -> None:
+        """Calls a function of kernels.c."""
+        getattr(self.library, function)(ctypes.addressof(self.run), step, rows, *(made.data_ptr() for made in products))
+
+    def norm(self, gain: str, bias: str, normal: str, scale: str, grad_gain: str, grad_bias: str) -> Norm:
+        """Norm of kernels.c, from the names of its parameters, buffers and gradients; null where nothing is."""
+        given = {"gain": self.tensors[gain], "bias": self.tensors[bias]}
+        made = {"normal": self.buffers.get(normal), "scale": self.buffers.get(scale)}
+        grads = {"grad_gain": self.grads.get(grad_gain), "grad_bias": self.grads.get(grad_bias)}
+        return Norm(**{name: address(tensor) for name, tensor in {**given, **made, **grads}.items()})
+
+    def allocate_gradients(self) -> None:
+        """Makes "projected" and "product", the gradients of the pre-activations and of the recurrent product."""
+        raise NotImplementedError
+
+    def native_fields(self) -> Any:
+        """The run as kernels.c wants it."""
+        raise NotImplementedError
+
+    def torch_forward(self, step: int, rows: int) -> None:
+        raise NotImplementedError
+
+    def torch_backward(self, step: int, rows: int) -> None:
+        raise NotImplementedError
+
+    def native_forward(self, step: int, rows: int) -> None:
+        raise NotImplementedError
+
+    def native_backward(self, step: int, rows: int) -> None:
+        raise NotImplementedError
+
+
+class FusedResult(NamedTuple):
+    """What a run gives, by the state's fields."""
+
+    states: tuple[Tensor, ...]
+    """(T, B, H) each, zero beyond each length."""
+    final: tuple[Tensor, ...]
+    """(B, H) each, at each row's own end."""
+
+
+def run_fused(run_type: type[FusedRun], options: Any, schedule: Schedule, tensors: dict[str, Any]) -> FusedResult:
+    """Runs a cell through time with gradients.
+
+    Args:
+        run_type: the cell's run.
+        options: what the run was made for, activations and the like.
+        schedule: rows at each step.
+        tensors: see FusedRun.
+    """
+    names = tuple(tensors)
+    dtype = tensors["weight"].dtype
+    with torch.autocast(tensors["weight"].device.type, enabled=False):
+        values = [tensor if tensor is None else tensor.to(dtype) for tensor in tensors.values()]
+        results = _Fused.apply(run_type, options, schedule, names, *values)
+    half = len(results) // 2
+    return FusedResult(results[:half], results[half:])
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, run_type: type[FusedRun], options: Any, schedule: Schedule, names: tuple[str, ...], *values: Any
+    ) -> tuple[Tensor, ...]:
+        given = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
+        run = run_type(options, schedule, dict(zip(names, given, strict=True)), {})
+        run.forward()
+        ctx.made = (run_type, options, schedule, names, tuple(run.buffers))
+        kept = [None if name == "projected" else value for name, value in zip(names, given, strict=True)]
+        ctx.save_for_backward(*kept, *run.buffers.values())
+        ctx.set_materialize_grads(False)
+        every = [run.buffers[field + "s"][1:] for field in run.fields]
+        return (*every, *(run.final(field) for field in run.fields))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("a fused scan cannot be differentiated twice (create_graph=True); a cell's `step` can")
+        run_type, options, schedule, names, buffered = ctx.made
+        saved = ctx.saved_tensors
+        tensors = dict(zip(names, saved[: len(names)], strict=True))
+        run = run_type(options, schedule, tensors, dict(zip(buffered, saved[len(names) :], strict=True)))
+        half = len(grads) // 2
+        of_states, of_final = (dict(zip(run.fields, part, strict=True)) for part in (grads[:half], grads[half:]))
+        found = run.backward(of_states, of_final)
+        return (None, None, None, None, *(found.get(name) for name in names))
