@@ -4,7 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
@@ -16,14 +16,15 @@ from sluice.cli.memory import keep_freed_memory
 from sluice.errors import UserError
 from sluice.recurrent import RecurrentStack
 
+Name = TypeVar("Name")
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
 WAYS = ("dense", "sluice", "final c", "packed")
 """torch.nn ignoring the lengths; outputs and final h; the final c as well; torch.nn on a packed sequence."""
 
 
-def interleaved(steps: dict[str, Callable[[], None]], runs: int) -> dict[str, float]:
+def interleaved(steps: dict[Name, Callable[[], None]], runs: int) -> dict[Name, float]:
     """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[Name, list[float]] = {name: [] for name in steps}
     for number in range(runs + 1):
         for name, step in steps.items():
             started = time.perf_counter()

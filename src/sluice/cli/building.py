@@ -19,14 +19,14 @@ from sluice.callbacks.mistakes import Mistakes
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.vitals import Vitals
 from sluice.cli.own_cells import import_cells
-from sluice.cli.schema import Config, Reviews, schema_name
+from sluice.cli.schema import Config, Embedding, Reviews, schema_name
 from sluice.data.classification import ClassificationData
 from sluice.data.imdb import resolve_imdb
 from sluice.data.sources import LabelledCorpus
 from sluice.data.tables import LabelledTable
 from sluice.data.tokenizing import TextSettings
 from sluice.errors import UserError
-from sluice.layers.embedding import make_embedding
+from sluice.layers.embedding import LearnedEmbedding, make_embedding
 from sluice.models.classifier import TextClassifier
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.tasks.base import Monitor
@@ -147,6 +147,8 @@ def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
         raise UserError(str(error)) from error
     if config.embedding.adversarial and config.embedding.kind == "onehot":
         raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
+    if config.embedding.start == "ppmi":
+        _start_embedding(network, data, config.embedding)
     plain = asdict(config)
     task = ClassificationTask(
         network=network,
@@ -168,6 +170,13 @@ def build_task(config: Config, data: ClassificationData) -> ClassificationTask:
     )
     _check_monitors(config, task.validation_metrics)
     return task
+
+
+def _start_embedding(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
+    """Gives the embedding the vectors that the training texts say."""
+    if not isinstance(network.embedding, LearnedEmbedding):
+        raise UserError(f"embedding.start=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
+    network.embedding.start_from(data.word_vectors(settings.size))
 
 
 def _check_monitors(config: Config, known: list[str]) -> None:

@@ -92,5 +92,22 @@ def lengths(
         )
 
 
+@bench.command()
+def cells(
+    size: Annotated[
+        list[str] | None, typer.Option(help="batch,steps,inputs,units; may be given more than once.")
+    ] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="Only this cell; may be given more than once.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
+    with politely():
+        from sluice.cli.cell_benchmark import bench_cells
+
+        bench_cells(sizes=size or [], cells=cell or [], runs=runs, device=device, as_json=as_json)
+
+
 if __name__ == "__main__":
     app()

@@ -14,6 +14,7 @@ SOURCES = ("auto", "local", "download", "sample")
 TOKENIZERS = ("basic_english", "whitespace")
 TRUNCATIONS = ("head", "tail", "head_tail")
 EMBEDDINGS = ("learned", "onehot", "index")
+EMBEDDING_STARTS = ("random", "ppmi")
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 INITIAL_STATES = ("zeros", "learned")
 RECURRENT_INITS = ("orthogonal", "xavier")
@@ -105,6 +106,9 @@ class Embedding:
 
     kind: str = _choice("what a word becomes", EMBEDDINGS)
     size: int = _count("units of a learned embedding", 100)
+    start: str = _choice(
+        "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_STARTS, "random"
+    )
     word_dropout: float = _share("share of the vocabulary dropped from a training batch", 0.3)
     adversarial: float = _share("perturbation of embedded texts in training, a share of their length; 0 for none")
 

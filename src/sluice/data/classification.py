@@ -1,14 +1,22 @@
 """The DataModule of labelled texts."""
 
+import logging
+import time
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sluice.data.batches import BatchMaker, TextBatch
+from sluice.data.cache import Stored, entry_path, load_or_build
 from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import LabelledCorpus
-from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus
+from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus, texts_key
+from sluice.data.word_vectors import WINDOW, ppmi_vectors
+
+log = logging.getLogger(__name__)
 
 
 class ClassificationData(pl.LightningDataModule):
@@ -55,6 +63,19 @@ class ClassificationData(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         prepare_corpus(self.corpus, self.settings, self.cache_dir)
+
+    def word_vectors(self, size: int) -> Tensor:
+        """(V, size) vectors from the training texts alone, see `ppmi_vectors`; made and stored on first use."""
+        key = {"texts": texts_key(self.corpus, self.settings), "size": size, "window": WINDOW}
+        path = entry_path(self.cache_dir, f"vectors-{self.corpus.name}", key)
+
+        def build() -> Stored:
+            started = time.monotonic()
+            vectors = ppmi_vectors(self.prepared.splits["train"].texts, len(self.prepared.vocab), size)
+            log.info("Word vectors from the training texts, once: %.0f s", time.monotonic() - started)
+            return Stored({"vectors": vectors.numpy()}, {})
+
+        return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())
 
     def text_of(self, split: str, index: int) -> str:
         """The tokens of a text, as the model knows them."""

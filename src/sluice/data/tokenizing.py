@@ -65,9 +65,13 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
     Raises:
         UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
     """
-    key = {"corpus": corpus.fingerprint, "labels": corpus.labels, **vars(settings)}
-    path = entry_path(cache_dir, f"texts-{corpus.name}", key)
+    path = entry_path(cache_dir, f"texts-{corpus.name}", texts_key(corpus, settings))
     return _opened(load_or_build(path, lambda: _stored(corpus, settings)))
+
+
+def texts_key(corpus: LabelledCorpus, settings: TextSettings) -> dict[str, Any]:
+    """Everything that the prepared arrays depend on."""
+    return {"corpus": corpus.fingerprint, "labels": corpus.labels, **vars(settings)}
 
 
 @dataclass

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sluice.recurrent import OneHot
 
 EMBEDDINGS = ("learned", "onehot", "index")
+INITIAL_STD = 0.1
 
 
 def make_embedding(kind: str, *, vocab_size: int, size: int, padding_id: int, word_dropout: float) -> "Embedding":
@@ -61,9 +62,14 @@ class LearnedEmbedding(Embedding):
             raise ValueError(f"the embedding size must be at least 1, got {size}")
         self.output_size = size
         self.table = nn.Embedding(vocab_size, size, padding_idx=padding_id)
-        nn.init.normal_(self.table.weight, std=0.1)
+        nn.init.normal_(self.table.weight, std=INITIAL_STD)
         with torch.no_grad():
             self.table.weight[padding_id].zero_()
+
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor) -> None:
+        """Takes these vectors (V, size), scaled so that their mean length is that of random ones."""
+        self.table.weight.copy_(vectors * (INITIAL_STD * self.output_size**0.5 / vectors.norm(dim=1).mean()))
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) -> (B, T, size)."""

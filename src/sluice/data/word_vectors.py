@@ -1,0 +1,66 @@
+"""Word vectors from the training texts alone: which words stand near which."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sluice.data.ragged import Ragged
+
+WINDOW = 5
+CONTEXT_SMOOTHING = 0.75
+OVERSAMPLING, ITERATIONS = 16, 3
+"""Of the randomised decomposition (Halko, Martinsson & Tropp 2011)."""
+
+
+def ppmi_vectors(texts: Ragged, vocab_size: int, size: int, *, window: int = WINDOW) -> Tensor:
+    """Vectors of the `size` largest singular directions of the positive pointwise mutual information of word pairs.
+
+    Levy, Goldberg & Dagan (2015), "Improving distributional similarity with lessons learned from word embeddings",
+    TACL 3: PPMI with context distribution smoothing 0.75, nearer pairs counting more, U √Σ. Frequent words get longer
+    vectors than rare ones. The same texts give the same vectors.
+
+    Args:
+        texts: ids of the training texts.
+        vocab_size: V.
+        size: units of a vector.
+        window: words to either side that count as near.
+
+    Returns:
+        (V, size); zero for words that stand near nothing.
+    """
+    first, second, counts = _pairs(texts, vocab_size, window)
+    totals = np.bincount(first, counts, vocab_size)
+    contexts = np.bincount(second, counts, vocab_size) ** CONTEXT_SMOOTHING
+    information = np.log(counts * contexts.sum() / (totals[first] * contexts[second]))
+    positive = information > 0
+    places = torch.from_numpy(np.stack([first[positive], second[positive]]))
+    values = torch.from_numpy(information[positive].astype(np.float32))
+    matrix = torch.sparse_coo_tensor(places, values, (vocab_size, vocab_size), check_invariants=False).coalesce()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        left, singular, _ = torch.svd_lowrank(matrix, q=min(size + OVERSAMPLING, vocab_size), niter=ITERATIONS)
+    vectors = left[:, :size] * singular[:size].sqrt()
+    return torch.nn.functional.pad(vectors, (0, size - vectors.shape[1]))
+
+
+def _pairs(
+    texts: Ragged, vocab_size: int, window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of words that stand within `window` of each other in a text, both ways round, and how often.
+
+    A pair at distance d counts (window − d + 1) / window.
+    """
+    flat = np.asarray(texts.flat, dtype=np.int64)
+    text_of = np.repeat(np.arange(len(texts)), texts.lengths)
+    keys, counts = [], []
+    for distance in range(1, window + 1):
+        together = text_of[distance:] == text_of[:-distance]
+        pairs = flat[:-distance][together] * vocab_size + flat[distance:][together]
+        unique, count = np.unique(pairs, return_counts=True)
+        keys.append(unique)
+        counts.append(count * (window - distance + 1) / window)
+    unique, place = np.unique(np.concatenate(keys), return_inverse=True)
+    total = np.bincount(place, np.concatenate(counts))
+    first, second = unique // vocab_size, unique % vocab_size
+    return np.concatenate([first, second]), np.concatenate([second, first]), np.concatenate([total, total])
