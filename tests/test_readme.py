@@ -10,6 +10,7 @@ import typer
 
 from sluice.cli.composing import checked, compose_config
 from sluice.cli.main import app
+from sluice.recurrent import CELLS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,4 +53,9 @@ def test_other_commands_are_understood(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_runs(code: str) -> None:
-    exec(compile(code, "README.md", "exec"), {})
+    before = dict(CELLS)
+    try:
+        exec(compile(code, "README.md", "exec"), {})
+    finally:
+        CELLS.clear()
+        CELLS.update(before)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from running import TINY, complaint, sluice, train
+from running import CONF, TINY, complaint, sluice, train
 
+MODELS = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
 UNKNOWN = [
-    (["model=foo"], "there is no model=foo: there are gru, lstm, rnn, rnn_relu"),
+    (["model=foo"], f"there is no model=foo: there are {MODELS}"),
     (["model=lstn"], "did you mean lstm?"),
     (["task=foo"], "there is no task=foo: there are imdb, reviews"),
     (["embedding=one_hot"], "there is no embedding=one_hot: there are index, learned, onehot (did you mean onehot?)"),
@@ -19,7 +20,7 @@ UNKNOWN = [
     (["nogroup=lstm"], "there is no setting 'nogroup'"),
     (["+nogroup=lstm"], "there is no setting 'nogroup'"),
     (["model.hiden_size=4"], "(did you mean hidden_size?)"),
-    (["+model.foo=4"], "there is no setting 'model.foo': model has name, cell, hidden_size"),
+    (["+model.foo=4"], "there is no setting 'model.foo': model has name, cell, module, hidden_size"),
     (["task.data.batchsize=3"], "task.data has batch_size, max_tokens"),
     (["task.data.batchsize=3"], "(did you mean batch_size?)"),
     (["+task.data.foo=3"], "there is no setting 'task.data.foo': task.data has batch_size"),
@@ -76,7 +77,15 @@ OUT_OF_RANGE = [
     (["task.data.source=foo"], "it must be one of auto, local, download, sample"),
     (["task.data.truncation=middle"], "it must be one of head, tail, head_tail"),
     (["task.text.tokenizer=foo"], "it must be one of basic_english, whitespace"),
-    (["model.cell=foo"], "there is no model.cell=foo: there are gru, lstm, rnn, rnn_relu"),
+    (["model.cell=foo"], f"there is no model.cell=foo: there are {MODELS}"),
+    (["model.recurrent_dropout=1"], "model.recurrent_dropout=1.0 cannot be used: it must be at least 0 and below 1"),
+    (["model.weight_dropout=-0.1"], "model.weight_dropout=-0.1 cannot be used: it must be at least 0 and below 1"),
+    (["model.activation=foo"], "model.activation=foo cannot be used: it must be one of tanh, relu, "),
+    (["model.cell_activation=foo"], "model.cell_activation=foo cannot be used: it must be one of tanh, relu, "),
+    (["model=gru", "model.cell_activation=relu"], "cell_activation=relu cannot be used: GRUCell takes activation"),
+    (["model.recurrent_init=zeros"], "model.recurrent_init=zeros cannot be used: it must be one of orthogonal, xavier"),
+    (["model.residual=true"], "residual connections join layers: they need num_layers of 2 or more"),
+    (["model.module=nowhere.py"], "nowhere.py isn't there: give the Python file that registers the cell"),
     (["model.initial_state=ones"], "it must be one of zeros, learned"),
     (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),
     (["task.segment_length=10", "task.pooling=last"], "pooling 'last' sees only a text's last segment"),

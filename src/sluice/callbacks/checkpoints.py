@@ -1,7 +1,12 @@
-"""Checkpoints that are whole, or not there."""
+"""Checkpoints that are whole, or not there: the best weights, and all that training needs to go on."""
 
 import os
+import signal
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +14,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
+
+from sluice.callbacks.moment import Moment, settle_progress
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+COST_SHARE = 0.02
+"""Most of the run's time that saving may take, whatever interval was asked for in minutes."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -44,15 +55,124 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Callback):
-    """Keeps last.ckpt, everything training needs to go on: after each epoch, and when training is broken off."""
+    """Keeps last.ckpt, everything training needs to go on as if it had never stopped, and the one before it.
 
-    def __init__(self, *, run_dir: str) -> None:
-        self.path = Path(run_dir) / "last.ckpt"
+    It is written between two batches, when everything of the one is done and logged and nothing of the next has begun:
+    at intervals, after a stop signal or Ctrl-C, and when training ends. The interval in minutes grows where saving
+    would take more than COST_SHARE of the time.
+    """
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
+    def __init__(
+        self, *, run_dir: str, every_minutes: float = 5.0, every_steps: int | None = None, stop_signal: str = "SIGUSR1"
+    ) -> None:
+        """
+        Args:
+            run_dir: the run's folder.
+            every_minutes: between two checkpoints.
+            every_steps: batches between two checkpoints, beside the minutes; None for minutes alone.
+            stop_signal: the signal after which the run saves and stops, to be gone on with later.
+        """
+        self.path = Path(run_dir) / LAST
+        self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
+        self.stop_signal = signal.Signals[stop_signal]
+        self.stopped_by_signal = False
+        self._moment = Moment()
+        self._asked: signal.Signals | None = None
+        self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
+            for number in (self.stop_signal, signal.SIGINT):
+                self._handlers[number] = signal.signal(number, self._ask)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._ask:
+                signal.signal(number, handler)
+        self._handlers = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        """Remembers the signal until the batch is done; a second Ctrl-C doesn't wait."""
+        if number == signal.SIGINT and self._asked is not None:
+            raise KeyboardInterrupt
+        self._asked = signal.Signals(number)
+
+    @property
+    def seconds(self) -> float:
+        """Since the run's very start, without the time it lay still."""
+        return self._moment.seconds
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._moment.finished:  # it stopped early, and was killed before its test was done
+            trainer.should_stop = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
+        self._moment.begin_batch(trainer)
+        if index % trainer.accumulate_grad_batches:
+            return  # gradients are being summed up, and those are in no checkpoint
+        asked = self._asked_anywhere(trainer)
+        if asked or self._is_due(trainer):
+            self._save(trainer)
+        if asked:
+            self.stopped_by_signal = self._asked != signal.SIGINT
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *rest: Any) -> None:
+        if self._asked == signal.SIGINT and trainer.world_size == 1:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._moment.begin_batch(trainer)
+        self._moment.finished = True
+        self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         broken_off = isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING
-        if broken_off and trainer.global_step > 0:
-            trainer.save_checkpoint(self.path)
+        broken_off = broken_off and trainer.world_size == 1 and not self._moment.finished
+        if broken_off and trainer.global_step > self._saved_step and self._moment.is_whole(trainer):
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["moment"] = self._moment.gathered(trainer)
+        settle_progress(checkpoint["loops"]["fit_loop"])
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._moment.go_back_to(checkpoint["moment"])
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps:
+            return True
+        wait = max(self.every_seconds, self._cost / COST_SHARE)
+        due = time.monotonic() - self._saved_at >= wait
+        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
+
+    def _asked_anywhere(self, trainer: pl.Trainer) -> bool:
+        """Whether any rank was asked to stop: all stop after the same batch."""
+        if trainer.world_size == 1:
+            return self._asked is not None
+        asked = torch.tensor(float(self._asked or 0), device=trainer.strategy.root_device)
+        number = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        if number and self._asked is None:
+            self._asked = signal.Signals(number)
+        return number > 0
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        started = time.monotonic()
+        for logger in trainer.loggers:
+            logger.save()
+        if trainer.is_global_zero and self.path.exists():
+            previous = self.path.with_name(PREVIOUS)
+            previous.unlink(missing_ok=True)
+            with suppress(OSError):  # where the file system has no links, there is just the last one
+                previous.hardlink_to(self.path)
+        trainer.save_checkpoint(self.path)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        self._cost = self._saved_at - started

@@ -44,9 +44,10 @@ class Mistakes(Callback):
         if writer is None or trainer.sanity_checking or not seen:
             return
         probabilities, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        step = max(0, trainer.global_step - 1)  # that of the validation's scalars
         if len(self.labels) == 2:
-            writer.add_pr_curve(f"val/{self.labels[1]}", labels, probabilities[:, 1], trainer.global_step)
-        writer.add_text("val/most wrong", self._page(probabilities, labels, index), trainer.global_step)
+            writer.add_pr_curve(f"val/{self.labels[1]}", labels, probabilities[:, 1], step)
+        writer.add_text("val/most wrong", self._page(probabilities, labels, index), step)
 
     def _page(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
         """Markdown, the most wrong text first."""

@@ -12,6 +12,10 @@ class TensorBoard(TensorBoardLogger):
     def __init__(self, *, run_dir: str) -> None:
         super().__init__(run_dir, name="", version="", default_hp_metric=False)
 
+    def go_on_from(self, step: int) -> None:
+        """Says, before anything is written, that what an earlier process wrote from this step on is void."""
+        self._kwargs["purge_step"] = step
+
     def save(self) -> None:
         self.experiment.flush()
 

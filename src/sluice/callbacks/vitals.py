@@ -27,6 +27,16 @@ class Vitals(Callback):
         """Over the whole training so far."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
+    def state_dict(self) -> dict[str, float]:
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.tokens, self.seconds = int(state["tokens"]), state["seconds"]
+        self._logged = (self.tokens, self.seconds)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
 

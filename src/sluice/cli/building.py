@@ -220,8 +220,18 @@ def class_weights(setting: Any, labels: tuple[str, ...], seen: Any) -> list[floa
     return [float(weights[label]) for label in labels]
 
 
-def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> pl.Trainer:
-    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there."""
+def build_trainer(
+    config: Config, data: ClassificationData, vitals: Vitals, last: LastCheckpoint, goes_on_from: int | None = None
+) -> pl.Trainer:
+    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there.
+
+    Args:
+        config: the configuration.
+        data: the texts.
+        vitals: counts tokens.
+        last: keeps last.ckpt.
+        goes_on_from: the first step that is logged, where the run was begun by an earlier process.
+    """
     run_dir = str(config.paths.run_dir)
     monitor, mode = config.task.monitor, config.task.mode
     progress = make_progress()
@@ -232,12 +242,16 @@ def build_trainer(config: Config, data: ClassificationData, vitals: Vitals) -> p
         progress,
         *_all("callbacks", config.callbacks),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
-        LastCheckpoint(run_dir=run_dir),
+        last,
     ]
+    loggers = _all("logger", config.logger)
+    for logger in loggers:
+        if goes_on_from is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(goes_on_from)
     return _construct(
         "trainer",
         config.trainer,
-        logger=_all("logger", config.logger) or False,
+        logger=loggers or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),

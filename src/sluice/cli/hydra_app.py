@@ -84,7 +84,7 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from sluice.cli.training import Interrupted, train
+    from sluice.cli.training import AlreadyDone, Interrupted, train
 
     hydra_config = HydraConfig.get()
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
@@ -92,6 +92,9 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
         trained = train(composed, sweep_number=number)
     except Interrupted:
         raise SystemExit(INTERRUPTED) from None
+    except AlreadyDone as done:
+        print(sentence(done), file=sys.stderr)
+        return None
     except (UserError, OSError) as error:
         failures.append(error)
         if number is not None:

@@ -20,7 +20,10 @@ def prepare_task(overrides: list[str]) -> None:
     started = time.monotonic()
     config = checked(compose_config(overrides, find_conf()))
     corpus = find_corpus(config, may_fall_back=False)
-    prepared = build_data(config, corpus).prepared
+    data = build_data(config, corpus)
+    prepared = data.prepared
+    if config.embedding.start == "ppmi":
+        data.word_vectors(config.embedding.size)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{config.task.name}: {corpus.description}")
     for name, split in prepared.splits.items():

@@ -35,7 +35,7 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     if chosen is not None:
         _check_folder_name("name", chosen)
     is_child = "LOCAL_RANK" in os.environ
-    name = chosen or (os.environ.get(_HANDED_DOWN) if is_child else None) or _job_id()
+    name = chosen or (os.environ.get(_HANDED_DOWN) if is_child else None) or job_id()
     if name is None:
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
     elif sweep_number is not None and not is_child:
@@ -45,19 +45,27 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
 
 
-def create_run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
-    """Makes outputs/<task>/<model>/<name>/.
+def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
+    """outputs/<task>/<model>/<name>, not made yet.
+
+    Raises:
+        UserError: if a part cannot be the name of a folder.
+    """
+    for key, value in (("task.name", task), ("model.name", model)):
+        _check_folder_name(key, value)
+    return (output_dir / task / model / name).absolute()
+
+
+def create_run_folder(folder: Path) -> Path:
+    """Makes a new run's folder.
 
     Raises:
         UserError: if a run lies there already, or the folder cannot be made.
     """
-    for key, value in (("task.name", task), ("model.name", model)):
-        _check_folder_name(key, value)
-    folder = (output_dir / task / model / name).absolute()
     if "LOCAL_RANK" not in os.environ and any(
         (folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")
     ):
-        raise UserError(f"there is a run in {folder} already: choose another name= or move it away")
+        raise UserError(f"there is a run in {folder} already: choose another name=, or go on with it: resume={folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,7 +129,8 @@ def _check_folder_name(key: str, name: str) -> None:
         raise UserError(f"{key}={name!r} cannot be used: the name of a folder has no '/', '\\', '=' or space in it")
 
 
-def _job_id() -> str | None:
+def job_id() -> str | None:
+    """What the scheduler calls this job, None outside one."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array:
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"

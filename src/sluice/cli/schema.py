@@ -169,6 +169,7 @@ class Classification:
     segment_length: int | None = _count("chop texts into segments of so many steps; null runs them whole", None)
     label_smoothing: float = _share("share of the target spread over all classes")
     adversarial: float = _share("default of embedding.adversarial, where the embedding is learned")
+    embedding_start: str = _choice("default of embedding.start, where it is learned", EMBEDDING_STARTS, "random")
     class_weights: Any = _setting("null, balanced, or {class: weight, ...}", None)
 
 
@@ -196,6 +197,18 @@ class Paths:
     run_dir: str | None = _setting("this run's folder; the program sets it", None)
 
 
+STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGHUP")
+
+
+@dataclass
+class Checkpoint:
+    """last.ckpt, from which a run goes on as if it had never stopped."""
+
+    every_minutes: float = _setting("minutes between two; longer where saving costs over 2 % of the time", 5.0, above=0)
+    every_steps: int | None = _count("batches between two, beside the minutes; null for minutes alone", None)
+    stop_signal: str = _choice("signal after which the run saves and stops", STOP_SIGNALS, "SIGUSR1")
+
+
 @dataclass
 class Config:
     """The whole configuration."""
@@ -208,9 +221,12 @@ class Config:
     trainer: Any = MISSING
     callbacks: Any = None
     logger: Any = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     paths: Paths = field(default_factory=Paths)
     seed: int = _setting("of weights, dropout and the order of the texts", 1, least=0)
     name: str | None = _setting("the run's folder; null for the scheduler's job id, else the time", None)
+    resume: str | None = _setting("run to go on with: its folder, or last for the newest of this task and model", None)
+    resume_force: bool = _setting("go on although settings differ", False)
     init_from: str | None = _setting("run or checkpoint whose weights to start from, name by name", None)
 
 

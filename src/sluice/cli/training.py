@@ -1,7 +1,6 @@
 """A whole training run, from a configuration to a table of results."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from sluice.callbacks.checkpoints import LAST, LastCheckpoint
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
@@ -19,10 +19,12 @@ from sluice.cli.composing import checked
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_confusion, show_results
+from sluice.cli.resuming import Resumed, check_same, find_run, is_done, resumed
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config
 from sluice.cli.starting import start_from
 from sluice.data.classification import ClassificationData
+from sluice.errors import UserError
 from sluice.tasks.classification import ClassificationTask
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ class Trained:
     folder: Path
 
 
+class AlreadyDone(UserError):
+    """There is nothing left of the run to do."""
+
+
 class Interrupted(Exception):
     """Ctrl-C during training; the results so far have been shown and written."""
 
@@ -57,7 +63,6 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         UserError: for anything the person at the keyboard can mend.
         Interrupted: after Ctrl-C.
     """
-    started = time.monotonic()
     start_logging()
     keep_freed_memory()
     for key in ("data_dir", "cache_dir", "output_dir"):
@@ -76,30 +81,58 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     task = build_task(config, data)
     if config.init_from:
         start_from(task.network, data.prepared.vocab.tokens, data.prepared.labels, Path(config.init_from))
-    name = runs.run_name(config.name, sample=corpus.name == "sample", sweep_number=sweep_number)
-    folder = runs.create_run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, name)
-    composed.name, composed.paths.run_dir = name, str(folder)
+    folder, goes_on = _run_folder(config, sample=corpus.name == "sample", sweep_number=sweep_number)
+    composed.name, composed.paths.run_dir = folder.name, str(folder)
     config = checked(composed)
+    if goes_on is not None:
+        check_same(folder, config)
     log_to(folder)
     try:
-        return _train_in(folder, config, data, task, started)
+        return _train_in(folder, config, data, task, goes_on)
     finally:
         close_logs()
 
 
+def _run_folder(config: Config, *, sample: bool, sweep_number: int | None) -> tuple[Path, Resumed | None]:
+    """The run's folder and, where it goes on, what it goes on from.
+
+    A run named by its scheduler's job goes on by itself: the job was requeued.
+    """
+    output_dir, task, model = Path(config.paths.output_dir), config.task.name, config.model.name
+    if config.resume is not None:
+        folder = find_run(config.resume, output_dir, task, model)
+    else:
+        name = runs.run_name(config.name, sample=sample, sweep_number=sweep_number)
+        folder = runs.run_folder(output_dir, task, model, name)
+        requeued = config.name is None and runs.job_id() is not None and (folder / LAST).exists()
+        if not requeued:
+            return runs.create_run_folder(folder), None
+    if is_done(folder):
+        raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
+    return folder, resumed(folder)
+
+
 def _train_in(
-    folder: Path, config: Config, data: ClassificationData, task: ClassificationTask, started: float
+    folder: Path, config: Config, data: ClassificationData, task: ClassificationTask, goes_on: Resumed | None
 ) -> Trained:
     vitals = Vitals()
-    trainer = build_trainer(config, data, vitals)
-    runs.write_config(folder, asdict(config))
+    last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint))
+    trainer = build_trainer(config, data, vitals, last, goes_on and goes_on.next_logged_step)
+    if goes_on is None:
+        runs.write_config(folder, asdict(config))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
-    finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data))
+    checkpoint = None if goes_on is None else str(goes_on.checkpoint)
+    if checkpoint:
+        log.info("Going on from %s.", checkpoint)
+    finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
+    if last.stopped_by_signal:
+        log.info("Stopped by %s, to go on with resume=%s", config.checkpoint.stop_signal, folder)
+        raise Interrupted
     results = _results(config, data, task, vitals, trainer)
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
     if not finished:
         results["interrupted"] = True
-    results["minutes"] = (time.monotonic() - started) / 60
+    results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
         _log_hyperparameters(trainer, config, results)
         runs.write_results(folder, results)

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -53,6 +54,17 @@ class ClassificationData(pl.LightningDataModule):
         self.max_length, self.truncation = max_length, truncation
         self.num_workers, self.seed = num_workers, seed
         self._prepared: PreparedCorpus | None = None
+        self._start = (0, 0)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where in the training texts the run is: its epoch and the batches of it that are done."""
+        if self.trainer is None:
+            return {"epoch": 0, "batch": 0}
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return {"epoch": self.trainer.current_epoch, "batch": progress.processed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._start = (state["epoch"], state["batch"])
 
     @property
     def prepared(self) -> PreparedCorpus:
@@ -105,6 +117,8 @@ class ClassificationData(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
+        if shuffle:
+            sampler.start_at(*self._start)
         make = BatchMaker(split.texts, split.labels, max_length=self.max_length, truncation=self.truncation)
         places = range(len(split.labels))
         return DataLoader(places, batch_sampler=sampler, collate_fn=make, num_workers=self.num_workers)  # type: ignore[arg-type]

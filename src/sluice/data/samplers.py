@@ -53,6 +53,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.lengths, self.batch_size, self.max_tokens = np.asarray(lengths), batch_size, max_tokens
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         self.rank, self.world_size = rank, world_size
+        self._seen = (0, 0)
 
     @property
     def sampler(self) -> "BucketBatchSampler":
@@ -63,11 +64,16 @@ class BucketBatchSampler(Sampler[list[int]]):
         """Chooses the epoch's order."""
         self.epoch = epoch
 
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Goes to an epoch and leaves out its first batches, which were seen before; other epochs are whole."""
+        self.epoch, self._seen = epoch, (epoch, batch)
+
     def __len__(self) -> int:
         return len(self._own_batches())
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self._own_batches():
+        epoch, seen = self._seen
+        for batch in self._own_batches()[seen if self.epoch == epoch else 0 :]:
             yield batch.tolist()
 
     def padding_share(self) -> float:

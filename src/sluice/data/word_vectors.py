@@ -56,11 +56,15 @@ def _pairs(
     keys, counts = [], []
     for distance in range(1, window + 1):
         together = text_of[distance:] == text_of[:-distance]
-        pairs = flat[:-distance][together] * vocab_size + flat[distance:][together]
-        unique, count = np.unique(pairs, return_counts=True)
+        before, after = flat[:-distance][together], flat[distance:][together]
+        unique, count = np.unique(
+            np.minimum(before, after) * vocab_size + np.maximum(before, after), return_counts=True
+        )
         keys.append(unique)
         counts.append(count * (window - distance + 1) / window)
     unique, place = np.unique(np.concatenate(keys), return_inverse=True)
     total = np.bincount(place, np.concatenate(counts))
-    first, second = unique // vocab_size, unique % vocab_size
-    return np.concatenate([first, second]), np.concatenate([second, first]), np.concatenate([total, total])
+    low, high = unique // vocab_size, unique % vocab_size
+    unlike = low != high
+    first, second = np.concatenate([low, high[unlike]]), np.concatenate([high, low[unlike]])
+    return first, second, np.concatenate([np.where(unlike, total, 2 * total), total[unlike]])

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sluice.recurrent import CELLS, OneHot, RecurrentStack, State
+from sluice.recurrent import CELLS, Cell, CellOptions, OneHot, Recurrence, RecurrentStack, State, make_cell
+from sluice.recurrent.lengths import LengthPlan
+from sluice.recurrent.scan import Scanned
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
@@ -47,6 +50,47 @@ def random_state(stack: RecurrentStack, batch_size: int, dtype: torch.dtype = to
     shape = (len(stack.cells), batch_size, stack.hidden_size)
     fields = range(len(stack.state_type._fields))
     return stack.state_type(*(numbers(*shape, seed=50 + k, dtype=dtype).requires_grad_() for k in fields))
+
+
+def random_cell(
+    name: str, *, dtype: torch.dtype = torch.float64, hidden_size: int = H, one_hot: bool = False, **options: object
+) -> Cell:
+    chosen = CellOptions(**options)  # type: ignore[arg-type]
+    cell = make_cell(name, input_size=D, hidden_size=hidden_size, one_hot=one_hot, options=chosen).to(dtype)
+    randomise(cell)
+    return cell
+
+
+def cell_state(cell: Cell, batch_size: int) -> State:
+    """An initial state of a single cell that asks for gradients."""
+    shape, dtype = (batch_size, cell.hidden_size), cell.weight_hh.dtype
+    fields = range(len(cell.state_type._fields))
+    return cell.state_type(*(numbers(*shape, seed=20 + k, dtype=dtype).requires_grad_() for k in fields))
+
+
+def make_plan(lengths: Sequence[int], surplus: int = 0) -> LengthPlan:
+    return LengthPlan(torch.tensor(lengths), max(lengths) + surplus, torch.device("cpu"))
+
+
+def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
+    """What every way through time must equal: each sequence alone, one `step` after another."""
+    finals, states = [], []
+    for row, length in enumerate(plan.lengths.tolist()):
+        own = recurrent if recurrent.mask is None else recurrent._replace(mask=recurrent.mask[row : row + 1])
+        every = [type(state)(*(tensor[row : row + 1] for tensor in state))]
+        for step in range(length):
+            every.append(cell.step(projected[step, row : row + 1], every[-1], own)[0])
+        finals.append(every[-1])
+        joined = [torch.cat(parts) for parts in zip(*every[1:], strict=True)]
+        states.append([F.pad(tensor, (0, 0, 0, plan.steps - length)) for tensor in joined])
+    final = cell.state_type(*(torch.cat(parts) for parts in zip(*finals, strict=True)))
+    stacked = cell.state_type(*(torch.stack(parts, 1) for parts in zip(*states, strict=True)))
+    return Scanned(stacked.hidden, final, stacked)
+
+
+def everything(scanned: Scanned) -> list[Tensor]:
+    """Outputs, final state and, where there are any, the states of every step."""
+    return [scanned.outputs, *scanned.final, *(scanned.states or ())]
 
 
 def gradients(results: Sequence[Tensor], leaves: Iterable[Tensor]) -> list[Tensor]:

@@ -76,8 +76,8 @@ class Recurrence(NamedTuple):
         """W (m ⊙ h) + b: (..., B, H) -> (..., B, G·H)."""
         return F.linear(hidden if self.mask is None else hidden * self.mask, self.weight, self.bias)
 
-    def rows(self, start: int, end: int) -> "Recurrence":
-        """The same with the weight's rows from `start` to `end` only: some of the gates."""
+    def rows(self, start: int, end: int | None = None) -> "Recurrence":
+        """The same with the weight's rows from `start` on, up to `end`: some of the gates."""
         return Recurrence(self.weight[start:end], None if self.bias is None else self.bias[start:end], self.mask)
 
     def first(self, batch_size: int) -> "Recurrence":

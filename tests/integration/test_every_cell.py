@@ -1,0 +1,35 @@
+"""Every cell has a file in conf/model, and trains by it, on learned vectors and on one-hot words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from running import CONF, TINY, trained
+from sluice.recurrent import CELLS
+
+MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
+TWO_BATCHES = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
+
+
+def settings_of(model: str) -> dict[str, str]:
+    settings: dict[str, str] = yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text(encoding="utf-8"))
+    return settings
+
+
+def test_every_cell_has_a_model_file_and_every_model_file_a_cell() -> None:
+    own = {name for name, cell in CELLS.items() if cell.__module__.startswith("sluice.")}
+    assert {settings_of(model)["cell"] for model in MODELS} == own
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_file_is_called_as_its_run_and_its_cell(model: str) -> None:
+    assert settings_of(model)["name"] == settings_of(model)["cell"] == model
+
+
+@pytest.mark.parametrize("embedding", ["learned", "onehot"])
+@pytest.mark.parametrize("model", MODELS)
+def test_it_trains(workplace: Path, model: str, embedding: str) -> None:
+    results = trained(workplace, *TINY, f"model={model}", f"embedding={embedding}", *TWO_BATCHES).results
+    assert results["model"] == model
+    assert 0 < results["test/loss"] < 5

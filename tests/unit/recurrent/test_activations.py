@@ -1,0 +1,100 @@
+"""The activations that may be chosen by name, and their slopes told by their own outputs."""
+
+import pytest
+import torch
+
+from sluice.cli import schema
+from sluice.recurrent import CellOptions, make_cell
+from sluice.recurrent.activations import ACTIVATIONS, find_activation
+from sluice.recurrent.fused.native import ACTIVATION_CODES, SOURCE
+
+SLOPED = [name for name, activation in ACTIVATIONS.items() if activation.slope is not None]
+PRECISE = [
+    *(name for name in SLOPED if name != "leaky_relu"),
+    pytest.param(
+        "leaky_relu",
+        marks=pytest.mark.xfail(strict=True, reason="torch.where(y > 0, 1.0, 0.01) rounds 0.01 to a float32"),
+    ),
+]
+POINTS = [-30.0, -2.5, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.4, 1.0, 1.7, 19.0, 30.0]
+"""Both tails, the kinks at -1, 0 and 1, and both sides of each."""
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_slope_is_the_derivative_at_the_input_the_output_came_from(name: str) -> None:
+    function, slope = ACTIVATIONS[name]
+    inputs = torch.tensor(POINTS, dtype=torch.float64, requires_grad=True)
+    outputs = function(inputs)
+    (expected,) = torch.autograd.grad(outputs.sum(), inputs)
+    assert slope is not None
+    # softplus is the identity from 20 on, where its slope is 1 - 2e-9
+    torch.testing.assert_close(slope(outputs.detach()), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", PRECISE)
+def test_a_slope_has_the_precision_of_its_type(name: str) -> None:
+    function, slope = ACTIVATIONS[name]
+    inputs = torch.linspace(-3, 3, 31, dtype=torch.float64).requires_grad_()
+    outputs = function(inputs)
+    (expected,) = torch.autograd.grad(outputs.sum(), inputs)
+    assert slope is not None
+    torch.testing.assert_close(slope(outputs.detach()), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_slope_keeps_type_and_shape(name: str, dtype: torch.dtype) -> None:
+    function, slope = ACTIVATIONS[name]
+    assert slope is not None
+    made = slope(function(torch.randn(2, 3, dtype=dtype)))
+    assert (made.dtype, made.shape) == (dtype, (2, 3))
+
+
+def test_an_unknown_activation_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="there is no activation 'tahn'") as error:
+        find_activation("tahn")
+    assert str(error.value).endswith("there are " + ", ".join(sorted(ACTIVATIONS)))
+
+
+@pytest.mark.parametrize("option", ["activation", "cell_activation"])
+def test_a_cell_refuses_an_unknown_activation(option: str) -> None:
+    with pytest.raises(ValueError, match="there is no activation 'swish'"):
+        make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(**{option: "swish"}))
+
+
+def test_the_command_line_offers_exactly_the_registered() -> None:
+    assert list(schema.ACTIVATIONS) == list(ACTIVATIONS)
+
+
+def test_the_c_kernels_know_exactly_those_with_a_slope() -> None:
+    assert set(ACTIVATION_CODES) == set(SLOPED)
+    assert sorted(ACTIVATION_CODES.values()) == list(range(len(SLOPED)))
+
+
+def test_the_c_kernels_number_them_alike() -> None:
+    enum = SOURCE.read_text(encoding="utf-8").split("enum {")[1].split("}")[0]
+    assert [name.strip().lower() for name in enum.split(",")] == list(ACTIVATION_CODES)
+
+
+@pytest.mark.parametrize("name", ["gru", "gru_reset_before", "rnn", "rnn_relu", "rnn_layernorm"])
+def test_a_cell_without_a_cell_state_says_that_it_takes_no_cell_activation(name: str) -> None:
+    with pytest.raises(ValueError, match=r"cell_activation=relu cannot be used: \w+ takes activation of its own"):
+        make_cell(name, input_size=2, hidden_size=2, options=CellOptions(cell_activation="relu"))
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_cell_with_a_sloped_activation_is_scanned_by_hand(name: str) -> None:
+    assert make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation=name)).can_fuse()
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - set(SLOPED)))
+@pytest.mark.parametrize("option", ["activation", "cell_activation"])
+def test_a_cell_with_an_activation_without_slope_is_left_to_autograd(name: str, option: str) -> None:
+    assert not make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(**{option: name})).can_fuse()
+
+
+def test_torchs_kernel_does_only_the_activations_it_has() -> None:
+    own = make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation="tanh"))
+    other = make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation="relu"))
+    assert own.can_use_kernel(own.recurrence(1))
+    assert not other.can_use_kernel(other.recurrence(1))

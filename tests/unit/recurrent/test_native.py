@@ -1,0 +1,252 @@
+"""Building the C kernels: once, into the user's cache, and torch's own operations wherever that can't be done."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from recurrent_checks import D, make_stack, numbers
+
+from sluice.recurrent.fused import native
+from sluice.recurrent.scan import forced
+
+FLOAT, DOUBLE = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache, and nothing remembered of an earlier build; afterwards nothing of these."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLUICE_NATIVE", raising=False)
+    forget()
+    yield tmp_path / "cache" / "sluice"
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the module logs, whatever another test's command line has made of the loggers."""
+    log = logging.Logger("native", logging.INFO)
+    log.addHandler(caplog.handler)
+    monkeypatch.setattr(native, "log", log)
+    return caplog
+
+
+def forget() -> None:
+    native._library.cache_clear()
+    native.cache_dir.cache_clear()
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
+    """Makes a shell script the only compiler there is."""
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(path) if name == "cc" else None)
+    return path
+
+
+@pytest.fixture
+def noting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that only notes its command lines in a file, and makes an empty output."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    script = f'echo "$@" >> {notes}\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"'
+    pretend(monkeypatch, tmp_path / "noting", script)
+    return notes
+
+
+def built(tmp_path: Path, *flags: str) -> Path:
+    return native._built(str(tmp_path / "noting"), flags)
+
+
+def levels(said: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in said.records]
+
+
+def test_without_a_compiler_there_are_no_kernels_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert native.kernels(FLOAT) is None
+    assert native.kernels(FLOAT) is None
+    assert levels(said) == ["INFO"]
+    assert "no C compiler found" in said.text
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("names", [("cc", "gcc", "clang"), ("gcc", "clang"), ("clang",)])
+def test_the_first_compiler_there_is_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    tried: list[str] = []
+
+    def note(compiler: str, flags: tuple[str, ...]) -> Path:
+        tried.append(compiler)
+        raise OSError("enough")
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in names else None)
+    monkeypatch.setattr(native, "_built", note)
+    native.kernels(FLOAT)
+    assert set(tried) == {f"/bin/{names[0]}"}
+
+
+def test_sluice_native_0_leaves_them_out_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    monkeypatch.setenv("SLUICE_NATIVE", "0")
+    assert native.kernels(FLOAT) is None
+    assert not said.records
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1, device="meta")])
+def test_other_types_and_devices_have_none(tensor: torch.Tensor, cache: Path) -> None:
+    assert native.kernels(tensor) is None
+    assert not cache.exists()
+
+
+def test_a_compiler_that_fails_is_told_once_with_its_first_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    pretend(monkeypatch, tmp_path / "cc", "echo 'cc1: no such thing' >&2; echo 'and more' >&2; exit 1")
+    assert native.kernels(FLOAT) is None
+    assert native.kernels(FLOAT) is None
+    assert levels(said) == ["WARNING"]
+    assert "could not be built (cc1: no such thing)" in said.text
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 1",
+        "kill -9 $$",
+        pytest.param(
+            "echo >&2; exit 1",
+            marks=pytest.mark.xfail(strict=True, raises=IndexError, reason="an error of blank lines has no first line"),
+        ),
+    ],
+)
+def test_a_compiler_that_fails_without_a_word_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture, script: str
+) -> None:
+    pretend(monkeypatch, tmp_path / "cc", script)
+    assert native.kernels(FLOAT) is None
+    assert levels(said) == ["WARNING"]
+
+
+def test_a_library_that_cannot_be_loaded_is_told(noting: Path, said: pytest.LogCaptureFixture) -> None:
+    assert native.kernels(FLOAT) is None
+    assert levels(said)[-1] == "WARNING"
+    assert "could not be built" in said.text
+
+
+def test_threads_are_tried_first_and_done_without_where_they_do_not_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    notes = tmp_path / "notes"
+    pretend(monkeypatch, tmp_path / "cc", f'echo "$@" >> {notes}\nexit 1')
+    native.kernels(FLOAT)
+    first, second = notes.read_text(encoding="utf-8").splitlines()
+    assert native.THREADS in first.split()
+    assert native.THREADS not in second.split()
+    assert all("-DREAL=float" in line.split() for line in (first, second))
+
+
+def test_a_library_is_built_once_and_found_again(noting: Path, tmp_path: Path, cache: Path) -> None:
+    first = built(tmp_path, "-O3")
+    assert first.parent == cache
+    assert len(noting.read_text(encoding="utf-8").splitlines()) == 2, "one to compile, one to link"
+    assert built(tmp_path, "-O3") == first
+    assert len(noting.read_text(encoding="utf-8").splitlines()) == 2
+    assert list(cache.iterdir()) == [first], "nothing else is left"
+
+
+def test_other_flags_source_processor_compiler_or_torch_are_another_library(
+    noting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.c"
+    other.write_text("int other;", encoding="utf-8")
+    shutil.copy(tmp_path / "noting", tmp_path / "another")
+    names = [built(tmp_path, "-O3"), built(tmp_path, "-O2"), built(tmp_path, "-O3", "-DREAL=double")]
+    names.append(native._built(str(tmp_path / "another"), ("-O3",)))
+    for target, value in (
+        ("SOURCE", other),
+        ("_processor", lambda: "another processor"),
+        ("torch.__version__", "another"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{native.__name__}.{target}", value)
+            names.append(built(tmp_path, "-O3"))
+    assert len(set(names)) == len(names)
+    assert built(tmp_path, "-O3") == names[0]
+
+
+def test_the_cache_lies_in_the_home_folder_where_nothing_else_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert native.cache_dir() == tmp_path / "home" / ".cache" / "sluice"
+
+
+def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    check_temporary(monkeypatch, tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
+    cache.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != cache)  # root may write anywhere
+    check_temporary(monkeypatch, tmp_path)
+
+
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="Path.home() stands outside the try")
+def test_a_user_without_a_home_has_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container that is run by an id that /etc/passwd doesn't have."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    check_temporary(monkeypatch, tmp_path)
+
+
+def check_temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert native.cache_dir().parent == tmp_path
+    assert native.cache_dir() == native.cache_dir(), "one for the whole process"
+    assert native.cache_dir().is_dir()
+
+
+@needs_compiler
+def test_the_kernels_are_built_and_equal_torchs_own_operations(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    library = native.kernels(DOUBLE)
+    assert isinstance(library, native.Library)
+    assert native.kernels(DOUBLE) is library
+    assert levels(said) == ["INFO"]
+    assert [file.suffix for file in cache.iterdir()] == [".so"]
+    forget()
+    assert native.kernels(DOUBLE) is not None
+    assert levels(said) == ["INFO"], "not built again"
+    stack, inputs, lengths = make_stack("lstm"), numbers(2, 5, D), torch.tensor([5, 3])
+    with forced("fused"):
+        fast = stack(inputs, lengths).outputs
+        monkeypatch.setenv("SLUICE_NATIVE", "0")
+        slow = stack(inputs, lengths).outputs
+    torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
+
+
+def test_an_unknown_function_of_the_library_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"kernels\.c has no function lstm_sideways"):
+        object.__new__(native.Library).lstm_sideways  # noqa: B018
