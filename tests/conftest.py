@@ -1,12 +1,14 @@
 """What all tests share: one thread, a workplace of one's own, one finished run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; two spinning threads are far slower here
 
 import pytest
 
+from own_cell import forget_own_cells
 from running import TINY, Ended, Finished, places, train
 
 ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_RUN_NAME", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
@@ -22,6 +24,14 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def own_cells_forgotten() -> Iterator[None]:
+    """The test and those after it begin without the cells that files of one's own registered."""
+    forget_own_cells()
+    yield
+    forget_own_cells()
 
 
 @pytest.fixture(scope="session")

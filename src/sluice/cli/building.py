@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
@@ -18,8 +19,10 @@ from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, Las
 from sluice.callbacks.mistakes import Mistakes
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.vitals import Vitals
+from sluice.cli.launching import LAUNCHED, devices_wanted, started_by_launcher
 from sluice.cli.own_cells import import_cells
 from sluice.cli.schema import Config, Embedding, Reviews, schema_name
+from sluice.cli.slurm import in_step
 from sluice.data.classification import ClassificationData
 from sluice.data.imdb import resolve_imdb
 from sluice.data.sources import LabelledCorpus
@@ -48,7 +51,7 @@ def find_corpus(config: Config, *, may_fall_back: bool = True) -> LabelledCorpus
             text_column=data.text_column,
             label_column=data.label_column,
         )
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and config.trainer.get("devices") in (1, "1", "auto")
+    alone = (not started_by_launcher() and devices_wanted(config.trainer) == 1) or data.source == "sample"
     return resolve_imdb(
         source=data.source,
         data_dir=Path(config.paths.data_dir),
@@ -256,8 +259,19 @@ def build_trainer(
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_environment()],
     )
+
+
+def _environment() -> list[ClusterEnvironment]:
+    """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
+    if LAUNCHED in os.environ:
+        return [LightningEnvironment()]
+    if in_step():
+        return [SLURMEnvironment(auto_requeue=False)]
+    if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
+        return [LightningEnvironment()]  # a batch script without srun: one process
+    return []
 
 
 def check_trainer(spec: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ def politely() -> Iterator[None]:
     except (UserError, OSError) as error:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
-        print(f"sluice: {sentence(error)}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # the others would say the same
+            print(f"sluice: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)

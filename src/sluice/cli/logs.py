@@ -6,6 +6,8 @@ import warnings
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
+from sluice.cli.launching import global_rank
+
 EARLY_LINES = 1000
 """Lines kept until there is a folder for them."""
 
@@ -26,11 +28,11 @@ def start_logging() -> None:
     logger.propagate = False
     _enable_loggers()
     close_logs()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if global_rank() == 0 else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _QUIET:
         warnings.filterwarnings("ignore", message=message)

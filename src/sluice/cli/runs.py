@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import yaml
 import sluice
 from sluice.errors import UserError
 
-_HANDED_DOWN = "SLUICE_RUN_NAME"
-"""Environment variable through which the processes of one run agree on its name."""
+AGREEMENT_SECONDS = 300
+"""How long the ranks that torchrun started wait for the first one's word."""
 
 
 def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = None) -> str:
@@ -34,14 +34,11 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     """
     if chosen is not None:
         _check_folder_name("name", chosen)
-    is_child = "LOCAL_RANK" in os.environ
-    name = chosen or (os.environ.get(_HANDED_DOWN) if is_child else None) or job_id()
+    name = chosen or job_id()
     if name is None:
-        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
-    elif sweep_number is not None and not is_child:
+        name = agreed(f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
+    elif sweep_number is not None:
         name = f"{name}-{sweep_number}"
-    if not is_child:
-        os.environ[_HANDED_DOWN] = name
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
 
 
@@ -62,9 +59,8 @@ def create_run_folder(folder: Path) -> Path:
     Raises:
         UserError: if a run lies there already, or the folder cannot be made.
     """
-    if "LOCAL_RANK" not in os.environ and any(
-        (folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")
-    ):
+    first = os.environ.get("RANK", "0") == "0"  # the others may be late, and find what it has made
+    if first and any((folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")):
         raise UserError(f"there is a run in {folder} already: choose another name=, or go on with it: resume={folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +68,31 @@ def create_run_folder(folder: Path) -> Path:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"the run's folder {folder} cannot be made ({reason}): set paths.output_dir") from error
     return folder
+
+
+def agreed(proposal: str) -> str:
+    """The first rank's proposal, on every rank that torchrun started; the own one elsewhere.
+
+    Raises:
+        UserError: if the first rank doesn't say its own in time.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return proposal
+    try:
+        store = torch.distributed.TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            is_master=False,
+            timeout=timedelta(seconds=AGREEMENT_SECONDS),
+        )
+        key = f"sluice/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/run"
+        if os.environ["RANK"] == "0":
+            store.set(key, proposal)
+        return store.get(key).decode()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"the ranks could not agree on the run's name within {AGREEMENT_SECONDS} s: give one with name="
+        ) from error
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -84,6 +105,12 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     unfinished = folder / ".results.json"
     unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(folder / "results.json")
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What results.json holds."""
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
 
 
 def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]) -> None:

@@ -1,6 +1,7 @@
 """A whole training run, from a configuration to a table of results."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
 from sluice.cli.composing import checked
+from sluice.cli.failing import INTERRUPTED
+from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_confusion, show_results
 from sluice.cli.resuming import Resumed, check_same, find_run, is_done, resumed
 from sluice.cli.saved import network_weights, read_checkpoint
-from sluice.cli.schema import Config
+from sluice.cli.schema import Config, schema_name
+from sluice.cli.slurm import requeue
 from sluice.cli.starting import start_from
 from sluice.data.classification import ClassificationData
 from sluice.errors import UserError
@@ -55,60 +59,103 @@ class Interrupted(Exception):
 def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     """Trains, tests the best checkpoint once, and writes everything to the run's folder.
 
+    Where the trainer asks for several devices and nobody has started a process for each, this process starts them.
+
     Args:
         composed: what Hydra composed.
         sweep_number: the run's place in a sweep.
 
     Raises:
         UserError: for anything the person at the keyboard can mend.
-        Interrupted: after Ctrl-C.
+        Interrupted: after Ctrl-C or a stop signal.
     """
-    start_logging()
-    keep_freed_memory()
     for key in ("data_dir", "cache_dir", "output_dir"):
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     if composed.model.module is not None:
         composed.model.module = str(Path(composed.model.module).absolute())
     config = checked(composed)
+    start_logging()
     check_trainer(config.trainer)
-    corpus = find_corpus(config)
-    if corpus.name == "sample":
-        composed.task.data.source = "sample"
-        log.warning("SAMPLE: this run trains on generated reviews, not on a real corpus; it shows that all works.")
-    data = build_data(config, corpus)
-    log.info("%s: texts from %s", config.task.name, corpus.description)
-    pl.seed_everything(config.seed, verbose=False)
-    task = build_task(config, data)
-    if config.init_from:
-        start_from(task.network, data.prepared.vocab.tokens, data.prepared.labels, Path(config.init_from))
-    folder, goes_on = _run_folder(config, sample=corpus.name == "sample", sweep_number=sweep_number)
-    composed.name, composed.paths.run_dir = folder.name, str(folder)
-    config = checked(composed)
-    if goes_on is not None:
-        check_same(folder, config)
-    log_to(folder)
+    check_launch(config.trainer)
+    workers = devices_wanted(config.trainer)
+    if workers == 1 or started_by_launcher():
+        return run(config, sweep_number=sweep_number)
+    return _run_workers(config, workers, sweep_number)
+
+
+def run(config: Config, *, sweep_number: int | None = None) -> Trained:
+    """The run of one process, alone or one of several; see `train`."""
+    start_logging()
+    keep_freed_memory()
+    data, task = _prepared(config)
+    folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
+    if global_rank() == 0:
+        log_to(folder)
     try:
         return _train_in(folder, config, data, task, goes_on)
     finally:
         close_logs()
 
 
-def _run_folder(config: Config, *, sample: bool, sweep_number: int | None) -> tuple[Path, Resumed | None]:
-    """The run's folder and, where it goes on, what it goes on from.
+def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trained:
+    """Prepares everything, so that mistakes show once, and starts a worker for each device."""
+    data, task = _prepared(config)
+    folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
+    config.resume = None if goes_on is None else str(folder)
+    code = launch(asdict(config), schema_name(config.task), folder, workers)
+    if code == INTERRUPTED:
+        raise Interrupted
+    if code:
+        raise SystemExit(code)
+    task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
+    return Trained(config, task, runs.read_results(folder), folder)
+
+
+def _prepared(config: Config) -> tuple[ClassificationData, ClassificationTask]:
+    """The texts and the network, ready to train."""
+    corpus = find_corpus(config)
+    told = LAUNCHED in os.environ  # by the parent
+    if corpus.name == "sample":
+        config.task.data.source = "sample"
+        if not told:
+            log.warning("SAMPLE: this run trains on generated reviews, not on a real corpus; it shows that all works.")
+    data = build_data(config, corpus)
+    if not told:
+        log.info("%s: texts from %s", config.task.name, corpus.description)
+    pl.seed_everything(config.seed, verbose=False)
+    task = build_task(config, data)
+    if config.init_from:
+        start_from(task.network, data.prepared.vocab.tokens, data.prepared.labels, Path(config.init_from))
+    if global_rank():
+        pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
+    return data, task
+
+
+def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple[Path, Resumed | None]:
+    """Settles the run's folder, in the configuration too, and what it goes on from, if it does.
 
     A run named by its scheduler's job goes on by itself: the job was requeued.
     """
     output_dir, task, model = Path(config.paths.output_dir), config.task.name, config.model.name
-    if config.resume is not None:
-        folder = find_run(config.resume, output_dir, task, model)
+    if config.paths.run_dir is not None:  # a worker: its parent has settled it
+        folder, new = Path(config.paths.run_dir), config.resume is None
+    elif config.resume is not None:
+        folder, new = find_run(config.resume, output_dir, task, model), False
     else:
         name = runs.run_name(config.name, sample=sample, sweep_number=sweep_number)
         folder = runs.run_folder(output_dir, task, model, name)
-        requeued = config.name is None and runs.job_id() is not None and (folder / LAST).exists()
-        if not requeued:
-            return runs.create_run_folder(folder), None
+        new = not (config.name is None and runs.job_id() is not None and (folder / LAST).exists())
+        if new:
+            runs.create_run_folder(folder)
+    config.name, config.paths.run_dir = folder.name, str(folder)
+    for spec in (config.logger or {}).values():
+        if spec and "run_dir" in spec:
+            spec["run_dir"] = str(folder)  # ${paths.run_dir} was resolved before there was one
+    if new:
+        return folder, None
     if is_done(folder):
         raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
+    check_same(folder, config)
     return folder, resumed(folder)
 
 
@@ -118,7 +165,7 @@ def _train_in(
     vitals = Vitals()
     last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint))
     trainer = build_trainer(config, data, vitals, last, goes_on and goes_on.next_logged_step)
-    if goes_on is None:
+    if goes_on is None and trainer.is_global_zero:
         runs.write_config(folder, asdict(config))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
     checkpoint = None if goes_on is None else str(goes_on.checkpoint)
@@ -127,6 +174,8 @@ def _train_in(
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
     if last.stopped_by_signal:
         log.info("Stopped by %s, to go on with resume=%s", config.checkpoint.stop_signal, folder)
+        if trainer.is_global_zero:
+            requeue()
         raise Interrupted
     results = _results(config, data, task, vitals, trainer)
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
@@ -178,8 +227,11 @@ def _results(
 
 def _test(trainer: pl.Trainer, task: ClassificationTask, data: ClassificationData, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
-    best = folder / "best.ckpt"
-    task.network.load_state_dict(network_weights(read_checkpoint(best)[1]))
+    if trainer.is_global_zero:
+        task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
+    if trainer.world_size > 1:  # nodes need not share a disk
+        for tensor in task.network.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
     (metrics,) = trainer.test(task, datamodule=data, verbose=False)
     return dict(metrics)
 

@@ -16,6 +16,7 @@ from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import LabelledCorpus
 from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus, texts_key
 from sluice.data.word_vectors import WINDOW, ppmi_vectors
+from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,10 @@ class ClassificationData(pl.LightningDataModule):
     ) -> DataLoader[TextBatch]:
         split = self.prepared.splits[name]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if len(split.labels) < world_size:
+            raise UserError(f"the {name} split has {len(split.labels)} texts, too few for {world_size} processes")
+        if not shuffle:
+            batch_size = min(batch_size, len(split.labels) // world_size)  # every rank has something to measure
         sampler = BucketBatchSampler(
             split.kept_lengths(self.max_length),
             batch_size=batch_size,

@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "softsign": Activation(F.softsign, lambda y: (1 - y.abs()) ** 2),
     "identity": Activation(lambda x: x, torch.ones_like),
     "elu": Activation(F.elu, lambda y: y.clamp(max=0) + 1),
-    "leaky_relu": Activation(F.leaky_relu, lambda y: torch.where(y > 0, 1.0, 0.01).to(y.dtype)),
+    "leaky_relu": Activation(F.leaky_relu, lambda y: torch.ones_like(y).masked_fill(y <= 0, 0.01)),
     "hardtanh": Activation(F.hardtanh, lambda y: (y.abs() < 1).to(y.dtype)),
     "softplus": Activation(F.softplus, lambda y: -torch.expm1(-y)),
     "gelu": Activation(F.gelu, None),

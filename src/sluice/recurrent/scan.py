@@ -85,7 +85,7 @@ def scan(
     if way == "fused":
         return scan_fused(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent, consume=True)
     if way == "steps":
-        return scan_steps(cell, cell.project(inputs), state, plan, recurrent)
+        return scan_steps(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent)
     assert isinstance(inputs, Tensor)
     if inputs.is_cuda:
         return scan_packed(cell, inputs, state, plan, recurrent)

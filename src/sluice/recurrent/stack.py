@@ -93,7 +93,7 @@ class RecurrentStack(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
         if residual and num_layers == 1:
-            raise ValueError("residual connections join layers: they need num_layers of 2 or more")
+            raise ValueError(f"residual=True joins layers: it needs num_layers of 2 or more, got {num_layers}")
         if initial_state not in INITIAL_STATES:
             raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
         self.directions = 2 if bidirectional else 1
@@ -179,7 +179,8 @@ class RecurrentStack(nn.Module):
             outputs.append(plan.reverse(scanned.outputs) if direction else scanned.outputs)
             finals.append(scanned.final)
             if trace:
-                gates = _gates(cell, own_inputs, own_state, scanned.states, recurrent)
+                seen = plan.without_padding(own_inputs)
+                gates = _gates(cell, seen, own_state, scanned.states, recurrent)
                 traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
         return torch.cat(outputs, -1) if direction else outputs[0], finals, traces
 

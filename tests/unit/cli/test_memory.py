@@ -51,9 +51,7 @@ def test_an_older_glibc_is_told_the_most_it_takes(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_the_environment_has_the_last_word(
-    told: dict[int, int], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_environment_has_the_last_word(told: dict[int, int], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "131072")
     keep_freed_memory()
     assert told == {}

@@ -1,0 +1,161 @@
+"""Several processes on this machine: one a device, each a worker on the same resolved configuration.
+
+A worker starts from a file, never from the command line: it cannot restart a sweep, and cannot compose anything else.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from sluice.cli.failing import EXIT_CODE, INTERRUPTED
+from sluice.cli.slurm import in_step
+from sluice.errors import UserError
+
+LAUNCH_FILE, LAUNCHED = "launch.yaml", "SLUICE_LAUNCHED"
+GRACE_SECONDS = 20.0
+"""How long the other workers may go on once one has failed, or was told to stop a second time."""
+FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether somebody else (torchrun, srun, a parent of our own) has started one process a device."""
+    return "LOCAL_RANK" in environment or in_step(environment)
+
+
+def check_launch(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+    """Refuses, instead of freezing, when what was started is not what the trainer waits for.
+
+    Raises:
+        UserError: naming what disagrees.
+    """
+    if not started_by_launcher(environment) or LAUNCHED in environment:
+        return
+    devices, nodes = devices_wanted(trainer), int(trainer.get("num_nodes") or 1)
+    if in_step(environment):
+        who, tasks = "srun", int(environment["SLURM_NTASKS"])
+        on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    else:
+        who, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
+        on = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
+    if (tasks, on) != (devices * nodes, nodes):
+        raise UserError(
+            f"{who} started {tasks} processes on {on} nodes, but trainer.devices={devices} and "
+            f"trainer.num_nodes={nodes} wait for {devices * nodes} on {nodes}: make them agree"
+        )
+
+
+def devices_wanted(trainer: Mapping[str, Any]) -> int:
+    """Processes that the trainer's devices ask for on this machine.
+
+    Raises:
+        UserError: for devices that are none, or more GPUs than there are.
+    """
+    devices, accelerator = trainer.get("devices", 1), trainer.get("accelerator", "auto")
+    gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    if devices in ("auto", -1, "-1"):
+        return max(1, gpus)
+    if isinstance(devices, list):
+        return len(devices)
+    if not str(devices).isdecimal() or int(devices) < 1:
+        raise UserError(f"trainer.devices={devices} cannot be used: it must be a whole number, at least 1, or auto")
+    if gpus and int(devices) > gpus:
+        raise UserError(f"trainer.devices={devices} cannot be used: there are {gpus} GPUs here")
+    return int(devices)
+
+
+def global_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """This process's rank as whoever started it says; 0 for a process alone."""
+    if in_step(environment):
+        return int(environment["SLURM_PROCID"])
+    return int(environment.get("RANK", "0"))
+
+
+def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> int:
+    """Starts the workers and waits for them; signals are handed on.
+
+    Args:
+        plain: the configuration in plain containers, its run_dir set.
+        schema: the name of the task's schema.
+        folder: the run's folder.
+        workers: how many.
+
+    Returns:
+        The exit code of the run: 0, or that of the worker that failed first.
+
+    Raises:
+        UserError: if the port is taken or a worker dies; names the rank.
+    """
+    path = folder / LAUNCH_FILE
+    path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_port()),
+        "WORLD_SIZE": str(workers),
+        LAUNCHED: "1",
+        "LOCAL_WORLD_SIZE": str(workers),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers))),
+    }
+    processes = [_start(path, rank, environment) for rank in range(workers)]
+    handlers = {number: signal.signal(number, lambda got, _: _forward(processes, got)) for number in FORWARDED}
+    try:
+        return _wait(processes)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for process in processes:
+            process.kill()
+
+
+def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "sluice.cli.worker", str(path)]
+    return subprocess.Popen(command, env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+
+
+def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
+    """Waits for all; when one fails, the others have GRACE_SECONDS to end."""
+    while all(process.poll() in (None, 0) for process in processes):
+        if all(process.poll() == 0 for process in processes):
+            return 0
+        time.sleep(0.05)
+    rank, code = next((rank, process.poll()) for rank, process in enumerate(processes) if process.poll())
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    codes = [process.poll() for process in processes]
+    expected = next((given for given in codes if given in (EXIT_CODE, INTERRUPTED)), None)
+    if expected is not None:
+        return expected
+    assert code is not None
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume=<its folder> goes on with it")
+
+
+def _port() -> int:
+    """MASTER_PORT, or a free one.
+
+    Raises:
+        UserError: if MASTER_PORT is taken.
+    """
+    wanted = int(os.environ.get("MASTER_PORT", "0"))
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise UserError(f"MASTER_PORT={wanted} is in use: unset it or choose another") from error
+        return int(tried.getsockname()[1])

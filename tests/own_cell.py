@@ -1,0 +1,40 @@
+"""A cell of one's own in a file, as a person would write it, and a process that has never seen it."""
+
+import sys
+from pathlib import Path
+
+from sluice.recurrent import CELLS
+
+MINIMAL_GATED_UNIT = '''\
+import torch
+
+from sluice.recurrent import Cell, HiddenState, register_cell
+
+
+@register_cell("mgu")
+class MinimalGatedUnit(Cell):
+    """Zhou et al. (2016): one gate both forgets and takes in."""
+
+    gates = ("forget", "new")
+
+    def step(self, projected, state, recurrent):
+        forget_in, new_in = projected.chunk(2, -1)
+        forget = torch.sigmoid(forget_in + recurrent.rows(0, self.hidden_size)(state.hidden))
+        new = torch.tanh(new_in + recurrent.rows(self.hidden_size)(forget * state.hidden))
+        return HiddenState((1 - forget) * state.hidden + forget * new), (forget, new)
+'''
+_OF_SLUICE = frozenset(CELLS)
+
+
+def write_cell(path: Path, source: str = MINIMAL_GATED_UNIT) -> Path:
+    """The file at `path`."""
+    path.write_text(source, encoding="utf-8")
+    return path
+
+
+def forget_own_cells() -> None:
+    """Takes back every cell that a file registered and every such import."""
+    for name in set(CELLS) - _OF_SLUICE:
+        del CELLS[name]
+    for name in [name for name in sys.modules if name.startswith("sluice_cells_")]:
+        del sys.modules[name]
