@@ -37,7 +37,7 @@ class ClassificationTask(Task):
             label_smoothing: share of the target spread over all classes, in training only.
             class_weights: weight of each class in the training loss; None for all alike.
             adversarial: length of the perturbation of the embedded text in training, as a share of the text's own
-                length; 0 for none. Training loss and accuracy are then those of the perturbed texts.
+                length; 0 for none. The loss is then the mean over the texts and the perturbed texts.
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
@@ -58,19 +58,24 @@ class ClassificationTask(Task):
 
     def model_step(self, batch: TextBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
+        moved = None
         if stage == "train" and self.adversarial:
-            logits = self._adversarial_logits(batch)
+            logits, moved = self._clean_and_moved(batch)
         else:
             logits = self.network(batch.ids, batch.lengths).logits
         plain = F.cross_entropy(logits, batch.labels)
         self.losses[f"{stage}_loss"].update(plain.detach(), len(batch))
-        if stage != "train" or (self.class_weights is None and self.label_smoothing == 0):
+        if stage != "train":
             return plain, logits
-        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        return F.cross_entropy(logits, batch.labels, weight=weights, label_smoothing=self.label_smoothing), logits
+        loss = self._training_loss(logits, batch.labels)
+        return loss if moved is None else (loss + self._training_loss(moved, batch.labels)) / 2, logits
 
-    def _adversarial_logits(self, batch: TextBatch) -> Tensor:
-        """Logits (B, classes) of the texts moved a little where it raises the loss most.
+    def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        return F.cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing)
+
+    def _clean_and_moved(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) of the texts, and of the texts moved a little where it raises the loss most.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
         r = ε g / ‖g‖ with g the loss's gradient, each text as one vector; ε is a share of the text's own length.
@@ -78,10 +83,11 @@ class ClassificationTask(Task):
         features = self.network.embed(batch.ids)
         assert isinstance(features, Tensor)
         clean = self.network.classify(features, batch.lengths).logits
-        (gradient,) = torch.autograd.grad(F.cross_entropy(clean, batch.labels, reduction="sum"), features)
+        total = F.cross_entropy(clean, batch.labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
         moved = features + self.adversarial * scale.view(-1, 1, 1) * gradient
-        return self.network.classify(moved, batch.lengths).logits
+        return clean, self.network.classify(moved, batch.lengths).logits
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
