@@ -8,10 +8,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger
 
 from running import CONF, SAMPLE, three_classes
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from sluice.callbacks.csv_log import CSVLog
 from sluice.callbacks.tensorboard import TensorBoard
 from sluice.callbacks.vitals import Vitals
 from sluice.cli.building import build_data, build_task, build_trainer, find_corpus
@@ -48,7 +48,8 @@ def built(config: Config) -> tuple[Task, pl.Trainer]:
     """Everything that trains, on this machine."""
     config.trainer |= {"accelerator": "cpu"}
     data = build_data(config, find_corpus(config))
-    return build_task(config, data), build_trainer(config, data, Vitals())
+    last = LastCheckpoint(run_dir=str(config.paths.run_dir))
+    return build_task(config, data), build_trainer(config, data, Vitals(), last)
 
 
 def optimizers_of(task: Task, steps: int) -> Any:
@@ -105,7 +106,7 @@ def test_the_schedule_is_the_one_named(home: Path, name: str, kind: str, interva
 
 def test_loggers_and_callbacks_are_those_chosen(home: Path) -> None:
     _, trainer = built(composed(home, "task.monitor=val/loss", "task.mode=min"))
-    assert [type(logger) for logger in trainer.loggers] == [TensorBoard, CSVLogger]
+    assert [type(logger) for logger in trainer.loggers] == [TensorBoard, CSVLog]
     (stopping,) = trainer.early_stopping_callbacks
     assert isinstance(stopping, EarlyStopping)
     assert (stopping.monitor, stopping.mode) == ("val/loss", "min")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from running import SMALL, TINY, complaint, runs_below, sluice, train
+from running import SAMPLE, SMALL, TINY, complaint, runs_below, sluice, train
 from sluice.data import imdb
 from sluice.errors import UserError
 
@@ -115,7 +115,7 @@ def test_prepare_never_falls_back_on_the_sample(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_prepared_texts_are_found_by_training(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = sluice("prepare", "task.data.source=sample", "task.data.sample_size=60")
+    ended = sluice("prepare", *SAMPLE, "embedding.size=4")
     assert ended.code == 0
     assert "200 texts" in ended.out
     monkeypatch.setattr(np, "save", full_disk)

@@ -25,7 +25,7 @@ def politely() -> Iterator[None]:
     except (UserError, OSError) as error:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
-        if os.environ.get("RANK", "0") == "0":  # the others would say the same
+        if "0" in (os.environ.get("RANK"), os.environ.get("SLURM_PROCID", "0")):  # the others would say the same
             print(f"sluice: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:

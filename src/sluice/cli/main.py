@@ -65,6 +65,23 @@ def predict(
         predict_texts(run, texts=text, file=file, as_json=as_json)
 
 
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with runs, at any depth: outputs, outputs/imdb, ...")],
+    metric: Annotated[
+        str | None, typer.Option(help="test/accuracy, val/loss, ...; default: what the task monitors.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw means and deviations into this PNG.")] = None,
+) -> None:
+    """Put the results of runs side by side: mean and deviation over seeds, parameters, minutes."""
+    with politely():
+        from sluice.cli.comparing import compare_runs
+
+        compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot)
+
+
 @bench.command()
 def lengths(
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences in the batch.")] = 64,

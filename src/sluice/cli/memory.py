@@ -5,7 +5,8 @@ import os
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
-_NEVER = 2**31 - 1
+_NEVER, _MOST_OF_OLD = 2**31 - 1, 2**25
+"""Of the one; and of the other the most that glibc before 2.35 takes."""
 
 
 def keep_freed_memory() -> None:
@@ -21,5 +22,5 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    mallopt(_MMAP_THRESHOLD, 2**30)
-    mallopt(_TRIM_THRESHOLD, _NEVER)
+    if mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD):
+        mallopt(_TRIM_THRESHOLD, _NEVER)

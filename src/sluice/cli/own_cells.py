@@ -26,6 +26,7 @@ def import_cells(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is the user's: anything may go wrong in it
+    except (Exception, SystemExit) as error:  # the file is the user's: anything may go wrong in it
         del sys.modules[name]
-        raise UserError(f"model.module={path} cannot be imported: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"model.module={path} cannot be imported: {type(error).__name__}: {reason}") from error

@@ -55,7 +55,13 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     Returns:
         (..., N).
     """
-    if not has_onednn(inputs) or weight.dtype != inputs.dtype or torch.is_autocast_enabled("cpu"):
+    if (
+        inputs.dim() < 2
+        or inputs.numel() == 0
+        or not has_onednn(inputs)
+        or weight.dtype != inputs.dtype
+        or torch.is_autocast_enabled("cpu")
+    ):
         return F.linear(inputs, weight, bias)
     return _Linear.apply(inputs, weight, bias)
 

@@ -93,7 +93,7 @@ class RecurrentStack(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
         if residual and num_layers == 1:
-            raise ValueError(f"residual=True joins layers: it needs num_layers of 2 or more, got {num_layers}")
+            raise ValueError(f"residual=true joins layers: it needs num_layers of 2 or more, got {num_layers}")
         if initial_state not in INITIAL_STATES:
             raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
         self.directions = 2 if bidirectional else 1

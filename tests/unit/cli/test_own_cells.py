@@ -89,14 +89,12 @@ def test_an_error_in_a_file_is_told_and_a_mended_file_is_read_again(tmp_path: Pa
     assert "mgu" in CELLS
 
 
-@pytest.mark.xfail(strict=True, reason="an error of several lines is passed on with all of them")
 def test_an_error_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
     with pytest.raises(UserError) as told:
         import_cells(write_cell(tmp_path / "mine.py", "raise ValueError('first\\nsecond')\n"))
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.xfail(strict=True, reason="kernel and fused are inherited, and know nothing of the new step")
 @pytest.mark.parametrize("parent", ["LSTMCell", "GRUCell", "TanhRNNCell"])
 def test_a_step_of_ones_own_is_what_runs_whatever_cell_it_derives_from(tmp_path: Path, parent: str) -> None:
     import_cells(write_cell(tmp_path / "mine.py", DERIVED.format(parent=parent)))

@@ -168,15 +168,7 @@ def test_pre_activations_and_state_are_left_alone(name: str, way: object) -> Non
     assert_all_close([tensor.detach() for tensor in (projected, *state)], before, tolerance=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "way"),
-    [
-        pytest.param(*case, marks=pytest.mark.xfail(strict=True, reason="weight_ih's gradient sums 0 * NaN"))
-        if case[1] == "steps"
-        else case
-        for case in FORCED
-    ],
-)
+@pytest.mark.parametrize(("name", "way"), FORCED)
 def test_nothing_in_the_padding_is_read(name: str, way: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 1], surplus=2)
     clean, state, (_, *leaves) = beginning(cell, plan)

@@ -80,7 +80,6 @@ def test_everything_is_zero_beyond_each_length(name: str, bidirectional: bool) -
 
 @every_cell
 @both_ways
-@pytest.mark.xfail(strict=True, reason="gates are made of all inputs and then multiplied by the mask: NaN * 0")
 def test_nothing_in_the_padding_is_read(name: str, bidirectional: bool) -> None:
     stack, clean = make_stack(name, num_layers=2, bidirectional=bidirectional), batch()
     assert isinstance(clean, Tensor)

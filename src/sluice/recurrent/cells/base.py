@@ -20,9 +20,16 @@ CELLS: dict[str, type["Cell"]] = {}
 
 
 def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
-    """Class decorator that makes a cell known as `model.cell=<name>`."""
+    """Class decorator that makes a cell known as `model.cell=<name>`.
+
+    Raises:
+        ValueError: if another cell has the name.
+    """
 
     def register(cell: type[Cell]) -> type[Cell]:
+        there = CELLS.get(name, cell)
+        if (there.__module__, there.__qualname__) != (cell.__module__, cell.__qualname__):
+            raise ValueError(f"there is a cell {name!r} already, {there.__module__}.{there.__qualname__}")
         CELLS[name] = cell
         return cell
 
@@ -113,6 +120,14 @@ class Cell(nn.Module):
 
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A class with equations of its own does not inherit the fast ways of another's."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            for way in ("kernel", "fused"):
+                if way not in vars(cls):
+                    setattr(cls, way, None)
 
     def __init__(
         self, *, input_size: int, hidden_size: int, one_hot: bool = False, options: CellOptions | None = None

@@ -21,7 +21,6 @@ class ResetBeforeGRUCell(GRUCell):
     What is reset is forgotten before the product looks at it; this takes two products a step, one after the other.
     """
 
-    kernel = None
     fused = GRUBeforeRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

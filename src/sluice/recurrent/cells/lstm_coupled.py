@@ -4,7 +4,7 @@ from torch import Tensor
 
 from sluice.recurrent.cells.base import Recurrence, register_cell
 from sluice.recurrent.cells.lstm import LSTMCell
-from sluice.recurrent.fused.lstm import LSTMOptions
+from sluice.recurrent.fused.lstm import LSTMOptions, LSTMRun
 from sluice.recurrent.states import LSTMState, State
 
 
@@ -22,7 +22,7 @@ class CoupledLSTMCell(LSTMCell):
     """
 
     gates = ("forget", "candidate", "output")
-    kernel = None
+    fused = LSTMRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
         assert isinstance(state, LSTMState)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sluice.recurrent.cells.base import Recurrence, register_cell
 from sluice.recurrent.cells.lstm import LSTMCell
+from sluice.recurrent.fused.lstm import LSTMRun
 from sluice.recurrent.fused.norm import layer_norm
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.products import linear
@@ -24,7 +25,7 @@ class LayerNormLSTMCell(LSTMCell):
     Parameters beside the LSTM's: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,).
     """
 
-    kernel = None
+    fused = LSTMRun
 
     def add_parameters(self) -> None:
         rows = len(self.gates) * self.hidden_size

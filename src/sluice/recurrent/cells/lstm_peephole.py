@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sluice.recurrent.cells.base import Recurrence, register_cell
 from sluice.recurrent.cells.lstm import LSTMCell
+from sluice.recurrent.fused.lstm import LSTMRun
 from sluice.recurrent.states import LSTMState, State
 
 
@@ -22,7 +23,7 @@ class PeepholeLSTMCell(LSTMCell):
     Parameter beside the LSTM's: peephole (3, H), the rows p_i, p_f, p_o; it starts at zero, where this is the LSTM.
     """
 
-    kernel = None
+    fused = LSTMRun
 
     def add_parameters(self) -> None:
         self.peephole = nn.Parameter(torch.zeros(3, self.hidden_size))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sluice.recurrent.cells.base import Recurrence, register_cell
 from sluice.recurrent.cells.rnn import SimpleRNNCell
 from sluice.recurrent.fused.norm import layer_norm
+from sluice.recurrent.fused.rnn import RNNRun
 from sluice.recurrent.states import HiddenState, State
 
 
@@ -23,6 +24,7 @@ class LayerNormRNNCell(SimpleRNNCell):
 
     own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     biases = ()
+    fused = RNNRun
 
     def add_parameters(self) -> None:
         self.gain = nn.Parameter(torch.ones(self.hidden_size))

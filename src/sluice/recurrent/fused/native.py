@@ -90,7 +90,8 @@ def _library(real: str) -> Library | None:
         try:
             return Library(_built(compiler, (*flags, f"-DREAL={real}")))
         except (OSError, subprocess.SubprocessError) as error:
-            reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[0]
+            said = str(getattr(error, "stderr", "") or "").strip() or str(error)
+            reason = said.splitlines()[0]
     log.warning(f"the recurrent kernels could not be built ({reason}): torch's own operations do the work")
     return None
 
@@ -119,12 +120,12 @@ def _built(compiler: str, flags: tuple[str, ...]) -> Path:
 @functools.cache
 def cache_dir() -> Path:
     """Where the built kernels lie: sluice/ in the user's cache; where that can't be written, a new temporary folder."""
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
     try:
+        own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
         own.mkdir(parents=True, exist_ok=True)
         if os.access(own, os.W_OK):
             return own
-    except OSError:
+    except (OSError, RuntimeError):  # a user without a home
         pass
     return Path(tempfile.mkdtemp(prefix="sluice-"))
 
