@@ -88,13 +88,27 @@ def build_data(config: Config, corpus: LabelledCorpus) -> ClassificationData:
         corpus=corpus,
         settings=text_settings(config),
         cache_dir=Path(config.paths.cache_dir),
-        batch_size=data.batch_size,
+        batch_size=_batch_size_per_rank(config),
         max_tokens=data.max_tokens,
         max_length=data.max_length,
         truncation=data.truncation,
         num_workers=data.num_workers,
         seed=config.seed,
     )
+
+
+def _batch_size_per_rank(config: Config) -> int:
+    """
+    Raises:
+        UserError: if a batch of all ranks cannot be split among them.
+    """
+    batch_size = int(config.task.data.batch_size)
+    if not config.task.data.split_batch:
+        return batch_size
+    ranks = devices_wanted(config.trainer) * int(config.trainer.get("num_nodes") or 1)
+    if batch_size % ranks:
+        raise UserError(f"task.data.batch_size={batch_size} cannot be split among {ranks} ranks: choose a multiple")
+    return batch_size // ranks
 
 
 def build_network(config: Config, *, vocab_size: int, num_classes: int) -> TextClassifier:

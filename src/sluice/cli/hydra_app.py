@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,15 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
         failures.append(error)
         if number is not None:
             print(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+        return None
+    except Exception as error:
+        if number is None:
+            raise
+        failures.append(error)
+        kept = getattr(error, "kept_in", None)
+        print(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
+        if kept is None:
+            traceback.print_exc()
         return None
     value = trained.results.get(trained.config.task.monitor)
     return None if value is None else float(value)

@@ -126,5 +126,22 @@ def cells(
         bench_cells(sizes=size or [], cells=cell or [], runs=runs, device=device, as_json=as_json)
 
 
+@bench.command()
+def scale(
+    processes: Annotated[list[int] | None, typer.Option(min=1, help="How many; may be given more than once.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Batches on each process.")] = 100,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process, on a CPU.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Training speed on one process and on more."""
+    with politely():
+        from sluice.cli.scale_benchmark import bench_scale
+
+        bench_scale(
+            processes=processes or [1, 2], batches=batches, threads=threads, accelerator=accelerator, as_json=as_json
+        )
+
+
 if __name__ == "__main__":
     app()

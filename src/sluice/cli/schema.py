@@ -127,6 +127,7 @@ class TextData:
     """From ids to batches."""
 
     batch_size: int = _count("texts in a training batch, per rank", 64)
+    split_batch: bool = _setting("batch_size is that of all ranks together: the same training on any number", False)
     max_tokens: int | None = _count("token budget of a training batch, padding counted; null for none", None)
     max_length: int = _count("tokens kept of a text", 400)
     truncation: str = _choice("which end of a long text is kept", TRUNCATIONS, "head_tail")
@@ -197,6 +198,7 @@ class Paths:
     run_dir: str | None = _setting("this run's folder; the program sets it", None)
 
 
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGHUP")
 
 
@@ -222,6 +224,7 @@ class Config:
     callbacks: Any = None
     logger: Any = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    matmul_precision: str = _choice("of float32 products on a GPU; high is TF32", MATMUL_PRECISIONS, "high")
     paths: Paths = field(default_factory=Paths)
     seed: int = _setting("of weights, dropout and the order of the texts", 1, least=0)
     name: str | None = _setting("the run's folder; null for the scheduler's job id, else the time", None)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,12 +88,18 @@ def run(config: Config, *, sweep_number: int | None = None) -> Trained:
     """The run of one process, alone or one of several; see `train`."""
     start_logging()
     keep_freed_memory()
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision(config.matmul_precision)
     data, task = _prepared(config)
     folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
     if global_rank() == 0:
         log_to(folder)
     try:
         return _train_in(folder, config, data, task, goes_on)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            error.kept_in = _keep_traceback(folder)  # type: ignore[attr-defined]
+        raise
     finally:
         close_logs()
 
@@ -202,6 +209,13 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
             raise
         return False
     return True
+
+
+def _keep_traceback(folder: Path) -> Path:
+    """Writes the traceback of what went wrong to the run's folder."""
+    path = folder / ("error.txt" if global_rank() == 0 else f"error-{global_rank()}.txt")
+    path.write_text(traceback.format_exc(), encoding="utf-8")
+    return path
 
 
 def _results(

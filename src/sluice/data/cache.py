@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.data.followers import follows, wait_until
 from sluice.errors import UserError
 
 LAYOUT = 2
@@ -47,9 +48,13 @@ def entry_path(cache_dir: Path, name: str, key: Mapping[str, Any]) -> Path:
 def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
     """Opens the entry at `path`; builds and stores it first if it is not there or damaged (which is said).
 
+    Where several processes share a machine, the first builds and the others wait.
+
     Raises:
         UserError: if the folder cannot be written or the disk is full.
     """
+    if follows():
+        wait_until(path.exists, f"the cache {path}")
     if path.exists():
         try:
             return open_entry(path)

@@ -126,4 +126,10 @@ class ClassificationData(pl.LightningDataModule):
             sampler.start_at(*self._start)
         make = BatchMaker(split.texts, split.labels, max_length=self.max_length, truncation=self.truncation)
         places = range(len(split.labels))
-        return DataLoader(places, batch_sampler=sampler, collate_fn=make, num_workers=self.num_workers)  # type: ignore[arg-type]
+        return DataLoader(
+            places,  # type: ignore[arg-type]
+            batch_sampler=sampler,
+            collate_fn=make,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )

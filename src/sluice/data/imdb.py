@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from sluice.data.followers import follows, wait_until
 from sluice.data.imdb_files import ARCHIVE_NAME, FOLDER_NAME, ImdbArchive, ImdbFolder
 from sluice.data.sample_reviews import SampleReviews
 from sluice.data.sources import LabelledCorpus
@@ -43,6 +44,8 @@ def resolve_imdb(
     if source == "sample":
         return SampleReviews(size=sample_size, seed=seed)
     _require_folder(data_dir)
+    if follows() and source != "local":
+        wait_until(lambda: find_imdb(data_dir) is not None, f"the reviews' archive in {data_dir}")
     found = find_imdb(data_dir)
     if found is not None:
         return found

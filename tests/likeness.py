@@ -1,0 +1,93 @@
+"""What must be equal of a run that was interrupted and one that was not."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+CLOCKS = ("seconds", "minutes", "tokens_per_second")
+OF_A_RUN_ALONE = (
+    *("name", "run_dir", "resume", "resume_force", "command", "date", "git_commit"),
+    *("dirpath", "best_model_path", "kth_best_model_path", "best_k_models"),
+    "current_score",  # Lightning writes it and reads it nowhere
+)
+"""What differs between any two runs: places and times."""
+
+
+def differences(run: Path, undisturbed: Path) -> list[str]:
+    """All that is not the same, to the bit, in the folders of two runs; clocks and names aside."""
+    return [
+        f"{what}{place}: {one!r:.200} instead of {other!r:.200}"
+        for what, read in READERS.items()
+        for place, one, other in _differing(read(run), read(undisturbed))
+    ]
+
+
+def steps_of(run: Path) -> dict[str, list[tuple[int, float | None]]]:
+    """Every curve of TensorBoard as steps and values, in the order they are shown; no values of what clocks say."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    tags: dict[str, Any] = events.Tags()
+    scalars = {
+        tag: [(point.step, None if tag.endswith(CLOCKS) else point.value) for point in events.Scalars(tag)]
+        for tag in tags["scalars"]
+    }
+    return scalars | {tag: [(point.step, None) for point in events.Tensors(tag)] for tag in tags["tensors"]}
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    """metrics.csv without empty fields and clocks."""
+    path = run / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: value for name, value in row.items() if value and _counts(name)} for row in csv.DictReader(file)]
+
+
+def _results(run: Path) -> Any:
+    return json.loads((run / "results.json").read_text(encoding="utf-8"))
+
+
+def _last(run: Path) -> Any:
+    return torch.load(run / "last.ckpt", weights_only=True)
+
+
+def _best(run: Path) -> Any:
+    return torch.load(run / "best.ckpt", weights_only=True)["state_dict"]
+
+
+def _confusion(run: Path) -> str:
+    return (run / "confusion.csv").read_text(encoding="utf-8")
+
+
+READERS = {
+    "last.ckpt": _last,
+    "best.ckpt": _best,
+    "results.json": _results,
+    "metrics.csv": rows_of,
+    "TensorBoard": steps_of,
+    "confusion.csv": _confusion,
+}
+
+
+def _counts(name: object) -> bool:
+    return name not in OF_A_RUN_ALONE and not str(name).endswith(CLOCKS)
+
+
+def _differing(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(where, here, there) of every leaf of nested containers that differs."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in [*one, *(key for key in other if key not in one)]:
+            if _counts(key):
+                yield from _differing(one.get(key), other.get(key), f"{place}.{key}")
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            yield from _differing(*pair, f"{place}[{number}]")
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        if one.dtype != other.dtype or not torch.equal(one, other):
+            yield place, one, other
+    elif one != other:
+        yield place, one, other
