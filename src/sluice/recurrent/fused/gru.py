@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.activations import find_activation
-from sluice.recurrent.fused.native import ACTIVATION_CODES, GRUBeforeFields, GRUFields, address
+from sluice.recurrent.fused.native import ACTIVATION_CODES, GRUBeforeFields, GRUFields
 from sluice.recurrent.fused.scan import FusedRun
 from sluice.recurrent.products import weight_gradient
 
@@ -54,19 +54,7 @@ class GRURun(FusedRun):
         torch.mul(to_new, reset, out=product[:, 2 * size :])
 
     def native_fields(self) -> Any:
-        return GRUFields(
-            batch=self.batch_size,
-            hidden=self.hidden_size,
-            activation=ACTIVATION_CODES[self.options.activation],
-            projected=address(self.tensors["projected"]),
-            gates=address(self.gates),
-            behind=address(self.behind),
-            hiddens=address(self.hiddens),
-            grad_outputs=self.pointer("of_hiddens"),
-            grad_hidden=self.pointer("hidden"),
-            grad_projected=self.pointer("projected"),
-            grad_product=self.pointer("product"),
-        )
+        return self.fill(GRUFields, activation=ACTIVATION_CODES[self.options.activation])
 
     def native_forward(self, step: int, rows: int) -> None:
         product = self.recurrent(step, rows)
@@ -126,19 +114,7 @@ class GRUBeforeRun(FusedRun):
         self.grad_hidden[:rows].addcmul_(came, reset)
 
     def native_fields(self) -> Any:
-        return GRUBeforeFields(
-            batch=self.batch_size,
-            hidden=self.hidden_size,
-            activation=ACTIVATION_CODES[self.options.activation],
-            projected=address(self.tensors["projected"]),
-            gates=address(self.gates),
-            hiddens=address(self.hiddens),
-            mask=address(self.mask),
-            resets=address(self.resets),
-            grad_outputs=self.pointer("of_hiddens"),
-            grad_hidden=self.pointer("hidden"),
-            grad_projected=self.pointer("projected"),
-        )
+        return self.fill(GRUBeforeFields, activation=ACTIVATION_CODES[self.options.activation])
 
     def native_forward(self, step: int, rows: int) -> None:
         product = self.recurrent(step, rows)

@@ -127,7 +127,7 @@ typedef struct {
   REAL *projected, *gates, *hiddens, *cells, *peephole;
   REAL *grad_outputs, *grad_cells; /* (T, B, H), null where nothing came */
   REAL *grad_hidden, *grad_cell;   /* (B, H), of the state after the step, then of the one before it */
-  REAL *grad_gates, *grad_product; /* (T, B, G*H); the same memory where the product is not normalised */
+  REAL *grad_projected, *grad_product; /* (T, B, G*H); the same memory where the product is not normalised */
   Norm norm, cell_norm;
 } Lstm;
 
@@ -191,7 +191,7 @@ void lstm_backward(const Lstm *run, int64_t step, int64_t rows) {
     const int64_t at = step * batch + row;
     const REAL *gates = run->gates + at * width, *peep = run->peephole;
     const REAL *forget = gates + (parts - 3) * hidden, *candidate = forget + hidden, *output = candidate + hidden;
-    REAL *grads = run->grad_gates + at * width;
+    REAL *grads = run->grad_projected + at * width;
     REAL *to_forget = grads + (parts - 3) * hidden, *to_candidate = to_forget + hidden,
          *to_output = to_candidate + hidden;
     const REAL *old = run->cells + at * hidden, *cell = run->cells + (at + batch) * hidden;
@@ -398,7 +398,7 @@ void gru_before_backward_reset(const GruBefore *run, int64_t step, int64_t rows,
 typedef struct {
   int64_t batch, hidden, activation;
   REAL *projected, *hiddens; /* (T, B, H), (T + 1, B, H) */
-  REAL *grad_outputs, *grad_hidden, *grad_gates, *grad_product;
+  REAL *grad_outputs, *grad_hidden, *grad_sums, *grad_product;
   Norm norm; /* of projected + product; its bias is added here */
 } Rnn;
 
@@ -425,7 +425,7 @@ void rnn_backward(const Rnn *run, int64_t step, int64_t rows) {
   for (int64_t row = 0; row < rows; row++) {
     const int64_t at = step * batch + row;
     const REAL *h = run->hiddens + (at + batch) * hidden, *dh = run->grad_hidden + row * hidden;
-    REAL *da = run->grad_gates + at * hidden;
+    REAL *da = run->grad_sums + at * hidden;
     slope_of(run->activation, hidden, h, da);
     if (run->grad_outputs)
       EACH(hidden) da[k] *= dh[k] + run->grad_outputs[at * hidden + k];

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.activations import Activation, find_activation
-from sluice.recurrent.fused.native import ACTIVATION_CODES, LSTMFields, address
+from sluice.recurrent.fused.native import ACTIVATION_CODES, LSTMFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
 from sluice.recurrent.fused.scan import FusedRun
 
@@ -125,25 +125,14 @@ class LSTMRun(FusedRun):
         self.grads["cell_bias"][:rows].add_(of_normal)
 
     def native_fields(self) -> Any:
-        backward = "projected" in self.grads
-        fields = LSTMFields(
-            batch=self.batch_size,
-            hidden=self.hidden_size,
+        return self.fill(
+            LSTMFields,
             coupled=self.options.coupled,
             activation=ACTIVATION_CODES[self.options.activation],
             cell_activation=ACTIVATION_CODES[self.options.cell_activation],
-            projected=address(self.tensors["projected"]),
-            gates=address(self.gates),
-            hiddens=address(self.hiddens),
-            cells=address(self.cells),
-            peephole=address(self.peephole),
             norm=self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias"),
             cell_norm=self.norm("cell_gain", "cell_bias", "cell_normal", "cell_scale", "cell_gain", "cell_bias"),
         )
-        if backward:
-            for name, buffer in _BACKWARD_FIELDS.items():
-                setattr(fields, name, address(self.grads.get(buffer)))
-        return fields
 
     def native_forward(self, step: int, rows: int) -> None:
         product = self.recurrent(step, rows)
@@ -164,17 +153,6 @@ class LSTMRun(FusedRun):
             for name in ("norm_bias", "cell_gain", "cell_bias"):
                 found[name] = self.grads[name].sum(0)
         return found
-
-
-_BACKWARD_FIELDS = {
-    "grad_outputs": "of_hiddens",
-    "grad_cells": "of_cells",
-    "grad_hidden": "hidden",
-    "grad_cell": "cell",
-    "grad_gates": "projected",
-    "grad_product": "product",
-}
-"""What kernels.c calls the gradients."""
 
 
 def _apply(activation: Activation, into: Tensor) -> None:

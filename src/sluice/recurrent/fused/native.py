@@ -167,7 +167,7 @@ class LSTMFields(ctypes.Structure):
     _fields_ = (
         counts("batch", "hidden", "coupled", "activation", "cell_activation")
         + pointers("projected", "gates", "hiddens", "cells", "peephole", "grad_outputs", "grad_cells")
-        + pointers("grad_hidden", "grad_cell", "grad_gates", "grad_product")
+        + pointers("grad_hidden", "grad_cell", "grad_projected", "grad_product")
         + [("norm", Norm), ("cell_norm", Norm)]
     )
 
@@ -193,6 +193,6 @@ class RNNFields(ctypes.Structure):
 
     _fields_ = (
         counts("batch", "hidden", "activation")
-        + pointers("projected", "hiddens", "grad_outputs", "grad_hidden", "grad_gates", "grad_product")
+        + pointers("projected", "hiddens", "grad_outputs", "grad_hidden", "grad_sums", "grad_product")
         + [("norm", Norm)]
     )

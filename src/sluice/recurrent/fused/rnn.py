@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sluice.recurrent.activations import find_activation
-from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields, address
+from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
 from sluice.recurrent.fused.scan import FusedRun
 
@@ -56,18 +56,8 @@ class RNNRun(FusedRun):
             self.grads["norm_bias"][:rows].add_(grads)
 
     def native_fields(self) -> Any:
-        return RNNFields(
-            batch=self.batch_size,
-            hidden=self.hidden_size,
-            activation=ACTIVATION_CODES[self.options.activation],
-            projected=address(self.tensors["projected"]),
-            hiddens=address(self.hiddens),
-            grad_outputs=self.pointer("of_hiddens"),
-            grad_hidden=self.pointer("hidden"),
-            grad_gates=self.pointer("sums"),
-            grad_product=self.pointer("product"),
-            norm=self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias"),
-        )
+        norm = self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias")
+        return self.fill(RNNFields, activation=ACTIVATION_CODES[self.options.activation], norm=norm)
 
     def native_forward(self, step: int, rows: int) -> None:
         product = self.recurrent(step, rows)

@@ -160,10 +160,6 @@ class FusedRun:
         if came is not None:
             self.grads[field][:rows].add_(came[step, :rows])
 
-    def pointer(self, name: str) -> int | None:
-        """Where a buffer or a gradient begins, for kernels.c."""
-        return address(self.buffers.get(name, self.grads.get(name)))
-
     def native(self, function: str, step: int, rows: int, *products: Tensor) -> None:
         """Calls a function of kernels.c."""
         getattr(self.library, function)(ctypes.addressof(self.run), step, rows, *(made.data_ptr() for made in products))
@@ -183,6 +179,19 @@ class FusedRun:
         """The run as kernels.c wants it."""
         raise NotImplementedError
 
+    def fill(self, structure: type[ctypes.Structure], **given: Any) -> Any:
+        """A structure of kernels.c: the given numbers, and for each pointer the tensor that has its name here."""
+        fields = structure(batch=self.batch_size, hidden=self.hidden_size, **given)
+        for name, kind in structure._fields_:  # type: ignore[misc]
+            if kind is ctypes.c_void_p:
+                setattr(fields, name, address(self._named(name)))
+        return fields
+
+    def _named(self, name: str) -> Tensor | None:
+        if name.startswith("grad_"):
+            return self.grads.get(_GRADIENTS.get(name, name.removeprefix("grad_")))
+        return self.buffers.get(name, self.tensors.get(name))
+
     def torch_forward(self, step: int, rows: int) -> None:
         raise NotImplementedError
 
@@ -194,6 +203,10 @@ class FusedRun:
 
     def native_backward(self, step: int, rows: int) -> None:
         raise NotImplementedError
+
+
+_GRADIENTS = {"grad_outputs": "of_hiddens", "grad_cells": "of_cells"}
+"""Gradients that kernels.c calls otherwise."""
 
 
 class FusedResult(NamedTuple):
