@@ -57,8 +57,7 @@ class FusedRun:
         self.steps, self.batch_size = projected.shape[:2]
         self.buffers["gates"] = projected.detach() if self.schedule.consume else torch.empty_like(projected)
         for field in self.fields:
-            states = self.buffer(field + "s", self.steps + 1, self.batch_size, self.hidden_size)
-            states[0] = self.tensors[field]
+            self.buffer(field + "s", self.steps + 1, self.batch_size, self.hidden_size)
         self.allocate()
 
     @property
@@ -81,6 +80,8 @@ class FusedRun:
             step_forward(step, rows)
 
     def prepare_forward(self) -> None:
+        for field in self.fields:
+            self.buffers[field + "s"][0] = self.tensors[field]
         self.run = self.native_fields() if self.library else None
         self.multiply = self.product(self.weight, self.tensors["bias"])
 
@@ -242,14 +243,20 @@ class _Fused(torch.autograd.Function):
         ctx: Any, run_type: type[FusedRun], options: Any, schedule: Schedule, names: tuple[str, ...], *values: Any
     ) -> tuple[Tensor, ...]:
         given = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
-        run = run_type(options, schedule, dict(zip(names, given, strict=True)), {})
-        run.forward()
-        ctx.made = (run_type, options, schedule, names, tuple(run.buffers))
-        kept = [None if name == "projected" else value for name, value in zip(names, given, strict=True)]
-        ctx.save_for_backward(*kept, *run.buffers.values())
+        tensors = dict(zip(names, given, strict=True))
+        ctx.graphs = graphs_for(tensors["weight"], schedule)
+        if ctx.graphs is not None:
+            schedule = schedule._replace(consume=False)
+            buffers, final = ctx.graphs.forward(run_type, options, schedule, tensors)
+        else:
+            run = run_type(options, schedule, tensors, {})
+            run.forward()
+            buffers, final = run.buffers, {field: run.final(field) for field in run.fields}
+        ctx.made = (run_type, options, schedule, names, tuple(buffers))
+        kept = [None if name == "projected" else value for name, value in tensors.items()]
+        ctx.save_for_backward(*kept, *buffers.values())
         ctx.set_materialize_grads(False)
-        every = [run.buffers[field + "s"][1:] for field in run.fields]
-        return (*every, *(run.final(field) for field in run.fields))
+        return (*(buffers[field + "s"][1:] for field in run_type.fields), *final.values())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -258,8 +265,20 @@ class _Fused(torch.autograd.Function):
         run_type, options, schedule, names, buffered = ctx.made
         saved = ctx.saved_tensors
         tensors = dict(zip(names, saved[: len(names)], strict=True))
-        run = run_type(options, schedule, tensors, dict(zip(buffered, saved[len(names) :], strict=True)))
+        buffers = dict(zip(buffered, saved[len(names) :], strict=True))
         half = len(grads) // 2
-        of_states, of_final = (dict(zip(run.fields, part, strict=True)) for part in (grads[:half], grads[half:]))
-        found = run.backward(of_states, of_final)
+        of_states, of_final = (dict(zip(run_type.fields, part, strict=True)) for part in (grads[:half], grads[half:]))
+        if ctx.graphs is not None:
+            came = {f"states {field}": grad for field, grad in of_states.items()}
+            came |= {f"final {field}": grad for field, grad in of_final.items()}
+            found = ctx.graphs.backward(run_type, options, schedule, tensors, buffers, came)
+        else:
+            found = run_type(options, schedule, tensors, buffers).backward(of_states, of_final)
         return (None, None, None, None, *(found.get(name) for name in names))
+
+
+def graphs_for(weight: Tensor, schedule: Schedule) -> Any:
+    """The captured runs where they are wanted: for sequences of one length, on CUDA."""
+    from sluice.recurrent.fused import graphs  # it needs this module
+
+    return graphs.RUNS if schedule.lengths is None and graphs.graphs_wanted(weight) else None
