@@ -53,6 +53,18 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Also where the run's folder was moved while it lay still."""
+        folder = Path(str(self.dirpath))
+
+        def here(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        moved: dict[str, Any] = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        moved |= {"dirpath": self.dirpath, "last_model_path": here(state_dict["last_model_path"])}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
+
 
 class LastCheckpoint(Callback):
     """Keeps last.ckpt, everything training needs to go on as if it had never stopped, and the one before it.
@@ -93,7 +105,7 @@ class LastCheckpoint(Callback):
         self._handlers = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Remembers the signal until the batch is done; a second Ctrl-C doesn't wait."""
+        """Remembers the signal until the batch is done; a second Ctrl-C doesn't wait, and saves nothing."""
         if number == signal.SIGINT and self._asked is not None:
             raise KeyboardInterrupt
         self._asked = signal.Signals(number)
@@ -102,6 +114,11 @@ class LastCheckpoint(Callback):
     def seconds(self) -> float:
         """Since the run's very start, without the time it lay still."""
         return self._moment.seconds
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether the stop signal has come, be it too late for training to stop."""
+        return self._asked == self.stop_signal
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._moment.finished:  # it stopped early, and was killed before its test was done
@@ -129,12 +146,6 @@ class LastCheckpoint(Callback):
         self._moment.begin_batch(trainer)
         self._moment.finished = True
         self._save(trainer)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        broken_off = isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING
-        broken_off = broken_off and trainer.world_size == 1 and not self._moment.finished
-        if broken_off and trainer.global_step > self._saved_step and self._moment.is_whole(trainer):
-            self._save(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -36,8 +36,8 @@ class CSVLog(Logger):
         """Takes over the rows an earlier process wrote before this step."""
         if not self.path.exists():
             return
-        with self.path.open(encoding="utf-8", newline="") as file:
-            rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+        whole, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")  # a kill may have cut the last line
+        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(whole.splitlines())]
         self._rows = [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) < step]
         self._columns = list(dict.fromkeys(["step", *(name for row in self._rows for name in row if name)]))
         self._written = 0

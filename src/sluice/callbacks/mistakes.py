@@ -15,7 +15,10 @@ WORDS_SHOWN = 150
 
 
 class Mistakes(Callback):
-    """After each validation, shows the texts whose true class got the least probability, and a PR curve."""
+    """After each validation, shows the texts whose true class got the least probability, and a PR curve.
+
+    On several ranks, those of the first one's share.
+    """
 
     def __init__(self, *, labels: tuple[str, ...], text_of: Callable[[int], str], count: int = 20) -> None:
         """

@@ -14,10 +14,8 @@ class Moment:
     """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
 
     def __init__(self) -> None:
-        self._random: dict[str, Any] = {}
         self._to_restore: dict[str, Any] | None = None
         self._started, self._seconds_before = time.monotonic(), 0.0
-        self._step = 0
         self.finished = False
 
     @property
@@ -30,20 +28,11 @@ class Moment:
         if self._to_restore is not None:
             _restore(trainer, self._to_restore)
             self._to_restore = None
-        self._random, self._step = random_state(), trainer.global_step
-
-    def is_whole(self, trainer: pl.Trainer) -> bool:
-        """Whether a broken-off batch has changed no weight or all of them, and isn't the last of its epoch."""
-        loop = trainer.fit_loop.epoch_loop
-        steps = loop.automatic_optimization.optim_progress.optimizer.step.total
-        inside = batches_done(trainer) < trainer.num_training_batches
-        return bool(steps.ready == steps.completed) and inside and not trainer.validating
 
     def gathered(self, trainer: pl.Trainer) -> dict[str, Any]:
         """What goes into the checkpoint; every rank must ask."""
-        whole_batch = trainer.global_step != self._step
         own = {
-            "random": random_state() if whole_batch or not self._random else self._random,
+            "random": random_state(),
             "metrics": metric_sums(trainer.lightning_module),
         }
         ranks: list[Any] = [own]
@@ -51,7 +40,13 @@ class Moment:
             ranks = [None] * trainer.world_size
             torch.distributed.all_gather_object(ranks, own)
         logged = trainer.fit_loop.epoch_loop._batches_that_stepped
-        return {"ranks": ranks, "seconds": self.seconds, "next_logged_step": logged, "finished": self.finished}
+        return {
+            "ranks": ranks,
+            "seconds": self.seconds,
+            "next_logged_step": logged,
+            "finished": self.finished,
+            "seen_metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
+        }
 
     def go_back_to(self, saved: dict[str, Any]) -> None:
         """Keeps a saved moment until the first batch."""
@@ -59,14 +54,12 @@ class Moment:
         self.finished = saved["finished"]
 
 
-def batches_done(trainer: pl.Trainer) -> int:
-    """Batches of the epoch whose step is made."""
-    progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
-    return int(progress.processed)
-
-
 def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
+    """What Lightning doesn't take up by itself; rank by rank where there are as many as there were."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = saved["next_logged_step"]
+    trainer.fit_loop._restarting = False  # or it would pass the schedules over at the end of this epoch
+    seen = {name: torch.tensor(value) for name, value in saved["seen_metrics"].items()}
+    trainer._logger_connector._callback_metrics.update(seen)
     ranks = saved["ranks"]
     if len(ranks) != trainer.world_size:
         return  # other ranks, other random numbers: there is nothing to go back to

@@ -11,6 +11,7 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, *, run_dir: str) -> None:
         super().__init__(run_dir, name="", version="", default_hp_metric=False)
+        self.go_on_from(0)  # a later process's word counts only where the first one has said its own
 
     def go_on_from(self, step: int) -> None:
         """Says, before anything is written, that what an earlier process wrote from this step on is void."""

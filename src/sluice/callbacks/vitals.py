@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 class Vitals(Callback):
     """Logs tokens a second, the gradient's norm before clipping and the learning rate, every `log_every_n_steps`.
 
-    Tokens are counted without padding, over all ranks; the clock runs from one step's end to the next, so that the
-    loader is in it, and stops during validation.
+    Tokens are counted without padding, the first rank's times the number of ranks; the clock runs from one step's end
+    to the next, so that the loader is in it, and stops during validation.
     """
 
     def __init__(self) -> None:

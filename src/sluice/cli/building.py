@@ -1,5 +1,6 @@
 """From a checked Config to the objects that train."""
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -35,6 +36,8 @@ from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.tasks.base import Monitor
 from sluice.tasks.classification import ClassificationTask
 from sluice.text.vocab import PADDING_ID
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Layout of what a checkpoint carries beside the weights."""
@@ -193,7 +196,11 @@ def _start_embedding(network: TextClassifier, data: ClassificationData, settings
     """Gives the embedding the vectors that the training texts say."""
     if not isinstance(network.embedding, LearnedEmbedding):
         raise UserError(f"embedding.start=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
-    network.embedding.start_from(data.word_vectors(settings.size))
+    vectors = data.word_vectors(settings.size)
+    if vectors.any():
+        network.embedding.start_from(vectors)
+    else:
+        log.warning("No two words stand near each other in the training texts: the embedding starts at random.")
 
 
 def _check_monitors(config: Config, known: list[str]) -> None:

@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from sluice.cli.composing import flat
 from sluice.errors import UserError
 
 IGNORED = (
@@ -89,25 +90,31 @@ def compare_runs(
 
 def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The finished runs under the folders: results with the settings under "config"."""
-    for folder in folders:
-        for path in sorted(folder.rglob("results.json")):
-            try:
-                results = json.loads(path.read_text(encoding="utf-8"))
-                config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
-            except (OSError, ValueError, yaml.YAMLError) as error:
-                print(f"{path.parent} is left out: {error}", file=sys.stderr)
-                continue
-            if results.get("interrupted"):
-                print(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
-                continue
-            yield {**results, "config": config}
+    for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            print(f"{path.parent} is left out: {error}", file=sys.stderr)
+            continue
+        if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
+            print(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
+            continue
+        if results.get("interrupted"):
+            print(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
+            continue
+        yield {**results, "config": config}
 
 
 def grouped(runs: Sequence[dict[str, Any]]) -> list[Group]:
     """Runs with the same settings, seed and places aside, put together."""
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {key: value for key, value in _flat(run["config"]).items() if key.split(".")[0] not in IGNORED}
+        settings = {
+            key: value
+            for key, value in flat(run["config"]).items()
+            if key not in IGNORED and key.split(".")[0] not in IGNORED
+        }
         settings |= {"data_source": run.get("data_source")}
         key = json.dumps(settings, sort_keys=True, default=str)
         groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
@@ -153,6 +160,7 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    groups = [group for group in groups if group.values(metric)]
     tasks = list(dict.fromkeys(group.task for group in groups))
     figure, axes = pyplot.subplots(
         len(tasks), 1, figsize=(7, 0.6 + 0.45 * len(groups) + 0.8 * len(tasks)), squeeze=False
@@ -172,7 +180,10 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
         axis.set_xlim(min(spread) - margin, max(spread) + margin)
         axis.set_title(f"{task}: {metric}", loc="left")
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:
+        raise UserError(f"--plot {path} cannot be drawn: {str(error).splitlines()[0]}") from error
     pyplot.close(figure)
 
 
@@ -197,10 +208,3 @@ def _order(value: float | None, lower_is_better: bool) -> float:
     if value is None:
         return float("inf")
     return value if lower_is_better else -value
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves

@@ -76,3 +76,11 @@ def restored(plain: dict[str, Any], schema: str) -> Config:
         raise UserError(
             f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"
         ) from error
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one dictionary, by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

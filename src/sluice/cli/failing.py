@@ -25,8 +25,10 @@ def politely() -> Iterator[None]:
     except (UserError, OSError) as error:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
-        if "0" in (os.environ.get("RANK"), os.environ.get("SLURM_PROCID", "0")):  # the others would say the same
-            print(f"sluice: {sentence(error)}", file=sys.stderr)
+        rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+        print(
+            f"sluice: {sentence(error)}" if rank == "0" else f"sluice, rank {rank}: {sentence(error)}", file=sys.stderr
+        )
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from sluice.errors import UserError
 
 LAUNCH_FILE, LAUNCHED = "launch.yaml", "SLUICE_LAUNCHED"
 GRACE_SECONDS = 20.0
-"""How long the other workers may go on once one has failed, or was told to stop a second time."""
+"""How long the other workers may go on once one has failed, and all of them after SIGTERM."""
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -37,11 +38,15 @@ def check_launch(trainer: Mapping[str, Any], environment: Mapping[str, str] = os
     Raises:
         UserError: naming what disagrees.
     """
-    if not started_by_launcher(environment) or LAUNCHED in environment:
+    if LAUNCHED in environment:
         return
-    devices, nodes = devices_wanted(trainer), int(trainer.get("num_nodes") or 1)
+    devices, nodes = devices_wanted(trainer), nodes_wanted(trainer)
+    if not started_by_launcher(environment):
+        if nodes > 1:
+            raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
+        return
     if in_step(environment):
-        who, tasks = "srun", int(environment["SLURM_NTASKS"])
+        who, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
         on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
     else:
         who, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
@@ -70,6 +75,17 @@ def devices_wanted(trainer: Mapping[str, Any]) -> int:
     if gpus and int(devices) > gpus:
         raise UserError(f"trainer.devices={devices} cannot be used: there are {gpus} GPUs here")
     return int(devices)
+
+
+def nodes_wanted(trainer: Mapping[str, Any]) -> int:
+    """
+    Raises:
+        UserError: for a number of nodes that is none.
+    """
+    nodes = trainer.get("num_nodes") or 1
+    if not str(nodes).isdecimal() or int(nodes) < 1:
+        raise UserError(f"trainer.num_nodes={nodes} cannot be used: it must be a whole number, at least 1")
+    return int(nodes)
 
 
 def global_rank(environment: Mapping[str, str] = os.environ) -> int:
@@ -118,13 +134,18 @@ def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> in
 
 def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "sluice.cli.worker", str(path)]
-    return subprocess.Popen(command, env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+    own = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    return subprocess.Popen(command, env=own, start_new_session=True)  # a terminal's Ctrl-C comes through the parent
 
 
 def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
     for process in processes:
         if process.poll() is None:
             process.send_signal(number)
+    if number == signal.SIGTERM:
+        killing = threading.Timer(GRACE_SECONDS, _forward, (processes, signal.SIGKILL))
+        killing.daemon = True
+        killing.start()
 
 
 def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
@@ -150,9 +171,12 @@ def _port() -> int:
     """MASTER_PORT, or a free one.
 
     Raises:
-        UserError: if MASTER_PORT is taken.
+        UserError: if MASTER_PORT is taken or is none.
     """
-    wanted = int(os.environ.get("MASTER_PORT", "0"))
+    given = os.environ.get("MASTER_PORT") or "0"
+    wanted = int(given) if given.isdecimal() else -1
+    if not 0 <= wanted < 2**16:
+        raise UserError(f"MASTER_PORT={given} cannot be used: it must be a number below 65536")
     with socket.socket() as tried:
         try:
             tried.bind(("127.0.0.1", wanted))

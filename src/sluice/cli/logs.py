@@ -16,10 +16,11 @@ _QUIET = (
     ".*The number of training batches.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*your dataloader is not resumable.*",
     ".*`srun` command is available.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
-"""Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own."""
+"""Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own, and so on."""
 
 
 def start_logging() -> None:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint")
 """Settings that may differ between a run and its going on."""
-NOT_COMPARED_OF_TRAINER = ("devices", "num_nodes", "accelerator", "strategy", "max_time")
+NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
 
 
 class Resumed(NamedTuple):
@@ -55,6 +55,21 @@ def is_done(folder: Path) -> bool:
     return not results.get("interrupted", False)
 
 
+def can_go_on(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from, sound or not."""
+    return (folder / LAST).exists() or (folder / PREVIOUS).exists()
+
+
+def job_folder(folder: Path, config: Config) -> Path:
+    """The folder of this run among those of its job: a batch script may start several, told apart by their settings."""
+    number = 1
+    while True:
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
+            return candidate
+        number += 1
+
+
 def resumed(folder: Path) -> Resumed:
     """The newest sound checkpoint of a run; a damaged one is said, and the one before it taken.
 
@@ -85,18 +100,26 @@ def check_same(folder: Path, config: Config) -> None:
     Raises:
         UserError: naming what differs.
     """
-    try:
-        before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
-    now = _compared(asdict(config))
-    differing = _differences(_compared(before), json.loads(json.dumps(now)))
+    differing = _differing_settings(folder, config)
     if not differing:
         return
     told = ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
     if not config.resume_force:
         raise UserError(f"the run in {folder} had other settings: {told}; set them back or add resume_force=true")
     log.warning("Going on with other settings: %s.", told)
+
+
+def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, Any]]:
+    """(key, before, now) of every setting that differs from those a run began with.
+
+    Raises:
+        UserError: if its config.yaml cannot be read.
+    """
+    try:
+        before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
+    return _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
 
 
 def _compared(config: dict[str, Any]) -> dict[str, Any]:

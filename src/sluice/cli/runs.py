@@ -17,6 +17,7 @@ import torch
 import yaml
 
 import sluice
+from sluice.cli.launching import global_rank
 from sluice.errors import UserError
 
 AGREEMENT_SECONDS = 300
@@ -36,10 +37,17 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
         _check_folder_name("name", chosen)
     name = chosen or job_id()
     if name is None:
-        name = agreed(f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
+        name = agreed(f"run {sweep_number}", f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
     elif sweep_number is not None:
         name = f"{name}-{sweep_number}"
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
+
+
+def clear_run_folder(folder: Path) -> None:
+    """Removes what a job left that was ended before its first checkpoint, so that it can begin again."""
+    for pattern in ("events.out.tfevents.*", "metrics.csv", "best.ckpt", "results.json", "error*.txt"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
@@ -59,7 +67,7 @@ def create_run_folder(folder: Path) -> Path:
     Raises:
         UserError: if a run lies there already, or the folder cannot be made.
     """
-    first = os.environ.get("RANK", "0") == "0"  # the others may be late, and find what it has made
+    first = global_rank() == 0  # the others may be late, and find what it has made
     if first and any((folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")):
         raise UserError(f"there is a run in {folder} already: choose another name=, or go on with it: resume={folder}")
     try:
@@ -70,8 +78,8 @@ def create_run_folder(folder: Path) -> Path:
     return folder
 
 
-def agreed(proposal: str) -> str:
-    """The first rank's proposal, on every rank that torchrun started; the own one elsewhere.
+def agreed(question: str, proposal: str) -> str:
+    """The first rank's answer to a question, on every rank that torchrun started; the own proposal elsewhere.
 
     Raises:
         UserError: if the first rank doesn't say its own in time.
@@ -85,7 +93,7 @@ def agreed(proposal: str) -> str:
             is_master=False,
             timeout=timedelta(seconds=AGREEMENT_SECONDS),
         )
-        key = f"sluice/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/run"
+        key = f"sluice/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{question}"
         if os.environ["RANK"] == "0":
             store.set(key, proposal)
         return store.get(key).decode()

@@ -127,7 +127,7 @@ class TextData:
     """From ids to batches."""
 
     batch_size: int = _count("texts in a training batch, per rank", 64)
-    split_batch: bool = _setting("batch_size is that of all ranks together: the same training on any number", False)
+    split_batch: bool = _setting("batch_size is that of all ranks together", False)
     max_tokens: int | None = _count("token budget of a training batch, padding counted; null for none", None)
     max_length: int = _count("tokens kept of a text", 400)
     truncation: str = _choice("which end of a long text is kept", TRUNCATIONS, "head_tail")
@@ -199,7 +199,7 @@ class Paths:
 
 
 MATMUL_PRECISIONS = ("highest", "high", "medium")
-STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGHUP")
+STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 
 
 @dataclass

@@ -10,7 +10,8 @@ log = logging.getLogger(__name__)
 
 def in_step(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether srun started this process; a batch script's own commands are not in a step."""
-    return "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment and "SLURM_NTASKS" in environment
+    by_another = "LOCAL_RANK" in environment or "TORCHELASTIC_RUN_ID" in environment  # torchrun, started by srun
+    return not by_another and {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(environment)
 
 
 def requeue() -> None:

@@ -13,17 +13,17 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from sluice.callbacks.checkpoints import LAST, LastCheckpoint
+from sluice.callbacks.checkpoints import LastCheckpoint
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
-from sluice.cli.composing import checked
+from sluice.cli.composing import checked, flat
 from sluice.cli.failing import INTERRUPTED
 from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_confusion, show_results
-from sluice.cli.resuming import Resumed, check_same, find_run, is_done, resumed
+from sluice.cli.resuming import Resumed, can_go_on, check_same, find_run, is_done, job_folder, resumed
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
@@ -151,7 +151,11 @@ def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple
     else:
         name = runs.run_name(config.name, sample=sample, sweep_number=sweep_number)
         folder = runs.run_folder(output_dir, task, model, name)
-        new = not (config.name is None and runs.job_id() is not None and (folder / LAST).exists())
+        own = config.name is None and runs.job_id() is not None
+        folder = job_folder(folder, config) if own else folder
+        new = not (own and (can_go_on(folder) or is_done(folder)))
+        if new and own and global_rank() == 0:
+            runs.clear_run_folder(folder)
         if new:
             runs.create_run_folder(folder)
     config.name, config.paths.run_dir = folder.name, str(folder)
@@ -162,8 +166,9 @@ def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple
         return folder, None
     if is_done(folder):
         raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
+    found = resumed(folder)
     check_same(folder, config)
-    return folder, resumed(folder)
+    return folder, found
 
 
 def _train_in(
@@ -179,9 +184,9 @@ def _train_in(
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
-    if last.stopped_by_signal:
+    if last.stopped_by_signal or last.asked_to_stop:
         log.info("Stopped by %s, to go on with resume=%s", config.checkpoint.stop_signal, folder)
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and runs.job_id() and str(runs.job_id()) in folder.name:
             requeue()
         raise Interrupted
     results = _results(config, data, task, vitals, trainer)
@@ -241,8 +246,10 @@ def _results(
 
 def _test(trainer: pl.Trainer, task: ClassificationTask, data: ClassificationData, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and (folder / "best.ckpt").exists():
         task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
+    elif trainer.is_global_zero:
+        log.warning("There was no validation to choose a checkpoint: the last weights are tested.")
     if trainer.world_size > 1:  # nodes need not share a disk
         for tensor in task.network.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
@@ -261,20 +268,13 @@ def _keep_confusion(task: ClassificationTask, folder: Path) -> None:
 def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
     """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
     chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
-    settings = {key: value for key, value in _flat(chosen).items() if value is not None}
+    settings = {key: value for key, value in flat(chosen).items() if value is not None}
     metrics = {name: value for name, value in results.items() if name.startswith("test/")}
     metrics |= {f"best/{name}": value for name, value in results.items() if name == config.task.monitor}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(settings, metrics, step=trainer.global_step)
             logger.finalize("success")
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
 
 
 def _parameters(task: ClassificationTask) -> int:

@@ -1,15 +1,22 @@
 """A worker of a run on several devices: python -m sluice.cli.worker launch.yaml, started by `launching`."""
 
+import ctypes
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from sluice.cli.failing import INTERRUPTED, politely
 
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Of prctl(2)."""
+
 
 def main(path: Path) -> None:
     """Trains as the rank that the environment says."""
+    _end_with_parent()
     with politely():
         from sluice.cli.composing import restored
         from sluice.cli.training import Interrupted, run
@@ -19,6 +26,12 @@ def main(path: Path) -> None:
             run(restored(plain["config"], plain["schema"]))
         except Interrupted:
             raise SystemExit(INTERRUPTED) from None
+
+
+def _end_with_parent() -> None:
+    """On Linux, a parent that is killed takes its workers along."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def ppmi_vectors(texts: Ragged, vocab_size: int, size: int, *, window: int = WIN
     values = torch.from_numpy(information[positive].astype(np.float32))
     matrix = torch.sparse_coo_tensor(places, values, (vocab_size, vocab_size), check_invariants=False).coalesce()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would reach the GPUs' generators too
         left, singular, _ = torch.svd_lowrank(matrix, q=min(size + OVERSAMPLING, vocab_size), niter=ITERATIONS)
     vectors = left[:, :size] * singular[:size].sqrt()
     return torch.nn.functional.pad(vectors, (0, size - vectors.shape[1]))

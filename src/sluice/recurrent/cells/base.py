@@ -285,7 +285,7 @@ class Cell(nn.Module):
         return self.kernel
 
     def _as_kernel_state(self, state: State) -> Any:
-        tensors = [tensor.unsqueeze(0) for tensor in state]
+        tensors = [tensor.unsqueeze(0).contiguous() for tensor in state]
         return tensors if len(tensors) > 1 else tensors[0]
 
     def extra_repr(self) -> str:
