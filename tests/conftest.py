@@ -11,14 +11,19 @@ import pytest
 from own_cell import forget_own_cells
 from running import TINY, Ended, Finished, places, train
 
-ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_RUN_NAME", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
-SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SUBMITIT_EXECUTOR")
+RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TORCHRUN = tuple(f"TORCHELASTIC_{name}" for name in ("RUN_ID", "USE_AGENT_STORE", "RESTART_COUNT"))
+SLURM = (
+    *("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID"),
+    *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_NODES", "SLURM_NODELIST"),
+)
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with data/ in it as the current one, and an environment that says nothing."""
-    for name in (*ELSEWHERE, *SLURM):
+    for name in (*ELSEWHERE, *RANKS, *TORCHRUN, *SLURM):
         monkeypatch.setenv(name, "")  # so that whatever a test sets is undone
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 CLOCKS = ("seconds", "minutes", "tokens_per_second")
 OF_A_RUN_ALONE = (
     *("name", "run_dir", "resume", "resume_force", "command", "date", "git_commit"),
     *("dirpath", "best_model_path", "kth_best_model_path", "best_k_models"),
     "current_score",  # Lightning writes it and reads it nowhere
+    "zero_grad",  # counts what the process did
 )
 """What differs between any two runs: places and times."""
 
@@ -27,15 +29,16 @@ def differences(run: Path, undisturbed: Path) -> list[str]:
     ]
 
 
-def steps_of(run: Path) -> dict[str, list[tuple[int, float | None]]]:
-    """Every curve of TensorBoard as steps and values, in the order they are shown; no values of what clocks say."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
-    tags: dict[str, Any] = events.Tags()
-    scalars = {
-        tag: [(point.step, None if tag.endswith(CLOCKS) else point.value) for point in events.Scalars(tag)]
-        for tag in tags["scalars"]
-    }
-    return scalars | {tag: [(point.step, None) for point in events.Tensors(tag)] for tag in tags["tensors"]}
+def curves_of(run: Path) -> dict[str, list[tuple[int, Any]]]:
+    """Everything that TensorBoard shows of a run as steps and values; of pages and clocks the steps alone."""
+    events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
+    shown = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+    return {tag: [(point.step, _value(tag, point.tensor_proto)) for point in points] for tag, points in shown.items()}
+
+
+def _value(tag: str, proto: Any) -> Any:
+    value = make_ndarray(proto)
+    return None if tag.endswith(CLOCKS) or value is None or value.dtype == object else value.tolist()
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
@@ -68,7 +71,7 @@ READERS = {
     "best.ckpt": _best,
     "results.json": _results,
     "metrics.csv": rows_of,
-    "TensorBoard": steps_of,
+    "TensorBoard": curves_of,
     "confusion.csv": _confusion,
 }
 

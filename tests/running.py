@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from omegaconf import DictConfig
 from typer.testing import CliRunner
 
+from sluice.cli import training
+from sluice.cli.failing import INTERRUPTED, politely
 from sluice.cli.hydra_app import main
 from sluice.cli.main import app
 
@@ -58,6 +61,20 @@ def train(*overrides: str) -> Ended:
     with patch.object(sys, "argv", ["train.py", *overrides]), redirect_stdout(out), redirect_stderr(err):
         try:
             main(CONF)
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def train_composed(config: DictConfig) -> Ended:
+    """What comes after Hydra has read the command line, which takes longer than a small run."""
+    out, err, code = StringIO(), StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            with politely():
+                training.train(config)
+        except training.Interrupted:
+            code = INTERRUPTED
         except SystemExit as ending:
             code = int(ending.code or 0)
     return Ended(code, out.getvalue(), err.getvalue())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hydra._internal.core_plugins import basic_launcher
+from hydra.core.plugins import Plugins
 
 from running import TINY, complaint, only_run, places, results_of, runs_below, train
 
@@ -12,6 +13,7 @@ from running import TINY, complaint, only_run, places, results_of, runs_below, t
 @pytest.fixture
 def returned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the job returned to Hydra for each run of a sweep."""
+    Plugins.instance()  # reads the launchers' modules when it is first asked for
     values: list[Any] = []
     run_job = basic_launcher.run_job
 

@@ -26,9 +26,8 @@ def politely() -> Iterator[None]:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-        print(
-            f"sluice: {sentence(error)}" if rank == "0" else f"sluice, rank {rank}: {sentence(error)}", file=sys.stderr
-        )
+        who = "sluice" if rank == "0" else f"sluice, rank {rank}"
+        print(f"{who}: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)

@@ -1,11 +1,23 @@
 """Names and folders of runs."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
-from sluice.cli.runs import create_run_folder, find_checkpoint, provenance, run_name, write_results
+from sluice.cli import runs
+from sluice.cli.runs import (
+    agreed,
+    create_run_folder,
+    find_checkpoint,
+    job_id,
+    provenance,
+    run_folder,
+    run_name,
+    write_results,
+)
 from sluice.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -47,46 +59,107 @@ def test_a_job_of_an_array_is_named_after_array_and_place(monkeypatch: pytest.Mo
     assert run_name(None, sample=False) == "4711_2"
 
 
+def test_a_job_of_torchrun_is_named_after_the_id_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert job_id() is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert job_id() is None, "what torchrun says where no --rdzv-id was given"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert run_name(None, sample=False) == "mine"
+
+
 def test_the_points_of_a_sweep_do_not_share_a_chosen_name() -> None:
     names = [run_name("mine", sample=False, sweep_number=number) for number in range(3)]
     assert names == ["mine-0", "mine-1", "mine-2"]
 
 
-@pytest.mark.parametrize("chosen", [None, "mine"])
-def test_the_processes_of_a_run_agree_on_its_name(monkeypatch: pytest.MonkeyPatch, chosen: str | None) -> None:
-    first = run_name(chosen, sample=True, sweep_number=1)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert run_name(first, sample=True, sweep_number=1) == first
-    if chosen is None:
-        assert run_name(None, sample=True, sweep_number=1) == first
+def test_a_process_that_torchrun_did_not_start_keeps_its_proposal() -> None:
+    assert agreed("run", "mine") == "mine"
 
 
-def test_the_folder_is_made_below_task_and_model(tmp_path: Path) -> None:
-    folder = create_run_folder(tmp_path / "outputs", "imdb", "gru", "mine")
+@pytest.fixture
+def agent(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TCPStore]:
+    """The store that torchrun's agent keeps for the processes it starts."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    told = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    yield store
+    del store
+
+
+@pytest.mark.usefixtures("agent")
+def test_torchruns_ranks_take_the_first_ones_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    first = run_name(None, sample=True)
+    monkeypatch.setenv("RANK", "1")
+    assert run_name(None, sample=True) == first
+    assert run_name(None, sample=False) == first.removeprefix("sample-")
+
+
+@pytest.mark.usefixtures("agent")
+def test_ranks_that_torchrun_starts_again_agree_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    agreed("run", "before")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    agreed("run", "after")
+    monkeypatch.setenv("RANK", "1")
+    assert agreed("run", "mine") == "after"
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_runs_of_a_sweep_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    first = [run_name(None, sample=False, sweep_number=number) for number in (0, 1)]
+    monkeypatch.setenv("RANK", "1")
+    assert [run_name(None, sample=False, sweep_number=number) for number in (0, 1)] == first
+    assert first[0] != first[1]
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_first_rank_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "AGREEMENT_SECONDS", 0.1)
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError, match=r"could not agree on the run's name within 0.1 s: give one with name="):
+        agreed("run", "mine")
+
+
+def test_the_folder_stands_below_task_and_model(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "outputs", "imdb", "gru", "mine")
     assert folder == tmp_path / "outputs" / "imdb" / "gru" / "mine"
-    assert folder.is_dir()
+    assert not folder.exists(), "that is for create_run_folder"
+
+
+def test_the_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_folder(Path("outputs"), "imdb", "gru", "mine") == tmp_path / "outputs" / "imdb" / "gru" / "mine"
+
+
+@pytest.mark.parametrize(("task", "model", "key"), [("a/b", "gru", "task.name"), ("imdb", "..", "model.name")])
+def test_a_task_or_model_that_no_folder_should_be_called_is_refused(task: str, model: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"{key}=.* cannot be used"):
+        run_folder(Path("outputs"), task, model, "mine")
 
 
 @pytest.mark.parametrize("file", ["results.json", "best.ckpt", "last.ckpt"])
 def test_a_folder_with_a_run_in_it_is_refused(tmp_path: Path, file: str) -> None:
-    folder = create_run_folder(tmp_path, "imdb", "gru", "mine")
-    create_run_folder(tmp_path, "imdb", "gru", "mine")
+    folder = create_run_folder(tmp_path / "mine")
+    assert create_run_folder(folder) == folder, "an empty one is taken"
     (folder / file).touch()
-    with pytest.raises(UserError, match=r"there is a run in .*mine already: choose another name="):
-        create_run_folder(tmp_path, "imdb", "gru", "mine")
+    with pytest.raises(UserError, match=r"there is a run in .*mine already: choose another name=, .* resume=.*mine"):
+        create_run_folder(folder)
 
 
 def test_other_processes_of_the_run_may_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = create_run_folder(tmp_path, "imdb", "gru", "mine")
+    folder = create_run_folder(tmp_path / "mine")
     (folder / "last.ckpt").touch()
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert create_run_folder(tmp_path, "imdb", "gru", "mine") == folder
+    monkeypatch.setenv("RANK", "1")
+    assert create_run_folder(folder) == folder
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     with pytest.raises(UserError, match=r"cannot be made .*: set paths.output_dir"):
-        create_run_folder(tmp_path / "afile", "imdb", "gru", "mine")
+        create_run_folder(tmp_path / "afile" / "mine")
 
 
 def test_results_are_written_whole(tmp_path: Path) -> None:

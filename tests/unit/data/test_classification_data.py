@@ -134,6 +134,45 @@ def test_ranks_share_the_texts(cache_dir: Path, split: str) -> None:
         assert len(texts) == SIZES[split]
 
 
+def on_rank(rank: int, world_size: int, cache_dir: Path, **options: object) -> ClassificationData:
+    data = make_data(cache_dir, **options)
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+    return data
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_in_evaluation_every_rank_has_a_batch_and_no_text_is_seen_twice(
+    cache_dir: Path, split: str, batch_size: int, world_size: int
+) -> None:
+    ranks = [
+        seen(loader_of(on_rank(rank, world_size, cache_dir, batch_size=batch_size), split))
+        for rank in range(world_size)
+    ]
+    assert all(ranks)
+    assert sorted(chain(*ranks)) == list(range(SIZES[split]))
+
+
+def test_too_few_texts_for_the_ranks_are_told(cache_dir: Path) -> None:
+    assert len(on_rank(20, 21, cache_dir).val_dataloader()) == 1
+    with pytest.raises(UserError, match="the val split has 21 texts, too few for 22 processes"):
+        on_rank(0, 22, cache_dir).val_dataloader()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path, num_workers: int) -> None:
+    whole = make_data(cache_dir, seed=5).train_dataloader()
+    data = make_data(cache_dir, seed=5, num_workers=num_workers)
+    data.load_state_dict({"epoch": 1, "batch": 4})
+    loader = data.train_dataloader()
+    for epoch, left_out in ((1, 16), (2, 0)):
+        for each in (whole, loader):
+            _set_sampler_epoch(each, epoch)
+        assert seen(loader) == seen(whole)[left_out:]
+        assert len(loader) == len(whole) == 10, "or Lightning would think the epoch ended early"
+
+
 class Watcher(pl.LightningModule):
     """Learns nothing; notes which texts it is shown in each epoch."""
 

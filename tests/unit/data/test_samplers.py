@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -149,6 +150,37 @@ class TestOrder:
         for epoch in (0, 1, 7):
             _set_sampler_epoch(loader, epoch)
             assert list(loader) == dealt(self.lengths, world_size, epoch=epoch, **options)[-1]
+
+
+class TestGoingOn:
+    lengths = review_lengths(100)
+    options: ClassVar[dict[str, Any]] = {"batch_size": 8, "shuffle": True, "seed": 5}
+
+    @pytest.mark.parametrize("world_size", [1, 3])
+    @pytest.mark.parametrize("batch", [0, 1, 3, 4])
+    def test_the_batches_seen_before_are_left_out(self, world_size: int, batch: int) -> None:
+        for rank, whole in enumerate(dealt(self.lengths, world_size, epoch=2, **self.options)):
+            sampler = BucketBatchSampler(self.lengths, rank=rank, world_size=world_size, **self.options)
+            sampler.start_at(2, batch)
+            assert list(sampler) == whole[batch:]
+
+    def test_an_epoch_that_was_done_has_none_left(self) -> None:
+        sampler = BucketBatchSampler(self.lengths, **self.options)
+        sampler.start_at(0, len(sampler))
+        assert list(sampler) == []
+
+    def test_other_epochs_are_whole(self) -> None:
+        sampler = BucketBatchSampler(self.lengths, **self.options)
+        sampler.start_at(2, 5)
+        for epoch in (1, 3):
+            sampler.set_epoch(epoch)
+            assert [list(sampler)] == dealt(self.lengths, 1, epoch=epoch, **self.options)
+
+    def test_an_epoch_is_as_long_as_ever(self) -> None:
+        sampler = BucketBatchSampler(self.lengths, **self.options)
+        whole = len(sampler)
+        sampler.start_at(0, 5)
+        assert len(sampler) == whole
 
 
 class TestPadding:
