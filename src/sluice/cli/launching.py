@@ -68,7 +68,7 @@ def devices_wanted(trainer: Mapping[str, Any]) -> int:
     gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
     if devices in ("auto", -1, "-1"):
         return max(1, gpus)
-    if isinstance(devices, list):
+    if isinstance(devices, list) and devices:
         return len(devices)
     if not str(devices).isdecimal() or int(devices) < 1:
         raise UserError(f"trainer.devices={devices} cannot be used: it must be a whole number, at least 1, or auto")

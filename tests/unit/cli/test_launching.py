@@ -90,7 +90,6 @@ class TestDevices:
         with pytest.raises(UserError, match=r"trainer.devices=5 cannot be used: there are 4 GPUs here"):
             devices_wanted({"devices": 5, "accelerator": accelerator})
 
-    @pytest.mark.xfail(strict=True, reason="an empty list is no process at all, which nobody waits for")
     def test_no_gpu_at_all_is_told(self) -> None:
         with pytest.raises(UserError):
             devices_wanted({"devices": [], "accelerator": "gpu"})
