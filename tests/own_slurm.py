@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SLUICE_BATCH = ROOT / "cluster" / "sluice.sbatch"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo", "srun", "sbatch", "scontrol", "scancel", "squeue")
 NODES = ("n1", "n2")
-ENDED_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+ENDED_BADLY = ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+ENDED = ("COMPLETED", *ENDED_BADLY)
 START_SECONDS, JOB_SECONDS = 30, 150
 REQUEUE_SECONDS = 5
 """A requeued job waits that long before it may start again; SLURM takes the life of a credential for it."""
@@ -115,11 +116,11 @@ class Job:
 
     def ended(self) -> dict[str, str]:
         """What SLURM says once it has ended."""
-        return self._reached(lambda facts: facts["JobState"] in ENDED_STATES)
+        return self._reached(lambda facts: facts["JobState"] in ENDED)
 
     def has(self, happened: Callable[[], bool]) -> None:
         """Waits for something that it does while it runs."""
-        self._reached(lambda facts: happened() or facts["JobState"] in ENDED_STATES)
+        self._reached(lambda facts: happened() or facts["JobState"] in ENDED)
         assert happened(), f"{self.facts['JobState']}\n{self.said}"
 
     @property
@@ -129,12 +130,13 @@ class Job:
 
     def _reached(self, wanted: Callable[[dict[str, str]], bool]) -> dict[str, str]:
         deadline = time.monotonic() + JOB_SECONDS
-        while time.monotonic() < deadline:
-            facts = self.facts
-            if wanted(facts):
-                return facts
+        facts = self.facts
+        while not wanted(facts):
+            hopeless = facts["JobState"] in ENDED_BADLY or time.monotonic() > deadline
+            assert not hopeless, f"job {self.number} stays {facts['JobState']}:\n{self.said}"
             time.sleep(0.1)
-        raise AssertionError(f"job {self.number} hangs as {self.facts['JobState']}:\n{self.said}")
+            facts = self.facts
+        return facts
 
 
 class CannotRunError(Exception):

@@ -10,7 +10,7 @@ import pytest
 
 from likeness import differences, rows_of
 from own_slurm import ROOT, SLUICE_BATCH, Job, Slurm
-from running import SMALL, TINY, complaint, only_run, places, results_of, runs_below, three_classes
+from running import SMALL, TINY, only_run, places, results_of, runs_below, three_classes
 
 pytestmark = pytest.mark.cluster
 
@@ -145,7 +145,9 @@ def test_a_job_that_is_done_and_requeued_trains_nothing_and_ends_well(undisturbe
 def test_tasks_that_the_trainer_does_not_wait_for_are_one_sentence(slurm: Slurm, tmp_path: Path) -> None:
     options = ("--nodes=2", "--ntasks=2", "--kill-on-bad-exit=0")
     ended = slurm.srun(*options, *TRAIN, "trainer=cpu", *TINY, *places(tmp_path))
-    assert "srun started 2 processes on 2 nodes, but trainer.devices=1" in complaint(ended)
+    (sentence,) = {line.partition(": ")[2] for line in ended.err.splitlines()}
+    assert ended.code == 2
+    assert sentence.startswith("srun started 2 processes on 2 nodes, but trainer.devices=1")
     assert runs_below(tmp_path) == []
 
 

@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,8 @@ def runs(home: Path) -> Runs:
         pytest.param("on_train_batch_end", 4, id="last batch of an epoch"),
         pytest.param("on_validation_batch_start", 1, id="validation"),
         pytest.param("on_train_batch_start", 5, id="first batch of the second epoch"),
+        pytest.param("on_validation_batch_start", 2, id="last validation"),
+        pytest.param("on_train_end", 1, id="end of training"),
     ],
 )
 def test_a_run_told_to_stop_goes_on_as_if_it_had_not_been(runs: Runs, hook: str, time: int) -> None:
@@ -192,6 +196,18 @@ def test_a_run_may_be_stopped_after_every_batch(runs: Runs) -> None:
             assert runs.train(resume=run).code == 130
     runs.resume(run)
     assert differences(run, runs.undisturbed()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="nobody listens after training: the signal then kills the process")
+def test_the_stop_signal_does_no_harm_during_the_test(runs: Runs) -> None:
+    reached: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: reached.append(number))
+    try:
+        with stopped(stop_signal, "on_test_batch_start"):
+            runs.train(name="tested")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert reached == []
 
 
 def test_a_stop_waits_until_the_gradients_summed_up_are_used(runs: Runs) -> None:
@@ -360,55 +376,66 @@ def test_a_run_that_is_done_says_so_and_is_left_alone(runs: Runs) -> None:
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
 
 
+@dataclass(frozen=True)
+class Job:
+    """A job of SLURM's as far as a run sees it."""
+
+    number: str
+    asked: Path
+    """What it asked SLURM for."""
+
+
 @pytest.fixture
-def scontrol(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a job asked SLURM for."""
+def job(workplace: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Job:
+    """This process is one, of its own number."""
+    number = re.sub(r"\W", "-", request.node.name)
     asked, program = workplace / "asked", workplace / "bin" / "scontrol"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n', encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SLURM_JOB_ID", "4711")
-    return asked
+    monkeypatch.setenv("SLURM_JOB_ID", number)
+    return Job(number, asked)
 
 
-def test_a_job_that_is_started_again_goes_on_by_itself(runs: Runs, scontrol: Path) -> None:
+def test_a_job_that_is_started_again_goes_on_by_itself(runs: Runs, job: Job) -> None:
     with stopped(stop_signal, "on_train_batch_end", 3):
         assert runs.train().code == 130
-    run = runs.folder("4711")
-    assert scontrol.read_text(encoding="utf-8") == "requeue 4711\n"
+    run = runs.folder(job.number)
+    assert job.asked.read_text(encoding="utf-8") == f"requeue {job.number}\n"
     assert f"Going on from {run / 'last.ckpt'}." in runs.train().err
     assert differences(run, runs.undisturbed()) == []
     before = (run / "results.json").stat().st_mtime_ns
     again = runs.command()
     assert (again.code, "is done" in again.err) == (0, True)
     assert (run / "results.json").stat().st_mtime_ns == before
-    shutil.rmtree(run)
 
 
-ALREADY = "there is a run already, says create_run_folder, of which resume= says that it cannot go on"
+def test_a_run_of_another_name_does_not_ask_for_its_job_again(runs: Runs, job: Job) -> None:
+    """It would begin anew."""
+    runs.stopped(stop_signal, "on_train_batch_end", 3)
+    assert not job.asked.exists()
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_a_job_that_ended_before_its_first_checkpoint_begins_again(runs: Runs, scontrol: Path, killed: bool) -> None:
+def test_a_job_that_ended_before_its_first_checkpoint_begins_again(runs: Runs, job: Job, killed: bool) -> None:
     with stopped(ctrl_c_twice, "on_train_epoch_end"):
         assert runs.train().code == 130
-    run = runs.folder("4711")
+    run = runs.folder(job.number)
     assert not (run / "last.ckpt").exists()
     if killed:
         (run / "results.json").unlink()
-    try:
-        ended = runs.train()
-        assert ended.code == 0, ended.err
-        assert differences(run, runs.undisturbed()) == []
-    finally:
-        shutil.rmtree(run)
+    ended = runs.train()
+    assert ended.code == 0, ended.err
+    assert differences(run, runs.undisturbed()) == []
 
 
-def test_another_run_of_the_same_job_is_not_taken_for_the_first(runs: Runs, scontrol: Path) -> None:
-    """As in a batch script with a loop over seeds."""
+def test_another_run_of_the_same_job_is_not_taken_for_the_first(runs: Runs, job: Job) -> None:
+    """As in a batch script with a loop over seeds; the second is stopped, and all start again."""
     assert runs.train().code == 0
-    ended = runs.command("seed=2")
-    done = [results_of(folder)["seed"] for folder in runs.folder("4711").parent.glob("sample-4711*")]
-    shutil.rmtree(runs.folder("4711"))
-    assert ended.code == 2 or sorted(done) == [1, 2]
+    with stopped(stop_signal, "on_train_batch_end", 3):
+        assert runs.train("seed=2").code == 130
+    assert "is done" in runs.command().err
+    assert runs.train("seed=2").code == 0
+    folders = runs.folder(job.number).parent.glob(f"sample-{job.number}*")
+    assert sorted(results_of(folder)["seed"] for folder in folders) == [1, 2]

@@ -8,7 +8,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER, _MOST_OF_OLD = 2**31 - 1, 2**25
 """Of the one; and of the other the most that glibc before 2.35 takes."""
 
-LEAST_MEMORY = 12 * 2**30
+LEAST_MEMORY = 15 * 2**30
 """Bytes of the machine from which on memory is traded for speed."""
 
 

@@ -1,0 +1,156 @@
+"""Runs of several processes: real ones, on the CPU, that talk through gloo."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from likeness import differences
+from processes import TRAIN, Started, children_of, command
+from running import SAMPLE, Ended, complaint, only_run, places, results_of, runs_below, train, trained
+
+SMALL = (
+    *("model.hidden_size=4", "embedding.size=4", "trainer.max_epochs=3", "trainer.log_every_n_steps=1"),
+    *("task.data.batch_size=4", "task.data.sample_size=300", "scheduler=constant", SAMPLE[0]),
+)
+STILL = (*SMALL, "optimizer.lr=0", "checkpoint.every_steps=4")
+"""The weights stay, so that what is measured is the same however many processes measure it."""
+
+TWO = "trainer=ddp_cpu"
+
+
+def metrics_of(run: Path) -> dict[str, float]:
+    return {name: value for name, value in results_of(run).items() if name.startswith(("val/", "test/"))}
+
+
+class Two:
+    """A run of two processes that ended well."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "data").mkdir()
+        self.home, self.settings = home, (*STILL, TWO, *places(home))
+        self.ended: Ended = command(*TRAIN, *self.settings, "name=two", cwd=home)
+        assert self.ended.code == 0, self.ended.err
+        self.folder = only_run(home)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Two:
+    """One for all these tests; look, don't touch."""
+    return Two(tmp_path_factory.mktemp("two"))
+
+
+def test_there_is_one_folder_with_what_a_run_of_one_process_leaves_and_the_launch(two: Two) -> None:
+    files = {file.name.split(".vm")[0] for file in two.folder.iterdir() if not file.name.startswith("events.out.")}
+    expected = {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "previous.ckpt", "results.json", "log.txt"}
+    assert files == expected | {"confusion.csv", "launch.yaml"}
+    assert len(list((two.home / "output").rglob("config.yaml"))) == 1
+
+
+def test_the_results_are_of_the_first_rank_alone_and_said_once(two: Two) -> None:
+    assert results_of(two.folder)["device"] == "2 x cpu"
+    assert "interrupted" not in results_of(two.folder)
+    assert two.ended.out.count(f"Run:    {two.folder.relative_to(two.home)}") == 1
+    assert two.ended.err.count("SAMPLE: ") == 1
+    assert two.ended.err.count("epoch 1/3, done") == 1
+    log = (two.folder / "log.txt").read_text(encoding="utf-8")
+    assert [log.count(f"epoch {number}/3, done") for number in (1, 2, 3)] == [1, 1, 1]
+    assert "Traceback" not in two.ended.err
+
+
+def test_the_configuration_says_how_many(two: Two) -> None:
+    config = yaml.safe_load((two.folder / "config.yaml").read_text(encoding="utf-8"))
+    assert (config["trainer"]["devices"], config["trainer"]["strategy"]) == (2, "ddp")
+    assert config["paths"]["run_dir"] == str(two.folder)
+
+
+def test_every_text_of_an_epoch_is_seen_by_one_process(two: Two) -> None:
+    last = torch.load(two.folder / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 3 * 34, "270 texts, four for each of two"
+    assert len(last["moment"]["ranks"]) == 2
+    numbers = [rank["random"]["torch"] for rank in last["moment"]["ranks"]]
+    assert not torch.equal(*numbers), "each drops other units"
+
+
+def test_two_processes_measure_what_one_does(two: Two, workplace: Path) -> None:
+    alone = trained(workplace, *STILL, "trainer=cpu")
+    assert metrics_of(two.folder) == pytest.approx(metrics_of(alone.folder), abs=1e-6)
+    counts = [(run / "confusion.csv").read_text(encoding="utf-8") for run in (two.folder, alone.folder)]
+    assert counts[0] == counts[1]
+
+
+def test_ctrl_c_in_the_terminal_stops_all_between_two_batches_and_they_go_on(two: Two) -> None:
+    run = two.folder.with_name("sample-stopped")
+    started = Started(*two.settings, "name=stopped", cwd=two.home)
+    started.wait_for(run / "last.ckpt")
+    started.press_ctrl_c()
+    ended = started.ended()
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert results_of(run)["interrupted"] is True
+    assert not (run / "best.ckpt").exists(), "it was stopped at once, not at the end of an epoch"
+    again = command(*TRAIN, *two.settings, f"resume={run}", cwd=two.home)
+    assert again.code == 0, again.err
+    assert f"Going on from {run / 'last.ckpt'}." in again.err
+    assert differences(run, two.folder) == []
+
+
+def test_a_mistake_is_said_once_and_before_any_process_starts(workplace: Path) -> None:
+    ended = train(*STILL, TWO, "model.cell=lstmm", *places(workplace))
+    assert "there is no model.cell=lstmm" in complaint(ended)
+    assert list((workplace / "output").rglob("launch.yaml")) == []
+
+
+@pytest.mark.slow
+def test_three_processes_too(workplace: Path, two: Two) -> None:
+    ended = command(*TRAIN, *STILL, TWO, "trainer.devices=3", *places(workplace), cwd=workplace)
+    assert ended.code == 0, ended.err
+    assert metrics_of(only_run(workplace)) == pytest.approx(metrics_of(two.folder), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_processes_each(workplace: Path) -> None:
+    ended = command(*TRAIN, "-m", *STILL, TWO, "seed=1,2", *places(workplace), cwd=workplace)
+    assert ended.code == 0, ended.err
+    runs = runs_below(workplace)
+    assert sorted(results_of(run)["seed"] for run in runs) == [1, 2]
+    assert len(list((workplace / "output").rglob("launch.yaml"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [True, False])
+def test_torchrun_starts_the_processes_of_one_run(workplace: Path, two: Two, named: bool) -> None:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", TRAIN[1])
+    name = ("name=mine",) if named else ()
+    ended = command(*torchrun, *STILL, TWO, *name, *places(workplace), cwd=workplace)
+    assert ended.code == 0, ended.err
+    run = only_run(workplace)
+    assert [folder.name for folder in run.parent.iterdir()] == [run.name]
+    assert run.name == "sample-mine" or not named
+    assert not (run / "launch.yaml").exists()
+    assert metrics_of(run) == pytest.approx(metrics_of(two.folder), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_what_torchrun_started_must_be_what_the_trainer_waits_for(workplace: Path) -> None:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", TRAIN[1])
+    ended = command(*torchrun, *STILL, "trainer=cpu", *places(workplace), cwd=workplace)
+    assert ended.code != 0
+    assert ended.err.count("torchrun started 2 processes on 1 nodes, but trainer.devices=1") >= 1
+    assert runs_below(workplace) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_named_and_leaves_no_other_behind(workplace: Path, two: Two) -> None:
+    run = workplace / "output" / "imdb" / "lstm" / "sample-killed"
+    started = Started(*STILL, TWO, "name=killed", *places(workplace), cwd=workplace)
+    started.wait_for(run / "last.ckpt")
+    first, second = children_of(started.process.pid)
+    os.kill(second, 9)
+    ended = started.ended()
+    assert ended.code == 2
+    assert "rank 1 of 2 was killed by SIGKILL" in ended.err
+    assert not Path(f"/proc/{first}").exists()
