@@ -198,7 +198,6 @@ def test_a_run_may_be_stopped_after_every_batch(runs: Runs) -> None:
     assert differences(run, runs.undisturbed()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="nobody listens after training: the signal then kills the process")
 def test_the_stop_signal_does_no_harm_during_the_test(runs: Runs) -> None:
     reached: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: reached.append(number))
@@ -425,6 +424,17 @@ def test_a_job_that_ended_before_its_first_checkpoint_begins_again(runs: Runs, j
     assert not (run / "last.ckpt").exists()
     if killed:
         (run / "results.json").unlink()
+    ended = runs.train()
+    assert ended.code == 0, ended.err
+    assert differences(run, runs.undisturbed()) == []
+
+
+@pytest.mark.parametrize("kept", [0, 400])
+def test_a_job_killed_while_it_wrote_its_configuration_begins_again(runs: Runs, job: Job, kept: int) -> None:
+    run = runs.folder(job.number)
+    text = (runs.undisturbed() / "config.yaml").read_text(encoding="utf-8")
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(text[:kept], encoding="utf-8")
     ended = runs.train()
     assert ended.code == 0, ended.err
     assert differences(run, runs.undisturbed()) == []

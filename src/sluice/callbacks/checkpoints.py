@@ -4,7 +4,8 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -66,6 +67,20 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
 
 
+@contextmanager
+def heard(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
+    """Meanwhile the stop signal, where nobody else listens to it, doesn't end the process: it goes into the list."""
+    early: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield early
+        return
+    before = signal.signal(stop_signal, lambda number, _: early.append(signal.Signals(number)))
+    try:
+        yield early
+    finally:
+        signal.signal(stop_signal, before)
+
+
 class LastCheckpoint(Callback):
     """Keeps last.ckpt, everything training needs to go on as if it had never stopped, and the one before it.
 
@@ -75,7 +90,13 @@ class LastCheckpoint(Callback):
     """
 
     def __init__(
-        self, *, run_dir: str, every_minutes: float = 5.0, every_steps: int | None = None, stop_signal: str = "SIGUSR1"
+        self,
+        *,
+        run_dir: str,
+        every_minutes: float = 5.0,
+        every_steps: int | None = None,
+        stop_signal: str = "SIGUSR1",
+        heard: Sequence[signal.Signals] = (),
     ) -> None:
         """
         Args:
@@ -83,11 +104,13 @@ class LastCheckpoint(Callback):
             every_minutes: between two checkpoints.
             every_steps: batches between two checkpoints, beside the minutes; None for minutes alone.
             stop_signal: the signal after which the run saves and stops, to be gone on with later.
+            heard: stop signals that came before training, and may still come, see `heard`.
         """
+        self._heard = heard
         self.path = Path(run_dir) / LAST
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
         self.stop_signal = signal.Signals[stop_signal]
-        self.stopped_by_signal = False
+        self.stopped_by_signal: signal.Signals | None = None
         self._moment = Moment()
         self._asked: signal.Signals | None = None
         self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
@@ -97,6 +120,8 @@ class LastCheckpoint(Callback):
         if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
             for number in (self.stop_signal, signal.SIGINT):
                 self._handlers[number] = signal.signal(number, self._ask)
+            if self._heard:
+                self._asked = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         for number, handler in self._handlers.items():
@@ -115,17 +140,14 @@ class LastCheckpoint(Callback):
         """Since the run's very start, without the time it lay still."""
         return self._moment.seconds
 
-    @property
-    def asked_to_stop(self) -> bool:
-        """Whether the stop signal has come, be it too late for training to stop."""
-        return self._asked == self.stop_signal
-
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._moment.finished:  # it stopped early, and was killed before its test was done
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        if self._handlers:  # not before: Lightning has set up its own, which talks to the other ranks in mid-batch
+            self._handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
         self._moment.begin_batch(trainer)
@@ -135,7 +157,7 @@ class LastCheckpoint(Callback):
         if asked or self._is_due(trainer):
             self._save(trainer)
         if asked:
-            self.stopped_by_signal = self._asked != signal.SIGINT
+            self.stopped_by_signal = None if self._asked == signal.SIGINT else self._asked
             raise KeyboardInterrupt
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *rest: Any) -> None:
@@ -146,6 +168,8 @@ class LastCheckpoint(Callback):
         self._moment.begin_batch(trainer)
         self._moment.finished = True
         self._save(trainer)
+        if self._asked_anywhere(trainer) and self._asked != signal.SIGINT:  # too late for training, not for the test
+            self.stopped_by_signal = self._asked
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -288,7 +288,9 @@ def _environment() -> list[ClusterEnvironment]:
     """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
     if LAUNCHED in os.environ:
         return [LightningEnvironment()]
-    if in_step():
+    if in_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
+        on_each = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(on_each))
         return [SLURMEnvironment(auto_requeue=False)]
     if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
         return [LightningEnvironment()]  # a batch script without srun: one process

@@ -97,12 +97,14 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
         print(sentence(done), file=sys.stderr)
         return None
     except (UserError, OSError) as error:
+        if "SUBMITIT_EXECUTOR" in os.environ:
+            raise  # in a job of its own: the process that submitted it says it
         failures.append(error)
         if number is not None:
             print(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
         return None
     except Exception as error:
-        if number is None:
+        if number is None or "SUBMITIT_EXECUTOR" in os.environ:
             raise
         failures.append(error)
         kept = getattr(error, "kept_in", None)

@@ -65,8 +65,13 @@ def job_folder(folder: Path, config: Config) -> Path:
     number = 1
     while True:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
-            return candidate
+        try:
+            if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
+                return candidate
+        except UserError:
+            if not can_go_on(candidate) and not is_done(candidate):
+                return candidate  # a job that was killed while it began
+            raise
         number += 1
 
 
@@ -117,7 +122,9 @@ def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, An
     """
     try:
         before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        if not isinstance(before, dict):
+            raise ValueError("it is empty")
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
     return _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
 

@@ -105,7 +105,9 @@ def agreed(question: str, proposal: str) -> str:
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """The resolved configuration, as config.yaml."""
-    (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+    unfinished = folder / ".config.yaml"
+    unfinished.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+    unfinished.replace(folder / "config.yaml")
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from sluice.callbacks.checkpoints import LastCheckpoint
+from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
 from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
@@ -90,18 +91,19 @@ def run(config: Config, *, sweep_number: int | None = None) -> Trained:
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(config.matmul_precision)
-    data, task = _prepared(config)
-    folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
-    if global_rank() == 0:
-        log_to(folder)
-    try:
-        return _train_in(folder, config, data, task, goes_on)
-    except Exception as error:
-        if not isinstance(error, UserError):
-            error.kept_in = _keep_traceback(folder)  # type: ignore[attr-defined]
-        raise
-    finally:
-        close_logs()
+    with heard(signal.Signals[config.checkpoint.stop_signal]) as early:
+        data, task = _prepared(config)
+        folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
+        if global_rank() == 0:
+            log_to(folder)
+        try:
+            return _train_in(folder, config, data, task, goes_on, early)
+        except Exception as error:
+            if not isinstance(error, UserError):
+                error.kept_in = _keep_traceback(folder)  # type: ignore[attr-defined]
+            raise
+        finally:
+            close_logs()
 
 
 def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trained:
@@ -172,10 +174,15 @@ def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple
 
 
 def _train_in(
-    folder: Path, config: Config, data: ClassificationData, task: ClassificationTask, goes_on: Resumed | None
+    folder: Path,
+    config: Config,
+    data: ClassificationData,
+    task: ClassificationTask,
+    goes_on: Resumed | None,
+    early: list[signal.Signals],
 ) -> Trained:
     vitals = Vitals()
-    last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint))
+    last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint), heard=early)
     trainer = build_trainer(config, data, vitals, last, goes_on and goes_on.next_logged_step)
     if goes_on is None and trainer.is_global_zero:
         runs.write_config(folder, asdict(config))
@@ -184,10 +191,12 @@ def _train_in(
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
-    if last.stopped_by_signal or last.asked_to_stop:
-        log.info("Stopped by %s, to go on with resume=%s", config.checkpoint.stop_signal, folder)
-        if trainer.is_global_zero and runs.job_id() and str(runs.job_id()) in folder.name:
+    if last.stopped_by_signal:
+        log.info("Stopped by %s, to go on with resume=%s", last.stopped_by_signal.name, folder)
+        job = runs.job_id() if last.stopped_by_signal == last.stop_signal else None
+        if trainer.is_global_zero and job and job in folder.name:
             requeue()
+        trainer.strategy.barrier()  # where one task's end ends the others, scontrol must have its answer before
         raise Interrupted
     results = _results(config, data, task, vitals, trainer)
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
