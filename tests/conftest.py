@@ -1,6 +1,7 @@
 """What all tests share: one thread, a workplace of one's own, one finished run."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +49,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     ended: Ended = train(*whole, *length, *places(home), "task.pooling=attention")
     assert ended.code == 0, ended.err
     return Finished.found(home, ended)
+
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # started in the background of a shell: Ctrl-C is tested all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -70,11 +70,11 @@ def test_sluice_lists_its_commands() -> None:
     ended = sluice("--help")
     assert ended.code == 0
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert sorted(names) == ["evaluate", "predict", "prepare"]
+    assert sorted(names) == ["compare", "evaluate", "predict", "prepare"]
     assert all(name in ended.out for name in (*names, "bench"))
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "prepare"])
+@pytest.mark.parametrize("command", ["compare", "evaluate", "predict", "prepare"])
 def test_every_command_explains_itself(command: str) -> None:
     ended = sluice(command, "--help")
     assert ended.code == 0
