@@ -30,6 +30,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        for left_by_a_kill in path.parent.glob(f".{path.name}.*"):
+            left_by_a_kill.unlink(missing_ok=True)
         try:
             with unfinished.open("wb") as file:
                 torch.save(checkpoint, file)

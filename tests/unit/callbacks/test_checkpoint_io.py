@@ -41,7 +41,6 @@ def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.xfail(strict=True, reason="it has the number of the process that was killed, and stays for ever")
 def test_what_a_kill_left_unfinished_is_gone_with_the_next(tmp_path: Path) -> None:
     (tmp_path / ".last.ckpt.1234567").write_bytes(b"half")
     AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
