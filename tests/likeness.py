@@ -62,8 +62,10 @@ def _best(run: Path) -> Any:
     return torch.load(run / "best.ckpt", weights_only=True)["state_dict"]
 
 
-def _confusion(run: Path) -> str:
-    return (run / "confusion.csv").read_text(encoding="utf-8")
+def _tables(run: Path) -> dict[str, str]:
+    """What some tasks keep of their test."""
+    kept = [run / name for name in ("confusion.csv", "translations.tsv")]
+    return {path.name: path.read_text(encoding="utf-8") for path in kept if path.exists()}
 
 
 READERS = {
@@ -72,7 +74,7 @@ READERS = {
     "results.json": _results,
     "metrics.csv": rows_of,
     "TensorBoard": curves_of,
-    "confusion.csv": _confusion,
+    "tables": _tables,
 }
 
 

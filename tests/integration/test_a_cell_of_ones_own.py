@@ -41,6 +41,7 @@ def test_its_checkpoint_is_evaluated(run_of_own: Finished) -> None:
     assert evaluated["texts"] == 200
 
 
+@pytest.mark.slow
 def test_its_checkpoint_predicts_in_a_process_of_its_own_in_another_folder(
     run_of_own: Finished, tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import EarlyStopping
 
 from running import CONF, SAMPLE, three_classes
@@ -14,9 +13,10 @@ from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from sluice.callbacks.csv_log import CSVLog
 from sluice.callbacks.tensorboard import TensorBoard
 from sluice.callbacks.vitals import Vitals
-from sluice.cli.building import build_data, build_task, build_trainer, find_corpus
 from sluice.cli.composing import checked, compose_config
-from sluice.cli.schema import Config
+from sluice.cli.families import SEQUENCES, family_of
+from sluice.cli.schema import TASK_SCHEMAS, Config
+from sluice.cli.trainers import build_trainer
 from sluice.tasks.base import Task
 from sluice.tasks.classification import ClassificationTask
 
@@ -34,22 +34,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     (folder / "data").mkdir()
     three_classes(folder / "mine.csv")
+    (folder / "mine.tsv").write_text("a b c\tx y z\nb a c\ty x z\n" * 40, encoding="utf-8")
+    (folder / "mine.txt").write_text("a b c d e f g h\n" * 400, encoding="utf-8")
     return folder
 
 
 def composed(home: Path, *overrides: str) -> Config:
     """The typed configuration with its texts at hand."""
-    texts = (f"task.data.path={home / 'mine.csv'}",) if "task=reviews" in overrides else SAMPLE
+    own = {"task=reviews": home / "mine.csv", "task=corpus": home / "mine.txt", "task=parallel": home / "mine.tsv"}
+    if "embedding=pretrained" in overrides:
+        (home / "vectors.txt").write_text("film " + "0.5 " * 100 + "\n", encoding="utf-8")
+        overrides = (*overrides, f"embedding.path={home / 'vectors.txt'}")
+    texts = next(((f"task.data.path={path}",) for task, path in own.items() if task in overrides), SAMPLE)
+    if any(f"task={task}" in overrides for task in ("temporal_order", *SEQUENCES.tasks)):
+        texts = ()  # they make their own
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
 
 
-def built(config: Config) -> tuple[Task, pl.Trainer]:
+def built(config: Config) -> tuple[Any, pl.Trainer]:
     """Everything that trains, on this machine."""
     config.trainer |= {"accelerator": "cpu"}
-    data = build_data(config, find_corpus(config))
+    family = family_of(config)
+    data = family.build_data(config, family.find_corpus(config))
     last = LastCheckpoint(run_dir=str(config.paths.run_dir))
-    return build_task(config, data), build_trainer(config, data, Vitals(), last)
+    return family.build_task(config, data), build_trainer(config, family.callbacks(config, data), Vitals(), last)
 
 
 def optimizers_of(task: Task, steps: int) -> Any:
@@ -64,14 +73,18 @@ def test_every_group_has_options() -> None:
     assert all(OPTIONS.values())
     assert {"rnn", "rnn_relu", "gru", "lstm"} <= set(OPTIONS["model"])
     assert {"learned", "onehot", "index"} <= set(OPTIONS["embedding"])
-    assert {"imdb", "reviews"} <= set(OPTIONS["task"])
+    assert set(TASK_SCHEMAS) == set(OPTIONS["task"])
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_it_composes_and_builds(home: Path, point: str) -> None:
-    config = composed(home, point)
+    few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
+    config = composed(home, point, *few)
     task, trainer = built(config)
-    assert task.network(torch.tensor([[2, 3, 4]]), torch.tensor([3])).logits.isfinite().all()
+    family = family_of(config)
+    data = family.build_data(config, family.find_corpus(config))
+    made = task.model_step(next(iter(data.train_dataloader())), "train")
+    assert (made[0] if isinstance(made, tuple) else made).isfinite()
     optimizers = optimizers_of(task, steps=10)
     optimizer = optimizers["optimizer"] if isinstance(optimizers, dict) else optimizers
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.parameters())) > 0
@@ -137,7 +150,8 @@ DATA = ("batch_size=7", "max_tokens=999", "max_length=77", "truncation=tail", "n
 
 def test_settings_of_the_data_reach_the_data(home: Path) -> None:
     config = composed(home, "seed=9", *(f"task.data.{setting}" for setting in DATA))
-    data = build_data(config, find_corpus(config))
+    family = family_of(config)
+    data = family.build_data(config, family.find_corpus(config))
     assert [f"{key}={getattr(data, key)}" for key in (setting.split("=")[0] for setting in DATA)] == list(DATA)
     assert data.seed == 9
 

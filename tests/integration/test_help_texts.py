@@ -66,15 +66,18 @@ def test_the_settings_are_listed_with_meaning_and_range(help_text: str, words: s
     assert words in " ".join(help_text.split())
 
 
+COMMANDS = sorted(["average", "compare", "evaluate", "generate", "predict", "prepare", "score", "suggest", "translate"])
+
+
 def test_sluice_lists_its_commands() -> None:
     ended = sluice("--help")
     assert ended.code == 0
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert sorted(names) == ["compare", "evaluate", "predict", "prepare"]
+    assert sorted(names) == COMMANDS
     assert all(name in ended.out for name in (*names, "bench"))
 
 
-@pytest.mark.parametrize("command", ["compare", "evaluate", "predict", "prepare"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     ended = sluice(command, "--help")
     assert ended.code == 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from running import TINY, Ended, only_run, places, results_of, sluice, train
-from sluice.cli import training
+from sluice.cli.families.classification import Classification
 from sluice.tasks.classification import ClassificationTask
 from stopping import ctrl_c, raised, stop_signal, stopped
 
@@ -74,7 +74,7 @@ def test_before_training_nothing_is_left_and_no_traceback_shown(
     def press(*ignored: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "build_data", press)
+    monkeypatch.setattr(Classification, "build_data", press)
     ended = train(*TINY, *places(workplace))
     assert (ended.code, ended.err.splitlines()[-1]) == (130, "sluice: interrupted")
     assert not list((workplace / "output").glob("imdb/*"))

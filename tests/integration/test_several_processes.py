@@ -82,6 +82,7 @@ def test_two_processes_measure_what_one_does(two: Two, workplace: Path) -> None:
     assert counts[0] == counts[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_terminal_stops_all_between_two_batches_and_they_go_on(two: Two) -> None:
     run = two.folder.with_name("sample-stopped")
     started = Started(*two.settings, "name=stopped", cwd=two.home)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sluice, three_classes, train
-from sluice.cli.building import build_data, build_task, find_corpus
 from sluice.cli.composing import checked, compose_config
+from sluice.cli.families import LANGUAGE, family_of
 from sluice.cli.saved import load_model, network_weights, read_checkpoint
 from sluice.cli.starting import start_from
+from sluice.models.language import LanguageModel
 from sluice.tasks.base import Task
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
@@ -19,7 +20,8 @@ LENGTHS = torch.tensor([4, 2])
 def fresh_task(finished: Finished, *overrides: str) -> Task:
     """A task with the settings of the finished run and weights of its own."""
     config = checked(compose_config([*TINY, *places(finished.home), "task.pooling=attention", *overrides], CONF))
-    return build_task(config, build_data(config, find_corpus(config)))
+    family = family_of(config)
+    return family.build_task(config, family.build_data(config, family.find_corpus(config)))
 
 
 def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
@@ -35,7 +37,7 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
 def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
     checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
-    start_from(task.network, checkpoint["vocab"], tuple(checkpoint["labels"]), finished.folder)
+    start_from(task.network, checkpoint, finished.folder)
     saved = network_weights(read_checkpoint(finished.folder)[1])
     own = task.network.state_dict()
     assert own.keys() == saved.keys()
@@ -67,3 +69,20 @@ def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Pat
     (run / "last.ckpt").write_bytes((finished.folder / "last.ckpt").read_bytes())
     assert sluice("predict", run, "a moving film").code == 0
     assert load_model(run).path == run / "last.ckpt"
+
+
+def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finished, tmp_path: Path) -> None:
+    saved = load_model(book_run.folder)
+    config = saved.config
+    config.task.head, config.task.tied, config.task.cutoffs = "adaptive", False, [4, 8]
+    network = LANGUAGE.build_network(config, {"vocab": saved.vocab.tokens})
+    assert isinstance(network, LanguageModel)
+    path = tmp_path / "adaptive.ckpt"
+    checkpoint = read_checkpoint(book_run.folder)[1]
+    weights = {f"network.{name}": torch.ones_like(tensor) for name, tensor in network.state_dict().items()}
+    torch.save({**checkpoint, "state_dict": weights}, path)
+    others = [*saved.vocab.tokens[:2], *reversed(saved.vocab.tokens[2:])]
+    start_from(network, {"vocab": others}, path)
+    assert not any((rows == 1).all() for rows in network.head.rows)
+    start_from(network, {"vocab": saved.vocab.tokens}, path)
+    assert all((rows == 1).all() for rows in network.head.rows)

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from running import TINY, Finished, results_of, runs_below, train, trained
+from running import TINY, Finished, complaint, places, results_of, runs_below, train, trained
+from sluice.cli.saved import load_model
 from sluice.data import imdb
 from sluice.errors import UserError
 
@@ -145,3 +146,19 @@ def test_auto_falls_back_on_the_sample_and_says_so(workplace: Path, monkeypatch:
     assert run.folder.name.startswith("sample-")
     config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["task"]["data"]["source"] == "sample", "or else evaluate would look for the real reviews"
+
+
+def test_vectors_made_elsewhere_are_taken_and_may_be_frozen(workplace: Path) -> None:
+    vectors = {"film": [1.0, 2.0, 3.0, 4.0], "nowhere": [0.0, 0.0, 0.0, 1.0]}
+    lines = [f"{word} {' '.join(map(str, numbers))}" for word, numbers in vectors.items()]
+    (workplace / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    run = trained(workplace, *TINY, "embedding=pretrained", "embedding.path=own.txt", "embedding.frozen=true")
+    model = load_model(run.folder)
+    assert model.network.embedding.table.weight[model.vocab.encode(["film"])[0]].tolist() == vectors["film"]
+    assert "vectors for 1 of" in (run.folder / "log.txt").read_text(encoding="utf-8") + run.ended.err
+
+
+def test_vectors_of_another_size_are_told_with_both(workplace: Path) -> None:
+    (workplace / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
+    ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *places(workplace))
+    assert "vectors of 3 numbers, the model wants 4" in complaint(ended)

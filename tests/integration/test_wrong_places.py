@@ -58,7 +58,7 @@ def test_a_data_folder_that_is_a_file_is_named(workplace: Path) -> None:
 
 @pytest.mark.usefixtures("workplace")
 def test_an_empty_data_folder_is_told_what_belongs_there() -> None:
-    assert "put one of them there, or set task.data.source=download" in complaint(train(*LOCAL))
+    assert "put it there, or set task.data.source=download" in complaint(train(*LOCAL))
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(workplace: Path) -> None:

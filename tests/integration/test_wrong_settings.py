@@ -10,8 +10,11 @@ MODELS = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 UNKNOWN = [
     (["model=foo"], f"there is no model=foo: there are {MODELS}"),
     (["model=lstn"], "did you mean lstm?"),
-    (["task=foo"], "there is no task=foo: there are imdb, reviews"),
-    (["embedding=one_hot"], "there is no embedding=one_hot: there are index, learned, onehot (did you mean onehot?)"),
+    (["task=foo"], "there is no task=foo: there are adding, copy, corpus, "),
+    (
+        ["embedding=one_hot"],
+        "there is no embedding=one_hot: there are index, learned, onehot, pretrained (did you mean onehot?)",
+    ),
     (["experiment=foo"], "there is no experiment=foo: there are "),
     (["optimizer=foo"], "there is no optimizer=foo: there are adam, adamw"),
     (["sed=1"], "there is no setting 'sed': the top level has task, model"),

@@ -104,7 +104,7 @@ def test_places_without_a_checkpoint_are_told(finished: Finished, tmp_path: Path
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another task": ({"schema": "translation"}, "of a task of kind 'translation', expected one of imdb, reviews"),
     "another task's settings": ({"schema": "reviews"}, "doesn't fit this version"),
-    "a later format": ({"format": 99}, "has format 99, this version reads 1"),
+    "a later format": ({"format": 99}, "has format 99, this version reads 2"),
     "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "don't fit together"),
     "no classes": ({"labels": None}, "don't fit together"),
 }

@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,18 @@ pytestmark = [
 
 SETTINGS = (
     *("model.hidden_size=8", "embedding.size=8", "model.dropout=0.2", "model.num_layers=2", "trainer.max_epochs=3"),
-    *("task.data.batch_size=16", "task.data.sample_size=200", SAMPLE[0], "trainer.log_every_n_steps=1"),
-    "checkpoint.every_steps=2",
+    *(SAMPLE[0], "trainer.log_every_n_steps=1", "checkpoint.every_steps=2"),
 )
+OF_TASK = {
+    "imdb": ("task.data.batch_size=16", "task.data.sample_size=200"),
+    "wikitext2": ("task.data.batch_size=8", "task.data.sample_size=60", "task.data.chunk_length=20"),
+    "multi30k": (
+        "task.data.batch_size=16",
+        "task.data.sample_size=200",
+        "task.decoder.hidden_size=8",
+        "task.test_beam=2",
+    ),
+}
 MOST_KILLS = 3
 """Of one run."""
 
@@ -85,10 +96,10 @@ def _train(settings: tuple[str, ...], said: Path, job: str | None) -> int:
 class Runs:
     """Runs of one kind, and the undisturbed one."""
 
-    def __init__(self, home: Path, kind: str) -> None:
+    def __init__(self, home: Path, task: str, trainer: str) -> None:
         (home / "data").mkdir()
-        self.settings = (*SETTINGS, f"trainer={kind}", *places(home))
-        self.parent = home / "output" / "imdb" / "lstm"
+        self.settings = (*SETTINGS, f"task={task}", *OF_TASK[task], f"trainer={trainer}", *places(home))
+        self.parent = home / "output" / task / "lstm"
         self.said = home / "said.txt"
         self.undisturbed = self.parent / "sample-undisturbed"
         started = time.monotonic()
@@ -124,22 +135,23 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Runs of one process."""
-    return Runs(tmp_path_factory.mktemp("one"), "cpu")
+def runs_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Runs]:
+    """Runs of a task by a trainer: cpu is one process, ddp_cpu two, three with the one that started them."""
+    return cache(lambda task, trainer: Runs(tmp_path_factory.mktemp(f"{task}-{trainer}"), task, trainer))
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Runs of two processes, which are three with the one that started them."""
-    return Runs(tmp_path_factory.mktemp("two"), "ddp_cpu")
+KILLED = {
+    **{("imdb", "cpu"): 16, ("wikitext2", "cpu"): 13, ("multi30k", "cpu"): 11},
+    **{("imdb", "ddp_cpu"): 4, ("wikitext2", "ddp_cpu"): 4, ("multi30k", "ddp_cpu"): 2},
+}
+"""Fifty runs."""
 
 
-@pytest.mark.parametrize("number", range(40))
-def test_a_run_of_one_process(one: Runs, number: int) -> None:
-    assert differences(one.killed(number), one.undisturbed) == []
-
-
-@pytest.mark.parametrize("number", range(10))
-def test_a_run_of_two_processes(two: Runs, number: int) -> None:
-    assert differences(two.killed(number), two.undisturbed) == []
+@pytest.mark.parametrize(
+    ("task", "trainer", "number"), [(*kind, number) for kind, count in KILLED.items() for number in range(count)]
+)
+def test_it_ends_as_if_nothing_had_happened(
+    runs_of: Callable[[str, str], Runs], task: str, trainer: str, number: int
+) -> None:
+    runs = runs_of(task, trainer)
+    assert differences(runs.killed(number), runs.undisturbed) == []

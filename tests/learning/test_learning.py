@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from running import only_run, results_of, train
 
 SETTINGS = (
@@ -20,6 +22,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_an_lstm_learns_the_sample_on_which_a_bag_of_words_guesses(workplace: Path) -> None:
     """The bag of words is measured beside the generator, in test_sample_reviews.py: below 0.65."""
     ended = train(*SETTINGS)

@@ -31,9 +31,11 @@ class Moment:
 
     def gathered(self, trainer: pl.Trainer) -> dict[str, Any]:
         """What goes into the checkpoint; every rank must ask."""
+        module: Any = trainer.lightning_module
         own = {
             "random": random_state(),
-            "metrics": metric_sums(trainer.lightning_module),
+            "metrics": metric_sums(module),
+            "carried": module.carried(),
         }
         ranks: list[Any] = [own]
         if trainer.world_size > 1:
@@ -56,6 +58,7 @@ class Moment:
 
 def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
     """What Lightning doesn't take up by itself; rank by rank where there are as many as there were."""
+    module: Any = trainer.lightning_module
     trainer.fit_loop.epoch_loop._batches_that_stepped = saved["next_logged_step"]
     trainer.fit_loop._restarting = False  # or it would pass the schedules over at the end of this epoch
     seen = {name: torch.tensor(value) for name, value in saved["seen_metrics"].items()}
@@ -64,7 +67,8 @@ def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
     if len(ranks) != trainer.world_size:
         return  # other ranks, other random numbers: there is nothing to go back to
     own = ranks[trainer.global_rank]
-    set_metric_sums(trainer.lightning_module, own["metrics"])
+    set_metric_sums(module, own["metrics"])
+    module.carry_on(own["carried"])
     set_random_state(own["random"])
 
 

@@ -20,6 +20,8 @@ _SHORT = {
     "train/tokens_per_second": "tokens/s",
     "val/accuracy": "val acc",
     "val/loss": "val loss",
+    "val/perplexity": "val ppl",
+    "val/bleu_lowercase": "val BLEU lower-cased",
 }
 
 

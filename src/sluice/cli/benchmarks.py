@@ -43,6 +43,7 @@ def bench_lengths(
     hidden_size: int,
     runs: int,
     packed: bool,
+    plain_memory: bool,
     as_json: bool,
 ) -> None:
     """Times forward and backward of one layer over sequences of random lengths.
@@ -55,6 +56,7 @@ def bench_lengths(
         hidden_size: H.
         runs: counted rounds.
         packed: also time packed sequences.
+        plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
         as_json: one JSON object a row instead of a table.
 
     Raises:
@@ -62,7 +64,8 @@ def bench_lengths(
     """
     if shortest > steps:
         raise UserError(f"--shortest {shortest} is above --steps {steps}")
-    keep_freed_memory()
+    if not plain_memory:
+        keep_freed_memory()
     torch.manual_seed(0)
     lengths = torch.randint(shortest, steps + 1, (batch_size,))
     lengths[0] = steps

@@ -54,7 +54,9 @@ def parse_size(text: str) -> Size:
     return Size(*(int(part) for part in parts))
 
 
-def bench_cells(*, sizes: list[str], cells: list[str], runs: int, device: str, as_json: bool) -> None:
+def bench_cells(
+    *, sizes: list[str], cells: list[str], runs: int, device: str, plain_memory: bool, as_json: bool
+) -> None:
     """Times forward and backward of one layer, all rows of full length, and measures the peak of its memory.
 
     Args:
@@ -62,6 +64,7 @@ def bench_cells(*, sizes: list[str], cells: list[str], runs: int, device: str, a
         cells: registered cells; empty for all.
         runs: counted rounds.
         device: "cpu" or "cuda".
+        plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
         as_json: one JSON object a row instead of a table.
 
     Raises:
@@ -72,7 +75,8 @@ def bench_cells(*, sizes: list[str], cells: list[str], runs: int, device: str, a
         raise UserError(f"there is no cell {unknown[0]}: there are {', '.join(sorted(CELLS))}")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"--device {device} cannot be used: it must be cpu, or cuda where there is a GPU")
-    keep_freed_memory()
+    if not plain_memory:
+        keep_freed_memory()
     for size in [parse_size(text) for text in sizes or SIZES]:
         rows = _measure(size, cells or sorted(CELLS), runs, torch.device(device))
         _report(size, rows, as_json)

@@ -78,6 +78,19 @@ def restored(plain: dict[str, Any], schema: str) -> Config:
         ) from error
 
 
+def changed(task: Any, settings: list[str]) -> Any:
+    """A task's settings with some of them changed, as in ["cache.share=0.2"].
+
+    Raises:
+        UserError: if there is no such setting, or a value is of another kind or out of range.
+    """
+    with explained():
+        own = [setting.removeprefix("task.") for setting in settings]
+        typed: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(task), OmegaConf.from_dotlist(own)))
+    check_ranges(typed, "task.")
+    return typed
+
+
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one dictionary, by their dotted names."""
     leaves: dict[str, Any] = {}

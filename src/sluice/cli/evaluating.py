@@ -1,49 +1,162 @@
-"""sluice evaluate: a trained model's figures on labelled texts."""
+"""sluice evaluate: a trained model's figures."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from sluice.cli.building import find_corpus, text_settings
+from sluice.cli.composing import changed
+from sluice.cli.families import CLASSIFICATION, LANGUAGE, SEQUENCES, TRANSLATION
+from sluice.cli.families.classification import text_settings
+from sluice.cli.families.language import measure
+from sluice.cli.families.translation import decoding_settings, translator_of
 from sluice.cli.logs import start_logging
 from sluice.cli.report import show_confusion
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.schema.language import METHODS
 from sluice.data.batches import BatchMaker, TextBatch
 from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import SPLITS, LabelledCorpus
 from sluice.data.tables import LabelledTable
 from sluice.data.tokenizing import Split, encode_corpus, encode_whole
 from sluice.errors import UserError
-from sluice.tasks.base import Monitor
+from sluice.tasks.base import Monitor, Task
 from sluice.tasks.classification import ClassificationTask
+from sluice.tasks.translation import TranslationTask
+from sluice.tasks.translation_scores import signatures
 
 TableFile = tuple[Path, str, str]
 
 
-def evaluate_run(run: Path, *, split: str, table: TableFile | None, data_dir: Path | None, as_json: bool) -> None:
-    """Prints loss, accuracy, F1, AUROC (two classes) and the confusion matrix.
+def evaluate_run(
+    run: Path,
+    *,
+    split: str,
+    table: TableFile | None,
+    method: str,
+    settings: list[str],
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Prints a model's figures: a classifier's with its confusion matrix, or a language model's perplexity.
 
     Args:
         run: a run's folder or a checkpoint.
         split: which of the task's own texts.
-        table: file, text column and label column to take instead.
+        table: file, text column and label column to take instead; for a classifier alone.
+        method: "plain", "cache" or "dynamic"; for a language model alone.
+        settings: key=value, changed settings of the task, see Family.evaluated_with.
         data_dir: where the task's corpora lie; None for SLUICE_DATA, or else where they lay at training.
         as_json: one JSON object instead of tables.
 
     Raises:
-        UserError: for an unknown split, a checkpoint that isn't one, or texts that can't be had or whose classes the
-            model doesn't know.
+        UserError: for an unknown split, method or setting, a checkpoint that isn't one, or texts that can't be had or
+            don't fit the model.
     """
     start_logging()
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
     model = load_model(run)
+    _refuse_what_is_not_for(model, table, method, settings)
     model.config.paths.data_dir = str(data_dir or os.environ.get("SLUICE_DATA") or model.config.paths.data_dir)
-    corpus = find_corpus(model.config, may_fall_back=False) if table is None else _table(table)
+    model.config.task = changed(model.config.task, settings)
+    if model.family is LANGUAGE:
+        _evaluate_language(model, split, method, as_json)
+    elif model.family is TRANSLATION:
+        _evaluate_translator(model, split, as_json)
+    elif model.family is SEQUENCES:
+        _evaluate_sequences(model, split, as_json)
+    else:
+        _evaluate_classifier(model, split, table, as_json)
+
+
+def _refuse_what_is_not_for(model: SavedModel, table: TableFile | None, method: str, settings: list[str]) -> None:
+    """
+    Raises:
+        UserError: for an option that would be ignored with this kind of model.
+    """
+    name = model.config.task.name
+    if table is not None and model.family is not CLASSIFICATION:
+        instead = ": use sluice score" if model.family is LANGUAGE else ""
+        raise UserError(f"--file is for models that classify, this one is of task={name}{instead}")
+    if method != "plain" and model.family is not LANGUAGE:
+        raise UserError(f"--method {method} is for language models, this one is of task={name}")
+    for setting in settings:
+        key = setting.partition("=")[0].removeprefix("task.")
+        if not key.startswith(model.family.evaluated_with):
+            known = ", ".join(model.family.evaluated_with) or "nothing"
+            raise UserError(f"--set {setting} changes nothing of an evaluation of task={name}: {known} can be set")
+
+
+def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool) -> None:
+    if method not in METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+    data = LANGUAGE.build_data(model.config, LANGUAGE.find_corpus(model.config, may_fall_back=False))
+    if data.prepared.vocab.tokens != model.vocab.tokens:
+        raise UserError(f"the text in {data.corpus.description} is not the text of its training: use sluice score")
+    cost = measure(model.config, model.network, data, split, method)
+    source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split, "method": method}
+    figures = {"perplexity": cost.perplexity, "loss": cost.loss, "tokens": cost.tokens}
+    if as_json:
+        print(json.dumps({**source, **figures}))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{model.path} on the {split} split, {cost.tokens:,} tokens, from {source['from']}", markup=False)
+    console.print(f"  {method + ' perplexity':<22}{cost.perplexity:.2f}")
+
+
+def _evaluate_translator(model: SavedModel, split: str, as_json: bool) -> None:
+    settings = model.config.task
+    data = TRANSLATION.build_data(model.config, TRANSLATION.find_corpus(model.config, may_fall_back=False))
+    if TRANSLATION.saved_parts(data) != {side: model.parts[side] for side in ("source", "target")}:
+        raise UserError(f"{data.corpus.description} is not the text of its training: use sluice translate")
+    decoding = decoding_settings(settings.decoding, beam=settings.test_beam)
+    task = TranslationTask(
+        translator=translator_of(model.config, model.network, model.parts),
+        decoding={"test": decoding},
+        monitor=Monitor("test/loss", "min"),
+    )
+    metrics = _tested(task, data.loader(split))
+    figures = {name.removeprefix("test/"): value for name, value in metrics.items()}
+    source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split, "beam": decoding.beam}
+    if as_json:
+        print(json.dumps({**source, **figures, "signatures": signatures()}))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}", markup=False)
+    for name, value in figures.items():
+        console.print(f"  {name:<16}{value:.4f}", markup=False)
+    for name, signature in signatures().items():
+        console.print(f"  {name}: {signature}", markup=False)
+
+
+def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
+    data = SEQUENCES.build_data(model.config, SEQUENCES.find_corpus(model.config, may_fall_back=False))
+    loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
+    task = SEQUENCES.task_of(model.config, model.network, model.parts, monitor=Monitor("test/loss", "min"))
+    figures = {name.removeprefix("test/"): value for name, value in _tested(task, loaders[split]()).items()}
+    if as_json:
+        print(json.dumps({"checkpoint": str(model.path), "split": split, **figures}))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{model.path} on the {split} split, {data.corpus.description}", markup=False)
+    for name, value in figures.items():
+        console.print(f"  {name:<12}{value:.5f}", markup=False)
+
+
+def _tested(task: Task, loader: DataLoader[Any]) -> dict[str, float]:
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
+    (metrics,) = trainer.test(task, loader, verbose=False)
+    return dict(metrics)
+
+
+def _evaluate_classifier(model: SavedModel, split: str, table: TableFile | None, as_json: bool) -> None:
+    corpus: Any = CLASSIFICATION.find_corpus(model.config, may_fall_back=False) if table is None else _table(table)
     texts = _own_split(model, corpus, split) if table is None else _all_of(model, corpus)
     metrics, confusion = _measure(model, texts)
     metrics = {name.removeprefix("test/"): value for name, value in metrics.items()}
@@ -85,9 +198,7 @@ def _measure(model: SavedModel, split: Split) -> tuple[dict[str, float], list[li
     sampler = BucketBatchSampler(split.kept_lengths(data.max_length), batch_size=4 * data.batch_size)
     make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
     loader: DataLoader[TextBatch] = DataLoader(range(len(split.labels)), batch_sampler=sampler, collate_fn=make)  # type: ignore[arg-type]
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    (metrics,) = pl.Trainer(accelerator="auto", devices=1, **quiet).test(task, loader, verbose=False)  # type: ignore[arg-type]
-    return dict(metrics), task.confusion_matrix()
+    return _tested(task, loader), task.confusion_matrix()
 
 
 def _show(model: SavedModel, source: dict[str, object], metrics: dict[str, float], confusion: list[list[int]]) -> None:

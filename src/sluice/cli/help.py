@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from sluice.cli.schema import TASK_SCHEMAS, Allowed, Config
+from sluice.cli.schema import TASK_SCHEMAS, Config
+from sluice.cli.schema.settings import Allowed
 
 GROUPS = (
     ("task", "what is learned"),

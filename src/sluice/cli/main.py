@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sluice.cli.bench import Json, bench
 from sluice.cli.failing import politely
 
 app = typer.Typer(
@@ -13,11 +14,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bench = typer.Typer(help="Measure speed; interleaved runs, medians.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 Run = Annotated[Path, typer.Argument(help="A run's folder (its best.ckpt is taken) or a checkpoint file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 
 
 @app.command()
@@ -38,17 +37,29 @@ def evaluate(
     file: Annotated[Path | None, typer.Option(help="Evaluate on this CSV, TSV or JSONL file instead.")] = None,
     text_column: Annotated[str, typer.Option(help="Its column with the text.")] = "text",
     label_column: Annotated[str, typer.Option(help="Its column with the class.")] = "label",
+    method: Annotated[str, typer.Option(help="Of a language model: plain, cache or dynamic.")] = "plain",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Of the task, as in --set cache.share=0.2; more than once.")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the corpora lie; default SLUICE_DATA, or else as at training.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model on labelled texts."""
+    """Measure a trained model on its task's texts, or a classifier on a file of yours."""
     with politely():
         from sluice.cli.evaluating import evaluate_run
 
         table = (file, text_column, label_column) if file else None
-        evaluate_run(run, split=split, table=table, data_dir=data_dir, as_json=as_json)
+        evaluate_run(
+            run,
+            split=split,
+            table=table,
+            method=method,
+            settings=settings or [],
+            data_dir=data_dir,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -66,6 +77,96 @@ def predict(
 
 
 @app.command()
+def generate(
+    run: Run,
+    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="Words (or letters) written after it.")] = 60,
+    temperature: Annotated[float, typer.Option(help="Below 1 likelier words get likelier, above 1 rarer ones.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw from the k likeliest only.")] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="Draw from the likeliest that make up this.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Search with a beam this wide instead of drawing.")] = None,
+    num: Annotated[int, typer.Option(min=1, help="Texts.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
+    no_unk: Annotated[bool, typer.Option("--no-unk", help="Never write the unknown word.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a prompt with a language model."""
+    with politely():
+        from sluice.cli.writing import generate_text
+
+        generate_text(
+            run,
+            prompt=prompt,
+            tokens=tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            width=beam,
+            number=num,
+            seed=seed,
+            no_unknown=no_unk,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def suggest(
+    run: Run,
+    text: Annotated[str | None, typer.Argument(help="What goes before; none reads it as you type.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Words shown.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Say a language model's likeliest next words."""
+    with politely():
+        from sluice.cli.writing import suggest_words
+
+        suggest_words(run, text=text, top=top, as_json=as_json)
+
+
+@app.command()
+def score(
+    run: Run,
+    file: Annotated[Path, typer.Argument(help="A text file.")],
+    tokens: Annotated[bool, typer.Option("--tokens", help="Also each token and its log-probability.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the perplexity of a text by a language model."""
+    with politely():
+        from sluice.cli.writing import score_file
+
+        score_file(run, file, show_tokens=tokens, as_json=as_json)
+
+
+@app.command()
+def translate(
+    run: Run,
+    text: Annotated[list[str] | None, typer.Argument(help="Sentences; none reads standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one sentence a line.")] = None,
+    beam: Annotated[int, typer.Option(help="Hypotheses a sentence; 1 is greedy.")] = 5,
+    n_best: Annotated[int, typer.Option("--n-best", help="Translations of each sentence.")] = 1,
+    attention: Annotated[Path | None, typer.Option(help="PNG of where the model looked, first sentence.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Translate sentences, from the checkpoint alone."""
+    with politely():
+        from sluice.cli.translating import translate_texts
+
+        translate_texts(run, texts=text, file=file, beam=beam, n_best=n_best, attention=attention, as_json=as_json)
+
+
+@app.command()
+def average(
+    run: Annotated[Path, typer.Argument(help="A run's folder, trained with callbacks=recent.")],
+    last: Annotated[int | None, typer.Option(min=2, help="Epochs; default: all that were kept.")] = None,
+) -> None:
+    """Write the mean of the last epochs' weights as a checkpoint of its own."""
+    with politely():
+        from sluice.cli.averaging import average_run
+
+        average_run(run, last=last)
+
+
+@app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Folders with runs, at any depth: outputs, outputs/imdb, ...")],
     metric: Annotated[
@@ -80,67 +181,6 @@ def compare(
         from sluice.cli.comparing import compare_runs
 
         compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot)
-
-
-@bench.command()
-def lengths(
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in the batch.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="Longest sequence.")] = 200,
-    shortest: Annotated[int, typer.Option(min=1, help="Shortest sequence.")] = 150,
-    input_size: Annotated[int, typer.Option(min=1, help="Input features.")] = 100,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Units.")] = 256,
-    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 7,
-    packed: Annotated[bool, typer.Option(help="Also time packed sequences (slow on a CPU).")] = True,
-    as_json: Json = False,
-) -> None:
-    """Training step on sequences of different lengths: Sluice against torch.nn, dense and packed."""
-    with politely():
-        from sluice.cli.benchmarks import bench_lengths
-
-        bench_lengths(
-            batch_size=batch_size,
-            steps=steps,
-            shortest=shortest,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            runs=runs,
-            packed=packed,
-            as_json=as_json,
-        )
-
-
-@bench.command()
-def cells(
-    size: Annotated[
-        list[str] | None, typer.Option(help="batch,steps,inputs,units; may be given more than once.")
-    ] = None,
-    cell: Annotated[list[str] | None, typer.Option(help="Only this cell; may be given more than once.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    as_json: Json = False,
-) -> None:
-    """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
-    with politely():
-        from sluice.cli.cell_benchmark import bench_cells
-
-        bench_cells(sizes=size or [], cells=cell or [], runs=runs, device=device, as_json=as_json)
-
-
-@bench.command()
-def scale(
-    processes: Annotated[list[int] | None, typer.Option(min=1, help="How many; may be given more than once.")] = None,
-    batches: Annotated[int, typer.Option(min=1, help="Batches on each process.")] = 100,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each process, on a CPU.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
-    as_json: Json = False,
-) -> None:
-    """Training speed on one process and on more."""
-    with politely():
-        from sluice.cli.scale_benchmark import bench_scale
-
-        bench_scale(
-            processes=processes or [1, 2], batches=batches, threads=threads, accelerator=accelerator, as_json=as_json
-        )
 
 
 if __name__ == "__main__":

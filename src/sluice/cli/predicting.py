@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from sluice.cli.families import CLASSIFICATION
 from sluice.cli.saved import SavedModel, load_model
 from sluice.data.batches import pad
 from sluice.data.ragged import Ragged
@@ -37,15 +38,15 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
-    lines = texts or _lines(file)
+    lines = texts or lines_of(file)
     as_typed = not texts and file is None and sys.stdin.isatty()
-    model = load_model(run)
+    model = load_model(run, CLASSIFICATION)
     tokenize = make_tokenizer(model.config.task.text.tokenizer)
     console = Console(soft_wrap=True, highlight=False)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
     number = 0
-    for some in _batches(lines, 1 if as_typed else BATCH):
+    for some in batches_of(lines, 1 if as_typed else BATCH):
         for prediction in predict_batch(model, tokenize, some, first=number + 1):
             print(json.dumps(prediction, ensure_ascii=False)) if as_json else _show(console, prediction)
         number += len(some)
@@ -109,7 +110,7 @@ def _show(console: Console, prediction: dict[str, Any]) -> None:
         console.print(f"    {words} unknown {'word' if words == 1 else 'words'}", markup=False, style="dim")
 
 
-def _lines(file: Path | None) -> Iterator[str]:
+def lines_of(file: Path | None) -> Iterator[str]:
     """The lines of the file, or of standard input."""
     if file is None and sys.stdin.isatty():
         print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
@@ -125,7 +126,7 @@ def _lines(file: Path | None) -> Iterator[str]:
         raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
 
 
-def _batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+def batches_of(lines: Iterable[str], size: int) -> Iterator[list[str]]:
     """Lists of up to `size` lines."""
     iterator = iter(lines)
     while some := list(islice(iterator, size)):

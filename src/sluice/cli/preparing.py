@@ -2,11 +2,10 @@
 
 import time
 
-from numpy import median
 from rich.console import Console
 
-from sluice.cli.building import build_data, find_corpus
 from sluice.cli.composing import checked, compose_config, find_conf
+from sluice.cli.families import family_of
 from sluice.cli.logs import start_logging
 
 
@@ -19,17 +18,12 @@ def prepare_task(overrides: list[str]) -> None:
     start_logging()
     started = time.monotonic()
     config = checked(compose_config(overrides, find_conf()))
-    corpus = find_corpus(config, may_fall_back=False)
-    data = build_data(config, corpus)
-    prepared = data.prepared
-    if config.embedding.start == "ppmi":
-        data.word_vectors(config.embedding.size)
+    family = family_of(config)
+    corpus = family.find_corpus(config, may_fall_back=False)
+    data = family.build_data(config, corpus)
+    family.prepare(config, data)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{config.task.name}: {corpus.description}")
-    for name, split in prepared.splits.items():
-        lengths = split.texts.lengths
-        console.print(
-            f"  {name:<6}{len(split.texts):>9,} texts  {lengths.sum():>12,} tokens  median {int(median(lengths))}"
-        )
-    console.print(f"  {len(prepared.vocab):,} words in the vocabulary, classes {', '.join(prepared.labels)}")
+    for line in family.describe(data):
+        console.print(f"  {line}")
     console.print(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")

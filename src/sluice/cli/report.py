@@ -13,7 +13,7 @@ SAMPLE_WARNING = (
 )
 
 
-def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool = False) -> None:
+def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrupted: bool = False) -> None:
     """Prints what a person wants to know of a finished run."""
     console = Console(soft_wrap=True)
     title = f"{results['task']} · {results['model']} · seed {results['seed']}"
@@ -35,7 +35,7 @@ def show_results(results: Mapping[str, Any], folder: Path, *, interrupted: bool 
     for what, text in (
         ("Run", shown),
         ("Curves", f"tensorboard --logdir {shown}"),
-        ("Use it", f'sluice predict {shown} "your text"'),
+        ("Use it", use.format(run=shown)),
     ):
         console.print(f"{what + ':':8}{text}", highlight=False, markup=False)
     if interrupted:

@@ -1,17 +1,17 @@
 """A trained model, from its checkpoint alone."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sluice.cli.building import FORMAT, build_network
 from sluice.cli.composing import restored
+from sluice.cli.families import FORMAT, Family, family_of
 from sluice.cli.runs import find_checkpoint
 from sluice.cli.schema import Config
 from sluice.errors import UserError
-from sluice.models.classifier import TextClassifier
 from sluice.text.vocab import Vocab
 
 _PREFIX = "network."
@@ -23,13 +23,26 @@ class SavedModel:
 
     path: Path
     config: Config
-    network: TextClassifier
+    network: Any
     """In evaluation mode, on the CPU."""
-    vocab: Vocab
-    labels: tuple[str, ...]
-    metrics: dict[str, float]
-    """The validation metrics when it was written."""
+    parts: dict[str, Any]
+    """What it carries beside the weights, see Family.saved_parts."""
     data_source: str
+
+    @cached_property
+    def vocab(self) -> Vocab:
+        """The words that a classifier or a language model knows."""
+        return Vocab(self.parts["vocab"])
+
+    @property
+    def family(self) -> Family:
+        """What kind of task it is of."""
+        return family_of(self.config)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A classifier's class names."""
+        return tuple(self.parts["labels"])
 
 
 def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
@@ -52,29 +65,37 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     return path, checkpoint
 
 
-def load_model(run: Path) -> SavedModel:
+def load_model(run: Path, family: Family | None = None) -> SavedModel:
     """Builds the network of a run's folder or checkpoint and gives it its weights.
 
+    Args:
+        run: a run's folder or a checkpoint.
+        family: what it must be a model of; None for any.
+
     Raises:
-        UserError: as `read_checkpoint`, or if the checkpoint is of a task that doesn't classify, or its parts don't
-            fit together.
+        UserError: as `read_checkpoint`, or if the checkpoint is of another family, or its parts don't fit together.
     """
     path, checkpoint = read_checkpoint(run)
     try:
-        return _assembled(path, checkpoint)
+        model = _assembled(path, checkpoint)
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
+    if family is not None and model.family is not family:
+        raise UserError(
+            f"{path} is of task={model.config.task.name}, a model that {model.family.deed}; this command wants "
+            f"one that {family.deed}: use {model.family.use.format(run=run)}"
+        )
+    return model
 
 
 def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
     saved = checkpoint["sluice"]
     config = restored(saved["config"], saved["schema"])
-    vocab, labels = Vocab(saved["vocab"]), tuple(saved["labels"])
-    network = build_network(config, vocab_size=len(vocab), num_classes=len(labels))
+    network = family_of(config).build_network(config, saved)
     network.load_state_dict(network_weights(checkpoint))
-    return SavedModel(path, config, network.eval(), vocab, labels, saved["metrics"], saved["data_source"])
+    return SavedModel(path, config, network.eval(), saved, saved["data_source"])
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:

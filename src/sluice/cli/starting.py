@@ -8,12 +8,15 @@ from torch import Tensor
 
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.errors import UserError
-from sluice.models.classifier import TextClassifier
 
 log = logging.getLogger(__name__)
 
 
-def start_from(network: TextClassifier, words: list[str], labels: tuple[str, ...], run: Path) -> None:
+BY_PLACE = "head.rows."
+"""Rows of an adaptive output layer that has its own: words by their place among the frequent and the rare ones."""
+
+
+def start_from(network: Any, parts: dict[str, Any], run: Path) -> None:
     """Takes another run's weights where name and shape agree, and says what matched.
 
     Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
@@ -21,8 +24,7 @@ def start_from(network: TextClassifier, words: list[str], labels: tuple[str, ...
 
     Args:
         network: the network that takes them, in place.
-        words: its vocabulary, by id.
-        labels: its class names, by id.
+        parts: what its checkpoints carry, see Family.saved_parts.
         run: a run's folder or a checkpoint.
 
     Raises:
@@ -32,10 +34,13 @@ def start_from(network: TextClassifier, words: list[str], labels: tuple[str, ...
     own, theirs = network.state_dict(), network_weights(checkpoint)
     matched: dict[str, Tensor] = {}
     for name, tensor in own.items():
-        if name not in theirs or (name.startswith("output.") and checkpoint["sluice"]["labels"] != list(labels)):
+        if name not in theirs or (name.startswith("output.") and _other_classes(checkpoint["sluice"], parts)):
+            continue
+        if name.startswith(BY_PLACE) and _words_of(parts, name) != _words_of(checkpoint["sluice"], name):
             continue
         if name in network.word_parameters:
-            matched |= _by_word(name, tensor, words, theirs[name], checkpoint["sluice"]["vocab"])
+            words, their_words = (_words_of(of, name) for of in (parts, checkpoint["sluice"]))
+            matched |= _by_word(name, tensor, words, theirs[name], their_words)
         elif theirs[name].shape == tensor.shape:
             matched[name] = theirs[name]
     if not matched:
@@ -44,6 +49,17 @@ def start_from(network: TextClassifier, words: list[str], labels: tuple[str, ...
     log.info("Weights from %s: %d of %d matched.", path, len(matched), len(own))
     if fresh := [name for name in own if name not in matched]:
         log.info("Not found there, or of another shape or other classes, and so fresh: %s.", ", ".join(fresh))
+
+
+def _words_of(parts: dict[str, Any], name: str) -> list[str]:
+    """The vocabulary whose words are the rows of a parameter; a translator has two."""
+    if "source" in parts:
+        parts = parts["source" if name.startswith(("source_embedding", "encoder")) else "target"]
+    return list(parts.get("vocab", ()))
+
+
+def _other_classes(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    return theirs.get("labels") != ours.get("labels")
 
 
 def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[Any]) -> dict[str, Tensor]:

@@ -17,25 +17,25 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
-from sluice.cli.building import build_data, build_task, build_trainer, check_trainer, find_corpus
 from sluice.cli.composing import checked, flat
 from sluice.cli.failing import INTERRUPTED
+from sluice.cli.families import family_of
+from sluice.cli.families.base import Data
 from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
-from sluice.cli.report import show_confusion, show_results
+from sluice.cli.report import show_results
 from sluice.cli.resuming import Resumed, can_go_on, check_same, find_run, is_done, job_folder, resumed
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
 from sluice.cli.starting import start_from
-from sluice.data.classification import ClassificationData
+from sluice.cli.trainers import build_trainer, check_trainer
 from sluice.errors import UserError
-from sluice.tasks.classification import ClassificationTask
+from sluice.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
-MOST_CLASSES_SHOWN = 12
 _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 
@@ -44,7 +44,7 @@ class Trained:
     """What a training run leaves."""
 
     config: Config
-    task: ClassificationTask
+    task: Task
     results: dict[str, Any]
     """What results.json holds."""
     folder: Path
@@ -75,6 +75,8 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     if composed.model.module is not None:
         composed.model.module = str(Path(composed.model.module).absolute())
+    if composed.embedding.path is not None:
+        composed.embedding.path = str(Path(composed.embedding.path).absolute())
     config = checked(composed)
     start_logging()
     check_trainer(config.trainer)
@@ -120,21 +122,22 @@ def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trai
     return Trained(config, task, runs.read_results(folder), folder)
 
 
-def _prepared(config: Config) -> tuple[ClassificationData, ClassificationTask]:
+def _prepared(config: Config) -> tuple[Data, Task]:
     """The texts and the network, ready to train."""
-    corpus = find_corpus(config)
+    family = family_of(config)
+    corpus = family.find_corpus(config)
     told = LAUNCHED in os.environ  # by the parent
     if corpus.name == "sample":
         config.task.data.source = "sample"
         if not told:
-            log.warning("SAMPLE: this run trains on generated reviews, not on a real corpus; it shows that all works.")
-    data = build_data(config, corpus)
+            log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
+    data: Any = family.build_data(config, corpus)
     if not told:
         log.info("%s: texts from %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)
-    task = build_task(config, data)
+    task = family.build_task(config, data)
     if config.init_from:
-        start_from(task.network, data.prepared.vocab.tokens, data.prepared.labels, Path(config.init_from))
+        start_from(task.network, family.saved_parts(data), Path(config.init_from))
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
     return data, task
@@ -161,7 +164,7 @@ def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple
         if new:
             runs.create_run_folder(folder)
     config.name, config.paths.run_dir = folder.name, str(folder)
-    for spec in (config.logger or {}).values():
+    for spec in [*(config.logger or {}).values(), *(config.callbacks or {}).values()]:
         if spec and "run_dir" in spec:
             spec["run_dir"] = str(folder)  # ${paths.run_dir} was resolved before there was one
     if new:
@@ -176,14 +179,15 @@ def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple
 def _train_in(
     folder: Path,
     config: Config,
-    data: ClassificationData,
-    task: ClassificationTask,
+    data: Data,
+    task: Task,
     goes_on: Resumed | None,
     early: list[signal.Signals],
 ) -> Trained:
     vitals = Vitals()
     last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint), heard=early)
-    trainer = build_trainer(config, data, vitals, last, goes_on and goes_on.next_logged_step)
+    family = family_of(config)
+    trainer = build_trainer(config, family.callbacks(config, data), vitals, last, goes_on and goes_on.next_logged_step)
     if goes_on is None and trainer.is_global_zero:
         runs.write_config(folder, asdict(config))
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
@@ -202,13 +206,17 @@ def _train_in(
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
     if not finished:
         results["interrupted"] = True
+    if finished and trainer.is_global_zero:
+        results |= family.more_figures(config, data, task)
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
+        if finished:
+            family.keep(task, folder)  # before the results, which say that the run is done
         _log_hyperparameters(trainer, config, results)
         runs.write_results(folder, results)
-        show_results(results, folder, interrupted=not finished)
+        show_results(results, folder, family.use, interrupted=not finished)
         if finished:
-            _keep_confusion(task, folder)
+            family.show(task)
     if not finished:
         raise Interrupted
     return Trained(config, task, results, folder)
@@ -232,9 +240,7 @@ def _keep_traceback(folder: Path) -> Path:
     return path
 
 
-def _results(
-    config: Config, data: ClassificationData, task: ClassificationTask, vitals: Vitals, trainer: pl.Trainer
-) -> dict[str, Any]:
+def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl.Trainer) -> dict[str, Any]:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
     metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
@@ -253,7 +259,7 @@ def _results(
     }
 
 
-def _test(trainer: pl.Trainer, task: ClassificationTask, data: ClassificationData, folder: Path) -> dict[str, float]:
+def _test(trainer: pl.Trainer, task: Task, data: Data, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
     if trainer.is_global_zero and (folder / "best.ckpt").exists():
         task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
@@ -264,14 +270,6 @@ def _test(trainer: pl.Trainer, task: ClassificationTask, data: ClassificationDat
             torch.distributed.broadcast(tensor, 0)
     (metrics,) = trainer.test(task, datamodule=data, verbose=False)
     return dict(metrics)
-
-
-def _keep_confusion(task: ClassificationTask, folder: Path) -> None:
-    """Writes confusion.csv, true classes down and predicted ones across, and shows it where there are more than two."""
-    counts = task.confusion_matrix()
-    runs.write_confusion(folder, task.labels, counts)
-    if 2 < len(task.labels) <= MOST_CLASSES_SHOWN:
-        show_confusion(task.labels, counts)
 
 
 def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
@@ -286,7 +284,7 @@ def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str,
             logger.finalize("success")
 
 
-def _parameters(task: ClassificationTask) -> int:
+def _parameters(task: Task) -> int:
     return sum(parameter.numel() for parameter in task.network.parameters())
 
 

@@ -3,15 +3,14 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sluice.data.batches import BatchMaker, TextBatch
 from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.resumable import ResumableData
 from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import LabelledCorpus
 from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus, texts_key
@@ -21,7 +20,7 @@ from sluice.errors import UserError
 log = logging.getLogger(__name__)
 
 
-class ClassificationData(pl.LightningDataModule):
+class ClassificationData(ResumableData):
     """Labelled texts in batches of like length; prepared once, then read from disk."""
 
     def __init__(
@@ -55,17 +54,6 @@ class ClassificationData(pl.LightningDataModule):
         self.max_length, self.truncation = max_length, truncation
         self.num_workers, self.seed = num_workers, seed
         self._prepared: PreparedCorpus | None = None
-        self._start = (0, 0)
-
-    def state_dict(self) -> dict[str, int]:
-        """Where in the training texts the run is: its epoch and the batches of it that are done."""
-        if self.trainer is None:
-            return {"epoch": 0, "batch": 0}
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {"epoch": self.trainer.current_epoch, "batch": progress.processed}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self._start = (state["epoch"], state["batch"])
 
     @property
     def prepared(self) -> PreparedCorpus:
@@ -73,9 +61,6 @@ class ClassificationData(pl.LightningDataModule):
         if self._prepared is None:
             self._prepared = prepare_corpus(self.corpus, self.settings, self.cache_dir)
         return self._prepared
-
-    def prepare_data(self) -> None:
-        prepare_corpus(self.corpus, self.settings, self.cache_dir)
 
     def word_vectors(self, size: int) -> Tensor:
         """(V, size) vectors from the training texts alone, see `ppmi_vectors`; made and stored on first use."""
@@ -108,7 +93,7 @@ class ClassificationData(pl.LightningDataModule):
         self, name: str, batch_size: int, max_tokens: int | None = None, shuffle: bool = False
     ) -> DataLoader[TextBatch]:
         split = self.prepared.splits[name]
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world_size = self.place
         if len(split.labels) < world_size:
             raise UserError(f"the {name} split has {len(split.labels)} texts, too few for {world_size} processes")
         if not shuffle:

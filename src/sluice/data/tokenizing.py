@@ -1,9 +1,8 @@
 """A labelled corpus as ragged arrays of ids, prepared once."""
 
-import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sluice.data.cache import Stored, entry_path, load_or_build
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS, Document, LabelledCorpus
 from sluice.data.splits import hold_out
+from sluice.data.watching import watched
 from sluice.errors import UserError
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -133,7 +133,7 @@ def _read(corpus: LabelledCorpus, tokenizer: str) -> tuple[list[str], dict[str, 
     tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {"": UNKNOWN_ID}
     growing: dict[str, _Growing] = {}
-    for document in _watched(corpus.documents()):
+    for document in watched(corpus.documents(), "Preparing texts (once)"):
         split = growing.setdefault(document.split, _Growing())
         tokens = tokenize(document.text) or [""]
         split.add([ids.setdefault(token, len(ids)) for token in tokens], document)
@@ -174,19 +174,3 @@ def _opened(stored: Stored) -> PreparedCorpus:
         for name in SPLITS
     }
     return PreparedCorpus(splits, Vocab(stored.info["vocab"]), tuple(stored.info["labels"]))
-
-
-def _watched(documents: Iterable[Document]) -> Iterator[Document]:
-    """Shows on a terminal how many texts have been read."""
-    if not sys.stderr.isatty():
-        yield from documents
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("Preparing texts (once)"), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        for document in documents:
-            yield document
-            progress.advance(task)

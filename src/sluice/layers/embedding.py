@@ -11,14 +11,28 @@ EMBEDDINGS = ("learned", "onehot", "index")
 INITIAL_STD = 0.1
 
 
-def make_embedding(kind: str, *, vocab_size: int, size: int, padding_id: int, word_dropout: float) -> "Embedding":
+def make_embedding(
+    kind: str,
+    *,
+    vocab_size: int,
+    size: int,
+    padding_id: int,
+    word_dropout: float,
+    initial_std: float = INITIAL_STD,
+) -> "Embedding":
     """Builds an embedding by name.
 
     Raises:
         ValueError: for a name that no embedding has, a size below 1 or a dropout outside [0, 1).
     """
     if kind == "learned":
-        return LearnedEmbedding(vocab_size=vocab_size, size=size, padding_id=padding_id, word_dropout=word_dropout)
+        return LearnedEmbedding(
+            vocab_size=vocab_size,
+            size=size,
+            padding_id=padding_id,
+            word_dropout=word_dropout,
+            initial_std=initial_std,
+        )
     if kind == "onehot":
         return OneHotEmbedding(vocab_size=vocab_size, word_dropout=word_dropout)
     if kind == "index":
@@ -56,13 +70,21 @@ class Embedding(nn.Module):
 class LearnedEmbedding(Embedding):
     """A learned vector of `size` units a word."""
 
-    def __init__(self, *, vocab_size: int, size: int, padding_id: int, word_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        size: int,
+        padding_id: int,
+        word_dropout: float = 0.0,
+        initial_std: float = INITIAL_STD,
+    ) -> None:
         super().__init__(vocab_size=vocab_size, word_dropout=word_dropout)
         if size < 1:
             raise ValueError(f"the embedding size must be at least 1, got {size}")
         self.output_size = size
         self.table = nn.Embedding(vocab_size, size, padding_idx=padding_id)
-        nn.init.normal_(self.table.weight, std=INITIAL_STD)
+        nn.init.normal_(self.table.weight, std=initial_std)
         with torch.no_grad():
             self.table.weight[padding_id].zero_()
 

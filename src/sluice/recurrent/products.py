@@ -83,6 +83,7 @@ class _Linear(torch.autograd.Function):
         if torch.is_grad_enabled():  # a second derivative is asked for
             rows = grad.flatten(0, -2)
             return grad @ weight, rows.t() @ inputs.flatten(0, -2), rows.sum(0) if needs_bias else None
+        grad = grad.contiguous()  # of a part of a tensor, or of a sum, oneDNN takes a hundred times as long
         rows = grad.flatten(0, -2)
         return (
             _times(grad, weight.t()) if needs_inputs else None,

@@ -65,6 +65,7 @@ class RecurrentStack(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        variational: bool = False,
         residual: bool = False,
         initial_state: str = "zeros",
         one_hot: bool = False,
@@ -78,6 +79,7 @@ class RecurrentStack(nn.Module):
             num_layers: layers.
             bidirectional: a second run over each sequence from its own end.
             dropout: share of a layer's outputs dropped before the next layer.
+            variational: the same units are dropped at every step of a sequence (Gal & Ghahramani 2016).
             residual: adds a layer's input to its output, from the second layer on.
             initial_state: "zeros", or "learned": a parameter for each layer and direction.
             one_hot: the first layer's input is a OneHot.
@@ -88,18 +90,11 @@ class RecurrentStack(nn.Module):
                 connections with a single layer, or an option that the cell refuses.
         """
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
-        if residual and num_layers == 1:
-            raise ValueError(f"residual=true joins layers: it needs num_layers of 2 or more, got {num_layers}")
-        if initial_state not in INITIAL_STATES:
-            raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
+        _check(num_layers, dropout, residual, initial_state)
         self.directions = 2 if bidirectional else 1
         self.hidden_size, self.num_layers, self.residual = hidden_size, num_layers, residual
         self.output_size = self.directions * hidden_size
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.variational = nn.Dropout(dropout), variational
         inputs = [(input_size, one_hot)] + [(self.output_size, False)] * (num_layers - 1)
         cells = [
             make_cell(cell, input_size=size, hidden_size=hidden_size, one_hot=hot, options=options)
@@ -149,7 +144,7 @@ class RecurrentStack(nn.Module):
         for layer in range(self.num_layers):
             below = features
             features, final, traced = self._run_layer(
-                layer, self.dropout(below) if layer else below, state, plan, trace
+                layer, self._dropped(below) if layer else below, state, plan, trace
             )
             if self.residual and layer:
                 features = features + below
@@ -157,6 +152,12 @@ class RecurrentStack(nn.Module):
             traces += traced
         stacked = self.state_type(*(plan.restore_rows(torch.stack(parts)) for parts in zip(*finals, strict=True)))
         return plan.to_batch_major(features), stacked, traces
+
+    def _dropped(self, features: Tensor) -> Tensor:
+        """(T, B, H), some units zeroed."""
+        if not self.variational:
+            return self.dropout(features)
+        return features * self.dropout(features.new_ones(1, *features.shape[1:]))
 
     def first_state(self, batch_size: int) -> State:
         """The state before the first step, tensors (layers · directions, B, H)."""
@@ -183,6 +184,17 @@ class RecurrentStack(nn.Module):
                 gates = _gates(cell, seen, own_state, scanned.states, recurrent)
                 traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
         return torch.cat(outputs, -1) if direction else outputs[0], finals, traces
+
+
+def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) -> None:
+    if num_layers < 1:
+        raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+    if residual and num_layers == 1:
+        raise ValueError(f"residual=true joins layers: it needs num_layers of 2 or more, got {num_layers}")
+    if initial_state not in INITIAL_STATES:
+        raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
 
 
 def _gates(cell: Cell, inputs: Any, state: State, states: State, recurrent: Recurrence) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
 
+from sluice.tasks.nt_asgd import NTASGD
 from sluice.tasks.schedules import Schedule
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -68,6 +69,33 @@ class Task(pl.LightningModule):
                 "monitor": self.monitor.metric,
             },
         }
+
+    def on_validation_start(self) -> None:
+        self._swap_averages()
+
+    def on_validation_end(self) -> None:
+        self._swap_averages()
+        loss = self.trainer.callback_metrics.get("val/loss")
+        for optimizer in self._averaging_optimizers():
+            if loss is not None:
+                optimizer.validated(float(loss))
+
+    def _swap_averages(self) -> None:
+        """Validation, and the best checkpoint that it writes, are of the averaged weights, where there are such."""
+        for optimizer in self._averaging_optimizers():
+            optimizer.swap()
+
+    def _averaging_optimizers(self) -> list[NTASGD]:
+        if self.trainer.sanity_checking:
+            return []
+        return [optimizer for optimizer in self.trainer.optimizers if isinstance(optimizer, NTASGD)]
+
+    def carried(self) -> dict[str, Any]:
+        """What goes over from one training batch to the next, as tensors in plain containers; each rank has its own."""
+        return {}
+
+    def carry_on(self, saved: dict[str, Any]) -> None:
+        """Goes back to what `carried` gave."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}

@@ -82,6 +82,8 @@ class ClassificationTask(Task):
         """
         features = self.network.embed(batch.ids)
         assert isinstance(features, Tensor)
+        if not features.requires_grad:  # the vectors are frozen
+            features.requires_grad_()
         clean = self.network.classify(features, batch.lengths).logits
         total = F.cross_entropy(clean, batch.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, features, retain_graph=True)

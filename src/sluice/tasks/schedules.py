@@ -23,7 +23,11 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_share
         warmup_share: share of the steps on the way up.
     """
     peak = optimizer.param_groups[0]["lr"]
-    return Schedule(lr_scheduler.OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_share), "step")
+    has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
+    cycle = lr_scheduler.OneCycleLR(
+        optimizer, peak, total_steps=total_steps, pct_start=warmup_share, cycle_momentum=has_momentum
+    )
+    return Schedule(cycle, "step")
 
 
 def cosine(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:

@@ -66,6 +66,7 @@ class Watched(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.loss = MeanMetric()
+        self.goes_over: dict[str, Any] = {"state": torch.tensor([0.5])}
         self.deeper = nn.ModuleDict({"accuracy": MulticlassAccuracy(3, average="macro"), "never": MeanMetric()})
 
     def see(self, seed: int) -> None:
@@ -76,6 +77,12 @@ class Watched(nn.Module):
     def figures(self) -> list[float]:
         metrics: list[Any] = [self.loss, self.deeper["accuracy"]]
         return [float(metric.compute()) for metric in metrics]
+
+    def carried(self) -> dict[str, Any]:
+        return dict(self.goes_over)
+
+    def carry_on(self, saved: dict[str, Any]) -> None:
+        self.goes_over = saved
 
 
 @pytest.fixture
@@ -183,6 +190,16 @@ def test_the_next_logged_step_goes_back() -> None:
     moment.go_back_to(saved)
     moment.begin_batch(trainer)
     assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
+
+
+def test_what_goes_over_between_batches_goes_back() -> None:
+    saved, _ = saved_moment()
+    trainer = fake_trainer()
+    trainer.lightning_module.goes_over = {}
+    moment = Moment()
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert torch.equal(trainer.lightning_module.goes_over["state"], torch.tensor([0.5]))
 
 
 def test_with_other_ranks_only_the_step_goes_back() -> None:

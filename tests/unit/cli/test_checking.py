@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.cli.building import class_weights
 from sluice.cli.failing import politely, sentence
+from sluice.cli.families.classification import class_weights
 from sluice.cli.logs import close_logs, log_to, start_logging
-from sluice.cli.schema import Allowed, Model, Text, check_ranges
+from sluice.cli.schema.classification import Text
+from sluice.cli.schema.core import Model
+from sluice.cli.schema.settings import Allowed, check_ranges
 from sluice.errors import UserError
 
 

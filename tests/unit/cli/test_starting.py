@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from running import Finished
-from sluice.cli.building import build_network
+from sluice.cli.families import CLASSIFICATION
 from sluice.cli.saved import load_model
 from sluice.cli.starting import start_from
 from sluice.models.classifier import TextClassifier
@@ -15,7 +15,9 @@ from sluice.models.classifier import TextClassifier
 def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -> TextClassifier:
     config = load_model(finished.folder).config
     config.embedding.kind = kind
-    return build_network(config, vocab_size=words, num_classes=2)
+    network = CLASSIFICATION.build_network(config, {"vocab": range(words), "labels": ["neg", "pos"]})
+    assert isinstance(network, TextClassifier)
+    return network
 
 
 def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
@@ -23,7 +25,7 @@ def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
     words = ["<unk>", "<pad>", "never-seen", *reversed(saved.vocab.tokens[2:])]
     network = network_of_its_kind(finished, len(words))
     before = network.embedding.table.weight.detach().clone()
-    start_from(network, words, saved.labels, finished.folder)
+    start_from(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder)
     own, theirs = network.embedding.table.weight, saved.network.embedding.table.weight
     assert torch.equal(own[2], before[2])
     for word in ("<unk>", saved.vocab.tokens[2], saved.vocab.tokens[-1]):
@@ -34,7 +36,7 @@ def test_other_classes_leave_the_output_fresh(finished: Finished, caplog: pytest
     saved = load_model(finished.folder)
     network = network_of_its_kind(finished, len(saved.vocab))
     before = network.output.weight.detach().clone()
-    start_from(network, saved.vocab.tokens, ("bad", "good"), finished.folder)
+    start_from(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder)
     assert torch.equal(network.output.weight, before)
     assert torch.equal(network.recurrent.cells[0].weight_hh, saved.network.recurrent.cells[0].weight_hh)
 
@@ -48,4 +50,4 @@ def test_one_hot_rows_are_named_as_the_words_parameters(finished: Finished) -> N
 
 def test_a_missing_run_is_refused(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no"):
-        start_from(network_of_its_kind(finished, 7), ["<unk>"] * 7, ("neg", "pos"), tmp_path / "nowhere")
+        start_from(network_of_its_kind(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.data import imdb
+from sluice.data import downloading, imdb
 from sluice.data.imdb import ImdbArchive, ImdbFolder, download_imdb, find_imdb, resolve_imdb
 from sluice.errors import UserError
 
@@ -122,7 +122,7 @@ class TestDownload:
         server(b"x")
         released = threading.Event()
         monkeypatch.setattr(QuietHandler, "do_GET", lambda self: released.wait(5))
-        monkeypatch.setattr(imdb, "TIMEOUT", (0.1, 0.1))
+        monkeypatch.setattr(downloading, "TIMEOUT", (0.1, 0.1))
         with pytest.raises(UserError, match="did not answer in time"):
             download_imdb(data_dir)
         released.set()
@@ -188,7 +188,7 @@ class TestResolve:
     def test_auto_falls_back_with_one_warning(self, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
         corpus = resolve_imdb(source="auto", data_dir=data_dir, sample_size=40)
         assert corpus.name == "sample"
-        warnings = [record for record in caplog.records if record.name == "sluice.data.imdb"]
+        warnings = [record for record in caplog.records if record.name == "sluice.data.downloading"]
         assert [record.levelname for record in warnings] == ["WARNING"]
         message = warnings[0].getMessage()
         assert message.startswith("NOT IMDB: ")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sluice.cli import schema
+from sluice.cli.schema import core
 from sluice.recurrent import CellOptions, make_cell
 from sluice.recurrent.activations import ACTIVATIONS, find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, SOURCE
@@ -56,7 +56,7 @@ def test_a_cell_refuses_an_unknown_activation(option: str) -> None:
 
 
 def test_the_command_line_offers_exactly_the_registered() -> None:
-    assert list(schema.ACTIVATIONS) == list(ACTIVATIONS)
+    assert list(core.ACTIVATIONS) == list(ACTIVATIONS)
 
 
 def test_the_c_kernels_know_exactly_those_with_a_slope() -> None:

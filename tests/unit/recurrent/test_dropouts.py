@@ -258,3 +258,13 @@ def test_both_dropouts_together_train(name: str) -> None:
     stack: RecurrentStack = make_stack(name, options=options, num_layers=2, bidirectional=True, dropout=0.3)
     stack(numbers(B, T, D), torch.tensor(LENGTHS)).outputs.square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in stack.parameters())
+
+
+def test_between_layers_the_same_units_may_be_dropped_at_every_step() -> None:
+    torch.manual_seed(0)
+    stack = RecurrentStack(cell="gru", input_size=3, hidden_size=50, num_layers=2, dropout=0.5, variational=True)
+    dropped = stack._dropped(torch.ones(7, 4, 50))
+    assert torch.equal(dropped, dropped[:1].expand(7, -1, -1))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(dropped[0, 0], dropped[0, 1])
+    assert torch.equal(stack.eval()._dropped(torch.ones(7, 4, 50)), torch.ones(7, 4, 50))

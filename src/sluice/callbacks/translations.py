@@ -1,0 +1,64 @@
+"""What validation wrote, in TensorBoard: a few translations, and where the model looked."""
+
+import re
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from sluice.callbacks.attention_maps import attention_map
+from sluice.callbacks.tensorboard import find_writer
+from sluice.tasks.translation import Scored
+
+
+class Translations(Callback):
+    """After each validation, shows a few sentences with their reference and translation, and attention as maps.
+
+    The same sentences every time; on several ranks, those of the first one's share.
+    """
+
+    def __init__(self, *, size: int, count: int = 10, maps: int = 4) -> None:
+        """
+        Args:
+            size: pairs of the validation split, of which `count` are taken at even distances.
+            count: translations shown.
+            maps: of them with a map of the attention.
+        """
+        self.shown = {place * size // count for place in range(count)} if count else set()
+        self.maps = maps
+        self._seen: list[Scored] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._seen += [scored for scored in outputs["translations"] if scored.place in self.shown]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seen, self._seen = sorted(self._seen, key=lambda scored: scored.place), []
+        writer = find_writer(trainer)
+        if writer is None or trainer.sanity_checking or not seen:
+            return
+        step = max(0, trainer.global_step - 1)  # that of the validation's scalars
+        writer.add_text("val/translations", _page(seen), step)
+        for place, scored in enumerate(seen[: self.maps]):
+            if scored.translation.weights is not None:
+                writer.add_figure(f"val/attention {place + 1}", attention_map(scored.translation), step)
+
+
+def _page(seen: list[Scored]) -> str:
+    """Markdown, three lines a sentence."""
+    entries = []
+    for scored in seen:
+        lines = {"source": scored.source, "reference": scored.reference, "translation": scored.translation.text}
+        entries.append("1. " + "  \n   ".join(f"**{name}** {_escaped(text)}" for name, text in lines.items()))
+    return "\n".join(entries)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

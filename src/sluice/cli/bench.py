@@ -1,0 +1,124 @@
+"""sluice bench: claims of speed as commands. Heavy imports wait until one runs."""
+
+from typing import Annotated
+
+import typer
+
+from sluice.cli.failing import politely
+
+bench = typer.Typer(help="Measure speed; interleaved runs, medians.", no_args_is_help=True)
+
+PlainMemory = Annotated[
+    bool, typer.Option("--plain-memory", help="All of them with the C library's own handling of memory.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+
+
+@bench.command()
+def lengths(
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in the batch.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Longest sequence.")] = 200,
+    shortest: Annotated[int, typer.Option(min=1, help="Shortest sequence.")] = 150,
+    input_size: Annotated[int, typer.Option(min=1, help="Input features.")] = 100,
+    hidden_size: Annotated[int, typer.Option(min=1, help="Units.")] = 256,
+    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 7,
+    packed: Annotated[bool, typer.Option(help="Also time packed sequences (slow on a CPU).")] = True,
+    plain_memory: PlainMemory = False,
+    as_json: Json = False,
+) -> None:
+    """Training step on sequences of different lengths: Sluice against torch.nn, dense and packed."""
+    with politely():
+        from sluice.cli.benchmarks import bench_lengths
+
+        bench_lengths(
+            batch_size=batch_size,
+            steps=steps,
+            shortest=shortest,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            runs=runs,
+            packed=packed,
+            plain_memory=plain_memory,
+            as_json=as_json,
+        )
+
+
+@bench.command()
+def cells(
+    size: Annotated[
+        list[str] | None, typer.Option(help="batch,steps,inputs,units; may be given more than once.")
+    ] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="Only this cell; may be given more than once.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    plain_memory: PlainMemory = False,
+    as_json: Json = False,
+) -> None:
+    """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
+    with politely():
+        from sluice.cli.cell_benchmark import bench_cells
+
+        bench_cells(
+            sizes=size or [],
+            cells=cell or [],
+            runs=runs,
+            device=device,
+            plain_memory=plain_memory,
+            as_json=as_json,
+        )
+
+
+@bench.command()
+def language(
+    batch_size: Annotated[int, typer.Option(min=1, help="Streams.")] = 20,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of a chunk.")] = 35,
+    units: Annotated[int, typer.Option(min=16, help="Of the embedding and of each layer.")] = 200,
+    layers: Annotated[int, typer.Option(min=1, help="Of the LSTM.")] = 2,
+    vocab_size: Annotated[int, typer.Option(min=10_001, help="Words.")] = 33_278,
+    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Training and writing of language models: Sluice's output layers against plain torch."""
+    with politely():
+        from sluice.cli.language_benchmark import bench_language
+
+        bench_language(
+            batch_size=batch_size,
+            steps=steps,
+            units=units,
+            layers=layers,
+            vocab_size=vocab_size,
+            runs=runs,
+            as_json=as_json,
+        )
+
+
+@bench.command()
+def seq2seq(
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentence pairs.")] = 128,
+    beam: Annotated[int, typer.Option(min=2, help="Of decoding, beside greedy.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Training and decoding of translators, with and without input feeding."""
+    with politely():
+        from sluice.cli.seq2seq_benchmark import bench_seq2seq
+
+        bench_seq2seq(batch_size=batch_size, beam=beam, runs=runs, as_json=as_json)
+
+
+@bench.command()
+def scale(
+    processes: Annotated[list[int] | None, typer.Option(min=1, help="How many; may be given more than once.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Batches on each process.")] = 100,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process, on a CPU.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Training speed on one process and on more."""
+    with politely():
+        from sluice.cli.scale_benchmark import bench_scale
+
+        bench_scale(
+            processes=processes or [1, 2], batches=batches, threads=threads, accelerator=accelerator, as_json=as_json
+        )

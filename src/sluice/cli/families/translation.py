@@ -1,0 +1,220 @@
+"""Sequence to sequence: sentences in, sentences out."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import Callback
+
+from sluice.callbacks.translations import Translations
+from sluice.cli.core import build_embedding, build_stack
+from sluice.cli.families.base import Family, batch_size_per_rank, check_monitors, may_use_sample
+from sluice.cli.schema import Config
+from sluice.cli.schema.core import Model
+from sluice.cli.schema.translation import Decoding, Parallel
+from sluice.data.multi30k import resolve_multi30k
+from sluice.data.pairs import ParallelCorpus
+from sluice.data.parallel import PairSettings
+from sluice.data.parallel_files import PairPaths, ParallelFiles
+from sluice.data.translation import TranslationData
+from sluice.decoding.search import DecodingSettings
+from sluice.errors import UserError
+from sluice.layers.attention import make_attention
+from sluice.layers.embedding import LearnedEmbedding
+from sluice.models.decoder import Decoder, decoder_input_size
+from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.tasks.translating import Translator
+from sluice.tasks.translation import TranslationTask
+from sluice.tasks.translation_scores import signatures
+from sluice.text.coder import SentenceCoder
+from sluice.text.sentences import BEGIN_ID, END_ID
+from sluice.text.vocab import PADDING_ID
+
+log = logging.getLogger(__name__)
+
+
+class TranslationFamily(Family):
+    """Multi30k and one's own sentence pairs."""
+
+    tasks = ("multi30k", "parallel")
+    deed = "translates"
+    evaluated_with = ("decoding.", "test_beam")
+    use = 'sluice translate {run} "your sentence"'
+
+    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> ParallelCorpus:
+        data = config.task.data
+        languages = {"source_language": data.source_language, "target_language": data.target_language}
+        if isinstance(config.task, Parallel):
+            return ParallelFiles(
+                train=_paths(data.path, data.target_path),
+                val=_paths(data.validation_path, data.validation_target_path) if data.validation_path else None,
+                test=_paths(data.test_path, data.test_target_path) if data.test_path else None,
+                **languages,
+            )
+        return resolve_multi30k(
+            source=data.source,
+            data_dir=Path(config.paths.data_dir),
+            sample_size=data.sample_size,
+            may_fall_back=may_use_sample(config, may_fall_back),
+            **languages,
+        )
+
+    def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
+        data = config.task.data
+        return TranslationData(
+            corpus=corpus,
+            settings=pair_settings(config),
+            cache_dir=Path(config.paths.cache_dir),
+            batch_size=batch_size_per_rank(config),
+            max_tokens=data.max_tokens,
+            num_workers=data.num_workers,
+            seed=config.seed,
+        )
+
+    def build_network(self, config: Config, parts: dict[str, Any]) -> Seq2Seq:
+        source = build_embedding(config, len(parts["source"]["vocab"]))
+        encoder = build_stack(config.model, input_size=source.output_size, one_hot=source.one_hot)
+        return Seq2Seq(
+            source_embedding=source,
+            encoder=encoder,
+            decoder=_build_decoder(config, encoder.output_size, len(parts["target"]["vocab"])),
+            ids=Ids(BEGIN_ID, END_ID, never=(PADDING_ID, BEGIN_ID)),
+            bridge=config.task.bridge,
+            tie=config.task.tie,
+            input_dropout=config.model.input_dropout,
+            memory_dropout=config.task.memory_dropout,
+        )
+
+    def saved_parts(self, data: TranslationData) -> dict[str, Any]:
+        prepared = data.prepared
+        return {"source": prepared.source.saved(), "target": prepared.target.saved()}
+
+    def build_task(self, config: Config, data: TranslationData) -> TranslationTask:
+        settings = config.task
+        if config.embedding.adversarial or config.embedding.start != "random":
+            raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
+        network: Any = self.network_for(config, data)
+        translator = Translator(
+            network=network,
+            source=data.prepared.source,
+            target=data.prepared.target,
+            replaces_unknown=settings.replace_unknown,
+        )
+        try:
+            task = TranslationTask(
+                translator=translator,
+                label_smoothing=settings.label_smoothing,
+                sampling=settings.scheduled_sampling,
+                sampling_steps=settings.scheduled_sampling_steps,
+                decoding={
+                    "val": decoding_settings(settings.decoding),
+                    "test": replace(decoding_settings(settings.decoding), beam=settings.test_beam),
+                },
+                **self.shared_of_task(config, data),
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        check_monitors(config, task.validation_metrics)
+        return task
+
+    def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
+        return [Translations(size=len(data.prepared.splits["val"]))]
+
+    def keep(self, task: TranslationTask, folder: Path) -> None:
+        """translations.tsv: what the test wrote beside source and reference; scores.json: how it was scored."""
+        rows = ["\t".join(row) for row in task.written()]
+        table = "\n".join(["source\treference\ttranslation", *rows, ""])
+        (folder / "translations.tsv").write_text(table, encoding="utf-8")
+        (folder / "scores.json").write_text(json.dumps(signatures(), indent=2) + "\n", encoding="utf-8")
+
+    def show(self, task: TranslationTask) -> None:
+        """How the scores were computed."""
+        for name, signature in signatures().items():
+            log.info("%s: %s", name, signature)
+
+    def describe(self, data: TranslationData) -> list[str]:
+        prepared, lines = data.prepared, []
+        for name, split in prepared.splits.items():
+            sizes = f"{split.source.lengths.sum():>11,} and {split.target.lengths.sum():>11,} tokens"
+            lines.append(f"{name:<6}{len(split):>9,} pairs  {sizes}")
+        for coder in (prepared.source, prepared.target):
+            lines.append(f"{len(coder.vocab):,} entries in the vocabulary of {coder.language or 'the language'}")
+        return [*lines, *prepared.notes]
+
+
+TRANSLATION = TranslationFamily()
+
+
+def pair_settings(config: Config) -> PairSettings:
+    """How the task's sentences become ids."""
+    data = config.task.data
+    return PairSettings(
+        **vars(config.task.text),
+        max_length=data.max_length,
+        max_ratio=data.max_ratio,
+        validation_share=getattr(data, "validation_share", 0.0),
+        test_share=getattr(data, "test_share", 0.0),
+    )
+
+
+def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
+    """How translations are searched for."""
+    return DecodingSettings(**{**vars(decoding), **changed})
+
+
+def translator_of(config: Config, network: Seq2Seq, parts: dict[str, Any]) -> Translator:
+    """The way into a saved network and out of it."""
+    coders = {side: SentenceCoder.from_saved(parts[side]) for side in ("source", "target")}
+    return Translator(network=network, replaces_unknown=config.task.replace_unknown, **coders)
+
+
+def _paths(source: str, target: str | None) -> PairPaths:
+    return Path(source) if target is None else (Path(source), Path(target))
+
+
+def _build_decoder(config: Config, memory_size: int, vocab_size: int) -> Decoder:
+    task, own = config.task, config.task.decoder
+    embedding = LearnedEmbedding(
+        vocab_size=vocab_size,
+        size=config.embedding.size,
+        padding_id=PADDING_ID,
+        word_dropout=config.embedding.word_dropout,
+        initial_std=config.embedding.initial_std,
+    )
+    attention = make_attention(
+        task.attention, query_size=own.hidden_size, memory_size=memory_size, size=own.attention_size
+    )
+    output_size = own.output_size or embedding.output_size
+    input_size = decoder_input_size(
+        embedding_size=embedding.output_size,
+        output_size=output_size,
+        memory_size=memory_size,
+        attention=attention is not None,
+        input_feeding=own.input_feeding,
+    )
+    return Decoder(
+        embedding=embedding,
+        stack=build_stack(_decoder_model(config.model, own), input_size=input_size),
+        attention=attention,
+        memory_size=memory_size,
+        output_size=output_size,
+        input_feeding=own.input_feeding,
+        input_dropout=config.model.input_dropout,
+        hidden_dropout=own.hidden_dropout,
+        output_dropout=task.output_dropout,
+    )
+
+
+def _decoder_model(model: Model, own: Any) -> Model:
+    """The core's settings with the decoder's own sizes."""
+    return replace(
+        model,
+        cell=own.cell,
+        hidden_size=own.hidden_size,
+        num_layers=own.num_layers,
+        bidirectional=own.bidirectional,
+        residual=model.residual and own.num_layers > 1,
+        dropout=model.dropout if own.num_layers > 1 else 0.0,
+    )

@@ -1,0 +1,87 @@
+"""The Trainer of a run."""
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.callbacks import Callback
+
+from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from sluice.callbacks.progress import ProgressBar, make_progress
+from sluice.callbacks.vitals import Vitals
+from sluice.cli.constructing import construct, construct_all
+from sluice.cli.launching import LAUNCHED
+from sluice.cli.schema import Config
+from sluice.cli.slurm import in_step
+from sluice.errors import UserError
+
+
+def build_trainer(
+    config: Config, own: list[Callback], vitals: Vitals, last: LastCheckpoint, goes_on_from: int | None = None
+) -> pl.Trainer:
+    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there.
+
+    Args:
+        config: the configuration.
+        own: callbacks of the task's family.
+        vitals: counts tokens.
+        last: keeps last.ckpt.
+        goes_on_from: the first step that is logged, where the run was begun by an earlier process.
+    """
+    run_dir = str(config.paths.run_dir)
+    monitor, mode = config.task.monitor, config.task.mode
+    progress = make_progress()
+    callbacks: list[Callback] = [
+        vitals,
+        *own,
+        progress,
+        *construct_all("callbacks", config.callbacks),
+        BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
+        last,
+    ]
+    loggers = construct_all("logger", config.logger)
+    for logger in loggers:
+        if goes_on_from is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(goes_on_from)
+    return construct(
+        "trainer",
+        config.trainer,
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=run_dir,
+        enable_progress_bar=isinstance(progress, ProgressBar),
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO(), *_environment()],
+    )
+
+
+def _environment() -> list[ClusterEnvironment]:
+    """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
+    if LAUNCHED in os.environ:
+        return [LightningEnvironment()]
+    if in_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
+        on_each = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(on_each))
+        return [SLURMEnvironment(auto_requeue=False)]
+    if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
+        return [LightningEnvironment()]  # a batch script without srun: one process
+    return []
+
+
+def check_trainer(spec: dict[str, Any]) -> None:
+    """Refuses what Lightning would accept now and stumble over later.
+
+    Raises:
+        UserError: for a length that is none, or an accelerator this machine doesn't have.
+    """
+    epochs, accelerator = spec.get("max_epochs"), spec.get("accelerator")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise UserError(f"trainer.max_epochs={epochs} cannot be used: it must be a whole number, at least 1")
+    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+        limit = spec.get(key)
+        if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
+            raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
+    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")

@@ -1,0 +1,144 @@
+"""A running text as one memory-mapped array of ids a split, prepared once, however large it is."""
+
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.running_text import RunningText
+from sluice.data.sources import SPLITS
+from sluice.data.watching import watched
+from sluice.errors import UserError
+from sluice.text.detokenizing import END_OF_LINE
+from sluice.text.tokenizers import make_tokenizer
+from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
+
+BLOCK = 2**20
+"""Tokens that are held in memory while a text is prepared."""
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a text becomes ids; with the corpus, all that the prepared arrays depend on."""
+
+    tokenizer: str = "whitespace"
+    min_freq: int = 1
+    max_size: int | None = None
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """A text ready for training."""
+
+    splits: dict[str, NDArray[np.int32]]
+    """Ids of each split, memory-mapped; every line ends with `END_OF_LINE`."""
+    vocab: Vocab
+    """Words from the most frequent on."""
+
+
+def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> PreparedText:
+    """Opens the prepared text, preparing and storing it on first use.
+
+    Raises:
+        UserError: whatever the corpus says is wrong with it, a split without a token, an empty vocabulary, or a cache
+            that can't be written.
+    """
+    key = {"corpus": corpus.fingerprint, "kind": "stream", **vars(settings)}
+    path = entry_path(cache_dir, f"stream-{corpus.name}", key)
+    stored = load_or_build(path, lambda: _stored(corpus, settings, cache_dir))
+    return PreparedText({name: stored.arrays[name] for name in SPLITS}, Vocab(stored.info["vocab"]))
+
+
+def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[np.int32]:
+    """Ids of lines by a given vocabulary, each line with its end."""
+    tokenize = make_tokenizer(tokenizer)
+    flat = array("i")
+    for line in lines:
+        flat.extend(vocab.encode([*tokenize(line), END_OF_LINE]))
+    return np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32)
+
+
+def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> Stored:
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".stream-", dir=cache_dir) as folder:
+            return _prepared_in(Path(folder), corpus, settings)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"the cache folder {cache_dir} cannot be written ({reason}): set paths.cache_dir") from error
+
+
+def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> Stored:
+    """Reads the text once into files of provisional ids, then gives the ids of the vocabulary, block by block."""
+    words, counts, sizes = _read(folder, corpus, settings.tokenizer)
+    for split in SPLITS:
+        if not sizes[split]:
+            raise UserError(f"the {split} part of {corpus.description} is empty: give it more text, or a larger share")
+    vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
+    if END_OF_LINE not in vocab:  # fewer lines than min_freq, or other tokens fill max_size
+        vocab = Vocab([*vocab.tokens, END_OF_LINE])
+    final = np.asarray(vocab.encode(words), dtype=np.int32)
+    arrays: dict[str, NDArray[Any]] = {}
+    for split in SPLITS:
+        ids = np.memmap(folder / split, dtype=np.int32, mode="r+", shape=(sizes[split],))
+        for start in range(0, len(ids), BLOCK):
+            ids[start : start + BLOCK] = final[ids[start : start + BLOCK]]
+        arrays[split] = ids
+    return Stored(arrays, {"vocab": vocab.tokens})
+
+
+def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int]]:
+    """All words by provisional id, how often each stands in the training text, and each split's size."""
+    tokenize = make_tokenizer(tokenizer)
+    ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
+    writers = {split: _Writer(folder / split) for split in SPLITS}
+    for split, text in watched(corpus.lines(), "Preparing lines (once)"):
+        tokens = tokenize(text)
+        tokens.append(END_OF_LINE)
+        writers[split].extend([ids.setdefault(token, len(ids)) for token in tokens])
+    for writer in writers.values():
+        writer.close()
+    words = list(ids)
+    seen = writers["train"].counts(len(words))
+    counts = Counter({word: int(count) for word, count in zip(words, seen, strict=True) if count and word != UNKNOWN})
+    return words, counts, {split: writer.size for split, writer in writers.items()}
+
+
+class _Writer:
+    """Ids on their way to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._waiting = path.open("wb"), array("i")
+        self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.size = 0
+
+    def extend(self, ids: list[int]) -> None:
+        self._waiting.extend(ids)
+        if len(self._waiting) >= BLOCK:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+
+    def counts(self, words: int) -> NDArray[np.int64]:
+        """(words,) how often each id was written."""
+        return np.pad(self._counts, (0, words - len(self._counts)))
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        block = np.frombuffer(self._waiting, dtype=np.int32)
+        seen = np.bincount(block)
+        longer = max(len(seen), len(self._counts))
+        self._counts = np.pad(self._counts, (0, longer - len(self._counts))) + np.pad(seen, (0, longer - len(seen)))
+        self._file.write(block.tobytes())
+        self.size += len(block)
+        self._waiting = array("i")

@@ -1,0 +1,1 @@
+"""Tasks made by a program, after the experiments that the papers made with them."""

@@ -1,0 +1,114 @@
+"""Strings of equally many a, b (and c): whoever writes one to its end must have counted."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.data.ragged import Ragged
+from sluice.data.synthetic.draws import check_at_least, generator
+from sluice.data.synthetic.sequences import IGNORED
+from sluice.errors import UserError
+
+LANGUAGES = {"anbn": "ab", "anbncn": "abc"}
+LONGEST = {"anbn": 100, "anbncn": 50}
+"""n up to which Weiss, Goldberg & Yahav (2018) trained."""
+END = "$"
+SYMBOLS = ("a", "b", "c", END)
+HELD_OUT = 10
+"""Of so many n, one is kept for validation."""
+
+
+class NextSymbols(NamedTuple):
+    """Strings and at each step what comes next, in places of `SYMBOLS`."""
+
+    ids: Ragged
+    targets: Ragged
+    """The symbol after each one, the end at last."""
+    determined: Ragged
+    """The same, IGNORED at every a: nobody can know how many will come."""
+
+
+class Counting:
+    """aⁿbⁿ or aⁿbⁿcⁿ, to be read symbol by symbol with the next one as target.
+
+    Weiss, Goldberg & Yahav (2018), "On the practical computational power of finite precision RNNs for language
+    recognition"; next symbols as targets after Gers & Schmidhuber (2001), "LSTM recurrent networks learn simple
+    context-free and context-sensitive languages". From the first b on all is determined by n.
+    """
+
+    def __init__(
+        self,
+        *,
+        language: str = "anbn",
+        longest: int | None = None,
+        longest_test: int = 1000,
+        size: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            language: "anbn" or "anbncn".
+            longest: largest n of training and validation; None for 100 and 50.
+            longest_test: largest n of the test, which has every n above `longest`.
+            size: training strings, n drawn at random.
+            seed: chooses the n kept for validation and draws those of training.
+
+        Raises:
+            UserError: the language doesn't exist, `longest` is below 3, or there is no n to test.
+        """
+        if language not in LANGUAGES:
+            raise UserError(f"there is no language {language!r}; there are {', '.join(LANGUAGES)}")
+        longest = LONGEST[language] if longest is None else longest
+        check_at_least(3, longest=longest)
+        check_at_least(longest + 1, longest_test=longest_test)
+        check_at_least(1, size=size)
+        self.language, self.longest, self.longest_test = language, longest, longest_test
+        self.size, self.seed = size, seed
+
+    def counts(self, split: str) -> NDArray[np.int64]:
+        """The n of each string of a split; no n is in two, and the smallest and the largest are in training."""
+        random = generator(self.seed, split)
+        if split == "test":
+            return np.arange(self.longest + 1, self.longest_test + 1)
+        inner = generator(self.seed, "val").permutation(np.arange(2, self.longest))
+        held = np.sort(inner[: max(self.longest // HELD_OUT, 1)])
+        if split == "val":
+            return held
+        return random.choice(np.setdiff1d(np.arange(1, self.longest + 1), held), self.size)
+
+    def strings(self, split: str) -> NextSymbols:
+        """The strings of a split in ids."""
+        return next_symbols(self.language, self.counts(split).tolist())
+
+
+def string(language: str, n: int) -> str:
+    """The string of the language for n."""
+    return "".join(symbol * n for symbol in LANGUAGES[language])
+
+
+def next_symbols(language: str, counts: Sequence[int]) -> NextSymbols:
+    """The strings of the language for several n."""
+    texts = [string(language, n) for n in counts]
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+    ids = _ids("".join(texts))
+    targets = _ids("".join(text[1:] + END for text in texts))
+    determined = np.where(ids == SYMBOLS.index("a"), np.int32(IGNORED), targets)
+    return NextSymbols(Ragged(ids, offsets), Ragged(targets, offsets), Ragged(determined, offsets))
+
+
+def first_failure(passes: Callable[[int], bool], longest: int) -> int | None:
+    """The smallest n from 1 to `longest` that fails; None if none does.
+
+    Args:
+        passes: whether every determined symbol of the string for n is predicted.
+        longest: where the search ends.
+    """
+    return next((n for n in range(1, longest + 1) if not passes(n)), None)
+
+
+def _ids(text: str) -> NDArray[np.int32]:
+    codes = np.zeros(128, dtype=np.int32)
+    codes[[ord(symbol) for symbol in SYMBOLS]] = np.arange(len(SYMBOLS))
+    return codes[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]

@@ -1,0 +1,108 @@
+"""A label or an index, and the sentence that is to be written from it."""
+
+import hashlib
+import random as python_random
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sluice.data.sample_reviews import VERDICTS, fill_slots, write_verdict
+from sluice.data.synthetic.draws import check_at_least, own_sequences
+from sluice.errors import UserError
+
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
+
+
+class Written(NamedTuple):
+    """What stands for a sentence, and the sentence."""
+
+    label: int
+    text: str
+
+
+class LabelSentences:
+    """A class, and sentences like those of the generated reviews that speak for it."""
+
+    labels = ("neg", "pos")
+
+    def __init__(self, *, size: int = 8000, val_size: int = 1000, test_size: int = 2000, seed: int = 0) -> None:
+        """
+        Args:
+            size: training sentences.
+            val_size: validation sentences.
+            test_size: test sentences.
+            seed: another seed gives other sentences.
+
+        Raises:
+            UserError: a size is below 1.
+        """
+        check_at_least(1, size=size, val_size=val_size, test_size=test_size)
+        self.sizes = {"train": size, "val": val_size, "test": test_size}
+        self.seed = seed
+
+    def sentences(self, split: str) -> Iterator[Written]:
+        """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
+        for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
+            yield Written(int(text[0]), text[1:])
+
+
+class BookSentences:
+    """The sentences of a book by their number: all of them to be learned by heart, so that there are no splits."""
+
+    def __init__(self, path: Path, *, limit: int | None = None) -> None:
+        """
+        Args:
+            path: a text in UTF-8; empty lines and ends of sentences set sentences apart.
+            limit: so many sentences from the beginning on; None for all.
+
+        Raises:
+            UserError: the file cannot be read or holds no sentence, or the limit is below 1.
+        """
+        if limit is not None:
+            check_at_least(1, limit=limit)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8.") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+        self.path = path
+        self.texts = split_sentences(text)[:limit]
+        if not self.texts:
+            raise UserError(f"{path} holds no sentence: name a file with a text in it.")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the sentences."""
+        return hashlib.sha256("\n".join(self.texts).encode()).hexdigest()[:16]
+
+    def sentences(self) -> Iterator[Written]:
+        """Yields every sentence with its number, from 0 on."""
+        yield from (Written(index, text) for index, text in enumerate(self.texts))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a text, blanks and line breaks inside them made one blank each."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    pieces = (" ".join(piece.split()) for paragraph in paragraphs for piece in _pieces(paragraph))
+    return [piece for piece in pieces if piece]
+
+
+def _pieces(paragraph: str) -> Iterator[str]:
+    start = 0
+    for end in SENTENCE_END.finditer(paragraph):
+        yield paragraph[start : end.end()]
+        start = end.end()
+    yield paragraph[start:]
+
+
+def _draw(random: np.random.Generator) -> str:
+    """The label's digit and the sentence."""
+    own = python_random.Random(int(random.integers(2**63)))
+    frames = VERDICTS[int(random.integers(len(VERDICTS)))]
+    label = int(random.integers(2))
+    return f"{label}{write_verdict(own, frames, fill_slots(own))[label]}"

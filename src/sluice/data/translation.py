@@ -1,0 +1,106 @@
+"""The DataModule of sentence pairs."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from sluice.data.pair_batches import PairBatch, PairBatchMaker
+from sluice.data.pairs import ParallelCorpus
+from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
+from sluice.data.resumable import ResumableData
+from sluice.data.samplers import BucketBatchSampler
+from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class TranslationData(ResumableData):
+    """Sentence pairs in batches whose sources and targets are of like length; prepared once, then read from disk."""
+
+    def __init__(
+        self,
+        *,
+        corpus: ParallelCorpus,
+        settings: PairSettings,
+        cache_dir: Path,
+        batch_size: int = 128,
+        max_tokens: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            corpus: where the pairs come from.
+            settings: how they become ids.
+            cache_dir: where the prepared arrays are kept.
+            batch_size: pairs in a batch on one rank.
+            max_tokens: budget of a training batch on one rank, target tokens with padding, a source counting as
+                a fraction of one more; None for no budget.
+            num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
+            seed: of the training order.
+        """
+        super().__init__()
+        self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
+        self.batch_size, self.max_tokens = batch_size, max_tokens
+        self.num_workers, self.seed = num_workers, seed
+        self._prepared: PreparedPairs | None = None
+
+    @property
+    def prepared(self) -> PreparedPairs:
+        """The arrays and both languages' coders; prepared on first use."""
+        if self._prepared is None:
+            self._prepared = prepare_pairs(self.corpus, self.settings, self.cache_dir)
+            for note in self._prepared.notes if self.place[0] == 0 else ():
+                log.warning("%s.", note)
+        return self._prepared
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader[PairBatch]:
+        return self.loader("test")
+
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[PairBatch]:
+        """A split in batches, with the texts unless it is shuffled; this process's share.
+
+        Raises:
+            UserError: if there are too few pairs for all processes, or too small a token budget.
+        """
+        split = self.prepared.splits[name]
+        rank, world_size = self.place
+        if len(split) < world_size:
+            raise UserError(f"the {name} split has {len(split)} pairs, too few for {world_size} processes")
+        batch_size = self.batch_size
+        if not shuffle:
+            batch_size = min(batch_size, len(split) // world_size)  # every rank has something to measure
+        keys, scale = split.sort_keys()
+        budget = self.max_tokens if shuffle else None
+        if budget is not None and budget * scale < keys.max():
+            longest = int((split.target.lengths - 1).max())
+            raise UserError(
+                f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
+                f"{longest + 1}; choose a larger one"
+            )
+        sampler = BucketBatchSampler(
+            keys,
+            batch_size=batch_size,
+            max_tokens=budget and budget * scale,
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        if shuffle:
+            sampler.start_at(*self._start)
+        return DataLoader(
+            range(len(split)),  # type: ignore[arg-type]
+            batch_sampler=sampler,
+            collate_fn=PairBatchMaker(split, with_texts=not shuffle),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )

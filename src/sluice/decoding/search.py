@@ -1,0 +1,88 @@
+"""Which search, by its settings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sluice.decoding.beam import beam_search
+from sluice.decoding.greedy import greedy_search
+from sluice.decoding.penalties import LengthPenalty
+from sluice.decoding.steps import Hypothesis, StepFunction
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingSettings:
+    """How sentences are searched for."""
+
+    beam: int = 1
+    """Hypotheses a sentence; 1 is greedy."""
+    n_best: int = 1
+    """Sentences wanted of each source."""
+    length_penalty: str = "average"
+    """"none", "average" or "gnmt"."""
+    alpha: float = 1.0
+    """Of the length penalty."""
+    longest_factor: float = 1.5
+    longest_extra: int = 10
+    """A sentence has at most `longest_factor` times as many words as its source, and `longest_extra` more."""
+
+    @property
+    def penalty(self) -> LengthPenalty:
+        return LengthPenalty(self.length_penalty, self.alpha)
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: for a beam or number of sentences below 1, more sentences than the beam holds, lengths that
+                leave no word, or what the length penalty refuses.
+        """
+        if self.beam < 1:
+            raise ValueError(f"beam must be at least 1, got {self.beam}; 1 is greedy search")
+        if not 1 <= self.n_best <= self.beam:
+            raise ValueError(f"n_best={self.n_best} must lie between 1 and the beam, {self.beam}: widen the beam")
+        if self.longest_factor < 0 or self.longest_extra < 1:
+            raise ValueError(
+                f"longest_factor must be at least 0 and longest_extra at least 1, got {self.longest_factor} and "
+                f"{self.longest_extra}"
+            )
+        self.penalty.check()
+
+    def longest(self, source_lengths: Tensor) -> Tensor:
+        """(B,) most words of each translation from the lengths (B,) of the sources."""
+        return (source_lengths * self.longest_factor).long() + self.longest_extra
+
+
+def search(
+    step: StepFunction,
+    state: Any,
+    source_lengths: Tensor,
+    settings: DecodingSettings,
+    *,
+    begin_id: int,
+    end_id: int,
+    device: torch.device | str = "cpu",
+) -> list[list[Hypothesis]]:
+    """The best sentences for each row of `state`, the best first; greedy search where the beam is 1.
+
+    Args:
+        step: the model.
+        state: its state before the first word, for B sentences.
+        source_lengths: (B,) int64 on the CPU.
+        settings: how to search.
+        begin_id: of the mark that every sentence begins with.
+        end_id: of the mark that ends it.
+        device: where the model runs.
+
+    Raises:
+        ValueError: if the settings are none.
+    """
+    settings.check()
+    longest, penalty = settings.longest(source_lengths), settings.penalty
+    marks = {"begin_id": begin_id, "end_id": end_id}
+    if settings.beam == 1:
+        found = greedy_search(step, state, longest, **marks, penalty=penalty, device=device)
+        return [[hypothesis] for hypothesis in found]
+    width = {"beam": settings.beam, "n_best": settings.n_best}
+    return beam_search(step, state, longest, **marks, **width, penalty=penalty, device=device)

@@ -1,0 +1,42 @@
+"""Many-to-one with values: a sequence in, numbers out."""
+
+import torch
+from torch import Tensor, nn
+
+from sluice.layers.dropout import VariationalDropout
+from sluice.recurrent import RecurrentStack
+
+
+class Regressor(nn.Module):
+    """Recurrent stack over features, linear output from the state after each sequence's own last step."""
+
+    def __init__(self, *, recurrent: RecurrentStack, num_outputs: int = 1, output_dropout: float = 0.0) -> None:
+        """
+        Args:
+            recurrent: the stack; its input size is that of the features.
+            num_outputs: K.
+            output_dropout: on the final state.
+
+        Raises:
+            ValueError: for fewer than one output or a dropout outside [0, 1).
+        """
+        super().__init__()
+        if num_outputs < 1:
+            raise ValueError(f"num_outputs must be at least 1, got {num_outputs}")
+        self.recurrent = recurrent
+        self.output_dropout = VariationalDropout(output_dropout)
+        self.output = nn.Linear(recurrent.output_size, num_outputs)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """
+        Args:
+            features: (B, T, D).
+            lengths: (B,) int64 on the CPU.
+
+        Returns:
+            (B, K).
+        """
+        _, state = self.recurrent(features, lengths)
+        last = torch.cat(state.hidden[-self.recurrent.directions :].unbind(0), -1)
+        values: Tensor = self.output(self.output_dropout(last.unsqueeze(1)).squeeze(1))
+        return values

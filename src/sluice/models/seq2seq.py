@@ -1,0 +1,179 @@
+"""Sequence to sequence: an encoder reads, a decoder writes."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sluice.decoding.search import DecodingSettings, search
+from sluice.decoding.steps import Hypothesis, Step
+from sluice.layers.dropout import VariationalDropout
+from sluice.layers.embedding import Embedding, LearnedEmbedding
+from sluice.layers.output_loss import OutputLoss, output_loss
+from sluice.layers.pooling import step_mask
+from sluice.models.bridge import make_bridge
+from sluice.models.decoder import Decoded, Decoder, DecoderState
+from sluice.recurrent import OneHot, RecurrentStack
+
+TIES = ("none", "target", "all")
+
+
+class Ids(NamedTuple):
+    """The ids that a search has to know."""
+
+    begin: int
+    end: int
+    never: tuple[int, ...] = ()
+    """Words that are never written: the padding."""
+
+
+class Seq2Seq(nn.Module):
+    """Encoder, bridge, decoder and an output layer over the target's vocabulary."""
+
+    def __init__(
+        self,
+        *,
+        source_embedding: Embedding,
+        encoder: RecurrentStack,
+        decoder: Decoder,
+        ids: Ids,
+        bridge: str = "learned",
+        tie: str = "target",
+        input_dropout: float = 0.0,
+        memory_dropout: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            source_embedding: the source's ids to the encoder's input.
+            encoder: in one or two directions.
+            decoder: see Decoder; its memory size is the encoder's output size.
+            ids: begin, end and what is never written.
+            bridge: "zeros", "last" or "learned".
+            tie: which weights are the same: "none", "target" (the output layer's rows are the target's embedding) or
+                "all" (the source's embedding too, for a joint vocabulary).
+            input_dropout: variational dropout on the embedded source words (features only, not one-hot rows).
+            memory_dropout: variational dropout on the encoder's outputs.
+
+        Raises:
+            ValueError: for an unknown bridge or tie, sizes that cannot be tied or handed over, or a dropout outside
+                [0, 1).
+        """
+        super().__init__()
+        self.source_embedding, self.encoder, self.decoder, self.ids = source_embedding, encoder, decoder, ids
+        self.bridge = make_bridge(bridge, encoder, decoder.stack)
+        self.input_dropout = VariationalDropout(input_dropout)
+        self.memory_dropout = VariationalDropout(memory_dropout)
+        self.output = nn.Linear(decoder.output_size, decoder.embedding.vocab_size)
+        nn.init.zeros_(self.output.bias)
+        self._tie(tie)
+
+    def _tie(self, tie: str) -> None:
+        if tie not in TIES:
+            raise ValueError(f"there is no tie {tie!r}; there are {', '.join(TIES)}")
+        target, source = self.decoder.embedding, self.source_embedding
+        if tie != "none":
+            if target.output_size != self.decoder.output_size:
+                raise ValueError(
+                    f"tie={tie} makes the output layer of the target's embedding: the decoder's features "
+                    f"({self.decoder.output_size}) must be as many as its units ({target.output_size})"
+                )
+            self.output.weight = target.table.weight
+        if tie == "all":
+            if not isinstance(source, LearnedEmbedding) or source.table.weight.shape != target.table.weight.shape:
+                raise ValueError(
+                    "tie=all takes one embedding for both languages: it needs a joint vocabulary "
+                    "(task.text.joint=true) and learned vectors of one size"
+                )
+            source.table.weight = target.table.weight
+
+    @property
+    def word_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters whose rows are the words of a vocabulary."""
+        tables = ("source_embedding.table.weight", "decoder.embedding.table.weight", "output.weight", "output.bias")
+        own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in tables)
+        first = range(self.encoder.directions) if self.source_embedding.one_hot else ()
+        return (*own, *(f"encoder.cells.{direction}.weight_ih" for direction in first))
+
+    def encode(self, source: Tensor, lengths: Tensor) -> DecoderState:
+        """Reads the sources.
+
+        Args:
+            source: (B, S) int64.
+            lengths: (B,) int64 on the CPU.
+
+        Returns:
+            What the decoder begins with.
+        """
+        embedded = self.source_embedding(source)
+        features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
+        outputs, state = self.encoder(features, lengths)
+        last = torch.cat(state.hidden[-self.encoder.directions :].unbind(0), -1)
+        mask = step_mask(lengths, outputs.shape[1], outputs.device)
+        return self.decoder.start(self.bridge(state), self.memory_dropout(outputs), last, mask)
+
+    def forward(
+        self, source: Tensor, source_lengths: Tensor, words: Tensor, lengths: Tensor, sampling: float = 0.0
+    ) -> Decoded:
+        """Every step of targets that are known.
+
+        Args:
+            source: (B, S) int64.
+            source_lengths: (B,) int64 on the CPU.
+            words: (B, T) int64, the targets from the mark of the begin on.
+            lengths: (B,) int64 on the CPU.
+            sampling: share of the words replaced by the model's own, see Decoder.forward_sampled.
+
+        Returns:
+            Features (B, T, F), which `loss` and `log_probabilities` read, and where the decoder looked.
+        """
+        state = self.encode(source, source_lengths)
+        if sampling:
+            return self.decoder.forward_sampled(words, state, self._most_probable, sampling)
+        return self.decoder(words, lengths, state)
+
+    def loss(self, features: Tensor, labels: Tensor, lengths: Tensor, *, smoothing: float = 0.0) -> OutputLoss:
+        """What predicting the words cost, summed over them; padding is never looked at.
+
+        Args:
+            features: (B, T, F).
+            labels: (B, T) int64, the words to predict.
+            lengths: (B,) int64 on the CPU.
+            smoothing: share of the target spread over all words.
+        """
+        inside = step_mask(lengths, labels.shape[1], labels.device)
+        return output_loss(features[inside], self.output.weight, self.output.bias, labels[inside], smoothing=smoothing)
+
+    def log_probabilities(self, features: Tensor) -> Tensor:
+        """(..., F) -> (..., V)."""
+        logits: Tensor = self.output(features)
+        return logits.float().log_softmax(-1)
+
+    def step(self, words: Tensor, state: DecoderState) -> Step:
+        """One step of a search: the words (R,) written last to the log-probabilities (R, V) of the next."""
+        features, weights, state = self.decoder.step(words, state)
+        log_probabilities = self.log_probabilities(features)
+        log_probabilities[:, list(self.ids.never)] = float("-inf")
+        return Step(log_probabilities, state, weights)
+
+    @torch.no_grad()
+    def translate(self, source: Tensor, lengths: Tensor, settings: DecodingSettings) -> list[list[Hypothesis]]:
+        """The best translations of each source, the best first; dropout is off.
+
+        Args:
+            source: (B, S) int64.
+            lengths: (B,) int64 on the CPU.
+            settings: how to search.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            state = self.encode(source, lengths)
+            marks = {"begin_id": self.ids.begin, "end_id": self.ids.end}
+            return search(self.step, state, lengths, settings, **marks, device=source.device)
+        finally:
+            self.train(was_training)
+
+    def _most_probable(self, features: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = self.output(features)
+            return logits.argmax(-1)

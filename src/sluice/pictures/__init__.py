@@ -1,0 +1,1 @@
+"""Pictures as matplotlib figures of their own, without any global state."""

@@ -1,0 +1,76 @@
+"""Stochastic gradient descent that begins to average when it stops getting better."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+
+class NTASGD(Optimizer):
+    """NT-ASGD of Merity, Keskar & Socher (2018), "Regularizing and optimizing LSTM language models", algorithm 1.
+
+    Plain SGD until a validation is no better than the best of those more than `patience` before it; from then on the
+    average of all weights since is what counts: `swap` puts it in the weights' place, and back.
+    """
+
+    def __init__(self, params: Any, lr: float = 30.0, weight_decay: float = 1.2e-6, patience: int = 5) -> None:
+        """
+        Args:
+            params: parameters or groups.
+            lr: learning rate.
+            weight_decay: L2 penalty.
+            patience: n, the non-monotone interval in validations.
+
+        Raises:
+            ValueError: if the learning rate is not above 0, the decay below 0 or the patience below 1.
+        """
+        if not lr > 0 or weight_decay < 0 or patience < 1:
+            raise ValueError(
+                f"lr must be above 0, weight_decay at least 0 and patience at least 1, "
+                f"got {lr:g}, {weight_decay:g} and {patience}"
+            )
+        defaults = {"lr": lr, "weight_decay": weight_decay, "patience": patience, "averaging": False, "seen": []}
+        super().__init__(params, defaults)
+
+    @property
+    def averaging(self) -> bool:
+        """Whether the average has begun."""
+        return bool(self.param_groups[0]["averaging"])
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                parameter.add_(parameter.grad.add(parameter, alpha=group["weight_decay"]), alpha=-group["lr"])
+                if group["averaging"]:
+                    state = self.state[parameter]
+                    state["steps"] = state.get("steps", 0) + 1
+                    if "average" not in state:
+                        state["average"] = parameter.clone()
+                    state["average"].lerp_(parameter, 1 / state["steps"])
+        return loss
+
+    def validated(self, loss: float) -> None:
+        """Tells what a validation gave, smaller is better."""
+        seen = self.param_groups[0]["seen"]
+        patience = self.param_groups[0]["patience"]
+        if not self.averaging and len(seen) > patience and loss > min(seen[:-patience]):
+            for group in self.param_groups:
+                group["averaging"] = True
+        seen.append(loss)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchanges the weights and their average, where there is one."""
+        for parameter, state in self.state.items():
+            if "average" in state:
+                kept = parameter.detach().clone()
+                parameter.copy_(state["average"])
+                state["average"].copy_(kept)

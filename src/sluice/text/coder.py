@@ -1,0 +1,84 @@
+"""One language's way from sentences to ids and back, fit for a checkpoint."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sluice.text.sentences import END_ID, SentenceVocab
+from sluice.text.subwords import Subwords
+from sluice.text.units import UNITS, Characters, Pieces, Unit, Words
+
+
+def make_unit(unit: str, *, language: str, tokenizer: str, lowercase: bool, subwords: bytes | None) -> Unit:
+    """Builds a unit by name.
+
+    Args:
+        unit: "words", "subwords" or "chars".
+        language: code of the language.
+        tokenizer: of words.
+        lowercase: whether only lower-cased text is known.
+        subwords: the model of subwords, else None.
+
+    Raises:
+        ValueError: for a unit or tokenizer that doesn't exist.
+    """
+    if unit == "words":
+        return Words(language=language, tokenizer=tokenizer, lowercase=lowercase)
+    if unit == "subwords":
+        assert subwords is not None
+        return Pieces(Subwords(subwords), lowercase=lowercase)
+    if unit == "chars":
+        return Characters(lowercase=lowercase)
+    raise ValueError(f"there is no unit {unit!r}; there are {', '.join(UNITS)}")
+
+
+class SentenceCoder:
+    """Sentences of one language to ids and back."""
+
+    def __init__(
+        self,
+        *,
+        vocab: SentenceVocab,
+        unit: str,
+        language: str,
+        tokenizer: str = "moses",
+        lowercase: bool = False,
+        subwords: bytes | None = None,
+    ) -> None:
+        """
+        Args:
+            vocab: the tokens it knows.
+            unit: "words", "subwords" or "chars".
+            language: code of the language.
+            tokenizer: of words.
+            lowercase: whether only lower-cased text is known.
+            subwords: the model of subwords, else None.
+        """
+        self.vocab, self.language = vocab, language
+        self._saved = {"unit": unit, "language": language, "tokenizer": tokenizer, "lowercase": lowercase}
+        self._subwords = subwords
+        self.unit = make_unit(unit, language=language, tokenizer=tokenizer, lowercase=lowercase, subwords=subwords)
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> "SentenceCoder":
+        """The coder that `saved` describes."""
+        return cls(**{**saved, "vocab": SentenceVocab(saved["vocab"])})
+
+    def saved(self) -> dict[str, Any]:
+        """Plain containers from which `from_saved` makes the same coder."""
+        return {**self._saved, "subwords": self._subwords, "vocab": self.vocab.tokens}
+
+    def encode(self, text: str) -> list[int]:
+        """The sentence's ids, without marks of begin and end."""
+        return self.vocab.encode(self.unit.split(text))
+
+    def source_ids(self, text: str, max_length: int | None = None) -> list[int]:
+        """What an encoder reads: the first `max_length` ids (None for all) and the mark of the end."""
+        return [*self.encode(text)[:max_length], END_ID]
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """Tokens of ids without marks."""
+        return self.vocab.decode(ids)
+
+    def text(self, tokens: Sequence[str]) -> str:
+        """The sentence of the tokens, for people."""
+        return self.unit.join(tokens)

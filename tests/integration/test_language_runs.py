@@ -1,0 +1,222 @@
+"""Language models trained from the command line: whole runs, stopped ones, several processes, weights of others."""
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from books import SAMPLE, SMALL, write_book
+from likeness import curves_of, differences
+from processes import TRAIN, command
+from running import (
+    CONF,
+    Ended,
+    Finished,
+    complaint,
+    json_lines,
+    only_run,
+    places,
+    results_of,
+    sluice,
+    train,
+    train_composed,
+    trained,
+)
+from sluice.cli.composing import compose_config
+from sluice.cli.families import LANGUAGE
+from sluice.cli.saved import load_model
+from stopping import ctrl_c_twice, stop_signal, stopped
+
+
+@pytest.fixture(scope="module")
+def finished_sample(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """wikitext2 on the sample; look, don't touch."""
+    home = tmp_path_factory.mktemp("sample")
+    (home / "data").mkdir()
+    return trained(home, *SAMPLE)
+
+
+class TestRuns:
+    def test_wikitext2_on_the_sample(self, finished_sample: Finished) -> None:
+        results = finished_sample.results
+        assert finished_sample.folder.relative_to(finished_sample.home / "output").parts[:2] == ("wikitext2", "lstm")
+        assert finished_sample.folder.name.startswith("sample-")
+        assert results["data_source"] == "sample"
+        assert results["monitor"] == "val/perplexity"
+        for split in ("val", "test"):
+            assert results[f"{split}/perplexity"] == pytest.approx(math.exp(results[f"{split}/loss"]))
+        assert results["test/perplexity"] < 250, "of 273 words"
+        assert "GENERATED SAMPLE" in finished_sample.ended.out
+        assert "sluice generate" in finished_sample.ended.out
+
+    def test_curves_and_a_text_after_each_validation(self, finished_sample: Finished) -> None:
+        curves = curves_of(finished_sample.folder)
+        named = {"train/loss", "train/perplexity", "train/tokens_per_second", "train/gradient_norm", "val/perplexity"}
+        assert named <= set(curves)
+        assert len(curves["val/written/text_summary"]) == 2
+        assert len(curves["val/perplexity"]) == 2
+
+    def test_ptb_too(self, workplace: Path) -> None:
+        settings = ("task=ptb", *SAMPLE[1:], "debug=fast", "model=gru", "embedding=onehot", "task.tied=false")
+        run = trained(workplace, *settings)
+        assert run.results["task"] == "ptb"
+        assert run.results["test/perplexity"] > 1
+
+    def test_own_files(self, book_run: Finished) -> None:
+        assert book_run.results["data_source"] == "file"
+        assert book_run.folder.parts[-3:-1] == ("corpus", "lstm")
+        assert not book_run.folder.name.startswith("sample-")
+        assert "2 files in" in book_run.ended.err
+
+    def test_letter_by_letter(self, workplace: Path) -> None:
+        path = write_book(workplace / "book.txt", 60, seed=1)
+        run = trained(workplace, "task=corpus", f"task.data.path={path}", *SMALL, "task.text.unit=chars")
+        assert run.results["test/bits_per_character"] == pytest.approx(run.results["test/loss"] / math.log(2))
+        (line,) = json_lines(sluice("generate", run.folder, "--prompt", "The c", "--tokens", "7", "--no-unk", "--json"))
+        assert line["text"].startswith("The c")
+        assert len(line["text"]) == 12
+
+
+def assert_tied(run: Path) -> None:
+    """One table in the file, and one in the network that is made of it."""
+    state = torch.load(run / "best.ckpt", weights_only=True)["state_dict"]
+    tables = state["network.embedding.table.weight"], state["network.head.weight"]
+    assert tables[0].data_ptr() == tables[1].data_ptr()
+    network = load_model(run, LANGUAGE).network
+    assert network.head.weight is network.embedding.table.weight
+    assert torch.equal(network.head.weight, tables[0])
+
+
+def test_tied_weights_are_one_after_loading(finished_sample: Finished) -> None:
+    assert_tied(finished_sample.folder)
+
+
+class Runs:
+    """Runs by name, composed once for any settings."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "data").mkdir()
+        self.home = home
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def train(self, *settings: str, name: str | None = None, resume: Path | None = None) -> Ended:
+        if settings not in self.composed:
+            self.composed[settings] = compose_config([*SAMPLE, *settings, *places(self.home)], CONF)
+        config = deepcopy(self.composed[settings])
+        config.name, config.resume = name, None if resume is None else str(resume)
+        return train_composed(config)
+
+    def folder(self, name: str) -> Path:
+        return self.home / "output" / "wikitext2" / "lstm" / f"sample-{name}"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("resuming"))
+
+
+AWD = (
+    *("task.data.variable_chunks=true", "model.num_layers=2", "model.dropout=0.2", "model.input_dropout=0.3"),
+    *("model.weight_dropout=0.3", "embedding.word_dropout=0.1", "task.output_dropout=0.3"),
+    *("task.activation_regularisation=2", "task.temporal_regularisation=1", "optimizer=nt_asgd", "optimizer.lr=30"),
+    *("optimizer.patience=1", "scheduler=constant", "checkpoint.every_steps=3", "trainer.max_epochs=5"),
+)
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(
+    ("settings", "stops"),
+    [
+        pytest.param(
+            ("checkpoint.every_steps=1",),
+            [
+                (stop_signal, "on_train_batch_end", 7),
+                (ctrl_c_twice, "on_validation_batch_end", 1),
+                (stop_signal, "on_train_batch_start", 1),
+            ],
+            id="as it comes",
+        ),
+        pytest.param(
+            AWD,
+            [
+                (stop_signal, "on_train_batch_end", 5),
+                (stop_signal, "on_train_batch_end", 44),
+                (ctrl_c_twice, "on_validation_batch_end", 1),
+            ],
+            id="all of AWD",
+        ),
+    ],
+)
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+    runs: Runs, settings: tuple[str, ...], stops: list[tuple[Callable[[], None], str, int]]
+) -> None:
+    name = "awd" if settings is AWD else "plain"
+    assert runs.train(*settings, name=f"{name}-whole").code == 0
+    run = None
+    for by, hook, time in stops:
+        with stopped(by, hook, time):
+            assert runs.train(*settings, name=f"{name}-stopped", resume=run).code == 130
+        run = runs.folder(f"{name}-stopped")
+    ended = runs.train(*settings, resume=run)
+    assert ended.code == 0, ended.err
+    assert differences(runs.folder(f"{name}-stopped"), runs.folder(f"{name}-whole")) == []
+    if settings is AWD:
+        (optimizer,) = torch.load(runs.folder("awd-whole") / "last.ckpt", weights_only=True)["optimizer_states"]
+        assert optimizer["param_groups"][0]["averaging"], "it came to that"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_several_processes_measure_what_one_does_and_tie_what_one_ties(workplace: Path, ranks: int) -> None:
+    """The test is one stream, so that all processes but one have none of it."""
+    settings = (*SAMPLE, "trainer.max_epochs=1", "task.data.evaluation_streams=5", "task.data.test_streams=1")
+    several = ("trainer=ddp_cpu", f"trainer.devices={ranks}", "task.data.chunk_length=40")
+    ended = command(*TRAIN, *settings, *several, *places(workplace), cwd=workplace)
+    assert ended.code == 0, ended.err
+    run = only_run(workplace)
+    assert results_of(run)["device"] == f"{ranks} x cpu"
+    for split in ("val", "test"):
+        (line,) = json_lines(sluice("evaluate", run, "--split", split, "--json"))
+        assert line["perplexity"] == pytest.approx(results_of(run)[f"{split}/perplexity"], rel=1e-6)
+    assert_tied(run)
+
+
+class TestPrepare:
+    def test_a_prepared_text_is_found_by_training(self, workplace: Path) -> None:
+        path = write_book(workplace / "book.txt", 60, seed=1)
+        own = ("task=corpus", f"task.data.path={path}", *places(workplace))
+        ended = sluice("prepare", *own)
+        assert ended.code == 0, ended.err
+        assert f"corpus: {path}" in ended.out
+        assert "words in the vocabulary" in ended.out
+        assert [line.split()[0] for line in ended.out.splitlines()[1:4]] == ["train", "val", "test"]
+        (entry,) = (workplace / "cache").iterdir()
+        before = entry.stat().st_mtime_ns
+        assert train(*own, *SMALL, "debug=fast").code == 0
+        (entry,) = (workplace / "cache").iterdir()
+        assert entry.stat().st_mtime_ns == before
+
+    def test_the_sample_is_not_taken_for_want_of_a_text(self, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr("sluice.data.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
+        said = complaint(sluice("prepare", "task=wikitext2", *places(workplace)))
+        assert "neither `sluice prepare` nor" in said
+
+
+@pytest.mark.usefixtures("workplace")
+def test_words_known_to_both_keep_their_weights(book_run: Finished, tmp_path: Path) -> None:
+    """A model that starts from another's weights has every word's row where the word is."""
+    path = write_book(tmp_path / "book.txt", 60, seed=4)
+    path.write_text(path.read_text(encoding="utf-8").replace("owl", "newt"), encoding="utf-8")
+    head = ("task.head=adaptive", "task.cutoffs=[6,14]", "optimizer.lr=0", "scheduler=constant", "debug=fast")
+    run = trained(tmp_path, "task=corpus", f"task.data.path={path}", *SMALL, *head, f"init_from={book_run.folder}")
+    ours, theirs = load_model(run.folder, LANGUAGE), load_model(book_run.folder, LANGUAGE)
+    assert "newt" in ours.vocab.tokens
+    for word in ("cat", "the", "<eos>", "wood"):
+        own, other = (model.vocab.encode([word])[0] for model in (ours, theirs))
+        assert torch.equal(ours.network.head.weight[own], theirs.network.head.weight[other])
+        assert torch.equal(ours.network.head.bias[own], theirs.network.head.bias[other])

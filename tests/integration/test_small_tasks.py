@@ -1,0 +1,69 @@
+"""The lectures' small tasks, from one word on the command line to results.json."""
+
+from pathlib import Path
+
+import pytest
+
+from running import complaint, json_lines, places, sluice, train, trained
+
+FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
+TASKS = {
+    "temporal_order": (["task.data.size=64", "task.data.val_size=32", "task.data.test_size=32"], "accuracy"),
+    "adding": (["task.data.steps=8", "task.data.size=64", "task.data.val_size=32", "task.data.test_size=32"], "rmse"),
+    "copy": (
+        [
+            "task.data.delay=2",
+            "task.data.length=2",
+            "task.data.size=64",
+            "task.data.val_size=8",
+            "task.data.test_size=8",
+        ],
+        "exact",
+    ),
+    "echo": (
+        ["task.data.length=60", "task.data.streams=4", "task.data.val_streams=2", "task.data.test_streams=2"],
+        "exact",
+    ),
+    "counting": (["task.data.longest=10", "task.data.longest_test=20", "task.data.size=50"], "first_failure"),
+    "waves": (["task.data.size=64", "task.data.val_size=16", "task.data.test_size=16"], "last_step"),
+    "tagging": ([], "f1"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_trains_and_is_evaluated(workplace: Path, task: str) -> None:
+    settings, metric = TASKS[task]
+    run = trained(workplace, f"task={task}", *settings, *FEW)
+    assert f"test/{metric}" in run.results
+    assert run.results["data_source"] in ("generated", "sample")
+    if task == "temporal_order":
+        return
+    (line,) = json_lines(sluice("evaluate", run.folder, "--json"))
+    assert line["loss"] == pytest.approx(run.results["test/loss"], rel=1e-5)
+
+
+def test_any_cell_takes_any_of_them(workplace: Path) -> None:
+    run = trained(workplace, "task=echo", *TASKS["echo"][0], *FEW, "model=rnn_layernorm", "embedding=onehot")
+    assert run.results["model"] == "rnn_layernorm"
+
+
+def test_own_tags(workplace: Path) -> None:
+    (workplace / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
+    run = trained(workplace, "task=tagging", f"task.data.path={workplace / 'mine.txt'}", *FEW)
+    assert run.results["data_source"] == "file"
+
+
+WRONG = {
+    "a level": (["task=temporal_order", "task.level=foo"], "must be one of easy, normal"),
+    "t2 before t1": (["task=temporal_order", "task.data.t1=[5,6]"], "would not come after"),
+    "no range": (["task=temporal_order", "task.data.t1=[5]"], "must be two numbers"),
+    "a language": (["task=counting", "task.data.language=abba"], "must be one of anbn, anbncn"),
+    "a delay": (["task=echo", "task.data.delay=50", "task.data.length=40"], "delay"),
+    "two directions": (["task=echo", "model.bidirectional=true"], "reads in one direction"),
+    "a metric": (["task=adding", "task.monitor=val/accuracy"], "it must be one of val/loss, val/rmse"),
+}
+
+
+@pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
+    assert expected in complaint(train(*settings, *FEW, *places(workplace)))

@@ -1,0 +1,100 @@
+"""Language models: settings that do not go together, and texts that are none."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from books import SAMPLE, SMALL, write_book
+from running import CONF, Ended, Finished, complaint, places, sluice, train_composed
+from sluice.cli.composing import compose_config
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
+    """Runs that fail before they begin, composed once for a task."""
+    home = tmp_path_factory.mktemp("wrong")
+    (home / "data").mkdir()
+    bases = {
+        "wikitext2": compose_config([*SAMPLE, *places(home)], CONF),
+        "corpus": compose_config(["task=corpus", *SMALL, *places(home)], CONF),
+    }
+
+    def run(task: str, **settings: Any) -> Ended:
+        config = deepcopy(bases[task])
+        for name, value in settings.items():
+            OmegaConf.update(config, name.replace("__", "."), value)
+        return train_composed(config)
+
+    return run
+
+
+class TestWrongInput:
+    @pytest.mark.usefixtures("workplace")
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"model__bidirectional": True}, "would see the words that it is to predict"),
+            ({"model__bidirectional": True, "task__tied": False}, "would see the words that it is to predict"),
+            (
+                {"embedding__size": 6},
+                "tied weights need one size: the embedding has 6 units a word, the output layer 8",
+            ),
+            ({"embedding__kind": "onehot"}, "task.tied=true needs learned vectors"),
+            ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk: task.data.chunk_length=5000"),
+            ({"task__monitor": "val/accuracy"}, "must be one of val/loss, val/perplexity"),
+            ({"task__text__min_freq": 1000_000}, "leaves no word in the vocabulary"),
+            ({"embedding__adversarial": 0.5}, "embedding.adversarial and embedding.start are for tasks that classify"),
+            ({"task__output_dropout": 1.0}, "output_dropout"),
+            ({"task__cache__share": 1.0}, "task.cache.share"),
+            ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must rise"),
+            ({"task__data__source": "nowhere"}, "source"),
+        ],
+        ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+    )
+    def test_settings_that_do_not_go_are_told(
+        self, composed: Callable[..., Ended], settings: dict[str, Any], words: str
+    ) -> None:
+        assert words in complaint(composed("wikitext2", **settings))
+
+    @pytest.mark.usefixtures("workplace")
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "part of {path} is empty: give it more text"),
+            (b"one line\n", "part of {path} is empty: give it more text"),
+            (b"GIF89a\0\xff", "{path} is binary (byte 6 is zero): give a text file"),
+            (b"fine\nf\xe4r\n", "{path} is not UTF-8 at byte 6 (line 2): save it as UTF-8"),
+            ("".join(f"{n}\n" for n in range(30)).encode(), "fewer than one chunk"),
+            (None, "{path} does not exist: give task.data.path the text file"),
+        ],
+        ids=["empty", "one line", "binary", "latin", "short", "missing"],
+    )
+    def test_texts_that_cannot_be_used_are_told(
+        self, composed: Callable[..., Ended], tmp_path: Path, content: bytes | None, words: str
+    ) -> None:
+        path = tmp_path / "book.txt"
+        if content is not None:
+            path.write_bytes(content)
+        said = complaint(composed("corpus", task__data__path=str(path)))
+        assert words.format(path=path) in said
+
+    @pytest.mark.usefixtures("workplace")
+    def test_no_text_at_all_is_told(self, composed: Callable[..., Ended]) -> None:
+        assert "task.data.path is not set: give it as task.data.path=..." in complaint(composed("corpus"))
+
+    def test_evaluating_on_another_text_is_told(self, book_run: Finished, tmp_path: Path) -> None:
+        other = write_book(tmp_path / "other.txt", 60, seed=9)
+        saved = torch.load(book_run.folder / "best.ckpt", weights_only=True)
+        saved["sluice"]["config"]["task"]["data"]["path"] = str(other)
+        saved["sluice"]["config"]["task"]["text"]["min_freq"] = 3
+        torch.save(saved, tmp_path / "moved.ckpt")
+        assert "is not the text of its training: use sluice score" in complaint(
+            sluice("evaluate", tmp_path / "moved.ckpt")
+        )
+        said = complaint(sluice("evaluate", book_run.folder, "--method", "magic"))
+        assert "there is no method 'magic': there are plain, cache, dynamic" in said

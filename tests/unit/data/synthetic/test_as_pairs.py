@@ -1,0 +1,62 @@
+"""Generated sources and targets go through the preparation of a parallel corpus and come out as they were."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sluice.data.parallel import PairSettings, prepare_pairs
+from sluice.data.synthetic.as_pairs import GeneratedPairs, book_as_pairs, labels_as_pairs, programs_as_pairs
+from sluice.data.synthetic.execute import Execute
+from sluice.data.synthetic.labels_to_text import BookSentences, LabelSentences
+
+SIZES = {"size": 60, "val_size": 10, "test_size": 20}
+LETTERS = PairSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
+
+
+def programs(stage: int = 0, **options: object) -> GeneratedPairs:
+    settings = {"length": 2, "nesting": 2, "curriculum": "naive", **SIZES, **options}
+    return programs_as_pairs(Execute(**settings), stage=stage)  # type: ignore[arg-type]
+
+
+def test_programs_letter_by_letter(tmp_path: Path) -> None:
+    prepared = prepare_pairs(programs(), LETTERS, tmp_path)
+    assert prepared.notes == []
+    assert {name: len(split) for name, split in prepared.splits.items()} == {"train": 60, "val": 10, "test": 20}
+    own = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
+    split = prepared.splits["train"]
+    assert [(split.source_lines[row], split.target_lines[row]) for row in range(60)] == own
+    assert split.source.lengths.tolist() == [len(code) + 1 for code, _ in own]
+    assert split.target.lengths.tolist() == [len(result) + 2 for _, result in own]
+    assert np.unique(split.target.flat).size <= 13
+
+
+def test_stages_and_settings_have_fingerprints_of_their_own() -> None:
+    ways = [
+        programs(),
+        programs(1),
+        programs(seed=1),
+        programs(nesting=1),
+        programs(curriculum="mix"),
+        programs(size=61),
+    ]
+    assert len({corpus.fingerprint for corpus in ways}) == len(ways)
+    assert programs().fingerprint == programs().fingerprint
+    assert list(programs().pairs()) == list(programs().pairs())
+
+
+def test_a_class_and_its_sentences() -> None:
+    corpus = labels_as_pairs(LabelSentences(**SIZES))
+    drawn = list(corpus.pairs())
+    assert [pair.split for pair in drawn] == ["train"] * 60 + ["val"] * 10 + ["test"] * 20
+    assert {pair.source for pair in drawn} == {"neg", "pos"}
+    assert corpus.fingerprint != labels_as_pairs(LabelSentences(**SIZES, seed=1)).fingerprint
+
+
+def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Rain fell.")
+    corpus = book_as_pairs(BookSentences(tmp_path / "book.txt"))
+    expected = [("0", "Rain fell."), ("1", "Nobody came."), ("2", "Rain fell.")]
+    for split in ("train", "val", "test"):
+        assert [(source, target) for own, source, target in corpus.pairs() if own == split] == expected
+    (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Snow fell.")
+    assert corpus.fingerprint != book_as_pairs(BookSentences(tmp_path / "book.txt")).fingerprint

@@ -1,0 +1,139 @@
+"""The temporal order problem is the published one, level by level, and its class follows from the symbols alone."""
+
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.data.sources import Document, LabelledCorpus
+from sluice.data.synthetic.temporal_order import LEVELS, SYMBOLS, TemporalOrder
+from sluice.data.tokenizing import TextSettings, prepare_corpus
+from sluice.errors import UserError
+
+SMALL = {"size": 60, "val_size": 20, "test_size": 30}
+EVERY_LEVEL = ["easy", "normal", "moderate", "hard", "nightmare"]
+every_level = pytest.mark.parametrize("level", EVERY_LEVEL)
+
+
+def documents(**options: object) -> list[Document]:
+    return list(TemporalOrder(**{**SMALL, **options}).documents())  # type: ignore[arg-type]
+
+
+def label_by_definition(text: str) -> str:
+    """The class by the paper's table, read off with a pattern of its own."""
+    first, second = re.findall("[XY]", text)
+    return {("X", "X"): "Q", ("X", "Y"): "R", ("Y", "X"): "S", ("Y", "Y"): "U"}[first, second]
+
+
+def test_the_levels_are_those_of_the_course() -> None:
+    assert list(LEVELS) == EVERY_LEVEL
+    assert [level.lengths for level in LEVELS.values()] == [(7, 8), (30, 40), (60, 80), (100, 110), (300, 500)]
+    assert [level.t1 for level in LEVELS.values()] == [(1, 2), (2, 5), (10, 20), (10, 20), (10, 80)]
+    assert [level.t2 for level in LEVELS.values()] == [(4, 5), (20, 27), (45, 54), (50, 60), (250, 290)]
+
+
+@every_level
+@settings(deadline=None, max_examples=5)
+@given(seed=st.integers(0, 10_000))
+def test_every_sequence_is_one_of_its_level_and_the_label_follows(level: str, seed: int) -> None:
+    lengths, t1, t2 = LEVELS[level]
+    labels = TemporalOrder.labels
+    assert labels == ("Q", "R", "S", "U")
+    for document in documents(level=level, seed=seed):
+        symbols = document.text.split(" ")
+        assert re.fullmatch("B[abcd]*[XY][abcd]*[XY][abcd]*E", "".join(symbols))
+        assert lengths[0] <= len(symbols) <= lengths[1]
+        first, second = (place for place, symbol in enumerate(symbols) if symbol in "XY")
+        assert t1[0] <= first <= t1[1]
+        assert t2[0] <= second <= t2[1]
+        assert labels[document.label] == label_by_definition(document.text)
+
+
+def test_every_place_length_and_class_comes() -> None:
+    drawn = documents(level="normal", size=4000)
+    texts = [document.text.split() for document in drawn]
+    places = [[place for place, symbol in enumerate(text) if symbol in "XY"] for text in texts]
+    assert {len(text) for text in texts} == set(range(30, 41))
+    assert {first for first, _ in places} == {2, 3, 4, 5}
+    assert {second for _, second in places} == set(range(20, 28))
+    counts = Counter(document.label for document in drawn)
+    assert all(abs(counts[label] / len(drawn) - 0.25) < 0.04 for label in range(4))
+
+
+@every_level
+def test_splits_have_their_sizes_and_share_no_text(level: str) -> None:
+    texts = defaultdict(list)
+    for document in documents(level=level):
+        texts[document.split].append(document.text)
+    assert {split: len(own) for split, own in texts.items()} == {"train": 60, "val": 20, "test": 30}
+    train, val, test = (set(texts[split]) for split in ("train", "val", "test"))
+    assert not train & val
+    assert not train & test
+    assert not val & test
+
+
+def test_the_same_seed_gives_the_same_texts_and_another_others() -> None:
+    assert documents(seed=3) == documents(seed=3)
+    assert not {document.text for document in documents(seed=3)} & {document.text for document in documents(seed=4)}
+
+
+def test_fingerprint_tells_apart_what_differs() -> None:
+    ways = [{}, {"level": "easy"}, {"seed": 1}, {"size": 61}, {"lengths": (30, 41)}, {"t1": (2, 6)}, {"easier": 0.5}]
+    assert len({TemporalOrder(**way).fingerprint for way in ways}) == len(ways)  # type: ignore[arg-type]
+    assert TemporalOrder(level="easy").fingerprint == TemporalOrder(level="easy").fingerprint
+
+
+def test_the_classification_task_reads_it_unchanged(tmp_path: Path) -> None:
+    corpus: LabelledCorpus = TemporalOrder(level="easy", **SMALL)  # type: ignore[arg-type]
+    prepared = prepare_corpus(corpus, TextSettings(tokenizer="whitespace"), tmp_path)
+    assert set(prepared.vocab.tokens) == {"<unk>", "<pad>", *SYMBOLS}
+    assert {name: len(split.labels) for name, split in prepared.splits.items()} == {"train": 60, "val": 20, "test": 30}
+    ids = prepared.splits["test"].texts
+    decoded = [" ".join(prepared.vocab.decode(ids.flat[ids.offsets[i] : ids.offsets[i + 1]])) for i in range(len(ids))]
+    assert decoded == [document.text for document in corpus.documents() if document.split == "test"]
+
+
+def test_easier_sequences_are_mixed_into_the_training_alone() -> None:
+    drawn = documents(level="hard", easier=0.6, size=3000)
+    by_split = defaultdict(list)
+    for document in drawn:
+        by_split[document.split].append(len(document.text.split()))
+        assert TemporalOrder.labels[document.label] == label_by_definition(document.text)
+    levels = Counter(
+        next((name for name, level in LEVELS.items() if level.lengths[0] <= length <= level.lengths[1]), "none")
+        for length in by_split["train"]
+    )
+    assert levels["hard"] / 3000 == pytest.approx(0.4, abs=0.04)
+    assert all(levels[easier] / 3000 == pytest.approx(0.2, abs=0.04) for easier in ("easy", "normal", "moderate"))
+    assert min(by_split["val"] + by_split["test"]) >= 100
+    texts = [{document.text for document in drawn if document.split == split} for split in ("train", "val", "test")]
+    assert len(set.union(*texts)) == sum(map(len, texts))
+
+
+def test_ranges_of_ones_own() -> None:
+    drawn = documents(lengths=[9, 9], t1=[1, 1], t2=(7, 7))
+    assert all(re.fullmatch("B [XY]( [abcd]){5} [XY] E", document.text) for document in drawn)
+    assert "altered" in TemporalOrder(t1=(3, 3)).description
+    assert "normal" in TemporalOrder().description
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"level": "insane"}, "no level 'insane'; there are easy, normal, moderate, hard, nightmare"),
+        ({"t2": (3, 9)}, "t2=3 would not come after t1=5"),
+        ({"t1": (2, 25)}, "t2=20 would not come after t1=25"),
+        ({"t1": (0, 3)}, r"t1=\[0,3\] begins before 1"),
+        ({"t2": (20, 29)}, "t2=29 lies outside a sequence of 30 symbols"),
+        ({"lengths": (40, 30)}, r"lengths=\[40,30\] runs backwards"),
+        ({"size": 0}, "size=0 is too small"),
+        ({"easier": 1.5}, r"easier=1\.5 is no share"),
+        ({"level": "easy", "easier": 0.5}, "no level is easier than easy"),
+    ],
+)
+def test_wrong_settings_are_told(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TemporalOrder(**wrong)  # type: ignore[arg-type]

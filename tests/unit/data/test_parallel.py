@@ -1,0 +1,166 @@
+"""A parallel corpus in ids: what is kept, dropped, cut and said, and that the sentences come back from the cache."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.data.lines import Lines
+from sluice.data.pairs import SentencePair
+from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs
+from sluice.data.sample_parallel import SampleParallel
+from sluice.errors import UserError
+from sluice.text.sentences import BEGIN_ID, END_ID
+from sluice.text.vocab import UNKNOWN_ID
+
+SAMPLE = SampleParallel(size=60)
+UNITS = pytest.mark.parametrize("unit", ["words", "subwords", "chars"])
+
+
+class Listed:
+    """Pairs from a list."""
+
+    name, description, source_language, target_language = "file", "made in a test", "de", "en"
+
+    def __init__(self, **splits: list[tuple[str, str]]) -> None:
+        self.splits, self.reads = splits, 0
+        self.fingerprint = repr(splits)
+
+    def pairs(self) -> Iterator[SentencePair]:
+        self.reads += 1
+        for split, rows in self.splits.items():
+            for source, target in rows:
+                yield SentencePair(split, source, target)
+
+
+ROWS = [(f"ein wort {i}", f"a word {i}") for i in range(10)]
+
+
+def prepare(tmp_path: Path, corpus: Any = SAMPLE, **settings: Any) -> PreparedPairs:
+    settings = {"min_freq": 1, "subword_size": 100} | settings
+    return prepare_pairs(corpus, PairSettings(**settings), tmp_path)
+
+
+def sentences(prepared: PreparedPairs, split: str, side: str) -> list[str]:
+    """The sentences as the ids have them."""
+    ids, coder = getattr(prepared.splits[split], side), getattr(prepared, side)
+    rows = [ids.rows(np.asarray([place])).flat.tolist() for place in range(len(ids))]
+    assert all(row[-1] == END_ID for row in rows)
+    assert all((row[0] == BEGIN_ID) == (side == "target") for row in rows)
+    return [coder.text(coder.tokens(row[1:-1] if side == "target" else row[:-1])) for row in rows]
+
+
+@UNITS
+@pytest.mark.parametrize("joint", [False, True])
+def test_training_sentences_come_back_from_their_ids(tmp_path: Path, unit: str, joint: bool) -> None:
+    prepared = prepare(tmp_path, unit=unit, joint=joint)
+    pairs = [pair for pair in SAMPLE.pairs() if pair.split == "train"]
+    assert sentences(prepared, "train", "source") == [pair.source for pair in pairs]
+    assert sentences(prepared, "train", "target") == [pair.target for pair in pairs]
+    assert (prepared.source.vocab.tokens == prepared.target.vocab.tokens) == joint
+
+
+@UNITS
+def test_lower_cased(tmp_path: Path, unit: str) -> None:
+    prepared = prepare(tmp_path, unit=unit, lowercase=True)
+    expected = [pair.target.lower() for pair in SAMPLE.pairs() if pair.split == "train"]
+    assert sentences(prepared, "train", "target") == expected
+    assert prepared.splits["train"].target_lines[0] != expected[0]
+
+
+def test_lines_are_kept_as_they_were_written(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path)
+    for split in prepared.splits:
+        pairs = [pair for pair in SAMPLE.pairs() if pair.split == split]
+        assert list(prepared.splits[split].source_lines) == [pair.source for pair in pairs]
+        assert list(prepared.splits[split].target_lines) == [pair.target for pair in pairs]
+
+
+def test_the_vocabulary_is_of_the_training_pairs_alone(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path, Listed(train=[("ja", "yes")] * 2, val=[("nein", "no")], test=[("ja", "no")]))
+    assert prepared.source.vocab.tokens[4:] == ["ja"]
+    assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, END_ID]
+    assert prepared.splits["val"].target.flat.tolist() == [BEGIN_ID, UNKNOWN_ID, END_ID]
+
+
+def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> None:
+    corpus = Listed(train=[*ROWS, ("", "x"), ("x", " \t"), ("", "")], val=ROWS, test=[*ROWS, ("", "y")])
+    prepared = prepare(tmp_path, corpus)
+    assert [len(prepared.splits[name]) for name in ("train", "val", "test")] == [10, 10, 10]
+    assert prepared.notes == [
+        "3 pairs of train have an empty line and were dropped",
+        "1 pairs of test have an empty line and were dropped",
+    ]
+
+
+def test_long_and_unequal_training_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
+    odd = [("a " * 5, "a " * 6), ("a", "a " * 4), ("a " * 5, "a"), ("a " * 5, "a " * 5), ("a", "a " * 3)]
+    prepared = prepare(tmp_path, Listed(train=odd, val=ROWS, test=ROWS), max_length=5, max_ratio=3)
+    assert list(prepared.splits["train"].source_lines) == ["a a a a a", "a"]
+    assert prepared.notes == [
+        "1 training pairs are longer than 5 tokens and were dropped",
+        "2 training pairs have one side more than 3 times as long as the other and were dropped",
+    ]
+
+
+def test_long_sources_are_cut_where_they_are_translated_and_references_are_not(tmp_path: Path) -> None:
+    long = [("a b c d e", "v w x y z")]
+    prepared = prepare(tmp_path, Listed(train=[("a b", "v w")], val=long, test=ROWS[:1]), max_length=3)
+    assert sentences(prepared, "val", "source") == ["a b <unk>"]
+    assert prepared.splits["val"].target_lines[0] == "v w x y z"
+    assert prepared.splits["val"].target.lengths.tolist() == [7]
+    assert prepared.notes == ["1 sources of val are longer than 3 tokens and were cut"]
+
+
+def test_no_pair_left(tmp_path: Path) -> None:
+    corpus = Listed(train=[("a b c", "a b c")], val=ROWS, test=ROWS)
+    with pytest.raises(UserError, match=r"all 1 are longer than task.data.max_length=2"):
+        prepare(tmp_path, corpus, max_length=2)
+    with pytest.raises(UserError, match="no pair of val has a sentence on both sides"):
+        prepare(tmp_path, Listed(train=ROWS, val=[("", "")], test=ROWS))
+
+
+def test_splits_that_are_missing_are_held_out_and_equal_sources_stay_together(tmp_path: Path) -> None:
+    rows = [(f"satz {i // 2}", f"sentence {i}") for i in range(200)]
+    prepared = prepare(tmp_path, Listed(train=rows), validation_share=0.2)
+    parts = {name: set(split.source_lines) for name, split in prepared.splits.items()}
+    assert sum(len(split) for split in prepared.splits.values()) == 200
+    assert len(prepared.splits["test"]) == 20
+    assert len(prepared.splits["val"]) == 36
+    assert parts["train"].isdisjoint(parts["val"] | parts["test"])
+    assert parts["val"].isdisjoint(parts["test"])
+
+
+def test_prepared_once(tmp_path: Path) -> None:
+    corpus = Listed(train=ROWS, val=ROWS, test=ROWS)
+    first = prepare(tmp_path, corpus, unit="subwords", joint=True)
+    again = prepare(tmp_path, corpus, unit="subwords", joint=True)
+    assert corpus.reads == 1
+    assert again.source.saved() == first.source.saved()
+    prepare(tmp_path, corpus)
+    assert corpus.reads == 2
+
+
+@UNITS
+def test_another_corpus_in_the_ids_of_a_trained_one(tmp_path: Path, unit: str) -> None:
+    prepared = prepare(tmp_path, unit=unit)
+    other = Listed(test=[(pair.source, pair.target) for pair in SAMPLE.pairs() if pair.split == "test"])
+    encoded = encode_pairs(other, prepared.source, prepared.target, max_length=100)
+    assert encoded.keys() == {"test"}
+    for side in ("source", "target"):
+        mine, theirs = getattr(encoded["test"], side), getattr(prepared.splits["test"], side)
+        assert np.array_equal(mine.flat, theirs.flat)
+        assert np.array_equal(mine.offsets, theirs.offsets)
+
+
+@given(st.lists(st.text()))
+def test_lines_give_back_any_text(texts: list[str]) -> None:
+    lines = Lines.of(texts)
+    assert len(lines) == len(texts)
+    assert [lines[place] for place in range(len(texts))] == texts
+    with pytest.raises(IndexError):
+        _ = lines[len(texts)]

@@ -1,0 +1,162 @@
+"""The DataModule of sentence pairs: its batches, alone, on several ranks, and where it goes on."""
+
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric.utilities.data import _set_sampler_epoch
+from torch.utils.data import DataLoader
+
+from sluice.data.pair_batches import PairBatch, PairBatchMaker
+from sluice.data.parallel import PairSettings
+from sluice.data.sample_parallel import SampleParallel
+from sluice.data.translation import TranslationData
+from sluice.errors import UserError
+from sluice.text.sentences import BEGIN_ID, END_ID
+from sluice.text.vocab import PADDING_ID
+
+SIZES = {"train": 90, "val": 50, "test": 50}
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def make_data(cache_dir: Path, **options: Any) -> TranslationData:
+    settings = PairSettings(min_freq=1)
+    options = {"batch_size": 8} | options
+    return TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir, **options)
+
+
+def loader_of(data: TranslationData, split: str) -> DataLoader[PairBatch]:
+    return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
+
+
+def seen(loader: DataLoader[PairBatch]) -> list[int]:
+    return torch.cat([batch.index for batch in loader]).tolist()
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) -> None:
+    data = make_data(cache_dir)
+    pairs = [pair for pair in data.corpus.pairs() if pair.split == split]
+    for batch in loader_of(data, split):
+        for row, index in enumerate(batch.index.tolist()):
+            source, target = batch.source[row].tolist(), batch.target[row].tolist()
+            length, steps = int(batch.source_lengths[row]), int(batch.target_lengths[row])
+            assert source[:length] == data.prepared.source.source_ids(pairs[index].source)
+            assert target[: steps + 1] == [BEGIN_ID, *data.prepared.target.encode(pairs[index].target), END_ID]
+            assert set(source[length:] + target[steps + 1 :]) <= {PADDING_ID}
+        assert batch.source.shape[1] == batch.source_lengths.max()
+        assert batch.target.shape[1] == batch.target_lengths.max() + 1
+
+
+def test_inputs_and_labels_are_one_step_apart(cache_dir: Path) -> None:
+    batch = next(iter(make_data(cache_dir).train_dataloader()))
+    assert torch.equal(batch.inputs[:, 1:], batch.labels[:, :-1])
+    assert (batch.inputs[:, 0] == BEGIN_ID).all()
+    assert (batch.labels.gather(1, batch.target_lengths.unsqueeze(1) - 1) == END_ID).all()
+    assert batch.tokens == (batch.labels != PADDING_ID).sum()
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_every_pair_once_and_its_texts_where_they_are_scored(cache_dir: Path, split: str) -> None:
+    data = make_data(cache_dir)
+    batches = list(loader_of(data, split))
+    assert sorted(chain(*(batch.index.tolist() for batch in batches))) == list(range(SIZES[split]))
+    lines = data.prepared.splits[split]
+    for batch in batches:
+        expected = [] if split == "train" else batch.index.tolist()
+        assert batch.source_texts == [lines.source_lines[place] for place in expected]
+        assert batch.target_texts == [lines.target_lines[place] for place in expected]
+
+
+def test_pairs_of_a_batch_are_of_like_length_on_both_sides(cache_dir: Path) -> None:
+    loader = make_data(cache_dir, batch_size=9).train_dataloader()
+    batches = list(loader)
+    targets = sum(batch.tokens for batch in batches) / sum(batch.labels.numel() for batch in batches)
+    sources = sum(int(batch.source_lengths.sum()) for batch in batches) / sum(b.source.numel() for b in batches)
+    assert targets > 0.93
+    assert sources > 0.85
+
+
+def test_sort_keys_compare_targets_first_then_sources(cache_dir: Path) -> None:
+    split = make_data(cache_dir).prepared.splits["train"]
+    keys, scale = split.sort_keys()
+    expected = np.lexsort((split.source.lengths, split.target.lengths))
+    assert np.array_equal(np.argsort(keys, kind="stable"), expected)
+    assert np.array_equal(keys // scale, split.target.lengths - 1)
+
+
+def test_budget_counts_padded_target_tokens_in_training(cache_dir: Path) -> None:
+    data = make_data(cache_dir, max_tokens=64, batch_size=50)
+    sizes = [batch.labels.numel() for batch in data.train_dataloader()]
+    assert max(sizes) <= 64
+    assert sorted(sizes)[len(sizes) // 2] > 40
+    assert max(batch.labels.numel() for batch in data.val_dataloader()) > 64
+    with pytest.raises(UserError, match=r"max_tokens=10 is too small: the longest target has \d\d tokens"):
+        make_data(cache_dir, max_tokens=10).train_dataloader()
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
+    ranks = []
+    for rank in range(3):
+        data = make_data(cache_dir)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=3)  # type: ignore[assignment]
+        ranks.append([batch.index.tolist() for batch in loader_of(data, split)])
+    pairs = list(chain(*chain(*ranks)))
+    assert set(pairs) == set(range(SIZES[split]))
+    if split == "train":
+        assert {len(batches) for batches in ranks} == {4}
+    else:
+        assert len(pairs) == SIZES[split]
+        assert all(ranks)
+
+
+def test_too_few_pairs_for_the_ranks(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=51)  # type: ignore[assignment]
+    with pytest.raises(UserError, match="the val split has 50 pairs, too few for 51 processes"):
+        data.val_dataloader()
+
+
+def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path) -> None:
+    whole = make_data(cache_dir, seed=5).train_dataloader()
+    data = make_data(cache_dir, seed=5)
+    data.load_state_dict({"epoch": 1, "batch": 4})
+    loader = data.train_dataloader()
+    for epoch, left_out in ((1, 32), (2, 0)):
+        for each in (whole, loader):
+            _set_sampler_epoch(each, epoch)
+        assert seen(loader) == seen(whole)[left_out:]
+        assert len(loader) == len(whole)
+
+
+def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
+    loader = make_data(cache_dir, seed=1).train_dataloader()
+    first = seen(loader)
+    _set_sampler_epoch(loader, 1)
+    assert seen(loader) != first
+    assert seen(make_data(cache_dir, seed=1).train_dataloader()) == first
+    assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
+
+
+def test_notes_are_said_when_the_data_are_prepared(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = PairSettings(min_freq=1, max_length=8)
+    TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir).prepare_data()
+    assert "training pairs are longer than 8 tokens and were dropped." in caplog.text
+
+
+def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    batch = PairBatchMaker(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
+    moved = batch.to("meta")
+    assert (moved.source.device.type, moved.target.device.type) == ("meta", "meta")
+    assert {tensor.device.type for tensor in (moved.source_lengths, moved.target_lengths, moved.index)} == {"cpu"}
+    assert (len(moved), moved.tokens, moved.source_texts) == (3, batch.tokens, batch.source_texts)

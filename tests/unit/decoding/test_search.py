@@ -1,0 +1,165 @@
+"""Greedy and beam search against every sentence that a toy model can write."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_model import BEGIN, END, Toy
+
+from sluice.decoding.beam import beam_search
+from sluice.decoding.greedy import greedy_search
+from sluice.decoding.penalties import PENALTIES, LengthPenalty
+from sluice.decoding.search import DecodingSettings, search
+from sluice.decoding.steps import Hypothesis
+
+MARKS: dict[str, Any] = {"begin_id": BEGIN, "end_id": END}
+PENALTY = st.builds(LengthPenalty, st.sampled_from(PENALTIES), st.sampled_from([0.0, 0.6, 1.0, 2.0]))
+LONGEST = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+
+
+def ranked(toy: Toy, sentence: int, longest: int, penalty: LengthPenalty) -> list[tuple[float, list[int]]]:
+    """Every sentence with its score, the best first."""
+    scored = [(penalty.score(toy.total(sentence, w), len(w) + 1), w) for w in toy.every_sentence(longest)]
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def beams(toy: Toy, longest: list[int], penalty: LengthPenalty, beam: int, n_best: int) -> list[list[Hypothesis]]:
+    wide: dict[str, Any] = {"beam": beam, "n_best": n_best, "penalty": penalty}
+    return beam_search(toy, toy.start(len(longest)), torch.tensor(longest), **MARKS, **wide)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999), LONGEST, PENALTY, st.integers(1, 5))
+def test_a_beam_that_holds_all_finds_the_best(
+    seed: int, longest: list[int], penalty: LengthPenalty, n_best: int
+) -> None:
+    toy = Toy(seed)
+    for sentence, found in enumerate(beams(toy, longest, penalty, 40, n_best)):
+        expected = ranked(toy, sentence, longest[sentence], penalty)[:n_best]
+        assert [hypothesis.words for hypothesis in found] == [words for _, words in expected]
+        assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], rel=1e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999), LONGEST, PENALTY)
+def test_a_beam_of_one_is_greedy(seed: int, longest: list[int], penalty: LengthPenalty) -> None:
+    toy = Toy(seed)
+    greedy = greedy_search(toy, toy.start(len(longest)), torch.tensor(longest), **MARKS, penalty=penalty)
+    for one, (other,) in zip(greedy, beams(toy, longest, penalty, 1, 1), strict=True):
+        assert one.words == other.words
+        assert one.score == pytest.approx(other.score, rel=1e-5)
+        assert torch.equal(one.weights, other.weights)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999), st.integers(1, 4))
+def test_greedy_takes_the_most_probable_word_step_by_step(seed: int, longest: int) -> None:
+    toy = Toy(seed)
+    (found,) = greedy_search(toy, toy.start(1), torch.tensor([longest]), **MARKS, penalty=LengthPenalty())
+    written = [BEGIN]
+    while len(written) <= longest and (word := int(toy.gains(0, written).argmax())) != END:
+        written.append(word)
+    assert found.words == written[1:]
+    assert found.log_probability == pytest.approx(toy.total(0, written[1:]), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999), LONGEST, PENALTY, st.integers(1, 4))
+def test_a_sentence_alone_and_in_company(seed: int, longest: list[int], penalty: LengthPenalty, beam: int) -> None:
+    toy = Toy(seed)
+    together = beams(toy, longest, penalty, beam, beam)
+    state = toy.start(len(longest))
+    for sentence, found in enumerate(together):
+        one = torch.tensor([sentence])
+        wide: dict[str, Any] = {"beam": beam, "n_best": beam, "penalty": penalty}
+        (alone,) = beam_search(toy, state.select(one), torch.tensor(longest)[one], **MARKS, **wide)
+        assert [hypothesis.words for hypothesis in alone] == [hypothesis.words for hypothesis in found]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999), LONGEST, PENALTY, st.integers(1, 6))
+def test_what_is_found_is_scored_rightly_and_once(
+    seed: int, longest: list[int], penalty: LengthPenalty, beam: int
+) -> None:
+    toy = Toy(seed)
+    for sentence, found in enumerate(beams(toy, longest, penalty, beam, beam)):
+        assert len({tuple(hypothesis.words) for hypothesis in found}) == len(found) > 0
+        for hypothesis in found:
+            assert len(hypothesis.words) <= longest[sentence]
+            assert hypothesis.log_probability == pytest.approx(toy.total(sentence, hypothesis.words), rel=1e-5)
+            assert hypothesis.weights is not None
+            assert hypothesis.weights[:, 0].tolist() == list(range(1, len(hypothesis.words) + 2))
+
+
+class Loath(Toy):
+    """Ends at once with probability 0.5, and later with 0.3 at every step."""
+
+    def gains(self, sentence: int, written: list[int]) -> torch.Tensor:
+        probabilities = [0.0, 0.5, 0.5, 0.0] if len(written) == 1 else [0.0, 0.3, 0.7, 0.0]
+        return torch.tensor(probabilities, dtype=torch.float64).log()
+
+
+def test_a_search_goes_on_while_something_live_can_win() -> None:
+    """The empty sentence ends first; with the average the long one has the better score, without it hasn't."""
+    (found,) = beams(Loath(0), [6], LengthPenalty("average"), 2, 1)
+    assert found[0].words == [2] * 6
+    toy = Loath(0)
+    (found,) = beams(toy, [6], LengthPenalty("none"), 2, 1)
+    assert found[0].words == []
+    assert len(toy.rows) == 1, "nothing can win any more after the first step"
+
+
+def test_sentences_that_are_done_leave_the_batch() -> None:
+    toy = Toy(0)
+    longest = torch.tensor([1, 4, 2, 3])
+    greedy_search(toy, toy.start(4), longest, **MARKS, penalty=LengthPenalty())
+    assert toy.rows == sorted(toy.rows, reverse=True)
+    assert toy.rows[-1] < 4
+
+
+def test_a_model_that_does_not_say_where_it_looked() -> None:
+    toy = Toy(0)
+
+    def step(words: torch.Tensor, state: Any) -> Any:
+        return toy(words, state)._replace(weights=None)
+
+    for beam in (1, 3):
+        found = search(step, toy.start(2), torch.tensor([1, 1]), DecodingSettings(beam=beam, longest_extra=2), **MARKS)
+        assert all(hypothesis.weights is None for hypotheses in found for hypothesis in hypotheses)
+
+
+def test_lengths_follow_the_source() -> None:
+    settings = DecodingSettings(longest_factor=1.5, longest_extra=3)
+    assert settings.longest(torch.tensor([1, 4, 7])).tolist() == [4, 9, 13]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"beam": 0}, "beam must be at least 1, got 0"),
+        ({"beam": 2, "n_best": 3}, "n_best=3 must lie between 1 and the beam, 2"),
+        ({"n_best": 0}, "n_best=0 must lie"),
+        ({"length_penalty": "wu"}, "no length penalty 'wu'; there are none, average, gnmt"),
+        ({"alpha": -1.0}, "alpha of the length penalty must be at least 0, got -1.0"),
+        ({"longest_extra": 0}, "longest_extra at least 1"),
+    ],
+)
+def test_settings_that_are_none(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        DecodingSettings(**options).check()
+
+
+def test_penalties_are_those_of_the_papers() -> None:
+    assert LengthPenalty("none").score(-6.0, 4) == -6
+    assert LengthPenalty("average", 1.0).score(-6.0, 4) == -1.5
+    assert LengthPenalty("average", 0.5).score(-6.0, 4) == -3
+    assert LengthPenalty("gnmt", 0.6).score(-6.0, 7) == pytest.approx(-6 / 2**0.6)
+
+
+@given(PENALTY, st.floats(-50, 0), st.floats(0, 20), st.integers(1, 30), st.integers(0, 30))
+def test_no_continuation_beats_the_bound(
+    penalty: LengthPenalty, now: float, lost: float, length: int, more: int
+) -> None:
+    assert penalty.score(now - lost, length) <= penalty.bound(now, length + more) + 1e-9

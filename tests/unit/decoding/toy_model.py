@@ -1,0 +1,57 @@
+"""A toy model whose next word depends on all words before, and every sentence it can write."""
+
+import math
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sluice.decoding.steps import Step
+
+BEGIN, END, WORDS = 0, 1, 4
+"""Of the four words two are marks, so that a sentence has words 2 and 3."""
+
+
+class ToyState(NamedTuple):
+    """Which sentence each row is of, and what it has written."""
+
+    sentences: Tensor
+    written: Tensor
+
+    def select(self, rows: Tensor) -> "ToyState":
+        return ToyState(self.sentences[rows], self.written[rows])
+
+
+class Toy:
+    """Log-probabilities drawn from the words before: the same for the same words, whatever else is in the batch."""
+
+    def __init__(self, seed: int, *, sharpness: float = 1.5) -> None:
+        self.seed, self.sharpness = seed, sharpness
+        self.rows: list[int] = []
+
+    def start(self, sentences: int) -> ToyState:
+        return ToyState(torch.arange(sentences), torch.zeros(sentences, 0, dtype=torch.int64))
+
+    def __call__(self, words: Tensor, state: ToyState) -> Step:
+        self.rows.append(len(words))
+        written = torch.cat([state.written, words.unsqueeze(1)], 1)
+        gains = torch.stack([self.gains(s, w) for s, w in zip(state.sentences.tolist(), written.tolist(), strict=True)])
+        place = torch.full((len(words), 2), float(written.shape[1]))
+        return Step(gains, ToyState(state.sentences, written), place)
+
+    def gains(self, sentence: int, written: list[int]) -> Tensor:
+        """(WORDS,) log-probabilities of the next word; the begin is never one."""
+        draw = torch.Generator().manual_seed(hash((self.seed, sentence, *written)) % 2**31)
+        logits = self.sharpness * torch.randn(WORDS, generator=draw, dtype=torch.float64)
+        logits[BEGIN] = -math.inf
+        return logits.log_softmax(-1)
+
+    def total(self, sentence: int, words: list[int]) -> float:
+        """Log-probability of the words and the end."""
+        whole = [BEGIN, *words, END]
+        return sum(float(self.gains(sentence, whole[:n])[whole[n]]) for n in range(1, len(whole)))
+
+    def every_sentence(self, longest: int) -> list[list[int]]:
+        """All there are of up to `longest` words."""
+        return [list(words) for size in range(longest + 1) for words in product((2, 3), repeat=size)]

@@ -1,0 +1,53 @@
+"""Padding on the left and on the right are the same batch to a network that knows the lengths."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sluice.layers.embedding import make_embedding
+from sluice.layers.padding import move_padding
+from sluice.models.classifier import TextClassifier
+from sluice.recurrent import RecurrentStack
+
+ROWS = [[1, 2, 3], [4], [5, 6, 7, 8], [9, 8]]
+LENGTHS = torch.tensor([len(row) for row in ROWS])
+RIGHT = torch.tensor([row + [0] * (5 - len(row)) for row in ROWS])
+LEFT = torch.tensor([[0] * (5 - len(row)) + row for row in ROWS])
+
+
+def test_written_out() -> None:
+    assert torch.equal(move_padding(LEFT, LENGTHS, to="right"), RIGHT)
+    assert torch.equal(move_padding(RIGHT, LENGTHS, to="left"), LEFT)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3))
+def test_there_and_back(lengths: list[int], surplus: int) -> None:
+    own = torch.tensor(lengths)
+    inputs = torch.randn(len(lengths), max(lengths) + surplus, 2)
+    assert torch.equal(move_padding(move_padding(inputs, own, to="left"), own, to="right"), inputs)
+
+
+def logits_and_gradients(ids: Tensor) -> tuple[Tensor, list[Tensor]]:
+    torch.manual_seed(2)
+    words = make_embedding("onehot", vocab_size=10, size=1, padding_id=0, word_dropout=0.0)
+    stack = RecurrentStack(cell="lstm", input_size=10, hidden_size=4, one_hot=True, bidirectional=True)
+    network = TextClassifier(embedding=words, recurrent=stack, num_classes=3, pooling="last")
+    logits = network(ids, LENGTHS).logits
+    logits.square().sum().backward()
+    return logits, [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+
+
+def test_both_sides_give_the_same_answer_and_gradients() -> None:
+    right, right_gradients = logits_and_gradients(RIGHT)
+    left, left_gradients = logits_and_gradients(move_padding(LEFT, LENGTHS, to="right"))
+    assert torch.equal(left, right)
+    assert all(map(torch.equal, left_gradients, right_gradients))
+    unaware, _ = logits_and_gradients(LEFT)
+    assert not torch.allclose(unaware, right)
+
+
+def test_a_side_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
+        move_padding(RIGHT, LENGTHS, to="middle")

@@ -1,0 +1,71 @@
+"""Bridges: from the encoder's last state to the decoder's first."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from sluice.models.bridge import BRIDGES, make_bridge
+from sluice.recurrent import RecurrentStack
+
+BATCH = 3
+
+
+def stack(cell: str, hidden_size: int, layers: int, bidirectional: bool = False) -> RecurrentStack:
+    torch.manual_seed(0)
+    return RecurrentStack(
+        cell=cell, input_size=2, hidden_size=hidden_size, num_layers=layers, bidirectional=bidirectional
+    )
+
+
+def last_state(encoder: RecurrentStack) -> Any:
+    return encoder(torch.randn(BATCH, 5, 2), torch.tensor([5, 2, 3])).state
+
+
+@pytest.mark.parametrize("kind", BRIDGES)
+@pytest.mark.parametrize("cells", [("lstm", "lstm"), ("gru", "lstm"), ("lstm", "gru")])
+def test_every_pair_of_cells_is_joined(kind: str, cells: tuple[str, str]) -> None:
+    encoder, decoder = stack(cells[0], 4, 2, bidirectional=True), stack(cells[1], 8, 2)
+    state = make_bridge(kind, encoder, decoder)(last_state(encoder))
+    assert isinstance(state, decoder.state_type)
+    assert all(tensor.shape == (2, BATCH, 8) for tensor in state)
+    decoder(torch.randn(BATCH, 4, 2), torch.tensor([4, 4, 1]), state)
+
+
+def test_last_lays_both_directions_side_by_side() -> None:
+    encoder, decoder = stack("lstm", 4, 2, bidirectional=True), stack("lstm", 8, 2)
+    given = last_state(encoder)
+    for made, field in zip(make_bridge("last", encoder, decoder)(given), given, strict=True):
+        for layer in range(2):
+            assert torch.equal(made[layer], torch.cat([field[2 * layer], field[2 * layer + 1]], -1))
+
+
+def test_last_hands_the_upper_layers_to_fewer() -> None:
+    encoder, decoder = stack("gru", 8, 3), stack("gru", 8, 1)
+    given = last_state(encoder)
+    assert torch.equal(make_bridge("last", encoder, decoder)(given).hidden, given.hidden[-1:])
+
+
+def test_a_cell_state_that_the_encoder_lacks_is_zero() -> None:
+    encoder, decoder = stack("gru", 8, 1), stack("lstm", 8, 1)
+    state = make_bridge("last", encoder, decoder)(last_state(encoder))
+    assert not state.cell.any()
+    assert state.hidden.any()
+
+
+def test_learned_is_a_squashed_map_of_the_top_layer() -> None:
+    encoder, decoder = stack("lstm", 4, 2, bidirectional=True), stack("lstm", 3, 2)
+    bridge, given = make_bridge("learned", encoder, decoder), last_state(encoder)
+    top = torch.cat([given.hidden[2], given.hidden[3], given.cell[2], given.cell[3]], -1)
+    expected = torch.tanh(bridge.map(top)).view(BATCH, 2, 2, 3)
+    state = bridge(given)
+    for layer in range(2):
+        assert torch.equal(state.hidden[layer], expected[:, 0, layer])
+        assert torch.equal(state.cell[layer], expected[:, 1, layer])
+
+
+@pytest.mark.parametrize(("hidden", "layers"), [(7, 1), (8, 3)])
+def test_last_refuses_what_it_cannot_hand_over(hidden: int, layers: int) -> None:
+    encoder = stack("gru", 4, 2, bidirectional=True)
+    with pytest.raises(ValueError, match=f"hands 2 layers of 8 units .* to {layers} of {hidden}: make them equal"):
+        make_bridge("last", encoder, stack("gru", hidden, layers))

@@ -1,0 +1,251 @@
+"""Sequence to sequence: one step function, whoever calls it; a sentence alone and in company; every weight learns."""
+
+from typing import Any
+
+import pytest
+import torch
+from seq2seq_checks import BEGIN, END, PADDING, SOURCE_WORDS, TARGET_WORDS, make_seq2seq, random_pairs
+from torch import Tensor
+
+from sluice.decoding.search import DecodingSettings
+from sluice.layers.attention import ATTENTIONS
+from sluice.layers.embedding import LearnedEmbedding, OneHotEmbedding
+from sluice.models.bridge import BRIDGES
+from sluice.models.decoder import Decoder
+from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.recurrent import CELLS, RecurrentStack
+
+CELLS_OF_SLUICE = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))
+FEEDING = pytest.mark.parametrize("input_feeding", [False, True], ids=["whole", "feeding"])
+KINDS = pytest.mark.parametrize("attention", ATTENTIONS)
+PAIRS = random_pairs([5, 2, 4], [6, 3, 4])
+
+
+def by_steps(network: Seq2Seq) -> tuple[Tensor, Tensor | None]:
+    """Features (B, T, F) and weights (B, T, S) from the step function alone."""
+    source, source_lengths, inputs, _, _ = PAIRS
+    state = network.encode(source, source_lengths)
+    features, weights = [], []
+    for words in inputs.unbind(1):
+        made, looked, state = network.decoder.step(words, state)
+        features.append(made)
+        weights.append(looked)
+    return torch.stack(features, 1), None if weights[0] is None else torch.stack(weights, 1)
+
+
+def assert_steps_equal_the_whole(network: Seq2Seq) -> None:
+    """In features, weights and all gradients, on each sentence's own steps."""
+    source, source_lengths, inputs, _, lengths = PAIRS
+    inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
+    whole = network(source, source_lengths, inputs, lengths)
+    features, weights = by_steps(network)
+    assert torch.allclose(features[inside], whole.features[inside])
+    if weights is not None:
+        assert torch.allclose(weights[inside], whole.weights[inside])
+    parameters = [parameter for name, parameter in network.named_parameters() if not name.startswith("output.")]
+    mine, theirs = ((made[inside] ** 3).sum() for made in (features, whole.features))
+    unused = {"allow_unused": True, "materialize_grads": True}
+    for one, other in zip(
+        torch.autograd.grad(mine, parameters, **unused), torch.autograd.grad(theirs, parameters, **unused), strict=True
+    ):
+        assert torch.allclose(one, other)
+
+
+@FEEDING
+@KINDS
+def test_steps_equal_the_whole_for_every_attention(attention: str, input_feeding: bool) -> None:
+    assert_steps_equal_the_whole(make_seq2seq(attention=attention, input_feeding=input_feeding))
+
+
+@FEEDING
+@pytest.mark.parametrize("cell", CELLS_OF_SLUICE)
+def test_steps_equal_the_whole_for_every_cell(cell: str, input_feeding: bool) -> None:
+    assert_steps_equal_the_whole(make_seq2seq(cell=cell, input_feeding=input_feeding))
+
+
+@FEEDING
+@KINDS
+def test_a_sentence_alone_and_in_company(attention: str, input_feeding: bool) -> None:
+    network = make_seq2seq(attention=attention, input_feeding=input_feeding)
+    source, source_lengths, inputs, _, lengths = PAIRS
+    together = network(source, source_lengths, inputs, lengths).features
+    for row, (read, written) in enumerate(zip(source_lengths.tolist(), lengths.tolist(), strict=True)):
+        one = slice(row, row + 1)
+        alone = network(source[one, :read], source_lengths[one], inputs[one, :written], lengths[one]).features
+        assert torch.allclose(alone[0], together[row, :written])
+
+
+@FEEDING
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_translation_does_not_depend_on_its_batch(input_feeding: bool, beam: int) -> None:
+    network, settings = make_seq2seq(input_feeding=input_feeding), DecodingSettings(beam=beam, n_best=beam)
+    source, lengths, *_ = random_pairs([5, 2, 4, 7, 1, 3], [1] * 6)
+    together = network.translate(source, lengths, settings)
+    for row, length in enumerate(lengths.tolist()):
+        (alone,) = network.translate(source[row : row + 1, :length], lengths[row : row + 1], settings)
+        assert [found.words for found in alone] == [found.words for found in together[row]]
+        for one, other in zip(alone, together[row], strict=True):
+            assert one.score == pytest.approx(other.score)
+            assert torch.allclose(one.weights, other.weights[:, :length])
+            assert not other.weights[:, length:].any()
+
+
+@FEEDING
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("penalty", ["none", "average", "gnmt"])
+def test_scores_are_those_of_rescoring(input_feeding: bool, beam: int, penalty: str) -> None:
+    network = make_seq2seq(input_feeding=input_feeding)
+    settings = DecodingSettings(beam=beam, n_best=beam, length_penalty=penalty, alpha=0.7, longest_extra=3)
+    source, lengths, *_ = random_pairs([5, 2, 4], [1] * 3)
+    for row, hypotheses in enumerate(network.translate(source, lengths, settings)):
+        assert len({tuple(found.words) for found in hypotheses}) == beam
+        assert [found.score for found in hypotheses] == sorted((found.score for found in hypotheses), reverse=True)
+        for found in hypotheses:
+            written = torch.tensor([[BEGIN, *found.words, END]])
+            length = torch.tensor([written.shape[1] - 1])
+            made = network(source[row : row + 1], lengths[row : row + 1], written[:, :-1], length)
+            gains = network.log_probabilities(made.features).gather(2, written[:, 1:].unsqueeze(2))
+            assert found.log_probability == pytest.approx(gains.sum().item())
+            assert found.score == pytest.approx(settings.penalty.score(gains.sum().item(), int(length)))
+            assert torch.allclose(found.weights, made.weights[0])
+
+
+@FEEDING
+@KINDS
+@pytest.mark.parametrize("bridge", BRIDGES)
+def test_every_weight_gets_a_gradient(attention: str, input_feeding: bool, bridge: str) -> None:
+    network = make_seq2seq(cell="lstm", attention=attention, input_feeding=input_feeding, bridge=bridge)
+    source, source_lengths, inputs, labels, lengths = PAIRS
+    made = network(source, source_lengths, inputs, lengths)
+    network.loss(made.features, labels, lengths).smoothed.backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_loss_is_that_of_the_words_and_never_of_the_padding() -> None:
+    network = make_seq2seq()
+    source, source_lengths, inputs, labels, lengths = PAIRS
+    made = network(source, source_lengths, inputs, lengths)
+    expected = torch.zeros((), dtype=torch.float64)
+    for row, length in enumerate(lengths.tolist()):
+        gains = network.log_probabilities(made.features[row, :length])
+        expected -= gains.gather(1, labels[row, :length].unsqueeze(1)).sum()
+    cost = network.loss(made.features, labels, lengths)
+    assert torch.allclose(cost.smoothed, expected)
+    spoilt = made.features.masked_fill((labels == PADDING).unsqueeze(2), float("nan"))
+    assert torch.equal(network.loss(spoilt, labels, lengths).smoothed, cost.smoothed)
+
+
+@FEEDING
+def test_sampling_none_is_teacher_forcing_and_sampling_all_is_greedy_search(input_feeding: bool) -> None:
+    network = make_seq2seq(input_feeding=input_feeding)
+    source, source_lengths, inputs, _, lengths = PAIRS
+    state = network.encode(source, source_lengths)
+    forced = network.decoder.forward_sampled(inputs, state, network._most_probable, 0.0)
+    inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
+    assert torch.allclose(forced.features[inside], network(source, source_lengths, inputs, lengths).features[inside])
+    free = network(source, source_lengths, inputs, lengths, sampling=1.0)
+    written, words = [], inputs[:, 0]
+    for _ in range(inputs.shape[1]):
+        features, _, state = network.decoder.step(words, state)
+        words = network.log_probabilities(features).argmax(-1)
+        written.append(features)
+    assert torch.allclose(free.features, torch.stack(written, 1))
+
+
+def test_sampling_replaces_about_its_share() -> None:
+    network = make_seq2seq()
+    source, source_lengths, inputs, _, lengths = random_pairs([3] * 200, [6] * 200)
+    whole = network(source, source_lengths, inputs, lengths).features
+    torch.manual_seed(1)
+    sampled = network(source, source_lengths, inputs, lengths, sampling=0.3).features
+    changed = (sampled[:, 1] - whole[:, 1]).abs().amax(-1) > 1e-9
+    assert 0.15 < changed.double().mean().item() < 0.35, "some that are replaced are replaced by themselves"
+    assert torch.allclose(sampled[:, 0], whole[:, 0])
+
+
+@pytest.mark.parametrize("sampling", [0.0, 0.5])
+@FEEDING
+def test_dropout_is_drawn_in_training_only(input_feeding: bool, sampling: float) -> None:
+    network = make_seq2seq(input_feeding=input_feeding, dropout=0.4, recurrent_dropout=0.3)
+    source, source_lengths, inputs, _, lengths = PAIRS
+    runs = [network(source, source_lengths, inputs, lengths, sampling).features for _ in range(2)]
+    assert not torch.allclose(*runs)
+    network.eval()
+    runs = [network(source, source_lengths, inputs, lengths).features for _ in range(2)]
+    assert torch.equal(*runs)
+
+
+def test_translating_leaves_training_on_and_drops_nothing() -> None:
+    network = make_seq2seq(dropout=0.5)
+    source, lengths, *_ = PAIRS
+    first, second = (network.translate(source, lengths, DecodingSettings()) for _ in range(2))
+    assert [found[0].words for found in first] == [found[0].words for found in second]
+    assert network.training
+    assert network.decoder.input_dropout.training
+
+
+def test_marks_are_never_written() -> None:
+    network = make_seq2seq()
+    with torch.no_grad():
+        network.output.bias[[PADDING, BEGIN]] = 50.0
+    source, lengths, *_ = PAIRS
+    for hypotheses in network.translate(source, lengths, DecodingSettings(beam=3, n_best=3)):
+        for found in hypotheses:
+            assert {PADDING, BEGIN, END}.isdisjoint(found.words)
+            assert found.log_probability > float("-inf")
+
+
+def test_tied_weights_are_one() -> None:
+    for tie, count in (("none", 3), ("target", 2), ("all", 1)):
+        network = make_seq2seq(tie=tie, source_words=TARGET_WORDS)
+        tables = (network.output.weight, network.decoder.embedding.table.weight, network.source_embedding.table.weight)
+        assert len({id(table) for table in tables}) == count
+        assert network.output.weight is tables[1] or tie == "none"
+
+
+def test_a_one_hot_source_is_a_look_up_of_the_first_weights() -> None:
+    network = make_seq2seq()
+    shape: dict[str, Any] = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "bidirectional": True}
+    made = Seq2Seq(
+        source_embedding=OneHotEmbedding(vocab_size=SOURCE_WORDS),
+        encoder=RecurrentStack(input_size=SOURCE_WORDS, one_hot=True, **shape),
+        decoder=network.decoder,
+        ids=Ids(BEGIN, END),
+    ).double()
+    source, source_lengths, inputs, labels, lengths = PAIRS
+    cost = made.loss(made(source, source_lengths, inputs, lengths).features, labels, lengths)
+    cost.smoothed.backward()
+    first: Any = made.encoder.cells[0]
+    inside = torch.arange(source.shape[1]) < source_lengths.unsqueeze(1)
+    assert set(first.weight_ih.grad.abs().sum(1).nonzero().flatten().tolist()) == set(source[inside].tolist())
+
+
+class TestWrongSettings:
+    def test_unknown_names(self) -> None:
+        with pytest.raises(ValueError, match="no tie 'source'; there are none, target, all"):
+            make_seq2seq(tie="source")
+        with pytest.raises(ValueError, match="no bridge 'first'; there are zeros, last, learned"):
+            make_seq2seq(bridge="first")
+
+    def test_sizes_that_cannot_be_tied(self) -> None:
+        with pytest.raises(ValueError, match=r"the decoder's features \(7\) must be as many as its units \(6\)"):
+            make_seq2seq(output_size=7)
+        make_seq2seq(output_size=7, tie="none")
+
+    def test_vocabularies_that_cannot_be_tied(self) -> None:
+        with pytest.raises(ValueError, match="needs a joint vocabulary"):
+            make_seq2seq(tie="all")
+
+    def test_a_decoder_in_two_directions(self) -> None:
+        stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4, bidirectional=True)
+        embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
+        with pytest.raises(ValueError, match="cannot be bidirectional"):
+            Decoder(embedding=embedding, stack=stack, attention=None, memory_size=4, output_size=6)
+
+    def test_a_stack_of_another_input_size(self) -> None:
+        stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4)
+        embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
+        with pytest.raises(ValueError, match="takes 6 inputs, it is to be given 10"):
+            Decoder(embedding=embedding, stack=stack, attention=None, memory_size=4, output_size=6)

@@ -1,0 +1,216 @@
+"""Word vectors: windows against their definition, gradients against autograd over single pairs, and what is learned."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from sluice.models.word2vec import METHODS, Word2Vec
+from sluice.models.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
+
+TEXTS = st.lists(st.integers(0, 90), min_size=1, max_size=4).filter(sum)
+
+
+def windows_of(lengths: list[int], **options: object) -> WordWindows:
+    """Texts in which every word is another one, so that a word says where it stands."""
+    flat = np.arange(sum(lengths), dtype=np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return WordWindows(flat, offsets, vocab_size=len(flat), **{"sample": 0, **options})  # type: ignore[arg-type]
+
+
+def pairs(blocks: Blocks) -> list[tuple[int, int]]:
+    """(centre, context) of every pair of a batch."""
+    block, centre, context = blocks.near.nonzero(as_tuple=True)
+    return list(zip(blocks.centres[block, centre].tolist(), blocks.contexts[block, context].tolist(), strict=True))
+
+
+def of_epoch(windows: WordWindows, epoch: int = 0, batch_blocks: int = 2) -> list[tuple[int, int]]:
+    return [pair for blocks in windows.epoch(epoch, batch_blocks) for pair in pairs(blocks)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(TEXTS, st.integers(1, 6), st.integers(0, 99), st.integers(1, 4))
+def test_windows_reach_as_far_as_drawn_and_never_out_of_their_text(
+    lengths: list[int], window: int, seed: int, batch_blocks: int
+) -> None:
+    text_of = np.repeat(np.arange(len(lengths)), lengths)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    found: dict[int, set[int]] = {}
+    drawn = of_epoch(windows_of(lengths, window=window, seed=seed), 0, batch_blocks)
+    for centre, context in drawn:
+        found.setdefault(centre, set()).add(context)
+    assert len(drawn) == sum(map(len, found.values()))
+    for centre in range(sum(lengths)):
+        first, last = starts[text_of[centre]], starts[text_of[centre] + 1] - 1
+        ways = [set(range(max(centre - width, first), min(centre + width, last) + 1)) for width in range(1, window + 1)]
+        assert found.get(centre, set()) in [way - {centre} for way in ways]
+
+
+def test_every_width_is_drawn_as_often() -> None:
+    windows = windows_of([4000], window=4, seed=1)
+    reach: dict[int, int] = {}
+    for centre, context in of_epoch(windows):
+        reach[centre] = max(reach.get(centre, 0), abs(context - centre))
+    counts = np.bincount(list(reach.values()), minlength=5)[1:]
+    np.testing.assert_allclose(counts / 4000, 0.25, atol=0.03)
+
+
+def test_blocks_come_in_another_order_in_every_epoch_and_repeat_with_the_seed() -> None:
+    first, same = (of_epoch(windows_of([500], window=2, seed=3), epoch=1) for _ in range(2))
+    assert first == same
+    assert first != of_epoch(windows_of([500], window=2, seed=3), epoch=2)
+    assert first != of_epoch(windows_of([500], window=2, seed=4), epoch=1)
+
+
+def test_frequent_words_are_left_out_by_the_formula() -> None:
+    counts = np.array([8000, 1900, 100, 0])
+    t, shares = 0.01, counts / 10_000
+    expected = [min(1, np.sqrt(t / share) + t / share) if share else 1 for share in shares]
+    keep = keep_probabilities(counts, t)
+    np.testing.assert_allclose(keep, expected)
+    assert (keep_probabilities(counts, 0) == 1).all()
+    flat = np.repeat([0, 1, 2], counts[:3]).astype(np.int32)
+    windows = WordWindows(flat, np.array([0, len(flat)]), vocab_size=4, window=1, sample=t)
+    centres = np.array([centre for centre, _ in of_epoch(windows)])
+    np.testing.assert_allclose([(centres == word).sum() / 2 for word in range(3)], keep[:3] * counts[:3], rtol=0.1)
+
+
+def test_words_next_to_what_was_left_out_become_neighbours() -> None:
+    flat = np.array([5, 0, 6, 1, 0, 7], dtype=np.int32)
+    windows = WordWindows(flat, np.array([0, 3, 6]), vocab_size=8, window=1, sample=0, left_out=(0, 1))
+    assert sorted(of_epoch(windows)) == [(5, 6), (6, 5)]
+
+
+def test_negatives_are_drawn_by_frequency_to_the_three_quarters() -> None:
+    counts = np.array([0, 20_000, 5000, 1000])
+    flat = np.random.default_rng(0).permutation(np.repeat(np.arange(4), counts)).astype(np.int32)
+    windows = WordWindows(flat, np.array([0, len(flat)]), vocab_size=4, sample=0)
+    drawn = torch.cat([blocks.negatives.flatten() for blocks in windows.epoch(0, 16)])
+    expected = counts**0.75 / (counts**0.75).sum()
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / len(drawn), expected, atol=0.01)
+
+
+def some_blocks(vocab_size: int = 30, blocks: int = 3) -> Blocks:
+    flat = np.random.default_rng(2).integers(0, vocab_size, 2 * BLOCK + 9).astype(np.int32)
+    windows = WordWindows(flat, np.array([0, 50, 51, len(flat)]), vocab_size=vocab_size, window=3, sample=0, seed=2)
+    (whole,) = windows.epoch(0, blocks)
+    return whole
+
+
+def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Tensor) -> Tensor:
+    """The definition: every pair by itself with its share of the block's negative words."""
+    total = torch.zeros(())
+    for block in range(len(blocks.centres)):
+        negatives = second[blocks.negatives[block]]
+        for place, centre in enumerate(blocks.centres[block]):
+            contexts = blocks.contexts[block][blocks.near[block, place] == 1]
+            if model.method == "cbow" and len(contexts):
+                examples = [(first[contexts].mean(0), second[centre])]
+            else:
+                examples = [(first[centre], second[context]) for context in contexts]
+            for own, other in examples:
+                total = total - F.logsigmoid(own @ other)
+                total = total - model.negatives * F.logsigmoid(-(negatives @ own)).mean()
+    return total
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
+    model, blocks = Word2Vec(vocab_size=30, size=4, method=method, negatives=5), some_blocks()
+    draw = torch.Generator().manual_seed(1)
+    model.input.normal_(generator=draw)
+    model.output.normal_(generator=draw)
+    first, second = model.input.clone().requires_grad_(), model.output.clone().requires_grad_()
+    expected = loss_pair_by_pair(model, blocks, first, second)
+    expected.backward()
+    found = model.gradients(blocks)
+    torch.testing.assert_close(found.loss, expected.detach(), rtol=1e-4, atol=1e-4)
+    for ids, rows, parameter in (
+        (found.input_ids, found.input_rows, first),
+        (found.output_ids, found.output_rows, second),
+    ):
+        summed = torch.zeros_like(parameter).index_add_(0, ids, rows)
+        torch.testing.assert_close(summed, parameter.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_is_adagrad_with_one_accumulator_a_row(method: str) -> None:
+    model, blocks = Word2Vec(vocab_size=30, size=4, method=method), some_blocks()
+    model.output.normal_(generator=torch.Generator().manual_seed(1))
+    expected = {name: getattr(model, name).clone() for name in ("input", "output")}
+    squares = {name: torch.zeros(30) for name in expected}
+    for _ in range(3):
+        reference = Word2Vec(vocab_size=30, size=4, method=method)
+        reference.input, reference.output = expected["input"].clone(), expected["output"].clone()
+        found = reference.gradients(blocks)
+        for name, ids, rows in (("input", *found[:2]), ("output", *found[2:4])):
+            gradient = torch.zeros(30, 4).index_add_(0, ids, rows)
+            squares[name] += gradient.square().mean(1)
+            step = 0.3 * gradient / (squares[name].sqrt() + 1e-10).unsqueeze(1)
+            expected[name] = torch.where(squares[name].unsqueeze(1) > 0, expected[name] - step, expected[name])
+        loss = model.step(blocks, lr=0.3)
+        torch.testing.assert_close(loss, found.loss)
+    for name, table in expected.items():
+        torch.testing.assert_close(getattr(model, name), table, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_words_used_alike_lie_near_each_other(method: str) -> None:
+    """Words 0 to 4 stand among 10 to 14, words 5 to 9 among 15 to 19."""
+    draw = np.random.default_rng(0)
+    texts = [
+        np.stack([draw.integers(0, 5, 6), draw.integers(10, 15, 6)], 1).ravel() + 5 * (row % 2) for row in range(300)
+    ]
+    flat = np.concatenate(texts).astype(np.int32)
+    windows = WordWindows(flat, np.arange(0, len(flat) + 1, 12), vocab_size=20, window=1, sample=0)
+    model = Word2Vec(vocab_size=20, size=8, method=method)
+    for epoch in range(15):
+        for blocks in windows.epoch(epoch, 4):
+            model.step(blocks, lr=0.1)
+    likeness = F.cosine_similarity(model.vectors[:10].unsqueeze(1), model.vectors[:10].unsqueeze(0), dim=-1)
+    same = torch.arange(10).unsqueeze(1) // 5 == torch.arange(10) // 5
+    assert likeness[same].min() > likeness[~same].max() + 0.3
+
+
+def test_state_dict_holds_everything() -> None:
+    model, blocks = Word2Vec(vocab_size=30, size=4), some_blocks()
+    model.step(blocks, lr=0.1)
+    other = Word2Vec(vocab_size=30, size=4, seed=5)
+    other.load_state_dict(model.state_dict())
+    for each in (model, other):
+        each.step(blocks, lr=0.1)
+    assert torch.equal(model.vectors, other.vectors)
+
+
+def test_sizes_of_a_batch() -> None:
+    blocks = some_blocks()
+    assert blocks.centres.shape == (3, BLOCK)
+    assert blocks.contexts.shape == (3, BLOCK + 6)
+    assert blocks.near.shape == (3, BLOCK, BLOCK + 6)
+    assert blocks.negatives.shape == (3, NEGATIVES_SHARED)
+    assert blocks.pairs == len(pairs(blocks))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "glove"}, "no method 'glove'; there are skipgram, cbow"),
+        ({"size": 0}, "size must be at least 1, got 0"),
+        ({"negatives": 0}, "negatives must be at least 1, got 0"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Word2Vec(vocab_size=5, **wrong)  # type: ignore[arg-type]
+
+
+def test_wrong_windows_are_named() -> None:
+    with pytest.raises(ValueError, match="window must be at least 1, got 0"):
+        windows_of([5], window=0)
+    with pytest.raises(ValueError, match=r"sample must be 0 or more, got -0\.1"):
+        windows_of([5], sample=-0.1)
+    with pytest.raises(ValueError, match="no word to learn from"):
+        windows_of([2], left_out=(0, 1))

@@ -1,0 +1,62 @@
+"""A stack taken step by step equals the stack run at once, in values and gradients, for every cell."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sluice.recurrent import CELLS, CellOptions, RecurrentStack
+from sluice.recurrent.stepping import StackSteps
+
+CELLS_OF_SLUICE = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))
+BATCH, STEPS, INPUTS, KNOWN = 3, 4, 5, 2
+
+
+def by_steps(stack: RecurrentStack, inputs: Tensor, known: int) -> tuple[Tensor, Any]:
+    steps = StackSteps(stack, BATCH, known)
+    states = steps.begin(stack.first_state(BATCH))
+    outputs = []
+    carried = inputs[..., known:].unbind(1)
+    for step, projected in enumerate(steps.project(inputs[..., :known]).unbind(1)):
+        output, states = steps.step(projected, carried[step] if known < INPUTS else None, states)
+        outputs.append(output)
+    return torch.stack(outputs, 1), steps.end(states)
+
+
+@pytest.mark.parametrize("known", [KNOWN, INPUTS])
+@pytest.mark.parametrize("cell", CELLS_OF_SLUICE)
+def test_steps_equal_the_whole(cell: str, known: int) -> None:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {"input_size": INPUTS, "hidden_size": 6, "num_layers": 3, "residual": True}
+    stack = RecurrentStack(cell=cell, initial_state="learned", **shape).double()
+    inputs = torch.randn(BATCH, STEPS, INPUTS, dtype=torch.float64, requires_grad=True)
+    outputs, state = stack(inputs, torch.full((BATCH,), STEPS))
+    own_outputs, own_state = by_steps(stack, inputs, known)
+    assert torch.allclose(own_outputs, outputs)
+    for mine, theirs in zip(own_state, state, strict=True):
+        assert torch.allclose(mine, theirs)
+    parameters = [inputs, *stack.parameters()]
+    for mine, theirs in zip(
+        torch.autograd.grad((own_outputs**2).sum(), parameters),
+        torch.autograd.grad((outputs**2).sum(), parameters),
+        strict=True,
+    ):
+        assert torch.allclose(mine, theirs)
+
+
+def test_dropout_within_the_cells_is_drawn_once_a_run() -> None:
+    torch.manual_seed(0)
+    stack = RecurrentStack(cell="gru", input_size=INPUTS, hidden_size=6, options=CellOptions(recurrent_dropout=0.5))
+    inputs = torch.randn(BATCH, STEPS, INPUTS)
+    torch.manual_seed(1)
+    expected = stack(inputs, torch.full((BATCH,), STEPS)).outputs
+    torch.manual_seed(1)
+    outputs, _ = by_steps(stack, inputs, KNOWN)
+    assert torch.allclose(outputs, expected, atol=1e-6)
+
+
+def test_two_directions_cannot_be_stepped() -> None:
+    stack = RecurrentStack(cell="gru", input_size=INPUTS, hidden_size=6, bidirectional=True)
+    with pytest.raises(ValueError, match="it reads from the end as well"):
+        StackSteps(stack, BATCH, KNOWN)

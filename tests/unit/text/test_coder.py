@@ -1,0 +1,82 @@
+"""Units and coders: cut, encoded, saved in plain containers, put together again."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from sluice.text.coder import SentenceCoder, make_unit
+from sluice.text.sentences import END_ID, SentenceVocab
+from sluice.text.subwords import Subwords
+from sluice.text.units import WORD_TOKENIZERS, Words
+from sluice.text.vocab import UNKNOWN_ID
+
+TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]
+MODEL = Subwords.learn([text.lower() for text in TEXTS] * 3, size=60).model
+UNITS = {"words": None, "subwords": MODEL, "chars": None}
+
+
+def make_coder(unit: str, **options: Any) -> SentenceCoder:
+    described = {"language": "en", "tokenizer": "moses", "lowercase": False, "subwords": UNITS[unit]} | options
+    made = make_unit(unit, **described)
+    counts = Counter(token for text in TEXTS for token in made.split(text))
+    return SentenceCoder(vocab=SentenceVocab.build(counts), unit=unit, **described)
+
+
+@pytest.mark.parametrize("unit", ["words", "chars"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_known_sentence_comes_back_as_it_was_written(unit: str, text: str) -> None:
+    coder = make_coder(unit)
+    assert coder.text(coder.tokens(coder.encode(text))) == text
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_lower_cased_sentence_comes_back_in_small_letters(unit: str, text: str) -> None:
+    coder = make_coder(unit, lowercase=True)
+    assert coder.text(coder.tokens(coder.encode(text))) == text.lower()
+
+
+@pytest.mark.parametrize("unit", ["words", "chars"])
+def test_raw_tokens_stand_beside_the_known_ones_in_their_own_letters(unit: str) -> None:
+    made = make_unit(unit, language="en", tokenizer="moses", lowercase=True, subwords=None)
+    for text in TEXTS:
+        assert [token.lower() for token in made.raw(text)] == made.split(text)
+        assert made.raw(text) != made.split(text)
+
+
+@pytest.mark.parametrize("tokenizer", WORD_TOKENIZERS)
+def test_every_tokenizer_of_words_cuts_at_blanks_at_least(tokenizer: str) -> None:
+    tokens = Words(language="en", tokenizer=tokenizer).split("two men run")
+    assert tokens == ["two", "men", "run"]
+
+
+def test_punctuation_stands_apart_and_is_not_escaped() -> None:
+    assert Words(language="en").split('Don\'t ("run")!') == ["Don", "'t", "(", '"', "run", '"', ")", "!"]
+
+
+def test_what_an_encoder_reads_ends_with_the_end_and_may_be_cut() -> None:
+    coder = make_coder("words")
+    assert coder.source_ids("Two unseen men") == [*coder.encode("Two unseen men"), END_ID]
+    assert coder.encode("Two unseen men")[1] == UNKNOWN_ID
+    assert coder.source_ids("Two unseen men", 1) == [coder.encode("Two")[0], END_ID]
+    assert coder.source_ids("") == [END_ID]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_saved_and_made_again(unit: str, tmp_path: Any) -> None:
+    coder = make_coder(unit, lowercase=True)
+    torch.save(coder.saved(), tmp_path / "coder.pt")
+    again = SentenceCoder.from_saved(torch.load(tmp_path / "coder.pt", weights_only=True))
+    for text in (*TEXTS, "Nobody waits"):
+        assert again.encode(text) == coder.encode(text)
+        assert again.text(again.tokens(again.encode(text))) == coder.text(coder.tokens(coder.encode(text)))
+    assert again.saved() == coder.saved()
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ValueError, match="no unit 'bytes'; there are words, subwords, chars"):
+        make_unit("bytes", language="en", tokenizer="moses", lowercase=False, subwords=None)
+    with pytest.raises(ValueError, match="no tokenizer 'spacy'; there are moses, basic_english, whitespace"):
+        make_unit("words", language="en", tokenizer="spacy", lowercase=False, subwords=None)

@@ -1,0 +1,54 @@
+"""The vocabulary of sentences: where the marks stand, and what a text that spells them gets."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.errors import UserError
+from sluice.text.sentences import BEGIN, BEGIN_ID, END, END_ID, SentenceVocab
+from sluice.text.vocab import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, Vocab
+
+HEAD = [UNKNOWN, PADDING, BEGIN, END]
+
+
+def test_the_marks_stand_right_after_the_specials() -> None:
+    vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
+    assert vocab.tokens == [*HEAD, "b", "a"]
+    assert vocab.decode([UNKNOWN_ID, PADDING_ID, BEGIN_ID, END_ID]) == HEAD
+
+
+def test_it_is_a_vocabulary_like_any_other() -> None:
+    vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
+    assert isinstance(vocab, Vocab)
+    assert vocab.encode(["a", "b", "c"]) == [5, 4, UNKNOWN_ID]
+    assert Vocab(vocab.tokens).encode(["a", "b", "c"]) == vocab.encode(["a", "b", "c"])
+
+
+def test_a_text_that_spells_a_mark_means_an_unknown_word() -> None:
+    vocab = SentenceVocab.build(Counter({BEGIN: 9, END: 9, PADDING: 9, "a": 1}))
+    assert vocab.tokens == [*HEAD, "a"]
+    assert vocab.encode([BEGIN, END, PADDING, "a"]) == [UNKNOWN_ID] * 3 + [4]
+
+
+@pytest.mark.parametrize("tokens", [[UNKNOWN, PADDING, "a"], [UNKNOWN, PADDING, END, BEGIN], [BEGIN, END, UNKNOWN]])
+def test_other_beginnings_are_refused(tokens: list[str]) -> None:
+    with pytest.raises(ValueError, match="a vocabulary"):
+        SentenceVocab(tokens)
+
+
+def test_no_word_left() -> None:
+    with pytest.raises(UserError, match="min_freq=3 leaves no word"):
+        SentenceVocab.build(Counter({"a": 2, END: 50}), min_freq=3)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 9), min_size=1), st.integers(1, 5))
+def test_limits_count_words_only(counts: dict[str, int], size: int) -> None:
+    words = {word: count for word, count in counts.items() if word not in HEAD}
+    if words:
+        vocab = SentenceVocab.build(Counter(counts), max_size=size)
+        assert len(vocab) == len(HEAD) + min(size, len(words))
+        assert min(words[word] for word in vocab.tokens[4:]) >= max(
+            (count for word, count in words.items() if word not in vocab.tokens), default=0
+        )
