@@ -14,7 +14,6 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing import plugin_event_accumulator
-from tensorboard.summary.writer import event_file_writer
 
 from likeness import curves_of, differences, rows_of
 from running import CONF, SAMPLE, Ended, complaint, places, results_of, train, train_composed
@@ -30,12 +29,6 @@ SETTINGS = (
 OFTEN = ("checkpoint.every_steps=1",)
 
 pytestmark = pytest.mark.usefixtures("workplace")
-
-
-@pytest.fixture(autouse=True)
-def _files_of_one_second_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorBoard reads event files by their names: second, machine, process, number; here is but one process."""
-    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
 
 
 @pytest.fixture(scope="module")

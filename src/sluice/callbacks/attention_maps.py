@@ -16,4 +16,4 @@ def attention_map(translation: Translation) -> Any:
     from sluice.pictures.attention import draw_attention  # matplotlib is slow to import
 
     columns, rows = axes_of(translation)
-    return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns)
+    return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns, most=1)

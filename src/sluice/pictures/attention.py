@@ -11,7 +11,7 @@ CELL, MARGIN = 0.32, 1.6
 
 
 def draw_attention(
-    weights: NDArray[np.float32], *, looking: Sequence[str], looked_at: Sequence[str], title: str = ""
+    weights: NDArray[np.float32], *, looking: Sequence[str], looked_at: Sequence[str], title: str = "", most: float = 0
 ) -> Figure:
     """A heat map of weights.
 
@@ -20,26 +20,21 @@ def draw_attention(
         looking: L words, down the side.
         looked_at: S words, along the top.
         title: above all.
+        most: the weight of the darkest colour; 0 is the largest there is.
 
     Raises:
         ValueError: if the shape of the weights doesn't fit the words.
     """
     if weights.shape != (len(looking), len(looked_at)) or not weights.size:
         raise ValueError(f"{len(looking)} by {len(looked_at)} words need as many weights, got {weights.shape}")
-    size = (len(looked_at) * CELL + MARGIN + 1, len(looking) * CELL + MARGIN)
+    size = (len(looked_at) * CELL + MARGIN, len(looking) * CELL + MARGIN)
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
-    image = axis.imshow(weights, cmap="Blues", vmin=0, vmax=max(float(weights.max()), 1e-12), aspect="auto")
-    axis.set_xticks(range(len(looked_at)), [_plain(word) for word in looked_at], rotation=60, ha="left")
-    axis.set_yticks(range(len(looking)), [_plain(word) for word in looking])
+    axis.imshow(weights, cmap="Blues", vmin=0, vmax=most or max(float(weights.max()), 1e-12), aspect="auto")
+    axis.set_xticks(range(len(looked_at)), looked_at, rotation=60, ha="left", parse_math=False)
+    axis.set_yticks(range(len(looking)), looking, parse_math=False)
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8)
-    figure.colorbar(image, ax=axis, label="weight")
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     return figure
-
-
-def _plain(word: str) -> str:
-    """A word that matplotlib doesn't take for a formula."""
-    return word.replace("$", r"\$")
