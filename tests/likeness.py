@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-CLOCKS = ("seconds", "minutes", "tokens_per_second")
+CLOCKS = ("seconds", "minutes", "tokens_per_second", "pairs_per_second")
 OF_A_RUN_ALONE = (
     *("name", "run_dir", "resume", "resume_force", "command", "date", "git_commit"),
     *("dirpath", "best_model_path", "kth_best_model_path", "best_k_models"),
@@ -64,7 +64,7 @@ def _best(run: Path) -> Any:
 
 def _tables(run: Path) -> dict[str, str]:
     """What some tasks keep of their test."""
-    kept = [run / name for name in ("confusion.csv", "translations.tsv")]
+    kept = [run / name for name in ("confusion.csv", "translations.tsv", "vectors.txt")]
     return {path.name: path.read_text(encoding="utf-8") for path in kept if path.exists()}
 
 

@@ -46,7 +46,8 @@ def test_other_commands_are_understood(arguments: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     context = command.make_context("sluice", list(arguments))
     while hasattr(command, "resolve_command"):
-        name, command, arguments = command.resolve_command(context, arguments)
+        rest = [*context._protected_args, *context.args]  # a group may have arguments of its own
+        name, command, arguments = command.resolve_command(context, rest)
         context = command.make_context(name, list(arguments), parent=context)
     assert context.params
 

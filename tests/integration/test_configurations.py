@@ -26,6 +26,12 @@ OPTIONS = {
     if group not in ("hydra", "paths")
 }
 POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
+MAKING_THEIR_OWN = {
+    *(f"task={task}" for task in ("temporal_order", "pairs", "execute", "vec2seq", *SEQUENCES.tasks)),
+    *(f"experiment={experiment}" for experiment in ("lengths", "temporal_order")),
+}
+"""Choices without texts to find."""
+POINTS.remove("model=none")  # task=word2vec takes it, and nothing else does
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +52,8 @@ def composed(home: Path, *overrides: str) -> Config:
         (home / "vectors.txt").write_text("film " + "0.5 " * 100 + "\n", encoding="utf-8")
         overrides = (*overrides, f"embedding.path={home / 'vectors.txt'}")
     texts = next(((f"task.data.path={path}",) for task, path in own.items() if task in overrides), SAMPLE)
-    if any(f"task={task}" in overrides for task in ("temporal_order", *SEQUENCES.tasks)):
-        texts = ()  # they make their own
+    if set(overrides) & MAKING_THEIR_OWN:
+        texts = ("task.data.size=200",) if "task=execute" in overrides else ()
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
 

@@ -66,7 +66,9 @@ def test_the_settings_are_listed_with_meaning_and_range(help_text: str, words: s
     assert words in " ".join(help_text.split())
 
 
-COMMANDS = sorted(["average", "compare", "evaluate", "generate", "predict", "prepare", "score", "suggest", "translate"])
+COMMANDS = sorted(
+    ["average", "compare", "evaluate", "generate", "inspect", "predict", "prepare", "score", "suggest", "translate"]
+)
 
 
 def test_sluice_lists_its_commands() -> None:

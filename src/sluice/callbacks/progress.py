@@ -18,6 +18,7 @@ _SHORT = {
     "train/loss": "loss",
     "train/accuracy": "acc",
     "train/tokens_per_second": "tokens/s",
+    "train/pairs_per_second": "pairs/s",
     "val/accuracy": "val acc",
     "val/loss": "val loss",
     "val/perplexity": "val ppl",

@@ -1,5 +1,6 @@
 """sluice bench: claims of speed as commands. Heavy imports wait until one runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -121,4 +122,33 @@ def scale(
 
         bench_scale(
             processes=processes or [1, 2], batches=batches, threads=threads, accelerator=accelerator, as_json=as_json
+        )
+
+
+@bench.command()
+def word2vec(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="A folder with WikiText-2; without one, SLUICE_DATA's, or else the sample.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="skipgram or cbow.")] = "skipgram",
+    size: Annotated[int, typer.Option(min=1, help="Units of a vector.")] = 100,
+    window: Annotated[int, typer.Option(min=1, help="Most words to either side.")] = 5,
+    negatives: Annotated[int, typer.Option(min=1, help="Words drawn against each pair.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of Sluice, and workers of gensim.")] = 2,
+    runs: Annotated[int, typer.Option(min=1, help="Counted epochs after one warm-up.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Pairs of words a second in training word vectors: Sluice beside gensim, where that is installed."""
+    with politely():
+        from sluice.cli.word2vec_benchmark import bench_word2vec
+
+        bench_word2vec(
+            data_dir=data_dir,
+            method=method,
+            size=size,
+            window=window,
+            negatives=negatives,
+            threads=threads,
+            runs=runs,
+            as_json=as_json,
         )

@@ -1,62 +1,24 @@
 """sluice compare: the results of many runs in one table, seeds taken together."""
 
 import csv
-import json
-import statistics
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from sluice.cli.composing import flat
+from sluice.cli.run_groups import Group, differing_settings, found_runs, grouped
 from sluice.errors import UserError
-
-IGNORED = (
-    "seed",
-    "name",
-    "paths",
-    "resume",
-    "resume_force",
-    "checkpoint",
-    "logger",
-    "callbacks",
-    "trainer",
-    "init_from",
-)
-"""Settings in which runs of one group may differ; what a trainer does to a result is in its epochs."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ in nothing but the seed."""
-
-    task: str
-    model: str
-    settings: dict[str, Any]
-    runs: list[dict[str, Any]]
-
-    def values(self, name: str) -> list[float]:
-        """What the runs have under this name."""
-        return [float(run[name]) for run in self.runs if isinstance(run.get(name), int | float)]
-
-    def mean(self, name: str) -> float | None:
-        """None where no run has it."""
-        values = self.values(name)
-        return statistics.fmean(values) if values else None
-
-    def deviation(self, name: str) -> float | None:
-        """Of the sample; None for fewer than two runs."""
-        values = self.values(name)
-        return statistics.stdev(values) if len(values) > 1 else None
 
 
 def compare_runs(
-    folders: Sequence[Path], *, metric: str | None, csv_path: Path | None, markdown: bool, plot: Path | None
+    folders: Sequence[Path],
+    *,
+    metric: str | None,
+    csv_path: Path | None,
+    markdown: bool,
+    plot: Path | None,
+    against: str | None,
 ) -> None:
     """Prints (and writes) a table of the runs found under the folders, the best group of each task first.
 
@@ -66,9 +28,10 @@ def compare_runs(
         csv_path: also write the table here.
         markdown: print a Markdown table.
         plot: also draw means and deviations into this PNG.
+        against: the setting that the plot has along its axis, a curve for all else; None for a bar a group.
 
     Raises:
-        UserError: if there are no results, or none has the metric.
+        UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
     groups = grouped(list(found_runs(folders)))
     if not groups:
@@ -84,41 +47,13 @@ def compare_runs(
     if csv_path is not None:
         with csv_path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
+    if against is not None and against not in differing_settings(groups, alike=()):
+        others = ", ".join(differing_settings(groups, alike=())) or "nothing"
+        raise UserError(f"--against {against} is the same in all runs: they differ in {others}")
     if plot is not None:
-        draw(groups, metric, plot)
+        from sluice.cli.run_plots import draw_bars, draw_curves, save  # matplotlib is slow to import
 
-
-def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The finished runs under the folders: results with the settings under "config"."""
-    for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
-        try:
-            results = json.loads(path.read_text(encoding="utf-8"))
-            config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            print(f"{path.parent} is left out: {error}", file=sys.stderr)
-            continue
-        if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
-            print(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
-            continue
-        if results.get("interrupted"):
-            print(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
-            continue
-        yield {**results, "config": config}
-
-
-def grouped(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Runs with the same settings, seed and places aside, put together."""
-    groups: dict[str, Group] = {}
-    for run in runs:
-        settings = {
-            key: value
-            for key, value in flat(run["config"]).items()
-            if key not in IGNORED and key.split(".")[0] not in IGNORED
-        }
-        settings |= {"data_source": run.get("data_source")}
-        key = json.dumps(settings, sort_keys=True, default=str)
-        groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
-    return list(groups.values())
+        save(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
 
 
 def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
@@ -140,51 +75,6 @@ def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def differing_settings(groups: Sequence[Group]) -> list[str]:
-    """Settings that tell groups of one task and model apart."""
-    differing: dict[str, None] = {}
-    for one in groups:
-        for other in groups:
-            if (one.task, one.model) == (other.task, other.model):
-                keys = {**one.settings, **other.settings}
-                differing |= dict.fromkeys(key for key in keys if one.settings.get(key) != other.settings.get(key))
-    return list(differing)
-
-
-def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
-    """A bar a group with its deviation and its runs as points, one picture for each task."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    groups = [group for group in groups if group.values(metric)]
-    tasks = list(dict.fromkeys(group.task for group in groups))
-    figure, axes = pyplot.subplots(
-        len(tasks), 1, figsize=(7, 0.6 + 0.45 * len(groups) + 0.8 * len(tasks)), squeeze=False
-    )
-    for axis, task in zip(axes[:, 0], tasks, strict=True):
-        own = [group for group in groups if group.task == task][::-1]
-        differing = differing_settings(own)
-        labels = [" ".join([group.model, *(str(group.settings.get(name)) for name in differing)]) for group in own]
-        means = [group.mean(metric) or 0.0 for group in own]
-        axis.barh(range(len(own)), means, xerr=[group.deviation(metric) or 0.0 for group in own], alpha=0.5)
-        for place, group in enumerate(own):
-            values = group.values(metric)
-            axis.plot(values, [place] * len(values), "k.", markersize=4)
-        axis.set_yticks(range(len(own)), labels)
-        spread = [value for group in own for value in group.values(metric)]
-        margin = 0.2 * (max(spread) - min(spread)) or 0.05 * abs(max(spread)) or 1.0
-        axis.set_xlim(min(spread) - margin, max(spread) + margin)
-        axis.set_title(f"{task}: {metric}", loc="left")
-    figure.tight_layout()
-    try:
-        figure.savefig(path, dpi=120)
-    except ValueError as error:
-        raise UserError(f"--plot {path} cannot be drawn: {str(error).splitlines()[0]}") from error
-    pyplot.close(figure)
 
 
 def _show(rows: list[list[str]], markdown: bool) -> None:

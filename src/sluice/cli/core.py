@@ -1,10 +1,13 @@
 """The embedding and the recurrent core that the groups `embedding` and `model` describe, for any task."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sluice.cli.own_cells import import_cells
 from sluice.cli.schema import Config, Model
@@ -16,6 +19,9 @@ from sluice.text.pretrained import match_vectors
 from sluice.text.vocab import PADDING_ID, Vocab
 
 log = logging.getLogger(__name__)
+
+VECTORS = "vectors.txt"
+"""In the folder of a run of task=word2vec: the words and their vectors, in word2vec's text format."""
 
 
 def build_embedding(config: Config, vocab_size: int) -> Embedding:
@@ -44,7 +50,8 @@ def give_vectors(network: Any, settings: Settings, words: list[str], seed: int) 
     embedding = getattr(network, "embedding", None)
     if not isinstance(embedding, LearnedEmbedding):
         raise UserError("embedding.path needs learned vectors of one vocabulary: leave it out here")
-    matched = match_vectors(Path(str(settings.path)), Vocab(words), size=settings.size)
+    path = Path(str(settings.path))
+    matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=settings.size)
     with torch.no_grad():
         embedding.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
     log.info("%s: vectors for %d of %d words (%.0f %%).", settings.path, matched.words, len(words), 100 * matched.share)
@@ -66,13 +73,45 @@ def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> Recu
     """The recurrent core on inputs of a size.
 
     Raises:
-        UserError: for a cell that isn't there.
+        UserError: for a cell that isn't there, or a budget too small for it.
         ValueError: for settings that the stack or its cell refuses.
     """
+    make = partial(_stack_of, model, known_cell(model), input_size, one_hot)
+    if model.budget is None:
+        return make(model.hidden_size)
+    hidden_size = hidden_size_within(model.budget, make)
+    if not hidden_size:
+        raise UserError(f"model.budget={model.budget} is too small: one unit has {_size_of(make, 1)} parameters")
+    log.info("%d units for model.budget=%d parameters.", hidden_size, model.budget)
+    return make(hidden_size)
+
+
+def hidden_size_within(budget: int, make: Callable[[int], nn.Module]) -> int:
+    """The most units with which what `make` builds has no more parameters than the budget; 0 where one is too many.
+
+    Args:
+        budget: parameters.
+        make: from the number of units to a module; its parameters grow with them.
+    """
+    low, high = 0, 1
+    while _size_of(make, high) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _size_of(make, middle) <= budget else (low, middle)
+    return low
+
+
+def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
+    with torch.device("meta"):  # sizes alone, no memory and no random numbers
+        return sum(parameter.numel() for parameter in make(units).parameters())
+
+
+def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int) -> RecurrentStack:
     return RecurrentStack(
-        cell=known_cell(model),
+        cell=cell,
         input_size=input_size,
-        hidden_size=model.hidden_size,
+        hidden_size=hidden_size,
         num_layers=model.num_layers,
         bidirectional=model.bidirectional,
         dropout=model.dropout,

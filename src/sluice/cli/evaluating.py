@@ -10,10 +10,10 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from sluice.cli.composing import changed
-from sluice.cli.families import CLASSIFICATION, LANGUAGE, SEQUENCES, TRANSLATION
+from sluice.cli.families import CLASSIFICATION, LANGUAGE, PAIRS, SEQUENCES, WORD2VEC
 from sluice.cli.families.classification import text_settings
 from sluice.cli.families.language import measure
-from sluice.cli.families.translation import decoding_settings, translator_of
+from sluice.cli.families.translation import TranslationFamily, decoding_settings, translator_of
 from sluice.cli.logs import start_logging
 from sluice.cli.report import show_confusion
 from sluice.cli.saved import SavedModel, load_model
@@ -26,8 +26,8 @@ from sluice.data.tokenizing import Split, encode_corpus, encode_whole
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
 from sluice.tasks.classification import ClassificationTask
-from sluice.tasks.translation import TranslationTask
-from sluice.tasks.translation_scores import signatures
+from sluice.tasks.pairs import PairTask
+from sluice.tasks.word2vec import Word2VecTask
 
 TableFile = tuple[Path, str, str]
 
@@ -66,10 +66,14 @@ def evaluate_run(
     model.config.task = changed(model.config.task, settings)
     if model.family is LANGUAGE:
         _evaluate_language(model, split, method, as_json)
-    elif model.family is TRANSLATION:
-        _evaluate_translator(model, split, as_json)
+    elif isinstance(model.family, TranslationFamily):
+        _evaluate_translator(model, model.family, split, as_json)
     elif model.family is SEQUENCES:
         _evaluate_sequences(model, split, as_json)
+    elif model.family is PAIRS:
+        _evaluate_pairs(model, split, as_json)
+    elif model.family is WORD2VEC:
+        _evaluate_vectors(model, split, as_json)
     else:
         _evaluate_classifier(model, split, table, as_json)
 
@@ -82,7 +86,7 @@ def _refuse_what_is_not_for(model: SavedModel, table: TableFile | None, method: 
     name = model.config.task.name
     if table is not None and model.family is not CLASSIFICATION:
         instead = ": use sluice score" if model.family is LANGUAGE else ""
-        raise UserError(f"--file is for models that classify, this one is of task={name}{instead}")
+        raise UserError(f"--file is for models that classify single texts, this one is of task={name}{instead}")
     if method != "plain" and model.family is not LANGUAGE:
         raise UserError(f"--method {method} is for language models, this one is of task={name}")
     for setting in settings:
@@ -109,28 +113,30 @@ def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool
     console.print(f"  {method + ' perplexity':<22}{cost.perplexity:.2f}")
 
 
-def _evaluate_translator(model: SavedModel, split: str, as_json: bool) -> None:
+def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: str, as_json: bool) -> None:
     settings = model.config.task
-    data = TRANSLATION.build_data(model.config, TRANSLATION.find_corpus(model.config, may_fall_back=False))
-    if TRANSLATION.saved_parts(data) != {side: model.parts[side] for side in ("source", "target")}:
+    data = family.build_data(model.config, family.find_corpus(model.config, may_fall_back=False))
+    if family.saved_parts(data) != {side: model.parts[side] for side in ("source", "target")}:
         raise UserError(f"{data.corpus.description} is not the text of its training: use sluice translate")
     decoding = decoding_settings(settings.decoding, beam=settings.test_beam)
-    task = TranslationTask(
-        translator=translator_of(model.config, model.network, model.parts),
+    task = family.make_task(
+        model.config,
+        translator_of(model.config, model.network, model.parts),
         decoding={"test": decoding},
         monitor=Monitor("test/loss", "min"),
     )
     metrics = _tested(task, data.loader(split))
     figures = {name.removeprefix("test/"): value for name, value in metrics.items()}
+    told = task.scoring.signatures()
     source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split, "beam": decoding.beam}
     if as_json:
-        print(json.dumps({**source, **figures, "signatures": signatures()}))
+        print(json.dumps({**source, **figures, "signatures": told}))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}", markup=False)
     for name, value in figures.items():
         console.print(f"  {name:<16}{value:.4f}", markup=False)
-    for name, signature in signatures().items():
+    for name, signature in told.items():
         console.print(f"  {name}: {signature}", markup=False)
 
 
@@ -146,6 +152,42 @@ def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
     console.print(f"{model.path} on the {split} split, {data.corpus.description}", markup=False)
     for name, value in figures.items():
         console.print(f"  {name:<12}{value:.5f}", markup=False)
+
+
+def _evaluate_pairs(model: SavedModel, split: str, as_json: bool) -> None:
+    data = PAIRS.build_data(model.config, PAIRS.find_corpus(model.config, may_fall_back=False))
+    if data.prepared.labels != model.labels:
+        raise UserError(
+            f"{data.corpus.description} has the classes {', '.join(data.prepared.labels)}, the model knows "
+            f"{', '.join(model.labels)}: give it the files of its training back"
+        )
+    task = PairTask(
+        network=model.network,
+        labels=model.labels,
+        knows_deciding=data.corpus.knows_deciding,
+        monitor=Monitor("test/loss", "min"),
+    )
+    metrics = {name.removeprefix("test/"): value for name, value in _tested(task, data.loader(split)).items()}
+    source = {"checkpoint": str(model.path), "pairs": len(data.prepared.splits[split]), "from": data.corpus.description}
+    if as_json:
+        print(json.dumps({**source, **metrics, "labels": model.labels, "confusion": task.confusion_matrix()}))
+    else:
+        _show(model, source, metrics, task.confusion_matrix(), of="pairs")
+
+
+def _evaluate_vectors(model: SavedModel, split: str, as_json: bool) -> None:
+    data = WORD2VEC.build_data(model.config, WORD2VEC.find_corpus(model.config, may_fall_back=False))
+    if data.prepared.vocab.tokens != model.vocab.tokens:
+        raise UserError(f"the text in {data.corpus.description} is not the text of its training: put that one back")
+    task = Word2VecTask(network=model.network, monitor=Monitor("test/loss", "min"))
+    loss = _tested(task, data.loader(split))["test/loss"]
+    source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split}
+    if as_json:
+        print(json.dumps({**source, "loss": loss}))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{model.path} on the {split} split, from {source['from']}", markup=False)
+    console.print(f"  {'loss of a pair':<16}{loss:.4f}")
 
 
 def _tested(task: Task, loader: DataLoader[Any]) -> dict[str, float]:
@@ -196,14 +238,27 @@ def _measure(model: SavedModel, split: Split) -> tuple[dict[str, float], list[li
     data = model.config.task.data
     task = ClassificationTask(network=model.network, monitor=Monitor("test/loss", "min"), labels=model.labels)
     sampler = BucketBatchSampler(split.kept_lengths(data.max_length), batch_size=4 * data.batch_size)
-    make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
+    make = BatchMaker(
+        split.texts,
+        split.labels,
+        max_length=data.max_length,
+        truncation=data.truncation,
+        padding=model.config.task.padding,
+    )
     loader: DataLoader[TextBatch] = DataLoader(range(len(split.labels)), batch_sampler=sampler, collate_fn=make)  # type: ignore[arg-type]
     return _tested(task, loader), task.confusion_matrix()
 
 
-def _show(model: SavedModel, source: dict[str, object], metrics: dict[str, float], confusion: list[list[int]]) -> None:
+def _show(
+    model: SavedModel,
+    source: dict[str, object],
+    metrics: dict[str, float],
+    confusion: list[list[int]],
+    of: str = "texts",
+) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{source['checkpoint']} on {source['texts']:,} texts from {source['from']}", markup=False)
+    console.print(f"{source['checkpoint']} on {source[of]:,} {of} from {source['from']}", markup=False)
+    width = max(map(len, metrics)) + 2
     for name, value in metrics.items():
-        console.print(f"  {name:<10}{value:.4f}")
+        console.print(f"  {name:<{width}}{value:.4f}")
     show_confusion(model.labels, confusion)

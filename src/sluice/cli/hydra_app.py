@@ -5,7 +5,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sluice.cli.failing import INTERRUPTED, politely, sentence
 from sluice.errors import UserError
@@ -61,7 +61,7 @@ def _run_hydra(conf: Path) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
-    failures: list[Exception] = []
+    failures: list[Failure] = []
     with explained():
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
@@ -70,13 +70,21 @@ def _run_hydra(conf: Path) -> None:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
-    if failures and set(MULTIRUN) & set(sys.argv):
+    if failures and failures[0].run is not None:
         raise UserError(f"runs of the sweep that could not be done, as said above: {len(failures)}")
     if failures:
-        raise failures[0]
+        raise failures[0].error
 
 
-def _job(failures: list[Exception], composed: Any) -> float | None:
+class Failure(NamedTuple):
+    """A run that could not be done."""
+
+    run: int | None
+    """Its place in the sweep; None for a run alone."""
+    error: Exception
+
+
+def _job(failures: list[Failure], composed: Any) -> float | None:
     """One run; the monitored metric, for sweepers that look for the best.
 
     A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is
@@ -99,14 +107,14 @@ def _job(failures: list[Exception], composed: Any) -> float | None:
     except (UserError, OSError) as error:
         if "SUBMITIT_EXECUTOR" in os.environ:
             raise  # in a job of its own: the process that submitted it says it
-        failures.append(error)
+        failures.append(Failure(number, error))
         if number is not None:
             print(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
             raise
-        failures.append(error)
+        failures.append(Failure(number, error))
         kept = getattr(error, "kept_in", None)
         print(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
         if kept is None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sluice.cli.bench import Json, bench
+from sluice.cli.embeddings import embeddings
 from sluice.cli.failing import politely
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(embeddings, name="embeddings")
 
 Run = Annotated[Path, typer.Argument(help="A run's folder (its best.ckpt is taken) or a checkpoint file.")]
 
@@ -65,11 +67,15 @@ def evaluate(
 @app.command()
 def predict(
     run: Run,
-    text: Annotated[list[str] | None, typer.Argument(help="One or more texts; none reads standard input.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(help="One or more texts, of task=pairs two; none reads standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A file with one text a line, of task=pairs two with a tab between them.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say the class of texts and its probability, from the checkpoint alone."""
+    """Say the class of texts, or of a pair, and its probability, from the checkpoint alone."""
     with politely():
         from sluice.cli.predicting import predict_texts
 
@@ -142,7 +148,8 @@ def translate(
     run: Run,
     text: Annotated[list[str] | None, typer.Argument(help="Sentences; none reads standard input.")] = None,
     file: Annotated[Path | None, typer.Option(help="A file with one sentence a line.")] = None,
-    beam: Annotated[int, typer.Option(help="Hypotheses a sentence; 1 is greedy.")] = 5,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses a sentence, default 5; 1 is greedy.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the words by probability, with this seed.")] = None,
     n_best: Annotated[int, typer.Option("--n-best", help="Translations of each sentence.")] = 1,
     attention: Annotated[Path | None, typer.Option(help="PNG of where the model looked, first sentence.")] = None,
     as_json: Json = False,
@@ -151,7 +158,55 @@ def translate(
     with politely():
         from sluice.cli.translating import translate_texts
 
-        translate_texts(run, texts=text, file=file, beam=beam, n_best=n_best, attention=attention, as_json=as_json)
+        translate_texts(
+            run, texts=text, file=file, beam=beam, seed=seed, n_best=n_best, attention=attention, as_json=as_json
+        )
+
+
+@app.command()
+def inspect(
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN TEXT | --gradients [RUN]...",
+            help="A run (folder or checkpoint) and a text; with --gradients any number of runs; none: fresh ones.",
+        ),
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Which, from 0 on, as in 3,7,12-15; default: those that change most.")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="From 1, the lowest, on; default: the top one.")] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="The direction that reads from the end.")] = False,
+    gates: Annotated[bool, typer.Option("--gates", help="The gates too.")] = False,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Norms of the loss's gradient by earlier states, by distance.")
+    ] = False,
+    cells: Annotated[str | None, typer.Option(help="Of fresh networks; default: rnn,rnn_relu,gru,lstm.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of their sequences, 100; of a run's text or stream, at most (200).")
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help="Units of fresh networks; default: 64.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of fresh networks and their sequences; default: 1.")] = None,
+    init: Annotated[str | None, typer.Option(help="Their recurrent weights: orthogonal (default) or xavier.")] = None,
+    forget_bias: Annotated[
+        float | None, typer.Option(help="Bias of their gate that keeps the old state; default: 1.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the runs' corpora lie; default SLUICE_DATA, or else as at training.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="The picture; default: a new file in the run's folder, none with --json.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what single units do at every symbol of a text, or how far back gradients reach."""
+    with politely():
+        from sluice.cli.inspecting import inspect_given
+
+        of_text = {"units": units, "layer": layer, "backward": backward, "gates": gates}
+        of_gradients = {"steps": steps, "data_dir": data_dir}
+        of_fresh = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
+        inspect_given(given or [], gradients, of_text, of_gradients, of_fresh, png=png, as_json=as_json)
 
 
 @app.command()
@@ -175,12 +230,15 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Also draw means and deviations into this PNG.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The plot's axis, as task.data.steps: a curve a model; default: a bar a group.")
+    ] = None,
 ) -> None:
     """Put the results of runs side by side: mean and deviation over seeds, parameters, minutes."""
     with politely():
         from sluice.cli.comparing import compare_runs
 
-        compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot)
+        compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)
 
 
 if __name__ == "__main__":

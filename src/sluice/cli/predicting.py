@@ -2,16 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from sluice.cli.families import CLASSIFICATION
+from sluice.cli.families import CLASSIFICATION, PAIRS
+from sluice.cli.pair_predicting import given_pairs, predict_pairs, show_pair
 from sluice.cli.saved import SavedModel, load_model
 from sluice.data.batches import pad
 from sluice.data.ragged import Ragged
@@ -23,32 +25,41 @@ BATCH = 64
 """Texts that run through the network together."""
 WORDS_SHOWN = 8
 
+Item = TypeVar("Item")
+
 
 def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_json: bool) -> None:
     """Prints label and probability of every text; with attention pooling the words that weighed most.
 
+    A model of pairs says the class of two texts, and the words that decided.
+
     Args:
         run: a run's folder or a checkpoint.
         texts: the texts; None takes those of `file`, or standard input where that is None too.
-        file: one text a line.
+        file: one text a line, of pairs two with a tab between them.
         as_json: one JSON object a text.
 
     Raises:
-        UserError: for a checkpoint that isn't one, a file that can't be read, or a text without a word.
+        UserError: for a checkpoint that isn't one, a file that can't be read, a text without a word, or a pair that is
+            none.
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
-    lines = texts or lines_of(file)
+    lines: Iterable[Any] = texts or lines_of(file)
     as_typed = not texts and file is None and sys.stdin.isatty()
     model = load_model(run, CLASSIFICATION)
-    tokenize = make_tokenizer(model.config.task.text.tokenizer)
+    if model.family is PAIRS:
+        predict: Callable[..., list[dict[str, Any]]] = partial(predict_pairs, model)
+        show, lines = show_pair, given_pairs(texts, file, lines)
+    else:
+        predict, show = partial(predict_batch, model, make_tokenizer(model.config.task.text.tokenizer)), _show
     console = Console(soft_wrap=True, highlight=False)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
     number = 0
     for some in batches_of(lines, 1 if as_typed else BATCH):
-        for prediction in predict_batch(model, tokenize, some, first=number + 1):
-            print(json.dumps(prediction, ensure_ascii=False)) if as_json else _show(console, prediction)
+        for prediction in predict(some, first=number + 1):
+            print(json.dumps(prediction, ensure_ascii=False)) if as_json else show(console, prediction)
         number += len(some)
     if not number:
         raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
@@ -74,7 +85,7 @@ def predict_batch(model: SavedModel, tokenize: Tokenizer, texts: list[str], firs
     lengths = np.asarray([len(words) for words in tokens])
     flat = np.asarray([index for words in tokens for index in model.vocab.encode(words)], dtype=np.int32)
     ragged = Ragged(flat, np.concatenate([[0], lengths.cumsum()]))
-    ids, kept = pad(ragged, np.arange(len(texts)), data.max_length, data.truncation)
+    ids, kept = pad(ragged, np.arange(len(texts)), data.max_length, data.truncation, model.config.task.padding)
     with torch.inference_mode():
         logits, weights = model.network(ids, kept)
     probabilities = logits.softmax(-1)
@@ -126,7 +137,7 @@ def lines_of(file: Path | None) -> Iterator[str]:
         raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
 
 
-def batches_of(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+def batches_of(lines: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of up to `size` lines."""
     iterator = iter(lines)
     while some := list(islice(iterator, size)):

@@ -25,6 +25,9 @@ def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrup
         table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
     if table.row_count:
         console.print(table)
+    for name, value in results.items():
+        if name.startswith("baseline/"):
+            console.print(f"{name}: {value:.4f}", highlight=False)
     minutes, speed = results["minutes"], results["train/tokens_per_second"]
     console.print(
         f"{results['parameters']:,} parameters, {minutes:.1f} minutes, {speed:,.0f} tokens/s in training, "

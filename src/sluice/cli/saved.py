@@ -70,7 +70,7 @@ def load_model(run: Path, family: Family | None = None) -> SavedModel:
 
     Args:
         run: a run's folder or a checkpoint.
-        family: what it must be a model of; None for any.
+        family: what it must be a model of, or of a kind of; None for any.
 
     Raises:
         UserError: as `read_checkpoint`, or if the checkpoint is of another family, or its parts don't fit together.
@@ -82,7 +82,7 @@ def load_model(run: Path, family: Family | None = None) -> SavedModel:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
-    if family is not None and model.family is not family:
+    if family is not None and not isinstance(model.family, type(family)):
         raise UserError(
             f"{path} is of task={model.config.task.name}, a model that {model.family.deed}; this command wants "
             f"one that {family.deed}: use {model.family.use.format(run=run)}"

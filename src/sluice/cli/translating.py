@@ -3,19 +3,20 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
 from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.families import TRANSLATION
-from sluice.cli.families.translation import decoding_settings, translator_of
+from sluice.cli.families.translation import TranslationFamily, decoding_settings, translator_of
 from sluice.cli.predicting import batches_of, lines_of
 from sluice.cli.saved import SavedModel, load_model
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.tasks.translating import Translation, Translator, axes_of
 
+BEAM = 5
 BATCH = 64
 """Sentences that are searched for together."""
 
@@ -25,7 +26,8 @@ def translate_texts(
     *,
     texts: list[str] | None,
     file: Path | None,
-    beam: int,
+    beam: int | None,
+    seed: int | None,
     n_best: int,
     attention: Path | None,
     as_json: bool,
@@ -36,7 +38,8 @@ def translate_texts(
         run: a run's folder or a checkpoint.
         texts: sentences; None takes the lines of `file`, or of standard input where that is None too.
         file: a sentence a line.
-        beam: hypotheses a sentence.
+        beam: hypotheses a sentence; None for 5, and for 1 where words are drawn.
+        seed: draws every word by its probability, the same ones each time; None searches.
         n_best: translations shown of each.
         attention: PNG for the map of where the model looked, of the first sentence; None for none.
         as_json: one JSON object a sentence.
@@ -48,9 +51,10 @@ def translate_texts(
     if texts and file:
         raise UserError("give sentences or --file, not both")
     model = load_model(run, TRANSLATION)
-    settings = decoding_settings(
-        model.config.task.decoding, beam=max(beam, n_best) if beam > 0 else beam, n_best=n_best
-    )
+    if beam is None:
+        beam = BEAM if seed is None else 1
+    wide = max(beam, n_best) if beam > 0 else beam
+    settings = decoding_settings(model.config.task.decoding, beam=wide, n_best=n_best, seed=seed)
     try:
         settings.check()
     except ValueError as error:
@@ -73,7 +77,8 @@ def translate_texts(
 def _translated(
     model: SavedModel, translator: Translator, settings: DecodingSettings, texts: list[str], first: int
 ) -> list[list[Translation]]:
-    longest = model.config.task.data.max_length
+    longest, family = model.config.task.data.max_length, cast(TranslationFamily, model.family)
+    texts = [family.source_of(translator.source, text) for text in texts]
     for number, text in enumerate(texts, start=first):
         length = len(translator.source.encode(text))
         if not length:

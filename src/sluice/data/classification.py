@@ -33,6 +33,7 @@ class ClassificationData(ResumableData):
         max_tokens: int | None = None,
         max_length: int = 400,
         truncation: str = "head",
+        padding: str = "right",
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -45,13 +46,14 @@ class ClassificationData(ResumableData):
             max_tokens: budget of a training batch on one rank, padding counted; None for no budget.
             max_length: most tokens kept of a text.
             truncation: "head", "tail" or "head_tail".
+            padding: "left" or "right" of the texts.
             num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
             seed: of the training order.
         """
         super().__init__()
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
         self.batch_size, self.max_tokens = batch_size, max_tokens
-        self.max_length, self.truncation = max_length, truncation
+        self.max_length, self.truncation, self.padding = max_length, truncation, padding
         self.num_workers, self.seed = num_workers, seed
         self._prepared: PreparedCorpus | None = None
 
@@ -109,7 +111,13 @@ class ClassificationData(ResumableData):
         )
         if shuffle:
             sampler.start_at(*self._start)
-        make = BatchMaker(split.texts, split.labels, max_length=self.max_length, truncation=self.truncation)
+        make = BatchMaker(
+            split.texts,
+            split.labels,
+            max_length=self.max_length,
+            truncation=self.truncation,
+            padding=self.padding,
+        )
         places = range(len(split.labels))
         return DataLoader(
             places,  # type: ignore[arg-type]

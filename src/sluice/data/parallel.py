@@ -51,6 +51,8 @@ class PairSettings:
     validation_share: float = 0.1
     test_share: float = 0.1
     """Used only where the corpus has no test pairs of its own."""
+    symbols: bool = False
+    """A source is one symbol, however it is written: a number, the name of a class."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,9 @@ def _units(corpus: ParallelCorpus, settings: PairSettings, train: _Texts) -> dic
 
 def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model: bytes | None) -> dict[str, Any]:
     language = corpus.source_language if side == "source" else corpus.target_language
-    shared = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
+    shared: dict[str, Any] = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
+    if settings.symbols and side == "source":
+        shared, model = {"unit": "words", "tokenizer": "whitespace", "lowercase": False}, None
     return {**shared, "language": language or "en", "subwords": model}
 
 

@@ -95,6 +95,10 @@ class StreamData(ResumableData):
         super().__init__()
         self._make, self.chunk = splits, chunk
 
+    def split(self, name: str) -> Sequences:
+        """The streams of a split."""
+        return self._make(name)
+
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         rank, world_size = self.place
         streams = self._make("train")

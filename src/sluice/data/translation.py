@@ -3,7 +3,9 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from sluice.data.pair_batches import PairBatch, PairBatchMaker
@@ -11,6 +13,7 @@ from sluice.data.pairs import ParallelCorpus
 from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
 from sluice.data.resumable import ResumableData
 from sluice.data.samplers import BucketBatchSampler
+from sluice.data.staged_sampler import StagedBatchSampler
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class TranslationData(ResumableData):
             UserError: if there are too few pairs for all processes, or too small a token budget.
         """
         split = self.prepared.splits[name]
-        rank, world_size = self.place
+        _, world_size = self.place
         if len(split) < world_size:
             raise UserError(f"the {name} split has {len(split)} pairs, too few for {world_size} processes")
         batch_size = self.batch_size
@@ -86,15 +89,7 @@ class TranslationData(ResumableData):
                 f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
                 f"{longest + 1}; choose a larger one"
             )
-        sampler = BucketBatchSampler(
-            keys,
-            batch_size=batch_size,
-            max_tokens=budget and budget * scale,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        sampler = self.sampler(keys, batch_size=batch_size, max_tokens=budget and budget * scale, shuffle=shuffle)
         if shuffle:
             sampler.start_at(*self._start)
         return DataLoader(
@@ -103,4 +98,19 @@ class TranslationData(ResumableData):
             collate_fn=PairBatchMaker(split, with_texts=not shuffle),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
+        )
+
+    def sampler(
+        self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
+    ) -> BucketBatchSampler | StagedBatchSampler:
+        """Cuts a split into batches: this process's share; see BucketBatchSampler for what is given."""
+        rank, world_size = self.place
+        return BucketBatchSampler(
+            keys,
+            batch_size=batch_size,
+            max_tokens=max_tokens,
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
         )

@@ -1,4 +1,4 @@
-"""The most probable word, step after step."""
+"""A word after the other: the most probable one, or one that is drawn."""
 
 from typing import Any
 
@@ -19,6 +19,7 @@ def greedy_search(
     end_id: int,
     penalty: LengthPenalty,
     device: torch.device | str = "cpu",
+    draws: torch.Generator | None = None,
 ) -> list[Hypothesis]:
     """Writes one sentence for each row; those that have ended leave the batch.
 
@@ -30,13 +31,14 @@ def greedy_search(
         end_id: of the mark that ends it.
         penalty: of the score that is told.
         device: where the model runs.
+        draws: on the CPU, draws every word by its probability; None takes the most probable one.
     """
     found = [_Writing() for _ in longest]
     alive, words = list(found), torch.full((len(found),), begin_id, device=device)
     for place in range(int(longest.max()) + 1):
         made = step(words, state)
         end_where(made.log_probabilities, (longest == place).to(device), end_id)
-        gains, words = made.log_probabilities.max(-1)
+        gains, words = made.log_probabilities.max(-1) if draws is None else _drawn(made.log_probabilities, draws)
         looked = [None] * len(alive) if made.weights is None else made.weights.cpu().unbind(0)
         for sentence, word, gain, weights in zip(alive, words.tolist(), gains.tolist(), looked, strict=True):
             sentence.add(word, gain, weights)
@@ -49,6 +51,11 @@ def greedy_search(
             alive, longest = [alive[row] for row in rows], longest[goes_on.cpu()]
             words, state = words[goes_on], state.select(goes_on)
     return [sentence.finish(penalty) for sentence in found]
+
+
+def _drawn(log_probabilities: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    words = torch.multinomial(log_probabilities.exp().cpu(), 1, generator=draws).to(log_probabilities.device)
+    return log_probabilities.gather(1, words).squeeze(1), words.squeeze(1)
 
 
 class _Writing:

@@ -28,6 +28,9 @@ class DecodingSettings:
     longest_extra: int = 10
     """A sentence has at most `longest_factor` times as many words as its source, and `longest_extra` more."""
 
+    seed: int | None = None
+    """None searches for probable sentences; a number draws every word by its probability, the same ones each time."""
+
     @property
     def penalty(self) -> LengthPenalty:
         return LengthPenalty(self.length_penalty, self.alpha)
@@ -35,13 +38,15 @@ class DecodingSettings:
     def check(self) -> None:
         """
         Raises:
-            ValueError: for a beam or number of sentences below 1, more sentences than the beam holds, lengths that
-                leave no word, or what the length penalty refuses.
+            ValueError: for a beam or number of sentences below 1, more sentences than the beam holds, a beam where
+                words are drawn, lengths that leave no word, or what the length penalty refuses.
         """
         if self.beam < 1:
             raise ValueError(f"beam must be at least 1, got {self.beam}; 1 is greedy search")
         if not 1 <= self.n_best <= self.beam:
             raise ValueError(f"n_best={self.n_best} must lie between 1 and the beam, {self.beam}: widen the beam")
+        if self.seed is not None and self.beam > 1:
+            raise ValueError(f"words are drawn for one sentence at a time, not with beam={self.beam}: set it to 1")
         if self.longest_factor < 0 or self.longest_extra < 1:
             raise ValueError(
                 f"longest_factor must be at least 0 and longest_extra at least 1, got {self.longest_factor} and "
@@ -64,7 +69,7 @@ def search(
     end_id: int,
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
-    """The best sentences for each row of `state`, the best first; greedy search where the beam is 1.
+    """The best sentences for each row of `state`, the best first; word after word where the beam is 1.
 
     Args:
         step: the model.
@@ -82,7 +87,8 @@ def search(
     longest, penalty = settings.longest(source_lengths), settings.penalty
     marks = {"begin_id": begin_id, "end_id": end_id}
     if settings.beam == 1:
-        found = greedy_search(step, state, longest, **marks, penalty=penalty, device=device)
+        draws = None if settings.seed is None else torch.Generator().manual_seed(settings.seed)
+        found = greedy_search(step, state, longest, **marks, penalty=penalty, device=device, draws=draws)
         return [[hypothesis] for hypothesis in found]
     width = {"beam": settings.beam, "n_best": settings.n_best}
     return beam_search(step, state, longest, **marks, **width, penalty=penalty, device=device)

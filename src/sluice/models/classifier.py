@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
+from sluice.layers.padding import PADDINGS, move_padding
 from sluice.layers.pooling import make_pooling, step_mask
 from sluice.recurrent import OneHot, RecurrentStack
 from sluice.recurrent.lengths import check_lengths
@@ -18,7 +19,7 @@ class Classified(NamedTuple):
     logits: Tensor
     """(B, classes)."""
     weights: Tensor | None
-    """(B, T), how much each step weighed (attention pooling), zero beyond the length; else None."""
+    """(B, T), how much each step weighed (attention pooling), zero beyond the length, on the right; else None."""
 
 
 class TextClassifier(nn.Module):
@@ -38,6 +39,7 @@ class TextClassifier(nn.Module):
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
         segment_length: int | None = None,
+        padding: str = "right",
     ) -> None:
         """
         Args:
@@ -48,10 +50,11 @@ class TextClassifier(nn.Module):
             input_dropout: variational dropout on the embedded words (features only, not one-hot rows).
             output_dropout: variational dropout on the outputs before pooling and on the final state.
             segment_length: steps of a segment; None runs each text in one piece.
+            padding: side of the texts on which the batches that come have it; either gives the same answer.
 
         Raises:
-            ValueError: for an unknown pooling, a dropout outside [0, 1), fewer than two classes, segments below one
-                step, or segments with pooling "last", which would see the last segment only.
+            ValueError: for an unknown pooling or side, a dropout outside [0, 1), fewer than two classes, segments below
+                one step, or segments with pooling "last", which would see the last segment only.
         """
         super().__init__()
         if num_classes < 2:
@@ -60,7 +63,9 @@ class TextClassifier(nn.Module):
             raise ValueError(f"segment_length must be at least 1, got {segment_length}")
         if segment_length is not None and pooling == "last":
             raise ValueError("pooling 'last' sees only a text's last segment: choose another, or no segment_length")
-        self.embedding, self.recurrent = embedding, recurrent
+        if padding not in PADDINGS:
+            raise ValueError(f"there is no padding {padding!r}; there are {', '.join(PADDINGS)}")
+        self.embedding, self.recurrent, self.padding = embedding, recurrent, padding
         self.input_dropout = VariationalDropout(input_dropout)
         self.output_dropout = VariationalDropout(output_dropout)
         self.pooling = make_pooling(pooling, recurrent.output_size)
@@ -92,6 +97,8 @@ class TextClassifier(nn.Module):
 
     def classify(self, features: Tensor | OneHot, lengths: Tensor) -> Classified:
         """`forward` from what `embed` gave on."""
+        if self.padding == "left":
+            features = _right_padded(features, lengths)
         outputs, last = self._run(features, lengths)
         outputs, last = self.output_dropout(outputs), self.output_dropout(last.unsqueeze(1)).squeeze(1)
         pooled = self.pooling(outputs, step_mask(lengths, outputs.shape[1], outputs.device), last)
@@ -105,6 +112,12 @@ class TextClassifier(nn.Module):
         outputs, state = self.recurrent(features, lengths)
         top = state.hidden[-self.recurrent.directions :]
         return outputs, torch.cat(top.unbind(0), -1)
+
+
+def _right_padded(features: Tensor | OneHot, lengths: Tensor) -> Tensor | OneHot:
+    if isinstance(features, OneHot):
+        return features.map(lambda steps: move_padding(steps, lengths, to="right"))
+    return move_padding(features, lengths, to="right")
 
 
 def _run_segments(stack: RecurrentStack, features: Tensor | OneHot, lengths: Tensor, size: int) -> Tensor:

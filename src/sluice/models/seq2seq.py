@@ -1,6 +1,6 @@
 """Sequence to sequence: an encoder reads, a decoder writes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,12 +104,17 @@ class Seq2Seq(nn.Module):
         Returns:
             What the decoder begins with.
         """
-        embedded = self.source_embedding(source)
-        features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
-        outputs, state = self.encoder(features, lengths)
+        outputs, state = self.read(source, lengths)
         last = torch.cat(state.hidden[-self.encoder.directions :].unbind(0), -1)
         mask = step_mask(lengths, outputs.shape[1], outputs.device)
         return self.decoder.start(self.bridge(state), self.memory_dropout(outputs), last, mask)
+
+    def read(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
+        """The encoder's outputs (B, S, memory size) on sources (B, S) of `lengths` (B,), and its final state."""
+        embedded = self.source_embedding(source)
+        features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
+        outputs, state = self.encoder(features, lengths)
+        return outputs, state
 
     def forward(
         self, source: Tensor, source_lengths: Tensor, words: Tensor, lengths: Tensor, sampling: float = 0.0

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.models.word_windows import Blocks
+from sluice.text.word_windows import Blocks
 
 METHODS = ("skipgram", "cbow")
-EPSILON = 1e-10
 
 
 class Gradients(NamedTuple):
@@ -37,12 +36,11 @@ class Word2Vec(nn.Module):
     cbow      the same of h · v_centre, h the mean of the u of a centre's contexts, for each centre
 
     The words drawn against a block of text are shared by all its pairs, each counting K / N (Ji, Satish, Li & Dubey
-    2016, arXiv 1604.04661), so that everything is products of matrices. Rows are stepped by Adagrad with one
-    accumulator a row, which makes up for batches that hold a frequent word many times.
+    2016, arXiv 1604.04661), so that everything is products of matrices.
     """
 
-    input: Tensor
-    output: Tensor
+    word_parameters = ("input", "output")
+    """Names of the parameters whose rows are the words of a vocabulary."""
 
     def __init__(
         self, *, vocab_size: int, size: int = 100, method: str = "skipgram", negatives: int = 5, seed: int = 0
@@ -66,27 +64,27 @@ class Word2Vec(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.method, self.negatives = method, negatives
         drawn = torch.rand(vocab_size, size, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("input", (drawn - 0.5) / size)
-        self.register_buffer("output", torch.zeros(vocab_size, size))
-        for name in ("input", "output"):
-            self.register_buffer(f"{name}_squares", torch.zeros(vocab_size))
+        self.input = nn.Parameter((drawn - 0.5) / size)
+        self.output = nn.Parameter(torch.zeros(vocab_size, size))
 
     @property
     def vectors(self) -> Tensor:
         """(V, D) what is kept in the end: the vectors of the words as inputs."""
         return self.input
 
-    @torch.no_grad()
-    def step(self, blocks: Blocks, *, lr: float) -> Tensor:
-        """One step on a batch; the loss of before it, summed over all pairs."""
+    def backward(self, blocks: Blocks) -> Tensor:
+        """Gives both tables their gradients, sparse and in place of any before; the loss, summed over all pairs."""
         found = self.gradients(blocks)
-        for name, ids, rows in (
-            ("input", found.input_ids, found.input_rows),
-            ("output", found.output_ids, found.output_rows),
-        ):
-            _adagrad(getattr(self, name), getattr(self, f"{name}_squares"), ids, rows, lr)
+        self.input.grad = _rows(self.input, found.input_ids, found.input_rows)
+        self.output.grad = _rows(self.output, found.output_ids, found.output_rows)
         return found.loss
 
+    def examples(self, blocks: Blocks) -> int:
+        """What the loss is summed over: pairs, or of CBOW the words that stand near any."""
+        counts = blocks.near.sum(-1)
+        return int((counts.sum() if self.method == "skipgram" else (counts > 0).sum()).item())
+
+    @torch.no_grad()
     def gradients(self, blocks: Blocks) -> Gradients:
         """Loss and gradients of a batch, worked out by hand."""
         return self._skipgram(blocks) if self.method == "skipgram" else self._cbow(blocks)
@@ -138,10 +136,6 @@ class Word2Vec(nn.Module):
         return torch.bmm(of_scores, drawn), torch.bmm(of_scores.mT, vectors), loss
 
 
-def _adagrad(table: Tensor, squares: Tensor, ids: Tensor, rows: Tensor, lr: float) -> None:
-    """Adagrad (Duchi, Hazan & Singer 2011) with the mean square of a whole row in place of each entry's square."""
-    order = ids.argsort()
-    touched, counts = ids[order].unique_consecutive(return_counts=True)
-    summed = F.embedding_bag(order, rows, counts.cumsum(0) - counts, mode="sum")
-    squares[touched] += summed.square().mean(1)
-    table[touched] -= summed * (lr / (squares[touched].sqrt() + EPSILON)).unsqueeze(1)
+def _rows(table: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
+    """A gradient of a table with these rows, those of one id to be summed up."""
+    return torch.sparse_coo_tensor(ids.unsqueeze(0), rows, table.shape, check_invariants=False)

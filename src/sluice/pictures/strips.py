@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
 from sluice.errors import UserError
@@ -21,13 +21,32 @@ class Scale(NamedTuple):
     """From which value to which the colours go."""
 
     low: float
-    high: float
+    high: float | None
+    """None for the largest value there is."""
     squash: bool = False
     """tanh first: for cell states, which have no bounds."""
+    colours: str = "RdBu_r"
 
 
-SCALES = {"tanh": Scale(-1, 1, squash=True), "signed": Scale(-1, 1), "gate": Scale(0, 1)}
-"""By name: of cell states, of hidden states, of gates."""
+SCALES = {
+    "tanh": Scale(-1, 1, squash=True),
+    "signed": Scale(-1, 1),
+    "gate": Scale(0, 1),
+    "share": Scale(0, None, colours="Blues"),
+}
+"""By name: of cell states, of hidden states, of gates, of weights that make up a whole."""
+
+
+class Panel(NamedTuple):
+    """Strips of one kind: a state or a gate of some units."""
+
+    title: str
+    values: NDArray[np.float32]
+    """(T, U)."""
+    names: Sequence[str]
+    """Of the U units."""
+    scale: str
+    """See SCALES."""
 
 
 def chosen_units(values: NDArray[np.float32], units: Sequence[int]) -> NDArray[np.float32]:
@@ -57,32 +76,65 @@ def draw_strips(
         symbols: T words or letters.
         values: (T, U).
         names: of the U units.
-        scale: "tanh", "signed" or "gate", see SCALES.
+        scale: "tanh", "signed", "gate" or "share", see SCALES.
         title: above all.
         symbols_a_line: places of a line.
 
     Raises:
         ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
     """
-    if values.shape != (len(symbols), len(names)) or not values.size:
-        raise ValueError(f"{len(symbols)} symbols and {len(names)} units need as many values, got {values.shape}")
-    if scale not in SCALES:
-        raise ValueError(f"there is no scale {scale!r}; there are {', '.join(SCALES)}")
-    low, high, squash = SCALES[scale]
+    return draw_panels(symbols, [Panel("", values, names, scale)], title=title, symbols_a_line=symbols_a_line)
+
+
+def draw_panels(
+    symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_a_line: int = SYMBOLS_A_LINE
+) -> Figure:
+    """Strips of several kinds over the same symbols, each kind with colours of its own.
+
+    Args:
+        symbols: T words or letters.
+        panels: from the top, one or more.
+        title: above all.
+        symbols_a_line: places of a line.
+
+    Raises:
+        ValueError: as `draw_strips`.
+    """
+    for panel in panels:
+        _check(symbols, panel)
+    lines = -(-len(symbols) // symbols_a_line)
+    heights = [lines * (len(panel.names) + 2) * LINE_HEIGHT + MARGIN for panel in panels]
+    width = min(symbols_a_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    holders = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for holder, panel in zip(holders, panels, strict=True):
+        _draw(holder, symbols, panel, symbols_a_line)
+    if title:
+        figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def _check(symbols: Sequence[str], panel: Panel) -> None:
+    if panel.values.shape != (len(symbols), len(panel.names)) or not panel.values.size:
+        raise ValueError(
+            f"{len(symbols)} symbols and {len(panel.names)} units need as many values, got {panel.values.shape}"
+        )
+    if panel.scale not in SCALES:
+        raise ValueError(f"there is no scale {panel.scale!r}; there are {', '.join(SCALES)}")
+
+
+def _draw(holder: FigureBase, symbols: Sequence[str], panel: Panel, symbols_a_line: int) -> None:
+    low, high, squash, colours = SCALES[panel.scale]
     starts = range(0, len(symbols), symbols_a_line)
-    places = min(symbols_a_line, len(symbols))
-    height = len(starts) * (len(names) + 2) * LINE_HEIGHT + MARGIN
-    figure = Figure(figsize=(places * LINE_WIDTH + 2 * MARGIN, height), layout="constrained")
-    axes = figure.subplots(len(starts), 1, squeeze=False)[:, 0]
-    coloured = np.tanh(values) if squash else values
+    axes = holder.subplots(len(starts), 1, squeeze=False)[:, 0]
+    coloured = np.tanh(panel.values) if squash else panel.values
+    limits = {"vmin": low, "vmax": max(float(coloured.max()), 1e-12) if high is None else high}
     for start, axis in zip(starts, axes, strict=True):
         line = slice(start, start + symbols_a_line)
-        image = axis.imshow(coloured[line].T, cmap="RdBu_r", vmin=low, vmax=high, aspect="auto")
-        _label(axis, symbols[line], names, places)
-    figure.colorbar(image, ax=list(axes), label="tanh of the value" if squash else "value")
-    if title:
-        figure.suptitle(title)
-    return figure
+        image = axis.imshow(coloured[line].T, cmap=colours, aspect="auto", **limits)
+        _label(axis, symbols[line], panel.names, min(symbols_a_line, len(symbols)))
+    holder.colorbar(image, ax=list(axes), label="tanh of the value" if squash else "value")
+    axes[0].set_title(panel.title, loc="left", fontsize="medium", parse_math=False)
 
 
 def _label(axis: Axes, symbols: Sequence[str], names: Sequence[str], places: int) -> None:

@@ -56,19 +56,23 @@ class ClassificationTask(Task):
         """What a validation logs; any of it can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
-    def model_step(self, batch: TextBatch, stage: str) -> tuple[Tensor, Tensor]:
+    def model_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
         moved = None
         if stage == "train" and self.adversarial:
             logits, moved = self._clean_and_moved(batch)
         else:
-            logits = self.network(batch.ids, batch.lengths).logits
+            logits = self.logits_of(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
         self.losses[f"{stage}_loss"].update(plain.detach(), len(batch))
         if stage != "train":
             return plain, logits
         loss = self._training_loss(logits, batch.labels)
         return loss if moved is None else (loss + self._training_loss(moved, batch.labels)) / 2, logits
+
+    def logits_of(self, batch: Any, stage: str) -> Tensor:
+        """(B, classes)."""
+        return self.network(batch.ids, batch.lengths).logits
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
@@ -91,20 +95,20 @@ class ClassificationTask(Task):
         moved = features + self.adversarial * scale.view(-1, 1, 1) * gradient
         return clean, self.network.classify(moved, batch.lengths).logits
 
-    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log("train/padding_share", 1 - batch.tokens / batch.ids.numel(), batch_size=len(batch))
+        self.log("train/padding_share", batch.padding_share, batch_size=len(batch))
         of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
         self.log("train/epoch_loss", self.losses["train_loss"], **of_epoch)
         self.log("train/accuracy", self.train_accuracy, prog_bar=True, **of_epoch)
         return loss
 
-    def validation_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         outputs = self._evaluate(batch, "test")
         self.confusion.update(outputs["probabilities"], batch.labels)
         return outputs
@@ -117,7 +121,7 @@ class ClassificationTask(Task):
         self._confusion = self.confusion.compute()
         self.confusion.reset()
 
-    def _evaluate(self, batch: TextBatch, stage: str) -> dict[str, Tensor]:
+    def _evaluate(self, batch: Any, stage: str) -> dict[str, Tensor]:
         _, logits = self.model_step(batch, stage)
         probabilities = logits.float().softmax(-1)
         metrics: MetricCollection = self.metrics[f"{stage}_metrics"]

@@ -35,6 +35,11 @@ def cosine(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
     return Schedule(lr_scheduler.CosineAnnealingLR(optimizer, total_steps), "step")
 
 
+def linear(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
+    """Down to nothing along a line; `mode` is not used."""
+    return Schedule(lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total_steps), "step")
+
+
 def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float = 0.5, patience: int = 1) -> Schedule:
     """Multiplied by `factor` when the monitored metric has not improved for `patience` epochs.
 

@@ -1,5 +1,6 @@
 """Translation: a sentence in, a sentence out."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from sluice.models.seq2seq import Seq2Seq
 from sluice.tasks.base import Task
 from sluice.tasks.perplexity import Perplexity, TokenLoss
 from sluice.tasks.translating import Translation, Translator
-from sluice.tasks.translation_scores import SCORES, corpus_scores
+from sluice.tasks.translation_scores import AS_TRANSLATIONS, Scoring
 
 STAGES = ("train", "val", "test")
 
@@ -28,7 +29,7 @@ class Scored(NamedTuple):
 
 
 class TranslationTask(Task):
-    """Cross-entropy a target token; perplexity, token accuracy, and BLEU and chrF of what a search writes.
+    """Cross-entropy a target token; perplexity, token accuracy, and scores of what a search writes.
 
     Loss, perplexity and accuracy of an epoch are summed over all tokens and ranks; translations of all ranks are
     gathered and scored as one corpus.
@@ -44,6 +45,7 @@ class TranslationTask(Task):
         sampling: float = 0.0,
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
+        scoring: Scoring = AS_TRANSLATIONS,
         **shared: Any,
     ) -> None:
         """
@@ -53,6 +55,7 @@ class TranslationTask(Task):
             sampling: share of a target's words that training replaces by the model's own in the end.
             sampling_steps: optimizer steps over which that share grows from 0, evenly.
             decoding: how "val" and "test" search; None for greedy search.
+            scoring: how what is written is compared with the references.
             shared: what every task takes, see Task; the network is the translator's.
 
         Raises:
@@ -65,7 +68,7 @@ class TranslationTask(Task):
                 f"sampling must lie in [0, 1] and grow over 1 step or more, got {sampling}, {sampling_steps}"
             )
         self.translator, self.label_smoothing = translator, label_smoothing
-        self.sampling, self.sampling_steps = sampling, sampling_steps
+        self.sampling, self.sampling_steps, self.scoring = sampling, sampling_steps, scoring
         self.decoding = {"val": DecodingSettings(), "test": DecodingSettings(), **(decoding or {})}
         for settings in self.decoding.values():
             settings.check()
@@ -77,7 +80,7 @@ class TranslationTask(Task):
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
-        return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *SCORES)]
+        return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.scoring.names)]
 
     def written(self) -> list[tuple[str, str, str]]:
         """Source, reference and translation of every sentence of the last validation or test, in the corpus's order."""
@@ -100,12 +103,12 @@ class TranslationTask(Task):
         )
         smoothing = self.label_smoothing if training else 0.0
         cost = self.network.loss(made.features, batch.labels, batch.target_lengths, smoothing=smoothing)
-        self._sum_up(cost, batch.tokens, stage)
+        self._sum_up(cost, made.features, batch, stage)
         return cost.smoothed / batch.tokens
 
-    def _sum_up(self, cost: OutputLoss, tokens: int, stage: str) -> None:
+    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: PairBatch, stage: str) -> None:
         for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.right)):
-            self.sums[f"{stage}_{name}"].update(total, tokens)
+            self.sums[f"{stage}_{name}"].update(total, batch.tokens)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss = self.model_step(batch, "train")
@@ -139,6 +142,23 @@ class TranslationTask(Task):
         self._scored += [row._replace(translation=row.translation._replace(weights=None)) for row in scored]
         return {"translations": scored}
 
+    @torch.no_grad()
+    def scores_of(self, batches: Iterable[PairBatch], decoding: DecodingSettings) -> dict[str, float]:
+        """Scores of what another search writes, on this process alone.
+
+        Raises:
+            ValueError: for settings of a search that are none.
+        """
+        decoding.check()
+        self.network.eval()
+        written: list[tuple[str, str]] = []
+        for batch in batches:
+            ids = batch.source.to(self.device)
+            found = self.translator.translate_ids(ids, batch.source_lengths, batch.source_texts, decoding)
+            texts = [best.text for best, *_ in found]
+            written += zip(texts, batch.target_texts, strict=True)
+        return self.scoring.score([text for text, _ in written], [reference for _, reference in written])
+
     def _log_sums(self, stage: str, batch_size: int, *, loss_name: str) -> None:
         of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": batch_size}
         self.log(loss_name, self.sums[f"{stage}_loss"], **of_epoch)
@@ -149,7 +169,9 @@ class TranslationTask(Task):
         """Scores the translations of all ranks as one corpus, in the corpus's order."""
         own, self._scored = [(row.place, row.source, row.reference, row.translation.text) for row in self._scored], []
         self._written = [row[1:] for row in sorted(row for part in _gathered(own) for row in part)]
-        scores = corpus_scores([text for *_, text in self._written], [reference for _, reference, _ in self._written])
+        scores = self.scoring.score(
+            [text for *_, text in self._written], [reference for _, reference, _ in self._written]
+        )
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
 
 

@@ -1,10 +1,21 @@
 """How good translations are: figures that others can compare."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 SCORES = ("bleu", "bleu_lowercase", "chrf")
+
+
+class Scoring(NamedTuple):
+    """How what a model wrote is compared with what it should have written."""
+
+    names: tuple[str, ...]
+    """Of the scores."""
+    score: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+    """From the written texts and as many references to the scores."""
+    signatures: Callable[[], dict[str, str]] = dict
+    """How others would get the same scores, where there is a word for it."""
 
 
 def corpus_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -38,3 +49,23 @@ def _made() -> dict[str, Any]:
     from sacrebleu.metrics.chrf import CHRF
 
     return {"bleu": BLEU(), "bleu_lowercase": BLEU(lowercase=True), "chrf": CHRF()}
+
+
+AS_TRANSLATIONS = Scoring(SCORES, corpus_scores, signatures)
+"""There are many good ones: how much each has in common with one of them."""
+UNSCORED = Scoring((), lambda written, references: {})
+"""Any of countless texts would do: only probabilities say something."""
+
+
+def as_the_only_answers(split: Callable[[str], list[str]]) -> Scoring:
+    """Each is right or wrong as a whole: `exact` is the share of right ones.
+
+    Args:
+        split: to tokens; texts with the same tokens are the same.
+    """
+
+    def score(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        right = sum(split(own) == split(wanted) for own, wanted in zip(written, references, strict=True))
+        return {"exact": right / max(len(references), 1)}
+
+    return Scoring(("exact",), score)

@@ -1,6 +1,7 @@
 """Batches against a plain loop over texts."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +63,16 @@ def test_everything_is_int64_on_the_cpu() -> None:
     batch = make_batch([1, 2])
     for tensor in (batch.ids, batch.lengths, batch.labels, batch.index):
         assert (tensor.dtype, tensor.device.type) == (torch.int64, "cpu")
+
+
+def test_padding_on_the_left() -> None:
+    make = BatchMaker(
+        ragged(TEXTS), np.zeros(len(TEXTS), dtype=np.int64), max_length=3, truncation="head", padding="left"
+    )
+    batch = make([0, 1, 2])
+    assert batch.ids.tolist() == [[5, 6, 7], [PADDING_ID, PADDING_ID, 4], [PADDING_ID, 2, 3]]
+    assert batch.lengths.tolist() == [3, 1, 2]
+    assert batch.padding_share == pytest.approx(3 / 9)
 
 
 def test_no_wider_than_the_longest_text_of_the_batch() -> None:

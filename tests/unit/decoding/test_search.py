@@ -1,5 +1,6 @@
 """Greedy and beam search against every sentence that a toy model can write."""
 
+import math
 from typing import Any
 
 import pytest
@@ -163,3 +164,29 @@ def test_no_continuation_beats_the_bound(
     penalty: LengthPenalty, now: float, lost: float, length: int, more: int
 ) -> None:
     assert penalty.score(now - lost, length) <= penalty.bound(now, length + more) + 1e-9
+
+
+def test_words_are_drawn_by_their_probability() -> None:
+    toy, drawn = Toy(3), []
+    for seed in range(20):
+        how = DecodingSettings(longest_factor=0, longest_extra=2, seed=seed)
+        found = search(toy, toy.start(1).select(torch.zeros(200).long()), torch.ones(200).long(), how, **MARKS)
+        drawn += [tuple(best.words) for (best,) in found]
+    for words in toy.every_sentence(1):  # longer ones have no choice but to end
+        share, expected = drawn.count(tuple(words)) / len(drawn), math.exp(toy.total(0, words))
+        assert share == pytest.approx(expected, abs=5 * math.sqrt(0.25 / len(drawn)))
+
+
+def test_a_seed_draws_the_same_words_each_time_and_not_with_a_beam() -> None:
+    toy = Toy(3)
+
+    def drawn(seed: int) -> list[list[Hypothesis]]:
+        how = DecodingSettings(longest_factor=0, longest_extra=4, seed=seed)
+        return search(toy, toy.start(3), torch.ones(3).long(), how, **MARKS)
+
+    assert [best.words for (best,) in drawn(1)] == [best.words for (best,) in drawn(1)]
+    assert len({tuple(tuple(best.words) for (best,) in drawn(seed)) for seed in range(20)}) > 10
+    for sentence, (best,) in enumerate(drawn(2)):
+        assert best.log_probability == pytest.approx(toy.total(sentence, best.words), rel=1e-5)
+    with pytest.raises(ValueError, match="not with beam=2: set it to 1"):
+        DecodingSettings(beam=2, seed=1).check()

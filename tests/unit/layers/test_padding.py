@@ -51,3 +51,26 @@ def test_both_sides_give_the_same_answer_and_gradients() -> None:
 def test_a_side_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
         move_padding(RIGHT, LENGTHS, to="middle")
+
+
+@pytest.mark.parametrize("embedding", ["onehot", "learned"])
+def test_a_network_told_of_left_padding_gives_the_same_answer_and_gradients(embedding: str) -> None:
+    results = []
+    for side, ids in (("right", RIGHT), ("left", LEFT)):
+        torch.manual_seed(2)
+        words = make_embedding(embedding, vocab_size=10, size=3, padding_id=0, word_dropout=0.0)
+        stack = RecurrentStack(cell="gru", input_size=words.output_size, hidden_size=4, one_hot=words.one_hot)
+        network = TextClassifier(embedding=words, recurrent=stack, num_classes=3, pooling="last", padding=side)
+        logits = network(ids, LENGTHS).logits
+        logits.square().sum().backward()
+        results.append([logits, *(parameter.grad for parameter in network.parameters())])
+    for right, left in zip(*results, strict=True):
+        torch.testing.assert_close(left, right)
+        assert right.any()
+
+
+def test_a_network_does_not_know_another_side() -> None:
+    words = make_embedding("onehot", vocab_size=10, size=1, padding_id=0, word_dropout=0.0)
+    stack = RecurrentStack(cell="gru", input_size=10, hidden_size=4, one_hot=True)
+    with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
+        TextClassifier(embedding=words, recurrent=stack, num_classes=3, padding="middle")

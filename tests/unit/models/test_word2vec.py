@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.models.word2vec import METHODS, Word2Vec
-from sluice.models.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
+from sluice.tasks.row_adagrad import RowAdagrad
+from sluice.text.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
 
 TEXTS = st.lists(st.integers(0, 90), min_size=1, max_size=4).filter(sum)
 
@@ -121,9 +122,9 @@ def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Te
 def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method, negatives=5), some_blocks()
     draw = torch.Generator().manual_seed(1)
-    model.input.normal_(generator=draw)
-    model.output.normal_(generator=draw)
-    first, second = model.input.clone().requires_grad_(), model.output.clone().requires_grad_()
+    for table in model.parameters():
+        nn.init.normal_(table, generator=draw)
+    first, second = (table.detach().clone().requires_grad_() for table in model.parameters())
     expected = loss_pair_by_pair(model, blocks, first, second)
     expected.backward()
     found = model.gradients(blocks)
@@ -137,24 +138,38 @@ def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_step_is_adagrad_with_one_accumulator_a_row(method: str) -> None:
+def test_the_tables_get_these_gradients_as_rows(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method), some_blocks()
-    model.output.normal_(generator=torch.Generator().manual_seed(1))
-    expected = {name: getattr(model, name).clone() for name in ("input", "output")}
-    squares = {name: torch.zeros(30) for name in expected}
-    for _ in range(3):
-        reference = Word2Vec(vocab_size=30, size=4, method=method)
-        reference.input, reference.output = expected["input"].clone(), expected["output"].clone()
-        found = reference.gradients(blocks)
-        for name, ids, rows in (("input", *found[:2]), ("output", *found[2:4])):
-            gradient = torch.zeros(30, 4).index_add_(0, ids, rows)
-            squares[name] += gradient.square().mean(1)
-            step = 0.3 * gradient / (squares[name].sqrt() + 1e-10).unsqueeze(1)
-            expected[name] = torch.where(squares[name].unsqueeze(1) > 0, expected[name] - step, expected[name])
-        loss = model.step(blocks, lr=0.3)
-        torch.testing.assert_close(loss, found.loss)
-    for name, table in expected.items():
-        torch.testing.assert_close(getattr(model, name), table, rtol=1e-3, atol=1e-4)
+    nn.init.normal_(model.output, generator=torch.Generator().manual_seed(1))
+    found = model.gradients(blocks)
+    for _ in range(2):  # the second in place of the first
+        assert torch.equal(model.backward(blocks), found.loss)
+    for table, ids, rows in ((model.input, *found[:2]), (model.output, *found[2:4])):
+        assert table.grad is not None
+        assert table.grad.is_sparse
+        torch.testing.assert_close(table.grad.to_dense(), torch.zeros(30, 4).index_add_(0, ids, rows))
+
+
+def test_a_frequency_of_another_text_decides() -> None:
+    flat = np.repeat([0, 1], [50, 50]).astype(np.int32)
+    other = np.array([9_900, 100])
+    windows = WordWindows(flat, np.array([0, 100]), vocab_size=2, sample=1e-3, counts=other)
+    assert windows.words_an_epoch == pytest.approx(50 * keep_probabilities(other, 1e-3).sum())
+    drawn = torch.cat([blocks.negatives.flatten() for epoch in range(40) for blocks in windows.epoch(epoch, 1)])
+    assert drawn.float().mean() == pytest.approx(100**0.75 / (100**0.75 + 9_900**0.75), abs=0.02)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 900), st.integers(1, 4), st.sampled_from([0, 1e-3]))
+def test_every_epoch_has_the_same_number_of_batches_and_each_is_found_alone(
+    length: int, batch_blocks: int, sample: float
+) -> None:
+    windows = windows_of([length], sample=sample, seed=1)
+    for epoch in range(3):
+        whole = list(windows.epoch(epoch, batch_blocks))
+        assert len(whole) == windows.batches(batch_blocks)
+        last = windows_of([length], sample=sample, seed=1).batch(epoch, len(whole) - 1, batch_blocks)
+        assert all(torch.equal(one, other) for one, other in zip(last, whole[-1], strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -167,22 +182,23 @@ def test_words_used_alike_lie_near_each_other(method: str) -> None:
     flat = np.concatenate(texts).astype(np.int32)
     windows = WordWindows(flat, np.arange(0, len(flat) + 1, 12), vocab_size=20, window=1, sample=0)
     model = Word2Vec(vocab_size=20, size=8, method=method)
+    optimizer = RowAdagrad(model.parameters(), lr=0.1)
     for epoch in range(15):
         for blocks in windows.epoch(epoch, 4):
-            model.step(blocks, lr=0.1)
-    likeness = F.cosine_similarity(model.vectors[:10].unsqueeze(1), model.vectors[:10].unsqueeze(0), dim=-1)
+            model.backward(blocks)
+            optimizer.step()
+    vectors = model.vectors.detach()[:10]
+    likeness = F.cosine_similarity(vectors.unsqueeze(1), vectors.unsqueeze(0), dim=-1)
     same = torch.arange(10).unsqueeze(1) // 5 == torch.arange(10) // 5
     assert likeness[same].min() > likeness[~same].max() + 0.3
 
 
-def test_state_dict_holds_everything() -> None:
-    model, blocks = Word2Vec(vocab_size=30, size=4), some_blocks()
-    model.step(blocks, lr=0.1)
-    other = Word2Vec(vocab_size=30, size=4, seed=5)
-    other.load_state_dict(model.state_dict())
-    for each in (model, other):
-        each.step(blocks, lr=0.1)
-    assert torch.equal(model.vectors, other.vectors)
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_loss_is_summed_over(method: str) -> None:
+    blocks = some_blocks()
+    places = blocks.near.sum(-1).count_nonzero().item()
+    model = Word2Vec(vocab_size=30, size=4, method=method)
+    assert model.examples(blocks) == (blocks.pairs if method == "skipgram" else places)
 
 
 def test_sizes_of_a_batch() -> None:

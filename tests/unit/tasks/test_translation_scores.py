@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice.data.sample_parallel import SampleParallel
-from sluice.tasks.translation_scores import SCORES, corpus_scores, signatures
+from sluice.tasks.translation_scores import SCORES, as_the_only_answers, corpus_scores, signatures
 
 
 def corpus() -> tuple[list[str], list[str]]:
@@ -75,3 +75,12 @@ def test_every_rank_gets_the_sentences_of_all(tmp_path: Path) -> None:
     finally:
         for process in ranks:
             process.kill()
+
+
+def test_only_answers_are_right_as_a_whole_or_wrong() -> None:
+    letters, words = as_the_only_answers(list), as_the_only_answers(str.split)
+    assert letters.names == ("exact",)
+    assert letters.signatures() == {}
+    assert letters.score(["12", "1", "-3", "4"], ["12", "12", "3", "4"]) == {"exact": 0.5}
+    assert letters.score(["a  b"], ["a b"]) == {"exact": 0}
+    assert words.score(["a  b"], ["a b"]) == {"exact": 1}

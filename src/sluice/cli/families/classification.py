@@ -32,7 +32,7 @@ MOST_CLASSES_SHOWN = 12
 class Classification(Family):
     """IMDB and one's own labelled texts."""
 
-    tasks = ("imdb", "reviews", "temporal_order")
+    tasks: tuple[str, ...] = ("imdb", "reviews", "temporal_order")
     deed = "classifies"
     use = 'sluice predict {run} "your text"'
 
@@ -80,6 +80,7 @@ class Classification(Family):
             max_tokens=data.max_tokens,
             max_length=data.max_length,
             truncation=data.truncation,
+            padding=config.task.padding,
             num_workers=data.num_workers,
             seed=config.seed,
         )
@@ -94,6 +95,7 @@ class Classification(Family):
             input_dropout=config.model.input_dropout,
             output_dropout=config.task.output_dropout,
             segment_length=config.task.segment_length,
+            padding=config.task.padding,
         )
 
     def saved_parts(self, data: ClassificationData) -> dict[str, Any]:

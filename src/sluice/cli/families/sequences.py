@@ -1,5 +1,6 @@
 """The lectures' small tasks: an answer for each step, or a number for a whole sequence."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,12 @@ from sluice.cli.schema import Config
 from sluice.cli.schema import sequences as schema
 from sluice.data.sequence_batches import RaggedSequences
 from sluice.data.sequence_data import SequenceData, StreamData
-from sluice.data.synthetic.adding import Adding
+from sluice.data.synthetic.adding import BASELINE, Adding
 from sluice.data.synthetic.copying import Copying
 from sluice.data.synthetic.counting import SYMBOLS, Counting, first_failure, next_symbols
 from sluice.data.synthetic.echo import Echo
 from sluice.data.synthetic.tagging_sample import TaggingSample
-from sluice.data.synthetic.waves import Waves
+from sluice.data.synthetic.waves import Waves, last_step_error, last_value, linear_model
 from sluice.data.tagged_files import TaggedFiles
 from sluice.data.tagging import TagSettings, prepare_tags
 from sluice.errors import UserError
@@ -128,12 +129,20 @@ class SequenceFamily(Family):
         )
 
     def more_figures(self, config: Config, data: Any, task: Any) -> dict[str, float]:
-        """Of counting, the first n that fails, and one more than the longest where none does."""
-        if not isinstance(config.task, schema.Counting):
-            return {}
-        settings = config.task.data
-        failed = first_failure(_passes(task.network.eval(), settings.language), settings.longest_test)
-        return {"test/first_failure": float(settings.longest_test + 1 if failed is None else failed)}
+        """What cheap answers would score, and of counting the first n that fails (one above the longest if none)."""
+        settings = config.task
+        if isinstance(settings, schema.Counting):
+            failed = first_failure(_passes(task.network.eval(), settings.data.language), settings.data.longest_test)
+            return {"test/first_failure": float(settings.data.longest_test + 1 if failed is None else failed)}
+        if isinstance(settings, schema.Adding):
+            return {"baseline/rmse_always_1": math.sqrt(BASELINE)}
+        if isinstance(settings, schema.Copy):
+            return {"baseline/loss_guessing": data.corpus.problem.baseline}
+        if isinstance(settings, schema.Waves):
+            train, test = data.split("train"), data.split("test")
+            answers = {"last_value": last_value(test), "linear_model": linear_model(train, test)}
+            return {f"baseline/last_step_{name}": last_step_error(values, test) for name, values in answers.items()}
+        return {}
 
     def describe(self, data: Any) -> list[str]:
         return ["generated when training begins" if data.corpus.name == "generated" else "sentences with tags"]

@@ -27,7 +27,6 @@ from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Ids, Seq2Seq
 from sluice.tasks.translating import Translator
 from sluice.tasks.translation import TranslationTask
-from sluice.tasks.translation_scores import signatures
 from sluice.text.coder import SentenceCoder
 from sluice.text.sentences import BEGIN_ID, END_ID
 from sluice.text.vocab import PADDING_ID
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 class TranslationFamily(Family):
     """Multi30k and one's own sentence pairs."""
 
-    tasks = ("multi30k", "parallel")
+    tasks: tuple[str, ...] = ("multi30k", "parallel")
     deed = "translates"
     evaluated_with = ("decoding.", "test_beam")
     use = 'sluice translate {run} "your sentence"'
@@ -62,15 +61,8 @@ class TranslationFamily(Family):
         )
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
-        data = config.task.data
         return TranslationData(
-            corpus=corpus,
-            settings=pair_settings(config),
-            cache_dir=Path(config.paths.cache_dir),
-            batch_size=batch_size_per_rank(config),
-            max_tokens=data.max_tokens,
-            num_workers=data.num_workers,
-            seed=config.seed,
+            **shared_of_data(config, corpus), settings=pair_settings(config), max_tokens=config.task.data.max_tokens
         )
 
     def build_network(self, config: Config, parts: dict[str, Any]) -> Seq2Seq:
@@ -103,8 +95,11 @@ class TranslationFamily(Family):
             replaces_unknown=settings.replace_unknown,
         )
         try:
-            task = TranslationTask(
-                translator=translator,
+            for beam in settings.more_beams:
+                decoding_settings(settings.decoding, beam=beam).check()
+            task = self.make_task(
+                config,
+                translator,
                 label_smoothing=settings.label_smoothing,
                 sampling=settings.scheduled_sampling,
                 sampling_steps=settings.scheduled_sampling_steps,
@@ -119,19 +114,53 @@ class TranslationFamily(Family):
         check_monitors(config, task.validation_metrics)
         return task
 
+    def make_task(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
+        """The LightningModule around a translator, which says what is measured.
+
+        Args:
+            config: the configuration.
+            translator: with the network.
+            options: what else TranslationTask takes.
+        """
+        return TranslationTask(translator=translator, **options)
+
+    def source_of(self, coder: SentenceCoder, text: str) -> str:
+        """The source that somebody means by a text.
+
+        Args:
+            coder: of the sources.
+            text: as it was typed.
+
+        Raises:
+            UserError: if it can't be one.
+        """
+        return text
+
     def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
         return [Translations(size=len(data.prepared.splits["val"]))]
 
+    def more_figures(self, config: Config, data: TranslationData, task: TranslationTask) -> dict[str, float]:
+        """The test's scores with the other beams of task.more_beams."""
+        found: dict[str, float] = {}
+        for beam in config.task.more_beams:
+            scores = task.scores_of(data.loader("test"), decoding_settings(config.task.decoding, beam=beam))
+            found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
+        return found
+
     def keep(self, task: TranslationTask, folder: Path) -> None:
-        """translations.tsv: what the test wrote beside source and reference; scores.json: how it was scored."""
-        rows = ["\t".join(row) for row in task.written()]
+        """translations.tsv: what the test wrote beside source and reference; scores.json: how it was scored.
+
+        Line breaks inside a text stand as backslash n.
+        """
+        rows = ["\t".join(map(_one_line, row)) for row in task.written()]
         table = "\n".join(["source\treference\ttranslation", *rows, ""])
         (folder / "translations.tsv").write_text(table, encoding="utf-8")
-        (folder / "scores.json").write_text(json.dumps(signatures(), indent=2) + "\n", encoding="utf-8")
+        if told := task.scoring.signatures():
+            (folder / "scores.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     def show(self, task: TranslationTask) -> None:
         """How the scores were computed."""
-        for name, signature in signatures().items():
+        for name, signature in task.scoring.signatures().items():
             log.info("%s: %s", name, signature)
 
     def describe(self, data: TranslationData) -> list[str]:
@@ -159,6 +188,17 @@ def pair_settings(config: Config) -> PairSettings:
     )
 
 
+def shared_of_data(config: Config, corpus: ParallelCorpus) -> dict[str, Any]:
+    """The arguments that every DataModule of pairs takes, but for how they become ids."""
+    return {
+        "corpus": corpus,
+        "cache_dir": Path(config.paths.cache_dir),
+        "batch_size": batch_size_per_rank(config),
+        "num_workers": config.task.data.num_workers,
+        "seed": config.seed,
+    }
+
+
 def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
     """How translations are searched for."""
     return DecodingSettings(**{**vars(decoding), **changed})
@@ -168,6 +208,10 @@ def translator_of(config: Config, network: Seq2Seq, parts: dict[str, Any]) -> Tr
     """The way into a saved network and out of it."""
     coders = {side: SentenceCoder.from_saved(parts[side]) for side in ("source", "target")}
     return Translator(network=network, replaces_unknown=config.task.replace_unknown, **coders)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 def _paths(source: str, target: str | None) -> PairPaths:
@@ -213,6 +257,7 @@ def _decoder_model(model: Model, own: Any) -> Model:
         model,
         cell=own.cell,
         hidden_size=own.hidden_size,
+        budget=None,
         num_layers=own.num_layers,
         bidirectional=own.bidirectional,
         residual=model.residual and own.num_layers > 1,

@@ -10,10 +10,13 @@ from omegaconf import MISSING
 
 from sluice.cli.schema.classification import Imdb, Reviews
 from sluice.cli.schema.core import Embedding, Model
+from sluice.cli.schema.generated_pairs import Execute, VectorToSequence
 from sluice.cli.schema.language import OwnCorpus, PennTreebank, WikiText2
+from sluice.cli.schema.pairs import Pairs
 from sluice.cli.schema.sequences import Adding, Copy, Counting, Echo, Tagging, TemporalOrder, Waves
 from sluice.cli.schema.settings import check_ranges, choice, count, setting
 from sluice.cli.schema.translation import Multi30k, Parallel
+from sluice.cli.schema.word2vec import Word2Vec
 
 __all__ = ["TASK_SCHEMAS", "Checkpoint", "Config", "Paths", "check_ranges", "register_schemas", "schema_name"]
 
@@ -78,6 +81,10 @@ TASK_SCHEMAS: dict[str, Any] = {
     "counting": Counting,
     "waves": Waves,
     "tagging": Tagging,
+    "execute": Execute,
+    "vec2seq": VectorToSequence,
+    "word2vec": Word2Vec,
+    "pairs": Pairs,
 }
 
 

@@ -9,6 +9,7 @@ from sluice.cli.schema.settings import choice, count, setting, share
 SOURCES = ("auto", "local", "download", "sample")
 TOKENIZERS = ("basic_english", "whitespace")
 TRUNCATIONS = ("head", "tail", "head_tail")
+PADDINGS = ("left", "right")
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 
 
@@ -61,6 +62,7 @@ class Classification(TaskSettings):
     monitor: str = setting("metric that decides which checkpoint is best", "val/accuracy")
     mode: str = choice("which way that metric is better", ("max", "min"), "max")
     text: Text = field(default_factory=Text)
+    padding: str = choice("side of a text on which a batch has its padding; the answer is the same", PADDINGS, "right")
     pooling: str = choice("from one vector a step to one a text", POOLINGS, "max_mean")
     output_dropout: float = share("variational dropout on the outputs of the recurrent core", 0.5)
     segment_length: int | None = count("chop texts into segments of so many steps; null runs them whole", None)

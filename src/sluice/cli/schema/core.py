@@ -36,6 +36,7 @@ class Model:
     cell: str = setting("a registered cell; each has a file in conf/model")
     module: str | None = setting("Python file that registers a cell of your own, imported first", None)
     hidden_size: int = count("units of each layer and direction", II("task.recurrent.hidden_size"))
+    budget: int | None = count("parameters of the core: hidden_size is then solved for; null takes hidden_size", None)
     num_layers: int = count("layers", II("task.recurrent.num_layers"))
     bidirectional: bool = setting("also run from each text's own end", II("task.recurrent.bidirectional"))
     dropout: float = share("share of a layer's outputs dropped before the next layer", II("task.recurrent.dropout"))
@@ -73,7 +74,7 @@ class Embedding:
     start: str = choice(
         "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_STARTS, "random"
     )
-    path: str | None = setting("file with vectors to begin with: GloVe, fastText or word2vec, text or binary", None)
+    path: str | None = setting("vectors to begin with: GloVe, fastText or word2vec, or a run of task=word2vec", None)
     frozen: bool = setting("the vectors are not trained", False)
     initial_std: float = setting(
         "deviation of the numbers it begins with at random", II("task.embedding.initial_std"), above=0
@@ -93,5 +94,6 @@ class TaskSettings:
     mode: str = choice("which way that metric is better", ("max", "min"))
     max_epochs: int = count("epochs", 4)
     learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 2.0e-3, above=0)
+    gradient_clip: float | None = setting("default of trainer.gradient_clip_val; null for none", 1.0, above=0)
     recurrent: RecurrentDefaults = field(default_factory=RecurrentDefaults)
     embedding: EmbeddingDefaults = field(default_factory=EmbeddingDefaults)

@@ -32,15 +32,21 @@ class PairText:
 
 
 @dataclass
-class PairData:
+class PairBatches:
     """From ids to batches."""
 
-    batch_size: int = count("sentence pairs in a batch, per rank", 128)
+    batch_size: int = count("pairs in a batch, per rank", 128)
     split_batch: bool = setting("batch_size is that of all ranks together", False)
+    num_workers: int = setting("loader processes", 0, least=0)
+
+
+@dataclass
+class PairData(PairBatches):
+    """From sentences to batches."""
+
     max_tokens: int | None = count("token budget of a training batch, padding counted; null for none", None)
     max_length: int = count("tokens of a sentence: longer pairs don't train, longer sources are cut", 100)
     max_ratio: float = setting("longer sentence by shorter: pairs above it don't train", 9.0, least=1)
-    num_workers: int = setting("loader processes", 0, least=0)
     source_language: str = setting("code of the language translated from", "de")
     target_language: str = setting("code of the language translated into", "en")
 
@@ -107,7 +113,6 @@ class Translating(TaskSettings):
     embedding: EmbeddingDefaults = field(
         default_factory=lambda: EmbeddingDefaults(size=256, word_dropout=0.0, initial_std=1.0)
     )
-    text: PairText = field(default_factory=PairText)
     attention: str = choice("how the decoder looks at the source", ATTENTIONS, "general")
     bridge: str = choice("from the encoder's last state to the decoder's first", BRIDGES, "learned")
     tie: str = choice("the output layer's weights are the target's embedding; all: the source's too", TIES, "target")
@@ -120,12 +125,14 @@ class Translating(TaskSettings):
     replace_unknown: bool = setting("the source word looked at most stands in for an unknown word", True)
     decoding: Decoding = field(default_factory=Decoding)
     test_beam: int = count("beam of the test", 5)
+    more_beams: list[int] = setting("beams that the test's scores are also told for", ())
 
 
 @dataclass
 class Multi30k(Translating):
     """Captions of pictures, German and English (Elliott et al. 2016)."""
 
+    text: PairText = field(default_factory=PairText)
     data: Multi30kData = field(default_factory=Multi30kData)
 
 
@@ -133,4 +140,5 @@ class Multi30k(Translating):
 class Parallel(Translating):
     """One's own sentence pairs."""
 
+    text: PairText = field(default_factory=PairText)
     data: OwnPairs = field(default_factory=OwnPairs)

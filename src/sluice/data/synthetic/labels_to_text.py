@@ -4,13 +4,14 @@ import hashlib
 import random as python_random
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from sluice.data.sample_reviews import VERDICTS, fill_slots, write_verdict
+from sluice.data.sample_reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
 from sluice.data.synthetic.draws import check_at_least, own_sequences
 from sluice.errors import UserError
 
@@ -48,6 +49,27 @@ class LabelSentences:
         """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
         for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
             yield Written(int(text[0]), text[1:])
+
+
+def label_of(sentence: str) -> int | None:
+    """The label that a sentence speaks for; None where none of LabelSentences reads like that."""
+    return next((label for label, pattern in enumerate(_patterns()) if pattern.fullmatch(sentence)), None)
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """What the sentences of each label look like."""
+    fillings = {f"{name}{number}": words for name, words in SLOTS.items() for number in ("", "2")}
+    frames = sorted({frame for pair in VERDICTS for frame in pair})
+    sides = ({"meant": BAD, "against": GOOD}, {"meant": GOOD, "against": BAD})
+    return tuple(re.compile("|".join(_pattern(frame, fillings | side) for frame in frames)) for side in sides)
+
+
+def _pattern(frame: str, fillings: dict[str, tuple[str, ...]]) -> str:
+    pieces = re.split(r"{(\w+)}", frame)
+    pieces[::2] = map(re.escape, pieces[::2])
+    pieces[1::2] = (f"(?:{'|'.join(map(re.escape, fillings[name]))})" for name in pieces[1::2])
+    return "".join(pieces)
 
 
 class BookSentences:

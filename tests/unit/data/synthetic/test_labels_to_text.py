@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sluice.data.sample_reviews import BAD, GOOD
 from sluice.data.sources import SPLITS
-from sluice.data.synthetic.labels_to_text import BookSentences, LabelSentences, Written, split_sentences
+from sluice.data.synthetic.labels_to_text import BookSentences, LabelSentences, Written, label_of, split_sentences
 from sluice.errors import UserError
 
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}
@@ -24,6 +24,16 @@ def test_the_label_is_what_the_sentence_says() -> None:
     known = [text for text in ONE_SIDED if text in drawn]
     assert len(known) > 20
     assert all(drawn[text] == (text.removeprefix("In every way it was ")[:-1] in GOOD) for text in known)
+
+
+def test_a_sentence_says_which_label_it_was_written_for() -> None:
+    assert {label for label, _ in sentences("train", size=2000)} == {0, 1}
+    assert all(label_of(text) == label for label, text in sentences("train", size=2000))
+
+
+@pytest.mark.parametrize("text", ["", "The film is grand.", "The film was witty and not witty.", "It is witty rather"])
+def test_other_sentences_speak_for_no_label(text: str) -> None:
+    assert label_of(text) is None
 
 
 @settings(deadline=None, max_examples=10)

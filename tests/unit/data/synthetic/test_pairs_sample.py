@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data.sources import SPLITS
-from sluice.data.synthetic.pairs_sample import BRANDS, PairsSample, TitlePair
+from sluice.data.synthetic.pairs_sample import BRANDS, PairsSample
+from sluice.data.text_pairs import TextPair
 from sluice.errors import UserError
 
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}
@@ -23,7 +24,7 @@ def named(title: str) -> tuple[str, str]:
     return brand, model
 
 
-def pairs(split: str = "train", **options: int) -> list[TitlePair]:
+def pairs(split: str = "train", **options: int) -> list[TextPair]:
     return list(PairsSample(**{**SIZES, **options}).pairs(split))
 
 

@@ -1,5 +1,6 @@
 """Which words stand near which: the examples that word vectors are learned from, cut out of a text in blocks."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -34,6 +35,16 @@ class Blocks(NamedTuple):
         return int(self.near.sum())
 
 
+class _Epoch(NamedTuple):
+    """What is drawn once an epoch: the words that are left, first and last place of their windows, order of blocks."""
+
+    epoch: int
+    words: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+
 class WordWindows:
     """A text as pairs of words that stand near each other, other ones in every epoch.
 
@@ -51,6 +62,7 @@ class WordWindows:
         window: int = 5,
         sample: float = 1e-3,
         left_out: tuple[int, ...] = (),
+        counts: NDArray[np.int64] | None = None,
         seed: int = 0,
     ) -> None:
         """
@@ -61,6 +73,7 @@ class WordWindows:
             window: W, places to either side.
             sample: t; 0 leaves no word out.
             left_out: ids that take no part, as that of the unknown word.
+            counts: (V,) how often each word stands in the text that decides frequencies; None for this one.
             seed: of all that is drawn.
 
         Raises:
@@ -76,19 +89,40 @@ class WordWindows:
         self._text_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[taking_part]
         if not len(self.words):
             raise ValueError("the texts have no word to learn from")
-        counts = np.bincount(self.words, minlength=vocab_size)
-        self._keep = keep_probabilities(counts, sample)
-        self._cumulative = np.cumsum(counts**CONTEXT_SMOOTHING)
+        own = np.bincount(self.words, minlength=vocab_size)
+        self.counts = own if counts is None else counts
+        """(V,), that decide how often a word is left out and how often it is drawn."""
+        self._keep = keep_probabilities(self.counts, sample)
+        self._cumulative = np.cumsum(self.counts**CONTEXT_SMOOTHING)
+        self.words_an_epoch = float(self._keep @ own)
+        """How many are left, on average."""
+        self._drawn: _Epoch | None = None
+
+    def batches(self, batch_blocks: int) -> int:
+        """Batches of an epoch, the same number in each, for about so many blocks a batch."""
+        return max(1, math.ceil(self.words_an_epoch / (BLOCK * batch_blocks)))
 
     def epoch(self, epoch: int, batch_blocks: int) -> Iterator[Blocks]:
-        """Yields the blocks of an epoch, `batch_blocks` at a time, in random order; a seed and an epoch repeat."""
+        """Yields the batches of an epoch, its blocks in random order; a seed and an epoch repeat."""
+        for number in range(self.batches(batch_blocks)):
+            yield self.batch(epoch, number, batch_blocks)
+
+    def batch(self, epoch: int, number: int, batch_blocks: int) -> Blocks:
+        """One of an epoch's batches, whichever were asked for before."""
+        if self._drawn is None or self._drawn.epoch != epoch:
+            self._drawn = self._draw(epoch)
+        count = self.batches(batch_blocks)
+        order = self._drawn.order
+        own = order[number::count] if len(order) >= count else np.append(order, np.arange(len(order), count))[[number]]
+        return self._cut(self._drawn, own * BLOCK, np.random.default_rng([self.seed, epoch, number]))
+
+    def _draw(self, epoch: int) -> "_Epoch":
         random = np.random.default_rng([self.seed, epoch])
         kept = random.random(len(self.words)) < self._keep[self.words]
+        kept[0] |= not kept.any()
         words, text_of = self.words[kept], self._text_of[kept]
         low, high = self._reach(text_of, random)
-        order = random.permutation(-(-len(words) // BLOCK))
-        for start in range(0, len(order), batch_blocks):
-            yield self._cut(words, low, high, order[start : start + batch_blocks] * BLOCK, random)
+        return _Epoch(epoch, words, low, high, random.permutation(-(-len(words) // BLOCK)))
 
     def _reach(
         self, text_of: NDArray[np.int64], random: np.random.Generator
@@ -99,14 +133,8 @@ class WordWindows:
         last = np.searchsorted(text_of, text_of, side="right") - 1
         return np.maximum(places - width, first), np.minimum(places + width, last)
 
-    def _cut(
-        self,
-        words: NDArray[np.int64],
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        random: np.random.Generator,
-    ) -> Blocks:
+    def _cut(self, drawn: "_Epoch", starts: NDArray[np.int64], random: np.random.Generator) -> Blocks:
+        words, low, high = drawn.words, drawn.low, drawn.high
         centres = starts[:, None] + np.arange(BLOCK)
         contexts = starts[:, None] + np.arange(-self.window, BLOCK + self.window)
         inside = np.minimum(centres, len(words) - 1)
@@ -115,12 +143,12 @@ class WordWindows:
         around = np.arange(-self.window, BLOCK + self.window, dtype=np.int16)
         near = (around >= own_low.astype(np.int16)[..., None]) & (around <= own_high.astype(np.int16)[..., None])
         near &= around != np.arange(BLOCK, dtype=np.int16)[:, None]
-        drawn = random.random((len(starts), NEGATIVES_SHARED)) * self._cumulative[-1]
+        against = random.random((len(starts), NEGATIVES_SHARED)) * self._cumulative[-1]
         return Blocks(
             torch.from_numpy(words[inside]),
             torch.from_numpy(words[np.clip(contexts, 0, len(words) - 1)]),
             torch.from_numpy(near).float(),
-            torch.from_numpy(np.searchsorted(self._cumulative, drawn, side="right")),
+            torch.from_numpy(np.searchsorted(self._cumulative, against, side="right")),
         )
 
 

@@ -1,0 +1,65 @@
+"""Adagrad that keeps one number a row."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+EPSILON = 1e-10
+
+
+class RowAdagrad(Optimizer):
+    """Adagrad (Duchi, Hazan & Singer 2011) with the mean square of a row's gradient in place of each number's square.
+
+    For tables of vectors, a row a word: rows of frequent words, which a batch holds many times, take smaller steps, and
+    what is kept beside a table is a column of it. Of a sparse gradient only the rows that it has are touched.
+    """
+
+    def __init__(self, params: Any, *, lr: float) -> None:
+        """
+        Args:
+            params: what is optimised.
+            lr: η of row ← row − η g / √(Σ mean(g²)).
+
+        Raises:
+            ValueError: for a learning rate that is not above 0.
+        """
+        if not lr > 0:
+            raise ValueError(f"lr must be above 0, got {lr}")
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step, after `closure` where there is one; what that gave."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step(parameter, parameter.grad, group["lr"])
+        return loss
+
+    def _step(self, table: Tensor, gradient: Tensor, lr: float | Tensor) -> None:
+        state = self.state[table]
+        if not state:
+            state["squares"] = table.new_zeros(len(table) if table.dim() else 1)
+        squares: Tensor = state["squares"]
+        if gradient.is_sparse:
+            touched, rows = summed_rows(gradient)
+            squares[touched] += rows.square().mean(1)
+            table[touched] -= rows * (lr / (squares[touched].sqrt() + EPSILON)).unsqueeze(1)
+            return
+        rows = gradient.reshape(len(squares), -1)
+        squares += rows.square().mean(1)
+        table -= (rows * (lr / (squares.sqrt() + EPSILON)).unsqueeze(1)).view_as(table)
+
+
+def summed_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The ids of a sparse gradient's rows, each once, and the sum of the rows of each."""
+    ids, rows = gradient._indices()[0], gradient._values()
+    order = ids.argsort()
+    touched, counts = ids[order].unique_consecutive(return_counts=True)
+    return touched, F.embedding_bag(order, rows, counts.cumsum(0) - counts, mode="sum")

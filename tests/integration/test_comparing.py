@@ -1,0 +1,84 @@
+"""sluice compare, on run folders written by hand."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from running import complaint, sluice
+from sluice.cli.run_groups import found_runs, grouped
+from sluice.cli.run_plots import draw_bars, draw_curves
+
+ACCURACY = "test/accuracy"
+FIGURES = {("rnn", 10): (0.5, 0.7), ("rnn", 20): (0.4, 0.4), ("lstm", 10): (0.9, 1.0), ("lstm", 20): (0.8, 0.9)}
+"""Accuracies of two seeds, by model and steps."""
+
+
+def write_run(folder: Path, model: str, steps: int, seed: int, **results: Any) -> None:
+    folder.mkdir(parents=True)
+    config = {"task": {"name": "adding", "data": {"steps": steps}}, "model": {"name": model}, "seed": seed}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    shared = {"task": "adding", "model": model, "seed": seed, "monitor": "val/accuracy", "date": f"{steps}-{seed}"}
+    (folder / "results.json").write_text(json.dumps({**shared, "parameters": 8, "minutes": 1, **results}), "utf-8")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for (model, steps), figures in FIGURES.items():
+        for seed, accuracy in enumerate(figures):
+            write_run(tmp_path / "runs" / f"{model}-{steps}-{seed}", model, steps, seed, **{ACCURACY: accuracy})
+    return tmp_path / "runs"
+
+
+def test_seeds_are_taken_together(runs: Path, tmp_path: Path) -> None:
+    ended = sluice("compare", runs, "--csv", tmp_path / "table.csv")
+    assert ended.code == 0, ended.err
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        heading, *rows = list(csv.reader(file))
+    assert heading == ["task", "model", "task.data.steps", "runs", ACCURACY, "±", "parameters", "minutes"]
+    assert rows[0] == ["adding", "lstm", "10", "2", "0.9500", "0.0707", "8", "1.0"]
+    assert [row[1:3] for row in rows] == [["lstm", "10"], ["lstm", "20"], ["rnn", "10"], ["rnn", "20"]]
+
+
+def test_bars_are_means_with_deviations_and_runs(runs: Path) -> None:
+    (axis,) = draw_bars(grouped(list(found_runs([runs]))), ACCURACY).axes
+    means = sorted(round(float(bar.get_width()), 3) for bar in axis.patches)  # type: ignore[attr-defined]
+    assert means == [0.4, 0.6, 0.85, 0.95]
+    assert {label.get_text() for label in axis.get_yticklabels()} == {"lstm 10", "lstm 20", "rnn 10", "rnn 20"}
+    points = {float(value) for line in axis.lines for value in line.get_xdata()}  # type: ignore[union-attr]
+    assert {value for figures in FIGURES.values() for value in figures} <= points
+
+
+def test_a_curve_a_model_against_a_setting(runs: Path) -> None:
+    (axis,) = draw_curves(grouped(list(found_runs([runs]))), ACCURACY, "task.data.steps").axes
+    curves = {part.get_label(): part.lines[0].get_ydata() for part in axis.containers}  # type: ignore[attr-defined]
+    assert {name: [round(float(value), 3) for value in values] for name, values in curves.items()} == {
+        "rnn": [0.6, 0.4],
+        "lstm": [0.95, 0.85],
+    }
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "20"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("task.data.steps", ACCURACY)
+
+
+@pytest.mark.parametrize("against", [(), ("--against", "task.data.steps")])
+def test_the_picture_is_written(runs: Path, tmp_path: Path, against: tuple[str, ...]) -> None:
+    assert sluice("compare", runs, "--plot", tmp_path / "runs.png", *against).code == 0
+    assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_compared_is_said_in_a_sentence(runs: Path, tmp_path: Path) -> None:
+    assert "the same in all runs" in complaint(sluice("compare", runs, "--against", "model.cell"))
+    assert "there are test/accuracy" in complaint(sluice("compare", runs, "--metric", "test/bleu"))
+    assert "no results.json" in complaint(sluice("compare", tmp_path / "none"))
+    assert "cannot be drawn" in complaint(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
+
+
+def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
+    write_run(runs / "broken", "gru", 10, 1, interrupted=True)
+    ended = sluice("compare", runs)
+    assert ended.code == 0
+    assert "gru" not in ended.out
+    assert "broken off" in ended.err

@@ -1,0 +1,78 @@
+"""The lectures' experiments: a sweep each, by one word."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from running import SAMPLE, complaint, places, results_of, runs_below, sluice, train
+from sluice.cli.core import hidden_size_within
+from sluice.recurrent import RecurrentStack
+
+SMALL = (
+    "trainer.accelerator=cpu",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+)
+ORDER = ("task.data.size=32", "task.data.val_size=8", "task.data.test_size=8", "model.hidden_size=4")
+PAIRS = (*SAMPLE, "model.hidden_size=4", "embedding.size=4", "task.decoder.hidden_size=8")
+SWEEPS = {
+    "inputs": ((*SAMPLE, "model.hidden_size=4"), "embedding=index,onehot", "embedding.kind"),
+    "lengths": ((*ORDER, "model=rnn"), "task.level=easy,normal", "task.level"),
+    "fair": ((*SAMPLE, "model.budget=2000"), "model=rnn,lstm", "model.cell"),
+    "britz": ((*PAIRS, "model=gru", "model.num_layers=2"), "task.attention=none,dot", "task.attention"),
+}
+SLOW = ("inputs", "fair", "britz")
+
+
+@pytest.mark.parametrize("experiment", ["lengths", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_one_word_is_a_whole_sweep(workplace: Path, experiment: str) -> None:
+    settings, two, against = SWEEPS[experiment]
+    ended = train(f"experiment={experiment}", *SMALL, *settings, "seed=1", two, *places(workplace))
+    assert ended.code == 0, ended.err
+    found = [results_of(run) for run in runs_below(workplace / "output")]
+    assert len(found) == 2
+    if experiment == "britz":
+        beams = {f"test/bleu_lowercase_beam_{beam}" for beam in (1, 10)}
+        assert all(beams < set(results) for results in found)
+    plot = workplace / "runs.png"
+    compared = sluice("compare", workplace / "output", "--plot", plot, "--against", against)
+    assert (compared.code, plot.exists()) == (0, True), compared.err
+
+
+def test_a_sweep_of_an_experiment_tells_what_could_not_run(workplace: Path) -> None:
+    settings, *_ = SWEEPS["lengths"]
+    only = ("task.level=easy", "seed=1", "task.data.t1=[5,6],null")
+    ended = train("experiment=lengths", *SMALL, *settings, *only, *places(workplace))
+    assert "runs of the sweep that could not be done, as said above: 1" in complaint(ended)
+    assert "run 0 of the sweep: " in ended.err
+    assert len(runs_below(workplace / "output")) == 1
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm_peephole"])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_the_hidden_size_is_the_largest_within_the_budget(cell: str, one_hot: bool) -> None:
+    def make(units: int) -> RecurrentStack:
+        return RecurrentStack(
+            cell=cell, input_size=7, hidden_size=units, num_layers=2, bidirectional=True, one_hot=one_hot
+        )
+
+    def size(units: int) -> int:
+        return sum(parameter.numel() for parameter in make(units).parameters())
+
+    state = torch.get_rng_state()
+    units = hidden_size_within(20_000, make)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert size(units) <= 20_000 < size(units + 1)
+
+
+def test_a_budget_too_small_for_one_unit_is_told(workplace: Path) -> None:
+    ended = train("task=adding", "model.budget=3", *places(workplace))
+    assert "model.budget=3 is too small: one unit has" in complaint(ended)
+
+
+def test_a_beam_that_is_none_is_told_before_training(workplace: Path) -> None:
+    ended = train("task=multi30k", *PAIRS, "task.more_beams=[5,0]", *places(workplace))
+    assert "beam" in complaint(ended)
+    assert "0" in complaint(ended)

@@ -1,0 +1,290 @@
+"""sluice inspect: what goes on inside a trained model, as numbers, as a picture and in TensorBoard."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
+from sluice.cli import gradient_curves, inspecting
+from sluice.cli.saved import load_model
+from sluice.models.gradients import gradient_norms
+
+FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
+TEXT = "B a X c b Y d E"
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Temporal order with two layers, read at the last state; look, don't touch."""
+    home = tmp_path_factory.mktemp("order")
+    sizes = ("task.data.size=64", "task.data.val_size=20", "task.data.test_size=16", "model.num_layers=2")
+    return trained(home, "task=temporal_order", "embedding=onehot", *sizes, *FEW)
+
+
+@pytest.fixture
+def run(order: Finished, tmp_path: Path) -> Path:
+    """The run, copied so that pictures can lie in it."""
+    return Path(shutil.copytree(order.folder, tmp_path / "run"))
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures: list[Figure] = []
+    for module in (inspecting, gradient_curves):
+        save = module.save_picture
+
+        def kept(figure: Figure, path: Path, save: Callable[..., None] = save) -> None:
+            figures.append(figure)
+            save(figure, path)
+
+        monkeypatch.setattr(module, "save_picture", kept)
+    return figures
+
+
+def plots(figure: Figure) -> list[Axes]:
+    return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+
+
+def traced(folder: Path, layer: int) -> Any:
+    """The trace of TEXT, from the network itself."""
+    model = load_model(folder)
+    ids = torch.tensor([model.vocab.encode(TEXT.split())])
+    with torch.no_grad():
+        return model.network.recurrent.trace(model.network.embed(ids), torch.tensor([8])).cells[layer - 1]
+
+
+def test_the_numbers_are_the_traces(run: Path) -> None:
+    (line,) = json_lines(sluice("inspect", run, TEXT, "--units", "5,0-2", "--layer", "1", "--gates", "--json"))
+    own = traced(run, 1)
+    assert line["symbols"] == TEXT.split()
+    assert (line["units"], line["layer"], line["layers"], line["direction"]) == ([5, 0, 1, 2], 1, 2, "forward")
+    assert list(line["states"]) == ["hidden", "cell"]
+    assert list(line["gates"]) == ["input", "forget", "candidate", "output"]
+    for name, values in (own.states._asdict() | own.gates).items():
+        told = (line["states"] | line["gates"])[name]
+        np.testing.assert_allclose(told, values[0][:, [5, 0, 1, 2]].numpy(), rtol=1e-6)
+    for name in ("input", "forget", "output"):
+        assert 0 <= np.min(line["gates"][name]) <= np.max(line["gates"][name]) <= 1
+    assert not (run / "inspect").exists(), "with --json no picture but the one asked for"
+
+
+def test_the_pictures_cells_are_the_traces_numbers(run: Path, drawn: list[Figure]) -> None:
+    ended = sluice("inspect", run, TEXT, "--units", "1,3", "--gates")
+    assert ended.code == 0, ended.err
+    (figure,) = drawn
+    own = traced(run, 2)
+    values = own.states._asdict() | own.gates
+    axes = plots(figure)
+    assert len(axes) == len(values) == 6
+    for axis, (name, part) in zip(axes, values.items(), strict=True):
+        chosen = part[0][:, [1, 3]].numpy()
+        expected = np.tanh(chosen) if name == "cell" else chosen
+        np.testing.assert_allclose(np.asarray(axis.images[0].get_array()), expected.T, rtol=1e-6)
+        assert [label.get_text() for label in axis.get_xticklabels()] == TEXT.split()
+        assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "3"]
+        assert name in axis.get_title(loc="left")
+
+
+def test_the_answers_are_those_of_the_text_up_to_each_symbol(run: Path) -> None:
+    (line,) = json_lines(sluice("inspect", run, TEXT, "--json"))
+    beginnings = [" ".join(TEXT.split()[: place + 1]) for place in range(8)]
+    predicted = json_lines(sluice("predict", run, *beginnings, "--json"))
+    assert [answer["likeliest"] for answer in line["answers"]] == [own["label"] for own in predicted]
+    expected = pytest.approx([own["probability"] for own in predicted], rel=1e-5)
+    assert [answer["probability"] for answer in line["answers"]] == expected
+    assert line["label"] == predicted[-1]["label"]
+
+
+def test_the_units_that_change_most_are_shown_and_the_files_never_overwritten(run: Path) -> None:
+    ended = sluice("inspect", run, TEXT)
+    assert ended.code == 0, ended.err
+    states = traced(run, 2).states.cell[0]
+    most = int(states.var(0, correction=0).argmax())
+    header = next(line for line in ended.out.splitlines() if line.split()[:1] == [str(most)])
+    assert sorted(map(int, header.split()[:6])) == list(range(6))
+    assert sum(line.startswith("X ") for line in ended.out.splitlines()) == 2, "a row a symbol, hidden and cell"
+    assert sluice("inspect", run, TEXT).code == 0
+    pictures = sorted((run / "inspect").glob("*.png"))
+    assert [path.name for path in pictures] == [f"states-layer-2-b-a-x-c-b-y-d-e{more}.png" for more in ("-2", "")]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_tensorboard_has_the_picture_beside_the_curves(run: Path) -> None:
+    curves = sorted(path.name for path in run.glob("events*"))
+    ended = sluice("inspect", run, TEXT, "--units", "0", "--png", run / "mine.png")
+    assert ended.code == 0, ended.err
+    events = EventAccumulator(str(run / "inspect"), size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == ["mine"]
+    (image,) = events.Images("mine")
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    assert sorted(path.name for path in run.glob("events*")) == curves, "the training's events stay alone"
+    assert "is there already" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
+
+
+def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    text = "The film was a xyzzy , it was a film"
+    ended = sluice("inspect", folder, text, "--units", "0,1")
+    assert ended.code == 0, ended.err
+    assert "read as <unk>: xyzzy\n" in ended.err
+    (predicted,) = json_lines(sluice("predict", folder, text, "--json"))
+    weights = [weight for _, weight in predicted["words"]]
+    axis = plots(drawn[0])[-1]
+    np.testing.assert_allclose(np.asarray(axis.images[0].get_array())[0], weights, rtol=1e-5)
+    assert "xyzzy <unk>" in [label.get_text() for label in axis.get_xticklabels()]
+    (line,) = json_lines(sluice("inspect", folder, text, "--json"))
+    assert line["attention"] == pytest.approx(weights)
+    assert line["unknown"] == ["xyzzy"]
+    assert (line["label"], "answers" in line) == (predicted["label"], False)
+
+
+def test_a_language_model_says_how_probable_what_follows_was(book_run: Finished, tmp_path: Path) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("The cat saw the dog", encoding="utf-8")
+    (scored,) = json_lines(sluice("score", book_run.folder, file, "--tokens", "--json"))
+    (line,) = json_lines(sluice("inspect", book_run.folder, "The cat saw the dog", "--json"))
+    assert line["symbols"] == ["<eos>", "The", "cat", "saw", "the", "dog"]
+    chances = [answer["following"] for answer in line["answers"]]
+    logs = [log for _, log in scored["log_probabilities"]]
+    np.testing.assert_allclose(np.log(chances[:-1]), logs[:5], rtol=1e-4)
+    assert chances[-1] is None
+    (suggested,) = json_lines(sluice("suggest", book_run.folder, "The cat saw the dog", "--top", "1", "--json"))
+    last = line["answers"][-1]
+    assert suggested["next"][0] == [last["likeliest"], pytest.approx(last["probability"], rel=1e-4)]
+
+
+def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> None:
+    echo = trained(
+        workplace / "echo",
+        *("task=echo", "task.data.length=60", "task.data.streams=4", "task.data.val_streams=2"),
+        *("task.data.test_streams=2", *FEW),
+    )
+    (line,) = json_lines(sluice("inspect", echo.folder, "0110 1", "--json"))
+    assert line["symbols"] == ["0", "1", "1", "0", "1"]
+    assert {answer["likeliest"] for answer in line["answers"]} <= {"0", "1"}
+    assert "no symbol '2' in this task: there are 0 1" in complaint(sluice("inspect", echo.folder, "012"))
+    norms = json_lines(sluice("inspect", "--gradients", echo.folder, "--steps", "15", "--json"))[0]["norms"]
+    assert [len(own) for own in norms.values()] == [15, 15]
+    (workplace / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
+    own = ("task=tagging", f"task.data.path={workplace / 'mine.txt'}", "model.bidirectional=true", "model=gru")
+    tags = trained(workplace / "tags", *own, *FEW)
+    (line,) = json_lines(sluice("inspect", tags.folder, "the zebra", "--backward", "--json"))
+    assert (line["direction"], line["symbols"], line["unknown"]) == ("backward", ["the", "zebra <unk>"], ["zebra"])
+    assert {answer["likeliest"] for answer in line["answers"]} <= {"O", "B-X"}
+    assert list(line["states"]) == ["hidden"]
+    assert "reads in both directions" in complaint(sluice("inspect", "--gradients", tags.folder))
+
+
+def test_a_translators_encoder(workplace: Path) -> None:
+    small = (
+        "task=multi30k",
+        *SAMPLE,
+        *FEW,
+        "embedding.size=4",
+        "task.decoder.hidden_size=8",
+        "debug=fast",
+        "logger=none",
+    )
+    run = trained(workplace, *small, "model.bidirectional=false")
+    ended = sluice("inspect", run.folder, "Ein Mann läuft.", "--png", workplace / "encoder.png")
+    assert ended.code == 0, ended.err
+    assert "sluice translate --attention" in ended.err
+    (line,) = json_lines(sluice("inspect", run.folder, "Ein Mann läuft.", "--json"))
+    assert line["symbols"][-1] == "<eos>"
+    assert len(line["states"]["cell"]) == len(line["symbols"]) == 5
+    assert "has no loss at the last step" in complaint(sluice("inspect", "--gradients", run.folder))
+
+
+def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path, drawn: list[Figure]) -> None:
+    ended = sluice("inspect", "--gradients", run)
+    assert ended.code == 0, ended.err
+    model = load_model(run)
+    texts = [line.split(",")[0] for line in ended.out.splitlines() if line.strip().startswith("lstm run")]
+    assert texts == [" lstm run"] * 2, "hidden and cell"
+    (axis,) = plots(drawn[0])
+    found = {line.get_label(): np.asarray(line.get_ydata()) for line in axis.lines}
+    data = model.family.build_data(model.config, model.family.find_corpus(model.config))
+    (batch,) = list(data.val_dataloader())
+    features = model.network.embed(batch.ids)
+
+    def loss(top: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model.network.output(top), batch.labels, reduction="sum")
+
+    expected = gradient_norms(model.network.recurrent, features, batch.lengths, loss)["cell"][1].nanmean(0)
+    np.testing.assert_allclose(found["lstm run, cell state"], expected.numpy(), rtol=1e-4)
+    assert (run / "inspect" / "gradients.png").read_bytes().startswith(b"\x89PNG")
+    events = EventAccumulator(str(run / "inspect"), size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == ["gradients"]
+
+
+def test_gradients_of_language_models_and_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
+    arguments = ("--gradients", book_run.folder, run, order.folder, run)
+    told = complaint(sluice("inspect", "--gradients", run, "--steps", "5"))
+    assert "is read whole, leave it out" in told
+    (line,) = json_lines(sluice("inspect", *arguments[:2], "--steps", "9", "--json"))
+    assert {len(norms) for norms in line["norms"].values()} == {9}
+    (line,) = json_lines(sluice("inspect", "--gradients", run, order.folder, run, "--json"))
+    assert len(line["norms"]) == 6, "of each its own lines, of the same name too"
+
+
+def test_gradients_of_fresh_networks(workplace: Path, drawn: list[Figure]) -> None:
+    ended = sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn, lstm")
+    assert ended.code == 0, ended.err
+    rows = [line for line in ended.out.splitlines() if line.strip().startswith(("rnn", "lstm"))]
+    assert len(rows) == 3
+    (axis,) = plots(drawn[0])
+    assert [line.get_label() for line in axis.lines] == ["rnn", "lstm, hidden state", "lstm, cell state"]
+    assert axis.get_yscale() == "log"
+    assert (axis.get_xlabel(), bool(axis.get_ylabel())) == ("steps before the loss", True)
+    assert (workplace / "gradients.png").exists()
+    assert sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn").code == 0
+    assert (workplace / "gradients-2.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([TEXT, "--units", "6"], "there is no unit 6: choose from 0 to 5"),
+        ([TEXT, "--units", "1-"], "give numbers and stretches"),
+        ([TEXT, "--layer", "3"], "there is no layer 3: choose from 1 to 2"),
+        ([TEXT, "--backward"], "there is no backward direction"),
+        (["  "], "the text is empty"),
+        ([], "give a run and a text in quotes"),
+        ([TEXT, "more"], "give a run and a text in quotes"),
+        ([TEXT, "--steps", "5"], "--steps is for --gradients"),
+        ([TEXT, "--forget-bias", "0"], "--forget-bias is for --gradients"),
+        (["--gradients", "--units", "1"], "--units is for a text"),
+        (["--gradients", "--gates"], "--gates is for a text"),
+        (["--gradients", "--cells", "gru"], "--cells is for fresh networks"),
+        (["--gradients", "--layer", "3"], "there is no layer 3 in"),
+        ([TEXT, "--png", "/nowhere/a.png"], "cannot be written"),
+        ([TEXT, "--png", "a.foo"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_shown_gets_one_sentence(order: Finished, options: list[str], expected: str) -> None:
+    assert expected in complaint(sluice("inspect", order.folder, *options))
+
+
+def test_what_fresh_networks_have_not(workplace: Path) -> None:
+    assert "--layer is for runs" in complaint(sluice("inspect", "--gradients", "--layer", "1"))
+    assert "--data-dir is for runs" in complaint(sluice("inspect", "--gradients", "--data-dir", "x"))
+    assert "there is no nowhere" in complaint(sluice("inspect", "nowhere", "x"))
+
+
+def test_numbers_are_no_symbols(workplace: Path) -> None:
+    small = ("task=adding", "task.data.steps=8", "task.data.size=64", "task.data.val_size=8", "task.data.test_size=8")
+    ended = train(*small, *FEW, *places(workplace))
+    assert ended.code == 0, ended.err
+    run = Finished.found(workplace, ended).folder
+    assert "no recurrent core that reads a text of symbols" in complaint(sluice("inspect", run, "1 2"))
+    (line,) = json_lines(sluice("inspect", "--gradients", run, "--json"))
+    assert {len(norms) for norms in line["norms"].values()} == {8}

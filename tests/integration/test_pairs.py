@@ -1,0 +1,159 @@
+"""task=pairs from the command line: trained, evaluated, asked; and padding before or after a sequence."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from likeness import differences
+from running import Finished, complaint, json_lines, places, sluice, train, trained
+from stopping import stop_signal, stopped
+
+SMALL = ("trainer.accelerator=cpu", "model.hidden_size=4", "embedding.size=4", "trainer.log_every_n_steps=1")
+FEW = (
+    *("task.data.size=96", "task.data.val_size=20", "task.data.test_size=30", "task.data.batch_size=16"),
+    *("trainer.max_epochs=2", "checkpoint.every_steps=1", *SMALL),
+)
+"""Twelve batches in two epochs."""
+
+TITLES = ("Norvik kettle TB-58 , glass", "new : kettle TB-57 from Norvik")
+
+
+@pytest.fixture(scope="module")
+def titles(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A small run on generated pairs; look, don't touch."""
+    return trained(tmp_path_factory.mktemp("titles"), "task=pairs", *FEW)
+
+
+def write_pairs(path: Path) -> Path:
+    """Two classes and a column more than is needed."""
+    rows = [f"{i},red thing {i},{'red' if i % 2 else 'blue'} one {i},{'yes' if i % 2 else 'no'}" for i in range(40)]
+    path.write_text("\n".join(["number,one,other,alike", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def own(path: Path) -> tuple[str, ...]:
+    columns = ("task.data.first_column=one", "task.data.second_column=other", "task.data.label_column=alike")
+    return ("task=pairs", f"task.data.path={path}", *columns, *SMALL, "debug=fast")
+
+
+def test_it_trains_and_is_evaluated(titles: Finished) -> None:
+    assert titles.results["data_source"] == "generated"
+    metrics = {"accuracy", "auroc", "deciding_found", "f1", "loss"}
+    assert {f"{stage}/{name}" for stage in ("val", "test") for name in metrics} <= titles.results.keys()
+    (line,) = json_lines(sluice("evaluate", titles.folder, "--json"))
+    for name in metrics:
+        assert line[name] == pytest.approx(titles.results[f"test/{name}"], abs=1e-5)
+    assert sum(map(sum, line["confusion"])) == line["pairs"] == 30
+    assert (titles.folder / "confusion.csv").exists()
+    shown = sluice("evaluate", titles.folder, "--split", "val").out
+    assert "best.ckpt on 20 pairs from pairs of product titles" in shown
+
+
+def test_predict_says_class_probability_and_the_words_that_decided(titles: Finished) -> None:
+    (line,) = json_lines(sluice("predict", titles.folder, *TITLES, "--json"))
+    assert (line["first"], line["second"]) == TITLES
+    assert line["probabilities"][line["label"]] == line["probability"] == max(line["probabilities"].values())
+    words = [(word["text"], word["word"]) for word in line["words"]]
+    assert sorted(words) == sorted((text, word) for text in (1, 2) for word in TITLES[text - 1].split())
+    assert all(before["moved"] >= after["moved"] for before, after in pairwise(line["words"]))
+    assert all(word["beside"] in TITLES[2 - word["text"]].split() for word in line["words"])
+    out = sluice("predict", titles.folder, *TITLES).out
+    most = line["words"][0]
+    assert out.startswith(f"{line['label']}  {line['probability']:.3f}  {' | '.join(TITLES)}")
+    assert f"decided: {most['word']} {most['moved']:+.2f} (text {most['text']}, beside {most['beside']})" in out
+
+
+def test_predict_reads_pairs_from_a_file_and_standard_input_alike(titles: Finished, tmp_path: Path) -> None:
+    lines = f"{TITLES[0]}\t{TITLES[1]}\n{TITLES[1]}\t{TITLES[0]}\nkettle\tlamp\n"
+    (tmp_path / "pairs.tsv").write_text(lines, encoding="utf-8")
+    among = json_lines(sluice("predict", titles.folder, "--json", stdin=lines))
+    assert json_lines(sluice("predict", titles.folder, "--file", tmp_path / "pairs.tsv", "--json")) == among
+    (alone,) = json_lines(sluice("predict", titles.folder, *TITLES, "--json"))
+    for line in among[:2]:
+        assert line["probability"] == pytest.approx(alone["probability"], abs=1e-6), "in either order"
+
+
+NO_PAIRS = {
+    "one text": (["kettle"], None, "1 text given, and this model wants two"),
+    "three texts": (["a", "b", "c"], None, "3 texts given, and this model wants two"),
+    "an empty text": (["kettle", " "], None, "text 2 of pair 1 is empty"),
+    "a line with one text": ([], "a\tb\nc\n", "standard input, line 2: 1 text, and this model wants two"),
+    "a line with an empty text": ([], "a\tb\n\tb\n", "text 1 of pair 2 is empty"),
+    "nothing": ([], "", "there is no text to predict"),
+}
+
+
+@pytest.mark.parametrize(("texts", "stdin", "expected"), NO_PAIRS.values(), ids=NO_PAIRS)
+def test_what_is_no_pair_is_told(titles: Finished, texts: list[str], stdin: str | None, expected: str) -> None:
+    assert expected in complaint(sluice("predict", titles.folder, *texts, stdin=stdin))
+
+
+def test_own_pairs_go_all_the_way(workplace: Path) -> None:
+    path = write_pairs(workplace / "mine.csv")
+    run = trained(workplace, *own(path))
+    assert run.results["data_source"] == "file"
+    assert "test/deciding_found" not in run.results
+    (line,) = json_lines(sluice("predict", run.folder, "red thing", "blue one", "--json"))
+    assert set(line["probabilities"]) == {"no", "yes"}
+    (evaluated,) = json_lines(sluice("evaluate", run.folder, "--json"))
+    assert evaluated["accuracy"] == pytest.approx(run.results["test/accuracy"])
+    path.write_text(path.read_text(encoding="utf-8").replace(",yes", ",other"), encoding="utf-8")
+    assert "has the classes no, other, the model knows no, yes" in complaint(sluice("evaluate", run.folder))
+
+
+WRONG = {
+    "a column": (["task.data.second_column=third"], "has no column 'third': choose one of 'number', 'one', 'other'"),
+    "a file": (["task.data.path=nowhere.csv"], "nowhere.csv"),
+    "one-hot words": (
+        ["embedding=onehot"],
+        "vector of its letters: it doesn't go with embedding=onehot",
+    ),
+    "adversarial training": (["embedding.adversarial=0.1"], "for single texts: leave them out"),
+    "a metric": (["task.monitor=val/deciding_found"], "it must be one of val/loss, val/accuracy"),
+    "no piece": (["task.text.longest_ngram=0"], "task.text.longest_ngram=0 cannot be used: it must be at least 1"),
+}
+
+
+@pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
+    path = write_pairs(workplace / "mine.csv")
+    assert expected in complaint(train(*own(path), *settings, *places(workplace)))
+
+
+def test_a_file_is_for_models_of_single_texts(titles: Finished, tmp_path: Path) -> None:
+    said = complaint(sluice("evaluate", titles.folder, "--file", write_pairs(tmp_path / "mine.csv")))
+    assert "--file is for models that classify single texts, this one is of task=pairs" in said
+
+
+def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(titles: Finished) -> None:
+    settings = ("task=pairs", *FEW, *places(titles.home))
+    with stopped(stop_signal, "on_train_batch_end", 4):
+        assert train(*settings, "name=stopped").code == 130
+    run = titles.folder.parent / "stopped"
+    ended = train(*settings, f"resume={run}")
+    assert ended.code == 0, ended.err
+    assert differences(run, titles.folder) == []
+
+
+SYMBOLS = ("task=temporal_order", "task.data.size=64", "task.data.val_size=32", "task.data.test_size=32", *SMALL)
+
+
+def test_padding_before_or_after_is_the_same_to_training_evaluation_and_use(tmp_path: Path, workplace: Path) -> None:
+    settings = (*SYMBOLS, "trainer.max_epochs=2", "embedding=onehot")
+    right, left = (trained(tmp_path / side, *settings, f"task.padding={side}") for side in ("right", "left"))
+    for name in ("val/loss", "test/loss", "test/accuracy"):
+        assert left.results[name] == pytest.approx(right.results[name], rel=1e-5)
+    texts = ("B a X b c Y d E", "B X a b Y c E", "B c E")
+    said = [json_lines(sluice("predict", run.folder, *texts, "--json")) for run in (right, left)]
+    for ours, theirs in zip(*said, strict=True):
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+    measured = [json_lines(sluice("evaluate", run.folder, "--json"))[0] for run in (right, left)]
+    assert measured[1]["loss"] == pytest.approx(measured[0]["loss"], rel=1e-5)
+    assert measured[1]["loss"] == pytest.approx(left.results["test/loss"], rel=1e-5)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_another_side_is_refused() -> None:
+    said = complaint(train(*SYMBOLS, "task.padding=middle"))
+    assert "task.padding=middle cannot be used: it must be one of left, right" in said
