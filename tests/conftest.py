@@ -8,10 +8,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; two spinning threads are far slower here
 
 import pytest
+from tensorboard.summary.writer import event_file_writer
 
 from own_cell import forget_own_cells
 from running import TINY, Ended, Finished, places, train
 
+event_file_writer._global_uid = event_file_writer.AtomicCounter(100_000)
+"""TensorBoard reads event files by their names: second, machine, process, number; here is but one process, and all
+numbers must have as many digits."""
 ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SUBMITIT_EXECUTOR")
 RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TORCHRUN = tuple(f"TORCHELASTIC_{name}" for name in ("RUN_ID", "USE_AGENT_STORE", "RESTART_COUNT"))

@@ -1,7 +1,6 @@
-"""What the tests of this folder share: a language model of own files, event files in their order."""
+"""What the tests of this folder share: a language model of own files."""
 
 import pytest
-from tensorboard.summary.writer import event_file_writer
 
 from books import SMALL, write_book
 from running import Finished, trained
@@ -18,9 +17,3 @@ def book_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     own = (f"task.data.path={home / 'books'}", f"task.data.test_path={test}", "task.data.validation_share=0.2")
     methods = ("task.test_methods=[plain,cache,dynamic]", "task.head=adaptive", "task.cutoffs=[6,14]")
     return trained(home, "task=corpus", *own, *SMALL, *methods)
-
-
-@pytest.fixture(autouse=True)
-def _files_of_one_second_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorBoard reads event files by their names: second, machine, process, number; here is but one process."""
-    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))

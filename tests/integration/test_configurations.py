@@ -28,7 +28,7 @@ OPTIONS = {
 POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
 MAKING_THEIR_OWN = {
     *(f"task={task}" for task in ("temporal_order", "pairs", "execute", "vec2seq", *SEQUENCES.tasks)),
-    *(f"experiment={experiment}" for experiment in ("lengths", "temporal_order")),
+    *(f"experiment={experiment}" for experiment in ("counting", "lengths", "temporal_order")),
 }
 """Choices without texts to find."""
 POINTS.remove("model=none")  # task=word2vec takes it, and nothing else does

@@ -8,7 +8,7 @@ import yaml
 from running import CONF, TINY, trained
 from sluice.recurrent import CELLS
 
-MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
+MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "none")
 TWO_BATCHES = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
 
 

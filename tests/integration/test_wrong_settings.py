@@ -7,6 +7,7 @@ import pytest
 from running import CONF, TINY, complaint, sluice, train
 
 MODELS = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
+CELLS = MODELS.replace("none, ", "")
 UNKNOWN = [
     (["model=foo"], f"there is no model=foo: there are {MODELS}"),
     (["model=lstn"], "did you mean lstm?"),
@@ -80,7 +81,7 @@ OUT_OF_RANGE = [
     (["task.data.source=foo"], "it must be one of auto, local, download, sample"),
     (["task.data.truncation=middle"], "it must be one of head, tail, head_tail"),
     (["task.text.tokenizer=foo"], "it must be one of basic_english, whitespace"),
-    (["model.cell=foo"], f"there is no model.cell=foo: there are {MODELS}"),
+    (["model.cell=foo"], f"there is no model.cell=foo: there are {CELLS}"),
     (["model.recurrent_dropout=1"], "model.recurrent_dropout=1.0 cannot be used: it must be at least 0 and below 1"),
     (["model.weight_dropout=-0.1"], "model.weight_dropout=-0.1 cannot be used: it must be at least 0 and below 1"),
     (["model.activation=foo"], "model.activation=foo cannot be used: it must be one of tanh, relu, "),

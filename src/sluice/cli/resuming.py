@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,8 +122,8 @@ def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, An
     """
     try:
         before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        if not isinstance(before, dict):
-            raise ValueError("it is empty")
+        if not isinstance(before, dict) or fields(Config)[-1].name not in before:
+            raise ValueError("it is empty or cut short")
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
     return _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
