@@ -1,4 +1,4 @@
-"""What the README tells people to type is accepted, and its Python runs."""
+"""What README.md and docs/ tell people to type is accepted, and the Python in it runs."""
 
 import re
 import shlex
@@ -13,11 +13,11 @@ from sluice.cli.main import app
 from sluice.recurrent import CELLS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
 def commands(start: str) -> list[list[str]]:
