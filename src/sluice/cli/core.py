@@ -142,6 +142,7 @@ def cell_options(model: Model) -> CellOptions:
         activation=model.activation,
         cell_activation=model.cell_activation,
         forget_bias=model.forget_bias,
+        norm_gain=model.norm_gain,
         recurrent_dropout=model.recurrent_dropout,
         weight_dropout=model.weight_dropout,
         recurrent_init=model.recurrent_init,

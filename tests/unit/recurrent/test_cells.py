@@ -66,6 +66,13 @@ def test_forget_bias_sits_on_the_keep_gate_alone(forget_bias: float) -> None:
     assert all((bias == (forget_bias - 1 if gate == "keep" else 0)).all() for gate, bias in total.items())
 
 
+@pytest.mark.parametrize(("name", "norm"), [("lstm_layernorm", "gain_hh"), ("rnn_layernorm", "gain")])
+def test_norm_gain_sits_on_the_recurrent_product_alone(name: str, norm: str) -> None:
+    cell = make_cell(name, input_size=3, hidden_size=H, options=CellOptions(norm_gain=0.25))
+    gains = {key: value for key, value in cell.named_parameters() if key.startswith("gain")}
+    assert all((value == (0.25 if key == norm else 1)).all() for key, value in gains.items())
+
+
 def test_a_large_forget_bias_keeps_the_old_state() -> None:
     inputs, hidden, memory = numbers(2, 3), numbers(2, H, seed=2), numbers(2, H, seed=3).requires_grad_()
     gru = make_cell("gru", input_size=3, hidden_size=H, options=CellOptions(forget_bias=40.0)).double()

@@ -12,7 +12,15 @@ from torch import Tensor
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, make_cell
 from sluice.recurrent.activations import ACTIVATIONS
 
-OF_CELLS = {"activation", "cell_activation", "forget_bias", "recurrent_dropout", "weight_dropout", "recurrent_init"}
+OF_CELLS = {
+    "activation",
+    "cell_activation",
+    "forget_bias",
+    "norm_gain",
+    "recurrent_dropout",
+    "weight_dropout",
+    "recurrent_init",
+}
 """Those that go by CellOptions; the others are the stack's own."""
 WITHOUT_CELL_ACTIVATION = [name for name in ALL_CELLS if "cell_activation" not in CELLS[name].own_activations]
 Chosen = dict[str, Any]
@@ -38,6 +46,7 @@ def choices(draw: st.DrawFn) -> Chosen:
         "activation": draw(activations),
         "cell_activation": None if cell in WITHOUT_CELL_ACTIVATION else draw(activations),
         "forget_bias": draw(st.sampled_from([-1.0, 0.0, 1.0, 3.0])),
+        "norm_gain": draw(st.sampled_from([0.1, 1.0])),
         "recurrent_dropout": draw(dropouts),
         "weight_dropout": draw(dropouts),
         "recurrent_init": draw(st.sampled_from(["orthogonal", "xavier"])),

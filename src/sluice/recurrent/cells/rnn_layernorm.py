@@ -19,7 +19,8 @@ class LayerNormRNNCell(SimpleRNNCell):
     a  = W_ih x + W_hh h
     h' = f(gain ⊙ (a − mean(a)) / deviation(a) + bias),  f = tanh
 
-    Mean and deviation are those of the layer's H units. Parameters beside the weights: gain and bias, (H,).
+    Mean and deviation are those of the layer's H units. Parameters beside the weights: gain, which starts at
+    `norm_gain`, and bias, (H,).
     """
 
     own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
@@ -32,7 +33,7 @@ class LayerNormRNNCell(SimpleRNNCell):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        nn.init.ones_(self.gain)
+        nn.init.constant_(self.gain, self.options.norm_gain)
         nn.init.zeros_(self.bias)
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
