@@ -34,6 +34,7 @@ def draw_map(labels: Sequence[str], plane: Plane, *, title: str = "") -> Figure:
     for label, point in zip(labels, points, strict=True):
         axis.annotate(label, point, (3, 2), textcoords="offset points", fontsize=8, parse_math=False)
     axis.set_aspect("equal", adjustable="datalim")
+    axis.margins(x=0.15)
     axis.set_xlabel(f"first principal component ({plane.shares[0]:.0%} of the variance)")
     axis.set_ylabel(f"second principal component ({plane.shares[1]:.0%} of the variance)")
     axis.grid(alpha=0.3)

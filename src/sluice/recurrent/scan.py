@@ -5,13 +5,12 @@ fused   the hand-written scan of fused/, which takes lengths as they are and giv
 steps   the cell's `step` again and again under plain autograd: any cell, the reference for the others
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, cat
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from sluice.recurrent.cells import Cell, Recurrence
@@ -59,6 +58,12 @@ def choose_way(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every
     if kernel and (cell.kernel_is_best_on_cpu or cell.weight_hh.device.type != "cpu" or not cell.can_fuse()):
         return "kernel"
     return "fused" if cell.can_fuse() else "steps"
+
+
+def runs_in_pieces(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> bool:
+    """Whether `scan` goes piece by piece through torch's own function."""
+    on_cpu = cell.weight_hh.device.type == "cpu"
+    return on_cpu and choose_way(cell, inputs, recurrent, every_state) == "kernel"
 
 
 def scan(
@@ -123,19 +128,24 @@ def scan_steps(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, re
             states.append(state)
         return type(state)(*(torch.stack(parts) for parts in zip(*states, strict=True))), state
 
-    states, final = _by_pieces(run, projected, state, plan)
+    pieces, final = _by_pieces(run, plan.packed(projected), state)
+    states = type(state)(*(plan.padded([parts]) for parts in zip(*pieces, strict=True)))
     return Scanned(states[0], final, states)
 
 
 def scan_kernel(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
     """`scan` by dense calls of torch's function: one for each piece between two sequence ends."""
+    outputs, final = run_pieces(cell, plan.packed(inputs), state, recurrent)
+    return Scanned(plan.padded([outputs]), final)
 
-    def run(piece: Tensor, state: State) -> tuple[tuple[Tensor], State]:
-        outputs, state = cell.run_kernel(piece, state, recurrent)
-        return (outputs,), state
 
-    (outputs,), final = _by_pieces(run, inputs, state, plan)
-    return Scanned(outputs, final)
+def run_pieces(cell: Cell, pieces: Sequence[Tensor], state: State, recurrent: Recurrence) -> tuple[list[Tensor], State]:
+    """torch's function over the pieces (steps, rows alive, D) of `LengthPlan.packed`.
+
+    Returns:
+        Outputs (steps, rows alive, H) of each piece, and the state at each sequence's own last step.
+    """
+    return _by_pieces(lambda piece, state: cell.run_kernel(piece, state, recurrent), pieces, state)
 
 
 def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
@@ -146,36 +156,25 @@ def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recu
     return Scanned(padded, final)
 
 
-def _by_pieces(run: Callable[[Tensor, State], Any], inputs: Tensor, state: State, plan: LengthPlan) -> Any:
-    """Runs each piece between two sequence ends on the rows still alive; joins what the pieces give.
+def _by_pieces(run: Callable[[Tensor, State], Any], pieces: Sequence[Tensor], state: State) -> tuple[list[Any], Any]:
+    """Runs each piece between two sequence ends on the rows still alive.
 
     Args:
-        run: (steps, rows, ...) and a state (rows, H) -> a tuple of tensors (steps, rows, H), and the next state.
-        inputs: (T, B, ...).
+        run: a piece and a state (rows, H) -> whatever, and the next state.
+        pieces: (steps, rows, ...), ever fewer rows.
         state: initial state, tensors (B, H).
-        plan: the batch's lengths.
 
     Returns:
-        The tuple, of the run's own type, with tensors (T, B, H), and the final state.
+        What the runs gave, and the final state.
     """
-    pieces: list[Any] = []
+    given: list[Any] = []
     finished: list[State] = []
-    rest = plan.steps - int(plan.lengths[0])
-    for (_, rows), piece in zip(plan.pieces, inputs.split([steps for steps, _ in plan.pieces] + [rest]), strict=False):
-        state, ended = _part(state, rows)
+    for piece in pieces:
+        state, ended = _part(state, piece.shape[1])
         finished.append(ended)
-        given, state = run(piece[:, :rows], state)
-        pieces.append(given)
-    final = type(state)(*(cat(parts) for parts in zip(state, *reversed(finished), strict=True)))
-    joined = [_join(parts, plan.batch_size, rest) for parts in zip(*pieces, strict=True)]
-    return (type(final)(*joined) if len(joined) == len(final) else tuple(joined)), final
-
-
-def _join(parts: tuple[Tensor, ...], batch_size: int, rest: int) -> Tensor:
-    """Pieces (steps, rows, H) -> (T, B, H), zero where nothing ran."""
-    padded = [F.pad(part, (0, 0, 0, batch_size - part.shape[1])) for part in parts]
-    joined = cat(padded) if len(padded) > 1 else padded[0]
-    return F.pad(joined, (0, 0, 0, 0, 0, rest)) if rest else joined
+        of_piece, state = run(piece, state)
+        given.append(of_piece)
+    return given, type(state)(*(cat(parts) for parts in zip(state, *reversed(finished), strict=True)))
 
 
 def _part(state: State, rows: int) -> tuple[State, State]:

@@ -1,6 +1,7 @@
 """Layers of cells in one or two directions: what a task uses of this package."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from sluice.recurrent.cells import Cell, CellOptions, Recurrence, make_cell
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
-from sluice.recurrent.scan import scan
+from sluice.recurrent.scan import run_pieces, runs_in_pieces, scan
 from sluice.recurrent.states import State
 
 INITIAL_STATES = ("zeros", "learned")
@@ -48,6 +49,15 @@ class StackTrace(NamedTuple):
     """As StackOutput has it."""
     cells: list[CellTrace]
     """One for each layer and direction, in the order of the state."""
+
+
+class Run(NamedTuple):
+    """A cell over a batch in one direction."""
+
+    cell: Cell
+    state: Any
+    """The initial state, tensors (B, H), sorted."""
+    recurrent: Recurrence
 
 
 class RecurrentStack(nn.Module):
@@ -138,26 +148,42 @@ class RecurrentStack(nn.Module):
             state = self.first_state(shape[0])
         else:
             state = self.state_type(*(plan.sort_rows(tensor) for tensor in state))
-        features = plan.to_time_major(inputs)
+        recurrents = [cast(Cell, cell).recurrence(plan.batch_size) for cell in self.cells]
+        as_given = all(
+            runs_in_pieces(cast(Cell, cell), inputs, recurrent, trace)
+            for cell, recurrent in zip(self.cells, recurrents, strict=True)
+        )
+        features: Any = inputs if as_given else plan.to_time_major(inputs)
         finals: list[State] = []
         traces: list[CellTrace] = []
         for layer in range(self.num_layers):
             below = features
-            features, final, traced = self._run_layer(
-                layer, self._dropped(below) if layer else below, state, plan, trace
-            )
+            runs = self._runs(layer, state, recurrents)
+            features = self._dropped(below, as_given) if layer else below
+            if as_given:
+                features, final = _run_as_given(runs, features, plan)
+            else:
+                features, final, traced = _run_sorted(runs, features, plan, trace)
+                traces += traced
             if self.residual and layer:
                 features = features + below
             finals += final
-            traces += traced
         stacked = self.state_type(*(plan.restore_rows(torch.stack(parts)) for parts in zip(*finals, strict=True)))
-        return plan.to_batch_major(features), stacked, traces
+        return features if as_given else plan.to_batch_major(features), stacked, traces
 
-    def _dropped(self, features: Tensor) -> Tensor:
-        """(T, B, H), some units zeroed."""
+    def _runs(self, layer: int, state: State, recurrents: Sequence[Recurrence]) -> list[Run]:
+        places = range(layer * self.directions, (layer + 1) * self.directions)
+        return [
+            Run(cast(Cell, self.cells[place]), self.state_type(*(tensor[place] for tensor in state)), recurrents[place])
+            for place in places
+        ]
+
+    def _dropped(self, features: Tensor, batch_first: bool) -> Tensor:
+        """(T, B, H), or (B, T, H), some units zeroed."""
         if not self.variational:
             return self.dropout(features)
-        return features * self.dropout(features.new_ones(1, *features.shape[1:]))
+        one_step = features[:, :1] if batch_first else features[:1]
+        return features * self.dropout(torch.ones_like(one_step))
 
     def first_state(self, batch_size: int) -> State:
         """The state before the first step, tensors (layers · directions, B, H)."""
@@ -166,24 +192,32 @@ class RecurrentStack(nn.Module):
         zeros = next(self.parameters()).new_zeros(len(self.cells), batch_size, self.hidden_size)
         return self.state_type(*(zeros for _ in self.state_type._fields))
 
-    def _run_layer(
-        self, layer: int, features: Any, state: State, plan: LengthPlan, trace: bool
-    ) -> tuple[Tensor, list[State], list[CellTrace]]:
-        outputs, finals, traces = [], [], []
-        for direction in range(self.directions):
-            index = layer * self.directions + direction
-            cell: Any = self.cells[index]
-            own_inputs = plan.reverse(features) if direction else features
-            own_state = self.state_type(*(tensor[index] for tensor in state))
-            recurrent = cell.recurrence(plan.batch_size)
-            scanned = scan(cell, own_inputs, own_state, plan, recurrent, every_state=trace)
-            outputs.append(plan.reverse(scanned.outputs) if direction else scanned.outputs)
-            finals.append(scanned.final)
-            if trace:
-                seen = plan.without_padding(own_inputs)
-                gates = _gates(cell, seen, own_state, scanned.states, recurrent)
-                traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
-        return torch.cat(outputs, -1) if direction else outputs[0], finals, traces
+
+def _run_as_given(runs: Sequence[Run], features: Tensor, plan: LengthPlan) -> tuple[Tensor, list[State]]:
+    """(B, T, D) -> (B, T, H), or (B, T, 2H), without sorting the batch in between."""
+    outputs, finals = [], []
+    for direction, run in enumerate(runs):
+        pieces = plan.packed(features, reverse=bool(direction), as_given=True)
+        given, final = run_pieces(run.cell, pieces, run.state, run.recurrent)
+        outputs.append(given)
+        finals.append(final)
+    return plan.padded(outputs, as_given=True), finals
+
+
+def _run_sorted(
+    runs: Sequence[Run], features: Any, plan: LengthPlan, trace: bool
+) -> tuple[Tensor, list[State], list[CellTrace]]:
+    """(T, B, D) -> (T, B, H), or (T, B, 2H)."""
+    outputs, finals, traces = [], [], []
+    for direction, run in enumerate(runs):
+        own_inputs = plan.reverse(features) if direction else features
+        scanned = scan(run.cell, own_inputs, run.state, plan, run.recurrent, every_state=trace)
+        outputs.append(plan.reverse(scanned.outputs) if direction else scanned.outputs)
+        finals.append(scanned.final)
+        if trace:
+            gates = _gates(run, plan.without_padding(own_inputs), scanned.states)
+            traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
+    return torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0], finals, traces
 
 
 def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) -> None:
@@ -197,13 +231,13 @@ def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) 
         raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
 
 
-def _gates(cell: Cell, inputs: Any, state: State, states: State, recurrent: Recurrence) -> dict[str, Tensor]:
+def _gates(run: Run, inputs: Any, states: State) -> dict[str, Tensor]:
     """Every gate at every step, (T, B, H): all steps at once, now that the states before them are known."""
-    before = type(state)(
-        *(torch.cat([first.unsqueeze(0), all_[:-1]]) for first, all_ in zip(state, states, strict=True))
+    before = type(states)(
+        *(torch.cat([first.unsqueeze(0), all_[:-1]]) for first, all_ in zip(run.state, states, strict=True))
     )
-    _, gates = cell.step(cell.project(inputs), before, recurrent)
-    return dict(zip(cell.gates, gates, strict=True))
+    _, gates = run.cell.step(run.cell.project(inputs), before, run.recurrent)
+    return dict(zip(run.cell.gates, gates, strict=True))
 
 
 def _trace(plan: LengthPlan, states: State, gates: dict[str, Tensor], *, reverse: bool) -> CellTrace:

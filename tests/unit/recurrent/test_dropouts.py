@@ -260,11 +260,14 @@ def test_both_dropouts_together_train(name: str) -> None:
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in stack.parameters())
 
 
-def test_between_layers_the_same_units_may_be_dropped_at_every_step() -> None:
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_between_layers_the_same_units_may_be_dropped_at_every_step(batch_first: bool) -> None:
     torch.manual_seed(0)
     stack = RecurrentStack(cell="gru", input_size=3, hidden_size=50, num_layers=2, dropout=0.5, variational=True)
-    dropped = stack._dropped(torch.ones(7, 4, 50))
-    assert torch.equal(dropped, dropped[:1].expand(7, -1, -1))
+    ones = torch.ones(4, 7, 50) if batch_first else torch.ones(7, 4, 50)
+    dropped = stack._dropped(ones, batch_first)
+    by_sequence = dropped if batch_first else dropped.transpose(0, 1)
+    assert torch.equal(by_sequence, by_sequence[:, :1].expand(-1, 7, -1))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
-    assert not torch.equal(dropped[0, 0], dropped[0, 1])
-    assert torch.equal(stack.eval()._dropped(torch.ones(7, 4, 50)), torch.ones(7, 4, 50))
+    assert not torch.equal(by_sequence[0, 0], by_sequence[1, 0])
+    assert torch.equal(stack.eval()._dropped(ones, batch_first), ones)

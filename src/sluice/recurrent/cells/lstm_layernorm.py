@@ -22,9 +22,9 @@ class LayerNormLSTMCell(LSTMCell):
     LN(a; gain, bias) = gain ⊙ (a − mean(a)) / deviation(a) + bias
 
     Each product is normalised over all 4H pre-activations together; the paper's own bias b is that of the norms.
-    Parameters beside the LSTM's: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at `norm_gain`,
-    the others at 1: a recurrent product blown up to unit deviation drowns what the state remembers (Cooijmans et al.
-    2016, "Recurrent batch normalization", arXiv 1603.09025, section 4, found 0.1 for the norms of a batch).
+    Parameters beside the LSTM's: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at
+    `norm_gain`, the others at 1: a recurrent product blown up to unit deviation drowns what the state remembers
+    (Cooijmans et al. 2016, "Recurrent batch normalization", arXiv 1603.09025, section 4, found 0.1 for theirs).
     """
 
     fused = LSTMRun
