@@ -306,6 +306,12 @@ class TestComplaints:
         assert "resume_force=true" in said
         assert "model" not in said.replace(str(run), "")
 
+    def test_another_model(self, runs: Runs, run: Path) -> None:
+        said = complaint(runs.command(f"resume={run}", "model=rnn_relu", "seed=2"))
+        assert "model.name was " in said
+        assert "and is 'rnn_relu'; give its own again" in said
+        assert "seed" not in said.replace(str(run), "")
+
     def test_settings_that_may_differ(self, runs: Runs, own: Path) -> None:
         free = ("name=other", "checkpoint.every_minutes=1", "logger=none", "trainer.max_time=00:01:00:00")
         runs.resume(own, *free)

@@ -108,10 +108,15 @@ def check_same(folder: Path, config: Config) -> None:
     differing = _differing_settings(folder, config)
     if not differing:
         return
-    told = ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
+    names = [setting for setting in differing if setting[0] in ("task.name", "model.name")]
     if not config.resume_force:
-        raise UserError(f"the run in {folder} had other settings: {told}; set them back or add resume_force=true")
-    log.warning("Going on with other settings: %s.", told)
+        told = _told(names or differing)  # of another task nearly everything differs
+        raise UserError(f"the run in {folder} had other settings: {told}; give its own again or add resume_force=true")
+    log.warning("Going on with other settings: %s.", _told(differing))
+
+
+def _told(differing: list[tuple[str, Any, Any]]) -> str:
+    return ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
 
 
 def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, Any]]:
