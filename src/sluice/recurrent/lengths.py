@@ -1,19 +1,22 @@
 """How sequences of different lengths run through a dense kernel without padding in the result.
 
 A packed sequence gives the right answer but its CPU kernel trains 10 to 20 times slower than the dense one. The same
-answer comes from dense calls alone: sort the batch by length, cut the time axis wherever a sequence ends, and run each
-piece on the rows still alive, carrying the state over the cut.
-
-Between padded and run, a batch is in packed rows: step after step, the longest sequence first, nothing for padding.
+answer comes from a few dense calls: sort the batch by length, cut the time axis where sequences end, run each piece on
+the rows still alive, carrying the state over the cut. Where a cut isn't worth a call, a sequence that has ended idles
+on, its state held (see `Cell.hold`). The pieces, there and back: packing.py.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sluice.recurrent.onehot import OneHot
+from sluice.recurrent.packing import Packing
+
+CUT = 100
+"""Steps of idle sequences that cost an LSTM's kernel as much as one more call; measured on a CPU."""
 
 
 def check_lengths(lengths: Tensor, steps: int) -> None:
@@ -28,23 +31,10 @@ def check_lengths(lengths: Tensor, steps: int) -> None:
         raise ValueError(f"lengths must lie between 1 and the {steps} steps of the batch, got {lengths.tolist()}")
 
 
-class Places(NamedTuple):
-    """Where N packed rows lie in a padded batch of P places, and back."""
-
-    rows: Tensor
-    """(P,): the row of each place; any where there is none."""
-    empty: Tensor
-    """The places without a row."""
-    places: Tensor
-    """(N,): the place of each row."""
-
-
 class LengthPlan:
     """The order, the cuts and the reversal that belong to one batch of lengths; shared by all layers and directions.
 
-    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first, but for those `as_given`, which
-    are as the caller has them. `pieces` has (steps, rows alive) between two sequence ends, `alive` the rows of each
-    step.
+    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first.
     """
 
     def __init__(self, lengths: Tensor, steps: int, device: torch.device) -> None:
@@ -60,15 +50,12 @@ class LengthPlan:
         check_lengths(lengths, steps)
         self.batch_size, self.steps = lengths.numel(), steps
         self.lengths, order = lengths.sort(descending=True, stable=True)
-        self.pieces = _pieces(self.lengths)
-        self.alive = [rows for steps, rows in self.pieces for _ in range(steps)]
         self.all_run_through = int(self.lengths[-1]) == steps
         self._in_order = bool((order == torch.arange(self.batch_size)).all())
         self._to_sorted = order.to(device)
         self._from_sorted = order.argsort().to(device)
         self._device = device
         self._reversal: Tensor | None = None
-        self._places: dict[tuple[bool, bool], Places] = {}
 
     def to_time_major(self, inputs: Tensor | OneHot) -> Any:
         """(B, T, ...) in the caller's order -> (T, B, ...) sorted."""
@@ -97,59 +84,23 @@ class LengthPlan:
         rows = inputs.reshape(-1, *inputs.shape[2:])
         return _Reorder.apply(rows, self._reversed_rows(), self._reversed_rows(), 0).view_as(inputs)
 
-    def packed(self, inputs: Tensor, *, reverse: bool = False, as_given: bool = False) -> tuple[Tensor, ...]:
-        """The pieces between two sequence ends, (steps, rows alive, ...), of every sequence from its last step on.
+    @cached_property
+    def exact(self) -> Packing:
+        """Pieces in which no sequence is ever idle."""
+        return self._packing(0)
 
-        Args:
-            inputs: (T, B, D); (B, T, D) in the caller's order if `as_given`.
-            reverse: each sequence from its own end.
-            as_given: see `inputs`.
-        """
-        there = self.places(reverse, as_given)
-        rows = _Move.apply(inputs.flatten(0, 1), there.places, None, there.rows, there.empty)
-        pieces = rows.split([steps * alive for steps, alive in self.pieces])
-        return tuple(piece.unflatten(0, size) for piece, size in zip(pieces, self.pieces, strict=True))
+    @cached_property
+    def sparing(self) -> Packing:
+        """Fewer pieces, for a cell that can hold its state while a sequence is idle."""
+        return self._packing(CUT)
 
-    def padded(self, directions: Sequence[Sequence[Tensor]], *, as_given: bool = False) -> Tensor:
-        """What runs over `packed` gave, put side by side, zero where nothing ran.
+    def _packing(self, spare: int) -> Packing:
+        return Packing(self.lengths, self._from_sorted.cpu(), self.steps, self._device, spare=spare)
 
-        Args:
-            directions: the pieces (steps, rows alive, H) of a run, and of one over the reversed sequences as well.
-            as_given: see `packed`.
-
-        Returns:
-            (T, B, H) or (T, B, 2H), (B, T, ...) if `as_given`.
-        """
-        if len(directions) == len(directions[0]) == 1 and self.all_run_through and not as_given:
-            return directions[0][0]
-        rows = torch.cat([piece.flatten(0, 1) for pieces in directions for piece in pieces])
-        there = _side_by_side([self.places(bool(number), as_given) for number in range(len(directions))])
-        moved = _Move.apply(rows, there.rows, there.empty, there.places, None)
-        shape = (self.batch_size, self.steps) if as_given else (self.steps, self.batch_size)
-        return moved.view(*shape, -1)
-
-    def places(self, reverse: bool, as_given: bool) -> Places:
-        """Where packed rows lie in (T, B), or (B, T) if `as_given`."""
-        key = (reverse, as_given)
-        if key not in self._places:
-            self._places[key] = self._find_places(*key)
-        return self._places[key]
-
-    def _find_places(self, reverse: bool, as_given: bool) -> Places:
-        step = torch.arange(self.steps).unsqueeze(1)
-        inside = step < self.lengths
-        own_step = self.lengths - 1 - step if reverse else step
-        alive = torch.tensor([0, *self.alive])
-        rows = alive.cumsum(0)[own_step.clamp(0, len(self.alive) - 1)] + torch.arange(self.batch_size)
-        rows = rows.masked_fill(~inside, -1)
-        if as_given:
-            rows = rows[:, self._from_sorted.cpu()].t()
-        flat = rows.reshape(-1)
-        filled = (flat >= 0).nonzero().squeeze(1)
-        places = torch.empty(len(filled), dtype=torch.int64)
-        places[flat[filled]] = filled
-        empty = (flat < 0).nonzero().squeeze(1)
-        return Places(*(index.to(self._device) for index in (flat.clamp(min=0), empty, places)))
+    @cached_property
+    def alive(self) -> list[int]:
+        """How many sequences reach each step."""
+        return [rows for steps, rows in self.exact.pieces for _ in range(steps)]
 
     def without_padding(self, inputs: Tensor | OneHot) -> Any:
         """The inputs (T, B, ...), zero beyond each length, whatever stood there, NaN too."""
@@ -171,42 +122,6 @@ class LengthPlan:
             twin = torch.where(step < self.lengths, self.lengths - 1 - step, step)
             self._reversal = (twin * self.batch_size + torch.arange(self.batch_size)).reshape(-1).to(self._device)
         return self._reversal
-
-
-def _pieces(lengths: Tensor) -> list[tuple[int, int]]:
-    """(steps, rows alive) of each piece between two sequence ends; `lengths` is sorted, longest first."""
-    ends, counts = lengths.unique(return_counts=True)
-    starts = [0, *ends.tolist()[:-1]]
-    finished = [0, *counts.cumsum(0).tolist()[:-1]]
-    return [
-        (end - start, len(lengths) - done) for start, end, done in zip(starts, ends.tolist(), finished, strict=True)
-    ]
-
-
-def _side_by_side(directions: Sequence[Places]) -> Places:
-    """Of rows that lie one direction below the other, in a batch whose places have one part for each."""
-    if len(directions) == 1:
-        return directions[0]
-    forward, backward = directions
-    rows = torch.stack([forward.rows, backward.rows + len(forward.places)], 1).flatten()
-    empty = torch.stack([2 * forward.empty, 2 * forward.empty + 1], 1).flatten()
-    return Places(rows, empty, torch.cat([2 * forward.places, 2 * backward.places + 1]))
-
-
-class _Move(torch.autograd.Function):
-    """Rows to other places, zero in empty ones; its backward moves them back instead of a slow scatter-add."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, rows: Tensor, index: Tensor, empty: Tensor | None, back: Tensor, back_empty: Tensor | None
-    ) -> Tensor:
-        ctx.save_for_backward(back, back_empty, index, empty)
-        moved = rows.contiguous().index_select(0, index)
-        return moved if empty is None else moved.index_fill_(0, empty, 0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return _Move.apply(grad, *ctx.saved_tensors), None, None, None, None
 
 
 class _Reorder(torch.autograd.Function):

@@ -7,6 +7,7 @@ steps   the cell's `step` again and again under plain autograd: any cell, the re
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -128,24 +129,50 @@ def scan_steps(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, re
             states.append(state)
         return type(state)(*(torch.stack(parts) for parts in zip(*states, strict=True))), state
 
-    pieces, final = _by_pieces(run, plan.packed(projected), state)
-    states = type(state)(*(plan.padded([parts]) for parts in zip(*pieces, strict=True)))
+    pieces, final = _by_pieces(run, plan.exact.packed(projected), state)
+    states = type(state)(*(plan.exact.padded([parts])[0] for parts in zip(*pieces, strict=True)))
     return Scanned(states[0], final, states)
 
 
 def scan_kernel(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
-    """`scan` by dense calls of torch's function: one for each piece between two sequence ends."""
-    outputs, final = run_pieces(cell, plan.packed(inputs), state, recurrent)
-    return Scanned(plan.padded([outputs]), final)
+    """`scan` by dense calls of torch's function: one for each piece."""
+    outputs, (final,) = scan_in_pieces([Run(cell, state, recurrent)], inputs, plan)
+    return Scanned(outputs, final)
 
 
-def run_pieces(cell: Cell, pieces: Sequence[Tensor], state: State, recurrent: Recurrence) -> tuple[list[Tensor], State]:
-    """torch's function over the pieces (steps, rows alive, D) of `LengthPlan.packed`.
+class Run(NamedTuple):
+    """A cell over a batch in one direction."""
+
+    cell: Cell
+    state: Any
+    """The initial state, tensors (B, H), sorted."""
+    recurrent: Recurrence
+
+
+def scan_in_pieces(
+    runs: Sequence[Run], inputs: Tensor, plan: LengthPlan, *, as_given: bool = False
+) -> tuple[Tensor, list[State]]:
+    """A layer by dense calls of torch's function, both directions at once.
+
+    Args:
+        runs: one, or a second one over the reversed sequences.
+        inputs: (T, B, D) sorted by `plan`; (B, T, D) in the caller's order if `as_given`.
+        plan: the batch's lengths.
+        as_given: see `inputs`.
 
     Returns:
-        Outputs (steps, rows alive, H) of each piece, and the state at each sequence's own last step.
+        Outputs (T, B, H) or (T, B, 2H), (B, T, ...) if `as_given`, and each run's final state, sorted.
     """
-    return _by_pieces(lambda piece, state: cell.run_kernel(piece, state, recurrent), pieces, state)
+    packing = plan.sparing if all(run.cell.hold for run in runs) else plan.exact
+    outputs, behind = [], []
+    for direction, (cell, state, recurrent) in enumerate(runs):
+        pieces = packing.packed(inputs, reverse=bool(direction), as_given=as_given, mark_idle=packing.has_idle)
+        weight = cell.holding_weight() if packing.has_idle else cell.weight_ih
+        given, final = _by_pieces(partial(cell.run_kernel, recurrent=recurrent, weight=weight), pieces, state)
+        outputs.append(given)
+        behind.append(final)
+    padded, last = packing.padded(outputs, as_given=as_given)
+    return padded, [final._replace(hidden=hidden) for final, hidden in zip(behind, last, strict=True)]
 
 
 def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sluice.recurrent.cells import Cell, CellOptions, Recurrence, make_cell
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
-from sluice.recurrent.scan import run_pieces, runs_in_pieces, scan
+from sluice.recurrent.scan import Run, runs_in_pieces, scan, scan_in_pieces
 from sluice.recurrent.states import State
 
 INITIAL_STATES = ("zeros", "learned")
@@ -49,15 +49,6 @@ class StackTrace(NamedTuple):
     """As StackOutput has it."""
     cells: list[CellTrace]
     """One for each layer and direction, in the order of the state."""
-
-
-class Run(NamedTuple):
-    """A cell over a batch in one direction."""
-
-    cell: Cell
-    state: Any
-    """The initial state, tensors (B, H), sorted."""
-    recurrent: Recurrence
 
 
 class RecurrentStack(nn.Module):
@@ -161,7 +152,7 @@ class RecurrentStack(nn.Module):
             runs = self._runs(layer, state, recurrents)
             features = self._dropped(below, as_given) if layer else below
             if as_given:
-                features, final = _run_as_given(runs, features, plan)
+                features, final = scan_in_pieces(runs, features, plan, as_given=True)
             else:
                 features, final, traced = _run_sorted(runs, features, plan, trace)
                 traces += traced
@@ -191,17 +182,6 @@ class RecurrentStack(nn.Module):
             return self.state_type(*(tensor.expand(-1, batch_size, -1) for tensor in self.initial_state))
         zeros = next(self.parameters()).new_zeros(len(self.cells), batch_size, self.hidden_size)
         return self.state_type(*(zeros for _ in self.state_type._fields))
-
-
-def _run_as_given(runs: Sequence[Run], features: Tensor, plan: LengthPlan) -> tuple[Tensor, list[State]]:
-    """(B, T, D) -> (B, T, H), or (B, T, 2H), without sorting the batch in between."""
-    outputs, finals = [], []
-    for direction, run in enumerate(runs):
-        pieces = plan.packed(features, reverse=bool(direction), as_given=True)
-        given, final = run_pieces(run.cell, pieces, run.state, run.recurrent)
-        outputs.append(given)
-        finals.append(final)
-    return plan.padded(outputs, as_given=True), finals
 
 
 def _run_sorted(

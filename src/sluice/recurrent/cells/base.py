@@ -82,6 +82,9 @@ class Cell(nn.Module):
     """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
     kernel_is_best_on_cpu: ClassVar[bool] = False
     """Whether that function is faster on a CPU than `fused`."""
+    hold: ClassVar[tuple[float, ...]] = ()
+    """What must be added to each gate's pre-activation so that the kernel's step leaves the state behind the hidden one
+    as it is, exactly; empty where nothing can."""
     fused: ClassVar[type[FusedRun] | None] = None
     """The hand-written scan of this cell, None where plain autograd over `step` does it."""
 
@@ -215,13 +218,24 @@ class Cell(nn.Module):
         """Whether torch's function does all that is asked of this cell."""
         return self.kernel is not None and recurrent.mask is None and self.activations == self.own_activations
 
-    def run_kernel(self, inputs: Tensor, state: State, recurrent: Recurrence) -> tuple[Tensor, State]:
+    def holding_weight(self) -> Tensor:
+        """weight_ih for one input more, (G·H, D + 1): where that is 1, the step does what `hold` says."""
+        hold = self.weight_ih.new_tensor(self.hold).repeat_interleave(self.hidden_size)
+        return torch.cat([self.weight_ih, hold.unsqueeze(1)], 1)
+
+    def run_kernel(self, inputs: Tensor, state: State, recurrent: Recurrence, weight: Tensor) -> tuple[Tensor, State]:
         """torch's function over (T, B, D) features, every row through all T steps.
+
+        Args:
+            inputs: (T, B, D), or (T, B, D + 1) with `holding_weight`.
+            state: tensors (B, H).
+            recurrent: the recurrent product.
+            weight: weight_ih or `holding_weight`.
 
         Returns:
             Outputs (T, B, H) and the state after the last step, tensors (B, H).
         """
-        weights = [self.weight_ih, recurrent.weight, self.bias_ih, self.bias_hh]
+        weights = [weight, recurrent.weight, self.bias_ih, self.bias_hh]
         outputs, *final = self._kernel()(
             inputs, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
         )

@@ -33,6 +33,7 @@ class LSTMCell(Cell):
     keeping_gate = "forget"
     kernel: ClassVar[Callable[..., Any] | None] = staticmethod(torch.lstm)
     kernel_is_best_on_cpu = True
+    hold = (-1e4, 1e4, 0.0, 0.0)
     fused = LSTMRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

@@ -1,0 +1,128 @@
+"""Cutting a batch into dense pieces: nothing is lost, and a sequence that is idle in a piece goes on where it ended."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recurrent_checks import (
+    D,
+    assert_all_close,
+    cell_state,
+    gradients,
+    make_plan,
+    make_stack,
+    numbers,
+    random_cell,
+    random_state,
+    raw_lengths,
+    unroll,
+)
+from torch import Tensor
+
+from sluice.recurrent import lengths as lengths_module
+from sluice.recurrent.packing import Packing
+from sluice.recurrent.scan import forced, scan_kernel
+
+SPARES = [0, 1, 3, 1000]
+light = settings(deadline=None, max_examples=15, derandomize=True)
+every_spare = pytest.mark.parametrize("spare", SPARES)
+any_lengths = given(lengths=raw_lengths, surplus=st.integers(0, 2))
+
+
+def packing_of(lengths: list[int], surplus: int, spare: int) -> Packing:
+    given_order = torch.tensor(lengths)
+    ordered, order = given_order.sort(descending=True, stable=True)
+    return Packing(ordered, order.argsort(), max(lengths) + surplus, torch.device("cpu"), spare=spare)
+
+
+def test_a_cut_is_made_where_idling_would_cost_more() -> None:
+    lengths = [2, 5, 9, 9]
+    assert packing_of(lengths, 0, 0).pieces == [(2, 4), (3, 3), (4, 2)]
+    assert packing_of(lengths, 0, 3).pieces == [(5, 4), (4, 2)]
+    assert packing_of(lengths, 0, 11).pieces == [(9, 4)]
+    assert not packing_of(lengths, 0, 0).has_idle
+    assert packing_of(lengths, 0, 3).has_idle
+
+
+@every_spare
+@pytest.mark.parametrize("as_given", [False, True])
+@light
+@any_lengths
+def test_packed_and_padded_again_is_the_batch_without_its_padding(
+    lengths: list[int], surplus: int, spare: int, as_given: bool
+) -> None:
+    packing, plan = packing_of(lengths, surplus, spare), make_plan(lengths, surplus)
+    features = numbers(len(lengths), plan.steps, 3)
+    inputs = features if as_given else plan.to_time_major(features)
+    directions = [packing.packed(inputs, reverse=reverse, as_given=as_given) for reverse in (False, True)]
+    for count in (1, 2):
+        padded, last = packing.padded(directions[:count], as_given=as_given)
+        back = padded if as_given else plan.to_batch_major(padded)
+        for row, length in enumerate(lengths):
+            assert torch.equal(back[row, :length], torch.cat([features[row, :length]] * count, -1))
+            assert not back[row, length:].any()
+            assert torch.equal(plan.restore_rows(last[0])[row], features[row, length - 1])
+            assert count == 1 or torch.equal(plan.restore_rows(last[1])[row], features[row, 0])
+
+
+@every_spare
+def test_an_idle_step_is_marked_and_empty(spare: int) -> None:
+    packing = packing_of([4, 1, 3], 1, spare)
+    pieces = packing.packed(torch.ones(3, 5, 2), as_given=True, mark_idle=True)
+    assert [piece.shape[:2] for piece in pieces] == packing.pieces
+    rows = torch.cat([piece.flatten(0, 1) for piece in pieces])
+    assert int((rows[:, 2] == 0).sum()) == 4 + 1 + 3
+    assert torch.equal(rows[:, 0], 1 - rows[:, 2])
+    assert torch.equal(rows[:, 1], 1 - rows[:, 2])
+
+
+@every_spare
+@pytest.mark.parametrize("as_given", [False, True])
+def test_moving_rows_can_be_derived_twice(spare: int, as_given: bool) -> None:
+    packing = packing_of([1, 3, 2], 1, spare)
+    shape = (3, 4, 2) if as_given else (4, 3, 2)
+
+    def there_and_back(inputs: Tensor) -> tuple[Tensor, ...]:
+        pieces = [packing.packed(inputs, reverse=reverse, as_given=as_given) for reverse in (False, True)]
+        padded, last = packing.padded([[piece.square() for piece in own] for own in pieces], as_given=as_given)
+        return padded, *last
+
+    inputs = numbers(*shape).requires_grad_()
+    assert torch.autograd.gradcheck(there_and_back, (inputs,))
+    assert torch.autograd.gradgradcheck(there_and_back, (inputs,))
+
+
+@every_spare
+@light
+@any_lengths
+def test_an_idle_lstm_holds_its_state_exactly(lengths: list[int], surplus: int, spare: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lengths_module, "CUT", spare)
+        cell, plan = random_cell("lstm"), make_plan(lengths, surplus)
+        assert plan.sparing.pieces == packing_of(lengths, surplus, spare).pieces
+        inputs, state = numbers(plan.steps, plan.batch_size, D).requires_grad_(), cell_state(cell, plan.batch_size)
+        leaves = [inputs, *state, *cell.parameters()]
+        ours = scan_kernel(cell, inputs, state, plan, cell.recurrence(plan.batch_size))
+        theirs = unroll(cell, cell.project(inputs), state, plan, cell.recurrence(plan.batch_size))
+    results, expected = [ours.outputs, *ours.final], [theirs.outputs, *theirs.final]
+    assert_all_close(results, expected)
+    assert_all_close(gradients(results, leaves), gradients(expected, leaves))
+
+
+@every_spare
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_stack_of_both_directions_is_the_same_however_it_is_cut(
+    spare: int, residual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lengths_module, "CUT", spare)
+    stack = make_stack("lstm", num_layers=3, bidirectional=True, residual=residual)
+    lengths = torch.tensor([3, 6, 1, 6, 4])
+    inputs, state = numbers(5, 7, D).requires_grad_(), random_state(stack, 5)
+    leaves = [inputs, *stack.parameters()]
+    outputs, final = stack(inputs, lengths, state)
+    with forced("steps"):
+        expected_outputs, expected_final = stack(inputs, lengths, state)
+    ours, theirs = [outputs, *final], [expected_outputs, *expected_final]
+    assert_all_close(ours, theirs)
+    assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
+    assert outputs.is_contiguous()
