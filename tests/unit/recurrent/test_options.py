@@ -46,7 +46,7 @@ def choices(draw: st.DrawFn) -> Chosen:
         "activation": draw(activations),
         "cell_activation": None if cell in WITHOUT_CELL_ACTIVATION else draw(activations),
         "forget_bias": draw(st.sampled_from([-1.0, 0.0, 1.0, 3.0])),
-        "norm_gain": draw(st.sampled_from([0.1, 1.0])),
+        "norm_gain": draw(st.sampled_from([None, 0.1, 1.0])),
         "recurrent_dropout": draw(dropouts),
         "weight_dropout": draw(dropouts),
         "recurrent_init": draw(st.sampled_from(["orthogonal", "xavier"])),

@@ -52,7 +52,9 @@ class Model:
     initial_state: str = choice("the state before the first word", INITIAL_STATES, "zeros")
     recurrent_init: str = choice("how each gate's recurrent matrix begins", RECURRENT_INITS, "orthogonal")
     forget_bias: float = setting("initial bias of the gate that keeps the old state", 1.0)
-    norm_gain: float = setting("initial gain of a layer-normalised recurrent product", 0.1, above=0)
+    norm_gain: float | None = setting(
+        "initial gain of a layer-normalised recurrent product; null for the cell's own", None, above=0
+    )
 
 
 @dataclass

@@ -77,6 +77,8 @@ class Cell(nn.Module):
     """Which activations may be chosen ("activation", "cell_activation") and what they are by default."""
     keeping_gate: ClassVar[str | None] = None
     """The gate whose bias `forget_bias` sets."""
+    own_norm_gain: ClassVar[float] = 1.0
+    """What `norm_gain` is by default."""
     biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")
     kernel: ClassVar[Callable[..., Any] | None] = None
     """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
@@ -162,6 +164,10 @@ class Cell(nn.Module):
     def keeping_bias(self) -> float:
         """What the keeping gate's bias starts at."""
         return self.options.forget_bias
+
+    def norm_gain(self) -> float:
+        """What the gain of a layer-normalised recurrent product starts at."""
+        return self.own_norm_gain if self.options.norm_gain is None else self.options.norm_gain
 
     def activate(self, name: str = "activation") -> Callable[[Tensor], Tensor]:
         """The function of "activation" or "cell_activation"."""

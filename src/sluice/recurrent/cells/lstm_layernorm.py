@@ -27,6 +27,7 @@ class LayerNormLSTMCell(LSTMCell):
     (Cooijmans et al. 2016, "Recurrent batch normalization", arXiv 1603.09025, section 4, found 0.1 for theirs).
     """
 
+    own_norm_gain = 0.1
     fused = LSTMRun
 
     def add_parameters(self) -> None:
@@ -38,7 +39,7 @@ class LayerNormLSTMCell(LSTMCell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.ones_(self.gain_ih)
-        nn.init.constant_(self.gain_hh, self.options.norm_gain)
+        nn.init.constant_(self.gain_hh, self.norm_gain())
         nn.init.ones_(self.gain_cell)
         nn.init.zeros_(self.bias_cell)
 

@@ -22,8 +22,8 @@ class CellOptions:
     """Share of the recurrent weights dropped, anew at every call (DropConnect)."""
     recurrent_init: str = "orthogonal"
     """How each gate's recurrent matrix begins: "orthogonal" or "xavier"."""
-    norm_gain: float = 0.1
-    """Initial gain of a layer-normalised recurrent product; cells without one ignore it. The paper's own is 1."""
+    norm_gain: float | None = None
+    """Initial gain of a layer-normalised recurrent product; None for the cell's own, cells without one ignore it."""
 
     def check(self) -> None:
         """

@@ -33,7 +33,7 @@ class LayerNormRNNCell(SimpleRNNCell):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        nn.init.constant_(self.gain, self.options.norm_gain)
+        nn.init.constant_(self.gain, self.norm_gain())
         nn.init.zeros_(self.bias)
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
