@@ -58,7 +58,7 @@ def make(chosen: Chosen) -> RecurrentStack:
     return RecurrentStack(**{name: value for name, value in chosen.items() if name not in OF_CELLS}, options=options)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(chosen=choices(), lengths=raw_lengths, surplus=st.integers(0, 1))
 def test_every_valid_choice_trains(chosen: Chosen, lengths: list[int], surplus: int) -> None:
     torch.manual_seed(0)
@@ -90,7 +90,7 @@ wrong_choices = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(chosen=choices(), wrong=wrong_choices)
 def test_every_invalid_value_is_named(chosen: Chosen, wrong: tuple[str, Any]) -> None:
     name, value = wrong

@@ -24,7 +24,7 @@ from sluice.recurrent.packing import Packing
 from sluice.recurrent.scan import forced, scan_kernel
 
 SPARES = [0, 1, 3, 1000]
-light = settings(deadline=None, max_examples=15, derandomize=True)
+light = settings(deadline=None, max_examples=6, derandomize=True)
 every_spare = pytest.mark.parametrize("spare", SPARES)
 any_lengths = given(lengths=raw_lengths, surplus=st.integers(0, 2))
 
