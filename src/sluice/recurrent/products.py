@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LARGE, MANY = 2**20, 16
-"""Numbers in a weight and products with it from which on packing it first costs less than it saves."""
+WORTH_PACKING = {"as it lies": 2**22, "transposed": 2**24}
+"""Numbers of a weight times products with it from which on packing it first costs less than it saves, measured."""
 _ONEDNN_LINEAR: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
 
 
@@ -34,7 +34,8 @@ class Product:
         """
         self._weight, self._bias = weight, bias
         self._by_onednn = has_onednn(weight)
-        if self._by_onednn and weight.numel() >= LARGE and uses >= MANY:
+        least = WORTH_PACKING["as it lies" if weight.is_contiguous() else "transposed"]
+        if self._by_onednn and weight.numel() * uses >= least:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
     def __call__(self, inputs: Tensor) -> Tensor:

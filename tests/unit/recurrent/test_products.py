@@ -138,8 +138,7 @@ def test_under_autocast_linear_has_torchs_type() -> None:
 def test_a_product_is_torchs_linear(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, bias: bool, packed: bool, transposed: bool
 ) -> None:
-    monkeypatch.setattr(products, "LARGE", 1 if packed else 2**62)
-    monkeypatch.setattr(products, "MANY", 2)
+    monkeypatch.setattr(products, "WORTH_PACKING", dict.fromkeys(products.WORTH_PACKING, 1 if packed else 2**62))
     weight = numbers(K, N, seed=2, dtype=dtype).t() if transposed else numbers(N, K, seed=2, dtype=dtype)
     own_bias = numbers(N, seed=3, dtype=dtype) if bias else None
     product = Product(weight, own_bias, uses=8, rows=5)
@@ -149,12 +148,14 @@ def test_a_product_is_torchs_linear(
         close(product(inputs), F.linear(inputs, weight, own_bias))
 
 
-@pytest.mark.parametrize(("uses", "large"), [(1, 12), (2, 13)])
-def test_a_small_weight_or_a_rare_use_is_not_packed(monkeypatch: pytest.MonkeyPatch, uses: int, large: int) -> None:
-    monkeypatch.setattr(products, "LARGE", large)
-    monkeypatch.setattr(products, "MANY", 2)
-    weight = numbers(N, K, dtype=torch.float32)
-    assert Product(weight, uses=uses, rows=5)._weight is weight
+@pytest.mark.parametrize(("transposed", "fewest_uses"), [(False, 3), (True, 5)])
+def test_a_small_weight_or_a_rare_use_is_not_packed(
+    monkeypatch: pytest.MonkeyPatch, transposed: bool, fewest_uses: int
+) -> None:
+    monkeypatch.setattr(products, "WORTH_PACKING", {"as it lies": 3 * N * K, "transposed": 5 * N * K})
+    weight = numbers(K, N, dtype=torch.float32).t() if transposed else numbers(N, K, dtype=torch.float32)
+    assert Product(weight, uses=fewest_uses - 1, rows=5)._weight is weight
+    assert Product(weight, uses=fewest_uses, rows=5)._weight is not weight
 
 
 @dtypes

@@ -141,11 +141,14 @@ class FusedRun:
     def reach_back(self, step: int, rows: int) -> None:
         """Adds what the recurrent product carries back to the state before the step."""
         came = self.masked(self.multiply(self.first(self.product_at[step], rows)))
-        grad_hidden = self.first(self.grad_hidden, rows)
         if self.keeps_hidden:
-            grad_hidden.add_(came)
+            self.first(self.grad_hidden, rows).add_(came)
+        elif rows < self.batch_size:
+            self.grad_hidden[:rows] = came
         else:
-            grad_hidden.copy_(came)
+            self.grad_hidden = self.grads["hidden"] = came
+            if self.run is not None:
+                self.run.grad_hidden = came.data_ptr()
 
     def gradients(self) -> dict[str, Any]:
         """Sums over time: the weight's gradient in a single product."""
