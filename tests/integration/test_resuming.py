@@ -309,7 +309,7 @@ class TestComplaints:
     def test_another_model(self, runs: Runs, run: Path) -> None:
         said = complaint(runs.command(f"resume={run}", "model=rnn_relu", "seed=2"))
         assert "model.name was " in said
-        assert "and is 'rnn_relu'; give its own again" in said
+        assert "and is 'rnn_relu'; set them back" in said
         assert "seed" not in said.replace(str(run), "")
 
     def test_settings_that_may_differ(self, runs: Runs, own: Path) -> None:

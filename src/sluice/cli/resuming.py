@@ -108,10 +108,10 @@ def check_same(folder: Path, config: Config) -> None:
     differing = _differing_settings(folder, config)
     if not differing:
         return
-    names = [setting for setting in differing if setting[0] in ("task.name", "model.name")]
+    decisive = [setting for setting in differing if setting[0] in ("task.name", "model.name")]
     if not config.resume_force:
-        told = _told(names or differing)  # of another task nearly everything differs
-        raise UserError(f"the run in {folder} had other settings: {told}; give its own again or add resume_force=true")
+        told = _told(decisive or differing)  # of another task nearly everything differs
+        raise UserError(f"the run in {folder} had other settings: {told}; set them back or add resume_force=true")
     log.warning("Going on with other settings: %s.", _told(differing))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.onehot import OneHot
-from sluice.recurrent.packing import Packing
+from sluice.recurrent.packing import Packing, cut
 
 CUT = 100
 """Steps of idle sequences that cost an LSTM's kernel as much as one more call; measured on a CPU."""
@@ -34,7 +34,8 @@ def check_lengths(lengths: Tensor, steps: int) -> None:
 class LengthPlan:
     """The order, the cuts and the reversal that belong to one batch of lengths; shared by all layers and directions.
 
-    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first.
+    Inside the plan tensors are time-major (T, B, ...) with the longest sequence first, but for those that a packing
+    takes as the caller has them.
     """
 
     def __init__(self, lengths: Tensor, steps: int, device: torch.device) -> None:
@@ -53,7 +54,8 @@ class LengthPlan:
         self.all_run_through = int(self.lengths[-1]) == steps
         self._in_order = bool((order == torch.arange(self.batch_size)).all())
         self._to_sorted = order.to(device)
-        self._from_sorted = order.argsort().to(device)
+        self._back = order.argsort()
+        self._from_sorted = self._back.to(device)
         self._device = device
         self._reversal: Tensor | None = None
 
@@ -95,12 +97,12 @@ class LengthPlan:
         return self._packing(CUT)
 
     def _packing(self, spare: int) -> Packing:
-        return Packing(self.lengths, self._from_sorted.cpu(), self.steps, self._device, spare=spare)
+        return Packing(self.lengths, self._back, self.steps, self._device, spare=spare)
 
     @cached_property
     def alive(self) -> list[int]:
         """How many sequences reach each step."""
-        return [rows for steps, rows in self.exact.pieces for _ in range(steps)]
+        return [rows for steps, rows in cut(self.lengths) for _ in range(steps)]
 
     def without_padding(self, inputs: Tensor | OneHot) -> Any:
         """The inputs (T, B, ...), zero beyond each length, whatever stood there, NaN too."""

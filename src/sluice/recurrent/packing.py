@@ -42,13 +42,14 @@ class Packing:
         """
         self.lengths, self.steps, self._from_sorted, self._device = lengths, steps, from_sorted, device
         self.batch_size = len(lengths)
-        self.pieces = _joined(_cut(lengths), spare)
+        self.pieces = _joined(cut(lengths), spare)
         self.runs_through = len(self.pieces) == 1 and int(lengths[-1]) == steps
         counts = torch.tensor(self.pieces)
         rows_by_step = counts[:, 1].repeat_interleave(counts[:, 0])
         self.rows = int(rows_by_step.sum())
         self._starts = rows_by_step.cumsum(0) - rows_by_step
         self.has_idle = self.rows > int(lengths.sum())
+        self._last = self._starts[lengths - 1] + torch.arange(self.batch_size)
         self._places: dict[tuple[bool, bool], Places] = {}
 
     def packed(
@@ -62,8 +63,9 @@ class Packing:
             as_given: see `inputs`.
             mark_idle: a further input is 1 where a sequence is idle, else 0.
         """
-        if self.runs_through and not reverse:
-            return (inputs.transpose(0, 1) if as_given else inputs,)
+        if self.runs_through:
+            whole = inputs.transpose(0, 1) if as_given else inputs
+            return (whole.flip(0) if reverse else whole,)
         there = self.places(reverse, as_given)
         rows = _Move.apply(inputs.flatten(0, 1), there.places, there.idle, there.rows, there.empty)
         if mark_idle:
@@ -83,12 +85,12 @@ class Packing:
             (T, B, H) or (T, B, 2H), (B, T, ...) if `as_given`; and of each direction what was given at each sequence's
             own last step, (B, H), longest sequence first.
         """
-        if self.runs_through and len(directions) == 1:
-            (piece,) = directions[0]
-            return piece.transpose(0, 1) if as_given else piece, [piece[-1]]
+        if self.runs_through:
+            wholes = [whole for (whole,) in directions]
+            padded = wholes[0] if len(wholes) == 1 else torch.cat([wholes[0], wholes[1].flip(0)], -1)
+            return padded.transpose(0, 1) if as_given else padded, [whole[-1] for whole in wholes]
         there = _side_by_side([self.places(bool(number), as_given) for number in range(len(directions))])
-        last = self._starts[self.lengths - 1] + torch.arange(self.batch_size)
-        last = torch.cat([last + number * self.rows for number in range(len(directions))]).to(self._device)
+        last = torch.cat([self._last + number * self.rows for number in range(len(directions))]).to(self._device)
         rows = torch.cat([piece.flatten(0, 1) for pieces in directions for piece in pieces])
         padded, ends = _Pad.apply(rows, there.rows, there.empty, there.places, there.idle, last)
         shape = (self.batch_size, self.steps) if as_given else (self.steps, self.batch_size)
@@ -120,7 +122,7 @@ def _below_zero(numbers: Tensor) -> Tensor:
     return (numbers < 0).nonzero().squeeze(1)
 
 
-def _cut(lengths: Tensor) -> list[tuple[int, int]]:
+def cut(lengths: Tensor) -> list[tuple[int, int]]:
     """(steps, rows) of each piece between two sequence ends; `lengths` is sorted, longest first."""
     ends, counts = lengths.unique(return_counts=True)
     starts = [0, *ends.tolist()[:-1]]
@@ -131,7 +133,7 @@ def _cut(lengths: Tensor) -> list[tuple[int, int]]:
 
 
 def _joined(pieces: list[tuple[int, int]], spare: int) -> list[tuple[int, int]]:
-    """The pieces, with those put together whose cut would save fewer idle steps than `spare`."""
+    """The pieces, put together greedily as long as their sequences are idle for no more than `spare` steps in all."""
     joined = [pieces[0]]
     idle = 0
     for steps, rows in pieces[1:]:

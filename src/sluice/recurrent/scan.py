@@ -152,7 +152,7 @@ class Run(NamedTuple):
 def scan_in_pieces(
     runs: Sequence[Run], inputs: Tensor, plan: LengthPlan, *, as_given: bool = False
 ) -> tuple[Tensor, list[State]]:
-    """A layer by dense calls of torch's function, both directions at once.
+    """A layer by dense calls of torch's function, one direction after the other.
 
     Args:
         runs: one, or a second one over the reversed sequences.
@@ -172,7 +172,10 @@ def scan_in_pieces(
         outputs.append(given)
         behind.append(final)
     padded, last = packing.padded(outputs, as_given=as_given)
-    return padded, [final._replace(hidden=hidden) for final, hidden in zip(behind, last, strict=True)]
+    finals = [
+        final._replace(hidden=hidden.to(final.hidden.dtype)) for final, hidden in zip(behind, last, strict=True)
+    ]  # under autocast outputs have another type than states
+    return padded, finals
 
 
 def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
@@ -184,7 +187,7 @@ def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recu
 
 
 def _by_pieces(run: Callable[[Tensor, State], Any], pieces: Sequence[Tensor], state: State) -> tuple[list[Any], Any]:
-    """Runs each piece between two sequence ends on the rows still alive.
+    """Runs piece after piece, parting from the rows that go no further.
 
     Args:
         run: a piece and a state (rows, H) -> whatever, and the next state.

@@ -134,6 +134,8 @@ class RecurrentStack(nn.Module):
         shape, device = (
             (inputs.ids.shape, inputs.ids.device) if isinstance(inputs, OneHot) else (inputs.shape, inputs.device)
         )
+        if lengths.numel() != shape[0]:
+            raise ValueError(f"a batch of {shape[0]} sequences needs as many lengths, got {lengths.numel()}")
         plan = LengthPlan(lengths, shape[1], device)
         if state is None:
             state = self.first_state(shape[0])

@@ -66,11 +66,13 @@ def test_forget_bias_sits_on_the_keep_gate_alone(forget_bias: float) -> None:
     assert all((bias == (forget_bias - 1 if gate == "keep" else 0)).all() for gate, bias in total.items())
 
 
-@pytest.mark.parametrize(("name", "norm"), [("lstm_layernorm", "gain_hh"), ("rnn_layernorm", "gain")])
-def test_norm_gain_sits_on_the_recurrent_product_alone(name: str, norm: str) -> None:
-    cell = make_cell(name, input_size=3, hidden_size=H, options=CellOptions(norm_gain=0.25))
+@pytest.mark.parametrize(("name", "norm", "own"), [("lstm_layernorm", "gain_hh", 0.1), ("rnn_layernorm", "gain", 1.0)])
+@pytest.mark.parametrize("chosen", [None, 0.25])
+def test_norm_gain_sits_on_the_recurrent_product_alone(name: str, norm: str, own: float, chosen: float | None) -> None:
+    cell = make_cell(name, input_size=3, hidden_size=H, options=CellOptions(norm_gain=chosen))
     gains = {key: value for key, value in cell.named_parameters() if key.startswith("gain")}
-    assert all((value == (0.25 if key == norm else 1)).all() for key, value in gains.items())
+    expected = torch.tensor(own if chosen is None else chosen)
+    assert all((value == (expected if key == norm else 1)).all() for key, value in gains.items())
 
 
 def test_a_large_forget_bias_keeps_the_old_state() -> None:

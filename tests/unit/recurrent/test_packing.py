@@ -22,6 +22,7 @@ from torch import Tensor
 from sluice.recurrent import lengths as lengths_module
 from sluice.recurrent.packing import Packing
 from sluice.recurrent.scan import forced, scan_kernel
+from sluice.recurrent.states import LSTMState
 
 SPARES = [0, 1, 3, 1000]
 light = settings(deadline=None, max_examples=6, derandomize=True)
@@ -109,20 +110,53 @@ def test_an_idle_lstm_holds_its_state_exactly(lengths: list[int], surplus: int, 
     assert_all_close(gradients(results, leaves), gradients(expected, leaves))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_nothing_moves_the_state_while_a_sequence_is_idle(dtype: torch.dtype) -> None:
+    cell = random_cell("lstm").to(dtype)
+    idle = torch.zeros(50, 4, D + 1, dtype=dtype)
+    idle[..., D] = 1
+    state = LSTMState(*(tensor.detach().to(dtype).requires_grad_() for tensor in cell_state(cell, 4)))
+    final = cell.run_kernel(idle, state, cell.recurrence(4), cell.holding_weight())[1]
+    assert torch.equal(final.cell, state.cell)
+    of_hidden, of_cell = torch.autograd.grad(final.cell.sum(), [state.hidden, state.cell])
+    assert torch.equal(of_cell, torch.ones_like(of_cell))
+    assert not of_hidden.any()
+
+
+def test_under_autocast_the_state_has_the_weights_type() -> None:
+    stack = make_stack("lstm", num_layers=2, bidirectional=True, dtype=torch.float32)
+    inputs, lengths = numbers(3, 4, D, dtype=torch.float32), torch.tensor([4, 2, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        state = stack(inputs, lengths).state
+    assert {tensor.dtype for tensor in state} == {torch.float32}
+    assert stack(inputs, lengths, state).outputs.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @every_spare
 @pytest.mark.parametrize("residual", [False, True])
 def test_a_stack_of_both_directions_is_the_same_however_it_is_cut(
-    spare: int, residual: bool, monkeypatch: pytest.MonkeyPatch
+    spare: int, residual: bool, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lengths_module, "CUT", spare)
-    stack = make_stack("lstm", num_layers=3, bidirectional=True, residual=residual)
+    stack = make_stack("lstm", num_layers=3, bidirectional=True, residual=residual, dtype=dtype)
     lengths = torch.tensor([3, 6, 1, 6, 4])
-    inputs, state = numbers(5, 7, D).requires_grad_(), random_state(stack, 5)
+    inputs, state = numbers(5, 7, D, dtype=dtype).requires_grad_(), random_state(stack, 5, dtype)
     leaves = [inputs, *stack.parameters()]
     outputs, final = stack(inputs, lengths, state)
     with forced("steps"):
         expected_outputs, expected_final = stack(inputs, lengths, state)
     ours, theirs = [outputs, *final], [expected_outputs, *expected_final]
-    assert_all_close(ours, theirs)
-    assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
+    assert_all_close(ours, theirs, tolerance)
+    assert_all_close(gradients(ours, leaves), gradients(theirs, leaves), tolerance)
     assert outputs.is_contiguous()
+
+
+def test_as_many_lengths_as_sequences_are_needed() -> None:
+    with pytest.raises(ValueError, match="batch of 2 sequences needs as many lengths, got 1"):
+        make_stack("lstm")(numbers(2, 3, D), torch.tensor([3]))
+
+
+def test_a_plan_needs_no_numbers_of_the_device() -> None:
+    stack = make_stack("lstm", bidirectional=True).to("meta")
+    assert stack(torch.empty(2, 3, D, device="meta", dtype=torch.float64), torch.tensor([3, 2])).outputs.is_meta

@@ -86,7 +86,7 @@ class Cell(nn.Module):
     """Whether that function is faster on a CPU than `fused`."""
     hold: ClassVar[tuple[float, ...]] = ()
     """What must be added to each gate's pre-activation so that the kernel's step leaves the state behind the hidden one
-    as it is, exactly; empty where nothing can."""
+    as it is, exactly, whatever else comes to them (as far as it stays well below); empty where nothing can."""
     fused: ClassVar[type[FusedRun] | None] = None
     """The hand-written scan of this cell, None where plain autograd over `step` does it."""
 
@@ -97,9 +97,10 @@ class Cell(nn.Module):
         """A class with equations of its own does not inherit the fast ways of another's."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
-            for way in ("kernel", "fused"):
+            without = {"kernel": None, "kernel_is_best_on_cpu": False, "hold": (), "fused": None}
+            for way, none in without.items():
                 if way not in vars(cls):
-                    setattr(cls, way, None)
+                    setattr(cls, way, none)
 
     def __init__(
         self, *, input_size: int, hidden_size: int, one_hot: bool = False, options: CellOptions | None = None

@@ -28,11 +28,13 @@ class CellOptions:
     def check(self) -> None:
         """
         Raises:
-            ValueError: for a dropout outside [0, 1), an unknown activation or initialiser.
+            ValueError: for a dropout outside [0, 1), a gain of 0 or less, an unknown activation or initialiser.
         """
         for name in ("recurrent_dropout", "weight_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.norm_gain is not None and self.norm_gain <= 0:
+            raise ValueError(f"norm_gain must be above 0, got {self.norm_gain}")
         for activation in (self.activation, self.cell_activation):
             if activation is not None:
                 find_activation(activation)
