@@ -27,20 +27,33 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
-SETTINGS = (
-    *("model.hidden_size=8", "embedding.size=8", "model.dropout=0.2", "model.num_layers=2", "trainer.max_epochs=3"),
-    *(SAMPLE[0], "trainer.log_every_n_steps=1", "checkpoint.every_steps=2"),
-)
+SETTINGS = ("trainer.max_epochs=3", "trainer.log_every_n_steps=1", "checkpoint.every_steps=2")
+NETWORK = ("model.hidden_size=8", "model.dropout=0.2", "model.num_layers=2")
+WORDS = ("embedding.size=8",)
+FEW = ("task.data.size=120", "task.data.val_size=20", "task.data.test_size=20", "task.data.batch_size=16")
+DECODER = ("task.decoder.hidden_size=8",)
 OF_TASK = {
-    "imdb": ("task.data.batch_size=16", "task.data.sample_size=200"),
-    "wikitext2": ("task.data.batch_size=8", "task.data.sample_size=60", "task.data.chunk_length=20"),
-    "multi30k": (
-        "task.data.batch_size=16",
-        "task.data.sample_size=200",
-        "task.decoder.hidden_size=8",
-        "task.test_beam=2",
+    "imdb": (*NETWORK, *WORDS, SAMPLE[0], "task.data.batch_size=16", "task.data.sample_size=200"),
+    "wikitext2": (
+        *(*NETWORK, *WORDS, SAMPLE[0]),
+        *("task.data.batch_size=8", "task.data.sample_size=60", "task.data.chunk_length=20"),
     ),
+    "multi30k": (
+        *(*NETWORK, *WORDS, *DECODER, SAMPLE[0]),
+        *("task.data.batch_size=16", "task.data.sample_size=200", "task.test_beam=2"),
+    ),
+    "temporal_order": (*NETWORK, *WORDS, *FEW, "task.level=easy"),
+    "adding": (*NETWORK, *FEW, "task.data.steps=8"),
+    "echo": (
+        *NETWORK,
+        *("task.data.streams=4", "task.data.val_streams=2", "task.data.test_streams=2", "task.data.length=100"),
+    ),
+    "pairs": (*NETWORK, *WORDS, *FEW, "task.comparison_size=8"),
+    "execute": (*NETWORK, *WORDS, *DECODER, *FEW, "task.data.length=2"),
+    "word2vec": (*WORDS, "task.data.batch_size=16", "task.data.sample_size=60"),
 }
+SAMPLED = ("imdb", "wikitext2", "multi30k", "word2vec")
+"""Tasks whose real corpus isn't here: their runs are called so."""
 MOST_KILLS = 3
 """Of one run."""
 
@@ -99,12 +112,16 @@ class Runs:
     def __init__(self, home: Path, task: str, trainer: str) -> None:
         (home / "data").mkdir()
         self.settings = (*SETTINGS, f"task={task}", *OF_TASK[task], f"trainer={trainer}", *places(home))
-        self.parent = home / "output" / task / "lstm"
+        parent = home / "output" / task / ("skipgram" if task == "word2vec" else "lstm")
+        self.parent, self.prefix = parent, "sample-" if task in SAMPLED else ""
         self.said = home / "said.txt"
-        self.undisturbed = self.parent / "sample-undisturbed"
+        self.undisturbed = self.run("undisturbed")
         started = time.monotonic()
         self.finish(Process((*self.settings, "name=undisturbed"), self.said, None))
         self.seconds = time.monotonic() - started
+
+    def run(self, name: str) -> Path:
+        return self.parent / f"{self.prefix}{name}"
 
     def finish(self, process: Process) -> None:
         assert process.ends_within(LONGEST), "it takes too long"
@@ -113,19 +130,18 @@ class Runs:
     def killed(self, number: int) -> Path:
         """A run that was killed up to so many times, each time at any moment, and then left to end."""
         chance = random.Random(number)
-        run = self.parent / f"sample-{number}"
         for _ in range(chance.randint(1, MOST_KILLS)):
-            process = self.start(run)
+            process = self.start(str(number))
             if process.ends_within(chance.uniform(0, self.seconds)):
                 self.finish(process)
             else:
                 process.kill_one(chance)
-        self.finish(self.start(run))
-        return run
+        self.finish(self.start(str(number)))
+        return self.run(str(number))
 
-    def start(self, run: Path) -> Process:
+    def start(self, number: str) -> Process:
         """As its scheduler would, or as a person would: begins it, or goes on with it."""
-        number = run.name.removeprefix("sample-")
+        run = self.run(number)
         if int(number) % 2:
             return Process(self.settings, self.said, job=number)
         if any((run / name).exists() for name in ("last.ckpt", "previous.ckpt")):
@@ -141,8 +157,9 @@ def runs_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Ru
 
 
 KILLED = {
-    **{("imdb", "cpu"): 16, ("wikitext2", "cpu"): 13, ("multi30k", "cpu"): 11},
-    **{("imdb", "ddp_cpu"): 4, ("wikitext2", "ddp_cpu"): 4, ("multi30k", "ddp_cpu"): 2},
+    **{("imdb", "cpu"): 8, ("wikitext2", "cpu"): 7, ("multi30k", "cpu"): 7},
+    **{(task, "cpu"): 3 for task in ("temporal_order", "adding", "echo", "pairs", "execute", "word2vec")},
+    **{("imdb", "ddp_cpu"): 3, ("wikitext2", "ddp_cpu"): 3, ("multi30k", "ddp_cpu"): 2, ("pairs", "ddp_cpu"): 2},
 }
 """Fifty runs."""
 
