@@ -253,7 +253,7 @@ def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl
         "monitor": config.task.monitor,
         "parameters": _parameters(task),
         "epochs": trainer.current_epoch,
-        "train/tokens_per_second": vitals.tokens_per_second,
+        "train/tokens_per_second": vitals.per_second,
         "device": _device(trainer),
         **runs.provenance(),
     }

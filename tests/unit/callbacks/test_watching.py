@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from torch import nn
 
-from sluice.callbacks import progress, vitals
+from sluice.callbacks import progress, speed
 from sluice.callbacks.mistakes import Mistakes
 from sluice.callbacks.progress import ProgressBar, ProgressLines, make_progress
 from sluice.callbacks.vitals import Vitals, gradient_norm
@@ -46,7 +46,7 @@ def batch_of(*lengths: int) -> TextBatch:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stands in for the clocks of the callbacks."""
     clock = Clock()
-    monkeypatch.setattr(vitals.time, "perf_counter", clock)
+    monkeypatch.setattr(speed.time, "perf_counter", clock)
     monkeypatch.setattr(progress.time, "monotonic", clock)
     return clock
 
@@ -61,8 +61,8 @@ def test_tokens_are_counted_without_padding_and_over_all_ranks(clock: Clock, ran
         watch.on_train_batch_end(trainer, module, None, batch_of(*lengths), step - 1)  # type: ignore[arg-type]
     assert module.logged == [("train/tokens_per_second", 10 * ranks / 4)]
     watch.on_train_end(trainer, module)  # type: ignore[arg-type]
-    assert watch.tokens == 14 * ranks
-    assert watch.tokens_per_second == 14 * ranks / 6
+    assert watch.count == 14 * ranks
+    assert watch.per_second == 14 * ranks / 6
 
 
 def test_the_clock_stands_still_during_validation(clock: Clock) -> None:
@@ -74,7 +74,7 @@ def test_the_clock_stands_still_during_validation(clock: Clock) -> None:
         watch.on_train_batch_end(trainer, module, None, batch_of(10), 0)  # type: ignore[arg-type]
         clock.now += 60
         watch.on_validation_end(trainer, module)  # type: ignore[arg-type]
-    assert watch.tokens_per_second == 2
+    assert watch.per_second == 2
 
 
 def test_the_gradient_norm_is_that_of_all_gradients_together() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.pair_speed import PairSpeed
+from sluice.callbacks.speed import PairSpeed
 from sluice.cli.core import VECTORS
 from sluice.cli.families.base import Family, check_monitors, may_use_sample
 from sluice.cli.launching import devices_wanted, nodes_wanted
@@ -102,7 +102,7 @@ class Word2VecFamily(Family):
 
     def more_figures(self, config: Config, data: WindowData, task: Word2VecTask) -> dict[str, float]:
         (speed,) = (callback for callback in task.trainer.callbacks if isinstance(callback, PairSpeed))  # type: ignore[attr-defined]
-        return {"train/pairs_per_second": speed.pairs_per_second}
+        return {"train/pairs_per_second": speed.per_second}
 
     def keep(self, task: Word2VecTask, folder: Path) -> None:
         write_vectors(folder / VECTORS, *learned_vectors(task.network, task.saved_with["vocab"]))
