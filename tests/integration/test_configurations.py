@@ -28,7 +28,7 @@ OPTIONS = {
 POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
 MAKING_THEIR_OWN = {
     *(f"task={task}" for task in ("temporal_order", "pairs", "execute", "vec2seq", *SEQUENCES.tasks)),
-    *(f"experiment={experiment}" for experiment in ("counting", "lengths", "temporal_order")),
+    *(f"experiment={experiment}" for experiment in ("counting", "execute", "lengths", "temporal_order")),
 }
 """Choices without texts to find."""
 POINTS.remove("model=none")  # task=word2vec takes it, and nothing else does
@@ -53,7 +53,7 @@ def composed(home: Path, *overrides: str) -> Config:
         overrides = (*overrides, f"embedding.path={home / 'vectors.txt'}")
     texts = next(((f"task.data.path={path}",) for task, path in own.items() if task in overrides), SAMPLE)
     if set(overrides) & MAKING_THEIR_OWN:
-        texts = ("task.data.size=200",) if "task=execute" in overrides else ()
+        texts = ("task.data.size=200",) if set(overrides) & {"task=execute", "experiment=execute"} else ()
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
 
