@@ -20,7 +20,7 @@ SETTINGS = (
     [
         pytest.param("words", 200, 6, ("task.head=full",), id="words"),
         pytest.param("words", 200, 6, ("task.head=adaptive", "task.cutoffs=[5,9]"), id="words, adaptive head"),
-        pytest.param("chars", 100, 6, (), id="letters"),
+        pytest.param("chars", 100, 6, (), id="letters", marks=pytest.mark.slow),
     ],
 )
 def test_one_repeated_sentence_is_learned(
