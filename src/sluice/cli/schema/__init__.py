@@ -4,6 +4,7 @@ The groups `optimizer`, `scheduler`, `trainer`, `callbacks` and `logger` take wh
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from omegaconf import MISSING
@@ -88,8 +89,9 @@ TASK_SCHEMAS: dict[str, Any] = {
 }
 
 
+@cache
 def register_schemas() -> None:
-    """Makes the schemas known to Hydra: config.yaml extends `schema`, a task its own in the group `schema`."""
+    """Makes the schemas known to Hydra, once: config.yaml extends `schema`, a task its own in the group `schema`."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
