@@ -54,6 +54,13 @@ def test_other_commands_are_understood(arguments: list[str]) -> None:
     assert context.params
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    places = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert places
+    assert [place for place in places if not (page.parent / place).exists()] == []
+
+
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_runs(code: str) -> None:
     before = dict(CELLS)
