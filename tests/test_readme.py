@@ -13,9 +13,8 @@ from sluice.cli.main import app
 from sluice.recurrent import CELLS
 
 ROOT = Path(__file__).parents[1]
-TEXT = "\n".join(
-    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def blocks(language: str) -> list[str]:
