@@ -9,19 +9,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sluice.data.batches import BatchMaker, TextBatch
+from sluice.data.bucketed import BucketedData
 from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.resumable import ResumableData
-from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sources import LabelledCorpus
 from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus, texts_key
 from sluice.data.word_vectors import WINDOW, ppmi_vectors
-from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-class ClassificationData(ResumableData):
+class ClassificationData(BucketedData):
     """Labelled texts in batches of like length; prepared once, then read from disk."""
+
+    items = "texts"
 
     def __init__(
         self,
@@ -50,11 +50,9 @@ class ClassificationData(ResumableData):
             num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
             seed: of the training order.
         """
-        super().__init__()
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
-        self.batch_size, self.max_tokens = batch_size, max_tokens
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
-        self.num_workers, self.seed = num_workers, seed
         self._prepared: PreparedCorpus | None = None
 
     @property
@@ -82,35 +80,13 @@ class ClassificationData(ResumableData):
         texts = self.prepared.splits[split].texts
         return " ".join(self.prepared.vocab.decode(texts.flat[texts.offsets[index] : texts.offsets[index + 1]]))
 
-    def train_dataloader(self) -> DataLoader[TextBatch]:
-        return self._loader("train", self.batch_size, self.max_tokens, shuffle=True)
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[TextBatch]:
+        """A split in batches, this process's share.
 
-    def val_dataloader(self) -> DataLoader[TextBatch]:
-        return self._loader("val", 4 * self.batch_size)
-
-    def test_dataloader(self) -> DataLoader[TextBatch]:
-        return self._loader("test", 4 * self.batch_size)
-
-    def _loader(
-        self, name: str, batch_size: int, max_tokens: int | None = None, shuffle: bool = False
-    ) -> DataLoader[TextBatch]:
+        Raises:
+            UserError: if there are too few texts for all processes.
+        """
         split = self.prepared.splits[name]
-        rank, world_size = self.place
-        if len(split.labels) < world_size:
-            raise UserError(f"the {name} split has {len(split.labels)} texts, too few for {world_size} processes")
-        if not shuffle:
-            batch_size = min(batch_size, len(split.labels) // world_size)  # every rank has something to measure
-        sampler = BucketBatchSampler(
-            split.kept_lengths(self.max_length),
-            batch_size=batch_size,
-            max_tokens=max_tokens,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
-        if shuffle:
-            sampler.start_at(*self._start)
         make = BatchMaker(
             split.texts,
             split.labels,
@@ -118,11 +94,5 @@ class ClassificationData(ResumableData):
             truncation=self.truncation,
             padding=self.padding,
         )
-        places = range(len(split.labels))
-        return DataLoader(
-            places,  # type: ignore[arg-type]
-            batch_sampler=sampler,
-            collate_fn=make,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        keys = split.kept_lengths(self.max_length)
+        return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=self.max_tokens)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch.utils.data import DataLoader
 
+from sluice.data.bucketed import BucketedData
 from sluice.data.chunks import PieceSampler
 from sluice.data.resumable import ResumableData
-from sluice.data.samplers import BucketBatchSampler
 from sluice.data.sequence_batches import ChunkedStreams, RaggedSequences, SequenceBatch, SequenceBatchMaker
 from sluice.data.synthetic.sequences import Sequences
 from sluice.errors import UserError
@@ -15,8 +15,10 @@ from sluice.errors import UserError
 Split = Sequences | RaggedSequences
 
 
-class SequenceData(ResumableData):
+class SequenceData(BucketedData):
     """Sequences in batches of like length, in another order in every epoch."""
+
+    items = "sequences"
 
     def __init__(
         self,
@@ -35,10 +37,8 @@ class SequenceData(ResumableData):
             num_workers: loader processes.
             seed: of the training order.
         """
-        super().__init__()
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self._make, self._splits = splits, dict[str, Split]()
-        self.batch_size, self.max_tokens = batch_size, max_tokens
-        self.num_workers, self.seed = num_workers, seed
 
     def split(self, name: str) -> Split:
         """The sequences of a split; made on first use."""
@@ -46,41 +46,15 @@ class SequenceData(ResumableData):
             self._splits[name] = self._make(name)
         return self._splits[name]
 
-    def train_dataloader(self) -> DataLoader[SequenceBatch]:
-        return self._loader("train", self.batch_size, self.max_tokens, shuffle=True)
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[SequenceBatch]:
+        """A split in batches, this process's share.
 
-    def val_dataloader(self) -> DataLoader[SequenceBatch]:
-        return self._loader("val", 4 * self.batch_size)
-
-    def test_dataloader(self) -> DataLoader[SequenceBatch]:
-        return self._loader("test", 4 * self.batch_size)
-
-    def _loader(
-        self, name: str, batch_size: int, max_tokens: int | None = None, shuffle: bool = False
-    ) -> DataLoader[SequenceBatch]:
+        Raises:
+            UserError: if there are too few sequences for all processes.
+        """
         split = self.split(name)
-        rank, world_size = self.place
-        count = len(split.lengths)
-        if count < world_size:
-            raise UserError(f"the {name} split has {count} sequences, too few for {world_size} processes")
-        sampler = BucketBatchSampler(
-            split.lengths,
-            batch_size=batch_size if shuffle else min(batch_size, count // world_size),
-            max_tokens=max_tokens,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
-        if shuffle:
-            sampler.start_at(*self._start)
-        return DataLoader(
-            range(count),  # type: ignore[arg-type]
-            batch_sampler=sampler,
-            collate_fn=SequenceBatchMaker(split),
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        make = SequenceBatchMaker(split)
+        return self.bucketed(name, split.lengths, make, shuffle=shuffle, max_tokens=self.max_tokens)
 
 
 class StreamData(ResumableData):

@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import torch
 from torch.utils.data import DataLoader
 
-from sluice.data.resumable import ResumableData
-from sluice.data.samplers import BucketBatchSampler
+from sluice.data.bucketed import BucketedData
 from sluice.data.text_pair_batches import TextPairBatch, TextPairBatchMaker
 from sluice.data.text_pairs import LetterSettings, PairCorpus, PreparedTextPairs, prepare_text_pairs
-from sluice.errors import UserError
 
 
-class TextPairData(ResumableData):
+class TextPairData(BucketedData):
     """Pairs in batches whose longer texts are of like length; prepared once, then read from disk."""
+
+    items = "pairs"
 
     def __init__(
         self,
@@ -42,11 +41,10 @@ class TextPairData(ResumableData):
             num_workers: loader processes.
             seed: of the training order.
         """
-        super().__init__()
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
         self.shares = {"test": test_share, "val": validation_share}
-        self.batch_size, self.max_length, self.truncation = batch_size, max_length, truncation
-        self.num_workers, self.seed = num_workers, seed
+        self.max_length, self.truncation = max_length, truncation
         self._prepared: PreparedTextPairs | None = None
 
     @property
@@ -63,15 +61,6 @@ class TextPairData(ResumableData):
         spans = [texts.flat[texts.offsets[row] : texts.offsets[row + 1]] for row in rows]
         return " | ".join(" ".join(words[place] for place in span) for span in spans)
 
-    def train_dataloader(self) -> DataLoader[TextPairBatch]:
-        return self.loader("train", shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[TextPairBatch]:
-        return self.loader("val")
-
-    def test_dataloader(self) -> DataLoader[TextPairBatch]:
-        return self.loader("test")
-
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[TextPairBatch]:
         """A split in batches, with its deciding words unless it is shuffled; this process's share.
 
@@ -79,22 +68,6 @@ class TextPairData(ResumableData):
             UserError: if there are too few pairs for all processes.
         """
         split = self.prepared.splits[name]
-        rank, world_size = self.place
-        if len(split) < world_size:
-            raise UserError(f"the {name} split has {len(split)} pairs, too few for {world_size} processes")
-        batch_size = self.batch_size
-        if not shuffle:
-            batch_size = min(4 * batch_size, len(split) // world_size)  # every rank has something to measure
-        sampler = BucketBatchSampler(
-            split.kept_lengths(self.max_length),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
-        if shuffle:
-            sampler.start_at(*self._start)
         make = TextPairBatchMaker(
             split,
             self.prepared.ngrams,
@@ -102,10 +75,4 @@ class TextPairData(ResumableData):
             truncation=self.truncation,
             with_deciding=not shuffle and self.corpus.knows_deciding,
         )
-        return DataLoader(
-            range(len(split)),  # type: ignore[arg-type]
-            batch_sampler=sampler,
-            collate_fn=make,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return self.bucketed(name, split.kept_lengths(self.max_length), make, shuffle=shuffle)

@@ -3,24 +3,22 @@
 import logging
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from sluice.data.bucketed import BucketedData
 from sluice.data.pair_batches import PairBatch, PairBatchMaker
 from sluice.data.pairs import ParallelCorpus
 from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
-from sluice.data.resumable import ResumableData
-from sluice.data.samplers import BucketBatchSampler
-from sluice.data.staged_sampler import StagedBatchSampler
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-class TranslationData(ResumableData):
+class TranslationData(BucketedData):
     """Sentence pairs in batches whose sources and targets are of like length; prepared once, then read from disk."""
+
+    items = "pairs"
+    evaluation_factor = 1
 
     def __init__(
         self,
@@ -44,10 +42,8 @@ class TranslationData(ResumableData):
             num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
             seed: of the training order.
         """
-        super().__init__()
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
-        self.batch_size, self.max_tokens = batch_size, max_tokens
-        self.num_workers, self.seed = num_workers, seed
         self._prepared: PreparedPairs | None = None
 
     @property
@@ -59,15 +55,6 @@ class TranslationData(ResumableData):
                 log.warning("%s.", note)
         return self._prepared
 
-    def train_dataloader(self) -> DataLoader[PairBatch]:
-        return self.loader("train", shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[PairBatch]:
-        return self.loader("val")
-
-    def test_dataloader(self) -> DataLoader[PairBatch]:
-        return self.loader("test")
-
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[PairBatch]:
         """A split in batches, with the texts unless it is shuffled; this process's share.
 
@@ -75,12 +62,6 @@ class TranslationData(ResumableData):
             UserError: if there are too few pairs for all processes, or too small a token budget.
         """
         split = self.prepared.splits[name]
-        _, world_size = self.place
-        if len(split) < world_size:
-            raise UserError(f"the {name} split has {len(split)} pairs, too few for {world_size} processes")
-        batch_size = self.batch_size
-        if not shuffle:
-            batch_size = min(batch_size, len(split) // world_size)  # every rank has something to measure
         keys, scale = split.sort_keys()
         budget = self.max_tokens if shuffle else None
         if budget is not None and budget * scale < keys.max():
@@ -89,28 +70,5 @@ class TranslationData(ResumableData):
                 f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
                 f"{longest + 1}; choose a larger one"
             )
-        sampler = self.sampler(keys, batch_size=batch_size, max_tokens=budget and budget * scale, shuffle=shuffle)
-        if shuffle:
-            sampler.start_at(*self._start)
-        return DataLoader(
-            range(len(split)),  # type: ignore[arg-type]
-            batch_sampler=sampler,
-            collate_fn=PairBatchMaker(split, with_texts=not shuffle),
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def sampler(
-        self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
-    ) -> BucketBatchSampler | StagedBatchSampler:
-        """Cuts a split into batches: this process's share; see BucketBatchSampler for what is given."""
-        rank, world_size = self.place
-        return BucketBatchSampler(
-            keys,
-            batch_size=batch_size,
-            max_tokens=max_tokens,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        make = PairBatchMaker(split, with_texts=not shuffle)
+        return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=budget and budget * scale)

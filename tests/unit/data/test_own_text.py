@@ -113,7 +113,7 @@ def test_no_line_is_lost_and_a_part_is_near_its_share(
     total, longest = path.stat().st_size, 11
     for split, share in (("val", validation), ("test", test)):
         size = sum(len(line) + len(end) for line in found[split])
-        assert abs(size - share * total) <= longest
+        assert abs(size - share * total) <= 2 * longest  # a border, and the line that even the smallest part has
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def test_bytes_that_are_no_text_make_a_word_of_their_own() -> None:
         (b"no gzip", "a.txt.gz", "cannot be read"),
         (b"PK", "glove.zip", "unpack it"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # those of gzip have the time in them
 )
 def test_what_is_wrong_with_a_file_is_told(content: bytes, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -42,14 +42,7 @@ class Language(Family):
     def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> RunningText:
         data = config.task.data
         if isinstance(config.task, OwnCorpus):
-            return OwnText(
-                path=Path(data.path),
-                validation_path=Path(data.validation_path) if data.validation_path else None,
-                test_path=Path(data.test_path) if data.test_path else None,
-                validation_share=data.validation_share,
-                test_share=data.test_share,
-                pattern=data.pattern,
-            )
+            return own_text(data)
         resolve = resolve_ptb if isinstance(config.task, PennTreebank) else resolve_wikitext2
         return resolve(
             source=data.source,
@@ -155,6 +148,18 @@ def measure(config: Config, network: LanguageModel, data: LanguageData, split: s
         return reader.cost(splits[split])
     options = {name: value for name, value in vars(settings.dynamic).items() if name != "chunk_length"}
     return reader.cost_with_dynamic(splits[split], training_text=splits["train"], **options)
+
+
+def own_text(data: Any) -> OwnText:
+    """The files that a task's data settings name."""
+    return OwnText(
+        path=Path(data.path),
+        validation_path=Path(data.validation_path) if data.validation_path else None,
+        test_path=Path(data.test_path) if data.test_path else None,
+        validation_share=data.validation_share,
+        test_share=data.test_share,
+        pattern=data.pattern,
+    )
 
 
 def _cutoffs(config: Config, vocab_size: int) -> list[int]:

@@ -10,11 +10,11 @@ from pytorch_lightning.callbacks import Callback
 from sluice.callbacks.speed import PairSpeed
 from sluice.cli.core import VECTORS
 from sluice.cli.families.base import Family, check_monitors, may_use_sample
+from sluice.cli.families.language import own_text
 from sluice.cli.launching import devices_wanted, nodes_wanted
 from sluice.cli.schema import Config
 from sluice.cli.schema.core import Embedding, Model, RecurrentDefaults
 from sluice.data.imdb import resolve_imdb
-from sluice.data.own_text import OwnText
 from sluice.data.penn_treebank import resolve_ptb
 from sluice.data.review_lines import ReviewLines
 from sluice.data.running_text import RunningText
@@ -48,14 +48,7 @@ class Word2VecFamily(Family):
         _refuse_what_would_be_ignored(config)
         data, corpus = config.task.data, _corpus(config)
         if corpus is None:
-            return OwnText(
-                path=Path(data.path),
-                validation_path=Path(data.validation_path) if data.validation_path else None,
-                test_path=Path(data.test_path) if data.test_path else None,
-                validation_share=data.validation_share,
-                test_share=data.test_share,
-                pattern=data.pattern,
-            )
+            return own_text(data)
         if corpus == "sample":
             return SampleText(size=data.sample_size)
         resolve: Any = {"wikitext2": resolve_wikitext2, "ptb": resolve_ptb, "imdb": resolve_imdb}[corpus]

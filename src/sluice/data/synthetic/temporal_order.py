@@ -107,7 +107,7 @@ class TemporalOrder:
             raise UserError(f"easier={easier} is no share: choose from 0 to 1")
         self._easier_levels = list(LEVELS.values())[: list(LEVELS).index(level)]
         if easier and not self._easier_levels:
-            raise UserError(f"easier={easier} is not possible: no level is easier than {level}")
+            raise UserError(f"task.data.easier={easier} is not possible: no level is easier than {level}, set it to 0")
         check_at_least(1, size=size, val_size=val_size, test_size=test_size)
         own = LEVELS[level]
         self.level = Level(*(tuple(given or ours) for given, ours in zip((lengths, t1, t2), own, strict=True)))  # type: ignore[arg-type]
