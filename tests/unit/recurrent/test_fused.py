@@ -28,6 +28,7 @@ from torch import Tensor
 from sluice.recurrent import Cell, CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.activations import ACTIVATIONS
 from sluice.recurrent.fused.native import kernels
+from sluice.recurrent.fused.scan import FusedRun
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.scan import Scanned, choose_way, forced, scan_fused, scan_steps
 
@@ -74,11 +75,36 @@ def assert_equal_to_steps(cell: Cell, plan: LengthPlan, tolerance: float = 1e-10
 def test_each_path_does_its_own_work(name: str, elementwise: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
     projected, state, leaves = beginning(cell, plan)
-    other = "torch" if elementwise == "c" else "native"
     assert (kernels(projected) is None) == (elementwise == "torch")
-    for way in ("forward", "backward"):
-        monkeypatch.delattr(cell.fused, f"{other}_{way}")
+    if elementwise == "c":
+        monkeypatch.delattr(cell.fused, "torch_forward")
+        monkeypatch.delattr(cell.fused, "torch_backward")
+    else:
+        monkeypatch.delattr(FusedRun, "pass_in_c")
     gradients(everything(scan_fused(cell, projected, state, plan, cell.recurrence(2))), leaves)
+
+
+@every_cell
+@pytest.mark.parametrize(
+    "lengths_and_size",
+    [([30], 130), ([4] * 5, 64), ([5, 4, 4, 2, 2, 2, 1], 50), ([4, 3] * 6 + [2], 33), ([1] * 40, 41)],
+    ids=["one row", "five rows", "seven rows", "thirteen rows", "one step"],
+)
+def test_every_shape_on_every_number_of_threads(
+    name: str, lengths_and_size: tuple[list[int], int], elementwise: str
+) -> None:
+    if elementwise == "torch":
+        pytest.skip("this is about the tiles of c/product.h")
+    lengths, hidden_size = lengths_and_size
+    before = torch.get_num_threads()
+    try:
+        for threads, recurrent_dropout in ((1, 0.5), (2, 0.0), (3, 0.5)):
+            torch.set_num_threads(threads)
+            cell = random_cell(name, hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
+            cell.weight_hh.data /= hidden_size**0.5  # not so large that it makes much of what rounding left
+            assert_equal_to_steps(cell, make_plan(sorted(lengths, reverse=True)))
+    finally:
+        torch.set_num_threads(before)
 
 
 @every_cell

@@ -167,13 +167,14 @@ def test_a_library_is_built_once_and_found_again(noting: Path, tmp_path: Path, c
 def test_other_flags_source_processor_compiler_or_torch_are_another_library(
     noting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other.c"
-    other.write_text("int other;", encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    other = shutil.copy(native.SOURCE, tmp_path / "other")
+    (tmp_path / "other" / "one_more.h").write_text("int other;", encoding="utf-8")
     shutil.copy(tmp_path / "noting", tmp_path / "another")
     names = [built(tmp_path, "-O3"), built(tmp_path, "-O2"), built(tmp_path, "-O3", "-DREAL=double")]
     names.append(native._built(str(tmp_path / "another"), ("-O3",)))
     for target, value in (
-        ("SOURCE", other),
+        ("SOURCE", Path(other)),
         ("_processor", lambda: "another processor"),
         ("torch.__version__", "another"),
     ):
@@ -241,8 +242,3 @@ def test_the_kernels_are_built_and_equal_torchs_own_operations(
         monkeypatch.setenv("SLUICE_NATIVE", "0")
         slow = stack(inputs, lengths).outputs
     torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
-
-
-def test_an_unknown_function_of_the_library_is_named() -> None:
-    with pytest.raises(AttributeError, match=r"kernels\.c has no function lstm_sideways"):
-        object.__new__(native.Library).lstm_sideways  # noqa: B018

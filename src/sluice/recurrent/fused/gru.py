@@ -20,6 +20,7 @@ class GRUOptions(NamedTuple):
 class GRURun(FusedRun):
     """Reset after the product: gates reset, keep, new, and behind the reset gate W_hn h + b_hn."""
 
+    native_run = "gru"
     keeps_hidden = True
 
     def __init__(self, options: GRUOptions, *args: Any) -> None:
@@ -56,17 +57,11 @@ class GRURun(FusedRun):
     def native_fields(self) -> Any:
         return self.fill(GRUFields, activation=ACTIVATION_CODES[self.options.activation])
 
-    def native_forward(self, step: int, rows: int) -> None:
-        product = self.recurrent(step, rows)
-        self.native("gru_forward", step, rows, product)
-
-    def native_backward(self, step: int, rows: int) -> None:
-        self.native("gru_backward", step, rows)
-
 
 class GRUBeforeRun(FusedRun):
     """Reset before the product, W_hn (r ⊙ h): two products a step. Gates reset, keep, new."""
 
+    native_run = "gru_before"
     keeps_hidden = True
 
     def __init__(self, options: GRUOptions, *args: Any) -> None:
@@ -84,14 +79,12 @@ class GRUBeforeRun(FusedRun):
         gates, new = weight.split([2 * self.hidden_size, self.hidden_size])
         return gates, new
 
-    def prepare_forward(self) -> None:
-        super().prepare_forward()
-        bias = self.tensors["bias"]
-        (gates, new), (gates_bias, new_bias) = self._parts(self.weight), self._parts(bias)
-        self.multiply, self.multiply_new = self.product(gates, gates_bias), self.product(new, new_bias)
+    def prepare_products(self) -> None:
+        gates, new = self._parts(self.weight)
+        bias, new_bias = self._parts(self.tensors["bias"])
+        self.multiply, self.multiply_new = self.product(gates, bias), self.product(new, new_bias)
 
-    def prepare_backward(self, *came: Any) -> None:
-        super().prepare_backward(*came)
+    def prepare_products_back(self) -> None:
         gates, new = self._parts(self.weight)
         self.multiply, self.multiply_new = self.product(gates.t()), self.product(new.t())
 
@@ -115,17 +108,6 @@ class GRUBeforeRun(FusedRun):
 
     def native_fields(self) -> Any:
         return self.fill(GRUBeforeFields, activation=ACTIVATION_CODES[self.options.activation])
-
-    def native_forward(self, step: int, rows: int) -> None:
-        product = self.recurrent(step, rows)
-        self.native("gru_before_forward_gates", step, rows, product)
-        product = self.multiply_new(self.resets[step, :rows])
-        self.native("gru_before_forward_new", step, rows, product)
-
-    def native_backward(self, step: int, rows: int) -> None:
-        self.native("gru_before_backward_new", step, rows)
-        came = self.multiply_new(self.grads["projected"][step, :rows, 2 * self.hidden_size :].contiguous())
-        self.native("gru_before_backward_reset", step, rows, came)
 
     def reach_back(self, step: int, rows: int) -> None:
         came = self.multiply(self.grads["projected"][step, :rows, : 2 * self.hidden_size].contiguous())

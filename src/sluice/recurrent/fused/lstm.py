@@ -26,6 +26,7 @@ class LSTMRun(FusedRun):
     (G,) of the normalised product; cell_gain and cell_bias (H,) of the normalised cell state.
     """
 
+    native_run = "lstm"
     fields = ("hidden", "cell")
 
     def __init__(self, options: LSTMOptions, *args: Any) -> None:
@@ -133,13 +134,6 @@ class LSTMRun(FusedRun):
             norm=self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias"),
             cell_norm=self.norm("cell_gain", "cell_bias", "cell_normal", "cell_scale", "cell_gain", "cell_bias"),
         )
-
-    def native_forward(self, step: int, rows: int) -> None:
-        product = self.recurrent(step, rows)
-        self.native("lstm_forward", step, rows, product)
-
-    def native_backward(self, step: int, rows: int) -> None:
-        self.native("lstm_backward", step, rows)
 
     def gradients(self) -> dict[str, Any]:
         found = super().gradients()

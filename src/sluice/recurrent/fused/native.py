@@ -1,4 +1,4 @@
-"""The elementwise kernels of kernels.c, built once by the machine's own C compiler and kept in the user's cache.
+"""The kernels of c/, built once by the machine's own C compiler and kept in the user's cache.
 
 Without a compiler, or with SLUICE_NATIVE=0, `kernels` gives None and torch's own operations do the work.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 log = logging.getLogger(__name__)
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCE = Path(__file__).with_name("c") / "kernels.c"
 FLAGS = (
     "-O3",
     "-march=native",
@@ -39,7 +39,11 @@ ACTIVATION_CODES = {
         ("tanh", "relu", "sigmoid", "softsign", "identity", "elu", "leaky_relu", "hardtanh", "softplus")
     )
 }
-"""The enum of kernels.c."""
+"""The enum of numbers.h."""
+
+
+RUNS = ("lstm", "gru", "gru_before", "rnn")
+"""What kernels.c has a forward and a backward function of."""
 
 
 class Library:
@@ -47,29 +51,13 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
-        for name, products in FUNCTIONS.items():
+        self.passes: dict[str, Any] = {}
+        for name in (f"{run}_{direction}" for run in RUNS for direction in ("forward", "backward")):
             function = getattr(loaded, name)
-            function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * products
-            function.restype = None
-            setattr(self, name, function)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"kernels.c has no function {name}")
-
-
-FUNCTIONS = {
-    "lstm_forward": 1,
-    "lstm_backward": 0,
-    "gru_forward": 1,
-    "gru_backward": 0,
-    "gru_before_forward_gates": 1,
-    "gru_before_forward_new": 1,
-    "gru_before_backward_new": 0,
-    "gru_before_backward_reset": 1,
-    "rnn_forward": 1,
-    "rnn_backward": 0,
-}
-"""Each function and how many products it takes after the run, the step and the rows."""
+            function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None
+            self.passes[name] = function
+        self.scratch_size = loaded.scratch_size
+        self.scratch_size.argtypes, self.scratch_size.restype = [ctypes.c_int64] * 3, ctypes.c_int64
 
 
 def kernels(tensor: Tensor) -> Library | None:
@@ -98,7 +86,8 @@ def _library(real: str) -> Library | None:
 
 def _built(compiler: str, flags: tuple[str, ...]) -> Path:
     """The shared library, from the cache or built now; ranks that build at once each put a whole file in place."""
-    key = "\n".join((SOURCE.read_text(encoding="utf-8"), compiler, _processor(), torch.__version__, *flags))
+    sources = (path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.iterdir()))
+    key = "\n".join((*sources, compiler, _processor(), torch.__version__, *flags))
     target = cache_dir() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if target.exists():
         return target
@@ -155,14 +144,25 @@ def counts(*names: str) -> list[tuple[str, Any]]:
     return [(name, ctypes.c_int64) for name in names]
 
 
+class TimeFields(ctypes.Structure):
+    """Time of through_time.h."""
+
+    _fields_ = (
+        counts("steps", "batch", "hidden", "width")
+        + pointers("alive", "weight", "bias", "mask", "hiddens", "grad_product", "grad_hidden")
+        + counts("keeps_hidden")
+        + pointers("scratch")
+    )
+
+
 class Norm(ctypes.Structure):
-    """Norm of kernels.c."""
+    """Norm of norm.h."""
 
     _fields_ = pointers("gain", "bias", "normal", "scale", "grad_gain", "grad_bias")
 
 
 class LSTMFields(ctypes.Structure):
-    """Lstm of kernels.c."""
+    """Lstm of lstm.h."""
 
     _fields_ = (
         counts("batch", "hidden", "coupled", "activation", "cell_activation")
@@ -173,7 +173,7 @@ class LSTMFields(ctypes.Structure):
 
 
 class GRUFields(ctypes.Structure):
-    """Gru of kernels.c."""
+    """Gru of gru.h."""
 
     _fields_ = counts("batch", "hidden", "activation") + pointers(
         "projected", "gates", "behind", "hiddens", "grad_outputs", "grad_hidden", "grad_projected", "grad_product"
@@ -181,7 +181,7 @@ class GRUFields(ctypes.Structure):
 
 
 class GRUBeforeFields(ctypes.Structure):
-    """GruBefore of kernels.c."""
+    """GruBefore of gru_reset_before.h."""
 
     _fields_ = counts("batch", "hidden", "activation") + pointers(
         "projected", "gates", "hiddens", "mask", "resets", "grad_outputs", "grad_hidden", "grad_projected"
@@ -189,7 +189,7 @@ class GRUBeforeFields(ctypes.Structure):
 
 
 class RNNFields(ctypes.Structure):
-    """Rnn of kernels.c."""
+    """Rnn of rnn.h."""
 
     _fields_ = (
         counts("batch", "hidden", "activation")

@@ -19,6 +19,8 @@ class RNNOptions(NamedTuple):
 class RNNRun(FusedRun):
     """One pre-activation a unit. Own parameters, None where there is no norm: gain and norm_bias (H,) of the sum."""
 
+    native_run = "rnn"
+
     def __init__(self, options: RNNOptions, *args: Any) -> None:
         self.activation = find_activation(options.activation)
         super().__init__(options, *args)
@@ -58,13 +60,6 @@ class RNNRun(FusedRun):
     def native_fields(self) -> Any:
         norm = self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias")
         return self.fill(RNNFields, activation=ACTIVATION_CODES[self.options.activation], norm=norm)
-
-    def native_forward(self, step: int, rows: int) -> None:
-        product = self.recurrent(step, rows)
-        self.native("rnn_forward", step, rows, product)
-
-    def native_backward(self, step: int, rows: int) -> None:
-        self.native("rnn_backward", step, rows)
 
     def gradients(self) -> dict[str, Any]:
         found = super().gradients()

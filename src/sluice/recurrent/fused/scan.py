@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sluice.recurrent.fused.native import Library, Norm, address, kernels
+from sluice.recurrent.fused.native import Library, Norm, TimeFields, address, kernels
 from sluice.recurrent.products import Product, weight_gradient
 
 
@@ -24,14 +24,17 @@ class Schedule(NamedTuple):
 class FusedRun:
     """One run of a cell through time, from gate pre-activations, with a backward pass written by hand.
 
-    A subclass has the elementwise work of a step, once with torch (`torch_forward`, `torch_backward`) and once by
-    kernels.c (`native_forward`, `native_backward`); the loop, the products and the sums over time are here.
+    With the kernels of c/ a pass is one call (`native_run`, `native_fields`). Without them the loop and the products
+    are here, and a subclass has the elementwise work of a step in torch (`torch_forward`, `torch_backward`). What is
+    summed over time is here in both cases.
 
     Tensors come by name: projected (T, B, W; forward only), weight (G, H), bias (G,) or None, mask (B, H) or None, the
     state's fields (B, H), and the cell's own parameters. The buffers of the forward pass, the states from the first on
     and the gates among them, are what the backward pass is given back.
     """
 
+    native_run: ClassVar[str]
+    """What kernels.c calls it."""
     fields: ClassVar[tuple[str, ...]] = ("hidden",)
     keeps_hidden: ClassVar[bool] = False
     """Whether the old hidden state also reaches the new one past the recurrent product."""
@@ -50,7 +53,6 @@ class FusedRun:
         self.grads: dict[str, Tensor] = {}
         self.grad_hidden: Tensor = self.hiddens
         self.product_at: tuple[Tensor, ...] = ()
-        self.run: Any = None
 
     def _begin(self) -> None:
         projected: Tensor = self.tensors["projected"]
@@ -74,16 +76,43 @@ class FusedRun:
 
     def forward(self) -> None:
         """Fills the buffers."""
-        self.prepare_forward()
-        step_forward = self.native_forward if self.library else self.torch_forward
-        for step, rows in enumerate(self.schedule.alive):
-            step_forward(step, rows)
-
-    def prepare_forward(self) -> None:
         for field in self.fields:
             self.buffers[field + "s"][0] = self.tensors[field]
-        self.run = self.native_fields() if self.library else None
+        if self.library:
+            self.pass_in_c("forward", self.library)
+            return
+        self.prepare_products()
+        for step, rows in enumerate(self.schedule.alive):
+            self.torch_forward(step, rows)
+
+    def prepare_products(self) -> None:
+        """Those of a forward pass."""
         self.multiply = self.product(self.weight, self.tensors["bias"])
+
+    def prepare_products_back(self) -> None:
+        """Those of a backward pass."""
+        self.multiply = self.product(self.weight.t())
+
+    def pass_in_c(self, direction: str, library: Library) -> None:
+        """A whole pass by kernels.c."""
+        if not self.schedule.alive:
+            return
+        alive = (ctypes.c_int64 * len(self.schedule.alive))(*self.schedule.alive)
+        sizes = {"batch": self.batch_size, "hidden": self.hidden_size, "width": self.weight.shape[0]}
+        scratch = self.weight.new_empty(library.scratch_size(*sizes.values()))
+        time = TimeFields(
+            steps=len(alive),
+            **sizes,
+            keeps_hidden=self.keeps_hidden,
+            alive=ctypes.addressof(alive),
+            scratch=address(scratch),
+            **{name: address(self.tensors[name]) for name in ("weight", "bias", "mask")},
+            hiddens=address(self.hiddens),
+            grad_product=address(self.grads.get("product")),
+            grad_hidden=address(self.grads.get("hidden")),
+        )
+        run = self.native_fields()
+        library.passes[f"{self.native_run}_{direction}"](ctypes.addressof(time), ctypes.addressof(run))
 
     def product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
         return Product(weight, bias, uses=len(self.schedule.alive), rows=self.batch_size)
@@ -110,10 +139,13 @@ class FusedRun:
     def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> dict[str, Any]:
         """Gradients by the names of the tensors, from those of all states (T, B, H) and of the final state (B, H)."""
         self.prepare_backward(of_states, of_final)
-        step_backward = self.native_backward if self.library else self.torch_backward
+        if self.library:
+            self.pass_in_c("backward", self.library)
+            return self.gradients()
+        self.prepare_products_back()
         for step in range(len(self.schedule.alive) - 1, -1, -1):
             rows = self.schedule.alive[step]
-            step_backward(step, rows)
+            self.torch_backward(step, rows)
             self.reach_back(step, rows)
         return self.gradients()
 
@@ -130,8 +162,6 @@ class FusedRun:
         self.grad_hidden = self.grads["hidden"]
         self.allocate_gradients()
         self.product_at = self.grads["product"].unbind(0)
-        self.run = self.native_fields() if self.library else None
-        self.multiply = self.product(self.weight.t())
 
     def gradient_buffer(self, name: str, like: Tensor) -> Tensor:
         """A buffer of the backward pass; zero beyond each length."""
@@ -147,8 +177,6 @@ class FusedRun:
             self.grad_hidden[:rows] = came
         else:
             self.grad_hidden = self.grads["hidden"] = came
-            if self.run is not None:
-                self.run.grad_hidden = came.data_ptr()
 
     def gradients(self) -> dict[str, Any]:
         """Sums over time: the weight's gradient in a single product."""
@@ -164,12 +192,8 @@ class FusedRun:
         if came is not None:
             self.grads[field][:rows].add_(came[step, :rows])
 
-    def native(self, function: str, step: int, rows: int, *products: Tensor) -> None:
-        """Calls a function of kernels.c."""
-        getattr(self.library, function)(ctypes.addressof(self.run), step, rows, *(made.data_ptr() for made in products))
-
     def norm(self, gain: str, bias: str, normal: str, scale: str, grad_gain: str, grad_bias: str) -> Norm:
-        """Norm of kernels.c, from the names of its parameters, buffers and gradients; null where nothing is."""
+        """Norm of norm.h, from the names of its parameters, buffers and gradients; null where nothing is."""
         given = {"gain": self.tensors[gain], "bias": self.tensors[bias]}
         made = {"normal": self.buffers.get(normal), "scale": self.buffers.get(scale)}
         grads = {"grad_gain": self.grads.get(grad_gain), "grad_bias": self.grads.get(grad_bias)}
@@ -200,12 +224,6 @@ class FusedRun:
         raise NotImplementedError
 
     def torch_backward(self, step: int, rows: int) -> None:
-        raise NotImplementedError
-
-    def native_forward(self, step: int, rows: int) -> None:
-        raise NotImplementedError
-
-    def native_backward(self, step: int, rows: int) -> None:
         raise NotImplementedError
 
 
