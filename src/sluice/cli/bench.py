@@ -1,5 +1,6 @@
 """sluice bench: claims of speed as commands. Heavy imports wait until one runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,7 @@ def cells(
     as_json: Json = False,
 ) -> None:
     """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler tells of its beginning and end
     with politely():
         from sluice.cli.cell_benchmark import bench_cells
 

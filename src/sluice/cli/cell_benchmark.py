@@ -38,7 +38,7 @@ class Size(NamedTuple):
 
 SIZES = ("64,200,128,256", "20,35,200,200", "32,70,400,1150")
 """A classifier's, a small and a large language model's."""
-WIDTH = 100
+WIDTH = 108
 """Columns the table needs, also where the terminal says it has fewer."""
 
 
@@ -179,7 +179,7 @@ def _report(size: Size, rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(title=f"Training step, forward and backward: {size}, {threads}", title_justify="left", box=None)
     for heading in ("cell", "Sluice", "× nn.LSTM", "fused", "fused, no C", "loop", "memory", "× nn.LSTM"):
-        table.add_column(heading, justify="left" if heading == "cell" else "right")
+        table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=True)
     reference = rows[0]["default ms"]
     for row in rows:
         others = [_figure(row.get(f"{way} ms"), reference) for way in WAYS[1:]]

@@ -1,12 +1,14 @@
-"""How cells begin: registration and initialisers."""
+"""How cells begin: registration, initialisers, and how their weights lie."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
-from recurrent_checks import ALL_CELLS, H, numbers
+from recurrent_checks import ALL_CELLS, H, make_stack, numbers, random_cell
 
 from sluice.recurrent import CELLS, CellOptions, HiddenState, LSTMState, make_cell
+from sluice.recurrent.cells import base
 
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
 
@@ -83,3 +85,28 @@ def test_a_large_forget_bias_keeps_the_old_state() -> None:
     torch.testing.assert_close(kept, hidden)
     cell = lstm.step(lstm.project(inputs), LSTMState(hidden, memory), lstm.recurrence(2))[0].cell
     torch.testing.assert_close(torch.autograd.grad(cell.sum(), memory)[0], torch.ones(2, H, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("rnn_relu", "RNN_RELU"), ("rnn", "RNN_TANH"), ("lstm", "LSTM"), ("gru", "GRU")]
+)
+def test_on_a_gpu_a_moved_cell_lies_as_cudnn_wants_it(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(base, "_on_cudnn", lambda weights: weights[0].dtype == torch.float64)  # stands for the GPU
+    monkeypatch.setattr(torch.backends.cudnn.rnn, "get_cudnn_mode", str)
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *given: calls.append(given))
+    stack = make_stack(name, num_layers=2, bidirectional=True, dtype=torch.float32)
+    assert not calls
+    stack.double()
+    flattened = [weight for weights, *_ in calls for weight in weights]
+    assert {id(weight) for weight in flattened} == {id(parameter) for parameter in stack.parameters()}
+    assert [rest for _, *rest in calls] == [
+        [4, cell.input_size, mode, cell.hidden_size, 0, 1, False, False] for cell in stack.cells
+    ]
+
+
+def test_a_cell_that_cudnn_does_not_know_is_left_as_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_on_cudnn", lambda _: True)
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *_: pytest.fail("flattened"))
+    for cell in (random_cell("lstm_peephole"), random_cell("gru_reset_before"), random_cell("lstm", one_hot=True)):
+        cell.float()

@@ -1,11 +1,12 @@
 """What every cell is: parameters, a step that reads like the equations, and the faster ways that must equal it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 from torch.nn import functional as F
 
 from sluice.recurrent.activations import Activation, find_activation
@@ -268,6 +269,27 @@ class Cell(nn.Module):
         )
         return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
 
+    def _apply(self, *args: Any, **options: Any) -> "Cell":
+        """Moves or casts the cell, and lays its weights out anew."""
+        super()._apply(*args, **options)
+        self.flatten_parameters()
+        return self
+
+    def flatten_parameters(self) -> None:
+        """Puts the weights of a kernel of cuDNN into one block of memory, as torch.nn's method of this name does.
+
+        Without it every call copies them, and warns. Loading a state keeps the block. Elsewhere it does nothing.
+        """
+        named = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        weights: list[Tensor] = [weight for weight in named if weight is not None]
+        if self.kernel is None or self.one_hot or not _on_cudnn(weights):
+            return
+        mode = torch.backends.cudnn.rnn.get_cudnn_mode(self.kernel.__name__.upper())
+        with torch.no_grad(), torch.cuda.device_of(self.weight_ih):
+            torch._cudnn_rnn_flatten_weight(
+                weights, len(weights), self.input_size, mode, self.hidden_size, 0, 1, False, False
+            )
+
     def _kernel(self) -> Callable[..., Any]:
         assert self.kernel is not None
         return self.kernel
@@ -278,6 +300,12 @@ class Cell(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + (", one_hot=True" if self.one_hot else "")
+
+
+def _on_cudnn(weights: Sequence[Tensor]) -> bool:
+    """Whether cuDNN can take these weights, and takes them as one block."""
+    suit = all(weight.is_cuda and cudnn.is_acceptable(weight.data) for weight in weights)
+    return suit and torch._use_cudnn_rnn_flatten_weight()
 
 
 def make_cell(
