@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import sacrebleu
+import torch
 
 from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
+from sluice.cli.saved import load_model
+from sluice.text.vocab import Vocab
 
 SMALL = (
     *("trainer.accelerator=cpu", "model.hidden_size=8", "embedding.size=8", "task.decoder.hidden_size=16"),
@@ -94,6 +97,23 @@ WRONG = {
 def test_wrong_settings_get_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
     ended = train("task=multi30k", *SAMPLE, *SMALL, *settings, *places(workplace))
     assert expected in complaint(ended)
+
+
+def test_vectors_made_elsewhere_for_either_language(workplace: Path, translator: Finished) -> None:
+    source, target = (rows_of(translator.folder)[0][side].lower().split()[0] for side in (0, 1))
+    numbers = {source: [1.0, -1.0] * 4, target: [0.5] * 8}
+    for name, word in (("from.txt", source), ("into.txt", target)):
+        (workplace / name).write_text(f"{word} {' '.join(map(str, numbers[word]))}\n", encoding="utf-8")
+    begin = ("embedding.path=from.txt", "embedding.frozen=true", "task.decoder.embedding_path=into.txt")
+    run = trained(workplace, "task=multi30k", *SAMPLE, *SMALL, *begin, "trainer.max_epochs=1", "optimizer.lr=1e-9")
+    model = load_model(run.folder)
+    found = [
+        (Vocab(model.parts["source"]["vocab"]), source, model.network.source_embedding),
+        (Vocab(model.parts["target"]["vocab"]), target, model.network.decoder.embedding),
+    ]
+    for vocab, word, embedding in found:
+        (place,), expected = vocab.encode([word]), numbers[word]
+        torch.testing.assert_close(embedding.table.weight[place], torch.tensor(expected), atol=1e-5, rtol=0)
 
 
 def test_files_of_unequal_length_are_told_with_both_counts(workplace: Path) -> None:

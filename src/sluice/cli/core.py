@@ -11,7 +11,6 @@ from torch import nn
 
 from sluice.cli.own_cells import import_cells
 from sluice.cli.schema import Config, Model
-from sluice.cli.schema import Embedding as Settings
 from sluice.errors import UserError
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
@@ -41,32 +40,32 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
     )
 
 
-def give_vectors(network: Any, settings: Settings, words: list[str], seed: int) -> None:
-    """Gives the embedding the vectors of `embedding.path`, random ones to words it lacks; says how many.
+def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> None:
+    """Gives an embedding the vectors of a file or a run of task=word2vec, random ones to words it lacks; says how many.
 
     Raises:
         UserError: if the file is not as it should be, or the embedding isn't learned.
     """
-    embedding = getattr(network, "embedding", None)
-    if not isinstance(embedding, LearnedEmbedding):
-        raise UserError("embedding.path needs learned vectors of one vocabulary: leave it out here")
-    path = Path(str(settings.path))
-    matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=settings.size)
+    learned, path = _learned(embedding, "path"), Path(given)
+    matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
     with torch.no_grad():
-        embedding.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
-    log.info("%s: vectors for %d of %d words (%.0f %%).", settings.path, matched.words, len(words), 100 * matched.share)
+        learned.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
+    log.info("%s: vectors for %d of %d words (%.0f %%).", given, matched.words, len(words), 100 * matched.share)
 
 
-def freeze_vectors(network: Any) -> None:
-    """Keeps the embedding's vectors as they are.
+def freeze_vectors(embedding: Any) -> None:
+    """Keeps an embedding's vectors as they are.
 
     Raises:
-        UserError: if it has none.
+        UserError: if it isn't learned.
     """
-    embedding = getattr(network, "embedding", None)
+    _learned(embedding, "frozen").table.weight.requires_grad_(False)
+
+
+def _learned(embedding: Any, setting: str) -> LearnedEmbedding:
     if not isinstance(embedding, LearnedEmbedding):
-        raise UserError("embedding.frozen=true needs learned vectors of one vocabulary: leave it out here")
-    embedding.table.weight.requires_grad_(False)
+        raise UserError(f"embedding.{setting} needs words with learned vectors: leave it out here")
+    return embedding
 
 
 def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> RecurrentStack:

@@ -125,11 +125,20 @@ class Family(ABC):
             network = self.build_network(config, parts)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if config.embedding.path is not None:
-            give_vectors(network, config.embedding, parts.get("vocab", []), config.seed)
-        if config.embedding.frozen:
-            freeze_vectors(network)
+        self.read_vectors(config, network, parts)
         return network
+
+    def read_vectors(self, config: Config, network: Any, parts: dict[str, Any]) -> None:
+        """Gives the embedding the vectors that the configuration names, and keeps them as they are if that is asked.
+
+        Raises:
+            UserError: if the file is not as it should be, or the embedding isn't learned.
+        """
+        embedding = getattr(network, "embedding", None)
+        if config.embedding.path is not None:
+            give_vectors(embedding, config.embedding.path, parts.get("vocab", []), config.seed)
+        if config.embedding.frozen:
+            freeze_vectors(embedding)
 
     def shared_of_task(self, config: Config, data: Any) -> dict[str, Any]:
         """The arguments that every Task takes, but for the network."""

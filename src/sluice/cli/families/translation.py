@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 
 from sluice.callbacks.translations import Translations
-from sluice.cli.core import build_embedding, build_stack
+from sluice.cli.core import build_embedding, build_stack, freeze_vectors, give_vectors
 from sluice.cli.families.base import Family, batch_size_per_rank, check_monitors, may_use_sample
 from sluice.cli.schema import Config
 from sluice.cli.schema.core import Model
@@ -78,6 +78,16 @@ class TranslationFamily(Family):
             input_dropout=config.model.input_dropout,
             memory_dropout=config.task.memory_dropout,
         )
+
+    def read_vectors(self, config: Config, network: Seq2Seq, parts: dict[str, Any]) -> None:
+        """`embedding` says it of the sources; what has been written has a file of its own."""
+        if config.embedding.path is not None:
+            give_vectors(network.source_embedding, config.embedding.path, parts["source"]["vocab"], config.seed)
+        if config.task.decoder.embedding_path is not None:
+            own = config.task.decoder.embedding_path
+            give_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
+        if config.embedding.frozen:
+            freeze_vectors(network.source_embedding)
 
     def saved_parts(self, data: TranslationData) -> dict[str, Any]:
         prepared = data.prepared

@@ -77,7 +77,10 @@ class Embedding:
     start: str = choice(
         "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_STARTS, "random"
     )
-    path: str | None = setting("vectors to begin with: GloVe, fastText or word2vec, or a run of task=word2vec", None)
+    path: str | None = setting(
+        "vectors to begin with, a translator's of its sources: GloVe, fastText or word2vec, or a run of task=word2vec",
+        None,
+    )
     frozen: bool = setting("the vectors are not trained", False)
     initial_std: float = setting(
         "deviation of the numbers it begins with at random", II("task.embedding.initial_std"), above=0

@@ -87,6 +87,7 @@ class DecoderSettings:
     input_feeding: bool = setting("what a step ended with goes into the next step, too", False)
     attention_size: int | None = count("hidden layer of additive attention; null for the decoder's units", None)
     hidden_dropout: float = share("variational dropout on the decoder's states where words are made of them", 0.0)
+    embedding_path: str | None = setting("vectors that what it has written begins with, as embedding.path", None)
 
 
 @dataclass
