@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("elementwise")
 
 @pytest.fixture(params=["c", "torch"], scope="module")
 def elementwise(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Who does the elementwise work of a step in this test."""
+    """Who goes through time in this test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUICE_NATIVE", "1" if request.param == "c" else "0")
         if request.param == "c" and kernels(torch.zeros(1)) is None:
@@ -87,8 +87,8 @@ def test_each_path_does_its_own_work(name: str, elementwise: str, monkeypatch: p
 @every_cell
 @pytest.mark.parametrize(
     "lengths_and_size",
-    [([30], 130), ([4] * 5, 64), ([5, 4, 4, 2, 2, 2, 1], 50), ([4, 3] * 6 + [2], 33), ([1] * 40, 41)],
-    ids=["one row", "five rows", "seven rows", "thirteen rows", "one step"],
+    [([20], 270), ([4] * 5, 130), ([5, 4, 4, 2, 2, 2, 1], 101), ([4, 3] * 6 + [2], 81), ([2] * 40, 41)],
+    ids=["one row", "five rows", "seven rows", "thirteen rows", "two steps"],
 )
 def test_every_shape_on_every_number_of_threads(
     name: str, lengths_and_size: tuple[list[int], int], elementwise: str

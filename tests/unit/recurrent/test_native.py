@@ -79,7 +79,7 @@ def test_without_a_compiler_there_are_no_kernels_and_it_is_said_once(
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("names", [("cc", "gcc", "clang"), ("gcc", "clang"), ("clang",)])
+@pytest.mark.parametrize("names", [("gcc", "cc", "clang"), ("cc", "clang"), ("clang",)])
 def test_the_first_compiler_there_is_is_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
@@ -153,6 +153,16 @@ def test_threads_are_tried_first_and_done_without_where_they_do_not_build(
     assert native.THREADS in first.split()
     assert native.THREADS not in second.split()
     assert all("-DREAL=float" in line.split() for line in (first, second))
+
+
+@needs_compiler
+def test_that_there_are_no_threads_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    refuse = 'case " $* " in *" -fopenmp "*) echo "no OpenMP here" >&2; exit 1;; esac'
+    pretend(monkeypatch, tmp_path / "cc", f'{refuse}\nexec {shutil.which("cc")} "$@"')
+    assert native.kernels(FLOAT) is not None
+    assert "run on one thread (no OpenMP here)" in said.text
 
 
 def test_a_library_is_built_once_and_found_again(noting: Path, tmp_path: Path, cache: Path) -> None:

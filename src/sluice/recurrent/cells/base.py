@@ -304,7 +304,9 @@ class Cell(nn.Module):
 
 def _on_cudnn(weights: Sequence[Tensor]) -> bool:
     """Whether cuDNN can take these weights, and takes them as one block."""
-    suit = all(weight.is_cuda and cudnn.is_acceptable(weight.data) for weight in weights)
+    suit = len({weight.dtype for weight in weights}) == 1 and all(
+        weight.is_cuda and cudnn.is_acceptable(weight.data) for weight in weights
+    )
     return suit and torch._use_cudnn_rnn_flatten_weight()
 
 

@@ -69,24 +69,28 @@ def kernels(tensor: Tensor) -> Library | None:
 
 @functools.cache
 def _library(real: str) -> Library | None:
-    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    compiler = next((path for name in ("gcc", "cc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         log.info("no C compiler found: recurrent cells run on torch's own operations, somewhat slower")
         return None
     reason = ""
     for flags in ((*FLAGS, THREADS), FLAGS):
         try:
-            return Library(_built(compiler, (*flags, f"-DREAL={real}")))
+            library = Library(_built(compiler, (*flags, f"-DREAL={real}")))
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", "") or "").strip() or str(error)
             reason = said.splitlines()[0]
+            continue
+        if reason:
+            log.info(f"the recurrent kernels run on one thread ({reason})")
+        return library
     log.warning(f"the recurrent kernels could not be built ({reason}): torch's own operations do the work")
     return None
 
 
 def _built(compiler: str, flags: tuple[str, ...]) -> Path:
     """The shared library, from the cache or built now; ranks that build at once each put a whole file in place."""
-    sources = (path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.iterdir()))
+    sources = (path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.glob("[a-z]*.[ch]")))
     key = "\n".join((*sources, compiler, _processor(), torch.__version__, *flags))
     target = cache_dir() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if target.exists():

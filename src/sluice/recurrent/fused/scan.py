@@ -9,6 +9,9 @@ from torch import Tensor
 from sluice.recurrent.fused.native import Library, Norm, TimeFields, address, kernels
 from sluice.recurrent.products import Product, weight_gradient
 
+FEW_ROWS = 16
+"""With more of them, a single step is not worth packing a weight for."""
+
 
 class Schedule(NamedTuple):
     """How many rows go on at each step; rows are sorted, the longest sequence first."""
@@ -49,7 +52,9 @@ class FusedRun:
         self.hiddens, self.gates = buffers["hiddens"], buffers["gates"]
         self.steps, self.batch_size = self.gates.shape[:2]
         self.hidden_at = self.hiddens.unbind(0)
-        self.library: Library | None = kernels(self.weight)
+        alive = schedule.alive
+        packs_for_one = len(alive) == 1 and alive[0] > FEW_ROWS
+        self.library: Library | None = None if packs_for_one else kernels(self.weight)
         self.grads: dict[str, Tensor] = {}
         self.grad_hidden: Tensor = self.hiddens
         self.product_at: tuple[Tensor, ...] = ()
@@ -98,6 +103,7 @@ class FusedRun:
         if not self.schedule.alive:
             return
         alive = (ctypes.c_int64 * len(self.schedule.alive))(*self.schedule.alive)
+        torch.get_num_threads()  # what was set holds for a new thread once it has asked
         sizes = {"batch": self.batch_size, "hidden": self.hidden_size, "width": self.weight.shape[0]}
         scratch = self.weight.new_empty(library.scratch_size(*sizes.values()))
         time = TimeFields(

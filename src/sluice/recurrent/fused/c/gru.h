@@ -9,15 +9,15 @@ static void gru_row(const void *fields, int64_t at, int64_t row, const REAL *add
   const Gru *run = fields;
   const int64_t hidden = run->hidden, batch = run->batch;
   FOR_BLOCKS(from, n, hidden) {
-    const REAL *in = run->projected + at * 3 * hidden + from, *seen = add + from;
+    const REAL *in = run->projected + at * 3 * hidden + from, *product = add + from;
     const REAL *old = run->hiddens + at * hidden + from;
     REAL *r = run->gates + at * 3 * hidden + from, *z = r + hidden, *new = z + hidden;
     REAL *behind = run->behind + at * hidden + from;
     REAL *h = run->hiddens + (at + batch) * hidden + from;
     EACH(n) {
-      r[k] = in[k] + seen[k];
-      z[k] = in[hidden + k] + seen[hidden + k];
-      behind[k] = seen[2 * hidden + k];
+      r[k] = in[k] + product[k];
+      z[k] = in[hidden + k] + product[hidden + k];
+      behind[k] = product[2 * hidden + k];
     }
     sigmoid(n, r);
     sigmoid(n, z);

@@ -60,9 +60,9 @@ static void reset_row_back(const void *fields, int64_t at, int64_t row, const RE
   const REAL *mask = run->mask ? run->mask + row * hidden : 0;
   REAL *dr = run->grad_projected + at * 3 * hidden, *dh = run->grad_hidden + row * hidden;
   EACH(hidden) {
-    REAL seen = mask ? came[k] * mask[k] : came[k];
-    dr[k] = seen * old[k] * r[k] * (1 - r[k]);
-    dh[k] += seen * r[k];
+    REAL grad = mask ? came[k] * mask[k] : came[k];
+    dr[k] = grad * old[k] * r[k] * (1 - r[k]);
+    dh[k] += grad * r[k];
   }
 }
 

@@ -26,11 +26,12 @@ int omp_get_num_threads(void);
 #define WAIT_FOR_ALL
 #endif
 
-/* exp and tanh that the compiler can vectorise, within 2 units in the last place of a float */
+/* exp and tanh that the compiler can vectorise, within 3 units in the last place of a float */
 static inline float exp_f(float x) {
   x = x > 88.0f ? 88.0f : x;
   x = x < -87.0f ? -87.0f : x;
   float n = rintf(x * 1.44269504f);
+  n = n > -128.0f ? n : 0.0f; /* for what is not a number, and stays so in r */
   float r = x - n * 0.693359375f + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;

@@ -17,10 +17,11 @@ typedef struct {
 /* The elementwise work of a cell on one row at one step, `at` its place in (T, B); add is the row's product, or null. */
 typedef void RowWork(const void *run, int64_t at, int64_t row, const REAL *add);
 
-#define FEW 16            /* rows in all, up to which a weight is not packed */
+#define FEW 16            /* rows in all, up to which a forward pass does not pack the weight */
 #define WORTH (1L << 16)  /* multiplications a step from which threads gain more than they wait */
 #define MANY(time) ((time)->alive[0] * (time)->hidden * (time)->width >= WORTH)
 
+/* Numbers that a pass takes: two packed weights at most, products, and what is fed. */
 int64_t scratch_size(int64_t batch, int64_t hidden, int64_t width) {
   return (width + 2 * LANES) * (hidden + LANES) + batch * (width + hidden);
 }
