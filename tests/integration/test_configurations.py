@@ -31,6 +31,8 @@ MAKING_THEIR_OWN = {
     *(f"experiment={experiment}" for experiment in ("counting", "execute", "lengths", "temporal_order")),
 }
 """Choices without texts to find."""
+COSTLY = {choice for choice in MAKING_THEIR_OWN if choice.endswith(("temporal_order", "pairs", "execute", "vec2seq"))}
+FEW = tuple(f"task.data.{split}=200" for split in ("size", "val_size", "test_size"))
 POINTS.remove("model=none")  # task=word2vec takes it, and nothing else does
 
 
@@ -53,7 +55,7 @@ def composed(home: Path, *overrides: str) -> Config:
         overrides = (*overrides, f"embedding.path={home / 'vectors.txt'}")
     texts = next(((f"task.data.path={path}",) for task, path in own.items() if task in overrides), SAMPLE)
     if set(overrides) & MAKING_THEIR_OWN:
-        texts = ("task.data.size=200",) if set(overrides) & {"task=execute", "experiment=execute"} else ()
+        texts = FEW if set(overrides) & COSTLY else ()
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
 

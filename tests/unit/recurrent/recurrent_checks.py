@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sluice.recurrent import CELLS, Cell, CellOptions, OneHot, Recurrence, RecurrentStack, State, make_cell
 from sluice.recurrent.lengths import LengthPlan
-from sluice.recurrent.scan import Scanned
+from sluice.recurrent.scan import Scanned, scan_fused, scan_steps
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
@@ -106,6 +106,31 @@ def assert_all_close(ours: Iterable[Tensor], theirs: Iterable[Tensor], tolerance
         torch.testing.assert_close(
             own, other, atol=tolerance, rtol=tolerance, msg=lambda text, at=position: f"tensor {at}: {text}"
         )
+
+
+def own_parameters(cell: Cell) -> list[Tensor]:
+    """What a scan from pre-activations uses of a cell's parameters."""
+    return [parameter for name, parameter in cell.named_parameters() if not name.endswith("_ih")]
+
+
+def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
+    """Pre-activations, initial state and all that gradients may be asked of."""
+    width, dtype = len(cell.gates) * cell.hidden_size, cell.weight_hh.dtype
+    projected = numbers(plan.steps, plan.batch_size, width, dtype=dtype).requires_grad_()
+    state = cell_state(cell, plan.batch_size)
+    return projected, state, [projected, *state, *own_parameters(cell)]
+
+
+def assert_fused_equals_steps(cell: Cell, plan: LengthPlan, tolerance: float = 1e-10, seed: int = 0) -> None:
+    """Values and gradients, with one dropout for both where there is one."""
+    projected, state, leaves = beginning(cell, plan)
+    torch.manual_seed(seed)
+    ours = everything(scan_fused(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
+    torch.manual_seed(seed)
+    theirs = everything(scan_steps(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
+    assert [tensor.dtype for tensor in ours] == [tensor.dtype for tensor in theirs]
+    assert_all_close(ours, theirs, tolerance)
+    assert_all_close(gradients(ours, leaves), gradients(theirs, leaves), tolerance)
 
 
 def one_hot_batch(batch_size: int, steps: int, size: int, *, scaled: bool = False) -> OneHot:

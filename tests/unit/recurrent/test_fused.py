@@ -11,13 +11,15 @@ from recurrent_checks import (
     D,
     H,
     assert_all_close,
-    cell_state,
+    assert_fused_equals_steps,
+    beginning,
     everything,
     gradients,
     make_plan,
     make_stack,
     numbers,
     one_hot_batch,
+    own_parameters,
     random_cell,
     random_state,
     raw_lengths,
@@ -25,11 +27,10 @@ from recurrent_checks import (
 )
 from torch import Tensor
 
-from sluice.recurrent import Cell, CellOptions, OneHot, RecurrentStack, State
+from sluice.recurrent import CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.activations import ACTIVATIONS
 from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.fused.scan import FusedRun
-from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.scan import Scanned, choose_way, forced, scan_fused, scan_steps
 
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
@@ -46,31 +47,6 @@ def elementwise(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-def own_parameters(cell: Cell) -> list[Tensor]:
-    """What a scan from pre-activations uses of a cell's parameters."""
-    return [parameter for name, parameter in cell.named_parameters() if not name.endswith("_ih")]
-
-
-def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
-    """Pre-activations, initial state and all that gradients may be asked of."""
-    width, dtype = len(cell.gates) * cell.hidden_size, cell.weight_hh.dtype
-    projected = numbers(plan.steps, plan.batch_size, width, dtype=dtype).requires_grad_()
-    state = cell_state(cell, plan.batch_size)
-    return projected, state, [projected, *state, *own_parameters(cell)]
-
-
-def assert_equal_to_steps(cell: Cell, plan: LengthPlan, tolerance: float = 1e-10, seed: int = 0) -> None:
-    """Values and gradients, with one dropout for both where there is one."""
-    projected, state, leaves = beginning(cell, plan)
-    torch.manual_seed(seed)
-    ours = everything(scan_fused(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
-    torch.manual_seed(seed)
-    theirs = everything(scan_steps(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
-    assert [tensor.dtype for tensor in ours] == [tensor.dtype for tensor in theirs]
-    assert_all_close(ours, theirs, tolerance)
-    assert_all_close(gradients(ours, leaves), gradients(theirs, leaves), tolerance)
-
-
 @every_cell
 def test_each_path_does_its_own_work(name: str, elementwise: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
@@ -82,29 +58,6 @@ def test_each_path_does_its_own_work(name: str, elementwise: str, monkeypatch: p
     else:
         monkeypatch.delattr(FusedRun, "pass_in_c")
     gradients(everything(scan_fused(cell, projected, state, plan, cell.recurrence(2))), leaves)
-
-
-@every_cell
-@pytest.mark.parametrize(
-    "lengths_and_size",
-    [([20], 270), ([4] * 5, 130), ([5, 4, 4, 2, 2, 2, 1], 101), ([4, 3] * 6 + [2], 81), ([2] * 40, 41)],
-    ids=["one row", "five rows", "seven rows", "thirteen rows", "two steps"],
-)
-def test_every_shape_on_every_number_of_threads(
-    name: str, lengths_and_size: tuple[list[int], int], elementwise: str
-) -> None:
-    if elementwise == "torch":
-        pytest.skip("this is about the tiles of c/product.h")
-    lengths, hidden_size = lengths_and_size
-    before = torch.get_num_threads()
-    try:
-        for threads, recurrent_dropout in ((1, 0.5), (2, 0.0), (3, 0.5)):
-            torch.set_num_threads(threads)
-            cell = random_cell(name, hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
-            cell.weight_hh.data /= hidden_size**0.5  # not so large that it makes much of what rounding left
-            assert_equal_to_steps(cell, make_plan(sorted(lengths, reverse=True)))
-    finally:
-        torch.set_num_threads(before)
 
 
 @every_cell
@@ -281,7 +234,7 @@ dropouts = pytest.mark.parametrize(
 def test_dropout_of_the_recurrent_product_equals_the_steps(name: str, dropout: dict[str, float]) -> None:
     cell, plan = random_cell(name, **dropout).train(), make_plan([4, 4, 2, 1], surplus=1)
     for seed in range(3):
-        assert_equal_to_steps(cell, plan, seed=seed)
+        assert_fused_equals_steps(cell, plan, seed=seed)
 
 
 @every_cell
@@ -319,7 +272,7 @@ def sloped(chosen: dict[str, str]) -> bool:
 def test_own_activations_are_fused_and_equal_the_steps(name: str, chosen: dict[str, str], elementwise: str) -> None:
     cell, plan = random_cell(name, **chosen), make_plan([4, 4, 2, 1], surplus=1)
     assert choose_way(cell, numbers(5, 4, D), cell.recurrence(4), every_state=True) == "fused"
-    assert_equal_to_steps(cell, plan)
+    assert_fused_equals_steps(cell, plan)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -370,14 +323,14 @@ def test_activations_are_exact_far_out_in_float32(name: str, activation: str) ->
 def test_more_units_than_a_block_of_the_c_code(name: str, dtype: torch.dtype) -> None:
     cell = random_cell(name, dtype=dtype, hidden_size=300, recurrent_init="xavier")
     torch.nn.init.normal_(cell.weight_hh, std=0.05)
-    assert_equal_to_steps(cell, make_plan([3, 1]), tolerance=1e-10 if dtype == torch.float64 else 5e-4)
+    assert_fused_equals_steps(cell, make_plan([3, 1]), tolerance=1e-10 if dtype == torch.float64 else 5e-4)
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_a_weight_large_enough_to_be_packed(name: str) -> None:
     cell = random_cell(name, dtype=torch.float32, hidden_size=600, recurrent_init="xavier")
     torch.nn.init.normal_(cell.weight_hh, std=0.03)
-    assert_equal_to_steps(cell, make_plan([17, 3]), tolerance=2e-3)
+    assert_fused_equals_steps(cell, make_plan([17, 3]), tolerance=2e-3)
 
 
 @every_cell
