@@ -90,6 +90,10 @@ WRONG = {
     "a language that isn't there": (["task.data.source_language=xx", "task.data.source=local"], "xx"),
     "no beam": (["task.decoding.beam=0"], "task.decoding.beam=0 cannot be used: it must be at least 1"),
     "adversarial": (["embedding.adversarial=0.1"], "for tasks that classify"),
+    "two files for one embedding": (
+        ["task.text.joint=true", "task.tie=all", "task.decoder.output_size=8", "task.decoder.embedding_path=a.txt"],
+        "cannot be used: task.tie=all",
+    ),
 }
 
 

@@ -18,6 +18,7 @@ _QUIET = (
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
     ".*your dataloader is not resumable.*",
     ".*`srun` command is available.*",
+    ".*ModelCheckpoint\\(monitor=.*could not find the monitored key.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
 """Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own, and so on."""

@@ -134,11 +134,15 @@ class Family(ABC):
         Raises:
             UserError: if the file is not as it should be, or the embedding isn't learned.
         """
-        embedding = getattr(network, "embedding", None)
+        embedding, words = self.words_read(network, parts)
         if config.embedding.path is not None:
-            give_vectors(embedding, config.embedding.path, parts.get("vocab", []), config.seed)
+            give_vectors(embedding, config.embedding.path, words, config.seed)
         if config.embedding.frozen:
             freeze_vectors(embedding)
+
+    def words_read(self, network: Any, parts: dict[str, Any]) -> tuple[Any, list[str]]:
+        """The embedding that `embedding` describes, None where there is none, and its words."""
+        return getattr(network, "embedding", None), parts.get("vocab", [])
 
     def shared_of_task(self, config: Config, data: Any) -> dict[str, Any]:
         """The arguments that every Task takes, but for the network."""

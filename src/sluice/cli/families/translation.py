@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 
 from sluice.callbacks.translations import Translations
-from sluice.cli.core import build_embedding, build_stack, freeze_vectors, give_vectors
+from sluice.cli.core import build_embedding, build_stack, give_vectors
 from sluice.cli.families.base import Family, batch_size_per_rank, check_monitors, may_use_sample
 from sluice.cli.schema import Config
 from sluice.cli.schema.core import Model
@@ -79,15 +79,20 @@ class TranslationFamily(Family):
             memory_dropout=config.task.memory_dropout,
         )
 
+    def words_read(self, network: Seq2Seq, parts: dict[str, Any]) -> tuple[Any, list[str]]:
+        return network.source_embedding, parts["source"]["vocab"]
+
     def read_vectors(self, config: Config, network: Seq2Seq, parts: dict[str, Any]) -> None:
-        """`embedding` says it of the sources; what has been written has a file of its own."""
-        if config.embedding.path is not None:
-            give_vectors(network.source_embedding, config.embedding.path, parts["source"]["vocab"], config.seed)
-        if config.task.decoder.embedding_path is not None:
-            own = config.task.decoder.embedding_path
+        """As ever for the sources; what has been written has a file of its own."""
+        own = config.task.decoder.embedding_path
+        if own is not None and config.task.tie == "all":
+            raise UserError(
+                f"task.decoder.embedding_path={own} cannot be used: task.tie=all has one embedding for both, "
+                "which embedding.path begins"
+            )
+        super().read_vectors(config, network, parts)
+        if own is not None:
             give_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
-        if config.embedding.frozen:
-            freeze_vectors(network.source_embedding)
 
     def saved_parts(self, data: TranslationData) -> dict[str, Any]:
         prepared = data.prepared

@@ -27,26 +27,34 @@ static void gru_row(const void *fields, int64_t at, int64_t row, const REAL *add
   }
 }
 
+/* back through h' = (1 - z) * new + z * old: gradients before the activations of z and new; dh keeps old's share */
+static void through_mix(int64_t activation, int64_t n, const REAL *z, const REAL *new, const REAL *old,
+                        const REAL *grad_output, REAL *dz, REAL *dn, REAL *dh) {
+  REAL slope[BLOCK];
+  if (grad_output)
+    EACH(n) dh[k] += grad_output[k];
+  slope_of(activation, n, new, slope);
+  EACH(n) {
+    dn[k] = dh[k] * (1 - z[k]) * slope[k];
+    dz[k] = dh[k] * (old[k] - new[k]) * z[k] * (1 - z[k]);
+    dh[k] *= z[k];
+  }
+}
+
 static void gru_row_back(const void *fields, int64_t at, int64_t row, const REAL *none) {
   const Gru *run = fields;
   const int64_t hidden = run->hidden;
   FOR_BLOCKS(from, n, hidden) {
-    REAL slope[BLOCK];
     const REAL *r = run->gates + at * 3 * hidden + from, *z = r + hidden, *new = z + hidden;
-    const REAL *behind = run->behind + at * hidden + from;
-    const REAL *old = run->hiddens + at * hidden + from;
+    const REAL *behind = run->behind + at * hidden + from, *old = run->hiddens + at * hidden + from;
     REAL *dr = run->grad_projected + at * 3 * hidden + from, *dz = dr + hidden, *dn = dz + hidden;
     REAL *pr = run->grad_product + at * 3 * hidden + from, *pz = pr + hidden, *pn = pz + hidden;
-    REAL *dh = run->grad_hidden + row * hidden + from;
-    if (run->grad_outputs)
-      EACH(n) dh[k] += run->grad_outputs[at * hidden + from + k];
-    slope_of(run->activation, n, new, slope);
+    const REAL *came = run->grad_outputs ? run->grad_outputs + at * hidden + from : 0;
+    through_mix(run->activation, n, z, new, old, came, dz, dn, run->grad_hidden + row * hidden + from);
     EACH(n) {
-      dn[k] = dh[k] * (1 - z[k]) * slope[k];
       dr[k] = pr[k] = dn[k] * behind[k] * r[k] * (1 - r[k]);
-      dz[k] = pz[k] = dh[k] * (old[k] - new[k]) * z[k] * (1 - z[k]);
+      pz[k] = dz[k];
       pn[k] = dn[k] * r[k];
-      dh[k] *= z[k];
     }
   }
 }

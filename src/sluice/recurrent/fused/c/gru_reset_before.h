@@ -36,19 +36,11 @@ static void new_row_back(const void *fields, int64_t at, int64_t row, const REAL
   const GruBefore *run = fields;
   const int64_t hidden = run->hidden;
   FOR_BLOCKS(from, n, hidden) {
-    REAL slope[BLOCK];
     const REAL *z = run->gates + (at * 3 + 1) * hidden + from, *new = z + hidden;
     const REAL *old = run->hiddens + at * hidden + from;
     REAL *dz = run->grad_projected + (at * 3 + 1) * hidden + from, *dn = dz + hidden;
-    REAL *dh = run->grad_hidden + row * hidden + from;
-    if (run->grad_outputs)
-      EACH(n) dh[k] += run->grad_outputs[at * hidden + from + k];
-    slope_of(run->activation, n, new, slope);
-    EACH(n) {
-      dn[k] = dh[k] * (1 - z[k]) * slope[k];
-      dz[k] = dh[k] * (old[k] - new[k]) * z[k] * (1 - z[k]);
-      dh[k] *= z[k];
-    }
+    const REAL *came = run->grad_outputs ? run->grad_outputs + at * hidden + from : 0;
+    through_mix(run->activation, n, z, new, old, came, dz, dn, run->grad_hidden + row * hidden + from);
   }
 }
 
