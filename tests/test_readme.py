@@ -56,7 +56,6 @@ def test_other_commands_are_understood(arguments: list[str]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_points_to_is_there(page: Path) -> None:
     places = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
-    assert places
     assert [place for place in places if not (page.parent / place).exists()] == []
 
 
@@ -68,3 +67,12 @@ def test_python_runs(code: str) -> None:
     finally:
         CELLS.clear()
         CELLS.update(before)
+
+
+def test_docs_list_the_device_dependent_files() -> None:
+    source = ROOT / "src" / "sluice"
+    texts = {str(file.relative_to(source)): file.read_text(encoding="utf-8") for file in source.rglob("*.py")}
+    files = {name for name, text in texts.items() if "cuda" in text}
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    table = page.split("## Device-dependent code")[1].split("## ")[0]
+    assert files == set(re.findall(r"`([\w/]+\.py)`", table))

@@ -117,8 +117,11 @@ class LastCheckpoint(Callback):
         self._asked: signal.Signals | None = None
         self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
         self._handlers: dict[signal.Signals, Any] = {}
+        self._host_group: Any = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == TrainerFn.FITTING and trainer.world_size > 1:
+            self._host_group = torch.distributed.new_group(backend="gloo")
         if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
             for number in (self.stop_signal, signal.SIGINT):
                 self._handlers[number] = signal.signal(number, self._ask)
@@ -155,8 +158,8 @@ class LastCheckpoint(Callback):
         self._moment.begin_batch(trainer)
         if index % trainer.accumulate_grad_batches:
             return  # gradients are being summed up, and those are in no checkpoint
-        asked = self._asked_anywhere(trainer)
-        if asked or self._is_due(trainer):
+        asked, due = self._agreed(trainer)
+        if asked or due:
             self._save(trainer)
         if asked:
             self.stopped_by_signal = None if self._asked == signal.SIGINT else self._asked
@@ -170,7 +173,8 @@ class LastCheckpoint(Callback):
         self._moment.begin_batch(trainer)
         self._moment.finished = True
         self._save(trainer)
-        if self._asked_anywhere(trainer) and self._asked != signal.SIGINT:  # too late for training, not for the test
+        asked, _ = self._agreed(trainer)
+        if asked and self._asked != signal.SIGINT:  # too late for training, not for the test
             self.stopped_by_signal = self._asked
 
     def on_save_checkpoint(
@@ -188,18 +192,23 @@ class LastCheckpoint(Callback):
         if self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps:
             return True
         wait = max(self.every_seconds, self._cost / COST_SHARE)
-        due = time.monotonic() - self._saved_at >= wait
-        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
+        return time.monotonic() - self._saved_at >= wait
 
-    def _asked_anywhere(self, trainer: pl.Trainer) -> bool:
-        """Whether any rank was asked to stop: all stop after the same batch."""
+    def _agreed(self, trainer: pl.Trainer) -> tuple[bool, bool]:
+        """Whether any rank was asked to stop, and whether a checkpoint is due by the first rank's clock.
+
+        All ranks get the same answer, so that all stop and save after the same batch. The hosts exchange it by gloo:
+        through NCCL every batch would wait for the GPU.
+        """
+        due = trainer.is_global_zero and self._is_due(trainer)
         if trainer.world_size == 1:
-            return self._asked is not None
-        asked = torch.tensor(float(self._asked or 0), device=trainer.strategy.root_device)
-        number = int(trainer.strategy.reduce(asked, reduce_op="max"))
+            return self._asked is not None, due
+        flags = torch.tensor([int(self._asked or 0), int(due)])
+        torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX, group=self._host_group)
+        number, any_due = flags.tolist()
         if number and self._asked is None:
             self._asked = signal.Signals(number)
-        return number > 0
+        return number > 0, any_due > 0
 
     def _save(self, trainer: pl.Trainer) -> None:
         started = time.monotonic()

@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 LINE_EVERY = 60.0
 """Seconds between two lines within an epoch."""
 
+READ_EVERY = 0.5
+"""Seconds between two readings of the metrics for the progress bar."""
+
 _SHORT = {
     "train/loss": "loss",
     "train/accuracy": "acc",
@@ -43,10 +46,24 @@ class ProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4g"))
 
+        self._read_at, self._shown = 0.0, dict[str, Any]()
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return {_SHORT.get(name, name): _figure(value) for name, value in metrics.items()}
+        """The latest metrics, read from the device at most once in `READ_EVERY` seconds: reading waits for a GPU."""
+        now = time.monotonic()
+        if now - self._read_at >= READ_EVERY:
+            self._read_at = now
+            metrics = trainer.callback_metrics
+            self._shown = {short: _figure(metrics[name]) for name, short in _SHORT.items() if name in metrics}
+        return self._shown
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._read_at = 0.0
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._read_at = 0.0
+        super().on_validation_end(trainer, pl_module)
 
 
 class ProgressLines(Callback):

@@ -54,7 +54,7 @@ class Speed(Callback):
             count, seconds = self.count - self._logged[0], self.seconds - self._logged[1]
             self._logged = (self.count, self.seconds)
             name = f"train/{self.counted}_per_second"
-            pl_module.log(name, count / seconds, prog_bar=self.counted == "tokens", batch_size=len(batch))
+            pl_module.log(name, count / seconds, batch_size=len(batch))
 
 
 class PairSpeed(Speed):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sluice.callbacks.speed import Speed
+from sluice.tasks.base import is_logged_step
 
 
 class Vitals(Speed):
@@ -16,7 +17,7 @@ class Vitals(Speed):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged_step(trainer):
             pl_module.log("train/gradient_norm", gradient_norm(pl_module))
             pl_module.log("train/learning_rate", optimizer.param_groups[0]["lr"])
 

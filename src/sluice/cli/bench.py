@@ -13,6 +13,7 @@ bench = typer.Typer(help="Measure speed; interleaved runs, medians.", no_args_is
 PlainMemory = Annotated[
     bool, typer.Option("--plain-memory", help="All of them with the C library's own handling of memory.")
 ]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 
 
@@ -25,6 +26,7 @@ def lengths(
     hidden_size: Annotated[int, typer.Option(min=1, help="Units.")] = 256,
     runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 7,
     packed: Annotated[bool, typer.Option(help="Also time packed sequences (slow on a CPU).")] = True,
+    device: Device = "cpu",
     plain_memory: PlainMemory = False,
     as_json: Json = False,
 ) -> None:
@@ -40,6 +42,7 @@ def lengths(
             hidden_size=hidden_size,
             runs=runs,
             packed=packed,
+            device=device,
             plain_memory=plain_memory,
             as_json=as_json,
         )
@@ -52,12 +55,12 @@ def cells(
     ] = None,
     cell: Annotated[list[str] | None, typer.Option(help="Only this cell; may be given more than once.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     plain_memory: PlainMemory = False,
     as_json: Json = False,
 ) -> None:
     """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler tells of its beginning and end
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
     with politely():
         from sluice.cli.cell_benchmark import bench_cells
 
@@ -79,9 +82,11 @@ def language(
     layers: Annotated[int, typer.Option(min=1, help="Of the LSTM.")] = 2,
     vocab_size: Annotated[int, typer.Option(min=10_001, help="Words.")] = 33_278,
     runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 7,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Training and writing of language models: Sluice's output layers against plain torch."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
     with politely():
         from sluice.cli.language_benchmark import bench_language
 
@@ -92,6 +97,7 @@ def language(
             layers=layers,
             vocab_size=vocab_size,
             runs=runs,
+            device=device,
             as_json=as_json,
         )
 
@@ -101,13 +107,14 @@ def seq2seq(
     batch_size: Annotated[int, typer.Option(min=1, help="Sentence pairs.")] = 128,
     beam: Annotated[int, typer.Option(min=2, help="Of decoding, beside greedy.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Counted rounds after one warm-up.")] = 5,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Training and decoding of translators, with and without input feeding."""
     with politely():
         from sluice.cli.seq2seq_benchmark import bench_seq2seq
 
-        bench_seq2seq(batch_size=batch_size, beam=beam, runs=runs, as_json=as_json)
+        bench_seq2seq(batch_size=batch_size, beam=beam, runs=runs, device=device, as_json=as_json)
 
 
 @bench.command()

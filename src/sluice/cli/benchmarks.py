@@ -17,18 +17,48 @@ from sluice.errors import UserError
 from sluice.recurrent import RecurrentStack
 
 Name = TypeVar("Name")
+CPU = torch.device("cpu")
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
 WAYS = ("dense", "sluice", "final c", "packed")
 """torch.nn ignoring the lengths; outputs and final h; the final c as well; torch.nn on a packed sequence."""
 
 
-def interleaved(steps: dict[Name, Callable[[], None]], runs: int) -> dict[Name, float]:
-    """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count."""
+def bench_device(name: str) -> torch.device:
+    """The device that `--device` names.
+
+    Raises:
+        UserError: unless it is cpu, or cuda on a machine with a GPU.
+    """
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"--device {name} cannot be used: it must be cpu, or cuda on a machine with a GPU")
+    return torch.device("cuda", 0) if name == "cuda" else torch.device("cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The name of a GPU, or the number of threads on the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until a GPU has done all that was queued; nothing to wait for on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def interleaved(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
+    """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count.
+
+    Args:
+        steps: what is timed, by name.
+        runs: counted rounds.
+        device: where the steps compute; a step ends when this device has finished its work.
+    """
     seconds: dict[Name, list[float]] = {name: [] for name in steps}
     for number in range(runs + 1):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
+            synchronize(device)
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in seconds.items()}
@@ -43,6 +73,7 @@ def bench_lengths(
     hidden_size: int,
     runs: int,
     packed: bool,
+    device: str,
     plain_memory: bool,
     as_json: bool,
 ) -> None:
@@ -56,12 +87,14 @@ def bench_lengths(
         hidden_size: H.
         runs: counted rounds.
         packed: also time packed sequences.
+        device: "cpu" or "cuda".
         plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
         as_json: one JSON object a row instead of a table.
 
     Raises:
-        UserError: if `shortest` is above `steps`.
+        UserError: if `shortest` is above `steps`, or the device isn't there.
     """
+    where = bench_device(device)
     if shortest > steps:
         raise UserError(f"--shortest {shortest} is above --steps {steps}")
     if not plain_memory:
@@ -69,17 +102,17 @@ def bench_lengths(
     torch.manual_seed(0)
     lengths = torch.randint(shortest, steps + 1, (batch_size,))
     lengths[0] = steps
-    inputs = torch.randn(batch_size, steps, input_size, requires_grad=True)
+    inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
     rows = []
     for cell, kernel in KERNELS.items():
         for bidirectional in (False, True):
-            module = kernel(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+            module = kernel(input_size, hidden_size, batch_first=True, bidirectional=bidirectional).to(where)
             stack = RecurrentStack(
                 cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional
-            )
+            ).to(where)
             ways = _ways(module, stack, inputs, lengths, packed)
-            rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs)})
-    title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {torch.get_num_threads()} threads"
+            rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+    title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
     _report(rows, title, as_json)
 
 

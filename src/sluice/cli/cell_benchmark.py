@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from sluice.cli.benchmarks import interleaved
+from sluice.cli.benchmarks import bench_device, interleaved
 from sluice.cli.memory import keep_freed_memory
 from sluice.errors import UserError
 from sluice.recurrent import CELLS, RecurrentStack
@@ -73,12 +73,11 @@ def bench_cells(
     unknown = [cell for cell in cells if cell not in CELLS]
     if unknown:
         raise UserError(f"there is no cell {unknown[0]}: there are {', '.join(sorted(CELLS))}")
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise UserError(f"--device {device} cannot be used: it must be cpu, or cuda where there is a GPU")
+    where = bench_device(device)
     if not plain_memory:
         keep_freed_memory()
     for size in [parse_size(text) for text in sizes or SIZES]:
-        rows = _measure(size, cells or sorted(CELLS), runs, torch.device(device))
+        rows = _measure(size, cells or sorted(CELLS), runs, where)
         _report(size, rows, as_json)
 
 
@@ -93,7 +92,7 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
         for way in WAYS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
             if way != "fused, no C" or kernels(inputs):
                 steps[cell, way] = _stack_step(stack, inputs, way)
-    seconds = interleaved(steps, runs)
+    seconds = interleaved(steps, runs, device)
     names = dict.fromkeys(name for name, _ in steps)
     reference = seconds["nn.LSTM", "default"]
     base = peak_memory(steps["nn.LSTM", "default"], device)
@@ -115,7 +114,6 @@ def _kernel_step(module: nn.Module, inputs: Tensor) -> Callable[[], None]:
     def step() -> None:
         outputs, _ = module(inputs)
         outputs.sum().backward()
-        _finish(inputs)
 
     return step
 
@@ -127,14 +125,8 @@ def _stack_step(stack: RecurrentStack, inputs: Tensor, way: str) -> Callable[[],
         with _taking(way):
             outputs, _ = stack(inputs, lengths)
             outputs.sum().backward()
-        _finish(inputs)
 
     return step
-
-
-def _finish(inputs: Tensor) -> None:
-    if inputs.is_cuda:
-        torch.cuda.synchronize()
 
 
 @contextmanager

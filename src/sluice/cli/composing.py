@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import sluice
 from sluice.cli.explaining import explain, explained, no_setting
+from sluice.cli.fused_optimizer import choose_fused
 from sluice.cli.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
 from sluice.errors import UserError
 
@@ -47,6 +48,7 @@ def checked(config: DictConfig) -> Config:
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
     check_ranges(typed)
+    typed.optimizer = choose_fused(typed.optimizer, typed.trainer)
     return typed
 
 

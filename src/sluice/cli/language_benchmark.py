@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.cli.benchmarks import interleaved
+from sluice.cli.benchmarks import bench_device, describe_device, interleaved, synchronize
 from sluice.cli.cell_benchmark import peak_memory
 from sluice.cli.memory import keep_freed_memory
 from sluice.decoding.continuing import sample
@@ -42,7 +42,7 @@ class PlainModel(nn.Module):
 
 
 def bench_language(
-    *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, as_json: bool
+    *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, device: str, as_json: bool
 ) -> None:
     """Times training steps, optimiser included, on words as often as in real text, and writing.
 
@@ -53,29 +53,33 @@ def bench_language(
         layers: of the LSTM.
         vocab_size: V, above the adaptive softmax's last cutoff.
         runs: counted rounds.
+        device: "cpu" or "cuda".
         as_json: one JSON object a row instead of a table.
+
+    Raises:
+        UserError: if the device isn't there.
     """
+    where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
-    words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1)
+    words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1).to(where)
     inputs, targets = words[:, :-1], words[:, 1:]
-    plain = PlainModel(vocab_size, units, layers)
-    models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers) for kind in ("full", "adaptive")}
+    plain = PlainModel(vocab_size, units, layers).to(where)
+    models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers).to(where) for kind in ("full", "adaptive")}
     ways: dict[str, Callable[[], None]] = {"plain torch": _plain_step(plain, inputs, targets)}
     ways |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
-    seconds = interleaved(ways, runs)
-    device = torch.device("cpu")
+    seconds = interleaved(ways, runs, where)
     rows = [
         {
             "model": name,
             "ms": seconds[name] * 1e3,
             "tokens/s": batch_size * steps / seconds[name],
-            "memory MiB": peak_memory(way, device) / 2**20,
+            "memory MiB": peak_memory(way, where) / 2**20,
             **({"words/s": _writing_speed(models[name])} if name in models else {}),
         }
         for name, way in ways.items()
     ]
-    sizes = f"B={batch_size} T={steps}, LSTM {layers}x{units}, {vocab_size:,} words, {torch.get_num_threads()} threads"
+    sizes = f"B={batch_size} T={steps}, LSTM {layers}x{units}, {vocab_size:,} words, {describe_device(where)}"
     _report(sizes, rows, batch_size * steps * vocab_size * 4 / 2**20, as_json)
 
 
@@ -119,10 +123,13 @@ def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Calla
 def _writing_speed(model: LanguageModel) -> float:
     """Words a second, one text."""
     model.eval()
-    last, state = model.warmed(torch.tensor([[2, 3]]))
+    device = next(model.parameters()).device
+    last, state = model.warmed(torch.tensor([[2, 3]], device=device))
     sample(model.step, last, state, tokens=5)
+    synchronize(device)
     started = time.perf_counter()
     sample(model.step, last, state, tokens=WRITTEN)
+    synchronize(device)
     return WRITTEN / (time.perf_counter() - started)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sluice.cli.benchmarks import interleaved
+from sluice.cli.benchmarks import bench_device, describe_device, interleaved
 from sluice.cli.memory import keep_freed_memory
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
@@ -54,26 +54,31 @@ class Pairs(NamedTuple):
     target_lengths: Tensor
 
 
-def bench_seq2seq(*, batch_size: int, beam: int, runs: int, as_json: bool) -> None:
+def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json: bool) -> None:
     """Times training steps, optimiser included, and decoding.
 
     Args:
         batch_size: sentence pairs of a step, of like length; and sentences decoded together.
         beam: of decoding.
         runs: counted rounds.
+        device: "cpu" or "cuda".
         as_json: one JSON object a row instead of a table.
+
+    Raises:
+        UserError: if the device isn't there.
     """
+    where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
-    pairs = _pairs(batch_size)
+    pairs = _pairs(batch_size, where)
     tokens = int(pairs.target_lengths.sum())
-    networks = {sizes.name: _network(sizes) for sizes in CONTENDERS}
+    networks = {sizes.name: _network(sizes).to(where) for sizes in CONTENDERS}
     steps: dict[tuple[str, str], Callable[[], None]] = {}
     for name, network in networks.items():
         steps[name, "train"] = _training_step(network, pairs)
         for width in (1, beam):
             steps[name, f"beam {width}"] = _decoding_step(network, pairs, width)
-    seconds = interleaved(steps, runs)
+    seconds = interleaved(steps, runs, where)
     rows = [
         {
             "model": name,
@@ -83,17 +88,17 @@ def bench_seq2seq(*, batch_size: int, beam: int, runs: int, as_json: bool) -> No
         }
         for name in networks
     ]
-    _report(f"{batch_size} sentences, {torch.get_num_threads()} threads", rows, as_json)
+    _report(f"{batch_size} sentences, {describe_device(where)}", rows, as_json)
 
 
-def _pairs(batch_size: int) -> Pairs:
+def _pairs(batch_size: int, device: torch.device) -> Pairs:
     length = max(3, round(MEAN_LENGTH))
     source_lengths = (torch.randn(batch_size) * DEVIATION + MEAN_LENGTH).round().long().clamp(3, 30)
     target_lengths = torch.randint(length - 1, length + 2, (batch_size,))
     source = torch.randint(END_ID + 1, SOURCE_WORDS, (batch_size, int(source_lengths.max())))
     target = torch.randint(END_ID + 1, TARGET_WORDS, (batch_size, int(target_lengths.max()) + 1))
     target[:, 0] = BEGIN_ID
-    return Pairs(source, source_lengths, target, target_lengths)
+    return Pairs(source.to(device), source_lengths, target.to(device), target_lengths)
 
 
 def _network(sizes: Sizes) -> Seq2Seq:

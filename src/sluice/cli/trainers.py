@@ -1,5 +1,6 @@
 """The Trainer of a run."""
 
+import logging
 import os
 from typing import Any
 
@@ -16,6 +17,8 @@ from sluice.cli.launching import LAUNCHED
 from sluice.cli.schema import Config
 from sluice.cli.slurm import in_step
 from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def build_trainer(
@@ -85,3 +88,13 @@ def check_trainer(spec: dict[str, Any]) -> None:
             raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")
+    precision = str(spec.get("precision"))
+    if accelerator != "cpu" and precision.startswith("bf16") and _emulates_bfloat16():
+        log.warning(
+            "This GPU computes in bfloat16 by slow emulation: set trainer.precision=32-true or 16-mixed instead of %s.",
+            precision,
+        )
+
+
+def _emulates_bfloat16() -> bool:
+    return torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)

@@ -21,6 +21,7 @@ from sluice.cli.composing import checked, flat
 from sluice.cli.failing import INTERRUPTED
 from sluice.cli.families import family_of
 from sluice.cli.families.base import Data
+from sluice.cli.gpus import own_gpus
 from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
@@ -79,12 +80,13 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
     config = checked(composed)
     start_logging()
-    check_trainer(config.trainer)
-    check_launch(config.trainer)
-    workers = devices_wanted(config.trainer)
-    if workers == 1 or started_by_launcher():
-        return run(config, sweep_number=sweep_number)
-    return _run_workers(config, workers, sweep_number)
+    with own_gpus(config.trainer):
+        check_trainer(config.trainer)
+        check_launch(config.trainer)
+        workers = devices_wanted(config.trainer)
+        if workers == 1 or started_by_launcher():
+            return run(config, sweep_number=sweep_number)
+        return _run_workers(config, workers, sweep_number)
 
 
 def run(config: Config, *, sweep_number: int | None = None) -> Trained:
@@ -265,9 +267,8 @@ def _test(trainer: pl.Trainer, task: Task, data: Data, folder: Path) -> dict[str
         task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
     elif trainer.is_global_zero:
         log.warning("There was no validation to choose a checkpoint: the last weights are tested.")
-    if trainer.world_size > 1:  # nodes need not share a disk
-        for tensor in task.network.state_dict().values():
-            torch.distributed.broadcast(tensor, 0)
+    if trainer.world_size > 1:  # nodes need not share a disk; after fit the network lies on the CPU, also on GPUs
+        task.network.load_state_dict(trainer.strategy.broadcast(task.network.state_dict()))
     (metrics,) = trainer.test(task, datamodule=data, verbose=False)
     return dict(metrics)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sluice.data.batch import Batch
 from sluice.data.ragged import Ragged
 from sluice.layers.padding import move_padding
 from sluice.text.truncation import kept_places
@@ -16,8 +17,10 @@ from sluice.text.vocab import PADDING_ID
 
 
 @dataclass
-class TextBatch:
+class TextBatch(Batch):
     """A padded batch of labelled texts."""
+
+    moved: ClassVar[tuple[str, ...]] = ("ids", "labels")
 
     ids: Tensor
     """(B, T) int64, PADDING_ID beyond each length, or before the text where the padding is on the left."""
@@ -40,15 +43,6 @@ class TextBatch:
     def padding_share(self) -> float:
         """Share of padding in the batch."""
         return 1 - self.tokens / self.ids.numel()
-
-    def to(self, device: Any, **options: Any) -> "TextBatch":
-        """On another device; the lengths stay on the CPU."""
-        ids, labels = self.ids.to(device, **options), self.labels.to(device, **options)
-        return TextBatch(ids, self.lengths, labels, self.index)
-
-    def pin_memory(self) -> "TextBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return TextBatch(self.ids.pin_memory(), self.lengths, self.labels.pin_memory(), self.index)
 
 
 def pad(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from sluice.data.batch import Batch
 from sluice.layers.heads import IGNORED
 
 HALF_SHARE, SPREAD = 0.05, 5.0
@@ -18,8 +19,10 @@ HALF_SHARE, SPREAD = 0.05, 5.0
 
 
 @dataclass
-class ChunkBatch:
+class ChunkBatch(Batch):
     """The same steps of every stream."""
+
+    moved: ClassVar[tuple[str, ...]] = ("inputs", "targets")
 
     inputs: Tensor
     """(B, T) int64, the token before each target."""
@@ -32,15 +35,6 @@ class ChunkBatch:
 
     def __len__(self) -> int:
         return len(self.inputs)
-
-    def to(self, device: Any, **options: Any) -> "ChunkBatch":
-        """On another device."""
-        inputs, targets = self.inputs.to(device, **options), self.targets.to(device, **options)
-        return ChunkBatch(inputs, targets, self.first, self.tokens)
-
-    def pin_memory(self) -> "ChunkBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return ChunkBatch(self.inputs.pin_memory(), self.targets.pin_memory(), self.first, self.tokens)
 
 
 class Piece(NamedTuple):

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch.utils.data import DataLoader
 
 from sluice.data.chunks import ChunkBatch, PieceSampler, Streams
@@ -66,7 +65,7 @@ class LanguageData(ResumableData):
             len(dataset), chunk_length=self.chunk_length, variable=self.variable_chunks, seed=self.seed
         )
         sampler.start_at(*self._start)
-        return _loader(dataset, sampler)
+        return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[ChunkBatch]:
         return self._evaluation("val", self.evaluation_streams)
@@ -76,7 +75,7 @@ class LanguageData(ResumableData):
 
     def _evaluation(self, split: str, streams: int) -> DataLoader[ChunkBatch]:
         dataset = self._streams(split, min(streams, len(self.prepared.splits[split])), contiguous=False)
-        return _loader(dataset, PieceSampler(len(dataset), chunk_length=self.chunk_length))
+        return self._loader(dataset, PieceSampler(len(dataset), chunk_length=self.chunk_length))
 
     def _streams(self, split: str, streams: int, *, contiguous: bool) -> Streams:
         rank, world_size = self.place
@@ -89,6 +88,5 @@ class LanguageData(ResumableData):
             contiguous=contiguous,
         )
 
-
-def _loader(dataset: Streams, sampler: PieceSampler) -> DataLoader[ChunkBatch]:
-    return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=torch.cuda.is_available())
+    def _loader(self, dataset: Streams, sampler: PieceSampler) -> DataLoader[ChunkBatch]:
+        return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

@@ -1,21 +1,24 @@
 """What a step of translation gets: two padded batches of ids that belong together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sluice.data.batch import Batch
 from sluice.data.batches import pad
 from sluice.data.lines import Lines
 from sluice.data.ragged import Ragged
 
 
 @dataclass
-class PairBatch:
+class PairBatch(Batch):
     """A padded batch of sentence pairs."""
+
+    moved: ClassVar[tuple[str, ...]] = ("source", "target")
 
     source: Tensor
     """(B, S) int64, each sentence with its end; PADDING_ID beyond each length."""
@@ -49,14 +52,6 @@ class PairBatch:
     def tokens(self) -> int:
         """Target tokens to predict, without the padding."""
         return int(self.target_lengths.sum())
-
-    def to(self, device: Any, **options: Any) -> "PairBatch":
-        """On another device; the lengths stay on the CPU."""
-        return replace(self, source=self.source.to(device, **options), target=self.target.to(device, **options))
-
-    def pin_memory(self) -> "PairBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return replace(self, source=self.source.pin_memory(), target=self.target.pin_memory())
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,12 @@ class ResumableData(pl.LightningDataModule):
         _ = self.prepared
 
     @property
+    def pin_memory(self) -> bool:
+        """Whether batches are made in page-locked memory: they are copied to a CUDA device."""
+        trainer = self.trainer
+        return isinstance(trainer, pl.Trainer) and trainer.strategy.root_device.type == "cuda"
+
+    @property
     def place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,8 +1,8 @@
 """Batches of sequences with an answer for each step or each sequence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sluice.data.batch import Batch
 from sluice.data.batches import pad
 from sluice.data.ragged import Ragged
 from sluice.data.synthetic.sequences import IGNORED, Sequences
@@ -29,8 +30,10 @@ class RaggedSequences(NamedTuple):
 
 
 @dataclass
-class SequenceBatch:
+class SequenceBatch(Batch):
     """A padded batch of sequences."""
+
+    moved: ClassVar[tuple[str, ...]] = ("inputs", "targets")
 
     inputs: Tensor
     """(B, T) int64 ids, PADDING_ID beyond each length, or (B, T, D) features."""
@@ -50,14 +53,6 @@ class SequenceBatch:
     def tokens(self) -> int:
         """Steps without the padding."""
         return int(self.lengths.sum())
-
-    def to(self, device: Any, **options: Any) -> "SequenceBatch":
-        """On another device; the lengths stay on the CPU."""
-        return replace(self, inputs=self.inputs.to(device, **options), targets=self.targets.to(device, **options))
-
-    def pin_memory(self) -> "SequenceBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return replace(self, inputs=self.inputs.pin_memory(), targets=self.targets.pin_memory())
 
 
 class SequenceBatchMaker:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch.utils.data import DataLoader
 
 from sluice.data.bucketed import BucketedData
@@ -102,4 +101,4 @@ class StreamData(ResumableData):
         dataset = ChunkedStreams(Sequences(*(part[rank::world_size] for part in streams)))
         sampler = PieceSampler(len(dataset), chunk_length=self.chunk)
         sampler.start_at(*start)
-        return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=torch.cuda.is_available())
+        return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

@@ -1,21 +1,24 @@
 """What a step of the pair classifier gets: two texts a pair, and the letters of their words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sluice.data.batch import Batch
 from sluice.data.batches import pad
 from sluice.data.ragged import Ragged
 from sluice.data.text_pairs import TextPairSplit
 
 
 @dataclass
-class TextPairBatch:
+class TextPairBatch(Batch):
     """A padded batch of B pairs: 2 B texts, the first ones before the second ones."""
+
+    moved: ClassVar[tuple[str, ...]] = ("ngrams", "offsets", "places", "labels", "deciding")
 
     ngrams: Tensor
     """(N,) int64, n-grams of the W different words of the batch, word after word."""
@@ -44,18 +47,6 @@ class TextPairBatch:
     def padding_share(self) -> float:
         """Share of padding in the batch."""
         return 1 - self.tokens / self.places.numel()
-
-    def to(self, device: Any, **options: Any) -> "TextPairBatch":
-        """On another device; the lengths stay on the CPU."""
-        return replace(self, **{name: part.to(device, **options) for name, part in self._movable().items()})
-
-    def pin_memory(self) -> "TextPairBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return replace(self, **{name: part.pin_memory() for name, part in self._movable().items()})
-
-    def _movable(self) -> dict[str, Tensor]:
-        names = ("ngrams", "offsets", "places", "labels", "deciding")
-        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 class TextPairBatchMaker:

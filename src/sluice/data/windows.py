@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sluice.data.batch import Batch
 from sluice.data.resumable import ResumableData
 from sluice.data.running_text import RunningText
 from sluice.data.streams import PreparedText, StreamSettings, prepare_text
@@ -20,8 +20,10 @@ from sluice.text.word_windows import BLOCK, Blocks, WordWindows
 
 
 @dataclass
-class WindowBatch:
+class WindowBatch(Batch):
     """Blocks of text with what was counted in them."""
+
+    moved: ClassVar[tuple[str, ...]] = ("blocks",)
 
     blocks: Blocks
     pairs: int
@@ -37,14 +39,6 @@ class WindowBatch:
 
     def __len__(self) -> int:
         return len(self.blocks.centres)
-
-    def to(self, device: Any, **options: Any) -> "WindowBatch":
-        """On another device."""
-        return WindowBatch(Blocks(*(part.to(device, **options) for part in self.blocks)), self.pairs, self.tokens)
-
-    def pin_memory(self) -> "WindowBatch":
-        """In page-locked memory, for copies to a GPU that overlap."""
-        return WindowBatch(Blocks(*(part.pin_memory() for part in self.blocks)), self.pairs, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -171,7 +165,7 @@ class WindowData(ResumableData):
         dataset = WindowBatches(self.windows(split), batch_blocks=self.batch_size)
         sampler = EpochSampler(len(dataset)) if split == "train" else FirstEpoch(len(dataset))
         sampler.start_at(*start)
-        return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=torch.cuda.is_available())
+        return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)
 
     def _cut(self, split: str) -> WordWindows:
         own, vocab = self.window_settings, self.prepared.vocab

@@ -7,11 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.layers.output_loss import CHUNK, output_loss
+from sluice.layers.output_loss import CHUNK, IGNORED, output_loss
 from sluice.recurrent.products import linear
-
-IGNORED = -1
-"""Target that doesn't count."""
 
 HEADS = ("full", "adaptive")
 
@@ -82,9 +79,6 @@ class FullHead(Head):
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        counted = targets != IGNORED
-        if not counted.all():
-            features, targets = features[counted], targets[counted]
         return output_loss(features, self.weight, self.bias, targets).smoothed
 
     @torch.no_grad()

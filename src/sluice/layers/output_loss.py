@@ -7,6 +7,8 @@ from torch import Tensor
 
 from sluice.recurrent.products import linear, weight_gradient
 
+IGNORED = -1
+"""Target of a row that costs nothing."""
 CHUNK = 256
 """Rows whose logits are there at the same time."""
 
@@ -33,10 +35,10 @@ def output_loss(
     Logits are made, used for the loss and for its gradients, and forgotten, a few hundred rows at a time.
 
     Args:
-        features: (N, D), h; only rows that count, no padding.
+        features: (N, D), h.
         weight: (V, D).
         bias: (V,) or None.
-        targets: (N,) int64, the words.
+        targets: (N,) int64, the words; a row whose target is `IGNORED` costs nothing and has no gradient.
         smoothing: ε, in [0, 1).
 
     Raises:
@@ -86,17 +88,21 @@ class _Chunked(torch.autograd.Function):
 def _losses_into_gradient(logits: Tensor, words: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor]:
     """Both losses of a chunk, summed; where a gradient is wanted, the logits (R, V) become that of the smoothed one.
 
-    d smoothed / d logits = p − (1 − ε) · onehot(y) − ε / V
+    d smoothed / d logits = p − (1 − ε) · onehot(y) − ε / V, and 0 in a row without a target. Such rows are masked, not
+    left out: to leave them out, a GPU would have to report how many there are, and the program would wait for it.
     """
-    at_words = logits.gather(1, words.unsqueeze(1))
+    targets, ignored = words.clamp_min(0).unsqueeze(1), (words == IGNORED).unsqueeze(1)
+    at_words = logits.gather(1, targets)
     normaliser = logits.logsumexp(-1, keepdim=True)
-    plain = (normaliser - at_words).sum()
+    plain = (normaliser - at_words).masked_fill(ignored, 0).sum()
     smoothed = plain
     if smoothing:
-        smoothed = (1 - smoothing) * plain + smoothing * (normaliser.sum() - logits.mean(-1).sum())
+        over_all = (normaliser - logits.mean(-1, keepdim=True)).masked_fill(ignored, 0)
+        smoothed = (1 - smoothing) * plain + smoothing * over_all.sum()
     if wanted:
-        logits.sub_(normaliser).exp_()
+        counted = (~ignored).to(logits.dtype)
+        logits.sub_(normaliser.masked_fill(ignored, torch.inf)).exp_()
         if smoothing:
-            logits.sub_(smoothing / logits.shape[1])
-        logits.scatter_add_(1, words.unsqueeze(1), torch.full_like(at_words, smoothing - 1))
+            logits.sub_(counted * (smoothing / logits.shape[1]))
+        logits.scatter_add_(1, targets, counted * (smoothing - 1))
     return smoothed, plain

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from sluice.recurrent.devices import to_device
+
 PADDINGS = ("left", "right")
 
 
@@ -26,7 +28,7 @@ def move_padding(inputs: Tensor, lengths: Tensor, *, to: str) -> Tensor:
     if to not in PADDINGS:
         raise ValueError(f"there is no padding {to!r}; there are {', '.join(PADDINGS)}")
     steps = inputs.shape[1]
-    lengths = lengths.to(inputs.device).unsqueeze(1)
+    lengths = to_device(lengths, inputs.device).unsqueeze(1)
     shift = lengths if to == "left" else steps - lengths
     places = (torch.arange(steps, device=inputs.device) + shift) % steps
     return inputs[torch.arange(len(inputs), device=inputs.device).unsqueeze(1), places]

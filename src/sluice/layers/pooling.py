@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sluice.recurrent.devices import to_device
+
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 
 
@@ -33,7 +35,7 @@ def make_pooling(kind: str, size: int) -> "Pooling":
 
 def step_mask(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     """(B, T) bool, True on the sequence's own steps."""
-    return torch.arange(steps, device=device) < lengths.to(device).unsqueeze(1)
+    return torch.arange(steps, device=device) < to_device(lengths, device).unsqueeze(1)
 
 
 class Pooling(nn.Module):

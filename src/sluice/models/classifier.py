@@ -10,6 +10,7 @@ from sluice.layers.embedding import Embedding
 from sluice.layers.padding import PADDINGS, move_padding
 from sluice.layers.pooling import make_pooling, step_mask
 from sluice.recurrent import OneHot, RecurrentStack
+from sluice.recurrent.devices import to_device
 from sluice.recurrent.lengths import check_lengths
 
 
@@ -133,9 +134,10 @@ def _run_segments(stack: RecurrentStack, features: Tensor | OneHot, lengths: Ten
         padded = (
             torch.cat([tensor, tensor.new_zeros(tensor.shape[0], short, *tensor.shape[2:])], 1) if short else tensor
         )
-        return padded.reshape(-1, size, *tensor.shape[2:])[alive.to(tensor.device)]
+        return padded.reshape(-1, size, *tensor.shape[2:])[to_device(alive, tensor.device)]
 
     segments = features.map(chop) if isinstance(features, OneHot) else chop(features)
     outputs = stack(segments, own[alive]).outputs
-    whole = outputs.new_zeros(own.numel(), size, outputs.shape[-1]).index_copy(0, alive.to(outputs.device), outputs)
+    rows = to_device(alive, outputs.device)
+    whole = outputs.new_zeros(own.numel(), size, outputs.shape[-1]).index_copy(0, rows, outputs)
     return whole.view(len(lengths), -1, outputs.shape[-1])[:, :steps]

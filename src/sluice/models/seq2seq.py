@@ -14,6 +14,7 @@ from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
 from sluice.recurrent import OneHot, RecurrentStack
+from sluice.recurrent.devices import to_device
 
 TIES = ("none", "target", "all")
 
@@ -145,8 +146,11 @@ class Seq2Seq(nn.Module):
             lengths: (B,) int64 on the CPU.
             smoothing: share of the target spread over all words.
         """
-        inside = step_mask(lengths, labels.shape[1], labels.device)
-        return output_loss(features[inside], self.output.weight, self.output.bias, labels[inside], smoothing=smoothing)
+        steps = labels.shape[1]
+        inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
+        rows = to_device(inside, labels.device)
+        words, own = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
+        return output_loss(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) -> (..., V)."""

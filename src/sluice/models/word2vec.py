@@ -79,11 +79,6 @@ class Word2Vec(nn.Module):
         self.output.grad = _rows(self.output, found.output_ids, found.output_rows)
         return found.loss
 
-    def examples(self, blocks: Blocks) -> int:
-        """What the loss is summed over: pairs, or of CBOW the words that stand near any."""
-        counts = blocks.near.sum(-1)
-        return int((counts.sum() if self.method == "skipgram" else (counts > 0).sum()).item())
-
     @torch.no_grad()
     def gradients(self, blocks: Blocks) -> Gradients:
         """Loss and gradients of a batch, worked out by hand."""

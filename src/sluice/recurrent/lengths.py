@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.recurrent.devices import to_device
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.packing import Packing, cut
 
@@ -53,9 +54,9 @@ class LengthPlan:
         self.lengths, order = lengths.sort(descending=True, stable=True)
         self.all_run_through = int(self.lengths[-1]) == steps
         self._in_order = bool((order == torch.arange(self.batch_size)).all())
-        self._to_sorted = order.to(device)
+        self._to_sorted = to_device(order, device)
         self._back = order.argsort()
-        self._from_sorted = self._back.to(device)
+        self._from_sorted = to_device(self._back, device)
         self._device = device
         self._reversal: Tensor | None = None
 
@@ -112,7 +113,7 @@ class LengthPlan:
 
     def mask(self) -> Tensor:
         """(T, B) bool, True on each sequence's own steps."""
-        return (torch.arange(self.steps).unsqueeze(1) < self.lengths).to(self._device)
+        return to_device(torch.arange(self.steps).unsqueeze(1) < self.lengths, self._device)
 
     def _select(self, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:
         return tensor if self._in_order else _Reorder.apply(tensor, index, inverse, dim)
@@ -122,7 +123,8 @@ class LengthPlan:
         if self._reversal is None:
             step = torch.arange(self.steps).unsqueeze(1)
             twin = torch.where(step < self.lengths, self.lengths - 1 - step, step)
-            self._reversal = (twin * self.batch_size + torch.arange(self.batch_size)).reshape(-1).to(self._device)
+            rows = (twin * self.batch_size + torch.arange(self.batch_size)).reshape(-1)
+            self._reversal = to_device(rows, self._device)
         return self._reversal
 
 

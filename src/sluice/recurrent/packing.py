@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sluice.recurrent.devices import to_device
+
 
 class Places(NamedTuple):
     """Where N packed rows lie in a padded batch of P places, and back."""
@@ -90,7 +92,8 @@ class Packing:
             padded = wholes[0] if len(wholes) == 1 else torch.cat([wholes[0], wholes[1].flip(0)], -1)
             return padded.transpose(0, 1) if as_given else padded, [whole[-1] for whole in wholes]
         there = _side_by_side([self.places(bool(number), as_given) for number in range(len(directions))])
-        last = torch.cat([self._last + number * self.rows for number in range(len(directions))]).to(self._device)
+        ends_at = torch.cat([self._last + number * self.rows for number in range(len(directions))])
+        last = to_device(ends_at, self._device)
         rows = torch.cat([piece.flatten(0, 1) for pieces in directions for piece in pieces])
         padded, ends = _Pad.apply(rows, there.rows, there.empty, there.places, there.idle, last)
         shape = (self.batch_size, self.steps) if as_given else (self.steps, self.batch_size)
@@ -115,7 +118,7 @@ class Packing:
         places = torch.full((self.rows,), -1)
         places[rows[filled]] = filled
         found = (rows.clamp(min=0), _below_zero(rows), places.clamp(min=0), _below_zero(places))
-        return Places(*(index.to(self._device) for index in found))
+        return Places(*(to_device(index, self._device) for index in found))
 
 
 def _below_zero(numbers: Tensor) -> Tensor:

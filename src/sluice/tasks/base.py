@@ -24,6 +24,11 @@ class Monitor:
     """"max" or "min"."""
 
 
+def is_logged_step(trainer: pl.Trainer) -> bool:
+    """Whether the metrics of the current training step go to the loggers, one in `log_every_n_steps`."""
+    return bool(trainer._logger_connector.should_update_logs)
+
+
 class Task(pl.LightningModule):
     """A network with its loss, its metrics and its optimiser.
 
@@ -69,6 +74,19 @@ class Task(pl.LightningModule):
                 "monitor": self.monitor.metric,
             },
         }
+
+    def log_number(self, name: str, value: float, batch_size: int) -> None:
+        """Logs a Python number of a training batch, on the steps that loggers are given.
+
+        Lightning copies such a number to the device and waits for the device, so other steps leave it out.
+
+        Args:
+            name: of the metric.
+            value: its value.
+            batch_size: examples in the batch.
+        """
+        if is_logged_step(self.trainer):
+            self.log(name, value, batch_size=batch_size)
 
     def on_validation_start(self) -> None:
         self._swap_averages()

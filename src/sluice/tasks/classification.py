@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, MeanMetric, Metric, MetricCollection
+from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
 
 from sluice.data.batches import TextBatch
 from sluice.models.classifier import TextClassifier
 from sluice.tasks.base import Task
+from sluice.tasks.weighted_mean import WeightedMean
 
 STAGES = ("train", "val", "test")
 
@@ -43,10 +44,13 @@ class ClassificationTask(Task):
         super().__init__(**shared)
         self.labels, self.label_smoothing = labels, label_smoothing
         self.class_weights, self.adversarial = class_weights, adversarial
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self._class_weights: Tensor | None
+        self.register_buffer("_class_weights", weights, persistent=False)
         self.metrics: Any = nn.ModuleDict(
             {f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")}
         )
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.train_accuracy = Accuracy(task="multiclass", num_classes=len(labels))
         self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
         self._confusion = torch.zeros(len(labels), len(labels))
@@ -64,7 +68,7 @@ class ClassificationTask(Task):
         else:
             logits = self.logits_of(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
-        self.losses[f"{stage}_loss"].update(plain.detach(), len(batch))
+        self.losses[f"{stage}_loss"].update(plain, len(batch))
         if stage != "train":
             return plain, logits
         loss = self._training_loss(logits, batch.labels)
@@ -75,8 +79,8 @@ class ClassificationTask(Task):
         return self.network(batch.ids, batch.lengths).logits
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        return F.cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing)
+        weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
+        return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
     def _clean_and_moved(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Logits (B, classes) of the texts, and of the texts moved a little where it raises the loss most.
@@ -98,11 +102,11 @@ class ClassificationTask(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
         self.train_accuracy.update(logits.detach(), batch.labels)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log("train/padding_share", batch.padding_share, batch_size=len(batch))
+        self.log("train/loss", loss, batch_size=len(batch))
+        self.log_number("train/padding_share", batch.padding_share, len(batch))
         of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
         self.log("train/epoch_loss", self.losses["train_loss"], **of_epoch)
-        self.log("train/accuracy", self.train_accuracy, prog_bar=True, **of_epoch)
+        self.log("train/accuracy", self.train_accuracy, **of_epoch)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sluice.data.pair_batches import PairBatch
 from sluice.layers.output_loss import OutputLoss
+from sluice.recurrent.devices import to_device
 from sluice.tasks.perplexity import TokenLoss
 from sluice.tasks.translation import TranslationTask
 
@@ -37,7 +38,7 @@ class ExecutionTask(TranslationTask):
         if stage == "train":
             return
         rows = torch.arange(len(batch), device=features.device)
-        at_end = features[rows, batch.target_lengths.to(features.device) - 1]
+        at_end = features[rows, to_device(batch.target_lengths, features.device) - 1]
         ends = (self.network.log_probabilities(at_end).argmax(-1) == self.network.ids.end).sum()
         self.sums[f"{stage}_digit_accuracy"].update(cost.right - ends, batch.tokens - len(batch))
 

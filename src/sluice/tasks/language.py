@@ -77,7 +77,7 @@ class LanguageTask(Task):
 
     def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
         total, read = self.model_step(batch, "train")
-        self.log("train/loss", total.detach() / batch.tokens, prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
         self._log_epoch("train", batch)
         return total / self.tokens_per_batch + self._regularisation(read)
 

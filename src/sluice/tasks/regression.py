@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric
 
 from sluice.data.sequence_batches import SequenceBatch
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.tasks.base import Task
+from sluice.tasks.weighted_mean import WeightedMean
 
 STAGES = ("train", "val", "test")
 
@@ -29,8 +29,8 @@ class RegressionTask(Task):
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
-        self.errors: Any = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
-        self.last: Any = nn.ModuleDict({f"{stage}_last": MeanMetric() for stage in ("val", "test")})
+        self.errors: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.last: Any = nn.ModuleDict({f"{stage}_last": WeightedMean() for stage in ("val", "test")})
         self.roots: Any = nn.ModuleDict({f"{stage}_rmse": RootMean() for stage in ("val", "test")})
 
     @property
@@ -52,12 +52,12 @@ class RegressionTask(Task):
         """The mean squared error and the predicted values, of the shape of the targets; sums are kept for `stage`."""
         predicted = self.predict(batch).view_as(batch.targets)
         loss = F.mse_loss(predicted, batch.targets)
-        self.errors[f"{stage}_loss"].update(loss.detach(), batch.targets.numel())
+        self.errors[f"{stage}_loss"].update(loss, batch.targets.numel())
         return loss, predicted
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         loss, _ = self.model_step(batch, "train")
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", loss.detach(), batch_size=len(batch))
         self.log("train/epoch_loss", self.errors["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
@@ -79,7 +79,7 @@ class RegressionTask(Task):
             self.log(f"{stage}/last_step", self.last[f"{stage}_last"], **options)
 
 
-class RootMean(MeanMetric):
+class RootMean(WeightedMean):
     """The root of the mean, not the mean of roots."""
 
     def compute(self) -> Tensor:

@@ -5,13 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from sluice.data.sequence_batches import SequenceBatch
 from sluice.data.synthetic.sequences import IGNORED
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.tasks.base import Task
 from sluice.tasks.spans import BEGIN, SpanF1
+from sluice.tasks.weighted_mean import WeightedMean
 
 STAGES = ("train", "val", "test")
 
@@ -33,7 +34,7 @@ class SequenceLabellingTask(Task):
         """
         super().__init__(**shared)
         self.tags, self.carry_state = tags, carry_state
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES})
         self._carried: dict[str, Any] = {}
 
@@ -56,10 +57,10 @@ class SequenceLabellingTask(Task):
         logits, after = self.network(batch.inputs, batch.lengths, state)
         if self.carry_state:
             self._carried[stage] = type(after)(*(part.detach() for part in after))
-        counted = int((batch.targets != IGNORED).sum())
+        counted = (batch.targets != IGNORED).sum()
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        loss = loss / max(counted, 1)
-        self.losses[f"{stage}_loss"].update(loss.detach(), counted)
+        loss = loss / counted.clamp_min(1)
+        self.losses[f"{stage}_loss"].update(loss, counted)
         self.metrics[f"{stage}_metrics"].update(
             predicted=logits.detach().argmax(-1), targets=batch.targets, lengths=batch.lengths
         )
@@ -67,7 +68,7 @@ class SequenceLabellingTask(Task):
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         loss, _ = self.model_step(batch, "train")
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", loss.detach(), batch_size=len(batch))
         self._log_epoch("train", "epoch_loss", batch)
         return loss
 

@@ -112,11 +112,11 @@ class TranslationTask(Task):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss = self.model_step(batch, "train")
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log("train/padding_share", 1 - batch.tokens / batch.labels.numel(), batch_size=len(batch))
+        self.log("train/loss", loss, batch_size=len(batch))
+        self.log_number("train/padding_share", 1 - batch.tokens / batch.labels.numel(), len(batch))
         self._log_sums("train", len(batch), loss_name="train/epoch_loss")
         if self.sampling:
-            self.log("train/sampling_share", self.sampling_share, batch_size=len(batch))
+            self.log_number("train/sampling_share", self.sampling_share, len(batch))
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> dict[str, list[Scored]]:
@@ -163,7 +163,7 @@ class TranslationTask(Task):
         of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": batch_size}
         self.log(loss_name, self.sums[f"{stage}_loss"], **of_epoch)
         self.log(f"{stage}/perplexity", self.sums[f"{stage}_perplexity"], **of_epoch)
-        self.log(f"{stage}/accuracy", self.sums[f"{stage}_accuracy"], prog_bar=stage == "train", **of_epoch)
+        self.log(f"{stage}/accuracy", self.sums[f"{stage}_accuracy"], **of_epoch)
 
     def _score(self, stage: str) -> None:
         """Scores the translations of all ranks as one corpus, in the corpus's order."""

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from sluice.data.windows import WindowBatch
 from sluice.models.word2vec import Word2Vec
 from sluice.tasks.base import Task
+from sluice.tasks.weighted_mean import WeightedMean
 
 STAGES = ("train", "val", "test")
 
@@ -29,7 +29,7 @@ class Word2VecTask(Task):
         """
         super().__init__(**shared)
         self.automatic_optimization = False
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in STAGES})
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
 
     @property
     def validation_metrics(self) -> list[str]:
@@ -45,7 +45,7 @@ class Word2VecTask(Task):
     def model_step(self, batch: WindowBatch, stage: str) -> Tensor:
         """The loss of a pair; in training the tables have their gradients then. Sums are kept for `stage`."""
         total = self.network.backward(batch.blocks) if stage == "train" else self.network.gradients(batch.blocks).loss
-        examples = self.network.examples(batch.blocks)
+        examples = batch.pairs if self.network.method == "skipgram" else batch.tokens
         loss = total / max(examples, 1)
         self.losses[f"{stage}_loss"].update(loss, examples)
         return loss
@@ -53,7 +53,7 @@ class Word2VecTask(Task):
     def training_step(self, batch: WindowBatch, batch_idx: int) -> None:
         optimizer: Any = self.optimizers()
         loss = optimizer.step(lambda: self.model_step(batch, "train"))
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", loss, batch_size=len(batch))
         self.log("train/epoch_loss", self.losses["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
         self._step_schedules("step")
 

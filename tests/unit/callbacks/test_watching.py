@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
 from torch import nn
 
 from sluice.callbacks import progress, speed
@@ -129,11 +128,21 @@ def test_a_terminal_gets_a_bar_and_a_log_lines(monkeypatch: pytest.MonkeyPatch, 
     assert type(make_progress()) is kind
 
 
-def test_the_bar_has_short_names_and_readable_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    long = {"v_num": 3, "train/loss": 0.123456, "train/tokens_per_second": 59515.6, "val/accuracy": 0.75}
-    monkeypatch.setattr(RichProgressBar, "get_metrics", lambda *ignored: dict(long))
-    shown = ProgressBar().get_metrics(None, None)  # type: ignore[arg-type]
+def test_the_bar_has_short_names_and_readable_figures() -> None:
+    metrics = {"train/loss": 0.123456, "train/tokens_per_second": 59515.6, "val/accuracy": 0.75, "train/padding": 0.5}
+    shown = ProgressBar().get_metrics(SimpleNamespace(callback_metrics=metrics), None)  # type: ignore[arg-type]
     assert shown == {"loss": "0.1235", "tokens/s": "59,516", "val acc": "0.75"}
+
+
+def test_the_bar_reads_the_metrics_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("sluice.callbacks.progress.time.monotonic", lambda: now)
+    bar, shown = ProgressBar(), []
+    for step in range(11):
+        trainer: Any = SimpleNamespace(callback_metrics={"train/loss": float(step)})
+        shown.append(bar.get_metrics(trainer, None)["loss"])  # type: ignore[arg-type]
+        now += 0.125
+    assert shown == ["0"] * 4 + ["4"] * 4 + ["8"] * 3
 
 
 def test_the_texts_whose_class_got_the_least_probability_come_first() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from sluice.cli import trainers
 from sluice.cli.failing import politely, sentence
 from sluice.cli.families.classification import class_weights
 from sluice.cli.logs import close_logs, log_to, start_logging
@@ -94,3 +96,18 @@ def test_logging_starts_again_after_hydra_switched_it_off(tmp_path: Path) -> Non
     close_logs()
     logger.info("said too late")
     assert (tmp_path / "log.txt").read_text().splitlines()[-1].endswith("INFO said once")
+
+
+@pytest.mark.parametrize(
+    ("supported", "precision", "warned"),
+    [(False, "bf16-mixed", True), (True, "bf16-mixed", False), (False, "32-true", False)],
+)
+def test_emulated_bfloat16_is_reported(
+    supported: bool, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(trainers.log, "warning", lambda text, *values: lines.append(text % values))
+    trainers.check_trainer({"accelerator": "gpu", "max_epochs": 1, "precision": precision})
+    assert [line.startswith("This GPU computes in bfloat16 by slow emulation") for line in lines] == [True] * warned

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sluice.data.windows import WindowBatch
 from sluice.models.word2vec import METHODS, Word2Vec
 from sluice.tasks.row_adagrad import RowAdagrad
 from sluice.text.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
@@ -193,12 +194,11 @@ def test_words_used_alike_lie_near_each_other(method: str) -> None:
     assert likeness[same].min() > likeness[~same].max() + 0.3
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_the_loss_is_summed_over(method: str) -> None:
+def test_a_batch_knows_what_its_loss_is_summed_over() -> None:
     blocks = some_blocks()
-    places = blocks.near.sum(-1).count_nonzero().item()
-    model = Word2Vec(vocab_size=30, size=4, method=method)
-    assert model.examples(blocks) == (blocks.pairs if method == "skipgram" else places)
+    batch = WindowBatch.of(blocks)
+    assert batch.pairs == blocks.pairs, "skip-gram"
+    assert batch.tokens == blocks.near.sum(-1).count_nonzero().item(), "CBOW"
 
 
 def test_sizes_of_a_batch() -> None:

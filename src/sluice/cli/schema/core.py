@@ -101,5 +101,6 @@ class TaskSettings:
     max_epochs: int = count("epochs", 4)
     learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 2.0e-3, above=0)
     gradient_clip: float | None = setting("default of trainer.gradient_clip_val; null for none", 1.0, above=0)
+    gpu_precision: str = setting("default of trainer.precision with trainer=gpu and trainer=ddp", "bf16-mixed")
     recurrent: RecurrentDefaults = field(default_factory=RecurrentDefaults)
     embedding: EmbeddingDefaults = field(default_factory=EmbeddingDefaults)

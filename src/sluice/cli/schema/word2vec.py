@@ -46,6 +46,7 @@ class Word2Vec(TaskSettings):
     max_epochs: int = count("epochs", 10)
     learning_rate: float = setting("of the first step; it goes down to nothing along a line", 0.1, above=0)
     gradient_clip: float | None = setting("refused: rows are stepped one by one", None, above=0)
+    gpu_precision: str = setting("default of trainer.precision with trainer=gpu; nothing else is supported", "32-true")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=100, word_dropout=0.0))
     method: str = choice("a word tells each word near it, or these together tell the word", METHODS, "skipgram")
     window: int = count("most words to either side; each word's own width is drawn from 1 to this", 5)

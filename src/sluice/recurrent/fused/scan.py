@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from sluice.recurrent.devices import to_device
 from sluice.recurrent.fused.native import Library, Norm, TimeFields, address, kernels
 from sluice.recurrent.products import Product, weight_gradient
 
@@ -139,7 +140,7 @@ class FusedRun:
         states = self.buffers[field + "s"]
         if self.schedule.lengths is None:
             return states[-1].clone()
-        lengths = self.schedule.lengths.to(states.device)
+        lengths = to_device(self.schedule.lengths, states.device)
         return states[lengths, torch.arange(self.batch_size, device=states.device)]
 
     def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""Every task and recipe in conf/, cut down to a run of a second on small data."""
+
+from itertools import product
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from running import CONF, SAMPLE, places, three_classes
+from sluice.cli.composing import compose_config
+from sluice.cli.schema import register_schemas
+
+TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+OWN_FILES = {"reviews": "mine.csv", "corpus": "mine.txt", "parallel": "mine.tsv"}
+FOUND = ("imdb", "wikitext2", "ptb", "multi30k", "word2vec")
+"""Tasks on published texts, here on the generated sample."""
+STREAMS = ("task.data.batch_size=2", "task.data.chunk_length=8")
+LANGUAGE = ("wikitext2", "ptb", "corpus")
+SIZED = ("temporal_order", "pairs", "execute", "vec2seq")
+"""Generated tasks whose defaults are large."""
+FEW = tuple(f"task.data.{split}=64" for split in ("size", "val_size", "test_size"))
+SAME_NETWORK = ("seed", "task.level")
+"""Sweep parameters that leave the network as it is."""
+
+
+def write_own_files(home: Path) -> None:
+    """The files of `OWN_FILES`, and data/."""
+    (home / "data").mkdir(exist_ok=True)
+    three_classes(home / "mine.csv")
+    (home / "mine.tsv").write_text("a b c\tx y z\nb a c\ty x z\n" * 40, encoding="utf-8")
+    (home / "mine.txt").write_text("a b c d e f g h\n" * 400, encoding="utf-8")
+
+
+def small(home: Path, task: str) -> tuple[str, ...]:
+    """Settings that cut a task down: little data, and few units where the task has a recurrent core."""
+    sizes = () if task == "word2vec" else ("model.hidden_size=8", "embedding.size=8")
+    sizes = (*sizes, *STREAMS) if task in LANGUAGE else sizes
+    if task in OWN_FILES:
+        return (*sizes, f"task.data.path={home / OWN_FILES[task]}")
+    if task in FOUND:
+        return (*sizes, *SAMPLE)
+    return (*sizes, *FEW) if task in SIZED else sizes
+
+
+def compose_small(home: Path, choice: str, *overrides: str) -> DictConfig:
+    """What Hydra composes for `task=...` or `experiment=...`, cut down."""
+    group, name = choice.split("=")
+    task = name if group == "task" else str(compose_config([choice], CONF).task.name)
+    decoder = ("task.decoder.hidden_size=16",) if name == "britz" else ()  # attention=dot: twice the encoder's units
+    return compose_config([choice, *small(home, task), *decoder, *overrides, *places(home)], CONF)
+
+
+def networks_of(experiment: str) -> list[tuple[str, ...]]:
+    """Overrides of the first member of each distinct network of a sweep; one empty tuple where nothing is swept."""
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    swept = config.hydra.sweeper.params or {}
+    values = {key: str(given).split(",") for key, given in swept.items() if key not in SAME_NETWORK}
+    return list(product(*([f"{key}={value}" for value in choices] for key, choices in values.items())))
