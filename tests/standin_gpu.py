@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -200,7 +201,8 @@ def standin_gpu() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about Intel GPUs, and about the cuDNN that a CPU build lacks
-            with torch.backends.mkldnn.flags(enabled=False), _Redirect():
+            without_cudnn = patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: False)
+            with torch.backends.mkldnn.flags(enabled=False), without_cudnn, _Redirect():
                 yield
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
