@@ -6,7 +6,8 @@ import torch
 from sluice.cli.schema import core
 from sluice.recurrent import CellOptions, make_cell
 from sluice.recurrent.activations import ACTIVATIONS, find_activation
-from sluice.recurrent.fused.native import ACTIVATION_CODES, SOURCE
+from sluice.recurrent.fused.build import SOURCE
+from sluice.recurrent.fused.native import ACTIVATION_CODES
 
 SLOPED = [name for name, activation in ACTIVATIONS.items() if activation.slope is not None]
 POINTS = [-30.0, -2.5, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.4, 1.0, 1.7, 19.0, 30.0]

@@ -3,14 +3,14 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from recurrent_checks import D, make_stack, numbers
 
-from sluice.recurrent.fused import native
+from sluice.recurrent.fused import build, native
 from sluice.recurrent.scan import forced
 
 FLOAT, DOUBLE = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
@@ -21,9 +21,10 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache, and nothing remembered of an earlier build; afterwards nothing of these."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.delenv("SLUICE_NATIVE", raising=False)
     forget()
-    yield tmp_path / "cache" / "sluice"
+    yield tmp_path / "cache" / "sluice" / "kernels"
     monkeypatch.undo()
     forget()
 
@@ -34,12 +35,13 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
     log = logging.Logger("native", logging.INFO)
     log.addHandler(caplog.handler)
     monkeypatch.setattr(native, "log", log)
+    monkeypatch.setattr(build, "log", log)
     return caplog
 
 
 def forget() -> None:
     native._library.cache_clear()
-    native.cache_dir.cache_clear()
+    build.cache_folders.cache_clear()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
@@ -61,7 +63,7 @@ def noting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def built(tmp_path: Path, *flags: str) -> Path:
-    return native._built(str(tmp_path / "noting"), flags)
+    return build.shared_library(str(tmp_path / "noting"), flags)
 
 
 def levels(said: pytest.LogCaptureFixture) -> list[str]:
@@ -90,7 +92,7 @@ def test_the_first_compiler_there_is_is_taken(
         raise OSError("enough")
 
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in names else None)
-    monkeypatch.setattr(native, "_built", note)
+    monkeypatch.setattr(native, "shared_library", note)
     native.kernels(FLOAT)
     assert set(tried) == {f"/bin/{names[0]}"}
 
@@ -178,60 +180,160 @@ def test_other_flags_source_processor_compiler_or_torch_are_another_library(
     noting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
-    other = shutil.copy(native.SOURCE, tmp_path / "other")
+    other = shutil.copy(build.SOURCE, tmp_path / "other")
     (tmp_path / "other" / "one_more.h").write_text("int other;", encoding="utf-8")
     shutil.copy(tmp_path / "noting", tmp_path / "another")
     names = [built(tmp_path, "-O3"), built(tmp_path, "-O2"), built(tmp_path, "-O3", "-DREAL=double")]
-    names.append(native._built(str(tmp_path / "another"), ("-O3",)))
+    names.append(build.shared_library(str(tmp_path / "another"), ("-O3",)))
     for target, value in (
         ("SOURCE", Path(other)),
         ("_processor", lambda: "another processor"),
         ("torch.__version__", "another"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"{native.__name__}.{target}", value)
+            patch.setattr(f"{build.__name__}.{target}", value)
             names.append(built(tmp_path, "-O3"))
     assert len(set(names)) == len(names)
     assert built(tmp_path, "-O3") == names[0]
 
 
-def test_the_cache_lies_in_the_home_folder_where_nothing_else_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_cache_lies_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert native.cache_dir() == tmp_path / "home" / ".cache" / "sluice"
+    first = build.cache_folders()[0]
+    assert first == tmp_path / "home" / ".cache" / "sluice" / "kernels"
+    assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_an_unusable_cache_is_replaced_by_one_folder_a_user(
+    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    check_temporary(monkeypatch, tmp_path)
+    check_temporary(tmp_path)
 
 
-def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+def test_a_read_only_cache_is_replaced_by_one_folder_a_user(
+    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     cache.mkdir(parents=True)
+    cache.chmod(0o755)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != cache)  # root may write anywhere
-    check_temporary(monkeypatch, tmp_path)
+    check_temporary(tmp_path)
 
 
-def test_a_user_without_a_home_has_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_without_a_home_has_one_temporary_folder(
+    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """As in a container that is run by an id that /etc/passwd doesn't have."""
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    check_temporary(monkeypatch, tmp_path)
+    check_temporary(tmp_path)
 
 
-def check_temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert native.cache_dir().parent == tmp_path
-    assert native.cache_dir() == native.cache_dir(), "one for the whole process"
-    assert native.cache_dir().is_dir()
+def check_temporary(tmp_path: Path) -> None:
+    """Two processes build once, in this user's folder."""
+    paths = []
+    for _ in range(2):
+        build.cache_folders.cache_clear()
+        paths.append(built(tmp_path, "-O3"))
+    assert paths[0] == paths[1]
+    assert paths[0].parent == tmp_path / f"sluice-kernels-{os.getuid()}"
+    assert paths[0].parent.stat().st_mode & 0o777 == 0o700
+    assert len(list(paths[0].parent.iterdir())) == 1
+
+
+def test_a_library_in_a_read_only_cache_is_used(
+    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
+    first = built(tmp_path, "-O3")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != cache)
+    build.cache_folders.cache_clear()
+    assert built(tmp_path, "-O3") == first
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o722])
+def test_a_cache_that_others_can_write_is_not_used(
+    noting: Path, tmp_path: Path, cache: Path, said: pytest.LogCaptureFixture, mode: int
+) -> None:
+    cache.mkdir(parents=True)
+    cache.chmod(mode)
+    assert built(tmp_path, "-O3").parent != cache
+    assert "can be written by others: it is not used" in said.text
+
+
+def test_a_link_to_a_cache_is_not_used(noting: Path, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    cache.parent.mkdir(parents=True)
+    cache.symlink_to(tmp_path / "elsewhere")
+    assert built(tmp_path, "-O3").parent not in (cache, tmp_path / "elsewhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_folders_and_files_of_another_user_are_not_used(noting: Path, tmp_path: Path, cache: Path) -> None:
+    first = built(tmp_path, "-O3")
+    os.chown(first, 12345, 12345)
+    assert built(tmp_path, "-O3").stat().st_uid == 0
+    os.chown(cache, 12345, 12345)
+    build.cache_folders.cache_clear()
+    assert built(tmp_path, "-O3").parent == tmp_path / "sluice-kernels-0"
+    os.chown(tmp_path / "sluice-kernels-0", 12345, 12345)
+    build.cache_folders.cache_clear()
+    alone = built(tmp_path, "-O3")
+    assert alone.parent.name.startswith("sluice-")
+    assert alone.parent.stat().st_mode & 0o777 == 0o700
+
+
+def damage_truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_garbage(path: Path) -> None:
+    path.write_bytes(b"\x7fELF" + bytes(range(256)) * 40)
+
+
+def damage_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def damage_emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def damage_foreign(path: Path) -> None:
+    """Another library under a name that is right for it."""
+    other = Path(str(torch._C.__file__))
+    named = path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(other)))
+    path.unlink()
+    shutil.copy(other, named)
+    named.chmod(0o600)
+
+
+def damage_text(path: Path) -> None:
+    """No library, under a name that is right for it."""
+    path.write_text("not a library", encoding="utf-8")
+    path.rename(path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(path))))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "damage",
+    [damage_truncated, damage_garbage, damage_flipped, damage_emptied, damage_foreign, damage_text],
+    ids=lambda damage: damage.__name__.removeprefix("damage_"),
+)
+def test_a_damaged_library_is_built_anew(damage: Callable[[Path], None], cache: Path) -> None:
+    flags = (*native.FLAGS, native.THREADS, "-O0", "-DREAL=float")
+    compiler = str(shutil.which("cc"))
+    first = build.shared_library(compiler, flags)
+    original = build._checksum(first)
+    damage(first)
+    library = native._loaded(compiler, flags)
+    assert isinstance(library, native.Library)
+    (again,) = cache.iterdir()
+    assert build._checksum(again) == original == again.stem.split("-")[-1]
 
 
 @needs_compiler

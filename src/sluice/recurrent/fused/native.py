@@ -1,26 +1,23 @@
-"""The kernels of c/, built once by the machine's own C compiler and kept in the user's cache.
+"""The kernels of c/ as functions: the library is built once by the machine's own C compiler, see build.py.
 
 Without a compiler, or with SLUICE_NATIVE=0, `kernels` gives None and torch's own operations do the work.
 """
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import platform
 import shutil
 import subprocess
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sluice.recurrent.fused.build import shared_library
+
 log = logging.getLogger(__name__)
-SOURCE = Path(__file__).with_name("c") / "kernels.c"
 FLAGS = (
     "-O3",
     "-march=native",
@@ -76,8 +73,8 @@ def _library(real: str) -> Library | None:
     reason = ""
     for flags in ((*FLAGS, THREADS), FLAGS):
         try:
-            library = Library(_built(compiler, (*flags, f"-DREAL={real}")))
-        except (OSError, subprocess.SubprocessError) as error:
+            library = _loaded(compiler, (*flags, f"-DREAL={real}"))
+        except (OSError, AttributeError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", "") or "").strip() or str(error)
             reason = said.splitlines()[0]
             continue
@@ -88,48 +85,13 @@ def _library(real: str) -> Library | None:
     return None
 
 
-def _built(compiler: str, flags: tuple[str, ...]) -> Path:
-    """The shared library, from the cache or built now; ranks that build at once each put a whole file in place."""
-    sources = (path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.glob("[a-z]*.[ch]")))
-    key = "\n".join((*sources, compiler, _processor(), torch.__version__, *flags))
-    target = cache_dir() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
-    if target.exists():
-        return target
-    started = time.perf_counter()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / target.name
-        object_file = built.with_suffix(".o")
-        for command in (
-            [compiler, *flags, "-c", str(SOURCE), "-o", str(object_file)],
-            [compiler, "-shared", str(object_file), "-o", str(built), "-lm"],
-        ):
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-        built.replace(target)
-    log.info(f"built the recurrent kernels once, in {time.perf_counter() - started:.1f} s: {target}")
-    return target
-
-
-@functools.cache
-def cache_dir() -> Path:
-    """Where the built kernels lie: sluice/ in the user's cache; where that can't be written, a new temporary folder."""
+def _loaded(compiler: str, flags: tuple[str, ...]) -> Library:
+    """The library; built anew where the one in the cache is whole but cannot be loaded, as one of another machine."""
+    path = shared_library(compiler, flags)
     try:
-        own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
-        own.mkdir(parents=True, exist_ok=True)
-        if os.access(own, os.W_OK):
-            return own
-    except (OSError, RuntimeError):  # a user without a home
-        pass
-    return Path(tempfile.mkdtemp(prefix="sluice-"))
-
-
-def _processor() -> str:
-    """What -march=native depends on: a home folder may be shared by unlike machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() + platform.machine()
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+        return Library(path)
+    except (OSError, AttributeError):
+        return Library(shared_library(compiler, flags, anew=True))
 
 
 def address(tensor: Tensor | None) -> int | None:
