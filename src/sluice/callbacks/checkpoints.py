@@ -151,6 +151,10 @@ class LastCheckpoint(Callback):
                 self._asked = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.hand_back_signals()
+
+    def hand_back_signals(self) -> None:
+        """Restores the handlers that signals had before; after an interruption Lightning doesn't call `teardown`."""
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == self._ask:
                 signal.signal(number, handler)

@@ -173,7 +173,7 @@ def print_advice(folder: Path) -> None:
         return
     sys.stdout.flush()
     if not can_go_on(folder):
-        print("Nothing was saved yet: start again with the same command.", file=sys.stderr)
+        print("There is nothing to resume from yet: start again with the same command.", file=sys.stderr)
         return
     print(f"To resume:\n{resume_command(folder)}", file=sys.stderr)
 

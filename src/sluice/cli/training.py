@@ -104,13 +104,15 @@ def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[
     ):
         if claim.lease is not None:
             log_to(claim.folder)
+        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
         try:
-            return _train_in(claim, config, data, task, early)
+            return _train_in(claim, config, data, task, last)
         except Exception as error:
             if not isinstance(error, UserError | Interrupted):
                 error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
+            last.hand_back_signals()
             close_logs()
 
 
@@ -171,10 +173,9 @@ def _data_and_task(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Data
     return data, task
 
 
-def _train_in(claim: Claimed, config: Config, data: Data, task: Task, early: list[signal.Signals]) -> Trained:
+def _train_in(claim: Claimed, config: Config, data: Data, task: Task, last: LastCheckpoint) -> Trained:
     folder, goes_on = claim.folder, claim.resumed
     vitals = Vitals()
-    last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
     family = family_of(config)
     trainer = build_trainer(
         config, family.callbacks(config, data), vitals, last, claim.lease, goes_on and goes_on.next_logged_step
