@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from sluice.errors import UserError
+from sluice.errors import SharedError
 
 
 class StopOnNaN(Callback):
@@ -48,7 +48,7 @@ class StopOnNaN(Callback):
     def _check(self, trainer: pl.Trainer) -> None:
         """
         Raises:
-            UserError: if the loss was not finite on any rank since the last check.
+            SharedError: if the loss was not finite on any rank since the last check.
         """
         first, self._checked_step = self._checked_step + 1, trainer.global_step
         failed, self._failed = self._failed, None
@@ -61,7 +61,7 @@ class StopOnNaN(Callback):
             return
         norm = trainer.callback_metrics.get("train/gradient_norm")
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        raise UserError(
+        raise SharedError(
             f"the training loss became NaN or infinite between optimizer steps {min(first, trainer.global_step)} and "
             f"{trainer.global_step} (learning rate {rate:.3g}, gradient norm "
             f"{'unknown' if norm is None else format(float(norm), '.3g')}): lower optimizer.lr or "
