@@ -1,6 +1,7 @@
 """Runs of several processes: real ones, on the CPU, that talk through gloo."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -92,8 +93,9 @@ def test_ctrl_c_in_the_terminal_stops_all_between_two_batches_and_they_go_on(two
     assert ended.code == 130
     assert "Traceback" not in ended.err
     assert results_of(run)["interrupted"] is True
+    assert ended.err.splitlines()[-1] == shlex.join(["python", TRAIN[1], f"resume={run}"])
     assert not (run / "best.ckpt").exists(), "it was stopped at once, not at the end of an epoch"
-    again = command(*TRAIN, *two.settings, f"resume={run}", cwd=two.home)
+    again = command(*TRAIN, f"resume={run}", cwd=two.home)
     assert again.code == 0, again.err
     assert f"Going on from {run / 'last.ckpt'}." in again.err
     assert differences(run, two.folder) == []

@@ -1,5 +1,6 @@
 """Which folder a run has, whether it may have it, and the lease that keeps other processes out of it."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from sluice.cli.resuming import (
 from sluice.cli.schema import Config
 from sluice.cli.stored_settings import write_overrides
 from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,8 @@ def _settle(config: Config, folder: Path) -> None:
 
 def _begin(place: Place, config: Config, overrides: Sequence[str] | None) -> None:
     """Removes what an earlier attempt left, and writes down the settings that hold from now on."""
+    if not place.resumes and (place.folder / "best.ckpt").exists():
+        log.warning("%s has no checkpoint to resume from: its best.ckpt is replaced.", place.folder)
     runs.clear_run_folder(place.folder, resumes=place.resumes)
     if place.resumes and not config.resume_force:
         return

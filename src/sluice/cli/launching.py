@@ -132,7 +132,7 @@ def launch(
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
     }
     try:
-        return _wait(processes)
+        return _wait(processes, folder)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -156,7 +156,7 @@ def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
         killing.start()
 
 
-def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
+def _wait(processes: list["subprocess.Popen[bytes]"], folder: Path) -> int:
     """Waits for all; when one fails, the others have GRACE_SECONDS to end."""
     while all(process.poll() in (None, 0) for process in processes):
         if all(process.poll() == 0 for process in processes):
@@ -172,7 +172,7 @@ def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
         return expected
     assert code is not None
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume=<its folder> goes on with it")
+    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume={folder} resumes it")
 
 
 def _port() -> int:

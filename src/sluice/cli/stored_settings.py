@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.cli.composing import compose_config, with_schema
+from sluice.cli.composing import compose_config, flat, with_schema
 from sluice.cli.explaining import explained
 from sluice.cli.resuming import LAST, can_go_on, find_run, run_of, settings_before
 from sluice.cli.saved import read_checkpoint
@@ -57,15 +57,18 @@ def stored_overrides(folder: Path) -> list[str] | None:
         return None
     except (OSError, ValueError, yaml.YAMLError, HydraException) as error:
         raise UserError(f"{path} cannot be read: put it back, or delete it and give every setting again") from error
-    return [_line(override) for override in parsed if may_be_restored(override)]
+    return [_line(override) for override in parsed if may_be_restored(_key(override), override.value())]
 
 
-def may_be_restored(override: Override) -> bool:
-    """Decides what a run's folder may set when it is resumed.
+def may_be_restored(key: str, value: Any) -> bool:
+    """Decides what the folder of a run may set when the run is resumed; all that is read from there passes here.
 
     Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not.
+
+    Args:
+        key: a group or the dotted name of a setting.
+        value: the option or the value.
     """
-    key = _key(override)
     return key not in NOT_STORED and key.split(".")[0].split("/")[0] != "hydra"
 
 
@@ -92,7 +95,11 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     overrides = [_line(override) for override in own if _key(override) != "resume"]
     given = {_key(override) for override in own}
     stored = [line for line in stored if not _replaced(line, overrides)]
-    places = [override_of(key, value) for key, value in _places(folder) if key not in given]
+    places = [
+        override_of(key, value)
+        for key, value in _places(folder)
+        if not {key, key.split(".")[0]} & given and may_be_restored(key, value)
+    ]
     return [*options, *stored, *places, *overrides, override_of("resume", str(folder)), *mode]
 
 
@@ -129,11 +136,14 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     changes = [override for override in _parsed(overrides) if _key(override) != "resume"]
     if not can_go_on(folder) or any((conf / _key(change)).is_dir() for change in changes):
         return None
-    plain = settings_before(folder)
+    plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
+    for key, value in flat(plain).items():
+        if not may_be_restored(key, value):
+            raise UserError(f"{key}={value} is not taken from {folder}/config.yaml: give the whole command line again")
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
-    config.name, config.paths.run_dir = None, None
+    config.paths.run_dir = None
     OmegaConf.set_struct(config, True)
     derived = dict(_derivations(schema, conf))
     for change in changes:
@@ -178,11 +188,12 @@ def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
 
 
 def _places(folder: Path) -> Iterator[tuple[str, str]]:
-    """Where the run's data and other runs lay, so that it can be resumed from another folder."""
-    paths = settings_before(folder)["paths"]
-    for key in ("data_dir", "cache_dir", "output_dir"):
-        if Path(str(paths.get(key))).is_dir() and not (key == "data_dir" and os.environ.get("SLUICE_DATA")):
-            yield f"paths.{key}", str(paths[key])
+    """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder."""
+    before = flat(settings_before(folder))
+    for key in ("paths.data_dir", "paths.cache_dir", "paths.output_dir", "model.module", "embedding.path"):
+        path = before.get(key)
+        if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
+            yield key, str(path)
 
 
 def override_of(key: str, value: str) -> str:

@@ -141,3 +141,12 @@ def plain_of(composed: object) -> object:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(OmegaConf.create(composed), resolve=True)
+
+
+def test_files_of_the_run_are_found_from_another_folder(run: Path, workplace: Path) -> None:
+    (workplace / "own.txt").touch()
+    plain = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    plain["embedding"] = {"path": str(workplace / "own.txt")}
+    (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    assert f"embedding.path={workplace}/own.txt" in resumed(run)
+    assert not any(line.startswith("embedding.path") for line in resumed(run, "embedding=learned"))
