@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from processes import Started
 from running import TINY, complaint, only_run, places, results_of, train
 from sluice.cli.families.classification import Classification
 from sluice.cli.hydra_app import resume_command
 from sluice.cli.lease import Lease
+from sluice.data import imdb
+from sluice.errors import UserError
 from stopping import ctrl_c, ctrl_c_twice, stopped
 
 LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")
@@ -150,6 +153,7 @@ def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pyt
         (("name=there",), "there is a run in"),
         (("name=there", "task.data.source=auto"), "there is a run in"),
         (("resume=nowhere",), "resume=nowhere isn't there"),
+        (("init_from=nowhere",), "there is no nowhere"),
         (("trainer.precision=17",), "trainer cannot be built: Precision 17 is invalid"),
         (("trainer.strategy=fast",), "trainer cannot be built: You selected an invalid strategy name"),
         (("trainer.devices=0",), "trainer.devices=0 cannot be used"),
@@ -199,3 +203,37 @@ def test_a_whole_run_says_that_it_is_no_debug_run(workplace: Path) -> None:
     whole = [setting for setting in TINY if setting != "debug=fast"]
     assert train(*whole, "trainer.max_epochs=1", *places(workplace)).code == 0
     assert results_of(only_run(workplace))["debug"] is None
+
+
+def test_a_run_that_fell_back_on_the_sample_is_resumed(
+    run: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(data_dir: Path) -> None:
+        raise UserError("no connection")
+
+    monkeypatch.setattr(imdb, "download_imdb", refuse)
+    with stopped(ctrl_c, "on_train_batch_end", 3):
+        train(*settings, "task.data.source=auto")
+    assert train(f"resume={run}").code == 0
+    again = train(f"resume={run}")
+    assert (again.code, "is done: its results are in results.json" in again.err) == (0, True)
+
+
+@pytest.mark.slow
+def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
+    both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workplace) for _ in range(2)]
+    winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
+    assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
+    assert "is being written by" in loser.err or "there is a run in" in loser.err
+    assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2, done") == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_at_once(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
+    started = Started(*settings, "trainer.limit_train_batches=null", "checkpoint.every_steps=1", cwd=workplace)
+    started.wait_for(run / "last.ckpt")
+    started.process.kill()
+    started.ended()
+    assert len(list(run.glob(".lease-*"))) == 1
+    assert train(f"resume={run}").code == 0
+    assert list(run.glob(".lease-*")) == []

@@ -50,16 +50,20 @@ class Claimed:
 
 
 def check_early(config: Config, sweep_number: int | None) -> None:
-    """Refuses, before any data is read, a folder that `claimed` would refuse later; writes nothing.
+    """Refuses, before any data is read, a folder that `claimed` would refuse later, and a missing `init_from`.
+
+    Writes nothing.
 
     Whether the sample is used, which changes the folder's name, may not be known yet; then it is refused only if both
     folders would be.
 
     Raises:
-        UserError: as `claimed`.
+        UserError: as `claimed`, or if `init_from` has no checkpoint.
     """
     if config.paths.run_dir is not None or global_rank() > 0:
         return
+    if config.init_from is not None and config.resume is None:
+        runs.find_checkpoint(Path(config.init_from))
     if config.resume is None and config.name is None and runs.job_id() is None:
         runs.run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, "new")
         return
@@ -126,7 +130,9 @@ def _check_contents(place: Place, config: Config, settings: bool = True) -> None
             )
         return
     if is_done(folder):
-        check_done(folder, config)
+        if settings:
+            check_done(folder, config)
+        return
     if not can_go_on(folder):
         raise UserError(
             f"{folder} holds no last.ckpt: there is nothing to go on from; start again with name={folder.name} in "

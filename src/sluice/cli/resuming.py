@@ -180,7 +180,7 @@ def report_differences(folder: Path, config: Config) -> None:
     before, now = settings_before(folder), _plain(asdict(config))
     differing = [
         difference
-        for difference in _differences(before, now)
+        for difference in _without_new_settings(_differences(before, now), before)
         if difference[0] not in OF_RESUMING and not difference[0].endswith("run_dir")
     ]
     if differing:
@@ -205,12 +205,13 @@ def _differing_settings(folder: Path, config: Config) -> list[Difference]:
         UserError: if its config.yaml cannot be read.
     """
     before = settings_before(folder)
+    differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    return _without_new_settings(differing, before)
+
+
+def _without_new_settings(differing: list[Difference], before: dict[str, Any]) -> list[Difference]:
     known = flat(before)
-    return [
-        difference
-        for difference in _differences(_compared(before), _plain(_compared(asdict(config))))
-        if difference[0] in known or difference[0].split(".")[0] in FREE_GROUPS
-    ]
+    return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
 
 
 def settings_before(folder: Path) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _run_workers(config: Config, workers: int, sweep_number: int | None, overrid
             raise Interrupted(claim.folder)
         if code:
             raise SystemExit(code)
-        task.network.load_state_dict(network_weights(read_checkpoint(claim.folder / "best.ckpt")[1]))
+        task.network.load_state_dict(network_weights(read_checkpoint(claim.folder)[1]))
         return Trained(config, task, runs.read_results(claim.folder), claim.folder)
 
 
