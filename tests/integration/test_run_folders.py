@@ -85,7 +85,7 @@ def test_a_folder_with_nothing_to_resume_is_used_again(run: Path, settings: tupl
     assert not (run / "last.ckpt").exists()
     assert ended.err.splitlines()[-1].endswith("start again with the same command.")
     events = set(run.glob("events.out.*"))
-    assert "name=sample-mine" in complaint(train(f"resume={run}"))
+    assert "start without resume=, its name is free" in complaint(train(f"resume={run}"))
     assert train(*settings).code == 0
     assert results_of(run)["epochs"] == 2
     assert "hidden_size: 8" not in (run / "config.yaml").read_text(encoding="utf-8")

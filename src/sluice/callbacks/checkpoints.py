@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from sluice.callbacks.moment import Moment, settle_progress
+from sluice.errors import SharedError, UserError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02
@@ -27,9 +28,14 @@ class Guard(Protocol):
     """Decides whether this process may still write to the run's folder."""
 
     def check(self) -> None:
-        """Raises an exception if it may not; reads what other processes have written."""
+        """Reads what other processes have written.
 
-    def stop_if_lost(self) -> None:
+        Raises:
+            UserError: if this process may not write any more.
+        """
+
+    @property
+    def lost(self) -> bool:
         """The same from what is known already, cheap enough for every batch."""
 
 
@@ -184,8 +190,8 @@ class LastCheckpoint(Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
         self._moment.begin_batch(trainer)
-        if self._guard is not None:
-            self._guard.stop_if_lost()
+        if self._guard is not None and self._guard.lost:
+            self._asked = self._asked or signal.SIGTERM  # all ranks stop together; `_save` then says why
         if index % trainer.accumulate_grad_batches:
             return  # gradients are being summed up, and those are in no checkpoint
         asked = self._asked_anywhere(trainer)
@@ -198,6 +204,9 @@ class LastCheckpoint(Callback):
     def on_validation_batch_start(self, trainer: pl.Trainer, *rest: Any) -> None:
         if self._asked == signal.SIGINT and trainer.world_size == 1:
             raise KeyboardInterrupt
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_guard(trainer)  # best.ckpt may be written next
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._moment.begin_batch(trainer)
@@ -234,10 +243,25 @@ class LastCheckpoint(Callback):
             self._asked = signal.Signals(number)
         return number > 0
 
+    def _check_guard(self, trainer: pl.Trainer) -> None:
+        """
+        Raises:
+            UserError: on every rank, if the first one may not write any more.
+        """
+        lost: UserError | None = None
+        if self._guard is not None:
+            try:
+                self._guard.check()
+            except UserError as error:
+                lost = error
+        if trainer.world_size > 1 and trainer.strategy.broadcast(lost is not None) and lost is None:
+            raise SharedError("the first rank may not write to the run's folder any more: this rank stops too")
+        if lost is not None:
+            raise lost
+
     def _save(self, trainer: pl.Trainer) -> None:
         started = time.monotonic()
-        if self._guard is not None:
-            self._guard.check()
+        self._check_guard(trainer)
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero and self.path.exists():

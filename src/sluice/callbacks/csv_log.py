@@ -10,6 +10,7 @@ from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from sluice.callbacks.checkpoints import Guard
+from sluice.errors import UserError
 
 
 class CSVLog(Logger):
@@ -58,7 +59,10 @@ class CSVLog(Logger):
     @rank_zero_only
     def save(self) -> None:
         if self.guard is not None:
-            self.guard.check()
+            try:
+                self.guard.check()
+            except UserError:
+                return  # training stops for the same reason, on all ranks together
         new = list(dict.fromkeys(name for row in self._rows[self._written :] for name in row))
         unknown = [name for name in new if name not in self._columns]
         if self._written == 0 or unknown:

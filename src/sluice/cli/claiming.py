@@ -135,8 +135,7 @@ def _check_contents(place: Place, config: Config, settings: bool = True) -> None
         return
     if not can_go_on(folder):
         raise UserError(
-            f"{folder} holds no last.ckpt: there is nothing to go on from; start again with name={folder.name} in "
-            "place of resume="
+            f"{folder} holds no last.ckpt: there is nothing to go on from; start without resume=, its name is free"
         )
     if settings:
         check_same(folder, config)

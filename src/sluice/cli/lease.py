@@ -146,16 +146,13 @@ class Lease:
                 f"the run in {self.path.parent} no longer belongs to this process: {who}; this process stops without "
                 "writing anything more"
             )
-        self.stop_if_lost()
-
-    def stop_if_lost(self) -> None:
-        """Like `check`, from what the renewing thread saw last, without reading anything.
-
-        Raises:
-            LeaseLost: if another process has taken the lease over.
-        """
         if self._lost is not None:
             raise self._lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the last check, which the renewing thread does too, found the lease lost; reads nothing."""
+        return self._lost is not None
 
     def release(self) -> None:
         """Ends the renewing and, unless the lease is lost or the parent's, frees the folder."""

@@ -69,7 +69,7 @@ def run_of(wanted: str) -> Path:
             f"resume={wanted} is not the folder of a run or its {LAST}: only {LAST} holds the training state; give the "
             "folder of a run, or resume=last"
         )
-    if not folder.is_dir():
+    if not wanted or not folder.is_dir():
         raise UserError(f"resume={wanted} isn't there: give the folder of a run, or resume=last")
     return folder.absolute()
 
