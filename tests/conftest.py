@@ -16,11 +16,19 @@ from running import TINY, Ended, Finished, places, train
 event_file_writer._global_uid = event_file_writer.AtomicCounter(100_000)
 """TensorBoard reads event files by their names: second, machine, process, number; here is but one process, and all
 numbers must have as many digits."""
-ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SUBMITIT_EXECUTOR")
+ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SLUICE_LEASE", "SUBMITIT_EXECUTOR")
 RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TORCHRUN = tuple(f"TORCHELASTIC_{name}" for name in ("RUN_ID", "USE_AGENT_STORE", "RESTART_COUNT"))
 SLURM = (
-    *("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID"),
+    *(
+        "SLURM_JOB_ID",
+        "SLURM_RESTART_COUNT",
+        "SLURM_ARRAY_JOB_ID",
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_STEP_ID",
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+    ),
     *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_NODES", "SLURM_NODELIST"),
 )
 

@@ -17,9 +17,12 @@ FIGURES = {("rnn", 10): (0.5, 0.7), ("rnn", 20): (0.4, 0.4), ("lstm", 10): (0.9,
 """Accuracies of two seeds, by model and steps."""
 
 
-def write_run(folder: Path, model: str, steps: int, seed: int, **results: Any) -> None:
+def write_run(
+    folder: Path, model: str, steps: int, seed: int, config: dict[str, Any] | None = None, **results: Any
+) -> None:
     folder.mkdir(parents=True)
-    config = {"task": {"name": "adding", "data": {"steps": steps}}, "model": {"name": model}, "seed": seed}
+    own = {"task": {"name": "adding", "data": {"steps": steps}}, "model": {"name": model}, "seed": seed}
+    config = {**own, **(config or {})}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     shared = {"task": "adding", "model": model, "seed": seed, "monitor": "val/accuracy", "date": f"{steps}-{seed}"}
     (folder / "results.json").write_text(json.dumps({**shared, "parameters": 8, "minutes": 1, **results}), "utf-8")
@@ -82,3 +85,41 @@ def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
     assert ended.code == 0
     assert "gru" not in ended.out
     assert "broken off" in ended.err
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        {"config": {"trainer": {"max_epochs": 2}}},
+        {"config": {"trainer": {"limit_train_batches": 3}}},
+        {"config": {"init_from": "outputs/other"}},
+        {"debug": "fast"},
+        {"data_fingerprint": "f00d"},
+        {"data_source": "sample"},
+    ],
+)
+def test_runs_that_do_not_belong_together_are_not_averaged(tmp_path: Path, differing: dict[str, Any]) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"same-{seed}", "gru", 10, seed)
+    write_run(tmp_path / "other", "gru", 10, 3, **differing)
+    assert sorted(len(group.runs) for group in grouped(list(found_runs([tmp_path])))) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["accelerator", "devices", "log_every_n_steps"])
+def test_runs_on_other_devices_belong_together(tmp_path: Path, name: str) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"{seed}", "gru", 10, seed, {"trainer": {name: seed}})
+    (group,) = grouped(list(found_runs([tmp_path])))
+    assert len(group.runs) == 2
+
+
+def test_a_seed_counts_once_and_the_newest(tmp_path: Path) -> None:
+    dates = ("2026-05-01T12:00:00+02:00", "2026-05-01T11:00:00+00:00", "2026-04-30T23:00:00+00:00")
+    for number, date in enumerate(dates):
+        write_run(tmp_path / f"run-{number}", "gru", 10, 1, date=date, **{ACCURACY: number / 10})
+    write_run(tmp_path / "run-3", "gru", 10, 2, **{ACCURACY: 0.3})
+    ended = sluice("compare", tmp_path, "--markdown")
+    assert "0.2000" in ended.out, "of 0.1 and 0.3"
+    counted = [line.split(" is not counted")[0] for line in ended.err.splitlines()]
+    assert counted == [str(tmp_path / "run-2"), str(tmp_path / "run-0")]
+    assert f"{tmp_path / 'run-1'} has the same settings and seed 1" in ended.err

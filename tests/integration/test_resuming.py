@@ -1,7 +1,9 @@
 """resume=: a run that was stopped, wherever it was, ends as if it had never stopped."""
 
+import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -372,6 +374,66 @@ def test_a_run_that_is_done_says_so_and_is_left_alone(runs: Runs) -> None:
     assert ended.code == 0
     assert f"the run in {run} is done: its results are in results.json" in ended.err
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_a_run_that_is_done_is_not_resumed_with_other_settings(runs: Runs) -> None:
+    run = runs.undisturbed()
+    said = complaint(runs.command(f"resume={run}", "trainer.max_epochs=4", "resume_force=true"))
+    assert "is done and cannot be resumed with other settings (trainer.max_epochs was 2 and is 4)" in said
+    assert f"start a new run from its weights with init_from={run}" in said
+
+
+UNLIKE = ("scheduler=cosine", "optimizer=sgd", "+trainer.min_epochs=1")
+
+
+@pytest.mark.parametrize("of", ["", "last.ckpt"])
+def test_resume_alone_takes_every_setting(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    name = f"alone-{of}"
+    with stopped(stop_signal, "on_train_batch_end", 5):
+        said = runs.command(*UNLIKE, f"name={name}").err
+    monkeypatch.chdir(tmp_path)
+    command = shlex.split(said.splitlines()[-1])
+    ended = train(f"resume={runs.folder(name) / of}") if of else train(*command[2:])
+    assert ended.code == 0, ended.err
+    assert "other settings" not in ended.err
+    assert differences(runs.folder(name), runs.undisturbed(*UNLIKE)) == []
+
+
+def test_an_older_run_is_resumed_from_its_configuration(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 5, *UNLIKE)
+    assert not (run / "overrides.yaml").exists()
+    assert "task.max_epochs cannot be changed" in complaint(train(f"resume={run}", "task.max_epochs=5"))
+    ended = train(f"resume={run}", "checkpoint.every_minutes=1")
+    assert ended.code == 0, ended.err
+    assert differences(run, runs.undisturbed(*UNLIKE)) == []
+
+
+def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -> None:
+    with stopped(stop_signal, "on_train_batch_end", 5):
+        runs.command("name=longer")
+    run = runs.folder("longer")
+    longer = ("trainer.max_epochs=4", "resume_force=true")
+    assert "had other settings: trainer.max_epochs was 2 and is 4" in complaint(train(f"resume={run}", longer[0]))
+    with stopped(stop_signal, "on_train_batch_end", 4):
+        said = train(f"resume={run}", *longer).err
+    assert "The learning-rate schedule is stretched from step 5 on: it ends at step 16." in said
+    ended = train(f"resume={run}")
+    assert ended.code == 0, ended.err
+    assert "stretched" not in ended.err
+    assert results_of(run)["epochs"] == 4
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    assert len(rates) == 16
+    assert rates[5] < max(rates[:5])
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[5:]))
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_a_training_that_has_ended_is_not_lengthened(runs: Runs) -> None:
+    run = runs.stopped(ctrl_c_twice, "on_test_start", 1)
+    ended = runs.train("trainer.max_epochs=3", "resume_force=true", resume=run)
+    assert "has ended and only its test is missing: resume it with trainer.max_epochs=2" in complaint(ended)
+    runs.resume(run)
+    assert differences(run, runs.undisturbed()) == []
 
 
 @dataclass(frozen=True)

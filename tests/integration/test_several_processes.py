@@ -1,6 +1,7 @@
 """Runs of several processes: real ones, on the CPU, that talk through gloo."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Two:
 def test_there_is_one_folder_with_what_a_run_of_one_process_leaves_and_the_launch(two: Two) -> None:
     files = {file.name.split(".vm")[0] for file in two.folder.iterdir() if not file.name.startswith("events.out.")}
     expected = {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "previous.ckpt", "results.json", "log.txt"}
-    assert files == expected | {"confusion.csv", "launch.yaml"}
+    assert files == expected | {"confusion.csv", "launch.yaml", "overrides.yaml"}
     assert len(list((two.home / "output").rglob("config.yaml"))) == 1
 
 
@@ -92,8 +93,9 @@ def test_ctrl_c_in_the_terminal_stops_all_between_two_batches_and_they_go_on(two
     assert ended.code == 130
     assert "Traceback" not in ended.err
     assert results_of(run)["interrupted"] is True
+    assert ended.err.splitlines()[-1] == shlex.join(["python", TRAIN[1], f"resume={run}"])
     assert not (run / "best.ckpt").exists(), "it was stopped at once, not at the end of an epoch"
-    again = command(*TRAIN, *two.settings, f"resume={run}", cwd=two.home)
+    again = command(*TRAIN, f"resume={run}", cwd=two.home)
     assert again.code == 0, again.err
     assert f"Going on from {run / 'last.ckpt'}." in again.err
     assert differences(run, two.folder) == []

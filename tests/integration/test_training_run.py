@@ -133,7 +133,8 @@ def test_the_seed_alone_decides_the_figures(workplace: Path) -> None:
 def test_a_run_without_loggers_still_has_its_results(workplace: Path) -> None:
     run = trained(workplace, *TINY, "logger=none", "callbacks=none", "scheduler=constant")
     names = {file.name for file in run.folder.iterdir()}
-    assert names == {"config.yaml", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"}
+    kept = {"config.yaml", "overrides.yaml", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"}
+    assert names == kept
 
 
 def test_auto_falls_back_on_the_sample_and_says_so(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -17,17 +17,43 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from sluice.callbacks.moment import Moment, settle_progress
+from sluice.errors import SharedError, UserError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02
 """Most of the run's time that saving may take, whatever interval was asked for in minutes."""
 
 
+class Guard(Protocol):
+    """Decides whether this process may still write to the run's folder."""
+
+    def check(self) -> None:
+        """Reads what other processes have written.
+
+        Raises:
+            UserError: if this process may not write any more.
+        """
+
+    @property
+    def lost(self) -> bool:
+        """The same from what is known already, cheap enough for every batch."""
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, syncs, and moves it into place: a kill never leaves half a file under the name."""
 
+    def __init__(self, guard: Guard | None = None) -> None:
+        """
+        Args:
+            guard: asked before the file is written and again before it is moved into place.
+        """
+        super().__init__()
+        self._guard = guard
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
+        if self._guard is not None:
+            self._guard.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         for left_by_a_kill in path.parent.glob(f".{path.name}.*"):
@@ -37,6 +63,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if self._guard is not None:  # writing may have taken long
+                self._guard.check()
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -99,6 +127,7 @@ class LastCheckpoint(Callback):
         every_steps: int | None = None,
         stop_signal: str = "SIGUSR1",
         heard: Sequence[signal.Signals] = (),
+        guard: Guard | None = None,
     ) -> None:
         """
         Args:
@@ -107,7 +136,9 @@ class LastCheckpoint(Callback):
             every_steps: batches between two checkpoints, beside the minutes; None for minutes alone.
             stop_signal: the signal after which the run saves and stops, to be gone on with later.
             heard: stop signals that came before training, and may still come, see `heard`.
+            guard: asked before every batch and every write.
         """
+        self._guard = guard
         self._heard = heard
         self.path = Path(run_dir) / LAST
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
@@ -129,6 +160,10 @@ class LastCheckpoint(Callback):
                 self._asked = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.hand_back_signals()
+
+    def hand_back_signals(self) -> None:
+        """Restores the handlers that signals had before; after an interruption Lightning doesn't call `teardown`."""
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == self._ask:
                 signal.signal(number, handler)
@@ -152,10 +187,14 @@ class LastCheckpoint(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         if self._handlers:  # not before: Lightning has set up its own, which talks to the other ranks in mid-batch
-            self._handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._ask)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if number not in self._handlers and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                    self._handlers[number] = signal.signal(number, self._ask)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
         self._moment.begin_batch(trainer)
+        if self._guard is not None and self._guard.lost:
+            self._asked = self._asked or signal.SIGTERM  # all ranks stop together; `_save` then says why
         if index % trainer.accumulate_grad_batches:
             return  # gradients are being summed up, and those are in no checkpoint
         asked, due = self._agreed(trainer)
@@ -168,6 +207,9 @@ class LastCheckpoint(Callback):
     def on_validation_batch_start(self, trainer: pl.Trainer, *rest: Any) -> None:
         if self._asked == signal.SIGINT and trainer.world_size == 1:
             raise KeyboardInterrupt
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_guard(trainer)  # best.ckpt may be written next
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._moment.begin_batch(trainer)
@@ -210,8 +252,25 @@ class LastCheckpoint(Callback):
             self._asked = signal.Signals(number)
         return number > 0, any_due > 0
 
+    def _check_guard(self, trainer: pl.Trainer) -> None:
+        """
+        Raises:
+            UserError: on every rank, if the first one may not write any more.
+        """
+        lost: UserError | None = None
+        if self._guard is not None:
+            try:
+                self._guard.check()
+            except UserError as error:
+                lost = error
+        if trainer.world_size > 1 and trainer.strategy.broadcast(lost is not None) and lost is None:
+            raise SharedError("the first rank may not write to the run's folder any more: this rank stops too")
+        if lost is not None:
+            raise lost
+
     def _save(self, trainer: pl.Trainer) -> None:
         started = time.monotonic()
+        self._check_guard(trainer)
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero and self.path.exists():

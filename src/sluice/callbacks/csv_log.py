@@ -9,6 +9,9 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from sluice.callbacks.checkpoints import Guard
+from sluice.errors import UserError
+
 
 class CSVLog(Logger):
     """Appends rows; rewrites the file where a new column comes up. A run that goes on keeps its rows."""
@@ -18,6 +21,8 @@ class CSVLog(Logger):
         self.path = Path(run_dir) / "metrics.csv"
         self._rows: list[dict[str, Any]] = []
         self._written, self._columns = 0, ["step"]
+        self.guard: Guard | None = None
+        """Asked before every write."""
 
     @property
     def name(self) -> str:
@@ -53,6 +58,11 @@ class CSVLog(Logger):
 
     @rank_zero_only
     def save(self) -> None:
+        if self.guard is not None:
+            try:
+                self.guard.check()
+            except UserError:
+                return  # training stops for the same reason, on all ranks together
         new = list(dict.fromkeys(name for row in self._rows[self._written :] for name in row))
         unknown = [name for name in new if name not in self._columns]
         if self._written == 0 or unknown:

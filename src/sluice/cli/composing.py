@@ -67,13 +67,22 @@ def restored(plain: dict[str, Any], schema: str) -> Config:
     Raises:
         UserError: if it belongs to a task this command doesn't know or doesn't fit this version.
     """
+    config: Any = OmegaConf.to_object(with_schema(plain, schema))
+    return config
+
+
+def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
+    """The same with types, not yet turned into objects.
+
+    Raises:
+        UserError: as `restored`.
+    """
     if schema not in TASK_SCHEMAS:
         raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
     try:
         task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), plain["task"])
         rest = {key: value for key, value in plain.items() if key != "task"}
-        config = OmegaConf.merge(OmegaConf.structured(Config(task=task)), rest)
-        return OmegaConf.to_object(config)  # type: ignore[return-value]
+        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), rest)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
             f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluice.errors import UserError
+from sluice.errors import SharedError, UserError
 
 EXIT_CODE = 2
 INTERRUPTED = 130
@@ -27,7 +27,8 @@ def politely() -> Iterator[None]:
             raise
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
         who = "sluice" if rank == "0" else f"sluice, rank {rank}"
-        print(f"{who}: {sentence(error)}", file=sys.stderr)
+        if rank == "0" or not isinstance(error, SharedError):
+            print(f"{who}: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)

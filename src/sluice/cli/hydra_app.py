@@ -1,6 +1,7 @@
 """The entry of train.py: Hydra's command line around `training.train`."""
 
 import os
+import shlex
 import sys
 import traceback
 from functools import partial
@@ -35,7 +36,36 @@ def main(conf: Path) -> None:
         return
     with politely():
         sys.argv[1:] = _in_hydras_order(sys.argv[1:])
-        _run_hydra(conf)
+        if not any("resume" in argument for argument in sys.argv[1:]):
+            _run_hydra(conf)
+        elif not _resume_older(conf):
+            from sluice.cli.stored_settings import resume_arguments
+
+            sys.argv[1:] = resume_arguments(sys.argv[1:], conf)
+            _run_hydra(conf)
+
+
+def _resume_older(conf: Path) -> bool:
+    """Resumes a run of a version that didn't keep its command line; False where that isn't asked.
+
+    Options of Hydra, as for a sweep, and groups chosen anew need the whole command line, and Hydra.
+    """
+    from sluice.cli.stored_settings import restored_config, run_to_resume, stored_overrides
+
+    arguments = sys.argv[1:]
+    if any(argument.startswith("-") for argument in arguments):
+        return False
+    folder = run_to_resume(arguments, conf)
+    if folder is None or stored_overrides(folder) is not None:
+        return False
+    composed = restored_config(folder, arguments, conf)
+    if composed is None:
+        return False
+    failures: list[Failure] = []
+    _job(failures, composed, None, None)
+    if failures:
+        raise failures[0].error
+    return True
 
 
 def _in_hydras_order(arguments: list[str]) -> list[str]:
@@ -64,7 +94,7 @@ def _run_hydra(conf: Path) -> None:
     failures: list[Failure] = []
     with explained():
         try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_job, failures))()
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_hydra_job, failures))()
         except OSError as error:  # Hydra makes the folder for runs before the job starts
             if error.errno is None:  # Hydra's own MissingConfigException
                 raise
@@ -84,22 +114,28 @@ class Failure(NamedTuple):
     error: Exception
 
 
-def _job(failures: list[Failure], composed: Any) -> float | None:
+def _hydra_job(failures: list[Failure], composed: Any) -> float | None:
+    """`_job` with what Hydra knows of the job."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_config = HydraConfig.get()
+    number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
+    return _job(failures, composed, number, list(hydra_config.overrides.task))
+
+
+def _job(failures: list[Failure], composed: Any, number: int | None, overrides: list[str] | None) -> float | None:
     """One run; the monitored metric, for sweepers that look for the best.
 
     A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is
     said at once and the other runs go on.
     """
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     from sluice.cli.training import AlreadyDone, Interrupted, train
 
-    hydra_config = HydraConfig.get()
-    number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
     try:
-        trained = train(composed, sweep_number=number)
-    except Interrupted:
+        trained = train(composed, sweep_number=number, overrides=overrides)
+    except Interrupted as interrupted:
+        print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None
     except AlreadyDone as done:
         print(sentence(done), file=sys.stderr)
@@ -122,3 +158,35 @@ def _job(failures: list[Failure], composed: Any) -> float | None:
         return None
     value = trained.results.get(trained.config.task.monitor)
     return None if value is None else float(value)
+
+
+SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+"""Options without which the run's settings might not be found."""
+
+
+def print_advice(folder: Path) -> None:
+    """Prints how to resume an interrupted run, as the last line; the command can be pasted into a shell."""
+    from sluice.cli.launching import global_rank
+    from sluice.cli.resuming import can_go_on
+
+    if global_rank() > 0:
+        return
+    sys.stdout.flush()
+    if not can_go_on(folder):
+        print("There is nothing to resume from yet: start again with the same command.", file=sys.stderr)
+        return
+    print(f"To resume:\n{resume_command(folder)}", file=sys.stderr)
+
+
+def resume_command(folder: Path) -> str:
+    """The command that resumes a run, quoted for the shell."""
+    from sluice.cli.stored_settings import override_of
+
+    program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
+    options: list[str] = []
+    for place, argument in enumerate(sys.argv):
+        if argument in SEARCH_PATHS:
+            options += sys.argv[place : place + 2]
+        elif argument.split("=")[0] in SEARCH_PATHS:
+            options.append(argument)
+    return shlex.join(["python", program, *options, override_of("resume", str(folder))])

@@ -95,7 +95,9 @@ def global_rank(environment: Mapping[str, str] = os.environ) -> int:
     return int(environment.get("RANK", "0"))
 
 
-def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> int:
+def launch(
+    plain: dict[str, Any], schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None
+) -> int:
     """Starts the workers and waits for them; signals are handed on.
 
     Args:
@@ -103,6 +105,7 @@ def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> in
         schema: the name of the task's schema.
         folder: the run's folder.
         workers: how many.
+        handed_on: more environment variables for the workers.
 
     Returns:
         The exit code of the run: 0, or that of the worker that failed first.
@@ -114,6 +117,7 @@ def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> in
     path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
     environment = {
         **os.environ,
+        **(handed_on or {}),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_port()),
         "WORLD_SIZE": str(workers),
@@ -122,9 +126,13 @@ def launch(plain: dict[str, Any], schema: str, folder: Path, workers: int) -> in
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers))),
     }
     processes = [_start(path, rank, environment) for rank in range(workers)]
-    handlers = {number: signal.signal(number, lambda got, _: _forward(processes, got)) for number in FORWARDED}
+    handlers = {
+        number: signal.signal(number, lambda got, _: _forward(processes, got))
+        for number in FORWARDED
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
+    }
     try:
-        return _wait(processes)
+        return _wait(processes, folder)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -148,7 +156,7 @@ def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
         killing.start()
 
 
-def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
+def _wait(processes: list["subprocess.Popen[bytes]"], folder: Path) -> int:
     """Waits for all; when one fails, the others have GRACE_SECONDS to end."""
     while all(process.poll() in (None, 0) for process in processes):
         if all(process.poll() == 0 for process in processes):
@@ -164,7 +172,7 @@ def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
         return expected
     assert code is not None
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume=<its folder> goes on with it")
+    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume={folder} resumes it")
 
 
 def _port() -> int:

@@ -35,11 +35,10 @@ def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrup
         highlight=False,
     )
     shown = _relative(folder)
-    for what, text in (
-        ("Run", shown),
-        ("Curves", f"tensorboard --logdir {shown}"),
-        ("Use it", use.format(run=shown)),
-    ):
+    lines = {"Run": shown, "Curves": f"tensorboard --logdir {shown}"}
+    if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
+        lines["Use it"] = use.format(run=shown)
+    for what, text in lines.items():
         console.print(f"{what + ':':8}{text}", highlight=False, markup=False)
     if interrupted:
         kept = "the last state is in last.ckpt" if (folder / "last.ckpt").exists() else "nothing was saved yet"

@@ -1,49 +1,77 @@
-"""Going on with a run that was stopped, wherever it was."""
+"""Resuming a run that was stopped, wherever it was."""
 
 import json
 import logging
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
+from sluice.cli.composing import flat
+from sluice.cli.explaining import FREE_GROUPS
 from sluice.cli.saved import read_checkpoint
 from sluice.cli.schema import Config
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
-NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint")
-"""Settings that may differ between a run and its going on."""
+NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
+"""Settings that may differ between a run's start and its resumption."""
+OF_RESUMING = ("name", "resume", "resume_force", "init_from")
+"""Settings that belong to one command, not to the run."""
 NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
+
+Difference = tuple[str, Any, Any]
+"""A setting, what it was and what it is."""
 
 
 class Resumed(NamedTuple):
-    """A run to go on with."""
+    """A run to resume."""
 
     folder: Path
     checkpoint: Path
     next_logged_step: int
+    finished: bool
+    """Whether its training has ended, its test not."""
+
+
+class AlreadyDone(UserError):
+    """The run has ended; there is nothing left to do."""
 
 
 def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
-    """The folder that `resume=` names: a folder, or "last" for the newest run of this task and model.
+    """The folder that `resume=` names: a folder, its last.ckpt, or "last" for the newest run of this task and model.
 
     Raises:
         UserError: if there is none.
     """
     if wanted != "last":
-        folder = Path(wanted)
-        if not folder.is_dir():
-            raise UserError(f"resume={wanted} isn't there: give the folder of a run, or resume=last")
-        return folder.absolute()
+        return run_of(wanted)
     parent = output_dir / task / model
     runs = [path.parent for path in parent.glob(f"*/{LAST}")]
     if not runs:
         raise UserError(f"resume=last finds no run with a {LAST} in {parent}: start without resume")
     return max(runs, key=lambda run: (run / LAST).stat().st_mtime).absolute()
+
+
+def run_of(wanted: str) -> Path:
+    """The folder that a path given as `resume=` means.
+
+    Raises:
+        UserError: if it is neither a folder nor the last.ckpt of one.
+    """
+    path = Path(wanted)
+    folder = path.parent if path.name == LAST and not path.is_dir() else path
+    if folder.is_file():
+        raise UserError(
+            f"resume={wanted} is not the folder of a run or its {LAST}: only {LAST} holds the training state; give the "
+            "folder of a run, or resume=last"
+        )
+    if not wanted or not folder.is_dir():
+        raise UserError(f"resume={wanted} isn't there: give the folder of a run, or resume=last")
+    return folder.absolute()
 
 
 def is_done(folder: Path) -> bool:
@@ -76,54 +104,121 @@ def job_folder(folder: Path, config: Config) -> Path:
 
 
 def resumed(folder: Path) -> Resumed:
-    """The newest sound checkpoint of a run; a damaged one is said, and the one before it taken.
+    """The newest sound checkpoint of a run; a damaged one is reported, and the one before it taken.
 
     Raises:
         UserError: if there is none.
     """
-    reason = f"{folder} holds no {LAST}: there is nothing to go on from"
+    reason = f"{folder} holds no {LAST}"
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.is_file():
             continue
         try:
-            checkpoint = read_checkpoint(path)[1]
-            step = int(checkpoint["moment"]["next_logged_step"])
+            moment = read_checkpoint(path)[1]["moment"]
+            step, finished = int(moment["next_logged_step"]), bool(moment["finished"])
         except UserError as error:
             reason = str(error)
             log.warning("%s: looking for the checkpoint before it.", error)
         except (KeyError, TypeError):
-            reason = f"{path} holds weights only: a run goes on from its {LAST}"
+            reason = f"{path} holds weights only: a run is resumed from its {LAST}"
         else:
-            return Resumed(folder, path, step)
-    raise UserError(reason)
+            return Resumed(folder, path, step, finished)
+    raise UserError(f"{reason}; there is no other checkpoint to resume: delete {folder} to use its name again")
+
+
+def check_done(folder: Path, config: Config) -> NoReturn:
+    """What is answered where the run to resume has ended.
+
+    Raises:
+        AlreadyDone: if the settings are those it had.
+        UserError: if they are not, since nothing would be trained with them.
+    """
+    differing = _differing_settings(folder, config)
+    if not differing:
+        raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
+    raise UserError(
+        f"the run in {folder} is done and cannot be resumed with other settings ({_told(_decisive(differing))}): start "
+        f"a new run from its weights with init_from={folder} in place of resume="
+    )
+
+
+def check_trainable(found: Resumed, config: Config) -> None:
+    """Refuses to lengthen a training that has ended, whose test alone is missing.
+
+    Raises:
+        UserError: if the length was changed.
+    """
+    if not found.finished:
+        return
+    before = settings_before(found.folder)["trainer"]
+    longer = [key for key in ("max_epochs", "max_steps") if before.get(key) != config.trainer.get(key)]
+    if longer:
+        was = f"trainer.{longer[0]}={before.get(longer[0])}"
+        raise UserError(
+            f"the training in {found.folder} has ended and only its test is missing: resume it with {was}, or start a "
+            f"new run from its weights with init_from={found.folder}"
+        )
 
 
 def check_same(folder: Path, config: Config) -> None:
-    """Refuses to go on with other settings than the run began with, unless resume_force says so.
+    """Refuses other settings than the run began with, of those that matter, unless resume_force says so.
 
     Raises:
         UserError: naming what differs.
     """
     differing = _differing_settings(folder, config)
-    if not differing:
-        return
-    decisive = [setting for setting in differing if setting[0] in ("task.name", "model.name")]
-    if not config.resume_force:
-        told = _told(decisive or differing)  # of another task nearly everything differs
-        raise UserError(f"the run in {folder} had other settings: {told}; set them back or add resume_force=true")
-    log.warning("Going on with other settings: %s.", _told(differing))
+    if differing and not config.resume_force:
+        raise UserError(
+            f"the run in {folder} had other settings: {_told(_decisive(differing))}; set them back or add "
+            "resume_force=true"
+        )
 
 
-def _told(differing: list[tuple[str, Any, Any]]) -> str:
+def report_differences(folder: Path, config: Config) -> None:
+    """Logs every setting that differs from those a run began with, but for those that say how it is resumed."""
+    before, now = settings_before(folder), _plain(asdict(config))
+    differing = [
+        difference
+        for difference in _without_new_settings(_differences(before, now), before)
+        if difference[0] not in OF_RESUMING and not difference[0].endswith("run_dir")
+    ]
+    if differing:
+        log.warning("Going on with other settings: %s.", _told(differing))
+
+
+def _decisive(differing: list[Difference]) -> list[Difference]:
+    """Of another task or model nearly everything differs; these two say it all."""
+    return [setting for setting in differing if setting[0] in ("task.name", "model.name")] or differing
+
+
+def _told(differing: list[Difference]) -> str:
     return ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
 
 
-def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, Any]]:
-    """(key, before, now) of every setting that differs from those a run began with.
+def _differing_settings(folder: Path, config: Config) -> list[Difference]:
+    """Every setting that matters and differs from those a run began with.
+
+    A setting that the version which wrote the run didn't have yet is not counted, but in the groups without a schema.
 
     Raises:
         UserError: if its config.yaml cannot be read.
+    """
+    before = settings_before(folder)
+    differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    return _without_new_settings(differing, before)
+
+
+def _without_new_settings(differing: list[Difference], before: dict[str, Any]) -> list[Difference]:
+    known = flat(before)
+    return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
+
+
+def settings_before(folder: Path) -> dict[str, Any]:
+    """What a run's config.yaml holds.
+
+    Raises:
+        UserError: if it cannot be read.
     """
     try:
         before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
@@ -131,7 +226,12 @@ def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, An
             raise ValueError("it is empty or cut short")
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
-    return _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
+    return before
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain
 
 
 def _compared(config: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +240,7 @@ def _compared(config: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "trainer": trainer, "callbacks": None, "logger": None}
 
 
-def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+def _differences(before: Any, now: Any, prefix: str = "") -> list[Difference]:
     """(key, before, now) of every leaf that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]

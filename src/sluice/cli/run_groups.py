@@ -5,6 +5,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,17 @@ IGNORED = (
     "checkpoint",
     "logger",
     "callbacks",
-    "trainer",
-    "init_from",
+    "stop_on_nan",
 )
-"""Settings in which runs of one group may differ; what a trainer does to a result is in its epochs."""
+"""Settings in which runs of one group may differ."""
+OF_TRAINER = (
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+)
+"""Settings of the trainer in which they may not; the others say on what it runs and what it prints."""
+OF_RESULTS = ("data_source", "data_fingerprint", "debug")
+"""Results in which they may not."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +74,51 @@ def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
         if results.get("interrupted"):
             print(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
             continue
-        yield {**results, "config": config}
+        yield {**results, "config": config, "folder": str(path.parent)}
 
 
 def grouped(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Runs with the same settings, seed and places aside, put together."""
+    """Runs of the same data and settings, seed and places aside, put together; of a seed's runs only the newest."""
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {
-            key: value
-            for key, value in flat(run["config"]).items()
-            if key not in IGNORED and key.split(".")[0] not in IGNORED
-        }
-        settings |= {"data_source": run.get("data_source")}
+        settings = {key: value for key, value in flat(run["config"]).items() if _separates(key)}
+        settings |= {name: run.get(name) for name in OF_RESULTS}
+        settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         key = json.dumps(settings, sort_keys=True, default=str)
         groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
+    for group in groups.values():
+        _keep_newest(group.runs)
     return list(groups.values())
+
+
+def _separates(key: str) -> bool:
+    """Whether runs that differ in this setting don't belong together."""
+    first, _, rest = key.partition(".")
+    return rest in OF_TRAINER if first == "trainer" else first not in IGNORED
+
+
+def _keep_newest(runs: list[dict[str, Any]]) -> None:
+    """Leaves one run of each seed, and reports the others."""
+    newest: dict[Any, dict[str, Any]] = {}
+    for run in sorted(runs, key=_when):
+        older = newest.pop(run.get("seed"), None)
+        newest[run.get("seed")] = run
+        if older is not None:
+            print(
+                f"{older.get('folder')} is not counted: {run.get('folder')} has the same settings and seed "
+                f"{run.get('seed')} and is newer",
+                file=sys.stderr,
+            )
+    runs[:] = newest.values()
+
+
+def _when(run: dict[str, Any]) -> tuple[float, str]:
+    """When a run ended, for sorting."""
+    text = str(run.get("date", ""))
+    try:
+        return datetime.fromisoformat(text).timestamp(), text
+    except ValueError:
+        return 0.0, text
 
 
 def differing_settings(groups: Sequence[Group], alike: tuple[str, ...] = ("task", "model")) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import platform
 import secrets
@@ -17,7 +18,6 @@ import torch
 import yaml
 
 import sluice
-from sluice.cli.launching import global_rank
 from sluice.errors import UserError
 
 AGREEMENT_SECONDS = 300
@@ -43,11 +43,20 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
 
 
-def clear_run_folder(folder: Path) -> None:
-    """Removes what a job left that was ended before its first checkpoint, so that it can begin again."""
-    for pattern in ("events.out.tfevents.*", "metrics.csv", "best.ckpt", "results.json", "error*.txt"):
+LEFTOVERS = ("error*.txt",)
+"""What an earlier attempt leaves that must not outlast the next one."""
+OF_ONE_TRAINING = (
+    *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "recent-*.ckpt"),
+    *("config.yaml", "overrides.yaml", "launch.yaml"),
+)
+"""What belongs to one training from its first step on."""
+
+
+def clear_run_folder(folder: Path, *, resumes: bool) -> None:
+    """Removes what an earlier attempt left; where nothing is resumed, everything of it but the log."""
+    for pattern in LEFTOVERS if resumes else (*LEFTOVERS, *OF_ONE_TRAINING):
         for path in folder.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
@@ -62,14 +71,11 @@ def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
 
 
 def create_run_folder(folder: Path) -> Path:
-    """Makes a new run's folder.
+    """Makes a run's folder where there is none.
 
     Raises:
-        UserError: if a run lies there already, or the folder cannot be made.
+        UserError: if it cannot be made.
     """
-    first = global_rank() == 0  # the others may be late, and find what it has made
-    if first and any((folder / file).exists() for file in ("results.json", "best.ckpt", "last.ckpt")):
-        raise UserError(f"there is a run in {folder} already: choose another name=, or go on with it: resume={folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -105,16 +111,27 @@ def agreed(question: str, proposal: str) -> str:
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """The resolved configuration, as config.yaml."""
-    unfinished = folder / ".config.yaml"
-    unfinished.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    unfinished.replace(folder / "config.yaml")
+    _write_whole(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """results.json, written whole or not at all."""
-    unfinished = folder / ".results.json"
-    unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(folder / "results.json")
+    """results.json, written whole or not at all; a figure that is NaN or infinite becomes null."""
+    _write_whole(folder / "results.json", json.dumps(finite(dict(results)), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same nested containers with None for each number that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_whole(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def read_results(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,8 +10,10 @@ import torch
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, Guard, LastCheckpoint
+from sluice.callbacks.csv_log import CSVLog
 from sluice.callbacks.progress import ProgressBar, make_progress
+from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.vitals import Vitals
 from sluice.cli.constructing import construct, construct_all
 from sluice.cli.launching import LAUNCHED
@@ -22,7 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def build_trainer(
-    config: Config, own: list[Callback], vitals: Vitals, last: LastCheckpoint, goes_on_from: int | None = None
+    config: Config,
+    own: list[Callback],
+    vitals: Vitals,
+    last: LastCheckpoint,
+    guard: Guard | None = None,
+    goes_on_from: int | None = None,
 ) -> pl.Trainer:
     """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there.
 
@@ -31,6 +39,7 @@ def build_trainer(
         own: callbacks of the task's family.
         vitals: counts tokens.
         last: keeps last.ckpt.
+        guard: asked before every write; None on ranks that write nothing.
         goes_on_from: the first step that is logged, where the run was begun by an earlier process.
     """
     run_dir = str(config.paths.run_dir)
@@ -41,11 +50,14 @@ def build_trainer(
         *own,
         progress,
         *construct_all("callbacks", config.callbacks),
+        *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         last,
     ]
     loggers = construct_all("logger", config.logger)
     for logger in loggers:
+        if isinstance(logger, CSVLog):
+            logger.guard = guard
         if goes_on_from is not None and hasattr(logger, "go_on_from"):
             logger.go_on_from(goes_on_from)
     return construct(
@@ -56,8 +68,23 @@ def build_trainer(
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO(), *_environment()],
+        plugins=[AtomicCheckpointIO(guard), *_environment()],
     )
+
+
+def try_trainer(config: Config) -> None:
+    """Builds a Trainer without loggers and callbacks, so that a wrong argument shows before any data is read.
+
+    Raises:
+        UserError: if it refuses one.
+    """
+    alone = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run's own Trainer will say it
+        try:
+            construct("trainer", config.trainer, **alone, plugins=[*_environment()])
+        except (ImportError, RuntimeError) as error:
+            raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
 
 
 def _environment() -> list[ClusterEnvironment]:

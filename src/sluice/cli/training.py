@@ -4,10 +4,11 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -17,25 +18,28 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.vitals import Vitals
 from sluice.cli import runs
+from sluice.cli.claiming import Claimed, check_early, check_free, claimed, settled
 from sluice.cli.composing import checked, flat
 from sluice.cli.failing import INTERRUPTED
 from sluice.cli.families import family_of
-from sluice.cli.families.base import Data
+from sluice.cli.families.base import Corpus, Data
 from sluice.cli.gpus import own_gpus
 from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_results
-from sluice.cli.resuming import Resumed, can_go_on, check_same, find_run, is_done, job_folder, resumed
+from sluice.cli.resuming import AlreadyDone
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
 from sluice.cli.starting import start_from
-from sluice.cli.trainers import build_trainer, check_trainer
+from sluice.cli.trainers import build_trainer, check_trainer, try_trainer
 from sluice.errors import UserError
 from sluice.tasks.base import Task
 
 log = logging.getLogger(__name__)
+
+__all__ = ["AlreadyDone", "Interrupted", "Trained", "run", "train"]
 
 _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
@@ -51,15 +55,15 @@ class Trained:
     folder: Path
 
 
-class AlreadyDone(UserError):
-    """There is nothing left of the run to do."""
-
-
 class Interrupted(Exception):
-    """Ctrl-C during training; the results so far have been shown and written."""
+    """Ctrl-C or a stop signal ended the run; the results so far have been shown and written."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
 
 
-def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
+def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
     """Trains, tests the best checkpoint once, and writes everything to the run's folder.
 
     Where the trainer asks for several devices and nobody has started a process for each, this process starts them.
@@ -67,6 +71,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
     Args:
         composed: what Hydra composed.
         sweep_number: the run's place in a sweep.
+        overrides: the command line that it was composed from, kept for resuming.
 
     Raises:
         UserError: for anything the person at the keyboard can mend.
@@ -85,125 +90,105 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         check_launch(config.trainer)
         workers = devices_wanted(config.trainer)
         if workers == 1 or started_by_launcher():
-            return run(config, sweep_number=sweep_number)
-        return _run_workers(config, workers, sweep_number)
+            return run(config, sweep_number=sweep_number, overrides=overrides)
+        return _run_workers(config, workers, sweep_number, overrides)
 
 
-def run(config: Config, *, sweep_number: int | None = None) -> Trained:
+def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
     """The run of one process, alone or one of several; see `train`."""
     start_logging()
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(config.matmul_precision)
-    with heard(signal.Signals[config.checkpoint.stop_signal]) as early:
-        data, task = _prepared(config)
-        folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
-        if global_rank() == 0:
-            log_to(folder)
+    with (
+        heard(signal.Signals[config.checkpoint.stop_signal]) as early,
+        _prepared(config, sweep_number, overrides) as (data, task, claim),
+    ):
+        if claim.lease is not None:
+            log_to(claim.folder)
+        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
         try:
-            return _train_in(folder, config, data, task, goes_on, early)
+            return _train_in(claim, config, data, task, last)
         except Exception as error:
-            if not isinstance(error, UserError):
-                error.kept_in = _keep_traceback(folder)  # type: ignore[attr-defined]
+            if not isinstance(error, UserError | Interrupted):
+                error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
+            last.hand_back_signals()
             close_logs()
 
 
-def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trained:
+def _run_workers(config: Config, workers: int, sweep_number: int | None, overrides: Sequence[str] | None) -> Trained:
     """Prepares everything, so that mistakes show once, and starts a worker for each device."""
-    data, task = _prepared(config)
-    folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
-    config.resume = None if goes_on is None else str(folder)
-    code = launch(asdict(config), schema_name(config.task), folder, workers)
-    if code == INTERRUPTED:
-        raise Interrupted
-    if code:
-        raise SystemExit(code)
-    task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
-    return Trained(config, task, runs.read_results(folder), folder)
+    with _prepared(config, sweep_number, overrides) as (_, task, claim):
+        config.resume = None if claim.resumed is None else str(claim.folder)
+        assert claim.lease is not None
+        code = launch(asdict(config), schema_name(config.task), claim.folder, workers, claim.lease.handed_on())
+        if code == INTERRUPTED:
+            raise Interrupted(claim.folder)
+        if code:
+            raise SystemExit(code)
+        task.network.load_state_dict(network_weights(read_checkpoint(claim.folder)[1]))
+        return Trained(config, task, runs.read_results(claim.folder), claim.folder)
 
 
-def _prepared(config: Config) -> tuple[Data, Task]:
-    """The texts and the network, ready to train."""
-    family = family_of(config)
-    corpus = family.find_corpus(config)
-    told = LAUNCHED in os.environ  # by the parent
+@contextmanager
+def _prepared(
+    config: Config, sweep_number: int | None, overrides: Sequence[str] | None
+) -> Iterator[tuple[Data, Task, Claimed]]:
+    """Texts, network and the run's folder, ready to train; what needs no data is refused before any is read.
+
+    Raises:
+        UserError: for anything that is wrong with the settings, the folder or the data.
+    """
+    try_trainer(config)
+    check_early(config, sweep_number)
+    corpus = _find_corpus(config)
+    place = settled(config, sample=corpus.name == "sample", sweep_number=sweep_number)
+    check_free(place, config)
+    data, task = _data_and_task(config, corpus, fresh=not place.resumes)
+    with claimed(place, config, overrides) as claim:
+        yield data, task, claim
+
+
+def _find_corpus(config: Config) -> Corpus:
+    corpus = family_of(config).find_corpus(config)
     if corpus.name == "sample":
         config.task.data.source = "sample"
-        if not told:
+        if LAUNCHED not in os.environ:  # or else the parent has said so
             log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
+    return corpus
+
+
+def _data_and_task(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Data, Task]:
+    """The texts and the network; a fresh one starts from the weights of `init_from`, a resumed one from its own."""
+    family = family_of(config)
     data: Any = family.build_data(config, corpus)
-    if not told:
+    if LAUNCHED not in os.environ:
         log.info("%s: texts from %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)
     task = family.build_task(config, data)
-    if config.init_from:
+    if config.init_from and fresh:
         start_from(task.network, family.saved_parts(data), Path(config.init_from))
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
     return data, task
 
 
-def _run_folder(config: Config, sample: bool, sweep_number: int | None) -> tuple[Path, Resumed | None]:
-    """Settles the run's folder, in the configuration too, and what it goes on from, if it does.
-
-    A run named by its scheduler's job goes on by itself: the job was requeued.
-    """
-    output_dir, task, model = Path(config.paths.output_dir), config.task.name, config.model.name
-    if config.paths.run_dir is not None:  # a worker: its parent has settled it
-        folder, new = Path(config.paths.run_dir), config.resume is None
-    elif config.resume is not None:
-        folder, new = find_run(config.resume, output_dir, task, model), False
-    else:
-        name = runs.run_name(config.name, sample=sample, sweep_number=sweep_number)
-        folder = runs.run_folder(output_dir, task, model, name)
-        own = config.name is None and runs.job_id() is not None
-        folder = job_folder(folder, config) if own else folder
-        new = not (own and (can_go_on(folder) or is_done(folder)))
-        if new and own and global_rank() == 0:
-            runs.clear_run_folder(folder)
-        if new:
-            runs.create_run_folder(folder)
-    config.name, config.paths.run_dir = folder.name, str(folder)
-    for spec in [*(config.logger or {}).values(), *(config.callbacks or {}).values()]:
-        if spec and "run_dir" in spec:
-            spec["run_dir"] = str(folder)  # ${paths.run_dir} was resolved before there was one
-    if new:
-        return folder, None
-    if is_done(folder):
-        raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
-    found = resumed(folder)
-    check_same(folder, config)
-    return folder, found
-
-
-def _train_in(
-    folder: Path,
-    config: Config,
-    data: Data,
-    task: Task,
-    goes_on: Resumed | None,
-    early: list[signal.Signals],
-) -> Trained:
+def _train_in(claim: Claimed, config: Config, data: Data, task: Task, last: LastCheckpoint) -> Trained:
+    folder, goes_on = claim.folder, claim.resumed
     vitals = Vitals()
-    last = LastCheckpoint(run_dir=str(folder), **asdict(config.checkpoint), heard=early)
     family = family_of(config)
-    trainer = build_trainer(config, family.callbacks(config, data), vitals, last, goes_on and goes_on.next_logged_step)
-    if goes_on is None and trainer.is_global_zero:
-        runs.write_config(folder, asdict(config))
+    trainer = build_trainer(
+        config, family.callbacks(config, data), vitals, last, claim.lease, goes_on and goes_on.next_logged_step
+    )
     log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
     checkpoint = None if goes_on is None else str(goes_on.checkpoint)
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
     if last.stopped_by_signal:
-        log.info("Stopped by %s, to go on with resume=%s", last.stopped_by_signal.name, folder)
-        job = runs.job_id() if last.stopped_by_signal == last.stop_signal else None
-        if trainer.is_global_zero and job and job in folder.name:
-            requeue()
-        trainer.strategy.barrier()  # where one task's end ends the others, scontrol must have its answer before
-        raise Interrupted
+        _stop(last, trainer, folder)
     results = _results(config, data, task, vitals, trainer)
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
     if not finished:
@@ -212,16 +197,41 @@ def _train_in(
         results |= family.more_figures(config, data, task)
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
-        if finished:
-            family.keep(task, folder)  # before the results, which say that the run is done
-        _log_hyperparameters(trainer, config, results)
-        runs.write_results(folder, results)
-        show_results(results, folder, family.use, interrupted=not finished)
-        if finished:
-            family.show(task)
+        _finish(claim, config, task, results, trainer, interrupted=not finished)
     if not finished:
-        raise Interrupted
+        raise Interrupted(folder)
     return Trained(config, task, results, folder)
+
+
+def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
+    """Ends a run that a signal has stopped; a run named by its job asks to be started again.
+
+    Raises:
+        Interrupted: always.
+    """
+    assert last.stopped_by_signal is not None
+    log.info("Stopped by %s.", last.stopped_by_signal.name)
+    job = runs.job_id() if last.stopped_by_signal == last.stop_signal else None
+    if trainer.is_global_zero and job and job in folder.name:
+        requeue()
+    trainer.strategy.barrier()  # where one task's end ends the others, scontrol must have its answer before
+    raise Interrupted(folder)
+
+
+def _finish(
+    claim: Claimed, config: Config, task: Task, results: dict[str, Any], trainer: pl.Trainer, *, interrupted: bool
+) -> None:
+    """Writes and prints what the run came to."""
+    family = family_of(config)
+    if claim.lease is not None:
+        claim.lease.check()
+    if not interrupted:
+        family.keep(task, claim.folder)  # before the results, which say that the run is done
+    _log_hyperparameters(trainer, config, results)
+    runs.write_results(claim.folder, results)
+    show_results(results, claim.folder, family.use, interrupted=interrupted)
+    if not interrupted:
+        family.show(task)
 
 
 def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
@@ -238,7 +248,8 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
 def _keep_traceback(folder: Path) -> Path:
     """Writes the traceback of what went wrong to the run's folder."""
     path = folder / ("error.txt" if global_rank() == 0 else f"error-{global_rank()}.txt")
-    path.write_text(traceback.format_exc(), encoding="utf-8")
+    with suppress(OSError):  # as on a full disk, which may be what went wrong
+        path.write_text(traceback.format_exc(), encoding="utf-8")
     return path
 
 
@@ -250,6 +261,7 @@ def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl
         "task": config.task.name,
         "model": config.model.name,
         "seed": config.seed,
+        "debug": config.debug,
         "data_source": data.corpus.name,
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,

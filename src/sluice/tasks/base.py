@@ -1,5 +1,6 @@
 """What every LightningModule of Sluice does the same way."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sluice.tasks.nt_asgd import NTASGD
-from sluice.tasks.schedules import Schedule
+from sluice.tasks.schedules import Schedule, Stretchable
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[..., Schedule]
@@ -57,6 +60,7 @@ class Task(pl.LightningModule):
         self.monitor = monitor
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
+        self._other_length = False
 
     def configure_optimizers(self) -> Any:
         if self._make_optimizer is None:
@@ -88,6 +92,21 @@ class Task(pl.LightningModule):
         if is_logged_step(self.trainer):
             self.log(name, value, batch_size=batch_size)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        before, now = (_length(saved) for saved in (checkpoint["sluice"], self.saved_with))
+        self._other_length = before != now
+
+    def on_train_start(self) -> None:
+        """A schedule whose training was lengthened or shortened on resuming follows from here on."""
+        if not self._other_length:
+            return
+        total = int(self.trainer.estimated_stepping_batches)
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, Stretchable) and total > config.scheduler.last_epoch:
+                step = config.scheduler.last_epoch
+                config.scheduler.stretch(total)
+                log.info("The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, total)
+
     def on_validation_start(self) -> None:
         self._swap_averages()
 
@@ -118,3 +137,9 @@ class Task(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["sluice"] = {**self.saved_with, "metrics": metrics}
+
+
+def _length(saved: dict[str, Any]) -> list[Any]:
+    """What of the settings kept with a checkpoint decides how many steps a training has."""
+    trainer = saved.get("config", {}).get("trainer", {})
+    return [trainer.get(key) for key in ("max_epochs", "max_steps")]

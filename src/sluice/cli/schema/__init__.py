@@ -58,12 +58,14 @@ class Config:
     callbacks: Any = None
     logger: Any = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    stop_on_nan: bool = setting("stop where the training loss is NaN or infinite", True)
     matmul_precision: str = choice("of float32 products on a GPU; high is TF32", MATMUL_PRECISIONS, "high")
     paths: Paths = field(default_factory=Paths)
     seed: int = setting("of weights, dropout and the order of the texts", 1, least=0)
     name: str | None = setting("the run's folder; null for the scheduler's job id, else the time", None)
     resume: str | None = setting("run to go on with: its folder, or last for the newest of this task and model", None)
     resume_force: bool = setting("go on although settings differ", False)
+    debug: str | None = setting("which shortened run this is; the options of the group debug set it", None)
     init_from: str | None = setting("run or checkpoint whose weights to start from, name by name", None)
 
 

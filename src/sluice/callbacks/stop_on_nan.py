@@ -1,0 +1,69 @@
+"""Stopping a training whose loss is no number any more."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from sluice.errors import SharedError
+
+
+class StopOnNaN(Callback):
+    """Stops the run once the training loss is NaN or infinite.
+
+    Whether it was is accumulated on the device and read every `log_every_n_steps` optimizer steps and before anything
+    is validated or saved, so that all other steps run without waiting for the device.
+    """
+
+    def __init__(self) -> None:
+        self._failed: Tensor | None = None
+        self._checked_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._checked_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if isinstance(loss, Tensor):
+            failed = ~torch.isfinite(loss.detach()).all()
+            self._failed = failed if self._failed is None else self._failed | failed
+        if trainer.global_step - self._checked_step >= trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            self._check(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._check(trainer)
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        """
+        Raises:
+            SharedError: if the loss was not finite on any rank since the last check.
+        """
+        first, self._checked_step = self._checked_step + 1, trainer.global_step
+        failed, self._failed = self._failed, None
+        if trainer.world_size > 1:  # all ranks stop together, or the others would wait for this one
+            failed = (
+                torch.zeros((), dtype=torch.bool, device=trainer.strategy.root_device) if failed is None else failed
+            )
+            failed = trainer.strategy.reduce(failed.float(), reduce_op="max")
+        if failed is None or not bool(failed):
+            return
+        norm = trainer.callback_metrics.get("train/gradient_norm")
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        raise SharedError(
+            f"the training loss became NaN or infinite between optimizer steps {min(first, trainer.global_step)} and "
+            f"{trainer.global_step} (learning rate {rate:.3g}, gradient norm "
+            f"{'unknown' if norm is None else format(float(norm), '.3g')}): lower optimizer.lr or "
+            "trainer.gradient_clip_val, or set stop_on_nan=false to train on"
+        )

@@ -1,0 +1,239 @@
+"""A run's folder: who may write to it, when its name is free, and what is refused before any data is read."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from processes import Started
+from running import TINY, complaint, only_run, places, results_of, train
+from sluice.cli.families.classification import Classification
+from sluice.cli.hydra_app import resume_command
+from sluice.cli.lease import Lease
+from sluice.data import imdb
+from sluice.errors import UserError
+from stopping import ctrl_c, ctrl_c_twice, stopped
+
+LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")
+
+
+@pytest.fixture
+def run(workplace: Path) -> Path:
+    """The folder of a run that has no name of its own yet."""
+    return workplace / "output" / "imdb" / "lstm" / "sample-mine"
+
+
+@pytest.fixture
+def settings(workplace: Path) -> tuple[str, ...]:
+    return (*TINY, *LONGER, "name=mine", *places(workplace))
+
+
+@pytest.fixture
+def held(run: Path) -> Iterator[Lease]:
+    """The lease of the folder, as if another run had begun."""
+    run.mkdir(parents=True)
+    lease = Lease.acquire(run)
+    yield lease
+    lease.release()
+
+
+def test_a_name_in_use_is_refused(run: Path, settings: tuple[str, ...], held: Lease) -> None:
+    said = complaint(train(*settings))
+    assert f"the run in {run} is being written by process {os.getpid()} on" in said
+    assert "try again in" in said
+    assert list(run.iterdir()) == [held.path]
+
+
+def test_a_run_in_use_cannot_be_resumed(run: Path, settings: tuple[str, ...]) -> None:
+    with stopped(ctrl_c, "on_train_batch_end", 3):
+        assert train(*settings).code == 130
+    lease = Lease.acquire(run)
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    assert "is being written by process" in complaint(train(f"resume={run}"))
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    lease.release()
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_end", "on_test_start"])
+def test_a_run_that_lost_its_folder_writes_nothing_more(run: Path, settings: tuple[str, ...], hook: str) -> None:
+    before: dict[str, bytes] = {}
+
+    def take_over() -> None:
+        os.utime(run / ".lease-1", (0, 0))
+        Lease.acquire(run).release()
+        before.update({file.name: file.read_bytes() for file in run.iterdir() if file.suffix in (".ckpt", ".csv")})
+
+    with stopped(take_over, hook, 2 if hook == "on_train_batch_end" else 1):
+        said = complaint(train(*settings, "checkpoint.every_steps=1", "trainer.log_every_n_steps=1"))
+    assert f"the run in {run} no longer belongs to this process" in said
+    assert not (run / "results.json").exists()
+    assert not (run / "error.txt").exists()
+    assert {file.name: file.read_bytes() for file in run.iterdir() if file.suffix in (".ckpt", ".csv")} == before
+
+
+def test_a_folder_with_nothing_to_resume_is_used_again(run: Path, settings: tuple[str, ...]) -> None:
+    with stopped(ctrl_c_twice, "on_train_epoch_end"):
+        ended = train(*settings, "model.hidden_size=8")
+    assert ended.code == 130
+    assert not (run / "last.ckpt").exists()
+    assert ended.err.splitlines()[-1].endswith("start again with the same command.")
+    events = set(run.glob("events.out.*"))
+    assert "start without resume=, its name is free" in complaint(train(f"resume={run}"))
+    assert train(*settings).code == 0
+    assert results_of(run)["epochs"] == 2
+    assert "hidden_size: 8" not in (run / "config.yaml").read_text(encoding="utf-8")
+    assert not events & set(run.glob("events.out.*"))
+
+
+def test_use_it_is_printed_only_where_it_works(settings: tuple[str, ...]) -> None:
+    with stopped(ctrl_c_twice, "on_train_batch_end"):
+        out = train(*settings).out
+    assert "Run: " in out
+    assert "Use it" not in out
+
+
+def test_a_name_with_a_run_is_refused(run: Path, settings: tuple[str, ...]) -> None:
+    with stopped(ctrl_c, "on_train_batch_end", 3):
+        train(*settings)
+    said = complaint(train(*settings))
+    assert said.endswith(f"choose another name=, resume it with resume={run}, or delete the folder")
+
+
+def test_after_an_orderly_stop_there_is_no_error(run: Path, settings: tuple[str, ...]) -> None:
+    with stopped(ctrl_c, "on_train_batch_end", 3):
+        ended = train(*settings)
+    assert ended.err.splitlines()[-1] == f"python train.py resume={run}"
+    assert not list(run.glob("error*"))
+    (run / "error.txt").write_text("of an earlier attempt", encoding="utf-8")
+    assert train(f"resume={run}").code == 0
+    assert not list(run.glob("error*"))
+
+
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_a_lost_terminal_saves_and_stops(run: Path, settings: tuple[str, ...]) -> None:
+    with stopped(hang_up, "on_train_batch_end", 3):
+        ended = train(*settings)
+    assert (ended.code, (run / "last.ckpt").exists()) == (130, True)
+    assert "Stopped by SIGHUP." in ended.err
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_nohup_keeps_a_run_going(settings: tuple[str, ...]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped(hang_up, "on_train_batch_end", 3):
+            assert train(*settings).code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", 'quo"te', "a'b", "ünï", "a=b,c", "$x", "end\\", "${y}"])
+def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "-cd", "my conf", "-m", "task=imdb"])
+    *start, last = shlex.split(resume_command(Path("/runs") / name))
+    assert start == ["python", "train.py", "-cd", "my conf"]
+    (override,) = OverridesParser.create().parse_overrides([last])
+    assert str(override.value()).replace(r"\${", "${") == f"/runs/{name}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (("name='a b'",), "name='a b' cannot be used"),
+        (("name=there",), "there is a run in"),
+        (("name=there", "task.data.source=auto"), "there is a run in"),
+        (("resume=nowhere",), "resume=nowhere isn't there"),
+        (("init_from=nowhere",), "there is no nowhere"),
+        (("trainer.precision=17",), "trainer cannot be built: Precision 17 is invalid"),
+        (("trainer.strategy=fast",), "trainer cannot be built: You selected an invalid strategy name"),
+        (("trainer.devices=0",), "trainer.devices=0 cannot be used"),
+        (("trainer.accelerator=abacus",), "trainer cannot be built: You selected an invalid accelerator name"),
+        (("+trainer.nonsense=1",), "trainer cannot be built"),
+    ],
+)
+def test_mistakes_that_need_no_data_come_first(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], expected: str
+) -> None:
+    def read(*ignored: Any, **also_ignored: Any) -> Any:
+        raise AssertionError("the data is looked for")
+
+    monkeypatch.setattr(Classification, "find_corpus", read)
+    for name in ("there", "sample-there"):
+        there = workplace / "output" / "imdb" / "lstm" / name
+        there.mkdir(parents=True)
+        (there / "last.ckpt").touch()
+    before = sorted((workplace / "output").rglob("*"))
+    assert expected in complaint(train(*TINY, *places(workplace), *settings))
+    assert sorted((workplace / "output").rglob("*")) == before
+
+
+EXPLODING = ("optimizer=sgd", "optimizer.lr=1e30", "trainer.gradient_clip_val=null", "scheduler=constant")
+
+
+def test_a_loss_that_is_no_number_stops_the_run(run: Path, settings: tuple[str, ...]) -> None:
+    every = ("trainer.log_every_n_steps=2", "checkpoint.every_steps=1")
+    said = complaint(train(*settings, *EXPLODING, *every))
+    assert "the training loss became NaN or infinite between optimizer steps " in said
+    assert "(learning rate 1e+30, gradient norm" in said
+    assert said.endswith("set stop_on_nan=false to train on")
+    assert not (run / "error.txt").exists()
+    assert not (run / "best.ckpt").exists()
+
+
+def test_results_without_numbers_are_valid_json(run: Path, settings: tuple[str, ...]) -> None:
+    ended = train(*settings, *EXPLODING, "stop_on_nan=false")
+    assert ended.code == 0, ended.err
+    text = (run / "results.json").read_text(encoding="utf-8")
+    results = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert results["test/loss"] is None
+    assert results["debug"] == "fast"
+
+
+def test_a_whole_run_says_that_it_is_no_debug_run(workplace: Path) -> None:
+    whole = [setting for setting in TINY if setting != "debug=fast"]
+    assert train(*whole, "trainer.max_epochs=1", *places(workplace)).code == 0
+    assert results_of(only_run(workplace))["debug"] is None
+
+
+def test_a_run_that_fell_back_on_the_sample_is_resumed(
+    run: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(data_dir: Path) -> None:
+        raise UserError("no connection")
+
+    monkeypatch.setattr(imdb, "download_imdb", refuse)
+    with stopped(ctrl_c, "on_train_batch_end", 3):
+        train(*settings, "task.data.source=auto")
+    assert train(f"resume={run}").code == 0
+    again = train(f"resume={run}")
+    assert (again.code, "is done: its results are in results.json" in again.err) == (0, True)
+
+
+@pytest.mark.slow
+def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
+    both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workplace) for _ in range(2)]
+    winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
+    assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
+    assert "is being written by" in loser.err or "there is a run in" in loser.err
+    assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2, done") == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_at_once(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
+    started = Started(*settings, "trainer.limit_train_batches=null", "checkpoint.every_steps=1", cwd=workplace)
+    started.wait_for(run / "last.ckpt")
+    started.process.kill()
+    started.ended()
+    assert len(list(run.glob(".lease-*"))) == 1
+    assert train(f"resume={run}").code == 0
+    assert list(run.glob(".lease-*")) == []
