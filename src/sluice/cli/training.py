@@ -26,6 +26,7 @@ from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_results
 from sluice.cli.resuming import Resumed, can_go_on, check_same, find_run, is_done, job_folder, resumed
+from sluice.cli.run_data import check_same_data, write_splits
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
@@ -96,7 +97,9 @@ def run(config: Config, *, sweep_number: int | None = None) -> Trained:
     with heard(signal.Signals[config.checkpoint.stop_signal]) as early:
         data, task = _prepared(config)
         folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
+        check_same_data(goes_on and goes_on.checkpoint, task.saved_with)
         if global_rank() == 0:
+            write_splits(folder, data)
             log_to(folder)
         try:
             return _train_in(folder, config, data, task, goes_on, early)
@@ -112,6 +115,7 @@ def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trai
     """Prepares everything, so that mistakes show once, and starts a worker for each device."""
     data, task = _prepared(config)
     folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
+    check_same_data(goes_on and goes_on.checkpoint, task.saved_with)
     config.resume = None if goes_on is None else str(folder)
     code = launch(asdict(config), schema_name(config.task), folder, workers)
     if code == INTERRUPTED:
@@ -249,6 +253,7 @@ def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl
         "model": config.model.name,
         "seed": config.seed,
         "data_source": data.corpus.name,
+        "data_fingerprint": task.saved_with["data"]["fingerprint"],
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,
         "parameters": _parameters(task),

@@ -52,8 +52,15 @@ class Family(ABC):
     """Settings of the task, or groups of them, that an evaluation may change."""
 
     @abstractmethod
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> Corpus:
-        """The texts that the task names; never the sample for want of others, unless it may fall back.
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> Corpus:
+        """The texts that the task names.
+
+        Args:
+            config: the configuration.
+            may_fall_back: on the sample, for want of others.
+            known: classes or tags of a trained model, to which the texts must keep; None for those of the texts.
 
         Raises:
             UserError: if they can't be had.
@@ -155,6 +162,7 @@ class Family(ABC):
                 "schema": schema_name(config.task),
                 "config": asdict(config),
                 "data_source": data.corpus.name,
+                "data": data.identity.saved(),
                 **self.saved_parts(data),
             },
         }

@@ -39,7 +39,9 @@ class Language(Family):
     evaluated_with = ("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length")
     use = 'sluice generate {run} --prompt "the"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> RunningText:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> RunningText:
         data = config.task.data
         if isinstance(config.task, OwnCorpus):
             return own_text(data)

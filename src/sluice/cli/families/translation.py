@@ -42,7 +42,9 @@ class TranslationFamily(Family):
     evaluated_with = ("decoding.", "test_beam")
     use = 'sluice translate {run} "your sentence"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> ParallelCorpus:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> ParallelCorpus:
         data = config.task.data
         languages = {"source_language": data.source_language, "target_language": data.target_language}
         if isinstance(config.task, Parallel):
@@ -62,7 +64,20 @@ class TranslationFamily(Family):
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         return TranslationData(
-            **shared_of_data(config, corpus), settings=pair_settings(config), max_tokens=config.task.data.max_tokens
+            **shared_of_data(config, corpus),
+            settings=self.pair_settings(config),
+            max_tokens=config.task.data.max_tokens,
+        )
+
+    def pair_settings(self, config: Config) -> PairSettings:
+        """How the task's sentences become ids."""
+        data = config.task.data
+        return PairSettings(
+            **vars(config.task.text),
+            max_length=data.max_length,
+            max_ratio=data.max_ratio,
+            validation_share=getattr(data, "validation_share", 0.0),
+            test_share=getattr(data, "test_share", 0.0),
         )
 
     def build_network(self, config: Config, parts: dict[str, Any]) -> Seq2Seq:
@@ -189,18 +204,6 @@ class TranslationFamily(Family):
 
 
 TRANSLATION = TranslationFamily()
-
-
-def pair_settings(config: Config) -> PairSettings:
-    """How the task's sentences become ids."""
-    data = config.task.data
-    return PairSettings(
-        **vars(config.task.text),
-        max_length=data.max_length,
-        max_ratio=data.max_ratio,
-        validation_share=getattr(data, "validation_share", 0.0),
-        test_share=getattr(data, "test_share", 0.0),
-    )
 
 
 def shared_of_data(config: Config, corpus: ParallelCorpus) -> dict[str, Any]:

@@ -44,7 +44,9 @@ class Word2VecFamily(Family):
     deed = "gives words vectors"
     use = "sluice embeddings {run} project --png words.png"
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> RunningText:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> RunningText:
         _refuse_what_would_be_ignored(config)
         data, corpus = config.task.data, _corpus(config)
         if corpus is None:
