@@ -105,7 +105,7 @@ def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool
     if method not in METHODS:
         raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
     data = LANGUAGE.build_data(model.config, LANGUAGE.find_corpus(model.config, may_fall_back=False))
-    check_unchanged(model, data.identity, instead="; for another text, use sluice score")
+    check_unchanged(model, data.identity, instead=", or measure another text with sluice score")
     if data.prepared.vocab.tokens != model.vocab.tokens:
         raise UserError(f"the text in {data.corpus.description} is not the text of its training: use sluice score")
     cost = measure(model.config, model.network, data, split, method)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.callbacks.checkpoints import LAST
 from sluice.cli.saved import SavedModel, read_checkpoint
+from sluice.cli.schema import Config
+from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, changes
 from sluice.data.split_hashes import FILE_NAME, Hashes, SplitHashes
 from sluice.errors import UserError
@@ -38,6 +41,28 @@ def write_splits(folder: Path, data: Any) -> None:
         data.identity.hashes.save(folder)
 
 
+def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
+    """Refuses to resume a run whose source files have changed, before they are prepared.
+
+    Args:
+        folder: the run's folder; without a sound checkpoint in it nothing is checked.
+        config: with the cache folder.
+        corpus: the corpus as it is today.
+
+    Raises:
+        UserError: naming what has changed.
+    """
+    path = folder / LAST
+    try:
+        before = read_checkpoint(path)[1]["sluice"].get("data")
+    except UserError:
+        return
+    if before is None:
+        return
+    identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir))).saved()
+    _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
+
+
 def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
     """Refuses to resume a run on other data than it was trained on.
 
@@ -53,13 +78,17 @@ def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
     before = read_checkpoint(checkpoint)[1]["sluice"]
     found = changes(before["data"], now["data"]) if "data" in before else []
     found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
+    _refuse(checkpoint, found)
+    if "data" not in before:
+        _warn_of_no_record(checkpoint)
+
+
+def _refuse(checkpoint: Path, found: list[str]) -> None:
     if found:
         raise UserError(
             f"the data have changed since {checkpoint} was written: {', '.join(found)}; restore them, or start a new "
             "run without resume="
         )
-    if "data" not in before:
-        _warn_of_no_record(checkpoint)
 
 
 def rows_of_split(
@@ -95,9 +124,9 @@ def rows_of_split(
     chosen = stored.choose(split, given, hashes)
     missing = len(stored.splits[split]) - len(chosen.rows)
     if chosen.left_out:
-        log.warning("%s texts are in no split of this run (added or changed since) and are left out", chosen.left_out)
+        log.warning("Left out, in no split of this run (added or changed since): %d texts.", chosen.left_out)
     if missing > 0:
-        log.warning("%s of the %s texts of the %s split are no longer there", missing, len(stored.splits[split]), split)
+        log.warning("Texts of the %s split that are no longer there: %d.", split, missing)
     if not len(chosen.rows):
         raise UserError(f"none of the texts of the {split} split of this run is there: restore its files")
     return chosen.rows
@@ -122,8 +151,7 @@ def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = ""
     found = [] if same_texts else changes(before, now)
     if found:
         raise UserError(
-            f"the data have changed since {model.path} was trained: {', '.join(found)}; restore them, or name "
-            f"their folder with --data-dir{instead}"
+            f"the data have changed since {model.path} was trained: {', '.join(found)}; restore them{instead}"
         )
 
 

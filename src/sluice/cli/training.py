@@ -26,7 +26,7 @@ from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_results
 from sluice.cli.resuming import Resumed, can_go_on, check_same, find_run, is_done, job_folder, resumed
-from sluice.cli.run_data import check_same_data, write_splits
+from sluice.cli.run_data import check_same_data, check_same_sources, write_splits
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
@@ -135,6 +135,9 @@ def _prepared(config: Config) -> tuple[Data, Task]:
         config.task.data.source = "sample"
         if not told:
             log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
+    if config.resume is not None and config.paths.run_dir is None:
+        folder = find_run(config.resume, Path(config.paths.output_dir), config.task.name, config.model.name)
+        check_same_sources(folder, config, corpus)
     data: Any = family.build_data(config, corpus)
     if not told:
         log.info("%s: texts from %s", config.task.name, corpus.description)
