@@ -116,6 +116,26 @@ def test_an_earlier_checkpoint_is_evaluated_with_a_warning(run: tuple[str, Finis
     assert "cannot be verified" in ended.err
 
 
+def test_a_moved_file_is_named_in_the_evaluation(run: tuple[str, Finished], tmp_path: Path) -> None:
+    task, finished = run
+    moved = shutil.copy(finished.home / TASKS[task][0], tmp_path / f"moved{Path(TASKS[task][0]).suffix}")
+    ended = sluice("evaluate", finished.folder, "--set", f"data.path={moved}", "--json")
+    figure = TASKS[task][3]
+    assert json_lines(ended)[0][figure] == pytest.approx(finished.results[f"test/{figure}"], abs=1e-6)
+
+
+@pytest.mark.parametrize("task", ["reviews", "parallel"])
+def test_prepare_counts_texts_in_two_published_splits(workplace: Path, task: str) -> None:
+    name, write, *_ = TASKS[task]
+    write(workplace / name, 0, 30)
+    write(workplace / f"test-{name}", 28, 40)
+    own = (f"task.data.path={workplace / name}", f"task.data.test_path={workplace / f'test-{name}'}")
+    out = sluice("prepare", f"task={task}", *own, *places(workplace)).out
+    assert "2 texts of test are also in train, and stay there" in out
+    assert "of val are" not in out
+    assert ("2 sources of test are also in train" in out) == (task == "parallel")
+
+
 @pytest.mark.parametrize("task", ["corpus", "word2vec"])
 def test_changed_running_text_is_refused(task: str, tmp_path: Path) -> None:
     book = write_book(tmp_path / "book.txt", 200, seed=1)

@@ -41,6 +41,13 @@ def write_splits(folder: Path, data: Any) -> None:
         data.identity.hashes.save(folder)
 
 
+def repeated_texts(data: Any) -> list[str]:
+    """How many texts of validation and test are also in the training split, in words; published splits have such."""
+    hashes = data.identity.hashes
+    counts = {} if hashes is None else hashes.repeated()
+    return [f"{count:,} texts of {split} are also in train, and stay there" for split, count in counts.items() if count]
+
+
 def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
     """Refuses to resume a run whose source files have changed, before they are prepared.
 

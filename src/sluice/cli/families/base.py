@@ -19,6 +19,12 @@ from sluice.tasks.base import Monitor, Task
 FORMAT = 2
 """Layout of what a checkpoint carries beside the weights."""
 
+OWN_FILES = (
+    *("data.path", "data.validation_path", "data.test_path"),
+    *("data.target_path", "data.validation_target_path", "data.test_target_path"),
+)
+"""Settings that name files of one's own, which may have been moved since."""
+
 
 class Corpus(Protocol):
     """Texts that a task reads."""
@@ -48,7 +54,7 @@ class Family(ABC):
     use: str
     """The command that uses a trained model; {run} stands for its folder."""
 
-    evaluated_with: tuple[str, ...] = ()
+    evaluated_with: tuple[str, ...] = OWN_FILES
     """Settings of the task, or groups of them, that an evaluation may change."""
 
     @abstractmethod
