@@ -76,7 +76,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None) -> Trained:
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     if composed.model.module is not None:
         composed.model.module = str(Path(composed.model.module).absolute())
-    if composed.embedding.path is not None:
+    if composed.embedding.get("path") is not None:  # "???" is told by `checked`
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
     config = checked(composed)
     start_logging()

@@ -148,7 +148,7 @@ def _refuse_what_would_be_ignored(config: Config) -> None:
             "how many threads it takes"
         )
     idle_model = Model(name=config.model.name, cell="none", **vars(RecurrentDefaults()))
-    idle_embedding = Embedding(kind="learned", size=config.embedding.size, initial_std=0.1, word_dropout=0.0)
+    idle_embedding = Embedding("learned", config.embedding.size, path=None, initial_std=0.1, word_dropout=0.0)
     own_trainer = {f"trainer.{key}": (config.trainer.get(key, value), value) for key, value in PLAIN.items()}
     for key, (given, expected) in {
         **_pairs("model", config.model, idle_model),
