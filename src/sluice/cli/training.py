@@ -144,7 +144,7 @@ def _prepared(config: Config) -> tuple[Data, Task]:
     pl.seed_everything(config.seed, verbose=False)
     task = family.build_task(config, data)
     if config.init_from:
-        start_from(task.network, family.saved_parts(data), Path(config.init_from))
+        start_from(task.network, family.saved_parts(data), Path(config.init_from), family)
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
     return data, task
