@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
+from sluice.cli.families.base import OWN_FILES
+from sluice.cli.run_data import has_data_record
 from sluice.cli.saved import read_checkpoint
 from sluice.cli.schema import Config
 from sluice.errors import UserError
@@ -131,7 +133,11 @@ def _differing_settings(folder: Path, config: Config) -> list[tuple[str, Any, An
             raise ValueError("it is empty or cut short")
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
-    return _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
+    differing = _differences(_compared(before), json.loads(json.dumps(_compared(asdict(config)))))
+    own_files = {f"task.{key}" for key in OWN_FILES}
+    if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
+        return [one for one in differing if one[0] not in own_files]  # their content is compared instead
+    return differing
 
 
 def _compared(config: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,14 @@ def repeated_texts(data: Any) -> list[str]:
     return [f"{count:,} texts of {split} are also in train, and stay there" for split, count in counts.items() if count]
 
 
+def has_data_record(checkpoint: Path) -> bool:
+    """Whether a sound checkpoint lies there that records its data; those of earlier versions don't."""
+    try:
+        return "data" in read_checkpoint(checkpoint)[1]["sluice"]
+    except UserError:
+        return False
+
+
 def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
     """Refuses to resume a run whose source files have changed, before they are prepared.
 
@@ -60,12 +68,9 @@ def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
         UserError: naming what has changed.
     """
     path = folder / LAST
-    try:
-        before = read_checkpoint(path)[1]["sluice"].get("data")
-    except UserError:
+    if not has_data_record(path):
         return
-    if before is None:
-        return
+    before = read_checkpoint(path)[1]["sluice"]["data"]
     identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir))).saved()
     _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
 
