@@ -82,7 +82,9 @@ def test_evaluation_keeps_to_the_texts_of_the_test(run: tuple[str, Finished]) ->
     task, finished = run
     ended = sluice("evaluate", finished.folder, "--json")
     figure = TASKS[task][3]
-    assert json_lines(ended)[0][figure] == pytest.approx(finished.results[f"test/{figure}"], abs=1e-6)
+    (line,) = json_lines(ended)
+    assert line[figure] == pytest.approx(finished.results[f"test/{figure}"], abs=1e-6)
+    assert line["left_out"] == 20
     assert "(added or changed since): 20 texts" in ended.err
 
 

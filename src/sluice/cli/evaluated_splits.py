@@ -40,6 +40,8 @@ class EvaluatedSplit(NamedTuple):
     description: str
     """Where they come from."""
     corpus: Any
+    left_out: int = 0
+    """Texts of the corpus that are in no split of the model's run."""
 
 
 def texts_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
@@ -52,9 +54,11 @@ def texts_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
     settings, documents = text_settings(model.config), list(corpus.documents())
     given = np.asarray([document.split for document in documents], dtype=np.str_)
     hashes = hashes_of((document.text,) for document in documents)
-    rows = rows_of_split(model, split, given, hashes, lambda: assign_one_by_one(documents, settings, corpus.labels))
-    chosen = [documents[row] for row in rows]
-    return _classified(model, corpus, encode_documents(chosen, settings.tokenizer, model.vocab))
+    rows, left_out = rows_of_split(
+        model, split, given, hashes, lambda: assign_one_by_one(documents, settings, corpus.labels)
+    )
+    chosen = encode_documents([documents[row] for row in rows], settings.tokenizer, model.vocab)
+    return _classified(model, corpus, chosen, left_out)
 
 
 def texts_of_file(model: SavedModel, corpus: LabelledCorpus) -> EvaluatedSplit:
@@ -79,11 +83,11 @@ def sentences_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
     sentences, given = read_sentences(corpus)
     settings = tag_settings(model.config)
     hashes = sentence_hashes(sentences)
-    rows = rows_of_split(model, split, given, hashes, lambda: assign_sentences(given, settings, None))
+    rows, left_out = rows_of_split(model, split, given, hashes, lambda: assign_sentences(given, settings, None))
     encoded = encode_tagged([sentences[row] for row in rows], model.vocab, tags)
     batch_size = EVALUATION_FACTOR * model.config.task.data.batch_size
     loader = _bucketed(encoded.lengths, SequenceBatchMaker(encoded), batch_size)
-    return EvaluatedSplit(loader, len(rows), corpus.description, corpus)
+    return EvaluatedSplit(loader, len(rows), corpus.description, corpus, left_out)
 
 
 def text_pairs_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
@@ -96,7 +100,7 @@ def text_pairs_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
     pairs, given = read_pairs(corpus)
     fractions = {"test": data.test_share, "val": data.validation_share}
     labels = np.asarray([pair.label for pair in pairs], dtype=np.int64)
-    rows = rows_of_split(
+    rows, left_out = rows_of_split(
         model,
         split,
         given,
@@ -113,7 +117,7 @@ def text_pairs_of_split(model: SavedModel, split: str) -> EvaluatedSplit:
         with_deciding=corpus.knows_deciding,
     )
     loader = _bucketed(encoded.kept_lengths(data.max_length), make, EVALUATION_FACTOR * data.batch_size)
-    return EvaluatedSplit(loader, len(rows), corpus.description, corpus)
+    return EvaluatedSplit(loader, len(rows), corpus.description, corpus, left_out)
 
 
 def sentence_pairs_of_split(
@@ -127,7 +131,7 @@ def sentence_pairs_of_split(
     corpus = family.find_corpus(model.config, may_fall_back=False)
     settings = family.pair_settings(model.config)
     texts, given, _ = read_pair_texts(corpus)
-    rows = rows_of_split(
+    rows, left_out = rows_of_split(
         model, split, given, texts.hashes(), lambda: assign_pairs(texts, given, settings, one_by_one=True)
     )
     encoded = encode_pairs(
@@ -135,10 +139,10 @@ def sentence_pairs_of_split(
     )
     keys, _ = encoded.sort_keys()
     loader = _bucketed(keys, PairBatchMaker(encoded, with_texts=True), model.config.task.data.batch_size)
-    return EvaluatedSplit(loader, len(encoded), corpus.description, corpus)
+    return EvaluatedSplit(loader, len(encoded), corpus.description, corpus, left_out)
 
 
-def _classified(model: SavedModel, corpus: LabelledCorpus, split: Split) -> EvaluatedSplit:
+def _classified(model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
     data = model.config.task.data
     make = BatchMaker(
         split.texts,
@@ -148,7 +152,7 @@ def _classified(model: SavedModel, corpus: LabelledCorpus, split: Split) -> Eval
         padding=model.config.task.padding,
     )
     loader = _bucketed(split.kept_lengths(data.max_length), make, EVALUATION_FACTOR * data.batch_size)
-    return EvaluatedSplit(loader, len(split.labels), corpus.description, corpus)
+    return EvaluatedSplit(loader, len(split.labels), corpus.description, corpus, left_out)
 
 
 def _bucketed(keys: NDArray[np.int64], make: Callable[[list[int]], Any], batch_size: int) -> DataLoader[Any]:

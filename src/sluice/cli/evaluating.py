@@ -129,7 +129,7 @@ def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: st
     told = task.scoring.signatures()
     source = {"checkpoint": str(model.path), "from": pairs.description, "split": split, "beam": decoding.beam}
     if as_json:
-        print(json.dumps({**source, **figures, "signatures": told}))
+        print(json.dumps({**source, "left_out": pairs.left_out, **figures, "signatures": told}))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}", markup=False)
@@ -140,9 +140,11 @@ def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: st
 
 
 def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
+    source: dict[str, Any] = {"checkpoint": str(model.path), "split": split}
     if isinstance(model.config.task, Tagging):
         sentences = sentences_of_split(model, split)
         loader, description = sentences.loader, sentences.description
+        source["left_out"] = sentences.left_out
     else:
         data = SEQUENCES.build_data(model.config, SEQUENCES.find_corpus(model.config, may_fall_back=False))
         check_unchanged(model, data.identity)
@@ -151,7 +153,7 @@ def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
     task = SEQUENCES.task_of(model.config, model.network, model.parts, monitor=Monitor("test/loss", "min"))
     figures = _tested(task, loader)
     if as_json:
-        print(json.dumps({"checkpoint": str(model.path), "split": split, **figures}))
+        print(json.dumps({**source, **figures}))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model.path} on the {split} split, {description}", markup=False)
@@ -170,7 +172,8 @@ def _evaluate_pairs(model: SavedModel, split: str, as_json: bool) -> None:
     metrics = _tested(task, pairs.loader)
     source = {"checkpoint": str(model.path), "pairs": pairs.size, "from": pairs.description}
     if as_json:
-        print(json.dumps({**source, **metrics, "labels": model.labels, "confusion": task.confusion_matrix()}))
+        told = {"labels": model.labels, "confusion": task.confusion_matrix(), "left_out": pairs.left_out}
+        print(json.dumps({**source, **metrics, **told}))
     else:
         _show(model, source, metrics, task.confusion_matrix(), of="pairs")
 
@@ -197,7 +200,8 @@ def _evaluate_classifier(model: SavedModel, split: str, table: TableFile | None,
     metrics, confusion = _tested(task, texts.loader), task.confusion_matrix()
     source = {"checkpoint": str(model.path), "texts": texts.size, "from": texts.description}
     if as_json:
-        print(json.dumps({**source, **metrics, "labels": model.labels, "confusion": confusion}))
+        told = {"labels": model.labels, "confusion": confusion, "left_out": texts.left_out}
+        print(json.dumps({**source, **metrics, **told}))
     else:
         _show(model, source, metrics, confusion)
 

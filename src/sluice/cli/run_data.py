@@ -13,12 +13,10 @@ from sluice.cli.saved import SavedModel, read_checkpoint
 from sluice.cli.schema import Config
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, changes
-from sluice.data.split_hashes import FILE_NAME, Hashes, SplitHashes
+from sluice.data.split_hashes import FILE_NAME, Chosen, Hashes, SplitHashes
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
-
-Rows = NDArray[np.int64]
 
 PARTS = {
     "vocab": "the vocabulary",
@@ -108,8 +106,8 @@ def rows_of_split(
     split: str,
     given: NDArray[np.str_],
     hashes: Hashes,
-    earlier: Callable[[], Mapping[str, Rows]],
-) -> Rows:
+    earlier: Callable[[], Mapping[str, NDArray[np.int64]]],
+) -> Chosen:
     """The rows of a corpus that are in a split of the model's run; how many are in none is logged.
 
     Args:
@@ -125,7 +123,7 @@ def rows_of_split(
     saved = model.parts.get("data")
     if saved is None:
         _warn_of_no_record(model.path)
-        return earlier()[split]
+        return Chosen(earlier()[split], 0)
     path = model.path.parent / FILE_NAME
     if not path.is_file():
         raise UserError(
@@ -141,7 +139,7 @@ def rows_of_split(
         log.warning("Texts of the %s split that are no longer there: %d.", split, missing)
     if not len(chosen.rows):
         raise UserError(f"none of the texts of the {split} split of this run is there: restore its files")
-    return chosen.rows
+    return chosen
 
 
 def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = "") -> None:

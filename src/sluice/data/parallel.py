@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.fingerprints import Fingerprint, fingerprint_of
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint
 from sluice.data.identity import DataIdentity
 from sluice.data.lines import Lines
 from sluice.data.pair_batches import PairSplit
 from sluice.data.pairs import ParallelCorpus
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
@@ -109,10 +110,8 @@ def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Pat
         ValueError: for a unit, tokenizer or kind of subwords that doesn't exist.
     """
     languages = [corpus.source_language, corpus.target_language]
-    fingerprint = fingerprint_of(corpus.sources, cache_dir)
-    key = {"corpus": fingerprint.key, "languages": languages, **vars(settings)}
-    path = entry_path(cache_dir, f"pairs-{corpus.name}", key)
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings)), fingerprint)
+    key = {"languages": languages, **vars(settings)}
+    return _opened(*load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings)))
 
 
 def encode_pairs(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.fingerprints import fingerprint_of
+from sluice.data.cache import Stored
 from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.running_text import RunningText
 from sluice.data.sources import SPLITS
 from sluice.data.watching import watched
@@ -54,10 +54,9 @@ def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path)
         UserError: whatever the corpus says is wrong with it, a split without a token, an empty vocabulary, or a cache
             that can't be written.
     """
-    fingerprint = fingerprint_of(corpus.sources, cache_dir)
-    key = {"corpus": fingerprint.key, "kind": "stream", **vars(settings)}
-    path = entry_path(cache_dir, f"stream-{corpus.name}", key)
-    stored = load_or_build(path, lambda: _stored(corpus, settings, cache_dir))
+    stored, fingerprint = load_or_prepare(
+        "stream", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings, cache_dir)
+    )
     identity = DataIdentity(fingerprint, text_digest=stored.info["text_digest"])
     return PreparedText({name: stored.arrays[name] for name in SPLITS}, Vocab(stored.info["vocab"]), identity)
 

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.fingerprints import Fingerprint, Sources, fingerprint_of
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint, Sources
 from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sequence_batches import RaggedSequences
 from sluice.data.sources import SPLITS
@@ -80,9 +81,7 @@ def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -
         UserError: whatever the corpus says is wrong with it, a single tag, a tag that the training sentences lack, an
             empty vocabulary, or a cache that can't be written.
     """
-    fingerprint = fingerprint_of(corpus.sources, cache_dir)
-    path = entry_path(cache_dir, f"tags-{corpus.name}", {"corpus": fingerprint.key, **vars(settings)})
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings)), fingerprint)
+    return _opened(*load_or_prepare("tags", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings)))
 
 
 def sentence_hashes(sentences: Iterable[Tagged]) -> Hashes:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.fingerprints import Fingerprint, Sources, fingerprint_of
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint, Sources
 from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
@@ -128,10 +129,8 @@ def prepare_text_pairs(
     Raises:
         UserError: whatever the corpus says is wrong with it, or a cache that can't be written.
     """
-    fingerprint = fingerprint_of(corpus.sources, cache_dir)
-    key = {"corpus": fingerprint.key, "labels": corpus.labels, "shares": shares, **vars(settings)}
-    path = entry_path(cache_dir, f"text-pairs-{corpus.name}", key)
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings, shares)), fingerprint)
+    key = {"labels": corpus.labels, "shares": shares, **vars(settings)}
+    return _opened(*load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, shares)))
 
 
 def read_pairs(corpus: PairCorpus) -> tuple[list[TextPair], NDArray[np.str_]]:

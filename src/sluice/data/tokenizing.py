@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.fingerprints import Fingerprint, fingerprint_of
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint
 from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS, Document, LabelledCorpus
 from sluice.data.split_hashes import Hashes, SplitHashes, text_hash
@@ -67,10 +68,8 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
     Raises:
         UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
     """
-    fingerprint = fingerprint_of(corpus.sources, cache_dir)
-    key = {"corpus": fingerprint.key, "labels": corpus.labels, **vars(settings)}
-    path = entry_path(cache_dir, f"texts-{corpus.name}", key)
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings)), fingerprint)
+    key = {"labels": corpus.labels, **vars(settings)}
+    return _opened(*load_or_prepare("texts", corpus, key, cache_dir, lambda: _stored(corpus, settings)))
 
 
 def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab) -> Split:
