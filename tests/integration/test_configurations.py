@@ -17,6 +17,7 @@ from sluice.cli.composing import checked, compose_config
 from sluice.cli.families import SEQUENCES, family_of
 from sluice.cli.schema import TASK_SCHEMAS, Config
 from sluice.cli.trainers import build_trainer
+from sluice.errors import UserError
 from sluice.tasks.base import Task
 from sluice.tasks.classification import ClassificationTask
 
@@ -73,6 +74,18 @@ def optimizers_of(task: Task, steps: int) -> Any:
     """What Lightning would be given to optimise with."""
     task._trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
     return task.configure_optimizers()
+
+
+def test_what_an_option_leaves_open_must_be_given() -> None:
+    files = {file: file.read_text(encoding="utf-8").splitlines() for file in CONF.rglob("*.yaml")}
+    left_open = [
+        (file, line.split(":")[0]) for file, lines in files.items() for line in lines if line.endswith(": ???")
+    ]
+    assert left_open
+    for file, name in left_open:
+        key = f"{file.parent.name}.{name}"
+        with pytest.raises(UserError, match=f"{key} is not set: give it as {key}="):
+            checked(compose_config([f"{file.parent.name}={file.stem}"], CONF))
 
 
 def test_every_group_has_options() -> None:

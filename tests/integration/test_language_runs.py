@@ -194,10 +194,10 @@ class TestPrepare:
         assert f"corpus: {path}" in ended.out
         assert "words in the vocabulary" in ended.out
         assert [line.split()[0] for line in ended.out.splitlines()[1:4]] == ["train", "val", "test"]
-        (entry,) = (workplace / "cache").iterdir()
+        (entry,) = (workplace / "cache").glob("stream-*")
         before = entry.stat().st_mtime_ns
         assert train(*own, *SMALL, "debug=fast").code == 0
-        (entry,) = (workplace / "cache").iterdir()
+        (entry,) = (workplace / "cache").glob("stream-*")
         assert entry.stat().st_mtime_ns == before
 
     def test_the_sample_is_not_taken_for_want_of_a_text(self, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Two:
 def test_there_is_one_folder_with_what_a_run_of_one_process_leaves_and_the_launch(two: Two) -> None:
     files = {file.name.split(".vm")[0] for file in two.folder.iterdir() if not file.name.startswith("events.out.")}
     expected = {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "previous.ckpt", "results.json", "log.txt"}
-    assert files == expected | {"confusion.csv", "launch.yaml", "overrides.yaml"}
+    assert files == expected | {"confusion.csv", "launch.yaml", "overrides.yaml", "splits.npz"}
     assert len(list((two.home / "output").rglob("config.yaml"))) == 1
 
 

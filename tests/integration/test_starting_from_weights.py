@@ -7,11 +7,13 @@ import torch
 
 from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sluice, three_classes, train
 from sluice.cli.composing import checked, compose_config
-from sluice.cli.families import LANGUAGE, family_of
+from sluice.cli.families import CLASSIFICATION, LANGUAGE, family_of
 from sluice.cli.saved import load_model, network_weights, read_checkpoint
 from sluice.cli.starting import start_from
+from sluice.errors import UserError
 from sluice.models.language import LanguageModel
 from sluice.tasks.base import Task
+from sluice.text.vocab import SPECIALS
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
@@ -37,7 +39,7 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
 def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
     checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
-    start_from(task.network, checkpoint, finished.folder)
+    start_from(task.network, checkpoint, finished.folder, CLASSIFICATION)
     saved = network_weights(read_checkpoint(finished.folder)[1])
     own = task.network.state_dict()
     assert own.keys() == saved.keys()
@@ -49,8 +51,9 @@ def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Fi
     ended = train(*TINY, *settings, f"paths.cache_dir={finished.home / 'cache'}")
     assert ended.code == 0, ended.err
     log = (only_run(workplace / "outputs") / "log.txt").read_text(encoding="utf-8")
-    assert "2 of 14 matched" in log
-    (fresh,) = [line for line in log.splitlines() if "fresh" in line]
+    (matched,) = [line for line in log.splitlines() if "2 of 14 matched" in line]
+    assert matched.endswith("embedding.table.weight, output.bias.")
+    (fresh,) = [line for line in log.splitlines() if "Randomly initialised" in line]
     assert "recurrent.cells.0.weight_hh" in fresh
     assert "embedding.table.weight" not in fresh
     assert "output.bias" not in fresh
@@ -61,6 +64,28 @@ def test_weights_that_match_nowhere_are_refused(workplace: Path, finished: Finis
     own = ("task=reviews", f"task.data.path={path}", "embedding.size=3", "model.hidden_size=5")
     small = [setting for setting in SMALL if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
     assert "none of its weights" in complaint(train(*small, *own, f"init_from={finished.folder}"))
+
+
+def test_a_run_that_shares_next_to_nothing_is_refused(workplace: Path, finished: Finished) -> None:
+    settings = ("embedding.size=3", "model.hidden_size=5", "task.pooling=attention", f"init_from={finished.folder}")
+    small = [setting for setting in TINY if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
+    said = complaint(train(*small, *settings, *places(workplace)))
+    assert "it shares only output.bias with this network" in said
+
+
+@pytest.mark.parametrize("words", [["xyzzy", "plugh"], []])
+def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str]) -> None:
+    saved = load_model(finished.folder)
+    saved.config.model.hidden_size = 6
+    vocab = [*SPECIALS, *words]
+    network = CLASSIFICATION.build_network(saved.config, {"vocab": vocab, "labels": ["neg", "pos"]})
+    with pytest.raises(UserError, match=r"it shares only embedding.table.weight, output.bias with"):
+        start_from(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, CLASSIFICATION)
+
+
+def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
+    said = complaint(train(*TINY, f"init_from={book_run.folder}", *places(workplace)))
+    assert "it is of task=corpus, a model that writes; this task wants one that classifies" in said
 
 
 def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:
@@ -82,7 +107,7 @@ def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finishe
     weights = {f"network.{name}": torch.ones_like(tensor) for name, tensor in network.state_dict().items()}
     torch.save({**checkpoint, "state_dict": weights}, path)
     others = [*saved.vocab.tokens[:2], *reversed(saved.vocab.tokens[2:])]
-    start_from(network, {"vocab": others}, path)
+    start_from(network, {"vocab": others}, path, LANGUAGE)
     assert not any((rows == 1).all() for rows in network.head.rows)
-    start_from(network, {"vocab": saved.vocab.tokens}, path)
+    start_from(network, {"vocab": saved.vocab.tokens}, path, LANGUAGE)
     assert all((rows == 1).all() for rows in network.head.rows)

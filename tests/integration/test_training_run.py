@@ -134,7 +134,7 @@ def test_a_run_without_loggers_still_has_its_results(workplace: Path) -> None:
     run = trained(workplace, *TINY, "logger=none", "callbacks=none", "scheduler=constant")
     names = {file.name for file in run.folder.iterdir()}
     kept = {"config.yaml", "overrides.yaml", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"}
-    assert names == kept
+    assert names == kept | {"splits.npz"}
 
 
 def test_auto_falls_back_on_the_sample_and_says_so(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +157,12 @@ def test_vectors_made_elsewhere_are_taken_and_may_be_frozen(workplace: Path) -> 
     model = load_model(run.folder)
     assert model.network.embedding.table.weight[model.vocab.encode(["film"])[0]].tolist() == vectors["film"]
     assert "vectors for 1 of" in (run.folder / "log.txt").read_text(encoding="utf-8") + run.ended.err
+    assert "Nearly all words begin with random vectors" in run.ended.err
+
+
+def test_pretrained_vectors_need_a_path(workplace: Path) -> None:
+    ended = train(*TINY, "embedding=pretrained", "embedding.frozen=true", *places(workplace))
+    assert "embedding.path is not set: give it as embedding.path=..." in complaint(ended)
 
 
 def test_vectors_of_another_size_are_told_with_both(workplace: Path) -> None:

@@ -93,8 +93,8 @@ class TestWrongInput:
         saved["sluice"]["config"]["task"]["data"]["path"] = str(other)
         saved["sluice"]["config"]["task"]["text"]["min_freq"] = 3
         torch.save(saved, tmp_path / "moved.ckpt")
-        assert "is not the text of its training: use sluice score" in complaint(
-            sluice("evaluate", tmp_path / "moved.ckpt")
-        )
+        said = complaint(sluice("evaluate", tmp_path / "moved.ckpt"))
+        assert f"the data have changed since {tmp_path / 'moved.ckpt'} was trained: {other}" in said
+        assert "use sluice score" in said
         said = complaint(sluice("evaluate", book_run.folder, "--method", "magic"))
         assert "there is no method 'magic': there are plain, cache, dynamic" in said

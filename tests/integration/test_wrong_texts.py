@@ -64,7 +64,7 @@ def test_texts_that_cannot_be_read_are_told(finished: Finished, tmp_path: Path) 
 def test_what_cannot_be_evaluated_on_is_told(finished: Finished, tmp_path: Path) -> None:
     odd = write_table(tmp_path / "odd.csv", [("fine", "pos"), ("so", "neutral")])
     said = complaint(sluice("evaluate", finished.folder, "--file", odd))
-    assert "(neutral); it knows neg, pos" in said
+    assert "odd.csv, line 3: the model was not trained on the class 'neutral', it knows neg, pos" in said
     assert "nowhere.csv" in complaint(sluice("evaluate", finished.folder, "--file", tmp_path / "nowhere.csv"))
     said = complaint(sluice("evaluate", finished.folder, "--file", odd, "--text-column", "body"))
     assert "has no column 'body'" in said

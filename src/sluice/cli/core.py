@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 VECTORS = "vectors.txt"
 """In the folder of a run of task=word2vec: the words and their vectors, in word2vec's text format."""
+LEAST_COVERAGE = 0.1
+"""Fraction of the vocabulary below which a file of vectors looks like the wrong one."""
 
 
 def build_embedding(config: Config, vocab_size: int) -> Embedding:
@@ -50,7 +52,10 @@ def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> Non
     matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
     with torch.no_grad():
         learned.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
-    log.info("%s: vectors for %d of %d words (%.0f %%).", given, matched.words, len(words), 100 * matched.share)
+    told = log.warning if matched.share < LEAST_COVERAGE else log.info
+    told("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
+    if matched.share < LEAST_COVERAGE:
+        log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
 
 
 def freeze_vectors(embedding: Any) -> None:

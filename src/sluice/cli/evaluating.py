@@ -10,19 +10,24 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from sluice.cli.composing import changed
+from sluice.cli.evaluated_splits import (
+    sentence_pairs_of_split,
+    sentences_of_split,
+    text_pairs_of_split,
+    texts_of_file,
+    texts_of_split,
+)
 from sluice.cli.families import CLASSIFICATION, LANGUAGE, PAIRS, SEQUENCES, WORD2VEC
-from sluice.cli.families.classification import text_settings
 from sluice.cli.families.language import measure
 from sluice.cli.families.translation import TranslationFamily, decoding_settings, translator_of
 from sluice.cli.logs import start_logging
 from sluice.cli.report import show_confusion
+from sluice.cli.run_data import check_unchanged
 from sluice.cli.saved import SavedModel, load_model
 from sluice.cli.schema.language import METHODS
-from sluice.data.batches import BatchMaker, TextBatch
-from sluice.data.samplers import BucketBatchSampler
-from sluice.data.sources import SPLITS, LabelledCorpus
+from sluice.cli.schema.sequences import Tagging
+from sluice.data.sources import SPLITS
 from sluice.data.tables import LabelledTable
-from sluice.data.tokenizing import Split, encode_corpus, encode_whole
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
 from sluice.tasks.classification import ClassificationTask
@@ -100,6 +105,7 @@ def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool
     if method not in METHODS:
         raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
     data = LANGUAGE.build_data(model.config, LANGUAGE.find_corpus(model.config, may_fall_back=False))
+    check_unchanged(model, data.identity, instead=", or measure another text with sluice score")
     if data.prepared.vocab.tokens != model.vocab.tokens:
         raise UserError(f"the text in {data.corpus.description} is not the text of its training: use sluice score")
     cost = measure(model.config, model.network, data, split, method)
@@ -115,22 +121,15 @@ def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool
 
 def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: str, as_json: bool) -> None:
     settings = model.config.task
-    data = family.build_data(model.config, family.find_corpus(model.config, may_fall_back=False))
-    if family.saved_parts(data) != {side: model.parts[side] for side in ("source", "target")}:
-        raise UserError(f"{data.corpus.description} is not the text of its training: use sluice translate")
+    translator = translator_of(model.config, model.network, model.parts)
+    pairs = sentence_pairs_of_split(model, family, translator, split)
     decoding = decoding_settings(settings.decoding, beam=settings.test_beam)
-    task = family.make_task(
-        model.config,
-        translator_of(model.config, model.network, model.parts),
-        decoding={"test": decoding},
-        monitor=Monitor("test/loss", "min"),
-    )
-    metrics = _tested(task, data.loader(split))
-    figures = {name.removeprefix("test/"): value for name, value in metrics.items()}
+    task = family.make_task(model.config, translator, decoding={"test": decoding}, monitor=Monitor("test/loss", "min"))
+    figures = _tested(task, pairs.loader)
     told = task.scoring.signatures()
-    source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split, "beam": decoding.beam}
+    source = {"checkpoint": str(model.path), "from": pairs.description, "split": split, "beam": decoding.beam}
     if as_json:
-        print(json.dumps({**source, **figures, "signatures": told}))
+        print(json.dumps({**source, "left_out": pairs.left_out, **figures, "signatures": told}))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}", markup=False)
@@ -141,46 +140,51 @@ def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: st
 
 
 def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
-    data = SEQUENCES.build_data(model.config, SEQUENCES.find_corpus(model.config, may_fall_back=False))
-    loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
+    source: dict[str, Any] = {"checkpoint": str(model.path), "split": split}
+    if isinstance(model.config.task, Tagging):
+        sentences = sentences_of_split(model, split)
+        loader, description = sentences.loader, sentences.description
+        source["left_out"] = sentences.left_out
+    else:
+        data = SEQUENCES.build_data(model.config, SEQUENCES.find_corpus(model.config, may_fall_back=False))
+        check_unchanged(model, data.identity)
+        loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
+        loader, description = loaders[split](), data.corpus.description
     task = SEQUENCES.task_of(model.config, model.network, model.parts, monitor=Monitor("test/loss", "min"))
-    figures = {name.removeprefix("test/"): value for name, value in _tested(task, loaders[split]()).items()}
+    figures = _tested(task, loader)
     if as_json:
-        print(json.dumps({"checkpoint": str(model.path), "split": split, **figures}))
+        print(json.dumps({**source, **figures}))
         return
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.path} on the {split} split, {data.corpus.description}", markup=False)
+    console.print(f"{model.path} on the {split} split, {description}", markup=False)
     for name, value in figures.items():
         console.print(f"  {name:<12}{value:.5f}", markup=False)
 
 
 def _evaluate_pairs(model: SavedModel, split: str, as_json: bool) -> None:
-    data = PAIRS.build_data(model.config, PAIRS.find_corpus(model.config, may_fall_back=False))
-    if data.prepared.labels != model.labels:
-        raise UserError(
-            f"{data.corpus.description} has the classes {', '.join(data.prepared.labels)}, the model knows "
-            f"{', '.join(model.labels)}: give it the files of its training back"
-        )
+    pairs = text_pairs_of_split(model, split)
     task = PairTask(
         network=model.network,
         labels=model.labels,
-        knows_deciding=data.corpus.knows_deciding,
+        knows_deciding=pairs.corpus.knows_deciding,
         monitor=Monitor("test/loss", "min"),
     )
-    metrics = {name.removeprefix("test/"): value for name, value in _tested(task, data.loader(split)).items()}
-    source = {"checkpoint": str(model.path), "pairs": len(data.prepared.splits[split]), "from": data.corpus.description}
+    metrics = _tested(task, pairs.loader)
+    source = {"checkpoint": str(model.path), "pairs": pairs.size, "from": pairs.description}
     if as_json:
-        print(json.dumps({**source, **metrics, "labels": model.labels, "confusion": task.confusion_matrix()}))
+        told = {"labels": model.labels, "confusion": task.confusion_matrix(), "left_out": pairs.left_out}
+        print(json.dumps({**source, **metrics, **told}))
     else:
         _show(model, source, metrics, task.confusion_matrix(), of="pairs")
 
 
 def _evaluate_vectors(model: SavedModel, split: str, as_json: bool) -> None:
     data = WORD2VEC.build_data(model.config, WORD2VEC.find_corpus(model.config, may_fall_back=False))
+    check_unchanged(model, data.identity)
     if data.prepared.vocab.tokens != model.vocab.tokens:
         raise UserError(f"the text in {data.corpus.description} is not the text of its training: put that one back")
     task = Word2VecTask(network=model.network, monitor=Monitor("test/loss", "min"))
-    loss = _tested(task, data.loader(split))["test/loss"]
+    loss = _tested(task, data.loader(split))["loss"]
     source = {"checkpoint": str(model.path), "from": data.corpus.description, "split": split}
     if as_json:
         print(json.dumps({**source, "loss": loss}))
@@ -190,63 +194,29 @@ def _evaluate_vectors(model: SavedModel, split: str, as_json: bool) -> None:
     console.print(f"  {'loss of a pair':<16}{loss:.4f}")
 
 
-def _tested(task: Task, loader: DataLoader[Any]) -> dict[str, float]:
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
-    (metrics,) = trainer.test(task, loader, verbose=False)
-    return dict(metrics)
-
-
 def _evaluate_classifier(model: SavedModel, split: str, table: TableFile | None, as_json: bool) -> None:
-    corpus: Any = CLASSIFICATION.find_corpus(model.config, may_fall_back=False) if table is None else _table(table)
-    texts = _own_split(model, corpus, split) if table is None else _all_of(model, corpus)
-    metrics, confusion = _measure(model, texts)
-    metrics = {name.removeprefix("test/"): value for name, value in metrics.items()}
-    source = {"checkpoint": str(model.path), "texts": len(texts.labels), "from": corpus.description}
+    texts = texts_of_split(model, split) if table is None else texts_of_file(model, _table(table, model.labels))
+    task = ClassificationTask(network=model.network, monitor=Monitor("test/loss", "min"), labels=model.labels)
+    metrics, confusion = _tested(task, texts.loader), task.confusion_matrix()
+    source = {"checkpoint": str(model.path), "texts": texts.size, "from": texts.description}
     if as_json:
-        print(json.dumps({**source, **metrics, "labels": model.labels, "confusion": confusion}))
+        told = {"labels": model.labels, "confusion": confusion, "left_out": texts.left_out}
+        print(json.dumps({**source, **metrics, **told}))
     else:
         _show(model, source, metrics, confusion)
 
 
-def _own_split(model: SavedModel, corpus: LabelledCorpus, split: str) -> Split:
-    splits = encode_corpus(corpus, text_settings(model.config), model.vocab)
-    return _relabelled(splits[split], corpus.labels, model.labels)
-
-
-def _all_of(model: SavedModel, corpus: LabelledCorpus) -> Split:
-    whole = encode_whole(corpus, model.config.task.text.tokenizer, model.vocab)
-    return _relabelled(whole, corpus.labels, model.labels)
-
-
-def _table(table: TableFile) -> LabelledTable:
+def _table(table: TableFile, labels: tuple[str, ...]) -> LabelledTable:
     path, text_column, label_column = table
-    return LabelledTable(path=path, text_column=text_column, label_column=label_column, least_classes=1)
+    return LabelledTable(path=path, text_column=text_column, label_column=label_column, known_labels=labels)
 
 
-def _relabelled(split: Split, theirs: tuple[str, ...], ours: tuple[str, ...]) -> Split:
-    """The split with class ids of the model instead of the corpus."""
-    if unknown := set(theirs) - set(ours):
-        raise UserError(
-            f"the texts have classes the model was not trained on ({', '.join(sorted(unknown))}); "
-            f"it knows {', '.join(ours)}"
-        )
-    return split.relabelled([ours.index(name) for name in theirs])
-
-
-def _measure(model: SavedModel, split: Split) -> tuple[dict[str, float], list[list[int]]]:
-    data = model.config.task.data
-    task = ClassificationTask(network=model.network, monitor=Monitor("test/loss", "min"), labels=model.labels)
-    sampler = BucketBatchSampler(split.kept_lengths(data.max_length), batch_size=4 * data.batch_size)
-    make = BatchMaker(
-        split.texts,
-        split.labels,
-        max_length=data.max_length,
-        truncation=data.truncation,
-        padding=model.config.task.padding,
-    )
-    loader: DataLoader[TextBatch] = DataLoader(range(len(split.labels)), batch_sampler=sampler, collate_fn=make)  # type: ignore[arg-type]
-    return _tested(task, loader), task.confusion_matrix()
+def _tested(task: Task, loader: DataLoader[Any]) -> dict[str, float]:
+    """The metrics of a test, without "test/" before their names."""
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
+    (metrics,) = trainer.test(task, loader, verbose=False)
+    return {name.removeprefix("test/"): value for name, value in metrics.items()}
 
 
 def _show(

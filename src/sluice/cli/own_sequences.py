@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from sluice.cli.run_data import check_unchanged
 from sluice.cli.saved import SavedModel
 from sluice.data.batches import BatchMaker
 from sluice.data.sequence_batches import SequenceBatch, SequenceBatchMaker
@@ -64,6 +65,7 @@ def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Pat
         raise UserError(f"--steps {steps} cannot be used: task={model.config.task.name} is read whole, leave it out")
     model.config.paths.data_dir = str(data_dir or os.environ.get("SLUICE_DATA") or model.config.paths.data_dir)
     data = model.family.build_data(model.config, model.family.find_corpus(model.config, may_fall_back=False))
+    check_unchanged(model, data.identity)
     parts = model.family.saved_parts(data)
     if any(parts[name] != model.parts[name] for name in parts):
         raise UserError(f"{data.corpus.description} is not the text that {model.path} was trained on: set --data-dir")

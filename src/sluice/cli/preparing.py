@@ -7,6 +7,7 @@ from rich.console import Console
 from sluice.cli.composing import checked, compose_config, find_conf
 from sluice.cli.families import family_of
 from sluice.cli.logs import start_logging
+from sluice.cli.run_data import repeated_texts
 
 
 def prepare_task(overrides: list[str]) -> None:
@@ -24,6 +25,6 @@ def prepare_task(overrides: list[str]) -> None:
     family.prepare(config, data)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{config.task.name}: {corpus.description}")
-    for line in family.describe(data):
+    for line in [*family.describe(data), *repeated_texts(data)]:
         console.print(f"  {line}")
     console.print(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")

@@ -11,6 +11,8 @@ import yaml
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.cli.composing import flat
 from sluice.cli.explaining import FREE_GROUPS
+from sluice.cli.families.base import OWN_FILES
+from sluice.cli.run_data import has_data_record
 from sluice.cli.saved import read_checkpoint
 from sluice.cli.schema import Config
 from sluice.errors import UserError
@@ -206,6 +208,9 @@ def _differing_settings(folder: Path, config: Config) -> list[Difference]:
     """
     before = settings_before(folder)
     differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    own_files = {f"task.{key}" for key in OWN_FILES}
+    if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
+        differing = [one for one in differing if one[0] not in own_files]  # their content is compared instead
     return _without_new_settings(differing, before)
 
 

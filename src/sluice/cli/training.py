@@ -29,6 +29,7 @@ from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.report import show_results
 from sluice.cli.resuming import AlreadyDone
+from sluice.cli.run_data import check_same_data, check_same_sources, write_splits
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
 from sluice.cli.slurm import requeue
@@ -81,7 +82,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     if composed.model.module is not None:
         composed.model.module = str(Path(composed.model.module).absolute())
-    if composed.embedding.path is not None:
+    if composed.embedding.get("path") is not None:  # "???" is told by `checked`
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
     config = checked(composed)
     start_logging()
@@ -105,6 +106,7 @@ def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[
         _prepared(config, sweep_number, overrides) as (data, task, claim),
     ):
         if claim.lease is not None:
+            write_splits(claim.folder, data)
             log_to(claim.folder)
         last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
         try:
@@ -146,8 +148,11 @@ def _prepared(
     corpus = _find_corpus(config)
     place = settled(config, sample=corpus.name == "sample", sweep_number=sweep_number)
     check_free(place, config)
+    if place.resumes:
+        check_same_sources(place.folder, config, corpus)
     data, task = _data_and_task(config, corpus, fresh=not place.resumes)
     with claimed(place, config, overrides) as claim:
+        check_same_data(claim.resumed and claim.resumed.checkpoint, task.saved_with)
         yield data, task, claim
 
 
@@ -169,7 +174,7 @@ def _data_and_task(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Data
     pl.seed_everything(config.seed, verbose=False)
     task = family.build_task(config, data)
     if config.init_from and fresh:
-        start_from(task.network, family.saved_parts(data), Path(config.init_from))
+        start_from(task.network, family.saved_parts(data), Path(config.init_from), family)
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
     return data, task
@@ -263,6 +268,7 @@ def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl
         "seed": config.seed,
         "debug": config.debug,
         "data_source": data.corpus.name,
+        "data_fingerprint": task.saved_with["data"]["fingerprint"],
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,
         "parameters": _parameters(task),

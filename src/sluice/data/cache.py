@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sluice.data.followers import follows, wait_until
 from sluice.errors import UserError
 
-LAYOUT = 2
+LAYOUT = 3
 """Raise it when the files change their meaning: older caches are then built again."""
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from sluice.data.batches import BatchMaker, TextBatch
 from sluice.data.bucketed import BucketedData
 from sluice.data.cache import Stored, entry_path, load_or_build
 from sluice.data.sources import LabelledCorpus
-from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus, texts_key
+from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus
 from sluice.data.word_vectors import WINDOW, ppmi_vectors
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class ClassificationData(BucketedData):
 
     def word_vectors(self, size: int) -> Tensor:
         """(V, size) vectors from the training texts alone, see `ppmi_vectors`; made and stored on first use."""
-        key = {"texts": texts_key(self.corpus, self.settings), "size": size, "window": WINDOW}
+        texts = {"corpus": self.prepared.identity.fingerprint.key, **vars(self.settings)}
+        key = {"texts": texts, "size": size, "window": WINDOW}
         path = entry_path(self.cache_dir, f"vectors-{self.corpus.name}", key)
 
         def build() -> Stored:

@@ -1,12 +1,12 @@
 """The Large Movie Review Dataset (IMDB) as it lies on disk: the extracted folder or the archive."""
 
-import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sluice.data.fingerprints import SourceFile, Sources
 from sluice.data.sources import Document
 from sluice.data.tar_stream import stream_tar_gz
 from sluice.errors import UserError
@@ -44,19 +44,18 @@ class ImdbFolder(ImdbOnDisk):
         return f"IMDB reviews in the folder {self.path}"
 
     @property
-    def fingerprint(self) -> str:
-        """Changes when reviews are added, removed or renamed; a review that is rewritten in place goes unnoticed.
+    def sources(self) -> Sources:
+        """Every review by its name, which says what film block it is of.
 
         Raises:
             UserError: one of the four folders is missing.
         """
-        digest = hashlib.sha256()
-        counts = []
-        for (split, label), names in self._review_names().items():
-            mtime = (self.path / split / label).stat().st_mtime_ns
-            digest.update(f"{split}/{label} {mtime} {' '.join(names)}\n".encode("utf-8", "surrogateescape"))
-            counts.append(str(len(names)))
-        return f"{FOLDER_NAME}:{'+'.join(counts)}:{digest.hexdigest()[:16]}"
+        files = [
+            SourceFile(f"{split}/{label}/{name}", self.path / split / label / name)
+            for (split, label), names in self._review_names().items()
+            for name in names
+        ]
+        return Sources(FOLDER_NAME, tuple(files))
 
     def documents(self) -> Iterator[Document]:
         """Yields every review once.
@@ -91,17 +90,9 @@ class ImdbArchive(ImdbOnDisk):
         return f"IMDB reviews in the archive {self.path}"
 
     @property
-    def fingerprint(self) -> str:
-        """Name, size and time of the last change.
-
-        Raises:
-            UserError: the archive is not there.
-        """
-        try:
-            stat = self.path.stat()
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-        return f"{self.path.name}:{stat.st_size}:{stat.st_mtime_ns}"
+    def sources(self) -> Sources:
+        """The archive."""
+        return Sources(FOLDER_NAME, (SourceFile("archive", self.path),))
 
     def documents(self) -> Iterator[Document]:
         """Yields every review once; how many there are is known, and checked, after the last.

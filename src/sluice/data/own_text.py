@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from sluice.data.running_text import Line, end_size, file_lines, file_mark
+from sluice.data.fingerprints import SourceFile, Sources
+from sluice.data.running_text import Line, end_size, file_lines
 from sluice.errors import UserError
 
 FEWEST_FILES = 10
@@ -35,11 +36,13 @@ class OwnText:
         return f"{self.path}" if self.path.is_file() else f"{files} files in {self.path}"
 
     @property
-    def fingerprint(self) -> str:
-        """Changes when a file is added, removed or written to, or the parts are cut elsewhere."""
-        parts = [self.path, self.validation_path, self.test_path]
-        marks = [[file_mark(file) for file in self._files(path)] if path else [] for path in parts]
-        return f"{marks} {self.validation_share} {self.test_share}"
+    def sources(self) -> Sources:
+        """The files, and where the text is cut."""
+        parts = {"train": self.path, "val": self.validation_path, "test": self.test_path}
+        files = [SourceFile(split, file) for split, path in parts.items() if path for file in self._files(path)]
+        shares = {"val": self.validation_share, "test": self.test_share}
+        cut = ", ".join(f"{split} {share}" for split, share in shares.items() if parts[split] is None)
+        return Sources(f"text cut into {cut}" if cut else "text", tuple(files))
 
     def lines(self) -> Iterator[Line]:
         """Yields every line, the training text first.

@@ -1,10 +1,12 @@
 """A person's own labelled pairs of texts, from files with one pair per row."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from sluice.data.fingerprints import Sources
 from sluice.data.table_rows import read_rows
-from sluice.data.tables import LabelledTable
+from sluice.data.tables import LabelledTable, class_id
 from sluice.data.text_pairs import TextPair
 
 
@@ -23,6 +25,7 @@ class PairTable:
         first_column: str = "first",
         second_column: str = "second",
         label_column: str = "label",
+        known_labels: tuple[str, ...] | None = None,
     ) -> None:
         """
         Args:
@@ -32,6 +35,7 @@ class PairTable:
             first_column: column or key with one text.
             second_column: column or key with the other.
             label_column: column or key with the class.
+            known_labels: the classes of a trained model; None for those of the training file.
         """
         self.first_column, self.second_column, self.label_column = first_column, second_column, label_column
         self._table = LabelledTable(
@@ -40,6 +44,7 @@ class PairTable:
             test_path=test_path,
             text_column=first_column,
             label_column=label_column,
+            known_labels=known_labels,
         )
 
     @property
@@ -58,15 +63,20 @@ class PairTable:
         return self._table.description
 
     @property
-    def fingerprint(self) -> str:
-        """Changes when a file may have changed, or other columns are read."""
-        return f"{self._table.fingerprint}:{self.second_column!r}"
+    def sources(self) -> Sources:
+        """The files and the columns."""
+        own = self._table.sources
+        return replace(own, recipe=f"{own.recipe} with {self.second_column!r}")
 
     def pairs(self, split: str) -> Iterator[TextPair]:
-        """Yields every row of a split's file in its order; raises UserError as `read_rows` does."""
+        """Yields every row of a split's file in its order.
+
+        Raises:
+            UserError: as `read_rows` does, or for a class that isn't among the known ones.
+        """
         class_ids = {label: index for index, label in enumerate(self.labels)}
         file, label_column = self._table.files[split], self.label_column
         firsts = read_rows(file, text_column=self.first_column, label_column=label_column)
         seconds = read_rows(file, text_column=self.second_column, label_column=label_column)
         for first, second in zip(firsts, seconds, strict=True):
-            yield TextPair(first.text, second.text, class_ids[first.label])
+            yield TextPair(first.text, second.text, class_id(first, class_ids, file))

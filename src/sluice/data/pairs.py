@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from sluice.data.fingerprints import Sources
+
 
 class SentencePair(NamedTuple):
     """A sentence and its translation."""
@@ -29,8 +31,8 @@ class ParallelCorpus(Protocol):
         """Code of the language translated into."""
 
     @property
-    def fingerprint(self) -> str:
-        """A string that changes when the texts may have changed (part of the cache key); cheap to compute."""
+    def sources(self) -> Sources:
+        """Everything that the texts depend on: the files, or the generator and its settings."""
 
     @property
     def description(self) -> str:

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint
+from sluice.data.identity import DataIdentity
 from sluice.data.lines import Lines
 from sluice.data.pair_batches import PairSplit
 from sluice.data.pairs import ParallelCorpus
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
-from sluice.data.splits import hold_out
+from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
+from sluice.data.splits import assign_splits
 from sluice.errors import UserError
 from sluice.text.coder import SentenceCoder, make_unit
 from sluice.text.sentences import BEGIN_ID, END_ID, SentenceVocab
@@ -54,6 +59,11 @@ class PairSettings:
     symbols: bool = False
     """A source is one symbol, however it is written: a number, the name of a class."""
 
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Of the pairs, for the splits that have to be cut."""
+        return {"test": self.test_share, "val": self.validation_share}
+
 
 @dataclass(frozen=True)
 class PreparedPairs:
@@ -64,21 +74,26 @@ class PreparedPairs:
     target: SentenceCoder
     notes: list[str]
     """What was dropped or cut, in words and numbers."""
+    identity: DataIdentity
 
 
 @dataclass
-class _Texts:
-    """The pairs of a split while they are read: sentences, and their tokens once they are cut."""
+class ParallelTexts:
+    """Sentence pairs as they are read, and their tokens once they are cut."""
 
     source: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     source_tokens: list[list[str]] = field(default_factory=list)
     target_tokens: list[list[str]] = field(default_factory=list)
 
-    def chosen(self, index: Iterable[int]) -> "_Texts":
+    def hashes(self) -> Hashes:
+        """(N,) the hash of each pair, both sentences."""
+        return hashes_of(zip(self.source, self.target, strict=True))
+
+    def chosen(self, index: Iterable[int]) -> "ParallelTexts":
         """The pairs at these places."""
         places = list(index)
-        return _Texts(*([column[place] for place in places] if column else [] for column in vars(self).values()))
+        return ParallelTexts(*([column[place] for place in places] if column else [] for column in vars(self).values()))
 
     def cut(self, source: Unit, target: Unit) -> None:
         """Fills in the tokens."""
@@ -95,25 +110,86 @@ def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Pat
         ValueError: for a unit, tokenizer or kind of subwords that doesn't exist.
     """
     languages = [corpus.source_language, corpus.target_language]
-    key = {"corpus": corpus.fingerprint, "languages": languages, **vars(settings)}
-    path = entry_path(cache_dir, f"pairs-{corpus.name}", key)
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings)))
+    key = {"languages": languages, **vars(settings)}
+    return _opened(*load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings)))
 
 
 def encode_pairs(
-    corpus: ParallelCorpus, source: SentenceCoder, target: SentenceCoder, *, max_length: int
-) -> dict[str, PairSplit]:
-    """The splits that a corpus has, whole, in the ids of given coders, read anew; nothing is stored."""
-    splits, _ = _read(corpus)
-    for texts in splits.values():
-        texts.cut(source.unit, target.unit)
-        _shorten(texts, max_length)
-    return {name: _encoded(texts, source, target) for name, texts in splits.items()}
+    pairs: ParallelTexts,
+    source: SentenceCoder,
+    target: SentenceCoder,
+    settings: PairSettings,
+    *,
+    filtered: bool = False,
+) -> PairSplit:
+    """Pairs in the ids of given coders; longer sources are cut, nothing is stored.
+
+    Args:
+        pairs: as they are written.
+        source: coder of the sources.
+        target: coder of the targets.
+        settings: with the limits.
+        filtered: leave out the pairs that would not be trained on.
+    """
+    pairs.cut(source.unit, target.unit)
+    if filtered:
+        pairs = _filtered(pairs, settings, [])
+    _shorten(pairs, settings.max_length)
+    return _encoded(pairs, source, target)
+
+
+def read_pair_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
+    """The pairs as they were written, the split that the corpus gives each, and what was dropped: half-empty pairs.
+
+    Raises:
+        UserError: as the corpus does, or if no pair of a split is left.
+    """
+    texts, given = ParallelTexts(), list[str]()
+    kept, empty = Counter[str](), Counter[str]()
+    for split, source, target in corpus.pairs():
+        whole = bool(source.strip() and target.strip())
+        kept[split] += whole
+        empty[split] += not whole
+        if whole:
+            texts.source.append(source.strip())
+            texts.target.append(target.strip())
+            given.append(split)
+    for split, count in kept.items():
+        if not count:
+            raise UserError(f"no pair of {split} has a sentence on both sides: check the files")
+    notes = [
+        f"{count:,} pairs of {split} have an empty line and were dropped" for split, count in empty.items() if count
+    ]
+    return texts, np.asarray(given, dtype=np.str_), notes
+
+
+def assign_pairs(
+    texts: ParallelTexts, given: NDArray[np.str_], settings: PairSettings, *, one_by_one: bool = False
+) -> dict[str, NDArray[np.int64]]:
+    """The rows of each split; pairs with equal sources are in one split.
+
+    Args:
+        texts: N pairs.
+        given: (N,) the split that the corpus gives each pair.
+        settings: with the fractions.
+        one_by_one: as earlier versions, which compared sources as they are written.
+    """
+    sources, ids = hashes_of((source,) for source in texts.source), dict[str, int]()
+    groups = np.asarray([ids.setdefault(source, len(ids)) for source in texts.source], dtype=np.int64)
+    return assign_splits(
+        given,
+        labels=np.zeros(len(given), dtype=np.int64),
+        names=("sentence pairs",),
+        fractions=settings.fractions,
+        texts=sources,
+        groups=groups if one_by_one else None,
+    )
 
 
 def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
-    splits, notes = _read(corpus)
-    splits = _complete(splits, settings)
+    texts, given, notes = read_pair_texts(corpus)
+    rows = assign_pairs(texts, given, settings)
+    splits = {name: texts.chosen(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
         splits[name].cut(units["source"][0], units["target"][0])
@@ -126,41 +202,15 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
     arrays: dict[str, Any] = {}
     for name, texts in splits.items():
         split = _encoded(texts, coders["source"], coders["target"])
+        arrays[f"{name}_hashes"] = texts.hashes()
         for part, held in vars(split).items():
             arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = held.flat, held.offsets
     return Stored(arrays, {"notes": notes, **{side: _as_json(coders[side]) for side in SIDES}})
 
 
-def _read(corpus: ParallelCorpus) -> tuple[dict[str, _Texts], list[str]]:
-    """The splits as they were written, without pairs of which a side is empty, and what was dropped."""
-    splits: dict[str, _Texts] = {}
-    empty: Counter[str] = Counter()
-    for split, source, target in corpus.pairs():
-        texts = splits.setdefault(split, _Texts())
-        if source.strip() and target.strip():
-            texts.source.append(source.strip())
-            texts.target.append(target.strip())
-        else:
-            empty[split] += 1
-    return splits, [f"{count:,} pairs of {split} have an empty line and were dropped" for split, count in empty.items()]
-
-
-def _complete(splits: dict[str, _Texts], settings: PairSettings) -> dict[str, _Texts]:
-    """Cuts the splits that the corpus doesn't have from its training pairs; equal sources stay together."""
-    for name, share in (("test", settings.test_share), ("val", settings.validation_share)):
-        if name not in splits:
-            train = splits["train"]
-            group_ids: dict[str, int] = {}
-            groups = np.asarray([group_ids.setdefault(text, len(group_ids)) for text in train.source], dtype=np.int64)
-            held = hold_out(np.zeros(len(groups), dtype=np.int64), share, ("sentence pairs",), groups)
-            splits[name], splits["train"] = train.chosen(np.flatnonzero(held)), train.chosen(np.flatnonzero(~held))
-    for name in SPLITS:
-        if not splits[name].source:
-            raise UserError(f"no pair of {name} has a sentence on both sides: check the files")
-    return {name: splits[name] for name in SPLITS}
-
-
-def _units(corpus: ParallelCorpus, settings: PairSettings, train: _Texts) -> dict[str, tuple[Unit, bytes | None]]:
+def _units(
+    corpus: ParallelCorpus, settings: PairSettings, train: ParallelTexts
+) -> dict[str, tuple[Unit, bytes | None]]:
     """Each side's unit with its model of subwords, learned from the training pairs."""
     models: dict[str, bytes | None] = dict.fromkeys(SIDES)
     if settings.unit == "subwords":
@@ -181,7 +231,7 @@ def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model:
     return {**shared, "language": language or "en", "subwords": model}
 
 
-def _filtered(texts: _Texts, settings: PairSettings, notes: list[str]) -> _Texts:
+def _filtered(texts: ParallelTexts, settings: PairSettings, notes: list[str]) -> ParallelTexts:
     """The pairs that are neither too long nor too unequal; notes how many are not."""
     lengths = np.asarray(
         [(len(source), len(target)) for source, target in zip(texts.source_tokens, texts.target_tokens, strict=True)]
@@ -205,7 +255,7 @@ def _filtered(texts: _Texts, settings: PairSettings, notes: list[str]) -> _Texts
     return texts.chosen(np.flatnonzero(kept))
 
 
-def _shorten(texts: _Texts, max_length: int) -> int:
+def _shorten(texts: ParallelTexts, max_length: int) -> int:
     """Cuts sources at `max_length` tokens; returns how many were longer."""
     cut = sum(len(tokens) > max_length for tokens in texts.source_tokens)
     texts.source_tokens = [tokens[:max_length] for tokens in texts.source_tokens]
@@ -213,7 +263,7 @@ def _shorten(texts: _Texts, max_length: int) -> int:
 
 
 def _coders(
-    corpus: ParallelCorpus, settings: PairSettings, train: _Texts, models: dict[str, bytes | None]
+    corpus: ParallelCorpus, settings: PairSettings, train: ParallelTexts, models: dict[str, bytes | None]
 ) -> dict[str, SentenceCoder]:
     counts = {
         "source": Counter(chain.from_iterable(train.source_tokens)),
@@ -230,7 +280,7 @@ def _coders(
     }
 
 
-def _encoded(texts: _Texts, source: SentenceCoder, target: SentenceCoder) -> PairSplit:
+def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> PairSplit:
     return PairSplit(
         _ragged([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
         _ragged([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
@@ -254,7 +304,7 @@ def _from_json(saved: dict[str, Any]) -> SentenceCoder:
     return SentenceCoder.from_saved({**saved, "subwords": saved["subwords"] and base64.b64decode(saved["subwords"])})
 
 
-def _opened(stored: Stored) -> PreparedPairs:
+def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedPairs:
     def part(name: str, kind: type[Any]) -> Any:
         return kind(stored.arrays[name], stored.arrays[f"{name}_offsets"])
 
@@ -267,6 +317,6 @@ def _opened(stored: Stored) -> PreparedPairs:
         )
         for name in SPLITS
     }
-    return PreparedPairs(
-        splits, _from_json(stored.info["source"]), _from_json(stored.info["target"]), stored.info["notes"]
-    )
+    source, target = (_from_json(stored.info[side]) for side in SIDES)
+    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(stored.arrays))
+    return PreparedPairs(splits, source, target, stored.info["notes"], identity)

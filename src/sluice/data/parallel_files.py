@@ -1,14 +1,13 @@
 """Parallel texts in files: two aligned files, or one with a pair a line."""
 
 import gzip
-import hashlib
-import json
 import zlib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sluice.data.fingerprints import SourceFile, Sources
 from sluice.data.pairs import SentencePair
 from sluice.errors import UserError
 
@@ -59,20 +58,15 @@ class ParallelFiles:
         return f"sentence pairs in {', '.join(str(path) for path in self._paths())}"
 
     @property
-    def fingerprint(self) -> str:
-        """Path, size and time of the last change of each file, and the columns, in one hash.
-
-        Raises:
-            UserError: a file is missing.
-        """
-        state: list[object] = [list(self.columns), list(self.files)]
-        for path in self._paths():
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-            state.append((str(path.resolve()), stat.st_size, stat.st_mtime_ns))
-        return f"pairs:{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
+    def sources(self) -> Sources:
+        """The files and the columns."""
+        files = []
+        for split, paths in self.files.items():
+            if isinstance(paths, tuple):
+                files += [SourceFile(f"{split} source", paths[0]), SourceFile(f"{split} target", paths[1])]
+            else:
+                files.append(SourceFile(split, paths))
+        return Sources(f"sentence pairs in columns {self.columns[0]} and {self.columns[1]}", tuple(files))
 
     def pairs(self) -> Iterator[SentencePair]:
         """Yields every pair once, split by split and in the files' order.

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from sluice.data.running_text import Line, file_lines, file_mark
+from sluice.data.fingerprints import SourceFile, Sources
+from sluice.data.running_text import Line, file_lines
 from sluice.errors import UserError
 
 
@@ -32,10 +33,11 @@ class PublishedText:
         return f"{self.title} in {self.path}"
 
     @property
-    def fingerprint(self) -> str:
-        """Changes when the archive or one of the files is replaced."""
-        paths = [self.path / file for file in self.files.values()] if self.path.is_dir() else [self.path]
-        return " ".join([type(self).__name__, *(file_mark(path) for path in paths)])
+    def sources(self) -> Sources:
+        """The archive or the three files."""
+        if self.path.is_dir():
+            return Sources(self.title, tuple(SourceFile(split, self.path / file) for split, file in self.files.items()))
+        return Sources(self.title, (SourceFile("archive", self.path),))
 
     def lines(self) -> Iterator[Line]:
         """Yields every line.

@@ -4,12 +4,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from sluice.data.identity import DataIdentity
+
 
 class ResumableData(pl.LightningDataModule):
     """A DataModule whose place in the training data goes into checkpoints."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: DataIdentity | None = None) -> None:
+        """
+        Args:
+            identity: of data that are not prepared; None where `prepared` has it.
+        """
         super().__init__()
+        self._identity = identity
         self._start = (0, 0)
         """Epoch and batch that training begins with, for the sampler's `start_at`."""
 
@@ -37,6 +44,11 @@ class ResumableData(pl.LightningDataModule):
         """Whether batches are made in page-locked memory: they are copied to a CUDA device."""
         trainer = self.trainer
         return isinstance(trainer, pl.Trainer) and trainer.strategy.root_device.type == "cuda"
+
+    @property
+    def identity(self) -> DataIdentity:
+        """The fingerprint of the sources and the split; prepares the data."""
+        return self._identity or self.prepared.identity
 
     @property
     def place(self) -> tuple[int, int]:

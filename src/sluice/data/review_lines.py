@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sluice.data.fingerprints import Sources
 from sluice.data.running_text import Line
 from sluice.data.sources import LabelledCorpus
 
@@ -28,9 +29,10 @@ class ReviewLines:
         return f"{self.corpus.description}, one a line"
 
     @property
-    def fingerprint(self) -> str:
-        """Changes with the corpus."""
-        return f"lines of {self.corpus.fingerprint}"
+    def sources(self) -> Sources:
+        """Those of the corpus."""
+        own = self.corpus.sources
+        return replace(own, recipe=f"lines of {own.recipe}")
 
     def lines(self) -> Iterator[Line]:
         """Yields a line a text.

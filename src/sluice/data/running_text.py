@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from sluice.data.fingerprints import Sources
 from sluice.errors import UserError
 
 
@@ -23,8 +24,8 @@ class RunningText(Protocol):
         """What results.json calls it: "local", "download", "sample" or "file"."""
 
     @property
-    def fingerprint(self) -> str:
-        """A string that changes when the text may have changed (part of the cache key); cheap to compute."""
+    def sources(self) -> Sources:
+        """Everything that the texts depend on: the files, or the generator and its settings."""
 
     @property
     def description(self) -> str:
@@ -77,19 +78,6 @@ def end_size(path: Path) -> int:
             return 2 if stream.readline().endswith(b"\r\n") else 1
     except OSError as error:
         raise _unreadable(path, error) from error
-
-
-def file_mark(path: Path) -> str:
-    """Changes when a file is replaced or written to.
-
-    Raises:
-        UserError: if it isn't there.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sluice.data.fingerprints import Sources
 from sluice.data.pairs import SentencePair
 from sluice.errors import UserError
 
@@ -143,9 +144,10 @@ class SampleParallel:
         return max(self.size // 8, SMALLEST_HELD_OUT)
 
     @property
-    def fingerprint(self) -> str:
-        """Says which pairs these are: nothing else has a say in them."""
-        return f"sample-v{VERSION}-{self.source_language}-{self.target_language}-size{self.size}-seed{self.seed}"
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        recipe = f"sample pairs v{VERSION}, {self.source_language} to {self.target_language}, size {self.size}"
+        return Sources(recipe, seed=self.seed)
 
     @property
     def description(self) -> str:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import Document
 from sluice.errors import UserError
 
@@ -168,9 +169,9 @@ class SampleReviews:
         return quarter + quarter % 2
 
     @property
-    def fingerprint(self) -> str:
-        """Says which texts these are: nothing else has a say in them."""
-        return f"sample-v{VERSION}-size{self.size}-seed{self.seed}"
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        return Sources(f"sample reviews v{VERSION}, size {self.size}", seed=self.seed)
 
     @property
     def description(self) -> str:

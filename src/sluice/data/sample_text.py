@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sluice.data.fingerprints import Sources
 from sluice.data.running_text import Line
 from sluice.data.sample_reviews import SampleReviews
 from sluice.text.tokenizers import make_tokenizer
@@ -32,9 +33,10 @@ class SampleText:
         return f"{self._reviews.description}, one a line"
 
     @property
-    def fingerprint(self) -> str:
-        """Changes with the generator, the size and the seed."""
-        return f"text of {self._reviews.fingerprint}"
+    def sources(self) -> Sources:
+        """The generator, its size and its seed."""
+        own = self._reviews.sources
+        return Sources(f"text of {own.recipe}", seed=own.seed)
 
     def lines(self) -> Iterator[Line]:
         """Yields a line a review."""

@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader
 
 from sluice.data.bucketed import BucketedData
 from sluice.data.chunks import PieceSampler
+from sluice.data.identity import DataIdentity
 from sluice.data.resumable import ResumableData
 from sluice.data.sequence_batches import ChunkedStreams, RaggedSequences, SequenceBatch, SequenceBatchMaker
 from sluice.data.synthetic.sequences import Sequences
@@ -27,6 +28,7 @@ class SequenceData(BucketedData):
         max_tokens: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        identity: DataIdentity | None = None,
     ) -> None:
         """
         Args:
@@ -35,8 +37,10 @@ class SequenceData(BucketedData):
             max_tokens: budget of a training batch on one rank, padding counted; None for no budget.
             num_workers: loader processes.
             seed: of the training order.
+            identity: what the sequences are.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
+        self._identity = identity
         self._make, self._splits = splits, dict[str, Split]()
 
     def split(self, name: str) -> Split:
@@ -59,13 +63,14 @@ class SequenceData(BucketedData):
 class StreamData(ResumableData):
     """Streams that run side by side, a chunk of steps a batch, in order; each rank has streams of its own."""
 
-    def __init__(self, *, splits: Callable[[str], Sequences], chunk: int) -> None:
+    def __init__(self, *, splits: Callable[[str], Sequences], chunk: int, identity: DataIdentity | None = None) -> None:
         """
         Args:
             splits: gives the streams of "train", "val" and "test".
             chunk: steps of a batch.
+            identity: what the streams are.
         """
-        super().__init__()
+        super().__init__(identity)
         self._make, self.chunk = splits, chunk
 
     def split(self, name: str) -> Sequences:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from sluice.data.fingerprints import Sources
+
 SPLITS = ("train", "val", "test")
 
 
@@ -30,8 +32,8 @@ class LabelledCorpus(Protocol):
         """Class names; the position is the class id."""
 
     @property
-    def fingerprint(self) -> str:
-        """A string that changes when the texts may have changed (part of the cache key); cheap to compute."""
+    def sources(self) -> Sources:
+        """Everything that the texts depend on: the files, or the generator and its settings."""
 
     @property
     def description(self) -> str:

@@ -1,5 +1,6 @@
 """A running text as one memory-mapped array of ids a split, prepared once, however large it is."""
 
+import hashlib
 import tempfile
 from array import array
 from collections import Counter
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.cache import Stored
+from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.running_text import RunningText
 from sluice.data.sources import SPLITS
 from sluice.data.watching import watched
@@ -41,6 +44,7 @@ class PreparedText:
     """Ids of each split, memory-mapped; every line ends with `END_OF_LINE`."""
     vocab: Vocab
     """Words from the most frequent on."""
+    identity: DataIdentity
 
 
 def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> PreparedText:
@@ -50,10 +54,11 @@ def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path)
         UserError: whatever the corpus says is wrong with it, a split without a token, an empty vocabulary, or a cache
             that can't be written.
     """
-    key = {"corpus": corpus.fingerprint, "kind": "stream", **vars(settings)}
-    path = entry_path(cache_dir, f"stream-{corpus.name}", key)
-    stored = load_or_build(path, lambda: _stored(corpus, settings, cache_dir))
-    return PreparedText({name: stored.arrays[name] for name in SPLITS}, Vocab(stored.info["vocab"]))
+    stored, fingerprint = load_or_prepare(
+        "stream", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings, cache_dir)
+    )
+    identity = DataIdentity(fingerprint, text_digest=stored.info["text_digest"])
+    return PreparedText({name: stored.arrays[name] for name in SPLITS}, Vocab(stored.info["vocab"]), identity)
 
 
 def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[np.int32]:
@@ -77,7 +82,7 @@ def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> S
 
 def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> Stored:
     """Reads the text once into files of provisional ids, then gives the ids of the vocabulary, block by block."""
-    words, counts, sizes = _read(folder, corpus, settings.tokenizer)
+    words, counts, sizes, text_digest = _read(folder, corpus, settings.tokenizer)
     for split in SPLITS:
         if not sizes[split]:
             raise UserError(f"the {split} part of {corpus.description} is empty: give it more text, or a larger share")
@@ -91,15 +96,17 @@ def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) ->
         for start in range(0, len(ids), BLOCK):
             ids[start : start + BLOCK] = final[ids[start : start + BLOCK]]
         arrays[split] = ids
-    return Stored(arrays, {"vocab": vocab.tokens})
+    return Stored(arrays, {"vocab": vocab.tokens, "text_digest": text_digest})
 
 
-def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int]]:
-    """All words by provisional id, how often each stands in the training text, and each split's size."""
+def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int], str]:
+    """All words by provisional id, how often each is in the training text, each split's size, a digest of the lines."""
     tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
     writers = {split: _Writer(folder / split) for split in SPLITS}
+    digests = {split: hashlib.sha256() for split in SPLITS}
     for split, text in watched(corpus.lines(), "Preparing lines (once)"):
+        digests[split].update(f"{text}\n".encode())
         tokens = tokenize(text)
         tokens.append(END_OF_LINE)
         writers[split].extend([ids.setdefault(token, len(ids)) for token in tokens])
@@ -108,7 +115,8 @@ def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str],
     words = list(ids)
     seen = writers["train"].counts(len(words))
     counts = Counter({word: int(count) for word, count in zip(words, seen, strict=True) if count and word != UNKNOWN})
-    return words, counts, {split: writer.size for split, writer in writers.items()}
+    text_digest = hashlib.sha256("".join(digest.hexdigest() for digest in digests.values()).encode()).hexdigest()[:16]
+    return words, counts, {split: writer.size for split, writer in writers.items()}, text_digest
 
 
 class _Writer:

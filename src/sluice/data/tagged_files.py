@@ -1,11 +1,10 @@
 """Sentences with a label for each word, from a person's own files."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sluice.data.fingerprints import SourceFile, Sources
 from sluice.errors import UserError
 
 
@@ -21,13 +20,22 @@ class TaggedFiles:
 
     name = "file"
 
-    def __init__(self, *, path: Path, validation_path: Path | None = None, test_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        validation_path: Path | None = None,
+        test_path: Path | None = None,
+        known_tags: tuple[str, ...] | None = None,
+    ) -> None:
         """
         Args:
             path: training sentences.
             validation_path: validation sentences, if there is a file of them.
             test_path: test sentences, if there is a file of them.
+            known_tags: the tags of a trained model; None for any.
         """
+        self.known_tags = known_tags
         paths = {"train": path, "val": validation_path, "test": test_path}
         self.files = {split: file for split, file in paths.items() if file is not None}
 
@@ -42,33 +50,27 @@ class TaggedFiles:
         return f"own tagged texts in {', '.join(str(file) for file in self.files.values())}"
 
     @property
-    def fingerprint(self) -> str:
-        """Path, size and time of the last change of each file in one hash.
-
-        Raises:
-            UserError: a file is missing.
-        """
-        state: list[object] = []
-        for split, file in self.files.items():
-            try:
-                stat = file.stat()
-            except OSError as error:
-                raise UserError(f"{file} cannot be read ({error.strerror}): check the path.") from error
-            state.append((split, str(file.resolve()), stat.st_size, stat.st_mtime_ns))
-        return f"tagged:{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
+    def sources(self) -> Sources:
+        """The files."""
+        return Sources("tagged words", tuple(SourceFile(split, file) for split, file in self.files.items()))
 
     def sentences(self, split: str) -> Iterator[Tagged]:
         """Yields the sentences of a split; raises UserError as `read_tagged` does."""
-        return read_tagged(self.files[split])
+        return read_tagged(self.files[split], known_tags=self.known_tags)
 
 
-def read_tagged(path: Path) -> Iterator[Tagged]:
+def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Iterator[Tagged]:
     """Yields the sentences of a file: a word and its label on each line, an empty line after each sentence.
 
     The two stand apart by a tab, or else by blanks; the file is in UTF-8.
 
+    Args:
+        path: the file.
+        known_tags: the labels there may be; None for any.
+
     Raises:
-        UserError: the file is missing or holds no sentence, or a line has not two columns or isn't UTF-8.
+        UserError: the file is missing or holds no sentence, or a line has not two columns, isn't UTF-8 or has an
+            unknown label.
     """
     words: list[str] = []
     tags: list[str] = []
@@ -79,6 +81,11 @@ def read_tagged(path: Path) -> Iterator[Tagged]:
             raise UserError(
                 f"{path}, line {number}: {len(fields)} column(s), expected 2, a word and its label; "
                 "end a sentence with an empty line."
+            )
+        if fields and known_tags is not None and fields[1] not in known_tags:
+            raise UserError(
+                f"{path}, line {number}: the model was not trained on the tag {fields[1]!r}, it knows "
+                f"{', '.join(known_tags)}: correct it or remove the sentence"
             )
         if fields:
             words.append(fields[0])

@@ -1,7 +1,7 @@
 """A tagged corpus as ragged arrays of ids, prepared once."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -10,11 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint, Sources
+from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sequence_batches import RaggedSequences
 from sluice.data.sources import SPLITS
-from sluice.data.splits import hold_out
+from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
+from sluice.data.splits import assign_splits
 from sluice.data.tagged_files import Tagged
 from sluice.errors import UserError
 from sluice.text.vocab import Vocab
@@ -32,8 +36,8 @@ class TaggedCorpus(Protocol):
         """Splits it has sentences for; "train" is one of them."""
 
     @property
-    def fingerprint(self) -> str:
-        """A string that changes when the sentences may have changed (part of the cache key); cheap to compute."""
+    def sources(self) -> Sources:
+        """Everything that the texts depend on: the files, or the generator and its settings."""
 
     @property
     def description(self) -> str:
@@ -53,6 +57,11 @@ class TagSettings:
     test_share: float = 0.1
     """Used only where the corpus has no such split of its own."""
 
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Of the sentences, for the splits that have to be cut."""
+        return {"test": self.test_share, "val": self.validation_share}
+
 
 @dataclass(frozen=True)
 class PreparedTags:
@@ -62,6 +71,7 @@ class PreparedTags:
     vocab: Vocab
     tags: tuple[str, ...]
     """The position is the class id."""
+    identity: DataIdentity
 
 
 def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -> PreparedTags:
@@ -71,8 +81,24 @@ def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -
         UserError: whatever the corpus says is wrong with it, a single tag, a tag that the training sentences lack, an
             empty vocabulary, or a cache that can't be written.
     """
-    key = {"corpus": corpus.fingerprint, **vars(settings)}
-    return _opened(load_or_build(entry_path(cache_dir, f"tags-{corpus.name}", key), lambda: _stored(corpus, settings)))
+    return _opened(*load_or_prepare("tags", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings)))
+
+
+def sentence_hashes(sentences: Iterable[Tagged]) -> Hashes:
+    """(N,) the hash of each sentence's words."""
+    return hashes_of((" ".join(sentence.words),) for sentence in sentences)
+
+
+def assign_sentences(given: NDArray[np.str_], settings: TagSettings, texts: Hashes | None) -> dict[str, Any]:
+    """The rows of each split.
+
+    Args:
+        given: (N,) the split that the corpus gives each sentence.
+        settings: with the fractions.
+        texts: (N,) the sentences' hashes; None as in earlier versions, which drew identical ones one by one.
+    """
+    labels = np.zeros(len(given), dtype=np.int64)
+    return assign_splits(given, labels=labels, names=("sentences",), fractions=settings.fractions, texts=texts)
 
 
 def encode_tagged(sentences: list[Tagged], vocab: Vocab, tags: tuple[str, ...]) -> RaggedSequences:
@@ -91,29 +117,28 @@ def encode_tagged(sentences: list[Tagged], vocab: Vocab, tags: tuple[str, ...]) 
 
 
 def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
-    splits = {split: list(corpus.sentences(split)) for split in corpus.splits}
-    for name, share in (("test", settings.test_share), ("val", settings.validation_share)):
-        if name not in splits:
-            splits[name], splits["train"] = _held_out(splits["train"], share)
+    sentences, given = read_sentences(corpus)
+    if len(given_tags := set(chain.from_iterable(sentence.tags for sentence in sentences))) < 2:
+        raise UserError(f"all words have the tag {given_tags.pop()!r}: two or more are needed to tell apart")
+    hashes = sentence_hashes(sentences)
+    rows = assign_sentences(given, settings, hashes)
+    splits = {name: [sentences[row] for row in rows[name]] for name in SPLITS}
     counts = Counter(chain.from_iterable(sentence.words for sentence in splits["train"]))
     tags = sorted(set(chain.from_iterable(sentence.tags for sentence in splits["train"])))
-    if len(tags) < 2:
-        raise UserError(f"all words have the tag {tags[0]!r}: two or more are needed to tell apart")
     vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
     arrays: dict[str, NDArray[Any]] = {}
     for name in SPLITS:
         encoded = encode_tagged(splits[name], vocab, tuple(tags))
         arrays[f"{name}_offsets"] = encoded.inputs.offsets
         arrays[f"{name}_words"], arrays[f"{name}_tags"] = encoded.inputs.flat, encoded.targets.flat
+        arrays[f"{name}_hashes"] = hashes[rows[name]]
     return Stored(arrays, {"vocab": vocab.tokens, "tags": tags})
 
 
-def _held_out(sentences: list[Tagged], share: float) -> tuple[list[Tagged], list[Tagged]]:
-    held = hold_out(np.zeros(len(sentences), dtype=np.int64), share, ("sentences",))
-    return (
-        [sentence for sentence, out in zip(sentences, held, strict=True) if out],
-        [sentence for sentence, out in zip(sentences, held, strict=True) if not out],
-    )
+def read_sentences(corpus: TaggedCorpus) -> tuple[list[Tagged], NDArray[np.str_]]:
+    """All sentences of a corpus, and the split that it gives each."""
+    read = [(split, sentence) for split in corpus.splits for sentence in corpus.sentences(split)]
+    return [sentence for _, sentence in read], np.asarray([split for split, _ in read], dtype=np.str_)
 
 
 def _ragged(rows: list[list[int]]) -> Ragged:
@@ -121,9 +146,10 @@ def _ragged(rows: list[list[int]]) -> Ragged:
     return Ragged(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(offsets[-1])), offsets)
 
 
-def _opened(stored: Stored) -> PreparedTags:
+def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTags:
     def part(name: str, kind: str) -> Ragged:
         return Ragged(stored.arrays[f"{name}_{kind}"], stored.arrays[f"{name}_offsets"])
 
     splits = {name: RaggedSequences(part(name, "words"), part(name, "tags")) for name in SPLITS}
-    return PreparedTags(splits, Vocab(stored.info["vocab"]), tuple(stored.info["tags"]))
+    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(stored.arrays))
+    return PreparedTags(splits, Vocab(stored.info["vocab"]), tuple(stored.info["tags"]), identity)

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint, Sources
+from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
-from sluice.data.splits import hold_out
+from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
+from sluice.data.splits import assign_splits
 from sluice.text.ngrams import hashed_ngrams
 from sluice.text.tokenizers import make_tokenizer
 
@@ -51,8 +55,8 @@ class PairCorpus(Protocol):
         """Whether its pairs come with their deciding words."""
 
     @property
-    def fingerprint(self) -> str:
-        """A string that changes when the pairs may have changed (part of the cache key); cheap to compute."""
+    def sources(self) -> Sources:
+        """Everything that the texts depend on: the files, or the generator and its settings."""
 
     @property
     def description(self) -> str:
@@ -108,6 +112,7 @@ class PreparedTextPairs:
     ngrams: Ragged
     """Each word's n-grams."""
     labels: tuple[str, ...]
+    identity: DataIdentity
 
 
 def prepare_text_pairs(
@@ -124,9 +129,19 @@ def prepare_text_pairs(
     Raises:
         UserError: whatever the corpus says is wrong with it, or a cache that can't be written.
     """
-    key = {"corpus": corpus.fingerprint, "labels": corpus.labels, "shares": shares, **vars(settings)}
-    path = entry_path(cache_dir, f"text-pairs-{corpus.name}", key)
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings, shares)))
+    key = {"labels": corpus.labels, "shares": shares, **vars(settings)}
+    return _opened(*load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, shares)))
+
+
+def read_pairs(corpus: PairCorpus) -> tuple[list[TextPair], NDArray[np.str_]]:
+    """All pairs of a corpus, and the split that it gives each."""
+    read = [(split, pair) for split in corpus.splits for pair in corpus.pairs(split)]
+    return [pair for _, pair in read], np.asarray([split for split, _ in read], dtype=np.str_)
+
+
+def pair_hashes(pairs: Iterable[TextPair]) -> Hashes:
+    """(N,) the hash of each pair's two texts."""
+    return hashes_of((pair.first, pair.second) for pair in pairs)
 
 
 def encode_text_pairs(pairs: Iterable[TextPair], tokenizer: str, table: dict[str, int]) -> TextPairSplit:
@@ -158,22 +173,20 @@ def letters_of(words: Sequence[str], settings: LetterSettings) -> Ragged:
 
 def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, float]) -> Stored:
     table = new_table()
-    splits = {split: encode_text_pairs(corpus.pairs(split), settings.tokenizer, table) for split in corpus.splits}
-    for name, share in shares.items():
-        if name not in splits:
-            train = splits["train"]
-            held = hold_out(train.labels, share, corpus.labels)
-            splits[name], splits["train"] = train.chosen(np.flatnonzero(held)), train.chosen(np.flatnonzero(~held))
+    pairs, given = read_pairs(corpus)
+    whole, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
+    rows = assign_splits(given, labels=whole.labels, names=corpus.labels, fractions=shares, texts=hashes)
     ngrams = letters_of(list(table), settings)
     arrays: dict[str, NDArray[Any]] = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
     for name in SPLITS:
-        split = splits[name]
+        split = whole.chosen(rows[name])
+        arrays |= {f"{name}_hashes": hashes[rows[name]]}
         arrays |= {f"{name}_words": split.texts.flat, f"{name}_offsets": split.texts.offsets}
         arrays |= {f"{name}_deciding": split.deciding.flat, f"{name}_labels": split.labels}
     return Stored(arrays, {"words": list(table), "labels": list(corpus.labels)})
 
 
-def _opened(stored: Stored) -> PreparedTextPairs:
+def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTextPairs:
     arrays = stored.arrays
     splits = {
         name: TextPairSplit(
@@ -184,7 +197,8 @@ def _opened(stored: Stored) -> PreparedTextPairs:
         for name in SPLITS
     }
     ngrams = Ragged(arrays["ngrams"], arrays["ngram_offsets"])
-    return PreparedTextPairs(splits, stored.info["words"], ngrams, tuple(stored.info["labels"]))
+    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(arrays))
+    return PreparedTextPairs(splits, stored.info["words"], ngrams, tuple(stored.info["labels"]), identity)
 
 
 def _ragged(rows: Iterable[list[int]]) -> Ragged:

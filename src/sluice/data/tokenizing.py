@@ -2,20 +2,23 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored, entry_path, load_or_build
+from sluice.data.cache import Stored
+from sluice.data.fingerprints import Fingerprint
+from sluice.data.identity import DataIdentity
+from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS, Document, LabelledCorpus
-from sluice.data.splits import hold_out
+from sluice.data.split_hashes import Hashes, SplitHashes, text_hash
+from sluice.data.splits import assign_splits
 from sluice.data.watching import watched
-from sluice.errors import UserError
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
@@ -31,6 +34,11 @@ class TextSettings:
     test_share: float = 0.1
     """Used only where the corpus has no test texts of its own."""
 
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Of each class, for the splits that have to be cut."""
+        return {"test": self.test_share, "val": self.validation_share}
+
 
 @dataclass(frozen=True)
 class Split:
@@ -38,16 +46,10 @@ class Split:
 
     texts: Ragged
     labels: NDArray[np.int64]
-    groups: NDArray[np.int64] | None = None
-    """Group ids while the corpus is read; what belongs to no group has an id of its own."""
 
     def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
         """(N,) tokens of each text once truncated."""
         return np.minimum(self.texts.lengths, max_length)
-
-    def relabelled(self, ids: Sequence[int]) -> "Split":
-        """The same texts with other class ids: `ids[old]` is the new one."""
-        return Split(self.texts, np.asarray(ids, dtype=np.int64)[self.labels])
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class PreparedCorpus:
     splits: dict[str, Split]
     vocab: Vocab
     labels: tuple[str, ...]
+    identity: DataIdentity
 
 
 def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Path) -> PreparedCorpus:
@@ -65,112 +68,127 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
     Raises:
         UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
     """
-    path = entry_path(cache_dir, f"texts-{corpus.name}", texts_key(corpus, settings))
-    return _opened(load_or_build(path, lambda: _stored(corpus, settings)))
+    key = {"labels": corpus.labels, **vars(settings)}
+    return _opened(*load_or_prepare("texts", corpus, key, cache_dir, lambda: _stored(corpus, settings)))
 
 
-def texts_key(corpus: LabelledCorpus, settings: TextSettings) -> dict[str, Any]:
-    """Everything that the prepared arrays depend on."""
-    return {"corpus": corpus.fingerprint, "labels": corpus.labels, **vars(settings)}
+def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab) -> Split:
+    """Documents in the ids of a given vocabulary; nothing is stored."""
+    read = _read(documents, tokenizer)
+    return Split(_encoded(read, vocab), read.labels)
+
+
+def assign_one_by_one(
+    documents: Sequence[Document], settings: TextSettings, labels: Sequence[str]
+) -> dict[str, NDArray[np.int64]]:
+    """The rows of each split as earlier versions cut them: identical texts were drawn one by one."""
+    groups = _Groups()
+    ids = np.asarray([groups.id_of(document) for document in documents], dtype=np.int64)
+    return assign_splits(
+        np.asarray([document.split for document in documents]),
+        labels=np.asarray([document.label for document in documents], dtype=np.int64),
+        names=labels,
+        fractions=settings.fractions,
+        texts=None,
+        groups=ids,
+    )
+
+
+class _Groups:
+    """Ids of the groups of documents; one without a group has an id of its own."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, str], int] = {}
+        self._sizes: Counter[str] = Counter()
+        self.named = False
+        """Whether any document has a group."""
+
+    def id_of(self, document: Document) -> int:
+        """The id of a document's group, by the order of first appearance in its split."""
+        self.named |= bool(document.group)
+        name = document.group or f"#{self._sizes[document.split]}"
+        self._sizes[document.split] += 1
+        return self._ids.setdefault((document.split, name), len(self._ids))
 
 
 @dataclass
-class _Growing:
-    """The arrays of a split while it is read; ids are provisional."""
+class _Read:
+    """A corpus as it was read, in provisional ids."""
 
-    flat: "array[int]" = field(default_factory=lambda: array("i"))
-    lengths: list[int] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
-    _group_ids: dict[str, int] = field(default_factory=dict)
-
-    def add(self, ids: list[int], document: Document) -> None:
-        """Appends a text in ids."""
-        self.flat.extend(ids)
-        self.lengths.append(len(ids))
-        self.labels.append(document.label)
-        name = document.group or f"#{len(self.groups)}"
-        self.groups.append(self._group_ids.setdefault(name, len(self._group_ids)))
-
-    def finish(self) -> Split:
-        flat = np.frombuffer(self.flat, dtype=np.int32) if self.flat else np.zeros(0, np.int32)
-        offsets = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype(np.int64)
-        labels, groups = np.asarray(self.labels, dtype=np.int64), np.asarray(self.groups, dtype=np.int64)
-        return Split(Ragged(flat, offsets), labels, groups)
-
-
-def encode_corpus(corpus: LabelledCorpus, settings: TextSettings, vocab: Vocab) -> dict[str, Split]:
-    """All splits of a corpus in the ids of a given vocabulary, read anew; nothing is stored."""
-    words, splits = _read(corpus, settings.tokenizer)
-    return _encoded(_complete(splits, corpus.labels, settings), words, vocab)
-
-
-def encode_whole(corpus: LabelledCorpus, tokenizer: str, vocab: Vocab) -> Split:
-    """The training texts of a corpus, nothing held out, in the ids of a given vocabulary; nothing is stored."""
-    words, splits = _read(corpus, tokenizer)
-    return _encoded(splits, words, vocab)["train"]
+    words: list[str]
+    """By provisional id."""
+    texts: Ragged
+    labels: NDArray[np.int64]
+    given: NDArray[np.str_]
+    """(N,) the split that the corpus gives each text."""
+    hashes: Hashes
+    groups: NDArray[np.int64] | None
+    """(N,) group ids, None where no document has a group."""
 
 
 def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
-    words, splits = _read(corpus, settings.tokenizer)
-    splits = _complete(splits, corpus.labels, settings)
-    counts = np.bincount(splits["train"].texts.flat, minlength=len(words))
+    read = _read(watched(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
+    rows = assign_splits(
+        read.given,
+        labels=read.labels,
+        names=corpus.labels,
+        fractions=settings.fractions,
+        texts=read.hashes,
+        groups=read.groups,
+    )
+    counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
     vocab = Vocab.build(
-        Counter({word: int(count) for word, count in zip(words, counts, strict=True) if count and word}),
+        Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
         min_freq=settings.min_freq,
         max_size=settings.max_size,
     )
+    encoded = _encoded(read, vocab)
     arrays: dict[str, NDArray[Any]] = {}
-    for name, split in _encoded(splits, words, vocab).items():
-        arrays[f"{name}_ids"] = split.texts.flat
-        arrays[f"{name}_offsets"] = split.texts.offsets
-        arrays[f"{name}_labels"] = split.labels
+    for name in SPLITS:
+        texts = encoded.rows(rows[name])
+        arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
+        arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
     return Stored(arrays, {"vocab": vocab.tokens, "labels": list(corpus.labels)})
 
 
-def _read(corpus: LabelledCorpus, tokenizer: str) -> tuple[list[str], dict[str, Split]]:
-    """All words by provisional id, and the splits in those ids; a text without a token gets one unknown word."""
+def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
+    """Texts in provisional ids, in the order read; a text without a token gets one unknown word."""
     tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {"": UNKNOWN_ID}
-    growing: dict[str, _Growing] = {}
-    for document in watched(corpus.documents(), "Preparing texts (once)"):
-        split = growing.setdefault(document.split, _Growing())
+    flat, groups = array("i"), _Groups()
+    lengths, labels, given, hashes, group_ids = list[int](), list[int](), list[str](), list[int](), list[int]()
+    for document in documents:
         tokens = tokenize(document.text) or [""]
-        split.add([ids.setdefault(token, len(ids)) for token in tokens], document)
-    return list(ids), {name: split.finish() for name, split in growing.items()}
+        flat.extend([ids.setdefault(token, len(ids)) for token in tokens])
+        lengths.append(len(tokens))
+        labels.append(document.label)
+        given.append(document.split)
+        hashes.append(text_hash(document.text))
+        group_ids.append(groups.id_of(document))
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    return _Read(
+        words=list(ids),
+        texts=Ragged(np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32), offsets),
+        labels=np.asarray(labels, dtype=np.int64),
+        given=np.asarray(given, dtype=np.str_),
+        hashes=np.asarray(hashes, dtype=np.uint64),
+        groups=np.asarray(group_ids, dtype=np.int64) if groups.named else None,
+    )
 
 
-def _encoded(splits: dict[str, Split], words: list[str], vocab: Vocab) -> dict[str, Split]:
-    """The splits with the vocabulary's ids in place of the provisional ones."""
-    final_ids = np.asarray(vocab.encode(words), dtype=np.int32)
-    return {
-        name: Split(Ragged(final_ids[split.texts.flat], split.texts.offsets), split.labels)
-        for name, split in splits.items()
-    }
+def _encoded(read: _Read, vocab: Vocab) -> Ragged:
+    """The texts with the vocabulary's ids in place of the provisional ones."""
+    final_ids = np.asarray(vocab.encode(read.words), dtype=np.int32)
+    return Ragged(final_ids[read.texts.flat], read.texts.offsets)
 
 
-def _complete(splits: dict[str, Split], labels: tuple[str, ...], settings: TextSettings) -> dict[str, Split]:
-    """Cuts the splits that the corpus doesn't have from its training texts."""
-    if "train" not in splits:
-        raise UserError("the corpus has no training texts")
-    for name, share in (("test", settings.test_share), ("val", settings.validation_share)):
-        if name not in splits:
-            train = splits["train"]
-            held = hold_out(train.labels, share, labels, train.groups)
-            splits[name], splits["train"] = _chosen(train, held), _chosen(train, ~held)
-    return {name: splits[name] for name in SPLITS}
-
-
-def _chosen(split: Split, mask: NDArray[np.bool_]) -> Split:
-    index = np.flatnonzero(mask)
-    return Split(split.texts.rows(index), split.labels[index], None if split.groups is None else split.groups[index])
-
-
-def _opened(stored: Stored) -> PreparedCorpus:
+def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedCorpus:
     splits = {
         name: Split(
             Ragged(stored.arrays[f"{name}_ids"], stored.arrays[f"{name}_offsets"]), stored.arrays[f"{name}_labels"]
         )
         for name in SPLITS
     }
-    return PreparedCorpus(splits, Vocab(stored.info["vocab"]), tuple(stored.info["labels"]))
+    hashes = SplitHashes.stored(stored.arrays)
+    identity = DataIdentity(fingerprint, hashes=hashes)
+    return PreparedCorpus(splits, Vocab(stored.info["vocab"]), tuple(stored.info["labels"]), identity)

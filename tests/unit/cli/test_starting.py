@@ -21,11 +21,11 @@ def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -
 
 
 def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
-    saved = load_model(finished.folder)
+    saved = load_model(finished.folder, CLASSIFICATION)
     words = ["<unk>", "<pad>", "never-seen", *reversed(saved.vocab.tokens[2:])]
     network = network_of_its_kind(finished, len(words))
     before = network.embedding.table.weight.detach().clone()
-    start_from(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder)
+    start_from(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder, CLASSIFICATION)
     own, theirs = network.embedding.table.weight, saved.network.embedding.table.weight
     assert torch.equal(own[2], before[2])
     for word in ("<unk>", saved.vocab.tokens[2], saved.vocab.tokens[-1]):
@@ -33,10 +33,10 @@ def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
 
 
 def test_other_classes_leave_the_output_fresh(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
-    saved = load_model(finished.folder)
+    saved = load_model(finished.folder, CLASSIFICATION)
     network = network_of_its_kind(finished, len(saved.vocab))
     before = network.output.weight.detach().clone()
-    start_from(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder)
+    start_from(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder, CLASSIFICATION)
     assert torch.equal(network.output.weight, before)
     assert torch.equal(network.recurrent.cells[0].weight_hh, saved.network.recurrent.cells[0].weight_hh)
 
@@ -50,4 +50,4 @@ def test_one_hot_rows_are_named_as_the_words_parameters(finished: Finished) -> N
 
 def test_a_missing_run_is_refused(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no"):
-        start_from(network_of_its_kind(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere")
+        start_from(network_of_its_kind(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere", CLASSIFICATION)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from sluice.data.batches import TextBatch
 from sluice.data.classification import ClassificationData
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import Document
 from sluice.data.tokenizing import TextSettings
 from sluice.errors import UserError
@@ -24,7 +25,7 @@ SIZES = {"train": 40, "val": 21, "test": 30}
 class CountingCorpus:
     """Texts of 1 to 11 words; the last word of each is its own."""
 
-    name, labels, fingerprint, description = "sample", ("neg", "pos"), "1", "made in a test"
+    name, labels, sources, description = "sample", ("neg", "pos"), Sources("1"), "made in a test"
 
     def __init__(self) -> None:
         self.reads = 0

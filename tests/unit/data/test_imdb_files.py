@@ -1,6 +1,7 @@
 """The IMDB reviews as a folder and as an archive, complete and damaged."""
 
 import gzip
+import hashlib
 import io
 import os
 import tarfile
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fingerprints import fingerprint
 from sluice.data.imdb import ImdbArchive, ImdbFolder, find_imdb
 from sluice.data.sources import Document
+from sluice.data.tokenizing import TextSettings, prepare_corpus
 from sluice.errors import UserError
 
 ARCHIVE = "aclImdb_v1.tar.gz"
@@ -147,19 +150,21 @@ class TestArchive:
             with pytest.raises(UserError, match="cannot be read"):
                 read(ImdbArchive(path))
         with pytest.raises(UserError, match="cannot be read"):
-            _ = ImdbArchive(tmp_path / ARCHIVE).fingerprint
+            _ = fingerprint(ImdbArchive(tmp_path / ARCHIVE))
 
     def test_review_that_is_not_utf8(self, tmp_path: Path) -> None:
         path = write_archive(tmp_path / ARCHIVE, REVIEWS | {"aclImdb/test/pos/0_8.txt": "déjà".encode("latin-1")})
         with pytest.raises(UserError, match=r"aclImdb/test/pos/0_8.txt in .* is not UTF-8 \(byte 1\)"):
             read(ImdbArchive(path, reviews_per_class=2))
 
-    def test_fingerprint_follows_size_and_time(self, tmp_path: Path) -> None:
+    def test_fingerprint_follows_the_content(self, tmp_path: Path) -> None:
         corpus = ImdbArchive(write_archive(tmp_path / ARCHIVE, REVIEWS))
-        before = corpus.fingerprint
-        assert ImdbArchive(tmp_path / ARCHIVE).fingerprint == before
+        before = fingerprint(corpus)
+        assert fingerprint(ImdbArchive(tmp_path / ARCHIVE)) == before
         os.utime(tmp_path / ARCHIVE, ns=(0, 5))
-        assert corpus.fingerprint != before
+        assert fingerprint(corpus) == before
+        write_archive(tmp_path / ARCHIVE, REVIEWS | {"aclImdb/test/pos/0_8.txt": b"Other."})
+        assert fingerprint(corpus) != before
 
 
 class TestFolder:
@@ -175,7 +180,7 @@ class TestFolder:
         with pytest.raises(UserError, match=r"aclImdb has no folder test/neg, test/pos: extract"):
             read(corpus)
         with pytest.raises(UserError, match="has no folder"):
-            _ = corpus.fingerprint
+            _ = fingerprint(corpus)
 
     def test_wrong_count_is_told_before_the_first_review(self, tmp_path: Path) -> None:
         folder = write_folder(tmp_path, without("aclImdb/train/neg/0_1.txt"))
@@ -188,14 +193,14 @@ class TestFolder:
         with pytest.raises(UserError, match=r"0_8.txt cannot be read"):
             read(ImdbFolder(folder, reviews_per_class=2))
 
-    def test_fingerprint_follows_the_names(self, tmp_path: Path) -> None:
+    def test_fingerprint_follows_names_and_contents(self, tmp_path: Path) -> None:
         corpus = ImdbFolder(write_folder(tmp_path, REVIEWS))
-        folder, before = corpus.path / "test" / "pos", corpus.fingerprint
-        stat = folder.stat()
-        assert corpus.fingerprint == before
+        folder, before = corpus.path / "test" / "pos", fingerprint(corpus)
+        assert fingerprint(corpus) == before
         (folder / "0_8.txt").rename(folder / "5_8.txt")
-        os.utime(folder, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        assert corpus.fingerprint != before
+        renamed = fingerprint(corpus)
+        (folder / "5_8.txt").write_bytes(b"Other.")
+        assert len({before, renamed, fingerprint(corpus)}) == 3
 
 
 @pytest.mark.data
@@ -206,3 +211,14 @@ def test_the_real_archive_is_complete() -> None:
         pytest.skip("no IMDB in SLUICE_DATA")
     counts = Counter((document.split, corpus.labels[document.label]) for document in corpus.documents())
     assert counts == {(split, label): 12_500 for split in ("train", "test") for label in ("neg", "pos")}
+
+
+@pytest.mark.data
+@pytest.mark.skipif("SLUICE_DATA" not in os.environ, reason="SLUICE_DATA names no folder with the IMDB reviews")
+def test_the_validation_texts_of_the_archive_stay(tmp_path: Path) -> None:
+    path = Path(os.environ["SLUICE_DATA"]) / ARCHIVE
+    if not path.exists():
+        pytest.skip("no IMDB archive in SLUICE_DATA")
+    hashes = prepare_corpus(ImdbArchive(path), TextSettings(tokenizer="whitespace"), tmp_path).identity.hashes
+    digest = hashlib.sha256(hashes.splits["val"].tobytes()).hexdigest()
+    assert digest == "d7a04491265e278012b3334839670bb42460bcbc2e3fa0fe3a2181dee6f669dc"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sluice.data.chunks import IGNORED, ChunkBatch
+from sluice.data.fingerprints import Sources
 from sluice.data.language import LanguageData
 from sluice.data.running_text import Line
 from sluice.data.streams import StreamSettings
@@ -24,7 +25,7 @@ LINES = {"train": 41, "val": 9, "test": 5}
 class CountingText:
     """Words that count on and on, so that every token of a split but the ends of lines is another one."""
 
-    fingerprint: str = "counting"
+    sources: Sources = Sources("counting")
     name: str = "file"
     description: str = "numbers"
 

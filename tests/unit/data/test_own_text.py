@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fingerprints import fingerprint
 from sluice.data.own_text import FEWEST_FILES, OwnText
 from sluice.errors import UserError
 
@@ -159,17 +160,17 @@ def test_shares_that_leave_nothing_are_told(tmp_path: Path) -> None:
 
 def test_the_fingerprint_changes_with_whatever_changes_the_text(tmp_path: Path) -> None:
     book, other = write(tmp_path / "in/book.txt", ["one"]), write(tmp_path / "other.txt", ["two"])
-    fingerprints = {
-        OwnText(path=book).fingerprint,
-        OwnText(path=book, validation_share=0.1).fingerprint,
-        OwnText(path=book, test_share=0.1).fingerprint,
-        OwnText(path=book, validation_path=other).fingerprint,
-        OwnText(path=book, test_path=other).fingerprint,
+    prints = {
+        fingerprint(OwnText(path=book)),
+        fingerprint(OwnText(path=book, validation_share=0.1)),
+        fingerprint(OwnText(path=book, test_share=0.1)),
+        fingerprint(OwnText(path=book, validation_path=other)),
+        fingerprint(OwnText(path=book, test_path=other)),
     }
-    assert len(fingerprints) == 5
-    before = OwnText(path=book.parent).fingerprint
-    assert OwnText(path=book.parent).fingerprint == before
+    assert len(prints) == 5
+    before = fingerprint(OwnText(path=book.parent))
+    assert fingerprint(OwnText(path=book.parent)) == before
     write(book.parent / "second.txt", ["two"])
-    added = OwnText(path=book.parent).fingerprint
+    added = fingerprint(OwnText(path=book.parent))
     write(book, ["one", "more"])
-    assert len({before, added, OwnText(path=book.parent).fingerprint}) == 3
+    assert len({before, added, fingerprint(OwnText(path=book.parent))}) == 3

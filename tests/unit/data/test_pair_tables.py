@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fingerprints import fingerprint
 from sluice.data.pair_tables import PairTable
 from sluice.data.text_pairs import TextPair
 from sluice.errors import UserError
@@ -43,9 +44,11 @@ def test_columns_and_files_are_those_named(tmp_path: Path) -> None:
 def test_the_fingerprint_changes_with_file_and_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.csv")
     tables: list[dict[str, Any]] = [{}, {"second_column": "label"}, {"first_column": "label"}, {"label_column": "x"}]
-    prints = [PairTable(path=path, **columns).fingerprint for columns in tables]
+    prints = [fingerprint(PairTable(path=path, **columns)) for columns in tables]
     os.utime(path, ns=(1, 1))
-    assert len({*prints, PairTable(path=path).fingerprint}) == 5
+    assert fingerprint(PairTable(path=path)) == prints[0]
+    path.write_text("more", encoding="utf-8")
+    assert len({*prints, fingerprint(PairTable(path=path))}) == 5
 
 
 @pytest.mark.parametrize("column", ["first_column", "second_column", "label_column"])

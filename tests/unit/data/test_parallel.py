@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.data.fingerprints import Sources
 from sluice.data.lines import Lines
 from sluice.data.pairs import SentencePair
-from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs
+from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs, read_pair_texts
 from sluice.data.sample_parallel import SampleParallel
 from sluice.errors import UserError
 from sluice.text.sentences import BEGIN_ID, END_ID
@@ -28,7 +29,7 @@ class Listed:
 
     def __init__(self, **splits: list[tuple[str, str]]) -> None:
         self.splits, self.reads = splits, 0
-        self.fingerprint = repr(splits)
+        self.sources = Sources(repr(splits))
 
     def pairs(self) -> Iterator[SentencePair]:
         self.reads += 1
@@ -148,11 +149,11 @@ def test_prepared_once(tmp_path: Path) -> None:
 @UNITS
 def test_another_corpus_in_the_ids_of_a_trained_one(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit)
-    other = Listed(test=[(pair.source, pair.target) for pair in SAMPLE.pairs() if pair.split == "test"])
-    encoded = encode_pairs(other, prepared.source, prepared.target, max_length=100)
-    assert encoded.keys() == {"test"}
+    texts, given, _ = read_pair_texts(SAMPLE)
+    test = texts.chosen(np.flatnonzero(given == "test"))
+    encoded = encode_pairs(test, prepared.source, prepared.target, PairSettings())
     for side in ("source", "target"):
-        mine, theirs = getattr(encoded["test"], side), getattr(prepared.splits["test"], side)
+        mine, theirs = getattr(encoded, side), getattr(prepared.splits["test"], side)
         assert np.array_equal(mine.flat, theirs.flat)
         assert np.array_equal(mine.offsets, theirs.offsets)
 

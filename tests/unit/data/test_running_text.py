@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.running_text import decoded_lines, end_size, file_lines, file_mark
+from sluice.data.running_text import decoded_lines, end_size, file_lines
 from sluice.errors import UserError
 
 lines_without_ends = st.lists(
@@ -60,17 +60,8 @@ def test_lines_before_the_mistake_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    for read in (file_mark, end_size, lambda path: list(file_lines(path))):
+    for read in (end_size, lambda path: list(file_lines(path))):
         with pytest.raises(UserError, match=r"none.txt cannot be read: no such file"):
             read(tmp_path / "none.txt")
     with pytest.raises(UserError, match=rf"{tmp_path.name} cannot be read: is a directory"):
         list(file_lines(tmp_path))
-
-
-def test_the_mark_of_a_file_changes_with_it(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("one\n", encoding="utf-8")
-    before = file_mark(path)
-    assert file_mark(path) == before
-    path.write_text("one\ntwo\n", encoding="utf-8")
-    assert file_mark(path) != before

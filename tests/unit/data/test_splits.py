@@ -5,13 +5,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sluice.data.splits import hold_out
+from sluice.data.split_hashes import Hashes
+from sluice.data.splits import assign_splits, hold_out, hold_out_texts
 from sluice.errors import UserError
 
 NAMES = ("neg", "pos", "mixed")
+IMDB_BLOCKS = [
+    [0, 9, 13, 24, 39, 50, 52, 54, 83, 84, 85, 105],
+    [2, 24, 27, 30, 32, 33, 37, 55, 66, 90, 94, 100],
+]
+"""Blocks of a hundred ids that are held out for validation, of each class; results of all versions rest on them."""
 LABELS = np.asarray([0] * 300 + [1] * 120 + [2] * 40)
 
 
@@ -64,3 +70,69 @@ def test_a_class_in_a_single_group_is_split_all_the_same() -> None:
 def test_a_class_too_small_to_split(labels: list[int]) -> None:
     with pytest.raises(UserError, match="class 'pos' has too few texts"):
         hold_out(np.asarray(labels), 0.5, ("neg", "pos"))
+
+
+def texts_of(*numbers: int) -> Hashes:
+    """Hashes of texts, given by numbers."""
+    return np.asarray(numbers, dtype=np.uint64)
+
+
+def assigned(labels: list[int], texts: Hashes) -> dict[str, set[int]]:
+    """The texts of each split, all cut from one file."""
+    rows = assign_splits(
+        np.array(["train"] * len(labels)),
+        labels=np.asarray(labels),
+        names=("neg", "pos"),
+        fractions={"test": 0.2, "val": 0.2},
+        texts=texts,
+    )
+    return {name: set(texts[own].tolist()) for name, own in rows.items()}
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), share=st.floats(0.01, 0.99))
+def test_different_texts_are_drawn_as_ever(sizes: list[int], share: float) -> None:
+    labels, names = np.repeat(np.arange(len(sizes)), sizes), tuple(map(str, range(len(sizes))))
+    texts = np.random.default_rng(0).permutation(len(labels)).astype(np.uint64)
+    assert np.array_equal(hold_out_texts(labels, share, names, texts), hold_out(labels, share, names))
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 15)), min_size=30, max_size=60))
+def test_identical_texts_of_all_classes_land_together(rows: list[tuple[int, int]]) -> None:
+    labels, texts = [label for label, _ in rows], texts_of(*(text for _, text in rows))
+    own = [{text for label, text in rows if label == wanted} for wanted in (0, 1)]
+    assume(min(map(len, own)) >= 4)
+    found = assigned(labels, texts)
+    assert sum(map(len, found.values())) == len(set.union(*own))
+    assert all(found.values())
+    assert all(found["train"] & texts for texts in own)
+
+
+def test_a_frequent_text_stays_in_training() -> None:
+    found = assigned([0] * 120 + [1] * 10, texts_of(*[0] * 100, *range(1, 21), *range(30, 40)))
+    assert 0 in found["train"]
+
+
+def test_few_different_texts_reach_every_split() -> None:
+    found = assigned([0] * 20 + [1] * 20, texts_of(*[0] * 20, *[1] * 14, *[2] * 6))
+    assert all(texts & {0} and texts & {1, 2} for texts in found.values())
+
+
+def test_the_validation_blocks_of_imdb_stay() -> None:
+    """Reviews 0_… to 12499_… of either class in the order of their names, in blocks of a hundred, as published."""
+    ids = sorted(range(12_500), key=lambda number: f"{number}_")
+    block_ids: dict[int, int] = {}
+    groups = np.asarray([block_ids.setdefault(number // 100, len(block_ids)) for number in ids * 2])
+    labels = np.repeat([0, 1], 12_500)
+    rows = assign_splits(
+        np.array(["train"] * 25_000 + ["test"]),
+        labels=np.append(labels, 0),
+        names=("neg", "pos"),
+        fractions={"test": 0.0, "val": 0.1},
+        texts=np.zeros(25_001, dtype=np.uint64),
+        groups=np.append(groups, 0),
+    )
+    held = [sorted({ids[row % 12_500] // 100 for row in rows["val"] if labels[row] == label}) for label in (0, 1)]
+    assert held == IMDB_BLOCKS
+    assert len(rows["val"]) == 2400

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data import streams
+from sluice.data.fingerprints import Sources
 from sluice.data.running_text import Line
 from sluice.data.streams import PreparedText, StreamSettings, encode_lines, prepare_text
 from sluice.errors import UserError
@@ -25,7 +26,7 @@ class MemoryText:
     """A text in memory that counts how often it has been read."""
 
     texts: Sequence[Line]
-    fingerprint: str = field(default_factory=lambda: f"text {next(numbers)}")
+    sources: Sources = field(default_factory=lambda: Sources(f"text {next(numbers)}"))
     name: str = "file"
     description: str = "a text made in a test"
     reads: int = 0
@@ -161,7 +162,7 @@ def test_a_text_is_read_once_for_all_settings_alike(tmp_path: Path) -> None:
     for number, options in enumerate(({"min_freq": 2}, {"max_size": 2}, {"tokenizer": "chars"}), start=2):
         prepare_text(text, StreamSettings(**options), tmp_path)  # type: ignore[arg-type]
         assert text.reads == number
-    prepare_text(MemoryText(GIVEN, "another"), StreamSettings(), tmp_path)
+    prepare_text(MemoryText(GIVEN, Sources("another")), StreamSettings(), tmp_path)
     assert len(list(tmp_path.iterdir())) == 5, "nothing unfinished is left behind"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fingerprints import fingerprint
 from sluice.data.sources import Document
 from sluice.data.tables import LabelledTable
 from sluice.errors import UserError
@@ -166,7 +167,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.csv does not exist"):
         list(LabelledTable(path=tmp_path / "none.csv").documents())
     with pytest.raises(UserError, match=r"none.csv cannot be read"):
-        _ = LabelledTable(path=tmp_path / "none.csv").fingerprint
+        _ = fingerprint(LabelledTable(path=tmp_path / "none.csv"))
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UserError, match=r"folder.csv cannot be read"):
         list(LabelledTable(path=tmp_path / "folder.csv").documents())
@@ -195,10 +196,11 @@ def test_other_files_may_lack_a_class(tmp_path: Path) -> None:
 def test_fingerprint_follows_files_and_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", TWO_ROWS)
     other = write(tmp_path / "b.csv", TWO_ROWS)
-    before = LabelledTable(path=path).fingerprint
-    assert LabelledTable(path=path).fingerprint == before
-    assert LabelledTable(path=path, label_column="text").fingerprint != before
-    as_validation = LabelledTable(path=path, validation_path=other).fingerprint
-    assert len({before, as_validation, LabelledTable(path=path, test_path=other).fingerprint}) == 3
+    before = fingerprint(LabelledTable(path=path))
+    assert fingerprint(LabelledTable(path=path)) == before
+    assert fingerprint(LabelledTable(path=path, label_column="text")) != before
+    as_validation = fingerprint(LabelledTable(path=path, validation_path=other))
+    assert len({before, as_validation, fingerprint(LabelledTable(path=path, test_path=other))}) == 3
     os.utime(path, ns=(0, 5))
-    assert LabelledTable(path=path).fingerprint != before
+    assert fingerprint(LabelledTable(path=path.rename(tmp_path / "moved.csv"))) == before
+    assert fingerprint(LabelledTable(path=write(path, TWO_ROWS.upper()))) != before

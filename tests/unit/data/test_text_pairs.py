@@ -12,6 +12,7 @@ import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
+from sluice.data.fingerprints import Sources
 from sluice.data.text_pair_batches import TextPairBatch
 from sluice.data.text_pair_data import TextPairData
 from sluice.data.text_pairs import LetterSettings, TextPair
@@ -25,7 +26,7 @@ SETTINGS = LetterSettings(tokenizer="whitespace", longest_ngram=2, buckets=500)
 class CountingPairs:
     """First texts of 1 to 11 words, second ones of two; the last word of each is its own, and decides."""
 
-    name, labels, fingerprint, description = "file", ("no", "yes"), "1", "made in a test"
+    name, labels, sources, description = "file", ("no", "yes"), Sources("1"), "made in a test"
     knows_deciding = True
 
     def __init__(self, *splits: str) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import Document
-from sluice.data.tokenizing import PreparedCorpus, TextSettings, encode_corpus, encode_whole, prepare_corpus
+from sluice.data.split_hashes import text_hash
+from sluice.data.tokenizing import PreparedCorpus, TextSettings, encode_documents, prepare_corpus
 from sluice.errors import UserError
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
@@ -21,7 +23,7 @@ class MemoryCorpus:
 
     texts: Sequence[Document]
     labels: tuple[str, ...] = ("neg", "pos")
-    fingerprint: str = "first"
+    sources: Sources = Sources("first")
     breaks_after: int | None = None
     name: str = "sample"
     description: str = "made in a test"
@@ -149,15 +151,23 @@ class TestSplits:
             assert Counter(split.labels.tolist()) == {label: len(split.labels) // 2 for label in (0, 1)}
 
     def test_no_text_is_lost_or_twice(self, tmp_path: Path) -> None:
-        vocab = Vocab([*SPECIALS, "shared", *(f"train{i}" for i in range(20))])
-        splits = encode_corpus(MemoryCorpus(unique_texts(10)), TextSettings(validation_share=0.3), vocab)
-        own = chain(*(split.texts.flat[1::2].tolist() for split in splits.values()))
-        assert sorted(own) == list(range(3, 23))
+        prepared = prepare(tmp_path, unique_texts(10), validation_share=0.3)
+        hashes = chain(*(own.tolist() for own in prepared.identity.hashes.splits.values()))
+        assert sorted(hashes) == sorted(text_hash(document.text) for document in unique_texts(10))
 
-    def test_labels_follow_their_texts(self) -> None:
-        vocab = Vocab([*SPECIALS, "shared", *(f"train{i}" for i in range(20))])
-        for split in encode_corpus(MemoryCorpus(unique_texts(10)), TextSettings(), vocab).values():
-            assert split.labels.tolist() == [(token - 3) % 2 for token in split.texts.flat[1::2]]
+    def test_labels_follow_their_texts(self, tmp_path: Path) -> None:
+        prepared = prepare(tmp_path, unique_texts(10))
+        labels = {text_hash(document.text): document.label for document in unique_texts(10)}
+        for name, split in prepared.splits.items():
+            assert split.labels.tolist() == [labels[one] for one in prepared.identity.hashes.splits[name].tolist()]
+
+    def test_identical_texts_land_in_one_split(self, tmp_path: Path) -> None:
+        texts = [
+            Document("train", text, i % 2) for i in range(10) for text in (f"caf\u00e9 {i}", f" cafe\u0301  {i}\n")
+        ]
+        hashes = prepare(tmp_path, texts, validation_share=0.3).identity.hashes.splits
+        assert {name: len(own) for name, own in hashes.items()} == {"train": 12, "val": 4, "test": 4}
+        assert sum(len(set(own.tolist())) for own in hashes.values()) == 10
 
     def test_a_class_too_small_to_cut(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="class 'pos' has too few texts"):
@@ -167,14 +177,10 @@ class TestSplits:
         with pytest.raises(UserError, match="no training texts"):
             prepare(tmp_path, unique_texts(3, "test"))
 
-    def test_whole_holds_nothing_out(self) -> None:
-        whole = encode_whole(MemoryCorpus(unique_texts(5)), "whitespace", Vocab([*SPECIALS, "shared"]))
-        assert whole.texts.flat.tolist() == [2, UNKNOWN_ID] * 10
-
-    def test_relabelled(self) -> None:
-        whole = encode_whole(MemoryCorpus(unique_texts(2)), "whitespace", Vocab([*SPECIALS, "shared"]))
-        assert whole.relabelled([4, 7]).labels.tolist() == [4, 7, 4, 7]
-        assert whole.labels.tolist() == [0, 1, 0, 1]
+    def test_encoded_with_a_given_vocabulary(self) -> None:
+        encoded = encode_documents(unique_texts(2), "whitespace", Vocab([*SPECIALS, "shared"]))
+        assert encoded.texts.flat.tolist() == [2, UNKNOWN_ID] * 4
+        assert encoded.labels.tolist() == [0, 1, 0, 1]
 
 
 OTHER = {"tokenizer": "whitespace", "min_freq": 2, "max_size": 3, "validation_share": 0.3, "test_share": 0.3}
@@ -199,7 +205,7 @@ class TestOnce:
 
     def test_changed_corpus_is_read_again(self, tmp_path: Path) -> None:
         prepare_corpus(MemoryCorpus(GIVEN), TextSettings(), tmp_path)
-        longer = MemoryCorpus([*GIVEN, Document("train", "new", 0)], fingerprint="second")
+        longer = MemoryCorpus([*GIVEN, Document("train", "new", 0)], sources=Sources("second"))
         assert len(prepare_corpus(longer, TextSettings(), tmp_path).splits["train"].labels) == 3
         assert longer.reads == 1
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from fingerprints import fingerprint
+from sluice.data.fingerprints import Sources
 from sluice.data.review_lines import ReviewLines
 from sluice.data.running_text import Line
 from sluice.data.sample_reviews import SampleReviews
@@ -17,7 +19,7 @@ from sluice.errors import UserError
 class Lines:
     """Lines made up on the spot."""
 
-    name, description, fingerprint = "file", "lines", "lines"
+    name, description, sources = "file", "lines", Sources("lines")
 
     def __init__(self, train: list[str], held_out: list[str]) -> None:
         self.splits = {"train": train, "val": held_out, "test": held_out}
@@ -117,4 +119,4 @@ def test_reviews_as_lines_without_labels() -> None:
     assert {line.split for line in lines} == {"train", "val", "test"}
     assert all(line.split == "test" for line, own in zip(lines, documents, strict=True) if own.split == "test")
     assert text.name == "sample"
-    assert text.fingerprint != reviews.fingerprint
+    assert fingerprint(text) != fingerprint(reviews)

@@ -19,6 +19,12 @@ from sluice.tasks.base import Monitor, Task
 FORMAT = 2
 """Layout of what a checkpoint carries beside the weights."""
 
+OWN_FILES = (
+    *("data.path", "data.validation_path", "data.test_path"),
+    *("data.target_path", "data.validation_target_path", "data.test_target_path"),
+)
+"""Settings that name files of one's own, which may have been moved since."""
+
 
 class Corpus(Protocol):
     """Texts that a task reads."""
@@ -48,12 +54,19 @@ class Family(ABC):
     use: str
     """The command that uses a trained model; {run} stands for its folder."""
 
-    evaluated_with: tuple[str, ...] = ()
+    evaluated_with: tuple[str, ...] = OWN_FILES
     """Settings of the task, or groups of them, that an evaluation may change."""
 
     @abstractmethod
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> Corpus:
-        """The texts that the task names; never the sample for want of others, unless it may fall back.
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> Corpus:
+        """The texts that the task names.
+
+        Args:
+            config: the configuration.
+            may_fall_back: on the sample, for want of others.
+            known: classes or tags of a trained model, to which the texts must keep; None for those of the texts.
 
         Raises:
             UserError: if they can't be had.
@@ -155,6 +168,7 @@ class Family(ABC):
                 "schema": schema_name(config.task),
                 "config": asdict(config),
                 "data_source": data.corpus.name,
+                "data": data.identity.saved(),
                 **self.saved_parts(data),
             },
         }

@@ -36,7 +36,9 @@ class Classification(Family):
     deed = "classifies"
     use = 'sluice predict {run} "your text"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> LabelledCorpus:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> LabelledCorpus:
         data = config.task.data
         if isinstance(config.task, Reviews):
             return LabelledTable(
@@ -45,6 +47,7 @@ class Classification(Family):
                 test_path=Path(data.test_path) if data.test_path else None,
                 text_column=data.text_column,
                 label_column=data.label_column,
+                known_labels=known,
             )
         if isinstance(config.task, TemporalOrder):
             return SymbolsInOrder(

@@ -21,19 +21,24 @@ class ExecutionFamily(TranslationFamily):
     tasks = ("execute",)
     use = 'sluice translate {run} "print((12+7))"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> ParallelCorpus:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> ParallelCorpus:
         return programs_as_pairs(_problem(config))
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> StagedPairs:
         data, stages = config.task.data, len(_problem(config).stages)
-        longest = data.max_length
         return StagedPairs(
             **shared_of_data(config, corpus),
-            settings=PairSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest)),
+            settings=self.pair_settings(config),
             stages=stages,
             stage_size=data.size,
             stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=data.climb),
         )
+
+    def pair_settings(self, config: Config) -> PairSettings:
+        longest = config.task.data.max_length
+        return PairSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
 
     def make_task(self, config: Config, translator: Translator, **options: Any) -> ExecutionTask:
         scoring = as_the_only_answers(translator.target.unit.split)

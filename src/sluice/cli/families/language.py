@@ -9,7 +9,7 @@ from torch import nn
 
 from sluice.callbacks.samples import GeneratedText
 from sluice.cli.core import build_embedding, build_stack
-from sluice.cli.families.base import Family, batch_size_per_rank, check_monitors, may_use_sample
+from sluice.cli.families.base import OWN_FILES, Family, batch_size_per_rank, check_monitors, may_use_sample
 from sluice.cli.schema import Config
 from sluice.cli.schema.language import OwnCorpus, PennTreebank
 from sluice.data.language import LanguageData
@@ -36,10 +36,15 @@ class Language(Family):
 
     tasks = ("wikitext2", "ptb", "corpus")
     deed = "writes"
-    evaluated_with = ("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length")
+    evaluated_with = (
+        *("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length"),
+        *OWN_FILES,
+    )
     use = 'sluice generate {run} --prompt "the"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> RunningText:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> RunningText:
         data = config.task.data
         if isinstance(config.task, OwnCorpus):
             return own_text(data)

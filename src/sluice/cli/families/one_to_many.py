@@ -29,7 +29,9 @@ class OneToManyFamily(TranslationFamily):
     tasks = ("vec2seq",)
     use = "sluice translate {run} 0 (or a label: pos)"
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> ParallelCorpus:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> ParallelCorpus:
         data = config.task.data
         if data.path is not None:
             return book_as_pairs(BookSentences(Path(data.path), limit=data.limit))
@@ -37,11 +39,13 @@ class OneToManyFamily(TranslationFamily):
         return labels_as_pairs(LabelSentences(**sizes, seed=config.seed))
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
-        text, longest = config.task.text, config.task.data.max_length
-        if text.joint:
+        if config.task.text.joint:
             raise UserError("task.text.joint=true doesn't go with task=vec2seq: a number is no word; leave it out")
-        settings = PairSettings(**vars(text), max_length=longest, max_ratio=float(longest), symbols=True)
-        return TranslationData(**shared_of_data(config, corpus), settings=settings)
+        return TranslationData(**shared_of_data(config, corpus), settings=self.pair_settings(config))
+
+    def pair_settings(self, config: Config) -> PairSettings:
+        longest = config.task.data.max_length
+        return PairSettings(**vars(config.task.text), max_length=longest, max_ratio=float(longest), symbols=True)
 
     def make_task(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
         by_heart = config.task.data.path is not None

@@ -24,7 +24,7 @@ class PairFamily(Classification):
     deed = "classifies pairs"
     use = 'sluice predict {run} "one text" "another text"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> Any:
+    def find_corpus(self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None) -> Any:
         data = config.task.data
         if data.path is None:
             return PairsSample(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
@@ -35,6 +35,7 @@ class PairFamily(Classification):
             first_column=data.first_column,
             second_column=data.second_column,
             label_column=data.label_column,
+            known_labels=known,
         )
 
     def build_data(self, config: Config, corpus: PairCorpus) -> Any:  # type: ignore[override]

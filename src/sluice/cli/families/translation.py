@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sluice.callbacks.translations import Translations
 from sluice.cli.core import build_embedding, build_stack, give_vectors
-from sluice.cli.families.base import Family, batch_size_per_rank, check_monitors, may_use_sample
+from sluice.cli.families.base import OWN_FILES, Family, batch_size_per_rank, check_monitors, may_use_sample
 from sluice.cli.schema import Config
 from sluice.cli.schema.core import Model
 from sluice.cli.schema.translation import Decoding, Parallel
@@ -18,6 +18,7 @@ from sluice.data.multi30k import resolve_multi30k
 from sluice.data.pairs import ParallelCorpus
 from sluice.data.parallel import PairSettings
 from sluice.data.parallel_files import PairPaths, ParallelFiles
+from sluice.data.split_hashes import SplitHashes, hashes_of
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
@@ -39,10 +40,12 @@ class TranslationFamily(Family):
 
     tasks: tuple[str, ...] = ("multi30k", "parallel")
     deed = "translates"
-    evaluated_with = ("decoding.", "test_beam")
+    evaluated_with = ("decoding.", "test_beam", *OWN_FILES)
     use = 'sluice translate {run} "your sentence"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> ParallelCorpus:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> ParallelCorpus:
         data = config.task.data
         languages = {"source_language": data.source_language, "target_language": data.target_language}
         if isinstance(config.task, Parallel):
@@ -62,7 +65,20 @@ class TranslationFamily(Family):
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         return TranslationData(
-            **shared_of_data(config, corpus), settings=pair_settings(config), max_tokens=config.task.data.max_tokens
+            **shared_of_data(config, corpus),
+            settings=self.pair_settings(config),
+            max_tokens=config.task.data.max_tokens,
+        )
+
+    def pair_settings(self, config: Config) -> PairSettings:
+        """How the task's sentences become ids."""
+        data = config.task.data
+        return PairSettings(
+            **vars(config.task.text),
+            max_length=data.max_length,
+            max_ratio=data.max_ratio,
+            validation_share=getattr(data, "validation_share", 0.0),
+            test_share=getattr(data, "test_share", 0.0),
         )
 
     def build_network(self, config: Config, parts: dict[str, Any]) -> Seq2Seq:
@@ -185,22 +201,20 @@ class TranslationFamily(Family):
             lines.append(f"{name:<6}{len(split):>9,} pairs  {sizes}")
         for coder in (prepared.source, prepared.target):
             lines.append(f"{len(coder.vocab):,} entries in the vocabulary of {coder.language or 'the language'}")
-        return [*lines, *prepared.notes]
+        return [*lines, *prepared.notes, *_repeated_sources(data)]
 
 
 TRANSLATION = TranslationFamily()
 
 
-def pair_settings(config: Config) -> PairSettings:
-    """How the task's sentences become ids."""
-    data = config.task.data
-    return PairSettings(
-        **vars(config.task.text),
-        max_length=data.max_length,
-        max_ratio=data.max_ratio,
-        validation_share=getattr(data, "validation_share", 0.0),
-        test_share=getattr(data, "test_share", 0.0),
-    )
+def _repeated_sources(data: TranslationData) -> list[str]:
+    """How many pairs of validation and test have a source that is also trained on, in words."""
+    lines = {name: split.source_lines for name, split in data.prepared.splits.items()}
+    hashes = SplitHashes({name: hashes_of((own[i],) for i in range(len(own))) for name, own in lines.items()})
+    counts = hashes.repeated()
+    return [
+        f"{count:,} sources of {split} are also in train, and stay there" for split, count in counts.items() if count
+    ]
 
 
 def shared_of_data(config: Config, corpus: ParallelCorpus) -> dict[str, Any]:

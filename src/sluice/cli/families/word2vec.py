@@ -44,7 +44,9 @@ class Word2VecFamily(Family):
     deed = "gives words vectors"
     use = "sluice embeddings {run} project --png words.png"
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True) -> RunningText:
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> RunningText:
         _refuse_what_would_be_ignored(config)
         data, corpus = config.task.data, _corpus(config)
         if corpus is None:
@@ -146,7 +148,7 @@ def _refuse_what_would_be_ignored(config: Config) -> None:
             "how many threads it takes"
         )
     idle_model = Model(name=config.model.name, cell="none", **vars(RecurrentDefaults()))
-    idle_embedding = Embedding(kind="learned", size=config.embedding.size, initial_std=0.1, word_dropout=0.0)
+    idle_embedding = Embedding("learned", config.embedding.size, path=None, initial_std=0.1, word_dropout=0.0)
     own_trainer = {f"trainer.{key}": (config.trainer.get(key, value), value) for key, value in PLAIN.items()}
     for key, (given, expected) in {
         **_pairs("model", config.model, idle_model),

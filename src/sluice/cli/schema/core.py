@@ -78,8 +78,8 @@ class Embedding:
         "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_STARTS, "random"
     )
     path: str | None = setting(
-        "vectors to begin with, a translator's of its sources: GloVe, fastText or word2vec, or a run of task=word2vec",
-        None,
+        "file of vectors to begin with (GloVe, fastText, word2vec) or run of task=word2vec; a translator's are for its "
+        "sources; null for none"
     )
     frozen: bool = setting("the vectors are not trained", False)
     initial_std: float = setting(

@@ -1,6 +1,5 @@
 """A label or an index, and the sentence that is to be written from it."""
 
-import hashlib
 import random as python_random
 import re
 from collections.abc import Iterator
@@ -92,15 +91,10 @@ class BookSentences:
             raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8.") from None
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-        self.path = path
+        self.path, self.limit = path, limit
         self.texts = split_sentences(text)[:limit]
         if not self.texts:
             raise UserError(f"{path} holds no sentence: name a file with a text in it.")
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the sentences."""
-        return hashlib.sha256("\n".join(self.texts).encode()).hexdigest()[:16]
 
     def sentences(self) -> Iterator[Written]:
         """Yields every sentence with its number, from 0 on."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import SPLITS
 from sluice.data.synthetic.draws import check_at_least, own_sequences
 from sluice.data.text_pairs import TextPair
@@ -65,9 +66,10 @@ class PairsSample:
         self.seed = seed
 
     @property
-    def fingerprint(self) -> str:
-        """Says which titles these are: nothing else has a say in them."""
-        return f"pairs-v{VERSION}-{'-'.join(map(str, self.sizes.values()))}-seed{self.seed}"
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        sizes = ", ".join(map(str, self.sizes.values()))
+        return Sources(f"product titles v{VERSION}, sizes {sizes}", seed=self.seed)
 
     @property
     def description(self) -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import SPLITS
 from sluice.data.synthetic.draws import check_at_least, own_sequences
 from sluice.data.tagged_files import Tagged
@@ -77,9 +78,10 @@ class TaggingSample:
         self.seed = seed
 
     @property
-    def fingerprint(self) -> str:
-        """Says which sentences these are: nothing else has a say in them."""
-        return f"tagging-v{VERSION}-{'-'.join(map(str, self.sizes.values()))}-seed{self.seed}"
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        sizes = ", ".join(map(str, self.sizes.values()))
+        return Sources(f"tagged sentences v{VERSION}, sizes {sizes}", seed=self.seed)
 
     @property
     def description(self) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sluice.data.fingerprints import Sources
 from sluice.data.sources import Document
 from sluice.data.synthetic.draws import check_at_least, own_sequences
 from sluice.errors import UserError
@@ -117,11 +118,12 @@ class TemporalOrder:
         self.easier, self.seed = easier, seed
 
     @property
-    def fingerprint(self) -> str:
-        """Says which texts these are: nothing else has a say in them."""
-        ranges = "-".join(f"{low}.{high}" for low, high in self.level)
-        sizes = "-".join(map(str, self.sizes.values()))
-        return f"temporal-order-v{VERSION}-{ranges}-{sizes}-easier{self.easier}-seed{self.seed}"
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        ranges = ", ".join(f"{low}-{high}" for low, high in self.level)
+        sizes = ", ".join(map(str, self.sizes.values()))
+        recipe = f"temporal order v{VERSION}, ranges {ranges}, sizes {sizes}, easier {self.easier}"
+        return Sources(recipe, seed=self.seed)
 
     @property
     def description(self) -> str:

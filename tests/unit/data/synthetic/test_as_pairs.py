@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fingerprints import fingerprint
 from sluice.data.parallel import PairSettings, prepare_pairs
 from sluice.data.synthetic.as_pairs import GeneratedPairs, book_as_pairs, labels_as_pairs, programs_as_pairs
 from sluice.data.synthetic.execute import Execute
@@ -49,8 +50,8 @@ def test_settings_have_fingerprints_of_their_own() -> None:
         programs(curriculum="mix"),
         programs(size=61),
     ]
-    assert len({corpus.fingerprint for corpus in ways}) == len(ways)
-    assert programs().fingerprint == programs().fingerprint
+    assert len({fingerprint(corpus) for corpus in ways}) == len(ways)
+    assert fingerprint(programs()) == fingerprint(programs())
     assert list(programs().pairs()) == list(programs().pairs())
 
 
@@ -59,7 +60,7 @@ def test_a_class_and_its_sentences() -> None:
     drawn = list(corpus.pairs())
     assert [pair.split for pair in drawn] == ["train"] * 60 + ["val"] * 10 + ["test"] * 20
     assert {pair.source for pair in drawn} == {"neg", "pos"}
-    assert corpus.fingerprint != labels_as_pairs(LabelSentences(**SIZES, seed=1)).fingerprint
+    assert fingerprint(corpus) != fingerprint(labels_as_pairs(LabelSentences(**SIZES, seed=1)))
 
 
 def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
@@ -69,8 +70,9 @@ def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         assert [(source, target) for own, source, target in corpus.pairs() if own == split] == expected
     assert corpus.name == "file"
+    before = fingerprint(corpus)
     (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Snow fell.")
-    assert corpus.fingerprint != book_as_pairs(BookSentences(tmp_path / "book.txt")).fingerprint
+    assert before != fingerprint(book_as_pairs(BookSentences(tmp_path / "book.txt")))
 
 
 @pytest.mark.parametrize("unit", ["words", "chars", "subwords"])
