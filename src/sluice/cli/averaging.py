@@ -5,6 +5,7 @@ from pathlib import Path
 from sluice.callbacks.checkpoints import AtomicCheckpointIO
 from sluice.callbacks.recent import NAME
 from sluice.cli.saved import read_checkpoint
+from sluice.cli.terminal import say
 from sluice.errors import UserError
 from sluice.models.averaging import average_states
 
@@ -30,4 +31,4 @@ def average_run(run: Path, *, last: int | None) -> None:
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
     average = {**checkpoints[-1], "state_dict": average_states(states)}
     AtomicCheckpointIO().save_checkpoint(average, run / AVERAGE)
-    print(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")
+    say(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")

@@ -4,10 +4,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from sluice.cli.run_groups import Group, differing_settings, found_runs, grouped
+from sluice.cli.terminal import print_table, say
 from sluice.errors import UserError
 
 
@@ -80,7 +80,7 @@ def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
 def _show(rows: list[list[str]], markdown: bool) -> None:
     if markdown:
         for number, row in enumerate(rows):
-            print("| " + " | ".join(row) + " |")
+            say("| " + " | ".join(row) + " |")
             if number == 0:
                 print("|" + "---|" * len(row))
         return
@@ -89,9 +89,7 @@ def _show(rows: list[list[str]], markdown: bool) -> None:
         table.add_column(heading, justify="left" if heading in ("task", "model") else "right")
     for row in rows[1:]:
         table.add_row(*row)
-    Console(
-        width=max(Console().width, sum(max(len(row[place]) for row in rows) + 2 for place in range(len(rows[0]))))
-    ).print(table)
+    print_table(table)
 
 
 def _order(value: float | None, lower_is_better: bool) -> float:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
 from torch.utils.data import DataLoader
 
 from sluice.cli.composing import changed
@@ -26,6 +25,7 @@ from sluice.cli.run_data import check_unchanged
 from sluice.cli.saved import SavedModel, load_model
 from sluice.cli.schema.language import METHODS
 from sluice.cli.schema.sequences import Tagging
+from sluice.cli.terminal import say
 from sluice.data.sources import SPLITS
 from sluice.data.tables import LabelledTable
 from sluice.errors import UserError
@@ -114,9 +114,8 @@ def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool
     if as_json:
         print(json.dumps({**source, **figures}))
         return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.path} on the {split} split, {cost.tokens:,} tokens, from {source['from']}", markup=False)
-    console.print(f"  {method + ' perplexity':<22}{cost.perplexity:.2f}")
+    say(f"{model.path} on the {split} split, {cost.tokens:,} tokens, from {source['from']}")
+    say(f"  {method + ' perplexity':<22}{cost.perplexity:.2f}")
 
 
 def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: str, as_json: bool) -> None:
@@ -131,12 +130,11 @@ def _evaluate_translator(model: SavedModel, family: TranslationFamily, split: st
     if as_json:
         print(json.dumps({**source, "left_out": pairs.left_out, **figures, "signatures": told}))
         return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}", markup=False)
+    say(f"{model.path} on the {split} split, beam {decoding.beam}, from {source['from']}")
     for name, value in figures.items():
-        console.print(f"  {name:<16}{value:.4f}", markup=False)
+        say(f"  {name:<16}{value:.4f}")
     for name, signature in told.items():
-        console.print(f"  {name}: {signature}", markup=False)
+        say(f"  {name}: {signature}")
 
 
 def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
@@ -155,10 +153,9 @@ def _evaluate_sequences(model: SavedModel, split: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**source, **figures}))
         return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.path} on the {split} split, {description}", markup=False)
+    say(f"{model.path} on the {split} split, {description}")
     for name, value in figures.items():
-        console.print(f"  {name:<12}{value:.5f}", markup=False)
+        say(f"  {name:<12}{value:.5f}")
 
 
 def _evaluate_pairs(model: SavedModel, split: str, as_json: bool) -> None:
@@ -189,9 +186,8 @@ def _evaluate_vectors(model: SavedModel, split: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**source, "loss": loss}))
         return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.path} on the {split} split, from {source['from']}", markup=False)
-    console.print(f"  {'loss of a pair':<16}{loss:.4f}")
+    say(f"{model.path} on the {split} split, from {source['from']}")
+    say(f"  {'loss of a pair':<16}{loss:.4f}")
 
 
 def _evaluate_classifier(model: SavedModel, split: str, table: TableFile | None, as_json: bool) -> None:
@@ -226,9 +222,8 @@ def _show(
     confusion: list[list[int]],
     of: str = "texts",
 ) -> None:
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{source['checkpoint']} on {source[of]:,} {of} from {source['from']}", markup=False)
+    say(f"{source['checkpoint']} on {source[of]:,} {of} from {source['from']}")
     width = max(map(len, metrics)) + 2
     for name, value in metrics.items():
-        console.print(f"  {name:<{width}}{value:.4f}")
+        say(f"  {name:<{width}}{value:.4f}")
     show_confusion(model.labels, confusion)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sluice.cli.terminal import say
 from sluice.errors import SharedError, UserError
 
 EXIT_CODE = 2
@@ -28,7 +29,7 @@ def politely() -> Iterator[None]:
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
         who = "sluice" if rank == "0" else f"sluice, rank {rank}"
         if rank == "0" or not isinstance(error, SharedError):
-            print(f"{who}: {sentence(error)}", file=sys.stderr)
+            say(f"{who}: {sentence(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)

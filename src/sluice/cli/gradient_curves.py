@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from sluice.cli.kept_pictures import FOLDER, check_new, new_path, save_picture, show_in_tensorboard
 from sluice.cli.own_sequences import Probe, own_probe
 from sluice.cli.saved import load_model
+from sluice.cli.terminal import print_table, say
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS, TemporalOrder
 from sluice.errors import UserError
 from sluice.models.gradients import gradient_norms
@@ -99,7 +99,7 @@ def inspect_gradients(
         told = {name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()}
         print(json.dumps({"norms": told, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
-    print(f"Picture: {png}{f', in TensorBoard: --logdir {_home(runs)}' if len(runs) == 1 else ''}")
+    say(f"Picture: {png}{f', in TensorBoard: --logdir {_home(runs)}' if len(runs) == 1 else ''}")
 
 
 class Sequences(NamedTuple):
@@ -221,5 +221,4 @@ def _show(curves: Curves) -> None:
         table.add_column(name, justify="right" if place else "left")
     for row in rows:
         table.add_row(*row)
-    width = sum(max(len(row[place]) for row in (heading, *rows)) + 3 for place in range(len(heading)))
-    Console(highlight=False, width=max(Console().width, width)).print(table)
+    print_table(table)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sluice.cli.failing import INTERRUPTED, politely, sentence
+from sluice.cli.terminal import say
 from sluice.errors import UserError
 
 MULTIRUN = ("-m", "--multirun")
@@ -138,21 +139,21 @@ def _job(failures: list[Failure], composed: Any, number: int | None, overrides: 
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None
     except AlreadyDone as done:
-        print(sentence(done), file=sys.stderr)
+        say(sentence(done), file=sys.stderr)
         return None
     except (UserError, OSError) as error:
         if "SUBMITIT_EXECUTOR" in os.environ:
             raise  # in a job of its own: the process that submitted it says it
         failures.append(Failure(number, error))
         if number is not None:
-            print(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+            say(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
             raise
         failures.append(Failure(number, error))
         kept = getattr(error, "kept_in", None)
-        print(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
+        say(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
         if kept is None:
             traceback.print_exc()
         return None

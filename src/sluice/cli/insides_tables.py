@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sluice.cli.readings import Answer, Reading
+from sluice.cli.terminal import print_table, printable, say
 
 MOST_SHOWN = 120
 """Symbols."""
@@ -33,14 +33,14 @@ def kind_of(name: str) -> str:
 
 def show_reading(reading: Reading, parts: Strips, numbers: Sequence[int], title: str) -> None:
     """A table a part: symbols down, units across, and beside the first one what the model answers."""
-    print(title)
+    say(title)
     for place, (name, values) in enumerate(parts.items()):
         print(f"{kind_of(name)}, by unit:")
-        _print(_table(reading, name, values, numbers, _beside(reading) if place == 0 else {}))
+        print_table(_table(reading, name, values, numbers, _beside(reading) if place == 0 else {}))
     if len(reading.symbols) > MOST_SHOWN:
         print(f"… and {len(reading.symbols) - MOST_SHOWN} more symbols: --json has all of them")
     if reading.verdict is not None:
-        print(f"Answer: {reading.verdict.likeliest}  {reading.verdict.probability:.3f}")
+        say(f"Answer: {reading.verdict.likeliest}  {reading.verdict.probability:.3f}")
 
 
 def _table(
@@ -92,10 +92,4 @@ def _coloured(value: float, squashed: float, gate: bool) -> Text:
 
 def _short(symbol: str) -> Text:
     shown = {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(symbol, symbol)
-    return Text(shown if len(shown) <= LONGEST_SYMBOL else shown[: LONGEST_SYMBOL - 1] + "…")
-
-
-def _print(table: Table) -> None:
-    console = Console(highlight=False)
-    width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    Console(highlight=False, width=max(console.width, width)).print(table)
+    return Text(printable(shown) if len(shown) <= LONGEST_SYMBOL else shown[: LONGEST_SYMBOL - 1] + "…")

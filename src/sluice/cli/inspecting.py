@@ -14,6 +14,7 @@ from sluice.cli.insides_tables import Strips, kind_of, scale_of, show_reading
 from sluice.cli.kept_pictures import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
 from sluice.cli.readings import Place, Reading, read_text
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.terminal import say
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 
@@ -117,7 +118,7 @@ def inspect_text(
     _tell(view)
     show_reading(reading, view.parts, numbers, view.title)
     path = _draw(view, text, png)
-    print(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
+    say(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
 
 
 class View(NamedTuple):
@@ -213,7 +214,7 @@ def _tell(view: View) -> None:
     if view.model.data_source == "sample":
         print("note: this model was trained on the generated sample, not on real texts", file=sys.stderr)
     if unknown:
-        print(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
+        say(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
     if isinstance(network, Seq2Seq) and network.decoder.attention is not None:
         print("note: this is the encoder; sluice translate --attention draws where the decoder looked", file=sys.stderr)
 

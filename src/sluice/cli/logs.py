@@ -7,6 +7,7 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 
 from sluice.cli.launching import global_rank
+from sluice.cli.terminal import PrintableFormatter
 
 EARLY_LINES = 1000
 """Lines kept until there is a folder for them."""
@@ -32,7 +33,7 @@ def start_logging() -> None:
     _enable_loggers()
     close_logs()
     handler = logging.StreamHandler(sys.stderr) if global_rank() == 0 else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter((PrintableFormatter if sys.stderr.isatty() else logging.Formatter)("%(message)s"))
     logger.addHandler(handler)
     logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):

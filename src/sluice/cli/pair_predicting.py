@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from sluice.cli.families.pairs import letter_settings
 from sluice.cli.saved import SavedModel
+from sluice.cli.terminal import PlainConsole
 from sluice.data.text_pair_batches import TextPairBatchMaker
 from sluice.data.text_pairs import TextPair, encode_text_pairs, letters_of, new_table
 from sluice.errors import UserError
@@ -92,18 +92,18 @@ def predict_pairs(model: SavedModel, pairs: list[Pair], first: int = 1) -> list[
     ]
 
 
-def show_pair(console: Console, prediction: dict[str, Any]) -> None:
+def show_pair(console: PlainConsole, prediction: dict[str, Any]) -> None:
     """Prints a pair's class and the words that decided."""
     texts = " | ".join(" ".join(prediction[name].split()) for name in ("first", "second"))
     shown = texts if len(texts) <= 100 else texts[:99] + "…"
-    console.print(f"{prediction['label']}  {prediction['probability']:.3f}  {shown}", markup=False)
+    console.print(f"{prediction['label']}  {prediction['probability']:.3f}  {shown}")
     decided = ", ".join(
         f"{word['word']} {word['moved']:+.2f} (text {word['text']}, beside {word['beside']})"
         for word in prediction["words"][:WORDS_SHOWN]
         if word["moved"] > 0
     )
     if decided:
-        console.print(f"    decided: {decided}", markup=False)
+        console.print(f"    decided: {decided}")
 
 
 def _ranked(words: list[list[str]], moved: Tensor, weights: Tensor, first: int, second: int) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from sluice.cli.families import TRANSLATION
 from sluice.cli.families.translation import translator_of
 from sluice.cli.predicting import lines_of
 from sluice.cli.saved import load_model
+from sluice.cli.terminal import say
 from sluice.cli.word_vectors import map_points, show_found
 from sluice.errors import UserError
 from sluice.layers.pooling import step_mask
@@ -83,7 +84,7 @@ def phrase_vectors(translator: Translator, phrases: list[str], *, mean: bool) ->
         if len(own) < 2:
             raise UserError(f"{phrase!r} is empty: there is no word in it to read")
         if not own[:-1].any():
-            print(f"note: the model knows no word of {phrase!r}", file=sys.stderr)
+            say(f"note: the model knows no word of {phrase!r}", file=sys.stderr)
     network, found = translator.network, []
     for start in range(0, len(ids), BATCH):
         some = ids[start : start + BATCH]

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from sluice.cli.families import CLASSIFICATION, PAIRS
 from sluice.cli.pair_predicting import given_pairs, predict_pairs, show_pair
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.terminal import PlainConsole
 from sluice.data.batches import pad
 from sluice.data.ragged import Ragged
 from sluice.errors import UserError
@@ -53,7 +53,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
         show, lines = show_pair, given_pairs(texts, file, lines)
     else:
         predict, show = partial(predict_batch, model, make_tokenizer(model.config.task.text.tokenizer)), _show
-    console = Console(soft_wrap=True, highlight=False)
+    console = PlainConsole(soft_wrap=True)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
     number = 0
@@ -108,17 +108,17 @@ def _weighed(words: list[str], places: Any, weights: torch.Tensor) -> list[tuple
     return [(words[place], float(weight)) for place, weight in zip(places, weights, strict=False)]
 
 
-def _show(console: Console, prediction: dict[str, Any]) -> None:
+def _show(console: PlainConsole, prediction: dict[str, Any]) -> None:
     text = " ".join(prediction["text"].split())
     shown = text if len(text) <= 100 else text[:99] + "…"
-    console.print(f"{prediction['label']}  {prediction['probability']:.3f}  {shown}", markup=False)
+    console.print(f"{prediction['label']}  {prediction['probability']:.3f}  {shown}")
     if "words" in prediction:
         most = sorted(prediction["words"], key=lambda pair: -pair[1])[:WORDS_SHOWN]
         weights = ", ".join(f"{word} {weight:.2f}" for word, weight in most)
-        console.print(f"    weighed most: {weights}", markup=False)
+        console.print(f"    weighed most: {weights}")
     words = prediction["unknown_words"]
     if words:
-        console.print(f"    {words} unknown {'word' if words == 1 else 'words'}", markup=False, style="dim")
+        console.print(f"    {words} unknown {'word' if words == 1 else 'words'}", style="dim")
 
 
 def lines_of(file: Path | None) -> Iterator[str]:

@@ -2,12 +2,11 @@
 
 import time
 
-from rich.console import Console
-
 from sluice.cli.composing import checked, compose_config, find_conf
 from sluice.cli.families import family_of
 from sluice.cli.logs import start_logging
 from sluice.cli.run_data import repeated_texts
+from sluice.cli.terminal import say
 
 
 def prepare_task(overrides: list[str]) -> None:
@@ -23,8 +22,7 @@ def prepare_task(overrides: list[str]) -> None:
     corpus = family.find_corpus(config, may_fall_back=False)
     data = family.build_data(config, corpus)
     family.prepare(config, data)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{config.task.name}: {corpus.description}")
+    say(f"{config.task.name}: {corpus.description}")
     for line in [*family.describe(data), *repeated_texts(data)]:
-        console.print(f"  {line}")
-    console.print(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")
+        say(f"  {line}")
+    say(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from sluice.cli.terminal import PlainConsole, print_table
 
 SAMPLE_WARNING = (
     "These figures are of the GENERATED SAMPLE, not of the real corpus: "
@@ -15,7 +16,7 @@ SAMPLE_WARNING = (
 
 def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrupted: bool = False) -> None:
     """Prints what a person wants to know of a finished run."""
-    console = Console(soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     title = f"{results['task']} · {results['model']} · seed {results['seed']}"
     table = Table(title=title, show_header=True, title_justify="left")
     table.add_column("")
@@ -24,22 +25,21 @@ def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrup
     for name in _metric_names(results):
         table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
     if table.row_count:
-        console.print(table)
+        print_table(table)
     for name, value in results.items():
         if name.startswith("baseline/"):
-            console.print(f"{name}: {value:.4f}", highlight=False)
+            console.print(f"{name}: {value:.4f}")
     minutes, speed = results["minutes"], results["train/tokens_per_second"]
     console.print(
         f"{results['parameters']:,} parameters, {minutes:.1f} minutes, {speed:,.0f} tokens/s in training, "
         f"on {results['device']}",
-        highlight=False,
     )
     shown = _relative(folder)
     lines = {"Run": shown, "Curves": f"tensorboard --logdir {shown}"}
     if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
         lines["Use it"] = use.format(run=shown)
     for what, text in lines.items():
-        console.print(f"{what + ':':8}{text}", highlight=False, markup=False)
+        console.print(f"{what + ':':8}{text}")
     if interrupted:
         kept = "the last state is in last.ckpt" if (folder / "last.ckpt").exists() else "nothing was saved yet"
         console.print(f"Interrupted before the test was done: {kept}.", style="bold")
@@ -55,7 +55,7 @@ def show_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
         table.add_column(label, justify="right")
     for label, row in zip(labels, counts, strict=True):
         table.add_row(label, *(f"{count:,}" for count in row))
-    Console(soft_wrap=True, highlight=False).print(table)
+    print_table(table)
 
 
 def _metric_names(results: Mapping[str, Any]) -> list[str]:

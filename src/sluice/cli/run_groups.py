@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from sluice.cli.composing import flat
+from sluice.cli.terminal import say
 
 IGNORED = (
     "seed",
@@ -66,13 +67,13 @@ def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            print(f"{path.parent} is left out: {error}", file=sys.stderr)
+            say(f"{path.parent} is left out: {error}", file=sys.stderr)
             continue
         if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
-            print(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
+            say(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
             continue
         if results.get("interrupted"):
-            print(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
+            say(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
             continue
         yield {**results, "config": config, "folder": str(path.parent)}
 

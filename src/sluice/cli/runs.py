@@ -20,6 +20,8 @@ import yaml
 import sluice
 from sluice.errors import UserError
 
+NAME_PUNCTUATION = "._-+@,:%"
+"""What the name of a run's folder may have in it but letters and digits."""
 AGREEMENT_SECONDS = 300
 """How long the ranks that torchrun started wait for the first one's word."""
 
@@ -179,8 +181,19 @@ def provenance() -> dict[str, Any]:
 
 
 def _check_folder_name(key: str, name: str) -> None:
-    if set(name) & set("/\\= ") or name in ("", ".", ".."):
-        raise UserError(f"{key}={name!r} cannot be used: the name of a folder has no '/', '\\', '=' or space in it")
+    """A name that needs no quoting in a shell, looks like no option, and is the same in every tool that reads it.
+
+    Raises:
+        UserError: for any other.
+    """
+    wrong = next((char for char in name if not (char.isalnum() or char in NAME_PUNCTUATION)), None)
+    if wrong is not None:
+        raise UserError(
+            f"{key}={name!r} cannot be used: {wrong!r} cannot be in the name of a folder; use letters, digits and "
+            f"{' '.join(NAME_PUNCTUATION)}"
+        )
+    if name in ("", ".", "..") or name.startswith("-"):
+        raise UserError(f"{key}={name!r} cannot be used: the name of a folder must begin with a letter or digit")
 
 
 def job_id() -> str | None:

@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from rich.console import Console
-
 from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.families import TRANSLATION
 from sluice.cli.families.translation import TranslationFamily, decoding_settings, translator_of
 from sluice.cli.predicting import batches_of, lines_of
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.terminal import say
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.tasks.translating import Translation, Translator, axes_of
@@ -101,10 +100,9 @@ def _show(text: str, translations: list[Translation], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"source": text, "translations": [_plain(own) for own in translations]}, ensure_ascii=False))
         return
-    console = Console(soft_wrap=True, highlight=False)
     for translation in translations:
         score = f"{translation.score:8.3f}  " if len(translations) > 1 else ""
-        console.print(f"{score}{translation.text}", markup=False)
+        say(f"{score}{translation.text}")
 
 
 def _plain(translation: Translation) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from sluice.cli.kept_pictures import check_new, save_picture
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.terminal import say
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
@@ -158,9 +158,8 @@ def show_found(asked: dict[str, Any], title: str, found: list[Neighbour], as_jso
     if as_json:
         print(json.dumps({**asked, "nearest": [own._asdict() for own in found]}, ensure_ascii=False))
         return
-    console = Console(soft_wrap=True, highlight=False)
     for line in _table(title, found):
-        console.print(line, markup=False)
+        say(line)
 
 
 def _table(title: str, found: list[Neighbour]) -> Iterator[str]:

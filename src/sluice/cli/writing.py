@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from sluice.cli.families import LANGUAGE
 from sluice.cli.families.language import stream_settings
 from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.terminal import say
 from sluice.data.running_text import file_lines
 from sluice.data.streams import encode_lines
 from sluice.decoding.continuing import beam, sample
@@ -83,7 +83,10 @@ def generate_text(
     for own, score in zip(written, found.log_probabilities.tolist(), strict=False):
         whole = text.join([*ids[1:], *own])
         perplexity = math.exp(-score / tokens)
-        print(json.dumps({"text": whole, "perplexity": perplexity}, ensure_ascii=False) if as_json else whole)
+        if as_json:
+            print(json.dumps({"text": whole, "perplexity": perplexity}, ensure_ascii=False))
+        else:
+            say(whole)
         if not as_json and number > 1:
             print()
 
@@ -138,7 +141,7 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, as_json: bool) -> No
         return
     if show_tokens:
         for token, log in zip(model.vocab.decode(ids), logs, strict=True):
-            print(f"{token}\t{log:.4f}")
+            say(f"{token}\t{log:.4f}")
     told = sys.stderr if show_tokens else sys.stdout
     print(f"perplexity {perplexity:,.2f} over {len(ids):,} tokens, {unknown:,} of them unknown words", file=told)
 
@@ -166,7 +169,7 @@ def _warn_of_unknown(text: LanguageText, prompt: str) -> None:
     if not unknown:
         return
     what = "no word of the prompt" if len(unknown) == len(text.tokens(prompt)) else "not all of the prompt"
-    print(f"note: the model knows {what}; unknown to it: {', '.join(unknown)}", file=sys.stderr)
+    say(f"note: the model knows {what}; unknown to it: {', '.join(unknown)}", file=sys.stderr)
 
 
 def _repeated(state: Any, number: int) -> Any:
@@ -186,9 +189,8 @@ def _suggest(model: SavedModel, words: LanguageText, text: str, top: int, as_jso
     if as_json:
         print(json.dumps({"text": text, "next": found}, ensure_ascii=False), flush=True)
         return
-    console = Console(soft_wrap=True, highlight=False)
     for line in _table(found):
-        console.print(line, markup=False)
+        say(line)
 
 
 def _table(found: list[tuple[str, float]]) -> Iterator[str]:
