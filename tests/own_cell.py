@@ -1,8 +1,10 @@
 """A cell of one's own in a file, as a person would write it, and a process that has never seen it."""
 
+import os
 import sys
 from pathlib import Path
 
+from sluice.cli.outside_code import CHANGED_ALLOWED, MODULES
 from sluice.recurrent import CELLS
 
 MINIMAL_GATED_UNIT = '''\
@@ -38,3 +40,5 @@ def forget_own_cells() -> None:
         del CELLS[name]
     for name in [name for name in sys.modules if name.startswith("sluice_cells_")]:
         del sys.modules[name]
+    for variable in (MODULES, CHANGED_ALLOWED):
+        os.environ.pop(variable, None)

@@ -1,14 +1,17 @@
 """A cell in a file of one's own trains, and its checkpoint predicts, by the command line alone."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from own_cell import forget_own_cells, write_cell
-from running import TINY, Finished, complaint, json_lines, sluice, train, trained
+from own_cell import MINIMAL_GATED_UNIT, forget_own_cells, write_cell
+from running import TINY, Finished, complaint, json_lines, places, sluice, train, trained
 from sluice.recurrent import CELLS
+from stopping import stop_signal, stopped
 
 pytestmark = pytest.mark.usefixtures("own_cells_forgotten")
 OWN = ("model.cell=mgu", "model.name=mine")
@@ -29,41 +32,125 @@ def test_it_trains(run_of_own: Finished) -> None:
     assert 0 < run_of_own.results["test/loss"] < 5
 
 
+def module_of(run: Finished) -> str:
+    return f"model.module={run.home / 'mine.py'}"
+
+
 def test_its_checkpoint_predicts(run_of_own: Finished) -> None:
     assert "mgu" not in CELLS, "the command must import the file anew"
-    lines = json_lines(sluice("predict", run_of_own.folder, *TEXTS, "--json"))
+    lines = json_lines(sluice("predict", run_of_own.folder, *TEXTS, "--json", module_of(run_of_own)))
     assert [line["text"] for line in lines] == list(TEXTS)
-    assert json_lines(sluice("predict", run_of_own.folder / "last.ckpt", *TEXTS, "--json")) != []
+    last = run_of_own.folder / "last.ckpt"
+    assert json_lines(sluice("predict", last, *TEXTS, "--json", module_of(run_of_own))) != []
 
 
 def test_its_checkpoint_is_evaluated(run_of_own: Finished) -> None:
-    (evaluated,) = json_lines(sluice("evaluate", run_of_own.folder, "--json"))
+    (evaluated,) = json_lines(sluice("evaluate", run_of_own.folder, "--json", module_of(run_of_own)))
     assert evaluated["texts"] == 200
 
 
+USES = [("predict", *TEXTS), ("evaluate",), ("inspect", TEXTS[0])]
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use[0])
+def test_a_checkpoint_alone_runs_no_code(run_of_own: Finished, use: tuple[str, ...]) -> None:
+    command, *rest = use
+    said = complaint(sluice(command, run_of_own.folder, *rest))
+    assert f"add {module_of(run_of_own)} to the command line to run that file" in said
+    assert "mgu" not in CELLS
+
+
+def test_a_registered_cell_needs_no_file(run_of_own: Finished) -> None:
+    exec(compile(MINIMAL_GATED_UNIT, "notebook", "exec"), {"__name__": "notebook"})
+    assert len(json_lines(sluice("predict", run_of_own.folder, *TEXTS, "--json"))) == 2
+
+
+def test_a_changed_file_is_refused(run_of_own: Finished, tmp_path: Path) -> None:
+    other = write_cell(tmp_path / "mine.py", MINIMAL_GATED_UNIT + "\n# changed\n")
+    said = complaint(sluice("predict", run_of_own.folder, *TEXTS, f"model.module={other}"))
+    assert "is not the file that" in said
+    assert "mgu" not in CELLS
+    allowed = sluice("predict", run_of_own.folder, *TEXTS, "--json", f"model.module={other}", "--allow-changed-code")
+    assert len(json_lines(allowed)) == 2
+
+
+def test_a_moved_file_is_named_where_it_is(run_of_own: Finished, tmp_path: Path) -> None:
+    moved = write_cell(tmp_path / "moved.py")
+    assert len(json_lines(sluice("predict", run_of_own.folder, *TEXTS, "--json", f"model.module={moved}"))) == 2
+
+
+def test_the_source_is_kept_in_the_runs_folder(run_of_own: Finished) -> None:
+    kept = (run_of_own.folder / "model_module.py").read_text(encoding="utf-8")
+    assert kept == MINIMAL_GATED_UNIT
+
+
 @pytest.mark.slow
-def test_its_checkpoint_predicts_in_a_process_of_its_own_in_another_folder(
-    run_of_own: Finished, tmp_path: Path
-) -> None:
-    command = [sys.executable, "-m", "sluice.cli.main", "predict", str(run_of_own.folder), "--json", *TEXTS]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+def test_its_checkpoint_predicts_in_another_process(run_of_own: Finished, tmp_path: Path) -> None:
+    start = [sys.executable, "-m", "sluice.cli.main", "predict", str(run_of_own.folder), "--json", *TEXTS]
+    ended = subprocess.run([*start, module_of(run_of_own)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == sluice("predict", run_of_own.folder, "--json", *TEXTS).out
+    assert ended.stdout == sluice("predict", run_of_own.folder, "--json", *TEXTS, module_of(run_of_own)).out
 
 
 def test_a_relative_path_is_kept_as_an_absolute_one(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cell(workplace / "mine.py")
     run = trained(workplace, *TINY, *OWN, "model.module=mine.py")
+    forget_own_cells()
     monkeypatch.chdir(run.folder)
-    assert len(json_lines(sluice("predict", run.folder, *TEXTS, "--json"))) == 2
+    said = complaint(sluice("predict", run.folder, *TEXTS))
+    assert f"model.module={workplace / 'mine.py'}" in said
 
 
-def test_a_checkpoint_whose_file_has_gone_says_so(workplace: Path) -> None:
+def test_a_file_that_has_gone_is_reported(workplace: Path) -> None:
     path = write_cell(workplace / "mine.py")
     run = trained(workplace, *TINY, *OWN, f"model.module={path}")
     path.unlink()
     forget_own_cells()
-    assert f"model.module={path} isn't there" in complaint(sluice("predict", run.folder, *TEXTS))
+    assert f"model.module={path} isn't there" in complaint(
+        sluice("predict", run.folder, *TEXTS, f"model.module={path}")
+    )
+
+
+LONG = ("trainer.max_epochs=2", "checkpoint.every_steps=1")
+
+
+def test_resuming_needs_the_file_named_again(workplace: Path) -> None:
+    module = f"model.module={write_cell(workplace / 'mine.py')}"
+    settings = (*TINY, *OWN, *LONG, *places(workplace), "name=a")
+    with stopped(stop_signal, "on_train_batch_end", 2):
+        assert train(*settings, module).code == 130
+    run = workplace / "output" / "imdb" / "mine" / "sample-a"
+    forget_own_cells()
+    assert f"add {module}" in complaint(train(f"resume={run}", *places(workplace)))
+    assert "mgu" not in CELLS
+    (workplace / "mine.py").write_text(MINIMAL_GATED_UNIT + "\n# changed\n", encoding="utf-8")
+    assert "is not the file that" in complaint(train(f"resume={run}", module, *places(workplace)))
+    forget_own_cells()
+    write_cell(workplace / "mine.py")
+    ended = train(f"resume={run}", module, *places(workplace))
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("+callbacks.x={_target_:os.system,command:touch leak}", "os.system is code from outside Sluice"),
+        ("+callbacks.x={_target_:pytorch_lightning.Trainer}", "is not a subclass of Callback"),
+        ("optimizer._target_=subprocess.check_output", "subprocess.check_output is code from outside Sluice"),
+        ("optimizer._target_=torch.optim.lr_scheduler.StepLR", "is not a subclass of Optimizer"),
+        ("+optimizer.foo={bar:[{_target_:os.system}]}", "os.system is code from outside Sluice"),
+        ("model.module=/tmp/evil.py", "code from outside Sluice"),
+        ("trainer._target_=sluice.cli.failing.os.system", "there is no sluice.cli.failing.os.system"),
+    ],
+)
+def test_a_run_folder_names_no_code(run_of_own: Finished, workplace: Path, line: str, words: str) -> None:
+    hostile = workplace / "hostile"
+    shutil.copytree(run_of_own.folder, hostile)
+    (hostile / "results.json").unlink()
+    (hostile / "overrides.yaml").write_text(yaml.safe_dump([*TINY, line]), encoding="utf-8")
+    said = complaint(train(f"resume={hostile}", *places(workplace)))
+    assert words in said
+    assert not (workplace / "leak").exists()
 
 
 @pytest.mark.usefixtures("workplace")

@@ -1,5 +1,6 @@
 """From a command line to a checked Config, and from a saved run back to one."""
 
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ def restored(plain: dict[str, Any], schema: str) -> Config:
     return config
 
 
+def _literal(stored: Any) -> Any:
+    """Stored settings with interpolations escaped: they were resolved when they were stored, and are not again."""
+    if isinstance(stored, dict):
+        return {key: _literal(value) for key, value in stored.items()}
+    if isinstance(stored, list):
+        return [_literal(value) for value in stored]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
+
+
 def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
     """The same with types, not yet turned into objects.
 
@@ -80,9 +90,9 @@ def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
     if schema not in TASK_SCHEMAS:
         raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
     try:
-        task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), plain["task"])
-        rest = {key: value for key, value in plain.items() if key != "task"}
-        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), rest)  # type: ignore[return-value]
+        literal = _literal(plain)
+        task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), literal.pop("task"))
+        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
             f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"

@@ -1,16 +1,39 @@
 """The sluice command: everything but training. Heavy imports wait until a command runs, so that --help is quick."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
 from sluice.cli.failing import politely
 
+MODULE, CHANGED = "model.module=", "--allow-changed-code"
+
+
+class CodeNamingGroup(TyperGroup):
+    """Takes `model.module=FILE` and `--allow-changed-code` wherever they stand: every command that reads a checkpoint.
+
+    The file registers a cell of one's own. A checkpoint that needs it never runs it by itself.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from sluice.cli.outside_code import allow_changed_code, allow_module
+
+        modules = [argument.removeprefix(MODULE) for argument in args if argument.startswith(MODULE)]
+        for module in modules:
+            allow_module(Path(module))
+        if CHANGED in args:
+            allow_changed_code()
+        return super().parse_args(ctx, [part for part in args if not part.startswith(MODULE) and part != CHANGED])
+
+
 app = typer.Typer(
-    help="Prepare data for, evaluate and use recurrent text models. Training: python train.py --help",
+    cls=CodeNamingGroup,
+    help="Prepare data for, evaluate and use recurrent text models. Training: python train.py --help\n\n"
+    "A model with a cell of your own: add model.module=FILE (and --allow-changed-code if the file has changed).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from sluice.cli.outside_code import is_allowed
 from sluice.errors import UserError
 
 
@@ -11,9 +12,14 @@ def import_cells(path: Path) -> None:
     """Runs a file that registers cells; a second call for the same file does nothing.
 
     Raises:
-        UserError: if the file isn't there or cannot be imported.
+        UserError: if the command line didn't name the file, it isn't there or cannot be imported.
     """
     path = path.absolute()
+    if not is_allowed(path):
+        raise UserError(
+            f"model.module={path} is not run: only the command line can name code from outside Sluice; add "
+            f"model.module={path} to it"
+        )
     name = f"sluice_cells_{path.stem}_{abs(hash(str(path)))}"
     if name in sys.modules:
         return

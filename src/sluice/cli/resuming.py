@@ -242,7 +242,8 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 def _compared(config: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
     trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
-    return {**kept, "trainer": trainer, "callbacks": None, "logger": None}
+    model = {key: value for key, value in kept["model"].items() if key != "module"}  # its content is compared
+    return {**kept, "model": model, "trainer": trainer, "callbacks": None, "logger": None}
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> list[Difference]:

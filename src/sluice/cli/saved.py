@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 
+from sluice.cli.checkpoint_checks import check_contents, check_shapes, check_whole
 from sluice.cli.composing import restored
 from sluice.cli.families import FORMAT, Family, family_of
+from sluice.cli.outside_code import module_of_checkpoint
 from sluice.cli.runs import find_checkpoint
 from sluice.cli.schema import Config
 from sluice.errors import UserError
+from sluice.recurrent import CELLS
 from sluice.text.vocab import Vocab
 
 _PREFIX = "network."
@@ -49,9 +52,10 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     """Path and contents of a run's checkpoint.
 
     Raises:
-        UserError: if there is none, the file is cut short or no checkpoint, or not one of Sluice's.
+        UserError: if there is none, the file is cut short, altered or no checkpoint, or not one of Sluice's.
     """
     path = find_checkpoint(run)
+    check_whole(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what other bytes do to the unpickler cannot be foreseen
@@ -93,8 +97,17 @@ def load_model(run: Path, family: Family | None = None) -> SavedModel:
 def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
     saved = checkpoint["sluice"]
     config = restored(saved["config"], saved["schema"])
-    network = family_of(config).build_network(config, saved)
-    network.load_state_dict(network_weights(checkpoint))
+    model = config.model
+    if model.module is not None:  # unless the cell is registered already, by an import in this process
+        registered = model.cell in CELLS
+        model.module = None if registered else module_of_checkpoint(path, model.module, saved.get("module_checksum"))
+    weights = network_weights(checkpoint)
+    check_contents(path, saved, config, weights)
+    family = family_of(config)
+    with torch.device("meta"):
+        check_shapes(path, family.build_network(config, saved), weights)
+    network = family.build_network(config, saved)
+    network.load_state_dict(weights)
     return SavedModel(path, config, network.eval(), saved, saved["data_source"])
 
 

@@ -17,12 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from sluice.cli.composing import compose_config, flat, with_schema
 from sluice.cli.explaining import explained
+from sluice.cli.outside_code import target_problem
 from sluice.cli.resuming import LAST, can_go_on, find_run, run_of, settings_before
 from sluice.cli.saved import read_checkpoint
 from sluice.cli.schema import TASK_SCHEMAS
 from sluice.errors import UserError
 
 OVERRIDES = "overrides.yaml"
+MODULES = ("model.module", "task.module")
+"""Settings that name a Python file to run."""
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of one command; the next one gives its own."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
@@ -45,7 +48,7 @@ def stored_overrides(folder: Path) -> list[str] | None:
     """The overrides that a run was started with; None where an older version didn't keep them.
 
     Raises:
-        UserError: if the file cannot be read, or names what it may not.
+        UserError: if the file cannot be read.
     """
     path = folder / OVERRIDES
     try:
@@ -57,19 +60,40 @@ def stored_overrides(folder: Path) -> list[str] | None:
         return None
     except (OSError, ValueError, yaml.YAMLError, HydraException) as error:
         raise UserError(f"{path} cannot be read: put it back, or delete it and give every setting again") from error
-    return [_line(override) for override in parsed if may_be_restored(_key(override), override.value())]
+    return [_line(override) for override in parsed if may_be_restored(_key(override))]
 
 
-def may_be_restored(key: str, value: Any) -> bool:
-    """Decides what the folder of a run may set when the run is resumed; all that is read from there passes here.
+def may_be_restored(key: str) -> bool:
+    """Whether the folder of a run may set this when the run is resumed.
 
     Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not.
 
     Args:
         key: a group or the dotted name of a setting.
-        value: the option or the value.
     """
     return key not in NOT_STORED and key.split(".")[0].split("/")[0] != "hydra"
+
+
+def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
+    """Refuses a setting from the folder of a run that would run code from outside Sluice; all of them pass here.
+
+    Args:
+        folder: of the run.
+        key: a group or the dotted name of a setting.
+        value: the option or the value.
+        line: both, as the command line would give them.
+
+    Raises:
+        UserError: naming the setting, which the command line may give.
+    """
+    group, _, last = key.lstrip("+").partition(".")
+    found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
+    problem = f"{value} is code from outside Sluice" if key in MODULES else target_problem(group, found)
+    if problem and value is not None:
+        raise UserError(
+            f"the run in {folder} was started with {line}, and {problem}: it is used only if the command line names "
+            f"it, add {line}"
+        )
 
 
 def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
@@ -95,11 +119,9 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     overrides = [_line(override) for override in own if _key(override) != "resume"]
     given = {_key(override) for override in own}
     stored = [line for line in stored if not _replaced(line, overrides)]
-    places = [
-        override_of(key, value)
-        for key, value in _places(folder)
-        if not {key, key.split(".")[0]} & given and may_be_restored(key, value)
-    ]
+    for override in _parsed(stored):
+        check_runs_no_code(folder, _key(override), _plain_value(override), _line(override))
+    places = [override_of(key, value) for key, value in _places(folder) if not {key, key.split(".")[0]} & given]
     return [*options, *stored, *places, *overrides, override_of("resume", str(folder)), *mode]
 
 
@@ -137,9 +159,10 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     if not can_go_on(folder) or any((conf / _key(change)).is_dir() for change in changes):
         return None
     plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
+    changed = {_key(change) for change in changes}
     for key, value in flat(plain).items():
-        if not may_be_restored(key, value):
-            raise UserError(f"{key}={value} is not taken from {folder}/config.yaml: give the whole command line again")
+        if key not in changed:
+            check_runs_no_code(folder, key, value, f"{key}={value}")
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
@@ -190,7 +213,7 @@ def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
 def _places(folder: Path) -> Iterator[tuple[str, str]]:
     """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder."""
     before = flat(settings_before(folder))
-    for key in ("paths.data_dir", "paths.cache_dir", "paths.output_dir", "model.module", "embedding.path"):
+    for key in ("paths.data_dir", "paths.cache_dir", "paths.output_dir", "embedding.path"):
         path = before.get(key)
         if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
             yield key, str(path)
@@ -228,6 +251,11 @@ def _line(override: Override) -> str:
 
 def _key(override: Override) -> str:
     return str(override.key_or_group)
+
+
+def _plain_value(override: Override) -> Any:
+    """The value as plain containers; None for a setting that is deleted or swept."""
+    return None if override.is_delete() or override.is_sweep_override() else override.value()
 
 
 def _text(override: Override) -> str:

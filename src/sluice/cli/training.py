@@ -27,6 +27,7 @@ from sluice.cli.gpus import own_gpus
 from sluice.cli.launching import LAUNCHED, check_launch, devices_wanted, global_rank, launch, started_by_launcher
 from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
+from sluice.cli.outside_code import allow_module, check_unchanged, keep_source
 from sluice.cli.report import show_results
 from sluice.cli.resuming import AlreadyDone
 from sluice.cli.run_data import check_same_data, check_same_sources, write_splits
@@ -82,6 +83,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     if composed.model.module is not None:
         composed.model.module = str(Path(composed.model.module).absolute())
+        allow_module(Path(composed.model.module))
     if composed.embedding.get("path") is not None:  # "???" is told by `checked`
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
     config = checked(composed)
@@ -107,6 +109,7 @@ def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[
     ):
         if claim.lease is not None:
             write_splits(claim.folder, data)
+            keep_source(config.model.module, claim.folder)
             log_to(claim.folder)
         last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
         try:
@@ -152,6 +155,9 @@ def _prepared(
         check_same_sources(place.folder, config, corpus)
     data, task = _data_and_task(config, corpus, fresh=not place.resumes)
     with claimed(place, config, overrides) as claim:
+        if claim.resumed is not None and config.model.module is not None and not config.resume_force:
+            saved = read_checkpoint(claim.resumed.checkpoint)[1]["sluice"]
+            check_unchanged(claim.resumed.checkpoint, config.model.module, saved.get("module_checksum"))
         check_same_data(claim.resumed and claim.resumed.checkpoint, task.saved_with)
         yield data, task, claim
 

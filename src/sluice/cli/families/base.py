@@ -12,6 +12,7 @@ from torch import nn
 from sluice.cli.constructing import factory
 from sluice.cli.core import freeze_vectors, give_vectors
 from sluice.cli.launching import devices_wanted, started_by_launcher
+from sluice.cli.outside_code import checksum_of
 from sluice.cli.schema import Config, schema_name
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
@@ -169,6 +170,7 @@ class Family(ABC):
                 "config": asdict(config),
                 "data_source": data.corpus.name,
                 "data": data.identity.saved(),
+                "module_checksum": checksum_of(config.model.module),
                 **self.saved_parts(data),
             },
         }

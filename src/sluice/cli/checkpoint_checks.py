@@ -1,0 +1,91 @@
+"""Whether a checkpoint file is whole, and whether what it holds can be used."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sluice.cli.schema import Config, check_ranges
+from sluice.errors import UserError
+
+WORD_LISTS = ("vocab", "labels", "tags")
+"""Parts of a checkpoint that are lists of different texts."""
+
+
+def check_whole(path: Path) -> None:
+    """Compares every record of a checkpoint file with its CRC-32, which torch.load does not.
+
+    Raises:
+        UserError: if the file is cut short, altered or no checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no checkpoint or is cut short: give another one, or train again") from error
+    if damaged is not None:
+        raise UserError(f"{path} is damaged ({damaged} fails its checksum): give another one, or train again")
+
+
+def check_contents(path: Path, saved: Mapping[str, Any], config: Config, weights: Mapping[str, Tensor]) -> None:
+    """Refuses word lists, settings and weights that no training writes.
+
+    Args:
+        path: of the checkpoint, for the messages.
+        saved: what it carries besides the weights.
+        config: its settings.
+        weights: of the network, by name.
+
+    Raises:
+        UserError: naming the first part that cannot be used.
+    """
+    for name, words in _word_lists(saved):
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise UserError(f"{path} cannot be used: its {name} is not a list of texts")
+        if len(set(words)) != len(words):
+            raise UserError(f"{path} cannot be used: its {name} has a text twice")
+    try:
+        check_ranges(config)
+    except (UserError, TypeError) as error:
+        raise UserError(f"{path} cannot be used: {error}") from error
+    layers = config.model.num_layers
+    if layers > len(weights):
+        raise UserError(f"{path} cannot be used: model.num_layers={layers} is more than it has weights")
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            raise UserError(
+                f"{path} cannot be used: {name} has a weight that is NaN or infinite; the training diverged"
+            )
+
+
+def check_shapes(path: Path, network: torch.nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuses weights of other shapes than the settings ask for, before a network of these sizes takes memory.
+
+    Args:
+        path: of the checkpoint, for the message.
+        network: built from the settings, on the meta device.
+        weights: of the checkpoint.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise UserError(
+                f"{path} cannot be used: its settings ask for {name} of shape {wanted.get(name)}, its weights have "
+                f"{found.get(name)}; it was altered, give another one"
+            )
+
+
+def _word_lists(saved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, part in saved.items():
+        if name in WORD_LISTS and part is not None:
+            yield name, part
+        elif name in ("source", "target") and isinstance(part, Mapping):
+            yield from ((f"{name} {own}", words) for own, words in _word_lists(part))
