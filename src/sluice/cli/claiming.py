@@ -11,6 +11,7 @@ from sluice.cli.launching import global_rank
 from sluice.cli.lease import Lease, refusal_of
 from sluice.cli.resuming import (
     Resumed,
+    Shapes,
     can_go_on,
     check_done,
     check_same,
@@ -142,13 +143,14 @@ def _check_contents(place: Place, config: Config, settings: bool = True) -> None
 
 
 @contextmanager
-def claimed(place: Place, config: Config, overrides: Sequence[str] | None) -> Iterator[Claimed]:
+def claimed(place: Place, config: Config, overrides: Sequence[str] | None, shapes: Shapes) -> Iterator[Claimed]:
     """Takes the folder's lease, settles the folder in the configuration and meanwhile keeps other processes out.
 
     Args:
         place: the folder.
         config: the configuration; its name, run_dir and those of its loggers and callbacks are set.
         overrides: the command line, kept for resuming; None where there was none.
+        shapes: of the tensors to be trained, which must be those of a checkpoint to resume.
 
     Raises:
         UserError: if the folder cannot be had.
@@ -158,7 +160,7 @@ def claimed(place: Place, config: Config, overrides: Sequence[str] | None) -> It
         if not place.by_parent:
             _check_contents(place, config)
         _settle(config, place.folder)
-        found = _found(place, config) if place.resumes else None
+        found = _found(place, config, shapes) if place.resumes else None
         if lease is not None and not place.by_parent:
             _begin(place, config, overrides)
         yield Claimed(place.folder, found, lease)
@@ -175,10 +177,10 @@ def _lease(place: Place) -> Lease | None:
     return Lease.inherit(place.folder) if place.by_parent else Lease.acquire(place.folder)
 
 
-def _found(place: Place, config: Config) -> Resumed:
+def _found(place: Place, config: Config, shapes: Shapes) -> Resumed:
     found = resumed(place.folder)
     if not place.by_parent:
-        check_trainable(found, config)
+        check_trainable(found, config, shapes)
         report_differences(place.folder, config)
     return found
 

@@ -145,8 +145,12 @@ def _prepared(
     place = settled(config, sample=corpus.name == "sample", sweep_number=sweep_number)
     check_free(place, config)
     data, task = _data_and_task(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides) as claim:
-        yield data, task, claim
+    shapes = {name: tuple(tensor.shape) for name, tensor in task.state_dict().items()}
+    with claimed(place, config, overrides, shapes) as claim:
+        try:
+            yield data, task, claim
+        except KeyboardInterrupt:
+            raise Interrupted(claim.folder) from None
 
 
 def _find_corpus(config: Config) -> Corpus:
