@@ -165,8 +165,8 @@ def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
     """
     if found.shapes != shapes:
         raise UserError(
-            f"the network of these settings and data is not the one in {found.checkpoint}: set back what changes its size, or "
-            f"start a new run from its weights with init_from={found.folder} in place of resume="
+            f"the network of these settings and data is not the one in {found.checkpoint}: set back what changes "
+            f"its size, or start a new run from its weights with init_from={found.folder} in place of resume="
         )
     if not found.finished:
         return
