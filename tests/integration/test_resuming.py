@@ -428,6 +428,28 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
     assert rates[-1] < 0.1 * max(rates)
 
 
+@pytest.mark.parametrize("scheduler", ["one_cycle", "cosine", "constant"])
+def test_another_learning_rate_holds_from_the_resumption_on(runs: Runs, scheduler: str) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 5, f"scheduler={scheduler}", "optimizer.lr=0.004")
+    ended = runs.train(f"scheduler={scheduler}", "optimizer.lr=0.001", "resume_force=true", resume=run)
+    assert ended.code == 0, ended.err
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    whole = rows_of(runs.undisturbed(f"scheduler={scheduler}", "optimizer.lr=0.004"))
+    before = [float(row["train/learning_rate"]) for row in whole if "train/learning_rate" in row]
+    factors = [rate / other for rate, other in zip(rates, before, strict=True)]
+    assert factors == pytest.approx([1.0] * 5 + [0.25] * 3)
+
+
+def test_what_a_checkpoint_cannot_follow_is_refused_though_forced(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2)
+    for setting, expected in (
+        ("optimizer=sgd", "cannot be resumed with another optimizer"),
+        ("model.hidden_size=8", "the network of these settings and data is not the one in"),
+    ):
+        assert expected in complaint(runs.train(setting, "resume_force=true", resume=run))
+    runs.resume(run)
+
+
 def test_a_training_that_has_ended_is_not_lengthened(runs: Runs) -> None:
     run = runs.stopped(ctrl_c_twice, "on_test_start", 1)
     ended = runs.train("trainer.max_epochs=3", "resume_force=true", resume=run)

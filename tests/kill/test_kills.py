@@ -5,7 +5,6 @@ pytest -m kill
 
 import os
 import random
-import shutil
 import signal
 import sys
 import time
@@ -145,8 +144,7 @@ class Runs:
         if int(number) % 2:
             return Process(self.settings, self.said, job=number)
         if any((run / name).exists() for name in ("last.ckpt", "previous.ckpt")):
-            return Process((*self.settings, f"resume={run}"), self.said, None)
-        shutil.rmtree(run, ignore_errors=True)
+            return Process((f"resume={run}",), self.said, None)
         return Process((*self.settings, f"name={number}"), self.said, None)
 
 

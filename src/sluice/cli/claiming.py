@@ -1,7 +1,7 @@
 """Which folder a run has, whether it may have it, and the lease that keeps other processes out of it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from sluice.cli.resuming import (
     can_go_on,
     check_done,
     check_same,
-    check_trainable,
     find_run,
     is_done,
     job_folder,
@@ -142,13 +141,16 @@ def _check_contents(place: Place, config: Config, settings: bool = True) -> None
 
 
 @contextmanager
-def claimed(place: Place, config: Config, overrides: Sequence[str] | None) -> Iterator[Claimed]:
+def claimed(
+    place: Place, config: Config, overrides: Sequence[str] | None, check: Callable[[Resumed], None]
+) -> Iterator[Claimed]:
     """Takes the folder's lease, settles the folder in the configuration and meanwhile keeps other processes out.
 
     Args:
         place: the folder.
         config: the configuration; its name, run_dir and those of its loggers and callbacks are set.
         overrides: the command line, kept for resuming; None where there was none.
+        check: refuses a checkpoint that cannot be resumed, before anything is written.
 
     Raises:
         UserError: if the folder cannot be had.
@@ -158,7 +160,7 @@ def claimed(place: Place, config: Config, overrides: Sequence[str] | None) -> It
         if not place.by_parent:
             _check_contents(place, config)
         _settle(config, place.folder)
-        found = _found(place, config) if place.resumes else None
+        found = _found(place, config, check) if place.resumes else None
         if lease is not None and not place.by_parent:
             _begin(place, config, overrides)
         yield Claimed(place.folder, found, lease)
@@ -175,10 +177,10 @@ def _lease(place: Place) -> Lease | None:
     return Lease.inherit(place.folder) if place.by_parent else Lease.acquire(place.folder)
 
 
-def _found(place: Place, config: Config) -> Resumed:
+def _found(place: Place, config: Config, check: Callable[[Resumed], None]) -> Resumed:
     found = resumed(place.folder)
     if not place.by_parent:
-        check_trainable(found, config)
+        check(found)
         report_differences(place.folder, config)
     return found
 

@@ -27,6 +27,7 @@ HEAD = """Train a recurrent text model.
   python train.py model=lstm task=imdb                          train, test, write outputs/imdb/lstm/...
   python train.py model=gru task=reviews task.data.path=my.csv  your own texts
   python train.py -m model=rnn,gru,lstm seed=1,2,3              a sweep, one run after the other
+  python train.py resume=outputs/imdb/lstm/NAME                 resume an interrupted run with its own settings
   python train.py debug=fast                                    a few batches of everything
   python train.py model=lstm task=imdb --cfg job                show the configuration, train nothing
 """

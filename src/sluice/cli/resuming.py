@@ -21,12 +21,18 @@ log = logging.getLogger(__name__)
 
 NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
 """Settings that may differ between a run's start and its resumption."""
+NEVER_CHANGED = ("optimizer._target_",)
+"""Settings whose state a checkpoint holds in a form that no other value can take over."""
 OF_RESUMING = ("name", "resume", "resume_force", "init_from")
 """Settings that belong to one command, not to the run."""
 NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
 
 Difference = tuple[str, Any, Any]
 """A setting, what it was and what it is."""
+
+
+Shapes = dict[str, tuple[int, ...]]
+"""Of the tensors in a state dict, by name."""
 
 
 class Resumed(NamedTuple):
@@ -37,6 +43,7 @@ class Resumed(NamedTuple):
     next_logged_step: int
     finished: bool
     """Whether its training has ended, its test not."""
+    shapes: Shapes
 
 
 class AlreadyDone(UserError):
@@ -117,7 +124,8 @@ def resumed(folder: Path) -> Resumed:
         if not path.is_file():
             continue
         try:
-            moment = read_checkpoint(path)[1]["moment"]
+            checkpoint = read_checkpoint(path)[1]
+            moment = checkpoint["moment"]
             step, finished = int(moment["next_logged_step"]), bool(moment["finished"])
         except UserError as error:
             reason = str(error)
@@ -125,7 +133,8 @@ def resumed(folder: Path) -> Resumed:
         except (KeyError, TypeError):
             reason = f"{path} holds weights only: a run is resumed from its {LAST}"
         else:
-            return Resumed(folder, path, step, finished)
+            shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+            return Resumed(folder, path, step, finished, shapes)
     raise UserError(f"{reason}; there is no other checkpoint to resume: delete {folder} to use its name again")
 
 
@@ -145,12 +154,22 @@ def check_done(folder: Path, config: Config) -> NoReturn:
     )
 
 
-def check_trainable(found: Resumed, config: Config) -> None:
-    """Refuses to lengthen a training that has ended, whose test alone is missing.
+def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
+    """Refuses what a checkpoint cannot take up, whether forced or not.
+
+    Args:
+        found: the checkpoint.
+        config: the configuration.
+        shapes: of the tensors to be trained.
 
     Raises:
-        UserError: if the length was changed.
+        UserError: if the checkpoint is of another network, or a training that has ended is to be lengthened.
     """
+    if found.shapes != shapes:
+        raise UserError(
+            f"the network of these settings and data is not the one in {found.checkpoint}: set back what changes "
+            f"its size, or start a new run from its weights with init_from={found.folder} in place of resume="
+        )
     if not found.finished:
         return
     before = settings_before(found.folder)["trainer"]
@@ -170,6 +189,12 @@ def check_same(folder: Path, config: Config) -> None:
         UserError: naming what differs.
     """
     differing = _differing_settings(folder, config)
+    fixed = [setting for setting in differing if setting[0] in NEVER_CHANGED]
+    if fixed and config.resume_force:
+        raise UserError(
+            f"the run in {folder} cannot be resumed with another optimizer ({_told(fixed)}): set it back, or start a "
+            f"new run from its weights with init_from={folder} in place of resume="
+        )
     if differing and not config.resume_force:
         raise UserError(
             f"the run in {folder} had other settings: {_told(_decisive(differing))}; set them back or add "

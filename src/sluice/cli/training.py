@@ -29,7 +29,7 @@ from sluice.cli.logs import close_logs, log_to, start_logging
 from sluice.cli.memory import keep_freed_memory
 from sluice.cli.outside_code import allow_module, check_unchanged, keep_source
 from sluice.cli.report import show_results
-from sluice.cli.resuming import AlreadyDone
+from sluice.cli.resuming import AlreadyDone, Resumed, check_trainable
 from sluice.cli.run_data import check_same_data, check_same_sources, write_splits
 from sluice.cli.saved import network_weights, read_checkpoint
 from sluice.cli.schema import Config, schema_name
@@ -154,12 +154,24 @@ def _prepared(
     if place.resumes:
         check_same_sources(place.folder, config, corpus)
     data, task = _data_and_task(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides) as claim:
-        if claim.resumed is not None and config.model.module is not None and not config.resume_force:
-            saved = read_checkpoint(claim.resumed.checkpoint)[1]["sluice"]
-            check_unchanged(claim.resumed.checkpoint, config.model.module, saved.get("module_checksum"))
-        check_same_data(claim.resumed and claim.resumed.checkpoint, task.saved_with)
-        yield data, task, claim
+    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, task)) as claim:
+        try:
+            yield data, task, claim
+        except KeyboardInterrupt:
+            raise Interrupted(claim.folder) from None
+
+
+def _check_resumable(found: Resumed, config: Config, task: Task) -> None:
+    """Refuses a checkpoint of other data, of a changed cell, or that the network cannot take up.
+
+    Raises:
+        UserError: naming what has changed.
+    """
+    check_same_data(found.checkpoint, task.saved_with)
+    if config.model.module is not None and not config.resume_force:
+        saved = read_checkpoint(found.checkpoint)[1]["sluice"]
+        check_unchanged(found.checkpoint, config.model.module, saved.get("module_checksum"))
+    check_trainable(found, config, {name: tuple(tensor.shape) for name, tensor in task.state_dict().items()})
 
 
 def _find_corpus(config: Config) -> Corpus:

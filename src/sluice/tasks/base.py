@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
 
+from sluice.tasks.changed_settings import apply_to_optimizers, optimizer_changes, training_length
 from sluice.tasks.nt_asgd import NTASGD
 from sluice.tasks.schedules import Schedule, Stretchable
 
@@ -60,7 +61,7 @@ class Task(pl.LightningModule):
         self.monitor = monitor
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
-        self._other_length = False
+        self._resumed_from: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
         if self._make_optimizer is None:
@@ -93,18 +94,24 @@ class Task(pl.LightningModule):
             self.log(name, value, batch_size=batch_size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        before, now = (_length(saved) for saved in (checkpoint["sluice"], self.saved_with))
-        self._other_length = before != now
+        self._resumed_from = checkpoint["sluice"]
 
     def on_train_start(self) -> None:
-        """A schedule whose training was lengthened or shortened on resuming follows from here on."""
-        if not self._other_length:
+        """Settings of the optimiser, and a length of the training, that were changed on resuming hold from here on."""
+        if self._resumed_from is None:
             return
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        changes = optimizer_changes(self._resumed_from, self.saved_with)
+        apply_to_optimizers(changes, self.trainer.optimizers, schedulers)
+        if training_length(self._resumed_from) != training_length(self.saved_with):
+            self._stretch(schedulers)
+
+    def _stretch(self, schedulers: list[Any]) -> None:
         total = int(self.trainer.estimated_stepping_batches)
-        for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, Stretchable) and total > config.scheduler.last_epoch:
-                step = config.scheduler.last_epoch
-                config.scheduler.stretch(total)
+        for scheduler in schedulers:
+            if isinstance(scheduler, Stretchable) and total > scheduler.last_epoch:
+                step = scheduler.last_epoch
+                scheduler.stretch(total)
                 log.info("The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, total)
 
     def on_validation_start(self) -> None:
@@ -137,9 +144,3 @@ class Task(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["sluice"] = {**self.saved_with, "metrics": metrics}
-
-
-def _length(saved: dict[str, Any]) -> list[Any]:
-    """What of the settings kept with a checkpoint decides how many steps a training has."""
-    trainer = saved.get("config", {}).get("trainer", {})
-    return [trainer.get(key) for key in ("max_epochs", "max_steps")]

@@ -49,8 +49,8 @@ class Stretchable(lr_scheduler.LRScheduler):
         return rates
 
 
-class OneCycle(Stretchable, lr_scheduler.OneCycleLR):
-    """torch's OneCycleLR, stretchable."""
+class OneCycleLR(Stretchable, lr_scheduler.OneCycleLR):
+    """torch's, stretchable."""
 
     @property
     def length(self) -> int:
@@ -60,16 +60,16 @@ class OneCycle(Stretchable, lr_scheduler.OneCycleLR):
         return lr_scheduler.OneCycleLR.get_lr(self)
 
 
-class Cosine(Stretchable, lr_scheduler.CosineAnnealingLR):
-    """torch's CosineAnnealingLR, stretchable."""
+class CosineAnnealingLR(Stretchable, lr_scheduler.CosineAnnealingLR):
+    """torch's, stretchable."""
 
     @property
     def length(self) -> int:
         return int(self.T_max)
 
 
-class Linear(Stretchable, lr_scheduler.LinearLR):
-    """torch's LinearLR, stretchable."""
+class LinearLR(Stretchable, lr_scheduler.LinearLR):
+    """torch's, stretchable."""
 
     @property
     def length(self) -> int:
@@ -95,18 +95,18 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_share
     """
     peak = optimizer.param_groups[0]["lr"]
     has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
-    cycle = OneCycle(optimizer, peak, total_steps=total_steps, pct_start=warmup_share, cycle_momentum=has_momentum)
+    cycle = OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_share, cycle_momentum=has_momentum)
     return Schedule(cycle, "step")
 
 
 def cosine(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
     """Down along half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts); `mode` is not used."""
-    return Schedule(Cosine(optimizer, total_steps), "step")
+    return Schedule(CosineAnnealingLR(optimizer, total_steps), "step")
 
 
 def linear(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
     """Down to nothing along a line; `mode` is not used."""
-    return Schedule(Linear(optimizer, 1.0, 0.0, total_iters=total_steps), "step")
+    return Schedule(LinearLR(optimizer, 1.0, 0.0, total_iters=total_steps), "step")
 
 
 def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float = 0.5, patience: int = 1) -> Schedule:
