@@ -133,6 +133,25 @@ def test_a_moved_file_is_named_in_the_evaluation(run: tuple[str, Finished], tmp_
     assert json_lines(ended)[0][figure] == pytest.approx(finished.results[f"test/{figure}"], abs=1e-6)
 
 
+def test_an_earlier_run_is_resumed_on_its_own_split_alone(workplace: Path) -> None:
+    for path, texts in ((workplace / "same.csv", [(0, 40)]), (workplace / "twice.csv", [(0, 30), (0, 30)])):
+        for start, stop in texts:
+            table(path, start, stop)
+        own = ("task=reviews", f"task.data.path={path}", *SMALL, *places(workplace))
+        assert train(*own, f"name={path.stem}").code == 0
+        folder = workplace / "output" / "reviews" / "lstm" / path.stem
+        (folder / "results.json").unlink()
+        checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
+        del checkpoint["sluice"]["data"]
+        torch.save(checkpoint, folder / "last.ckpt")
+        ended = train(*own, f"resume={folder}")
+        if path.stem == "same":
+            assert ended.code == 0
+            assert "cannot be verified" in ended.err
+        else:
+            assert "is of an earlier version, which drew identical texts one by one" in complaint(ended)
+
+
 @pytest.mark.parametrize("task", ["reviews", "parallel"])
 def test_prepare_counts_texts_in_two_published_splits(workplace: Path, task: str) -> None:
     name, write, *_ = TASKS[task]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.callbacks.checkpoints import LAST
+from sluice.cli.families.base import Data
 from sluice.cli.saved import SavedModel, read_checkpoint
 from sluice.cli.schema import Config
 from sluice.data.fingerprints import fingerprint_of
@@ -28,7 +29,7 @@ PARTS = {
 """Of a checkpoint, with their names in messages."""
 
 
-def write_splits(folder: Path, data: Any) -> None:
+def write_splits(folder: Path, data: Data) -> None:
     """Writes into a run's folder which texts are in which split; nothing for data that don't consist of texts.
 
     Args:
@@ -73,12 +74,13 @@ def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
     _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
 
 
-def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
+def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: DataIdentity) -> None:
     """Refuses to resume a run on other data than it was trained on.
 
     Args:
         checkpoint: the one to resume from; None for a new run.
         now: what a checkpoint written now would carry, see Family.shared_of_task.
+        identity: of the data.
 
     Raises:
         UserError: naming what has changed.
@@ -89,6 +91,11 @@ def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
     found = changes(before["data"], now["data"]) if "data" in before else []
     found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
     _refuse(checkpoint, found)
+    if "data" not in before and not identity.split_as_earlier:
+        raise UserError(
+            f"{checkpoint} is of an earlier version, which drew identical texts one by one: with the splits of this "
+            "version, it would be validated on texts it was trained on; start a new run without resume="
+        )
     if "data" not in before:
         _warn_of_no_record(checkpoint)
 

@@ -97,7 +97,7 @@ def run(config: Config, *, sweep_number: int | None = None) -> Trained:
     with heard(signal.Signals[config.checkpoint.stop_signal]) as early:
         data, task = _prepared(config)
         folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
-        check_same_data(goes_on and goes_on.checkpoint, task.saved_with)
+        check_same_data(goes_on and goes_on.checkpoint, task.saved_with, data.identity)
         if global_rank() == 0:
             write_splits(folder, data)
             log_to(folder)
@@ -115,7 +115,7 @@ def _run_workers(config: Config, workers: int, sweep_number: int | None) -> Trai
     """Prepares everything, so that mistakes show once, and starts a worker for each device."""
     data, task = _prepared(config)
     folder, goes_on = _run_folder(config, data.corpus.name == "sample", sweep_number)
-    check_same_data(goes_on and goes_on.checkpoint, task.saved_with)
+    check_same_data(goes_on and goes_on.checkpoint, task.saved_with, data.identity)
     config.resume = None if goes_on is None else str(folder)
     code = launch(asdict(config), schema_name(config.task), folder, workers)
     if code == INTERRUPTED:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes
 from sluice.errors import UserError
 
@@ -50,6 +51,11 @@ def assign_splits(
             held = hold_out(labels[train], fractions[name], names, None if groups is None else groups[train])
         rows[name], rows["train"] = train[held], train[~held]
     return rows
+
+
+def same_rows(one: Mapping[str, NDArray[np.int64]], other: Mapping[str, NDArray[np.int64]]) -> bool:
+    """Whether two assignments agree in every split."""
+    return all(np.array_equal(one[name], other[name]) for name in SPLITS)
 
 
 def _apart_where_too_few(

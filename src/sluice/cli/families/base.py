@@ -13,6 +13,7 @@ from sluice.cli.constructing import factory
 from sluice.cli.core import freeze_vectors, give_vectors
 from sluice.cli.launching import devices_wanted, started_by_launcher
 from sluice.cli.schema import Config, schema_name
+from sluice.data.identity import DataIdentity
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
 
@@ -42,6 +43,7 @@ class Data(pl.LightningDataModule):
     """A DataModule over a corpus."""
 
     corpus: Any
+    identity: DataIdentity
 
 
 class Family(ABC):
