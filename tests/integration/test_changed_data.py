@@ -70,11 +70,11 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return request.param, finished
 
 
-def resume(task: str, finished: Finished, path: Path | None = None) -> Ended:
+def resume(task: str, finished: Finished, path: Path | None = None, *more: str) -> Ended:
     """Resumes a run that has not been tested yet, with its file or another."""
     (finished.folder / "results.json").unlink(missing_ok=True)
     name, _, settings, _ = TASKS[task]
-    own = (f"task={task}", f"task.data.path={path or finished.home / name}", *settings, *places(finished.home))
+    own = (f"task={task}", f"task.data.path={path or finished.home / name}", *settings, *more, *places(finished.home))
     return train(*own, f"resume={finished.folder}")
 
 
@@ -94,6 +94,15 @@ def test_resuming_on_a_changed_file_is_refused(run: tuple[str, Finished]) -> Non
     said = complaint(resume(task, finished))
     assert "the data have changed" in said
     assert TASKS[task][0] in said
+
+
+def test_resuming_with_another_tokenizer_is_refused(run: tuple[str, Finished], tmp_path: Path) -> None:
+    task, finished = run
+    if task == "tagging":
+        return
+    TASKS[task][1](tmp_path / TASKS[task][0], 0, 40)
+    own = ("task.text.tokenizer=whitespace", "resume_force=true")
+    assert "task.text.tokenizer" in complaint(resume(task, finished, tmp_path / TASKS[task][0], *own))
 
 
 def test_resuming_with_a_moved_file_goes_on(run: tuple[str, Finished], tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ PARTS = {
     "target": "the vocabulary or tokenizer of the targets",
 }
 """Of a checkpoint, with their names in messages."""
+TOKENIZER = ("unit", "tokenizer", "lowercase", "longest_ngram", "buckets")
+"""Settings of task.text that say how a text is cut."""
 
 
 def write_splits(folder: Path, data: Data) -> None:
@@ -90,6 +92,8 @@ def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: D
     before = read_checkpoint(checkpoint)[1]["sluice"]
     found = changes(before["data"], now["data"]) if "data" in before else []
     found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
+    cutting = [saved["config"]["task"].get("text", {}) for saved in (before, now)]
+    found += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in cutting}) > 1]
     _refuse(checkpoint, found)
     if "data" not in before and not identity.split_as_earlier:
         raise UserError(

@@ -189,7 +189,7 @@ def assign_pairs(
 def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
     texts, given, notes = read_pair_texts(corpus)
     rows = assign_pairs(texts, given, settings)
-    as_earlier = same_rows(rows, assign_pairs(texts, given, settings, one_by_one=True))
+    as_earlier = same_rows(rows, lambda: assign_pairs(texts, given, settings, one_by_one=True))
     splits = {name: texts.chosen(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:

@@ -132,7 +132,7 @@ def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
         arrays[f"{name}_offsets"] = encoded.inputs.offsets
         arrays[f"{name}_words"], arrays[f"{name}_tags"] = encoded.inputs.flat, encoded.targets.flat
         arrays[f"{name}_hashes"] = hashes[rows[name]]
-    as_earlier = same_rows(rows, assign_sentences(given, settings, None))
+    as_earlier = same_rows(rows, lambda: assign_sentences(given, settings, None))
     return Stored(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": as_earlier})
 
 

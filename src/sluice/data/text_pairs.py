@@ -177,7 +177,7 @@ def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, floa
     whole, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
     options: dict[str, Any] = {"labels": whole.labels, "names": corpus.labels, "fractions": shares}
     rows = assign_splits(given, texts=hashes, **options)
-    as_earlier = same_rows(rows, assign_splits(given, texts=None, **options))
+    as_earlier = same_rows(rows, lambda: assign_splits(given, texts=None, **options))
     ngrams = letters_of(list(table), settings)
     arrays: dict[str, NDArray[Any]] = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
     for name in SPLITS:

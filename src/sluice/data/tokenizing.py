@@ -130,7 +130,7 @@ def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
     read = _read(watched(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
     options: dict[str, Any] = {"labels": read.labels, "names": corpus.labels, "fractions": settings.fractions}
     rows = assign_splits(read.given, texts=read.hashes, groups=read.groups, **options)
-    as_earlier = same_rows(rows, assign_splits(read.given, texts=None, groups=read.groups, **options))
+    as_earlier = same_rows(rows, lambda: assign_splits(read.given, texts=None, groups=read.groups, **options))
     counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
     vocab = Vocab.build(
         Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
