@@ -70,11 +70,11 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return request.param, finished
 
 
-def resume(task: str, finished: Finished, path: Path | None = None) -> Ended:
+def resume(task: str, finished: Finished, path: Path | None = None, *more: str) -> Ended:
     """Resumes a run that has not been tested yet, with its file or another."""
     (finished.folder / "results.json").unlink(missing_ok=True)
     name, _, settings, _ = TASKS[task]
-    own = (f"task={task}", f"task.data.path={path or finished.home / name}", *settings, *places(finished.home))
+    own = (f"task={task}", f"task.data.path={path or finished.home / name}", *settings, *more, *places(finished.home))
     return train(*own, f"resume={finished.folder}")
 
 
@@ -94,6 +94,15 @@ def test_resuming_on_a_changed_file_is_refused(run: tuple[str, Finished]) -> Non
     said = complaint(resume(task, finished))
     assert "the data have changed" in said
     assert TASKS[task][0] in said
+
+
+def test_resuming_with_another_tokenizer_is_refused(run: tuple[str, Finished], tmp_path: Path) -> None:
+    task, finished = run
+    if task == "tagging":
+        return
+    TASKS[task][1](tmp_path / TASKS[task][0], 0, 40)
+    own = ("task.text.tokenizer=whitespace", "resume_force=true")
+    assert "task.text.tokenizer" in complaint(resume(task, finished, tmp_path / TASKS[task][0], *own))
 
 
 def test_resuming_with_a_moved_file_goes_on(run: tuple[str, Finished], tmp_path: Path) -> None:
@@ -131,6 +140,25 @@ def test_a_moved_file_is_named_in_the_evaluation(run: tuple[str, Finished], tmp_
     ended = sluice("evaluate", finished.folder, "--set", f"data.path={moved}", "--json")
     figure = TASKS[task][3]
     assert json_lines(ended)[0][figure] == pytest.approx(finished.results[f"test/{figure}"], abs=1e-6)
+
+
+def test_an_earlier_run_is_resumed_on_its_own_split_alone(workplace: Path) -> None:
+    for path, texts in ((workplace / "same.csv", [(0, 40)]), (workplace / "twice.csv", [(0, 30), (0, 30)])):
+        for start, stop in texts:
+            table(path, start, stop)
+        own = ("task=reviews", f"task.data.path={path}", *SMALL, *places(workplace))
+        assert train(*own, f"name={path.stem}").code == 0
+        folder = workplace / "output" / "reviews" / "lstm" / path.stem
+        (folder / "results.json").unlink()
+        checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
+        del checkpoint["sluice"]["data"]
+        torch.save(checkpoint, folder / "last.ckpt")
+        ended = train(*own, f"resume={folder}")
+        if path.stem == "same":
+            assert ended.code == 0
+            assert "cannot be verified" in ended.err
+        else:
+            assert "is of an earlier version, which drew identical texts one by one" in complaint(ended)
 
 
 @pytest.mark.parametrize("task", ["reviews", "parallel"])

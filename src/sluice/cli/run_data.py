@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.callbacks.checkpoints import LAST
+from sluice.cli.families.base import Data
 from sluice.cli.saved import SavedModel, read_checkpoint
 from sluice.cli.schema import Config
 from sluice.data.fingerprints import fingerprint_of
@@ -26,9 +27,11 @@ PARTS = {
     "target": "the vocabulary or tokenizer of the targets",
 }
 """Of a checkpoint, with their names in messages."""
+TOKENIZER = ("unit", "tokenizer", "lowercase", "longest_ngram", "buckets")
+"""Settings of task.text that say how a text is cut."""
 
 
-def write_splits(folder: Path, data: Any) -> None:
+def write_splits(folder: Path, data: Data) -> None:
     """Writes into a run's folder which texts are in which split; nothing for data that don't consist of texts.
 
     Args:
@@ -73,12 +76,13 @@ def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
     _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
 
 
-def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
+def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: DataIdentity) -> None:
     """Refuses to resume a run on other data than it was trained on.
 
     Args:
         checkpoint: the one to resume from; None for a new run.
         now: what a checkpoint written now would carry, see Family.shared_of_task.
+        identity: of the data.
 
     Raises:
         UserError: naming what has changed.
@@ -88,7 +92,14 @@ def check_same_data(checkpoint: Path | None, now: Mapping[str, Any]) -> None:
     before = read_checkpoint(checkpoint)[1]["sluice"]
     found = changes(before["data"], now["data"]) if "data" in before else []
     found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
+    cutting = [saved["config"]["task"].get("text", {}) for saved in (before, now)]
+    found += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in cutting}) > 1]
     _refuse(checkpoint, found)
+    if "data" not in before and not identity.split_as_earlier:
+        raise UserError(
+            f"{checkpoint} is of an earlier version, which drew identical texts one by one: with the splits of this "
+            "version, it would be validated on texts it was trained on; start a new run without resume="
+        )
     if "data" not in before:
         _warn_of_no_record(checkpoint)
 

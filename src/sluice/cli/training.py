@@ -154,20 +154,20 @@ def _prepared(
     if place.resumes:
         check_same_sources(place.folder, config, corpus)
     data, task = _data_and_task(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, task)) as claim:
+    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, task)) as claim:
         try:
             yield data, task, claim
         except KeyboardInterrupt:
             raise Interrupted(claim.folder) from None
 
 
-def _check_resumable(found: Resumed, config: Config, task: Task) -> None:
+def _check_resumable(found: Resumed, config: Config, data: Data, task: Task) -> None:
     """Refuses a checkpoint of other data, of a changed cell, or that the network cannot take up.
 
     Raises:
         UserError: naming what has changed.
     """
-    check_same_data(found.checkpoint, task.saved_with)
+    check_same_data(found.checkpoint, task.saved_with, data.identity)
     if config.model.module is not None and not config.resume_force:
         saved = read_checkpoint(found.checkpoint)[1]["sluice"]
         check_unchanged(found.checkpoint, config.model.module, saved.get("module_checksum"))

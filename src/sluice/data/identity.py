@@ -18,6 +18,8 @@ class DataIdentity:
     """Of data that consist of separate texts."""
     text_digest: str | None = None
     """Of running text: over all lines."""
+    split_as_earlier: bool = True
+    """Whether versions that recorded nothing of the data, and drew identical texts one by one, cut the same splits."""
 
     def saved(self) -> dict[str, Any]:
         """What a checkpoint carries of it: plain containers."""

@@ -21,7 +21,7 @@ from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
-from sluice.data.splits import assign_splits
+from sluice.data.splits import assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.text.coder import SentenceCoder, make_unit
 from sluice.text.sentences import BEGIN_ID, END_ID, SentenceVocab
@@ -189,6 +189,7 @@ def assign_pairs(
 def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
     texts, given, notes = read_pair_texts(corpus)
     rows = assign_pairs(texts, given, settings)
+    as_earlier = same_rows(rows, lambda: assign_pairs(texts, given, settings, one_by_one=True))
     splits = {name: texts.chosen(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
@@ -205,7 +206,8 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
         arrays[f"{name}_hashes"] = texts.hashes()
         for part, held in vars(split).items():
             arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = held.flat, held.offsets
-    return Stored(arrays, {"notes": notes, **{side: _as_json(coders[side]) for side in SIDES}})
+    saved = {side: _as_json(coders[side]) for side in SIDES}
+    return Stored(arrays, {"notes": notes, "split_as_earlier": as_earlier, **saved})
 
 
 def _units(
@@ -318,5 +320,6 @@ def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedPairs:
         for name in SPLITS
     }
     source, target = (_from_json(stored.info[side]) for side in SIDES)
-    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(stored.arrays))
+    hashes = SplitHashes.stored(stored.arrays)
+    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
     return PreparedPairs(splits, source, target, stored.info["notes"], identity)

@@ -1,10 +1,11 @@
 """Which texts are held out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes
 from sluice.errors import UserError
 
@@ -50,6 +51,15 @@ def assign_splits(
             held = hold_out(labels[train], fractions[name], names, None if groups is None else groups[train])
         rows[name], rows["train"] = train[held], train[~held]
     return rows
+
+
+def same_rows(rows: Mapping[str, NDArray[np.int64]], earlier: Callable[[], Mapping[str, NDArray[np.int64]]]) -> bool:
+    """Whether an assignment is the one of earlier versions, which may have found a class too small to split."""
+    try:
+        other = earlier()
+    except UserError:
+        return False
+    return all(np.array_equal(rows[name], other[name]) for name in SPLITS)
 
 
 def _apart_where_too_few(

@@ -18,7 +18,7 @@ from sluice.data.ragged import Ragged
 from sluice.data.sequence_batches import RaggedSequences
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
-from sluice.data.splits import assign_splits
+from sluice.data.splits import assign_splits, same_rows
 from sluice.data.tagged_files import Tagged
 from sluice.errors import UserError
 from sluice.text.vocab import Vocab
@@ -132,7 +132,8 @@ def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
         arrays[f"{name}_offsets"] = encoded.inputs.offsets
         arrays[f"{name}_words"], arrays[f"{name}_tags"] = encoded.inputs.flat, encoded.targets.flat
         arrays[f"{name}_hashes"] = hashes[rows[name]]
-    return Stored(arrays, {"vocab": vocab.tokens, "tags": tags})
+    as_earlier = same_rows(rows, lambda: assign_sentences(given, settings, None))
+    return Stored(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": as_earlier})
 
 
 def read_sentences(corpus: TaggedCorpus) -> tuple[list[Tagged], NDArray[np.str_]]:
@@ -151,5 +152,6 @@ def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTags:
         return Ragged(stored.arrays[f"{name}_{kind}"], stored.arrays[f"{name}_offsets"])
 
     splits = {name: RaggedSequences(part(name, "words"), part(name, "tags")) for name in SPLITS}
-    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(stored.arrays))
+    hashes = SplitHashes.stored(stored.arrays)
+    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
     return PreparedTags(splits, Vocab(stored.info["vocab"]), tuple(stored.info["tags"]), identity)

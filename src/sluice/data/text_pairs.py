@@ -16,7 +16,7 @@ from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
-from sluice.data.splits import assign_splits
+from sluice.data.splits import assign_splits, same_rows
 from sluice.text.ngrams import hashed_ngrams
 from sluice.text.tokenizers import make_tokenizer
 
@@ -175,7 +175,9 @@ def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, floa
     table = new_table()
     pairs, given = read_pairs(corpus)
     whole, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
-    rows = assign_splits(given, labels=whole.labels, names=corpus.labels, fractions=shares, texts=hashes)
+    options: dict[str, Any] = {"labels": whole.labels, "names": corpus.labels, "fractions": shares}
+    rows = assign_splits(given, texts=hashes, **options)
+    as_earlier = same_rows(rows, lambda: assign_splits(given, texts=None, **options))
     ngrams = letters_of(list(table), settings)
     arrays: dict[str, NDArray[Any]] = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
     for name in SPLITS:
@@ -183,7 +185,8 @@ def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, floa
         arrays |= {f"{name}_hashes": hashes[rows[name]]}
         arrays |= {f"{name}_words": split.texts.flat, f"{name}_offsets": split.texts.offsets}
         arrays |= {f"{name}_deciding": split.deciding.flat, f"{name}_labels": split.labels}
-    return Stored(arrays, {"words": list(table), "labels": list(corpus.labels)})
+    info = {"words": list(table), "labels": list(corpus.labels), "split_as_earlier": as_earlier}
+    return Stored(arrays, info)
 
 
 def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTextPairs:
@@ -197,7 +200,8 @@ def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTextPairs:
         for name in SPLITS
     }
     ngrams = Ragged(arrays["ngrams"], arrays["ngram_offsets"])
-    identity = DataIdentity(fingerprint, hashes=SplitHashes.stored(arrays))
+    hashes = SplitHashes.stored(arrays)
+    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
     return PreparedTextPairs(splits, stored.info["words"], ngrams, tuple(stored.info["labels"]), identity)
 
 

@@ -17,7 +17,7 @@ from sluice.data.preparing import load_or_prepare
 from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS, Document, LabelledCorpus
 from sluice.data.split_hashes import Hashes, SplitHashes, text_hash
-from sluice.data.splits import assign_splits
+from sluice.data.splits import assign_splits, same_rows
 from sluice.data.watching import watched
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -128,14 +128,9 @@ class _Read:
 
 def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
     read = _read(watched(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
-    rows = assign_splits(
-        read.given,
-        labels=read.labels,
-        names=corpus.labels,
-        fractions=settings.fractions,
-        texts=read.hashes,
-        groups=read.groups,
-    )
+    options: dict[str, Any] = {"labels": read.labels, "names": corpus.labels, "fractions": settings.fractions}
+    rows = assign_splits(read.given, texts=read.hashes, groups=read.groups, **options)
+    as_earlier = same_rows(rows, lambda: assign_splits(read.given, texts=None, groups=read.groups, **options))
     counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
     vocab = Vocab.build(
         Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
@@ -148,7 +143,8 @@ def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
         texts = encoded.rows(rows[name])
         arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
         arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
-    return Stored(arrays, {"vocab": vocab.tokens, "labels": list(corpus.labels)})
+    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": as_earlier}
+    return Stored(arrays, info)
 
 
 def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
@@ -190,5 +186,5 @@ def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedCorpus:
         for name in SPLITS
     }
     hashes = SplitHashes.stored(stored.arrays)
-    identity = DataIdentity(fingerprint, hashes=hashes)
+    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
     return PreparedCorpus(splits, Vocab(stored.info["vocab"]), tuple(stored.info["labels"]), identity)

@@ -114,6 +114,17 @@ def test_a_frequent_text_stays_in_training() -> None:
     assert 0 in found["train"]
 
 
+def test_small_classes_reach_every_split_with_large_fractions() -> None:
+    rows = assign_splits(
+        np.array(["train"] * 3),
+        labels=np.zeros(3, dtype=np.int64),
+        names=("only",),
+        fractions={"test": 0.6, "val": 0.6},
+        texts=texts_of(1, 2, 3),
+    )
+    assert {name: len(own) for name, own in rows.items()} == {"train": 1, "val": 1, "test": 1}
+
+
 def test_few_different_texts_reach_every_split() -> None:
     found = assigned([0] * 20 + [1] * 20, texts_of(*[0] * 20, *[1] * 14, *[2] * 6))
     assert all(texts & {0} and texts & {1, 2} for texts in found.values())

@@ -14,6 +14,7 @@ from sluice.cli.core import freeze_vectors, give_vectors
 from sluice.cli.launching import devices_wanted, started_by_launcher
 from sluice.cli.outside_code import checksum_of
 from sluice.cli.schema import Config, schema_name
+from sluice.data.identity import DataIdentity
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
 
@@ -43,6 +44,7 @@ class Data(pl.LightningDataModule):
     """A DataModule over a corpus."""
 
     corpus: Any
+    identity: DataIdentity
 
 
 class Family(ABC):
