@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from own_cell import write_cell
+from sluice.cli import own_cells
+from sluice.cli.outside_code import allow_module, is_allowed
 from sluice.cli.own_cells import import_cells
 from sluice.errors import UserError
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, make_cell
@@ -23,8 +25,23 @@ class Derived(cells.{parent}):
 pytestmark = pytest.mark.usefixtures("own_cells_forgotten")
 
 
+@pytest.fixture(autouse=True)
+def _named_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_cells, "is_allowed", lambda path: True)
+
+
+def test_a_file_that_was_not_named_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_cells, "is_allowed", is_allowed)
+    path = write_cell(tmp_path / "mine.py")
+    with pytest.raises(UserError, match="only the command line can name code from outside Sluice"):
+        import_cells(path)
+    allow_module(path)
+    import_cells(path)
+    assert "mgu" in CELLS
+
+
 @pytest.fixture
-def mgu(own_cells_forgotten: None, tmp_path: Path) -> None:
+def mgu(own_cells_forgotten: None, _named_on_the_command_line: None, tmp_path: Path) -> None:
     """The minimal gated unit, imported."""
     import_cells(write_cell(tmp_path / "mine.py"))
 
