@@ -1,0 +1,124 @@
+"""Flipped bytes, cut files and contents that no training writes are noticed before anything of a checkpoint is used."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from running import TINY, Finished, complaint, json_lines, places, sluice, train
+from stopping import stop_signal, stopped
+
+TEXT = "It was moving, I loved it."
+
+
+def flip(path: Path, part: float) -> None:
+    """Flips a bit of the byte at a fraction of the file."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * part)] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+@pytest.fixture
+def copied(finished: Finished, workplace: Path) -> Path:
+    """A finished run to be damaged."""
+    shutil.copytree(finished.folder, workplace / "run")
+    return workplace / "run"
+
+
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9])
+def test_a_flipped_bit_is_noticed(copied: Path, part: float) -> None:
+    flip(copied / "best.ckpt", part)
+    said = complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is damaged" in said or "best.ckpt is no checkpoint or is cut short" in said
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000])
+def test_a_cut_file_is_noticed(copied: Path, length: int) -> None:
+    best = copied / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:length])
+    assert "best.ckpt is no checkpoint or is cut short" in complaint(sluice("predict", copied, TEXT))
+
+
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(workplace: Path) -> None:
+    settings = (*TINY, "trainer.max_epochs=2", "checkpoint.every_steps=1", *places(workplace), "name=a")
+    with stopped(stop_signal, "on_train_batch_end", 4):
+        assert train(*settings).code == 130
+    run = workplace / "output" / "imdb" / "lstm" / "sample-a"
+    flip(run / "last.ckpt", 0.5)
+    ended = train(f"resume={run}", *places(workplace))
+    assert ended.code == 0, ended.err
+    assert "last.ckpt is damaged" in ended.err
+    assert f"Going on from {run / 'previous.ckpt'}." in ended.err
+
+
+def repeat_a_word(saved: Any, state: Any) -> None:
+    saved["vocab"][5] = saved["vocab"][4]
+
+
+def make_a_word_a_number(saved: Any, state: Any) -> None:
+    saved["vocab"][5] = 5
+
+
+def make_labels_a_text(saved: Any, state: Any) -> None:
+    saved["labels"] = "negpos"
+
+
+def make_a_size_negative(saved: Any, state: Any) -> None:
+    saved["config"]["model"]["hidden_size"] = -4
+
+
+def make_a_size_absurd(saved: Any, state: Any) -> None:
+    saved["config"]["model"]["hidden_size"] = 10**12
+
+
+def make_layers_absurd(saved: Any, state: Any) -> None:
+    saved["config"]["model"]["num_layers"] = 10**9
+
+
+def name_an_unknown_tokenizer(saved: Any, state: Any) -> None:
+    saved["config"]["task"]["text"]["tokenizer"] = "../../evil"
+
+
+def make_a_weight_nan(saved: Any, state: Any) -> None:
+    state["network.output.bias"][0] = torch.nan
+
+
+def drop_a_weight(saved: Any, state: Any) -> None:
+    del state["network.output.bias"]
+
+
+CHANGES: dict[Callable[[Any, Any], None], str] = {
+    repeat_a_word: "its vocab has a text twice",
+    make_a_word_a_number: "its vocab is not a list of texts",
+    make_labels_a_text: "its labels is not a list of texts",
+    make_a_size_negative: "model.hidden_size=-4 cannot be used: it must be at least 1",
+    make_a_size_absurd: "its settings ask for",
+    make_layers_absurd: "model.num_layers=1000000000 is more than it has weights",
+    name_an_unknown_tokenizer: "task.text.tokenizer=../../evil cannot be used",
+    make_a_weight_nan: "output.bias has weights that are NaN or infinite",
+    drop_a_weight: "its settings ask for output.bias",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_contents_that_no_training_writes_are_refused(copied: Path, change: Callable[[Any, Any], None]) -> None:
+    path = copied / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    change(checkpoint["sluice"], checkpoint["state_dict"])
+    torch.save(checkpoint, path)
+    assert CHANGES[change] in complaint(sluice("predict", copied, TEXT))
+
+
+def test_interpolations_in_a_checkpoint_are_not_resolved(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "leaked")
+    path = copied / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["sluice"]["config"]["model"]["name"] = "${oc.env:SECRET}"
+    checkpoint["sluice"]["config"]["paths"]["data_dir"] = "${oc.env:SECRET}/${no.such.key}"
+    torch.save(checkpoint, path)
+    ended = sluice("predict", copied, TEXT, "--json")
+    assert len(json_lines(ended)) == 1
+    assert "leaked" not in ended.out + ended.err
