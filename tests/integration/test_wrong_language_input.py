@@ -95,6 +95,6 @@ class TestWrongInput:
         torch.save(saved, tmp_path / "moved.ckpt")
         said = complaint(sluice("evaluate", tmp_path / "moved.ckpt"))
         assert f"the data have changed since {tmp_path / 'moved.ckpt'} was trained: {other}" in said
-        assert "use sluice score" in said
+        assert "with sluice score" in said
         said = complaint(sluice("evaluate", book_run.folder, "--method", "magic"))
         assert "there is no method 'magic': there are plain, cache, dynamic" in said

@@ -139,7 +139,8 @@ def rows_of_split(
     if not path.is_file():
         raise UserError(
             f"{model.path} is not in the folder of its run, where {FILE_NAME} records which texts are in which split: "
-            "put it back there; without it, a checkpoint can be evaluated on --file only"
+            "put it back there; without it, a checkpoint can be evaluated on --file only, which classifiers of single "
+            "texts take"
         )
     stored = SplitHashes.load(path, saved["splits"])
     chosen = stored.choose(split, given, hashes)

@@ -8,6 +8,9 @@ from typing import Any
 from sluice.data.fingerprints import FileDigest, Fingerprint
 from sluice.data.split_hashes import SplitHashes
 
+MOST_NAMED = 5
+"""Files named in a message."""
+
 
 @dataclass(frozen=True)
 class DataIdentity:
@@ -54,4 +57,6 @@ def _changed_files(before: Sequence[FileDigest], now: Sequence[FileDigest]) -> l
     changed = [file.name for file in now if (file.role, file.digest) not in then]
     names = {Path(name).name for name in changed}
     gone = [file.name for file in before if (file.role, file.digest) not in today and Path(file.name).name not in names]
-    return [*changed, *(f"{name} (no longer read)" for name in gone)]
+    found = [*changed, *(f"{name} (no longer read)" for name in gone)]
+    more = len(found) - MOST_NAMED
+    return [*found[:MOST_NAMED], f"{more} more files"] if more > 0 else found

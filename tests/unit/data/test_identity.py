@@ -34,6 +34,12 @@ def test_added_and_missing_files_are_named(tmp_path: Path) -> None:
     assert found == [f"{tmp_path}/here/test.txt", f"{tmp_path}/here/val.txt (no longer read)"]
 
 
+def test_a_message_names_a_few_files(tmp_path: Path) -> None:
+    before, now = ({f"part{number}": f"{content} {number}" for number in range(9)} for content in ("old", "new"))
+    found = changes(saved(tmp_path, **before), saved(tmp_path, **now))
+    assert found == [*(f"{tmp_path}/part{number}.txt" for number in range(5)), "4 more files"]
+
+
 def test_other_differences_are_named(tmp_path: Path) -> None:
     before = saved(tmp_path, train="a", seed=1, text="x")
     assert changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [

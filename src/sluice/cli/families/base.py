@@ -1,5 +1,6 @@
 """What a kind of task brings: its settings, texts, network, and what is done with them before and after training."""
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ from sluice.cli.schema import Config, schema_name
 from sluice.data.identity import DataIdentity
 from sluice.errors import UserError
 from sluice.tasks.base import Monitor, Task
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Layout of what a checkpoint carries beside the weights."""
@@ -153,6 +156,8 @@ class Family(ABC):
         embedding, words = self.words_read(network, parts)
         if config.embedding.path is not None:
             give_vectors(embedding, config.embedding.path, words, config.seed)
+        elif config.embedding.frozen and config.embedding.start == "random":
+            log.warning("embedding.frozen=true without embedding.path: the random vectors stay as they are.")
         if config.embedding.frozen:
             freeze_vectors(embedding)
 
