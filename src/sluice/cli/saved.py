@@ -59,7 +59,7 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what other bytes do to the unpickler cannot be foreseen
-        raise UserError(f"{path} is no checkpoint or is cut short: give another one, or train again") from error
+        raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another one, or train again") from error
     saved = checkpoint.get("sluice") if isinstance(checkpoint, dict) else None
     if not isinstance(saved, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{path} is not a checkpoint of Sluice's: give best.ckpt or last.ckpt of a run")
