@@ -44,6 +44,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Two:
     return Two(tmp_path_factory.mktemp("two"))
 
 
+@pytest.mark.slow
 def test_there_is_one_folder_with_what_a_run_of_one_process_leaves_and_the_launch(two: Two) -> None:
     files = {file.name.split(".vm")[0] for file in two.folder.iterdir() if not file.name.startswith("events.out.")}
     expected = {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "previous.ckpt", "results.json", "log.txt"}
@@ -51,6 +52,7 @@ def test_there_is_one_folder_with_what_a_run_of_one_process_leaves_and_the_launc
     assert len(list((two.home / "output").rglob("config.yaml"))) == 1
 
 
+@pytest.mark.slow
 def test_the_results_are_of_the_first_rank_alone_and_said_once(two: Two) -> None:
     assert results_of(two.folder)["device"] == "2 x cpu"
     assert "interrupted" not in results_of(two.folder)
@@ -62,12 +64,14 @@ def test_the_results_are_of_the_first_rank_alone_and_said_once(two: Two) -> None
     assert "Traceback" not in two.ended.err
 
 
+@pytest.mark.slow
 def test_the_configuration_says_how_many(two: Two) -> None:
     config = yaml.safe_load((two.folder / "config.yaml").read_text(encoding="utf-8"))
     assert (config["trainer"]["devices"], config["trainer"]["strategy"]) == (2, "ddp")
     assert config["paths"]["run_dir"] == str(two.folder)
 
 
+@pytest.mark.slow
 def test_every_text_of_an_epoch_is_seen_by_one_process(two: Two) -> None:
     last = torch.load(two.folder / "last.ckpt", weights_only=True)
     assert last["global_step"] == 3 * 34, "270 texts, four for each of two"
@@ -76,6 +80,7 @@ def test_every_text_of_an_epoch_is_seen_by_one_process(two: Two) -> None:
     assert not torch.equal(*numbers), "each drops other units"
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(two: Two, workplace: Path) -> None:
     alone = trained(workplace, *STILL, "trainer=cpu")
     assert metrics_of(two.folder) == pytest.approx(metrics_of(alone.folder), abs=1e-6)
