@@ -16,7 +16,7 @@ from running import TINY, Ended, Finished, places, train
 event_file_writer._global_uid = event_file_writer.AtomicCounter(100_000)
 """TensorBoard reads event files by their names: second, machine, process, number; here is but one process, and all
 numbers must have as many digits."""
-ELSEWHERE = ("SLUICE_DATA", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SLUICE_LEASE", "SUBMITIT_EXECUTOR")
+ELSEWHERE = ("SLUICE_DATA", "SLUICE_CACHE", "SLUICE_TRACEBACK", "SLUICE_LAUNCHED", "SLUICE_LEASE", "SUBMITIT_EXECUTOR")
 RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TORCHRUN = tuple(f"TORCHELASTIC_{name}" for name in ("RUN_ID", "USE_AGENT_STORE", "RESTART_COUNT"))
 SLURM = (
@@ -31,6 +31,12 @@ SLURM = (
     ),
     *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_NODES", "SLURM_NODELIST"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_commands(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Commands that read the data of a checkpoint keep what they prepare here, not in the checkout."""
+    os.environ["SLUICE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

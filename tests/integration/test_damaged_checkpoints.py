@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from running import TINY, Finished, complaint, json_lines, places, sluice, train
+from running import SMALL, TINY, Finished, complaint, json_lines, places, sluice, train, trained
 from stopping import stop_signal, stopped
 
 TEXT = "It was moving, I loved it."
@@ -108,6 +108,22 @@ def test_contents_that_no_training_writes_are_refused(copied: Path, change: Call
     change(checkpoint["sluice"], checkpoint["state_dict"])
     torch.save(checkpoint, path)
     assert CHANGES[change] in complaint(sluice("predict", copied, TEXT))
+
+
+def test_the_folders_of_a_checkpoint_decide_nothing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = workplace / "own.txt"
+    text.write_text("a b c d e f g h\n" * 200, encoding="utf-8")
+    small = ("task=corpus", f"task.data.path={text}", "task.data.batch_size=2", "task.data.chunk_length=8")
+    run = trained(workplace, *small, *SMALL).folder
+    path = run / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for name in ("cache_dir", "output_dir", "run_dir"):
+        checkpoint["sluice"]["config"]["paths"][name] = str(workplace / "evil" / name)
+    torch.save(checkpoint, path)
+    ended = sluice("evaluate", run, "--json")
+    assert ended.code == 0, ended.err
+    assert not (workplace / "evil").exists()
+    assert (workplace / "data" / "cache").is_dir()
 
 
 def test_interpolations_in_a_checkpoint_are_not_resolved(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

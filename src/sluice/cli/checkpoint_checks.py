@@ -26,7 +26,7 @@ def check_whole(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if not whole:
-        raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another one, or train again")
+        raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another, or train again")
 
 
 def check_contents(path: Path, saved: Mapping[str, Any], config: Config, weights: Mapping[str, Tensor]) -> None:

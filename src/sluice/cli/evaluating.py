@@ -1,7 +1,6 @@
 """sluice evaluate: a trained model's figures."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sluice.cli.families.translation import TranslationFamily, decoding_settings
 from sluice.cli.logs import start_logging
 from sluice.cli.report import show_confusion
 from sluice.cli.run_data import check_unchanged
-from sluice.cli.saved import SavedModel, load_model
+from sluice.cli.saved import SavedModel, load_model, use_own_paths
 from sluice.cli.schema.language import METHODS
 from sluice.cli.schema.sequences import Tagging
 from sluice.cli.terminal import say
@@ -67,7 +66,7 @@ def evaluate_run(
         raise UserError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
     model = load_model(run)
     _refuse_what_is_not_for(model, table, method, settings)
-    model.config.paths.data_dir = str(data_dir or os.environ.get("SLUICE_DATA") or model.config.paths.data_dir)
+    use_own_paths(model, data_dir)
     model.config.task = changed(model.config.task, settings)
     if model.family is LANGUAGE:
         _evaluate_language(model, split, method, as_json)

@@ -1,6 +1,5 @@
 """Sequences of a run's own validation split, with the loss that its network has at the last step of each."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.cli.run_data import check_unchanged
-from sluice.cli.saved import SavedModel
+from sluice.cli.saved import SavedModel, use_own_paths
 from sluice.data.batches import BatchMaker
 from sluice.data.sequence_batches import SequenceBatch, SequenceBatchMaker
 from sluice.errors import UserError
@@ -63,7 +62,7 @@ def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Pat
     _refuse_other_ways_back(model)
     if steps is not None and kind in (TextClassifier, Regressor):
         raise UserError(f"--steps {steps} cannot be used: task={model.config.task.name} is read whole, leave it out")
-    model.config.paths.data_dir = str(data_dir or os.environ.get("SLUICE_DATA") or model.config.paths.data_dir)
+    use_own_paths(model, data_dir)
     data = model.family.build_data(model.config, model.family.find_corpus(model.config, may_fall_back=False))
     check_unchanged(model, data.identity)
     parts = model.family.saved_parts(data)

@@ -1,5 +1,6 @@
 """A trained model, from its checkpoint alone."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from sluice.recurrent import CELLS
 from sluice.text.vocab import Vocab
 
 _PREFIX = "network."
+DEFAULT_CACHE = "data/cache"
+"""As in conf/paths."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what other bytes do to the unpickler cannot be foreseen
-        raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another one, or train again") from error
+        raise UserError(
+            f"{path} is no checkpoint, or is cut short or damaged: give another one, or train again"
+        ) from error
     saved = checkpoint.get("sluice") if isinstance(checkpoint, dict) else None
     if not isinstance(saved, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{path} is not a checkpoint of Sluice's: give best.ckpt or last.ckpt of a run")
@@ -109,6 +114,24 @@ def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
     network = family.build_network(config, saved)
     network.load_state_dict(weights)
     return SavedModel(path, config, network.eval(), saved, saved["data_source"])
+
+
+def use_own_paths(model: SavedModel, data_dir: Path | None) -> None:
+    """Settles where a command that reads the data of a checkpoint reads and writes.
+
+    The checkpoint's folders are of the machine of its training, or of whoever made it. Corpora are read where it says,
+    unless the command or SLUICE_DATA says otherwise, but nothing is downloaded there; nothing else of it is used.
+
+    Args:
+        model: of which the configuration is changed.
+        data_dir: where the command was told to look; None for SLUICE_DATA.
+    """
+    paths, data = model.config.paths, model.config.task.data
+    own = str(data_dir or os.environ.get("SLUICE_DATA") or "")
+    if not own and getattr(data, "source", None) in ("auto", "download"):
+        data.source = "local"
+    paths.data_dir = own or paths.data_dir
+    paths.cache_dir = os.environ.get("SLUICE_CACHE") or DEFAULT_CACHE
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -77,10 +77,12 @@ def open_entry(path: Path) -> Stored:
         if _info_checksum(meta["info"]) != meta["info_checksum"]:
             raise CacheDamaged("altered: meta.json is not what was written")
         for name, expected in meta["checksums"].items():
+            if Path(name).name != name:
+                raise CacheDamaged(f"altered: {name!r} is no name of an array")
             if _checksum(path / f"{name}.npy") != expected:
                 raise CacheDamaged(f"altered: {name}.npy is not what was written")
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in meta["checksums"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CacheDamaged(f"cut short or unreadable ({type(error).__name__})") from error
     return Stored(arrays, meta["info"])
 

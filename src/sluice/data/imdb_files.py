@@ -13,6 +13,8 @@ from sluice.errors import UserError
 
 FOLDER_NAME = "aclImdb"
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
+KNOWN_BYTES = 500_000_000
+"""What the official archive expands to, about: reviews, unlabelled reviews and bags of words."""
 LABELS = ("neg", "pos")
 REVIEWS_PER_CLASS = 12_500
 
@@ -102,7 +104,7 @@ class ImdbArchive(ImdbOnDisk):
                 reviews is wrong.
         """
         counts: Counter[tuple[str, str]] = Counter()
-        for name, content in stream_tar_gz(self.path):
+        for name, content in stream_tar_gz(self.path, known_bytes=KNOWN_BYTES):
             review = REVIEW_NAME.fullmatch(name)
             if review:
                 split, label, stem = review.groups()

@@ -11,6 +11,8 @@ from sluice.errors import UserError
 
 FOLDER_NAME = "multi30k"
 STEMS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
+KNOWN_BYTES = 2_110_398
+"""Of the largest file, train.de, expanded."""
 MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
 MULTI30K_HASHES = {
     "train.de.gz": "sha256:726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
@@ -121,4 +123,5 @@ def _files(folder: Path, languages: tuple[str, str], suffix: str, name: str) -> 
         source_language=languages[0],
         target_language=languages[1],
         name=name,
+        known_bytes=KNOWN_BYTES,
     )

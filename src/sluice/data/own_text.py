@@ -67,12 +67,14 @@ class OwnText:
     def _files(self, path: Path) -> list[Path]:
         """
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or the pattern leaves the folder.
         """
         if path.is_file():
             return [path]
         if not path.is_dir():
             raise UserError(f"{path} does not exist: give task.data.path the text file, or the folder with the files")
+        if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
+            raise UserError(f"task.data.pattern={self.pattern} leaves the folder {path}: give a pattern within it")
         files = sorted(file for file in path.rglob(self.pattern) if file.is_file())
         if not files:
             raise UserError(f"there is no file {self.pattern} in {path}: name others with task.data.pattern")

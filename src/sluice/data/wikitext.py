@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from sluice.data.archive_limits import check_size
 from sluice.data.downloading import Published, fetch, resolve
 from sluice.data.published_text import PublishedText
 from sluice.data.running_text import RunningText, decoded_lines
@@ -14,6 +15,8 @@ from sluice.errors import UserError
 ARCHIVE_NAME, FOLDER_NAME = "wikitext-2-v1.zip", "wikitext-2"
 FILES = {"train": "wiki.train.tokens", "val": "wiki.valid.tokens", "test": "wiki.test.tokens"}
 LINES = {"train": 36_718, "val": 3_760, "test": 4_358}
+KNOWN_BYTES = 13_175_278
+"""What the three files have together."""
 WIKITEXT2_URL = "https://wikitext.smerity.com/wikitext-2-v1.zip"
 WIKITEXT2_HASH = "md5:542ccefacc6c27f945fb54453812b3cd"
 
@@ -30,6 +33,7 @@ class WikiText2Text(PublishedText):
     def _member_lines(self, file: str) -> Iterator[str]:
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{FOLDER_NAME}/{file}") as stream:
+                check_size(self.path, archive.getinfo(f"{FOLDER_NAME}/{file}").file_size, KNOWN_BYTES)
                 yield from decoded_lines(stream, f"{file} in {self.path}")
         except KeyError as error:
             raise UserError(f"{self.path} holds no {FOLDER_NAME}/{file}: it is another archive") from error
