@@ -55,7 +55,7 @@ def print_table(table: Table) -> None:
     """Prints a table as wide as its content needs, however wide the terminal is."""
     console = PlainConsole()
     needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    PlainConsole(width=max(console.width, needed)).print(table)
+    PlainConsole(soft_wrap=True, width=max(console.width, needed)).print(table)
 
 
 class PrintableFormatter(logging.Formatter):
