@@ -52,8 +52,8 @@ def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> Non
     matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
     with torch.no_grad():
         learned.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
-    told = log.warning if matched.share < LEAST_COVERAGE else log.info
-    told("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
+    report = log.warning if matched.share < LEAST_COVERAGE else log.info
+    report("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
     if matched.share < LEAST_COVERAGE:
         log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
 

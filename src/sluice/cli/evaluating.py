@@ -168,8 +168,8 @@ def _evaluate_pairs(model: SavedModel, split: str, as_json: bool) -> None:
     metrics = _tested(task, pairs.loader)
     source = {"checkpoint": str(model.path), "pairs": pairs.size, "from": pairs.description}
     if as_json:
-        told = {"labels": model.labels, "confusion": task.confusion_matrix(), "left_out": pairs.left_out}
-        print(json.dumps({**source, **metrics, **told}))
+        details = {"labels": model.labels, "confusion": task.confusion_matrix(), "left_out": pairs.left_out}
+        print(json.dumps({**source, **metrics, **details}))
     else:
         _show(model, source, metrics, task.confusion_matrix(), of="pairs")
 
@@ -195,8 +195,8 @@ def _evaluate_classifier(model: SavedModel, split: str, table: TableFile | None,
     metrics, confusion = _tested(task, texts.loader), task.confusion_matrix()
     source = {"checkpoint": str(model.path), "texts": texts.size, "from": texts.description}
     if as_json:
-        told = {"labels": model.labels, "confusion": confusion, "left_out": texts.left_out}
-        print(json.dumps({**source, **metrics, **told}))
+        details = {"labels": model.labels, "confusion": confusion, "left_out": texts.left_out}
+        print(json.dumps({**source, **metrics, **details}))
     else:
         _show(model, source, metrics, confusion)
 

@@ -1,7 +1,8 @@
 """Which code from outside Sluice may run: what the command line names, never what a checkpoint or run folder names.
 
-A cell of one's own lies in a Python file, `model.module`. The command line names it, as in `model.module=my_cell.py`;
-its worker processes get that from the environment. A checkpoint stores the file's name and hash for comparison only.
+A user-defined cell is registered by a Python file, `model.module`. The command line names it, as in
+`model.module=my_cell.py`; worker processes get that from the environment. A checkpoint stores the file's name and hash
+for comparison only.
 """
 
 import hashlib

@@ -124,7 +124,7 @@ def use_own_paths(model: SavedModel, data_dir: Path | None) -> None:
 
     Args:
         model: of which the configuration is changed.
-        data_dir: where the command was told to look; None for SLUICE_DATA.
+        data_dir: folder with the corpora, as the command line gives it; None for SLUICE_DATA.
     """
     paths, data = model.config.paths, model.config.task.data
     own = str(data_dir or os.environ.get("SLUICE_DATA") or "")
