@@ -36,6 +36,16 @@ def module_of(run: Finished) -> str:
     return f"model.module={run.home / 'mine.py'}"
 
 
+def test_the_printed_command_works(run_of_own: Finished) -> None:
+    line = next(line for line in run_of_own.ended.out.splitlines() if line.startswith("Use it: sluice predict"))
+    assert line.endswith(module_of(run_of_own))
+
+
+def test_a_text_that_looks_like_a_setting_is_a_text(run_of_own: Finished) -> None:
+    ended = sluice("predict", run_of_own.folder, module_of(run_of_own), "--json", "--", "model.module=x is a film")
+    assert [line["text"] for line in json_lines(ended)] == ["model.module=x is a film"]
+
+
 def test_its_checkpoint_predicts(run_of_own: Finished) -> None:
     assert "mgu" not in CELLS, "the command must import the file anew"
     lines = json_lines(sluice("predict", run_of_own.folder, *TEXTS, "--json", module_of(run_of_own)))
@@ -140,6 +150,10 @@ def test_resuming_needs_the_file_named_again(workplace: Path) -> None:
         ("optimizer._target_=torch.optim.lr_scheduler.StepLR", "is not a subclass of Optimizer"),
         ("+optimizer.foo={bar:[{_target_:os.system}]}", "os.system is code from outside Sluice"),
         ("model.module=/tmp/evil.py", "code from outside Sluice"),
+        ("+callbacks.x='${oc.create:{_target_:os.system}}'", "it refers to what only a command line may"),
+        ('+callbacks.x="${oc.decode:evil}"', "it refers to what only a command line may"),
+        ("optimizer=/../../evil", "is an option from outside the configuration folder"),
+        ("optimizer=../evil", "is an option from outside the configuration folder"),
         ("trainer._target_=sluice.cli.failing.os.system", "there is no sluice.cli.failing.os.system"),
     ],
 )

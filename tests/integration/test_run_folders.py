@@ -13,7 +13,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from processes import Started
-from running import TINY, complaint, only_run, places, results_of, train
+from running import SAMPLE, TINY, complaint, only_run, places, results_of, train
 from sluice.cli.families.classification import Classification
 from sluice.cli.hydra_app import resume_command
 from sluice.cli.lease import Lease
@@ -188,6 +188,20 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Path, settings: tuple[str, 
     assert said.endswith("set stop_on_nan=false to train on")
     assert not (run / "error.txt").exists()
     assert not (run / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        ("task=word2vec", "task.learning_rate=1e30", *SAMPLE, "task.data.batch_size=8"),
+        ("task=adding", *EXPLODING, "model.hidden_size=4"),
+    ],
+    ids=lambda task: task[0],
+)
+def test_every_kind_of_task_stops_at_nan(workplace: Path, task: tuple[str, ...]) -> None:
+    every = ("debug=fast", "trainer.limit_train_batches=6", "trainer.accelerator=cpu")
+    said = complaint(train(*task, *every, *places(workplace)))
+    assert "the training loss became NaN or infinite between optimizer steps " in said
 
 
 def test_results_without_numbers_are_valid_json(run: Path, settings: tuple[str, ...]) -> None:

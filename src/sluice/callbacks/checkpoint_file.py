@@ -4,12 +4,11 @@ torch.load does not look at the checksums that a zip archive has for its records
 """
 
 import hashlib
-import io
 import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -17,17 +16,57 @@ _MARK = b"sha256:"
 _COMMENT_LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size
 _LENGTH_FIELD = struct.Struct("<H")
 """The last field of an archive before its comment."""
+_BLOCK = 1 << 20
 
 
-def to_bytes(checkpoint: dict[str, Any]) -> bytes:
-    """A checkpoint as the content of its file."""
-    buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    archive = buffer.getvalue()
-    if not archive.endswith(_LENGTH_FIELD.pack(0)):
+def write(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """Writes a checkpoint with its checksum.
+
+    Raises:
+        OSError: if the file cannot be written, a full disk for example; torch itself would raise a RuntimeError.
+    """
+    archive = _Hashed(file)
+    try:
+        torch.save(checkpoint, archive)  # type: ignore[arg-type]
+    except RuntimeError:
+        if archive.error is not None:
+            raise archive.error from None
+        raise
+    if archive.held_back != _LENGTH_FIELD.pack(0):
         raise ValueError("torch.save wrote no zip archive, or one with a comment")
-    body = archive[: -_LENGTH_FIELD.size]
-    return body + _LENGTH_FIELD.pack(_COMMENT_LENGTH) + _comment_for(body)
+    file.write(_LENGTH_FIELD.pack(_COMMENT_LENGTH) + _MARK + archive.digest.hexdigest().encode())
+
+
+class _Hashed:
+    """Passes on what is written, hashed, and holds the last field of the archive back."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+        self.held_back = b""
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        for part in (self.held_back, view[: -_LENGTH_FIELD.size]) if len(view) >= _LENGTH_FIELD.size else ():
+            self._pass_on(part)
+        if len(view) >= _LENGTH_FIELD.size:
+            self.held_back = bytes(view[-_LENGTH_FIELD.size :])
+        else:
+            whole = self.held_back + bytes(view)
+            self._pass_on(whole[: -_LENGTH_FIELD.size])
+            self.held_back = whole[-_LENGTH_FIELD.size :]
+        return len(view)
+
+    def flush(self) -> None:
+        """Nothing to do: the file is flushed when all is written."""
+
+    def _pass_on(self, part: bytes | memoryview) -> None:
+        try:
+            self._file.write(part)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(part)
 
 
 def is_whole(path: Path) -> bool:
@@ -36,22 +75,22 @@ def is_whole(path: Path) -> bool:
     Raises:
         OSError: if it cannot be read.
     """
-    content = path.read_bytes()
-    end = len(content) - _COMMENT_LENGTH - _LENGTH_FIELD.size
-    body, comment = content[: max(end, 0)], content[-_COMMENT_LENGTH:]
-    if end > 0 and content[end:-_COMMENT_LENGTH] == _LENGTH_FIELD.pack(_COMMENT_LENGTH):
-        return comment == _comment_for(body)
-    return not comment.startswith(_MARK) and _records_are_whole(content)
+    with path.open("rb") as file:
+        end = path.stat().st_size - _COMMENT_LENGTH - _LENGTH_FIELD.size
+        digest, left = hashlib.sha256(), max(end, 0)
+        while left and (block := file.read(min(_BLOCK, left))):
+            digest.update(block)
+            left -= len(block)
+        tail = file.read()
+    if end > 0 and tail.startswith(_LENGTH_FIELD.pack(_COMMENT_LENGTH)):
+        return tail[_LENGTH_FIELD.size :] == _MARK + digest.hexdigest().encode()
+    return _MARK not in tail and _records_are_whole(path)
 
 
-def _comment_for(body: bytes) -> bytes:
-    return _MARK + hashlib.sha256(body).hexdigest().encode()
-
-
-def _records_are_whole(content: bytes) -> bool:
+def _records_are_whole(path: Path) -> bool:
     """Compares every record of an archive of an earlier version with its CRC-32."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(path) as archive:
             return not archive.comment and archive.testzip() is None
     except (ValueError, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error, zipfile.BadZipFile):
         return False

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
-from sluice.callbacks.checkpoint_file import to_bytes
+from sluice.callbacks import checkpoint_file
 from sluice.callbacks.moment import Moment, settle_progress
 from sluice.errors import SharedError, UserError
 
@@ -61,7 +61,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             left_by_a_kill.unlink(missing_ok=True)
         try:
             with unfinished.open("wb") as file:
-                file.write(to_bytes(checkpoint))
+                checkpoint_file.write(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             if self._guard is not None:  # writing may have taken long
@@ -276,11 +276,13 @@ class LastCheckpoint(Callback):
         self._check_guard(trainer)
         for logger in trainer.loggers:
             logger.save()
+        kept = self.path.with_name(f".{PREVIOUS}")
         if trainer.is_global_zero and self.path.exists():
-            previous = self.path.with_name(PREVIOUS)
-            previous.unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
             with suppress(OSError):  # where the file system has no links, there is just the last one
-                previous.hardlink_to(self.path)
+                kept.hardlink_to(self.path)
         trainer.save_checkpoint(self.path)
+        if trainer.is_global_zero and kept.exists():  # only now: a save that fails keeps the previous one
+            kept.replace(self.path.with_name(PREVIOUS))
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         self._cost = self._saved_at - started

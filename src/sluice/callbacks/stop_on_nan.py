@@ -64,6 +64,6 @@ class StopOnNaN(Callback):
         raise SharedError(
             f"the training loss became NaN or infinite between optimizer steps {min(first, trainer.global_step)} and "
             f"{trainer.global_step} (learning rate {rate:.3g}, gradient norm "
-            f"{'unknown' if norm is None else format(float(norm), '.3g')}): lower optimizer.lr or "
-            "trainer.gradient_clip_val, or set stop_on_nan=false to train on"
+            f"{'unknown' if norm is None else format(float(norm), '.3g')}): lower optimizer.lr, set "
+            "trainer.gradient_clip_val to a smaller norm, or set stop_on_nan=false to train on"
         )

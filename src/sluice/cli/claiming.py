@@ -1,13 +1,14 @@
 """Which folder a run has, whether it may have it, and the lease that keeps other processes out of it."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sluice.cli import runs
-from sluice.cli.launching import global_rank
+from sluice.cli.launching import LAUNCHED, global_rank
 from sluice.cli.lease import Lease, refusal_of
 from sluice.cli.resuming import (
     Resumed,
@@ -59,6 +60,10 @@ def check_early(config: Config, sweep_number: int | None) -> None:
     Raises:
         UserError: as `claimed`, or if `init_from` has no checkpoint.
     """
+    if config.paths.run_dir is not None and LAUNCHED not in os.environ:
+        raise UserError(
+            f"paths.run_dir={config.paths.run_dir} cannot be set: the program sets it; use name= and paths.output_dir="
+        )
     if config.paths.run_dir is not None or global_rank() > 0:
         return
     if config.init_from is not None and config.resume is None:

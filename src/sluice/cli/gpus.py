@@ -45,13 +45,13 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def own_gpus(trainer: Mapping[str, Any]) -> Iterator[None]:
+def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
     """In a run of a sweep on this machine: takes free GPUs, waiting for them, and shows the process no others.
 
     Does nothing anywhere else, on a machine without a GPU, and for a run on the CPU. To be entered before CUDA is used.
 
     Args:
-        trainer: the group `trainer`; `accelerator` and `devices` are read.
+        trainer: the group `trainer`; a list of `devices` becomes their number, since the process sees its own only.
 
     Raises:
         UserError: if there are fewer GPUs than `devices`, or torch cannot use them: a run that was to use a GPU never
@@ -76,6 +76,8 @@ def own_gpus(trainer: Mapping[str, Any]) -> Iterator[None]:
                 f"CUDA_VISIBLE_DEVICES={','.join(own)}: check the driver, or set trainer=cpu"
             )
         log.info("This run uses GPU %s.", ", ".join(own))
+        if isinstance(trainer.get("devices"), list):
+            trainer["devices"] = wanted
         yield
 
 
@@ -96,6 +98,8 @@ def held_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iter
     """
     folder = folder or Path(tempfile.gettempdir()) / f"sluice-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder} belongs to another user: delete it, or set TMPDIR to a folder of your own")
     waiting = False
     while True:
         with ExitStack() as stack:

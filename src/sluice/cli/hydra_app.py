@@ -181,6 +181,7 @@ def print_advice(folder: Path) -> None:
 
 def resume_command(folder: Path) -> str:
     """The command that resumes a run, quoted for the shell."""
+    from sluice.cli.resuming import settings_before
     from sluice.cli.stored_settings import override_of
 
     program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
@@ -190,4 +191,9 @@ def resume_command(folder: Path) -> str:
             options += sys.argv[place : place + 2]
         elif argument.split("=")[0] in SEARCH_PATHS:
             options.append(argument)
-    return shlex.join(["python", program, *options, override_of("resume", str(folder))])
+    try:
+        module = settings_before(folder)["model"].get("module")
+    except UserError:
+        module = None
+    code = [] if module is None else [override_of("model.module", module)]
+    return shlex.join(["python", program, *options, override_of("resume", str(folder)), *code])

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,9 @@ PREFIX = ".lease-"
 INHERITED = "SLUICE_LEASE"
 """Environment variable that hands a lease to a worker: "number:token"."""
 RENEW_SECONDS = 30.0
+REBOOT_SECONDS = 2.5 * RENEW_SECONDS
+"""Without renewal, after which a lease from before a reboot is free."""
+CHECK_ATTEMPTS = 5
 EXPIRY_SECONDS = 300.0
 """Age without renewal from which on a lease counts as abandoned."""
 _PROC = Path("/proc")
@@ -57,7 +61,7 @@ class Holder:
             host=socket.gethostname(),
             pid=pid,
             started=_start_time(pid),
-            boot=_read(_PROC / "sys/kernel/random/boot_id"),
+            boot=_boot_id(),
             namespace=_pid_namespace(),
             job=environment.get("SLURM_JOB_ID"),
             restarts=int(environment.get("SLURM_RESTART_COUNT") or 0),
@@ -67,7 +71,7 @@ class Holder:
         """Whether the process is known to have ended; False where only another host could tell."""
         if self.host != socket.gethostname():
             return False
-        if self.boot != _read(_PROC / "sys/kernel/random/boot_id"):
+        if self.boot != _boot_id():
             return True
         if self.namespace != _pid_namespace():
             return False
@@ -80,6 +84,10 @@ class Holder:
     def __str__(self) -> str:
         job = f" (SLURM job {self.job})" if self.job else ""
         return f"process {self.pid} on {self.host}{job}"
+
+
+def _boot_id() -> str | None:
+    return _read(_PROC / "sys/kernel/random/boot_id")
 
 
 class Lease:
@@ -139,7 +147,15 @@ class Lease:
         Raises:
             LeaseLost: if another process has taken it over, or the file was removed.
         """
-        holder, (newest, other) = _holder(self.path), _newest(self.path.parent)
+        for attempt in range(CHECK_ATTEMPTS):
+            try:
+                holder, (newest, other) = _holder(self.path), _newest(self.path.parent)
+                break
+            except OSError as error:  # a network file system may fail for a moment
+                if attempt == CHECK_ATTEMPTS - 1:
+                    reason = (error.strerror or str(error)).lower()
+                    raise UserError(f"{self.path} cannot be read ({reason}): check the disk of the run") from error
+                time.sleep(1.0)
         if holder is None or holder.token != self.token or newest != _number(self.path):
             who = f"{other} has taken it over" if other and other.token != self.token else "its lease file was removed"
             self._lost = LeaseLost(
@@ -185,10 +201,15 @@ def _refusal(folder: Path, number: int, own: Holder) -> str | None:
     holder, age = _holder(path), _age(path)
     if age is None or age >= EXPIRY_SECONDS:
         return None
-    if holder is not None and (holder.has_ended() or holder.is_requeued_as(own)):
+    expiry = EXPIRY_SECONDS
+    if holder is not None and holder.is_requeued_as(own):
+        return None
+    if holder is not None and holder.has_ended():  # of another boot: or it is on another machine of the same name
+        expiry = 0.0 if holder.boot == _boot_id() else REBOOT_SECONDS
+    if age >= expiry:
         return None
     who = str(holder) if holder else "another process"
-    wait = max(1, round(EXPIRY_SECONDS - age))
+    wait = max(1, round(expiry - age))
     return (
         f"the run in {folder} is being written by {who}: wait until that process ends or stop it; if it no longer "
         f"exists, try again in {wait} s"

@@ -22,12 +22,16 @@ class CodeNamingGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         from sluice.cli.outside_code import allow_changed_code, allow_module
 
-        modules = [argument.removeprefix(MODULE) for argument in args if argument.startswith(MODULE)]
-        for module in modules:
-            allow_module(Path(module))
-        if CHANGED in args:
+        end = args.index("--") if "--" in args else len(args)
+        own, rest = args[:end], args[end:]  # what follows -- is text
+        for argument in own:
+            if argument.startswith(MODULE):
+                allow_module(Path(argument.removeprefix(MODULE)))
+        if CHANGED in own:
             allow_changed_code()
-        return super().parse_args(ctx, [part for part in args if not part.startswith(MODULE) and part != CHANGED])
+        if own[:1] != ["prepare"]:  # which takes settings
+            own = [part for part in own if not part.startswith(MODULE) and part != CHANGED]
+        return super().parse_args(ctx, [*own, *rest])
 
 
 app = typer.Typer(

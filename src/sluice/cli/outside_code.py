@@ -108,7 +108,7 @@ def target_problem(group: str, value: Any) -> str | None:
     """
     if isinstance(value, Mapping):
         for key, part in value.items():
-            problem = _problem(group, part) if key == "_target_" else target_problem(group, part)
+            problem = _problem(group, part) if str(key) == "_target_" else target_problem(group, part)
             if problem:
                 return problem
     if isinstance(value, list | tuple):

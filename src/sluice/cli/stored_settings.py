@@ -88,7 +88,14 @@ def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
     """
     group, _, last = key.lstrip("+").partition(".")
     found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
-    problem = f"{value} is code from outside Sluice" if key in MODULES else target_problem(group, found)
+    if key in MODULES:
+        problem: str | None = f"{value} is code from outside Sluice"
+    elif "${" in line:
+        problem = "it refers to what only a command line may"
+    elif not last and isinstance(value, str) and (value.startswith("/") or ".." in value):
+        problem = f"{value} is an option from outside the configuration folder"
+    else:
+        problem = target_problem(group, found)
     if problem and value is not None:
         raise UserError(
             f"the run in {folder} was started with {line}, and {problem}: it is used only if the command line names "

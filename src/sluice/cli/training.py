@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -252,7 +253,8 @@ def _finish(
         family.keep(task, claim.folder)  # before the results, which say that the run is done
     _log_hyperparameters(trainer, config, results)
     runs.write_results(claim.folder, results)
-    show_results(results, claim.folder, family.use, interrupted=interrupted)
+    code = "" if config.model.module is None else f" model.module={shlex.quote(config.model.module)}"
+    show_results(results, claim.folder, family.use + code, interrupted=interrupted)
     if not interrupted:
         family.show(task)
 

@@ -70,12 +70,13 @@ def _computed(index: Path, paths: list[Path]) -> dict[Path, str]:
             digests[path] = entry.digest
         else:
             missing.append((path, stat))
+    hashed: dict[str, Known] = {}
     for path, stat in watched(missing, "Hashing files (once)") if len(missing) > 1 else missing:
         now = time.time_ns()
         digests[path] = _sha256(path)
-        known[path.name] = Known(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
+        hashed[path.name] = Known(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
     if missing:
-        _write(index, known)
+        _write(index, {**_read(index), **hashed})  # another run may have hashed other files of the folder meanwhile
     return digests
 
 

@@ -194,6 +194,7 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
         splits[name].cut(units["source"][0], units["target"][0])
+    hashes = {name: splits[name].hashes() for name in SPLITS}  # of pairs that are left out of training too
     splits["train"] = _filtered(splits["train"], settings, notes)
     for name in ("val", "test"):
         cut = _shorten(splits[name], settings.max_length)
@@ -203,7 +204,7 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
     arrays: dict[str, Any] = {}
     for name, texts in splits.items():
         split = _encoded(texts, coders["source"], coders["target"])
-        arrays[f"{name}_hashes"] = texts.hashes()
+        arrays[f"{name}_hashes"] = hashes[name]
         for part, held in vars(split).items():
             arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = held.flat, held.offsets
     saved = {side: _as_json(coders[side]) for side in SIDES}

@@ -19,7 +19,7 @@ class WeightedMean(Metric):
     def __init__(self) -> None:
         super().__init__()
         for name in ("mean_value", "weight"):  # as MeanMetric calls them: checkpoints hold these names
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, count: int | Tensor) -> None:
         """Adds a batch.
@@ -28,7 +28,7 @@ class WeightedMean(Metric):
             mean: () of the batch.
             count: examples it is the mean of; a whole number, or a tensor () on the device of `mean`.
         """
-        self.mean_value += mean.detach().double() * count
+        self.mean_value += mean.detach() * count
         self.weight += count
 
     def compute(self) -> Tensor:

@@ -50,12 +50,13 @@ class Word2VecTask(Task):
         self.losses[f"{stage}_loss"].update(loss, examples)
         return loss
 
-    def training_step(self, batch: WindowBatch, batch_idx: int) -> None:
+    def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         optimizer: Any = self.optimizers()
-        loss = optimizer.step(lambda: self.model_step(batch, "train"))
+        loss: Tensor = optimizer.step(lambda: self.model_step(batch, "train"))
         self.log("train/loss", loss, batch_size=len(batch))
         self.log("train/epoch_loss", self.losses["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
         self._step_schedules("step")
+        return loss.detach()
 
     def on_train_epoch_end(self) -> None:
         self._step_schedules("epoch", self.trainer.callback_metrics.get(self.monitor.metric))

@@ -1,6 +1,7 @@
 """Checkpoints are whole, or not there."""
 
 import errno
+import io
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -8,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 
-from sluice.callbacks.checkpoint_file import is_whole, to_bytes
+from sluice.callbacks.checkpoint_file import is_whole, write
 from sluice.callbacks.checkpoints import AtomicCheckpointIO
 
 
@@ -23,6 +24,23 @@ def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({"weights": torch.arange(3)}, path)
     assert torch.load(path, weights_only=True)["weights"].tolist() == [0, 1, 2]
     assert list(path.parent.iterdir()) == [path]
+
+
+def to_bytes(checkpoint: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    write(checkpoint, file)
+    return file.getvalue()
+
+
+def test_a_full_disk_is_an_error_of_the_file() -> None:
+    class Full(io.BytesIO):
+        def write(self, content: Any) -> int:
+            if self.tell() > 1000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(content)
+
+    with pytest.raises(OSError, match="No space left"):
+        write({"weights": torch.zeros(10_000)}, Full())
 
 
 def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _compile(compiler: str, flags: tuple[str, ...], folder: Path, key: str) -> P
             [compiler, "-shared", str(object_file), "-o", str(built), "-lm"],
         ):
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
-        built.chmod(0o600)
+        built.chmod(0o644)
         target = folder / f"kernels-{key}-{_checksum(built)}.so"
         built.replace(target)
     for other in folder.glob(f"kernels-{key}-*.so"):
@@ -72,7 +72,11 @@ def _sound(folder: Path, key: str) -> list[Path]:
     """Libraries with this key whose content is what their name says and which nobody else could have written."""
     found = []
     for path in sorted(folder.glob(f"kernels-{key}-*.so")):
-        if _is_own(path, stat.S_ISREG) and path.stem.endswith(f"-{_checksum(path)}"):
+        try:
+            sound = _is_own(path, stat.S_ISREG) and path.stem.endswith(f"-{_checksum(path)}")
+        except OSError:  # it cannot be read, or another process has just replaced it
+            continue
+        if sound:
             found.append(path)
         else:
             log.warning("%s is damaged or another user's: the recurrent kernels are built anew.", path)
@@ -101,7 +105,10 @@ def cache_folders() -> tuple[Path, ...]:
         if folder is not None and _made(folder, parents) and _is_own(folder, stat.S_ISDIR):
             folders.append(folder)
         elif folder is not None and folder.exists():
-            log.warning("%s belongs to another user or can be written by others: it is not used.", folder)
+            log.warning(
+                "%s belongs to another user or can be written by others: it is not used; delete it, or chmod go-w it.",
+                folder,
+            )
     return tuple(folders)
 
 
