@@ -361,7 +361,7 @@ class TestComplaints:
 
 def test_other_settings_can_be_forced_and_are_said(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 2)
-    said = runs.resume(run, "trainer.max_epochs=3", "scheduler=constant", "resume_force=true").err
+    said = runs.resume(run, "trainer.max_epochs=3", "optimizer.lr=0.5", "resume_force=true").err
     assert "Going on with other settings: " in said
     assert "trainer.max_epochs was 2 and is 3" in said
     assert results_of(run)["epochs"] == 3
@@ -470,6 +470,25 @@ def test_what_a_checkpoint_cannot_follow_is_refused_though_forced(runs: Runs) ->
     ):
         assert expected in complaint(runs.train(setting, "resume_force=true", resume=run))
     runs.resume(run)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("scheduler=cosine", "scheduler=one_cycle", id="another"),
+        pytest.param("scheduler=constant", "scheduler=cosine", id="added"),
+        pytest.param("~scheduler", "scheduler=cosine", id="added to null"),
+        pytest.param("scheduler=cosine", "scheduler=constant", id="removed"),
+        pytest.param("scheduler=cosine", "~scheduler", id="removed for null"),
+    ],
+)
+def test_another_schedule_is_refused_though_forced(runs: Runs, before: str, after: str) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2, before)
+    written = (run / "config.yaml").read_bytes()
+    said = complaint(runs.train(after, "resume_force=true", resume=run))
+    assert "cannot be resumed with another learning-rate schedule (scheduler._target_ was " in said
+    assert (run / "config.yaml").read_bytes() == written
+    runs.resume(run, before)
 
 
 def test_a_training_that_has_ended_is_not_lengthened(runs: Runs) -> None:
