@@ -361,7 +361,7 @@ class TestComplaints:
 
 def test_other_settings_can_be_forced_and_are_said(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 2)
-    said = runs.resume(run, "trainer.max_epochs=3", "scheduler=constant", "resume_force=true").err
+    said = runs.resume(run, "trainer.max_epochs=3", "optimizer.lr=0.5", "resume_force=true").err
     assert "Going on with other settings: " in said
     assert "trainer.max_epochs was 2 and is 3" in said
     assert results_of(run)["epochs"] == 3
@@ -428,6 +428,28 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
     assert rates[-1] < 0.1 * max(rates)
 
 
+@pytest.mark.parametrize(
+    ("start", "change", "stop", "end"),
+    [
+        pytest.param("", "task.data.batch_size=8", 5, 11, id="smaller batches"),
+        pytest.param("task.data.batch_size=8", "task.data.batch_size=16", 9, 11, id="larger batches"),
+        pytest.param("trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches=1", 6, 5, id="accumulation"),
+        pytest.param("trainer.limit_train_batches=2", "trainer.limit_train_batches=4", 2, 6, id="limited batches"),
+    ],
+)
+def test_schedule_ends_with_training(runs: Runs, start: str, change: str, stop: int, end: int) -> None:
+    before = tuple(filter(None, ("scheduler=linear", start)))
+    run = runs.stopped(stop_signal, "on_train_batch_end", stop, *before)
+    said = runs.resume(run, *before, change, "resume_force=true").err
+    assert f"it ends at step {end}." in said
+    checkpoint = torch.load(run / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == end
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    assert all(later < earlier for earlier, later in itertools.pairwise(dict.fromkeys(rates)))
+    assert min(rates) > 0
+    assert checkpoint["lr_schedulers"][0]["_last_lr"] == pytest.approx([0], abs=1e-9)
+
+
 @pytest.mark.parametrize("scheduler", ["one_cycle", "cosine", "constant"])
 def test_another_learning_rate_holds_from_the_resumption_on(runs: Runs, scheduler: str) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, f"scheduler={scheduler}", "optimizer.lr=0.004")
@@ -448,6 +470,25 @@ def test_what_a_checkpoint_cannot_follow_is_refused_though_forced(runs: Runs) ->
     ):
         assert expected in complaint(runs.train(setting, "resume_force=true", resume=run))
     runs.resume(run)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("scheduler=cosine", "scheduler=one_cycle", id="another"),
+        pytest.param("scheduler=constant", "scheduler=cosine", id="added"),
+        pytest.param("~scheduler", "scheduler=cosine", id="added to null"),
+        pytest.param("scheduler=cosine", "scheduler=constant", id="removed"),
+        pytest.param("scheduler=cosine", "~scheduler", id="removed for null"),
+    ],
+)
+def test_another_schedule_is_refused_though_forced(runs: Runs, before: str, after: str) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2, before)
+    written = (run / "config.yaml").read_bytes()
+    said = complaint(runs.train(after, "resume_force=true", resume=run))
+    assert "cannot be resumed with another learning-rate schedule (scheduler._target_ was " in said
+    assert (run / "config.yaml").read_bytes() == written
+    runs.resume(run, before)
 
 
 def test_a_training_that_has_ended_is_not_lengthened(runs: Runs) -> None:

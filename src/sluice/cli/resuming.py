@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
 """Settings that may differ between a run's start and its resumption."""
-NEVER_CHANGED = ("optimizer._target_",)
-"""Settings whose state a checkpoint holds in a form that no other value can take over."""
+NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
+"""Settings whose state a checkpoint holds in a form that no other value can take over, and what they choose."""
 OF_RESUMING = ("name", "resume", "resume_force", "init_from")
 """Settings that belong to one command, not to the run."""
 NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
@@ -191,8 +191,9 @@ def check_same(folder: Path, config: Config) -> None:
     differing = _differing_settings(folder, config)
     fixed = [setting for setting in differing if setting[0] in NEVER_CHANGED]
     if fixed and config.resume_force:
+        what = " or ".join(NEVER_CHANGED[key] for key, *_ in fixed)
         raise UserError(
-            f"the run in {folder} cannot be resumed with another optimizer ({_told(fixed)}): set it back, or start a "
+            f"the run in {folder} cannot be resumed with another {what} ({_told(fixed)}): set it back, or start a "
             f"new run from its weights with init_from={folder} in place of resume="
         )
     if differing and not config.resume_force:
@@ -268,7 +269,8 @@ def _compared(config: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
     trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
     model = {key: value for key, value in kept["model"].items() if key != "module"}  # its content is compared
-    return {**kept, "model": model, "trainer": trainer, "callbacks": None, "logger": None}
+    schedule = kept.get("scheduler") or {}  # null and scheduler=constant are the same
+    return {**kept, "model": model, "trainer": trainer, "scheduler": schedule, "callbacks": None, "logger": None}
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> list[Difference]:

@@ -9,7 +9,13 @@ import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
 
-from sluice.tasks.changed_settings import apply_to_optimizers, optimizer_changes, training_length
+from sluice.tasks.changed_settings import (
+    apply_to_optimizers,
+    length_differs,
+    optimizer_changes,
+    steps_left,
+    total_steps,
+)
 from sluice.tasks.nt_asgd import NTASGD
 from sluice.tasks.schedules import Schedule, Stretchable
 
@@ -103,16 +109,17 @@ class Task(pl.LightningModule):
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         changes = optimizer_changes(self._resumed_from, self.saved_with)
         apply_to_optimizers(changes, self.trainer.optimizers, schedulers)
-        if training_length(self._resumed_from) != training_length(self.saved_with):
-            self._stretch(schedulers)
+        if length_differs(self._resumed_from, self.saved_with, total_steps(self.trainer)):
+            self._stretch(schedulers, steps_left(self.trainer))
 
-    def _stretch(self, schedulers: list[Any]) -> None:
-        total = int(self.trainer.estimated_stepping_batches)
+    def _stretch(self, schedulers: list[Any], left: int) -> None:
         for scheduler in schedulers:
-            if isinstance(scheduler, Stretchable) and total > scheduler.last_epoch:
+            if isinstance(scheduler, Stretchable) and left > 0:
                 step = scheduler.last_epoch
-                scheduler.stretch(total)
-                log.info("The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, total)
+                scheduler.stretch(step + left)
+                log.info(
+                    "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
+                )
 
     def on_validation_start(self) -> None:
         self._swap_averages()
@@ -143,4 +150,4 @@ class Task(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        checkpoint["sluice"] = {**self.saved_with, "metrics": metrics}
+        checkpoint["sluice"] = {**self.saved_with, "metrics": metrics, "total_steps": total_steps(self.trainer)}

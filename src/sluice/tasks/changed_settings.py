@@ -1,9 +1,11 @@
 """Settings changed on resuming, which the restored state of optimisers and schedules would otherwise override."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import pytorch_lightning as pl
 from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
@@ -12,10 +14,40 @@ RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Entries of a parameter group that follow the optimiser's learning rate."""
 
 
-def training_length(saved: dict[str, Any]) -> list[Any]:
-    """What of the settings kept with a checkpoint decides how many steps a training has."""
-    trainer = saved.get("config", {}).get("trainer", {})
-    return [trainer.get(key) for key in ("max_epochs", "max_steps")]
+def total_steps(trainer: pl.Trainer) -> int | None:
+    """Optimizer steps of a whole training with the present settings and data; None where it has no fixed length."""
+    total = trainer.estimated_stepping_batches
+    return int(total) if 0 <= total < math.inf else None
+
+
+def steps_left(trainer: pl.Trainer) -> int:
+    """Optimizer steps to come in a training of a fixed length, which may have begun with batches of another size."""
+    loop: Any = trainer.fit_loop
+    limits = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        done = loop.epoch_loop.batch_progress.current.processed // trainer.accumulate_grad_batches
+        whole_epochs = trainer.max_epochs - loop.epoch_progress.current.processed - 1
+        limits.append(max(per_epoch - done, 0) + whole_epochs * per_epoch)
+    if trainer.max_steps >= 0:
+        limits.append(trainer.max_steps - trainer.global_step)
+    return min(limits)
+
+
+def length_differs(before: dict[str, Any], now: dict[str, Any], total: int | None) -> bool:
+    """Whether a training has another number of optimizer steps than when its checkpoint was written.
+
+    Args:
+        before: what the checkpoint keeps; older ones lack `total_steps`, then the limits in the settings are compared.
+        now: what the next checkpoint keeps.
+        total: as from `total_steps`.
+    """
+    if total is None:
+        return False
+    if before.get("total_steps") is not None:
+        return bool(before["total_steps"] != total)
+    old, new = (saved.get("config", {}).get("trainer", {}) for saved in (before, now))
+    return any(old.get(key) != new.get(key) for key in ("max_epochs", "max_steps"))
 
 
 def optimizer_changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
