@@ -27,6 +27,7 @@ def test_a_model_file_is_called_as_its_run_and_its_cell(model: str) -> None:
     assert settings_of(model)["name"] == settings_of(model)["cell"] == model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embedding", ["learned", "onehot"])
 @pytest.mark.parametrize("model", MODELS)
 def test_it_trains(workplace: Path, model: str, embedding: str) -> None:

@@ -118,6 +118,7 @@ def test_a_sentence_that_the_book_does_not_have(book: Finished, text: str) -> No
     assert f"there is no sentence for {text!r}: the model knows 0 to 4" in said
 
 
+@pytest.mark.slow
 def test_sentences_are_drawn_for_a_label(workplace: Path) -> None:
     run = trained(workplace, *LABELS)
     assert 0 <= run.results["test/speaks_for_label"] <= 1

@@ -148,6 +148,7 @@ AWD = (
                 (ctrl_c_twice, "on_validation_batch_end", 1),
             ],
             id="all of AWD",
+            marks=pytest.mark.slow,
         ),
     ],
 )

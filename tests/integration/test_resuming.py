@@ -164,17 +164,22 @@ DROPOUTS = (
     "settings",
     [
         pytest.param(DROPOUTS, id="dropouts"),
-        pytest.param(("scheduler=cosine", "optimizer=sgd", "logger=none"), id="cosine"),
+        pytest.param(("scheduler=cosine", "optimizer=sgd", "logger=none"), id="cosine", marks=pytest.mark.slow),
         pytest.param(("trainer.max_epochs=4", "callbacks.early_stopping.patience=1"), id="early stopping"),
-        pytest.param(("trainer.accumulate_grad_batches=2",), id="accumulated gradients"),
+        pytest.param(("trainer.accumulate_grad_batches=2",), id="accumulated gradients", marks=pytest.mark.slow),
         pytest.param(("trainer.accumulate_grad_batches=3",), id="accumulated gradients that do not come out even"),
-        pytest.param(("trainer.check_val_every_n_epoch=2", "trainer.log_every_n_steps=3"), id="seldom"),
-        pytest.param(("+trainer.val_check_interval=2",), id="validation within the epoch"),
+        pytest.param(
+            ("trainer.check_val_every_n_epoch=2", "trainer.log_every_n_steps=3"), id="seldom", marks=pytest.mark.slow
+        ),
+        pytest.param(("+trainer.val_check_interval=2",), id="validation within the epoch", marks=pytest.mark.slow),
         pytest.param(("task.data.max_tokens=3000", "trainer.limit_train_batches=3"), id="token budget"),
-        pytest.param(("task.monitor=val/loss", "task.mode=min", "embedding=onehot"), id="least loss"),
+        pytest.param(
+            ("task.monitor=val/loss", "task.mode=min", "embedding=onehot"), id="least loss", marks=pytest.mark.slow
+        ),
         pytest.param(
             ("scheduler=plateau", "scheduler.patience=0", "task.monitor=val/loss"),
             id="plateau",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -432,8 +437,17 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
     ("start", "change", "stop", "end"),
     [
         pytest.param("", "task.data.batch_size=8", 5, 11, id="smaller batches"),
-        pytest.param("task.data.batch_size=8", "task.data.batch_size=16", 9, 11, id="larger batches"),
-        pytest.param("trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches=1", 6, 5, id="accumulation"),
+        pytest.param(
+            "task.data.batch_size=8", "task.data.batch_size=16", 9, 11, id="larger batches", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "trainer.accumulate_grad_batches=2",
+            "trainer.accumulate_grad_batches=1",
+            6,
+            5,
+            id="accumulation",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("trainer.limit_train_batches=2", "trainer.limit_train_batches=4", 2, 6, id="limited batches"),
     ],
 )
@@ -450,7 +464,9 @@ def test_schedule_ends_with_training(runs: Runs, start: str, change: str, stop: 
     assert checkpoint["lr_schedulers"][0]["_last_lr"] == pytest.approx([0], abs=1e-9)
 
 
-@pytest.mark.parametrize("scheduler", ["one_cycle", "cosine", "constant"])
+@pytest.mark.parametrize(
+    "scheduler", ["one_cycle", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cosine", "constant"))]
+)
 def test_another_learning_rate_holds_from_the_resumption_on(runs: Runs, scheduler: str) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, f"scheduler={scheduler}", "optimizer.lr=0.004")
     ended = runs.train(f"scheduler={scheduler}", "optimizer.lr=0.001", "resume_force=true", resume=run)

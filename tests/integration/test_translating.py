@@ -73,6 +73,7 @@ def test_the_last_epochs_are_averaged(translator: Finished) -> None:
     assert sluice("translate", translator.folder / "average.ckpt", "Ein Mann.").code == 0
 
 
+@pytest.mark.slow
 def test_own_pairs_with_subwords_and_input_feeding(workplace: Path) -> None:
     pairs = [f"{a} {b} {c}\t{c} {b} {a}" for a in "abcd" for b in "efgh" for c in "ijkl"]
     (workplace / "mine.tsv").write_text("\n".join([*pairs, "\t"]) + "\n", encoding="utf-8")
@@ -103,6 +104,7 @@ def test_wrong_settings_get_one_sentence(workplace: Path, settings: list[str], e
     assert expected in complaint(ended)
 
 
+@pytest.mark.slow
 def test_vectors_made_elsewhere_for_either_language(workplace: Path, translator: Finished) -> None:
     source, target = (rows_of(translator.folder)[0][side].lower().split()[0] for side in (0, 1))
     numbers = {source: [1.0, -1.0] * 4, target: [0.5] * 8}
