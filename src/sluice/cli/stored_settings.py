@@ -66,13 +66,12 @@ def stored_overrides(folder: Path) -> list[str] | None:
 def may_be_restored(key: str) -> bool:
     """Whether the folder of a run may set this when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; folders only if they
-    exist, see `_places`.
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not.
 
     Args:
         key: a group or the dotted name of a setting.
     """
-    return key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
+    return key not in NOT_STORED and key.split(".")[0].split("/")[0] != "hydra"
 
 
 def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
