@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.cli.hydra_app import main
+from sluice.cli.train import main
 
 if __name__ == "__main__":
     main(Path(__file__).resolve().parent / "conf")

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from running import CONF, SAMPLE, places, three_classes
-from sluice.cli.composing import compose_config
-from sluice.cli.schema import register_schemas
+from sluice.config.compose import compose_config
+from sluice.config.schema import register_schemas
 
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sluice.cli.outside_code import CHANGED_ALLOWED, MODULES
+from sluice.recipes.outside_code import CHANGED_ALLOWED, MODULES
 from sluice.recurrent import CELLS
 
 MINIMAL_GATED_UNIT = '''\

@@ -12,10 +12,10 @@ from unittest.mock import patch
 from omegaconf import DictConfig
 from typer.testing import CliRunner
 
-from sluice.cli import training
-from sluice.cli.failing import INTERRUPTED, politely
-from sluice.cli.hydra_app import main
 from sluice.cli.main import app
+from sluice.cli.train import main
+from sluice.exit_codes import INTERRUPTED, politely
+from sluice.training import run as training
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sluice.callbacks.vitals import Vitals
+from sluice.callbacks.training_monitor import Vitals
 
 
 def ctrl_c() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import typer
 
-from sluice.cli.composing import checked, compose_config
 from sluice.cli.main import app
+from sluice.config.compose import checked, compose_config
 from sluice.recurrent import CELLS
 
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ import torch
 
 from choices import TASKS, compose_small
 from running import json_lines, only_run, places, results_of, sluice, train_composed
-from sluice.cli.composing import checked
-from sluice.cli.families import family_of
-from sluice.cli.saved import load_model
+from sluice.config.compose import checked
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import family_of
 from stopping import stop_signal, stopped
 
 SHORT = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.log_every_n_steps=1")

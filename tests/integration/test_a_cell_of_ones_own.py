@@ -154,7 +154,7 @@ def test_resuming_needs_the_file_named_again(workplace: Path) -> None:
         ('+callbacks.x="${oc.decode:evil}"', "it refers to what only a command line may"),
         ("optimizer=/../../evil", "is an option from outside the configuration folder"),
         ("optimizer=../evil", "is an option from outside the configuration folder"),
-        ("trainer._target_=sluice.cli.failing.os.system", "there is no sluice.cli.failing.os.system"),
+        ("trainer._target_=sluice.exit_codes.os.system", "there is no sluice.exit_codes.os.system"),
     ],
 )
 def test_a_run_folder_names_no_code(run_of_own: Finished, workplace: Path, line: str, words: str) -> None:

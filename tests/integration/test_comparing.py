@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from running import complaint, sluice
-from sluice.cli.run_groups import found_runs, grouped
-from sluice.cli.run_plots import draw_bars, draw_curves
+from sluice.runs.comparison import found_runs, grouped
+from sluice.runs.comparison_plots import draw_bars, draw_curves
 
 ACCURACY = "test/accuracy"
 FIGURES = {("rnn", 10): (0.5, 0.7), ("rnn", 20): (0.4, 0.4), ("lstm", 10): (0.9, 1.0), ("lstm", 20): (0.8, 0.9)}

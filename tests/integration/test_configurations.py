@@ -10,16 +10,16 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from running import CONF, SAMPLE, three_classes
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from sluice.callbacks.csv_log import CSVLog
-from sluice.callbacks.tensorboard import TensorBoard
-from sluice.callbacks.vitals import Vitals
-from sluice.cli.composing import checked, compose_config
-from sluice.cli.families import SEQUENCES, family_of
-from sluice.cli.schema import TASK_SCHEMAS, Config
-from sluice.cli.trainers import build_trainer
+from sluice.callbacks.training_monitor import Vitals
+from sluice.config.compose import checked, compose_config
+from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
-from sluice.tasks.base import Task
-from sluice.tasks.classification import ClassificationTask
+from sluice.loggers.csv import CSVLog
+from sluice.loggers.tensorboard import TensorBoard
+from sluice.modules.base import Task
+from sluice.modules.classification import ClassificationTask
+from sluice.recipes.registry import SEQUENCES, family_of
+from sluice.training.trainer import build_trainer
 
 OPTIONS = {
     group: sorted(file.stem for file in (CONF / group).glob("*.yaml"))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from choices import TASKS, compose_small, write_own_files
-from sluice.cli.composing import checked
-from sluice.cli.families import family_of
-from sluice.tasks.base import Task
+from sluice.config.compose import checked
+from sluice.modules.base import Task
+from sluice.recipes.registry import family_of
 from standin_gpu import GPU, OnGPU, standin_gpu, to_gpu, waits
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}

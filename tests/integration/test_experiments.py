@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from running import SAMPLE, complaint, places, results_of, runs_below, sluice, train
-from sluice.cli.core import hidden_size_within
+from sluice.recipes.build import hidden_size_within
 from sluice.recurrent import RecurrentStack
 
 SMALL = (

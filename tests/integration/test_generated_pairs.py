@@ -8,8 +8,8 @@ import torch
 
 from likeness import differences
 from running import Finished, complaint, json_lines, places, sluice, train, trained
-from sluice.cli.families import family_of
-from sluice.cli.saved import load_model
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import family_of
 from stopping import stop_signal, stopped
 
 SMALL = (

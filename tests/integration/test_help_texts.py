@@ -89,7 +89,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     heavy = {"torch", "pytorch_lightning", "torchtext", "hydra", "tensorboard", "torchmetrics", "pandas"}
-    script = f"import sys, sluice.cli.main, sluice.cli.hydra_app; print(*({heavy} & set(sys.modules)))"
+    script = f"import sys, sluice.cli.main, sluice.cli.train; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
 

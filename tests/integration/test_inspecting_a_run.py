@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
-from sluice.cli import gradient_curves, inspecting
-from sluice.cli.saved import load_model
-from sluice.models.gradients import gradient_norms
+from sluice.analysis.gradients import gradient_norms
+from sluice.cli import inspect as inspecting
+from sluice.cli import inspect_gradients as gradient_curves
+from sluice.recipes.load import load_model
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
 TEXT = "B a X c b Y d E"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from running import TINY, Ended, only_run, places, results_of, sluice, train
-from sluice.cli.families.classification import Classification
-from sluice.tasks.classification import ClassificationTask
+from sluice.modules.classification import ClassificationTask
+from sluice.recipes.classification import Classification
 from stopping import ctrl_c, raised, stop_signal, stopped
 
 LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")

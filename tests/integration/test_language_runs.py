@@ -26,9 +26,9 @@ from running import (
     train_composed,
     trained,
 )
-from sluice.cli.composing import compose_config
-from sluice.cli.families import LANGUAGE
-from sluice.cli.saved import load_model
+from sluice.config.compose import compose_config
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import LANGUAGE
 from stopping import ctrl_c_twice, stop_signal, stopped
 
 

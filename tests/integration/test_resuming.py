@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from likeness import curves_of, differences, rows_of
 from running import CONF, SAMPLE, Ended, complaint, places, results_of, train, train_composed
-from sluice.cli.composing import compose_config
+from sluice.config.compose import compose_config
 from stopping import ctrl_c, ctrl_c_twice, raised, stop_signal, stopped
 
 SETTINGS = (

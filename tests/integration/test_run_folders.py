@@ -14,11 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from processes import Started
 from running import SAMPLE, TINY, complaint, only_run, places, results_of, train
-from sluice.cli.families.classification import Classification
-from sluice.cli.hydra_app import resume_command
-from sluice.cli.lease import Lease
+from sluice.cli.train import resume_command
 from sluice.data import imdb
 from sluice.errors import UserError
+from sluice.recipes.classification import Classification
+from sluice.runs.lease import Lease
 from stopping import ctrl_c, ctrl_c_twice, stopped
 
 LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")

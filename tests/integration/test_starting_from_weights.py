@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sluice, three_classes, train
-from sluice.cli.composing import checked, compose_config
-from sluice.cli.families import CLASSIFICATION, LANGUAGE, family_of
-from sluice.cli.saved import load_model, network_weights, read_checkpoint
-from sluice.cli.starting import start_from
+from sluice.config.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
-from sluice.tasks.base import Task
+from sluice.modules.base import Task
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import CLASSIFICATION, LANGUAGE, family_of
+from sluice.recipes.warm_start import start_from
+from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])

@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from running import TINY, Finished, complaint, places, results_of, runs_below, train, trained
-from sluice.cli.saved import load_model
 from sluice.data import imdb
 from sluice.errors import UserError
+from sluice.recipes.load import load_model
 
 KEYS = (
     *("test/accuracy", "test/loss", "test/f1", "test/auroc", "val/accuracy", "val/loss", "val/f1", "val/auroc"),

@@ -8,7 +8,7 @@ import sacrebleu
 import torch
 
 from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
-from sluice.cli.saved import load_model
+from sluice.recipes.load import load_model
 from sluice.text.vocab import Vocab
 
 SMALL = (

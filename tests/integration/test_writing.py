@@ -8,8 +8,8 @@ import torch
 
 from books import write_book
 from running import Finished, complaint, json_lines, sluice
-from sluice.cli.families import LANGUAGE
-from sluice.cli.saved import load_model
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import LANGUAGE
 
 
 class TestFigures:

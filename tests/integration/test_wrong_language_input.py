@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from books import SAMPLE, SMALL, write_book
 from running import CONF, Ended, Finished, complaint, places, sluice, train_composed
-from sluice.cli.composing import compose_config
+from sluice.config.compose import compose_config
 
 
 @pytest.fixture(scope="module")

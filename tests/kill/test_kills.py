@@ -18,7 +18,7 @@ import pytest
 from likeness import differences
 from processes import LONGEST, children_of
 from running import CONF, SAMPLE, places
-from sluice.cli.hydra_app import main
+from sluice.cli.train import main
 
 pytestmark = [
     pytest.mark.kill,

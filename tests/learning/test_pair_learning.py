@@ -11,11 +11,11 @@ import torch
 from sluice.data.synthetic.pairs_sample import PairsSample
 from sluice.data.text_pair_data import TextPairData
 from sluice.data.text_pairs import LetterSettings
-from sluice.layers.letters import LetterEmbedding
+from sluice.layers.char_ngrams import LetterEmbedding
 from sluice.models.pair_classifier import PairClassifier
+from sluice.modules.base import Monitor
+from sluice.modules.pairs import PairTask
 from sluice.recurrent import RecurrentStack
-from sluice.tasks.base import Monitor
-from sluice.tasks.pairs import PairTask
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

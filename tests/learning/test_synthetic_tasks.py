@@ -24,11 +24,11 @@ from sluice.layers.embedding import make_embedding
 from sluice.models.classifier import TextClassifier
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
+from sluice.modules.base import Monitor
+from sluice.modules.classification import ClassificationTask
+from sluice.modules.regression import RegressionTask
+from sluice.modules.sequence_labelling import SequenceLabellingTask
 from sluice.recurrent import RecurrentStack
-from sluice.tasks.base import Monitor
-from sluice.tasks.classification import ClassificationTask
-from sluice.tasks.regression import RegressionTask
-from sluice.tasks.sequence_labelling import SequenceLabellingTask
 from sluice.text.vocab import PADDING_ID
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

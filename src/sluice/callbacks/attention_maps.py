@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sluice.tasks.translating import Translation, axes_of
+from sluice.inference.translator import Translation, axes_of
 
 
 def attention_map(translation: Translation) -> Any:
@@ -13,7 +13,7 @@ def attention_map(translation: Translation) -> Any:
     """
     if translation.weights is None:
         raise ValueError("a model without attention has no map of it: train with another task.attention than none")
-    from sluice.pictures.attention import draw_attention  # matplotlib is slow to import
+    from sluice.plots.attention import draw_attention  # matplotlib is slow to import
 
     columns, rows = axes_of(translation)
     return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns, most=1)

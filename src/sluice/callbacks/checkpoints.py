@@ -1,6 +1,5 @@
 """Checkpoints that are whole, or not there: the best weights, and all that training needs to go on."""
 
-import os
 import signal
 import threading
 import time
@@ -8,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,27 +16,13 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from sluice.callbacks import checkpoint_file
-from sluice.callbacks.moment import Moment, settle_progress
+from sluice.callbacks.training_state import Moment, settle_progress
 from sluice.errors import SharedError, UserError
+from sluice.files import Guard, atomic_file
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02
 """Most of the run's time that saving may take, whatever interval was asked for in minutes."""
-
-
-class Guard(Protocol):
-    """Decides whether this process may still write to the run's folder."""
-
-    def check(self) -> None:
-        """Reads what other processes have written.
-
-        Raises:
-            UserError: if this process may not write any more.
-        """
-
-    @property
-    def lost(self) -> bool:
-        """The same from what is known already, cheap enough for every batch."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -56,21 +41,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if self._guard is not None:
             self._guard.check()
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         for left_by_a_kill in path.parent.glob(f".{path.name}.*"):
             left_by_a_kill.unlink(missing_ok=True)
         try:
-            with unfinished.open("wb") as file:
+            with atomic_file(path) as file:
                 checkpoint_file.write(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if self._guard is not None:  # writing may have taken long
-                self._guard.check()
-            unfinished.replace(path)
+                if self._guard is not None:  # writing may have taken long
+                    self._guard.check()
         except OSError as error:  # a full disk, say: name the file
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 class BestCheckpoint(ModelCheckpoint):

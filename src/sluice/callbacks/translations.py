@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sluice.callbacks.attention_maps import attention_map
-from sluice.callbacks.tensorboard import find_writer
-from sluice.tasks.translation import Scored
+from sluice.loggers.tensorboard import find_writer
+from sluice.modules.translation import Scored
 
 
 class Translations(Callback):

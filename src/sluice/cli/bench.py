@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.failing import politely
+from sluice.exit_codes import politely
 
 bench = typer.Typer(help="Measure speed; interleaved runs, medians.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def lengths(
 ) -> None:
     """Training step on sequences of different lengths: Sluice against torch.nn, dense and packed."""
     with politely():
-        from sluice.cli.benchmarks import bench_lengths
+        from sluice.benchmarks.timing import bench_lengths
 
         bench_lengths(
             batch_size=batch_size,
@@ -62,7 +62,7 @@ def cells(
     """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
     with politely():
-        from sluice.cli.cell_benchmark import bench_cells
+        from sluice.benchmarks.cells import bench_cells
 
         bench_cells(
             sizes=size or [],
@@ -88,7 +88,7 @@ def language(
     """Training and writing of language models: Sluice's output layers against plain torch."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
     with politely():
-        from sluice.cli.language_benchmark import bench_language
+        from sluice.benchmarks.language import bench_language
 
         bench_language(
             batch_size=batch_size,
@@ -112,7 +112,7 @@ def seq2seq(
 ) -> None:
     """Training and decoding of translators, with and without input feeding."""
     with politely():
-        from sluice.cli.seq2seq_benchmark import bench_seq2seq
+        from sluice.benchmarks.seq2seq import bench_seq2seq
 
         bench_seq2seq(batch_size=batch_size, beam=beam, runs=runs, device=device, as_json=as_json)
 
@@ -127,7 +127,7 @@ def scale(
 ) -> None:
     """Training speed on one process and on more."""
     with politely():
-        from sluice.cli.scale_benchmark import bench_scale
+        from sluice.benchmarks.scaling import bench_scale
 
         bench_scale(
             processes=processes or [1, 2], batches=batches, threads=threads, accelerator=accelerator, as_json=as_json
@@ -149,7 +149,7 @@ def word2vec(
 ) -> None:
     """Pairs of words a second in training word vectors: Sluice beside gensim, where that is installed."""
     with politely():
-        from sluice.cli.word2vec_benchmark import bench_word2vec
+        from sluice.benchmarks.word2vec import bench_word2vec
 
         bench_word2vec(
             data_dir=data_dir,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sluice.cli.bench import Json
-from sluice.cli.failing import politely
+from sluice.exit_codes import politely
 
 embeddings = typer.Typer(
     help="Look at the word vectors of a run or a file, or at a translator's phrases.", no_args_is_help=True

@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
-from sluice.cli.failing import politely
+from sluice.exit_codes import politely
 
 MODULE, CHANGED = "model.module=", "--allow-changed-code"
 
@@ -20,7 +20,7 @@ class CodeNamingGroup(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from sluice.cli.outside_code import allow_changed_code, allow_module
+        from sluice.recipes.outside_code import allow_changed_code, allow_module
 
         end = args.index("--") if "--" in args else len(args)
         own, rest = args[:end], args[end:]  # what follows -- is text
@@ -54,7 +54,7 @@ def prepare(
 ) -> None:
     """Do all of a task that needs the network or time, and no training: download, check, tokenise, store."""
     with politely():
-        from sluice.cli.preparing import prepare_task
+        from sluice.cli.prepare import prepare_task
 
         prepare_task(overrides or [])
 
@@ -77,7 +77,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model on its task's texts, or a classifier on a file of yours."""
     with politely():
-        from sluice.cli.evaluating import evaluate_run
+        from sluice.cli.evaluate import evaluate_run
 
         table = (file, text_column, label_column) if file else None
         evaluate_run(
@@ -104,7 +104,7 @@ def predict(
 ) -> None:
     """Say the class of texts, or of a pair, and its probability, from the checkpoint alone."""
     with politely():
-        from sluice.cli.predicting import predict_texts
+        from sluice.cli.predict import predict_texts
 
         predict_texts(run, texts=text, file=file, as_json=as_json)
 
@@ -125,7 +125,7 @@ def generate(
 ) -> None:
     """Continue a prompt with a language model."""
     with politely():
-        from sluice.cli.writing import generate_text
+        from sluice.cli.generate import generate_text
 
         generate_text(
             run,
@@ -151,7 +151,7 @@ def suggest(
 ) -> None:
     """Say a language model's likeliest next words."""
     with politely():
-        from sluice.cli.writing import suggest_words
+        from sluice.cli.generate import suggest_words
 
         suggest_words(run, text=text, top=top, as_json=as_json)
 
@@ -165,7 +165,7 @@ def score(
 ) -> None:
     """Measure the perplexity of a text by a language model."""
     with politely():
-        from sluice.cli.writing import score_file
+        from sluice.cli.generate import score_file
 
         score_file(run, file, show_tokens=tokens, as_json=as_json)
 
@@ -183,7 +183,7 @@ def translate(
 ) -> None:
     """Translate sentences, from the checkpoint alone."""
     with politely():
-        from sluice.cli.translating import translate_texts
+        from sluice.cli.translate import translate_texts
 
         translate_texts(
             run, texts=text, file=file, beam=beam, seed=seed, n_best=n_best, attention=attention, as_json=as_json
@@ -228,7 +228,7 @@ def inspect(
 ) -> None:
     """Show what single units do at every symbol of a text, or how far back gradients reach."""
     with politely():
-        from sluice.cli.inspecting import inspect_given
+        from sluice.cli.inspect import inspect_given
 
         of_text = {"units": units, "layer": layer, "backward": backward, "gates": gates}
         of_gradients = {"steps": steps, "data_dir": data_dir}
@@ -243,7 +243,7 @@ def average(
 ) -> None:
     """Write the mean of the last epochs' weights as a checkpoint of its own."""
     with politely():
-        from sluice.cli.averaging import average_run
+        from sluice.cli.average import average_run
 
         average_run(run, last=last)
 
@@ -263,7 +263,7 @@ def compare(
 ) -> None:
     """Put the results of runs side by side: mean and deviation over seeds, parameters, minutes."""
     with politely():
-        from sluice.cli.comparing import compare_runs
+        from sluice.cli.compare import compare_runs
 
         compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)
 

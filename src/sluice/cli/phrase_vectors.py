@@ -8,17 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 
-from sluice.cli.families import TRANSLATION
-from sluice.cli.families.translation import translator_of
-from sluice.cli.predicting import lines_of
-from sluice.cli.saved import load_model
-from sluice.cli.terminal import say
+from sluice.analysis.embedding_space import WordSpace
+from sluice.cli.predict import lines_of
 from sluice.cli.word_vectors import map_points, show_found
 from sluice.errors import UserError
+from sluice.inference.translator import Translator
 from sluice.layers.pooling import step_mask
-from sluice.tasks.translating import Translator
+from sluice.recipes.load import load_model
+from sluice.recipes.registry import TRANSLATION
+from sluice.recipes.translation import translator_of
+from sluice.terminal import say
 from sluice.text.vocab import PADDING_ID
-from sluice.text.word_space import WordSpace
 
 BATCH = 64
 """Phrases that are read together."""

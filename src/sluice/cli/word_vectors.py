@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.cli.kept_pictures import check_new, save_picture
-from sluice.cli.saved import SavedModel, load_model
-from sluice.cli.terminal import say
+from sluice.analysis.embedding_space import Neighbour, WordSpace, principal_plane
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
-from sluice.pictures.maps import draw_map
-from sluice.text.detokenizing import END_OF_LINE
-from sluice.text.sentences import MARKS
+from sluice.plots.save import check_new, save_picture
+from sluice.plots.scatter import draw_map
+from sluice.recipes.load import SavedModel, load_model
+from sluice.terminal import say
+from sluice.text.coder import MARKS
+from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import read_vectors
 from sluice.text.vocab import SPECIALS
-from sluice.text.word_space import Neighbour, WordSpace, principal_plane
 
 
 def show_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def map_points(
         raise UserError(f"a map needs at least two points and two coordinates, there are {vectors.shape}")
     if png is not None:
         plane = principal_plane(vectors)
-        save_picture(draw_map(labels, plane, title=title), png)
+        save_picture(draw_map(labels, *plane, title=title), png)
         print(f"{len(labels)} points, {sum(plane.shares):.0%} of their variance, in {png}")
     if projector is not None:
         fill_projector(projector, labels, vectors)

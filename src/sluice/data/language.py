@@ -9,7 +9,7 @@ from sluice.data.resumable import ResumableData
 from sluice.data.running_text import RunningText
 from sluice.data.streams import PreparedText, StreamSettings, prepare_text
 from sluice.errors import UserError
-from sluice.text.detokenizing import END_OF_LINE
+from sluice.text.tokenizers import END_OF_LINE
 
 
 class LanguageData(ResumableData):

@@ -23,10 +23,8 @@ from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
 from sluice.data.splits import assign_splits, same_rows
 from sluice.errors import UserError
-from sluice.text.coder import SentenceCoder, make_unit
-from sluice.text.sentences import BEGIN_ID, END_ID, SentenceVocab
-from sluice.text.subwords import Subwords
-from sluice.text.units import Unit
+from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import Subwords, Unit
 
 SIDES = ("source", "target")
 

@@ -19,8 +19,7 @@ from sluice.data.running_text import RunningText
 from sluice.data.sources import SPLITS
 from sluice.data.watching import watched
 from sluice.errors import UserError
-from sluice.text.detokenizing import END_OF_LINE
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 BLOCK = 2**20

@@ -17,7 +17,7 @@ from sluice.data.ragged import Ragged
 from sluice.data.sources import SPLITS
 from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
 from sluice.data.splits import assign_splits, same_rows
-from sluice.text.ngrams import hashed_ngrams
+from sluice.text.char_ngrams import hashed_ngrams
 from sluice.text.tokenizers import make_tokenizer
 
 NO_WORDS = ("", " ")

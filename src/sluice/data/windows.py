@@ -14,7 +14,7 @@ from sluice.data.resumable import ResumableData
 from sluice.data.running_text import RunningText
 from sluice.data.streams import PreparedText, StreamSettings, prepare_text
 from sluice.errors import UserError
-from sluice.text.detokenizing import END_OF_LINE
+from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, UNKNOWN_ID
 from sluice.text.word_windows import BLOCK, Blocks, WordWindows
 

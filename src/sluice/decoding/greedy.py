@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sluice.decoding.penalties import LengthPenalty
+from sluice.decoding.length_penalty import LengthPenalty
 from sluice.decoding.steps import Hypothesis, StepFunction, end_where
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sluice.decoding.beam import beam_search
 from sluice.decoding.greedy import greedy_search
-from sluice.decoding.penalties import LengthPenalty
+from sluice.decoding.length_penalty import LengthPenalty
 from sluice.decoding.steps import Hypothesis, StepFunction
 
 

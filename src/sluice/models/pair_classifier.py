@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from sluice.layers.attention import DotAttention, Memory
+from sluice.layers.char_ngrams import LetterEmbedding
 from sluice.layers.dropout import VariationalDropout
-from sluice.layers.letters import LetterEmbedding
 from sluice.layers.pooling import step_mask
 from sluice.recurrent import RecurrentStack
 

@@ -10,6 +10,9 @@ from sluice.recurrent import RecurrentStack
 class Regressor(nn.Module):
     """Recurrent stack over features, linear output from the state after each sequence's own last step."""
 
+    word_parameters: tuple[str, ...] = ()
+    """Names of the parameters with a row for each word: none, the inputs are features."""
+
     def __init__(self, *, recurrent: RecurrentStack, num_outputs: int = 1, output_dropout: float = 0.0) -> None:
         """
         Args:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from sluice.text.detokenizing import END_OF_LINE, detokenize
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenizers import END_OF_LINE, detokenize, make_tokenizer
 from sluice.text.vocab import PADDING_ID, UNKNOWN_ID, Vocab
 
 

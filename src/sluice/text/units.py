@@ -1,11 +1,92 @@
-"""What a sentence is cut into, and how the cut is undone: words, subwords or characters."""
+"""What a sentence is cut into, and how the cut is undone: words, learned subwords or characters."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-from sluice.text.subwords import Subwords
+from sluice.errors import UserError
 from sluice.text.tokenizers import Tokenizer, make_tokenizer
+
+SUBWORDS = ("bpe", "unigram")
+
+
+class Subwords:
+    """A learned segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
+
+    Pieces that begin a word begin with "▁", so that joining the pieces gives the text back. The model is plain bytes,
+    fit for a checkpoint.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        from sentencepiece import SentencePieceProcessor  # needed only where texts are read
+
+        self.model = model
+        self._processor: Any = SentencePieceProcessor(model_proto=model)
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "Subwords":
+        """Learns a segmentation; the same texts give the same model.
+
+        Args:
+            texts: what to learn from.
+            size: most pieces; fewer where the texts don't have as many.
+            kind: "bpe" (Sennrich, Haddow & Birch 2016, arXiv 1508.07909) or "unigram" (Kudo 2018, arXiv 1804.10959).
+
+        Raises:
+            ValueError: for a kind that doesn't exist.
+            UserError: if there are more characters than pieces, or no text.
+        """
+        if kind not in SUBWORDS:
+            raise ValueError(f"there are no subwords {kind!r}; there are {', '.join(SUBWORDS)}")
+        from sentencepiece import SentencePieceTrainer
+
+        kept = [text for text in texts if text.strip()]
+        if not kept:
+            raise UserError("subwords cannot be learned without a text: give training texts")
+        model = io.BytesIO()
+        options: dict[str, Any] = {"character_coverage": 1.0, "hard_vocab_limit": False, "num_threads": 1}
+        try:
+            SentencePieceTrainer.train(
+                sentence_iterator=iter(kept),
+                model_writer=model,
+                vocab_size=size,
+                model_type=kind,
+                minloglevel=2,
+                **options,
+            )
+        except RuntimeError as error:
+            raise UserError(_too_small(size, kept, error)) from error
+        return cls(model.getvalue())
+
+    def __len__(self) -> int:
+        """How many pieces there are, sentencepiece's own three marks among them."""
+        return self._processor.vocab_size()
+
+    def encode(self, text: str) -> list[str]:
+        """The text's pieces; characters never seen come as pieces of their own."""
+        return self._processor.encode(text, out_type=str)
+
+    def decode(self, pieces: Sequence[str]) -> str:
+        """The text of the pieces, with single blanks between the words."""
+        return "".join(pieces).replace("▁", " ").strip()
+
+    def __getstate__(self) -> bytes:
+        return self.model
+
+    def __setstate__(self, model: bytes) -> None:
+        Subwords.__init__(self, model)
+
+
+def _too_small(size: int, texts: list[str], error: RuntimeError) -> str:
+    characters = len(set("".join(texts)))
+    if size <= characters + 3:
+        return (
+            f"task.text.subword_size={size} is too small: the training texts have {characters} different characters, "
+            "and each needs a piece of its own; choose a larger one"
+        )
+    return f"subwords cannot be learned from the training texts ({error}): choose task.text.unit=words"
+
 
 UNITS = ("words", "subwords", "chars")
 MOSES = "moses"
@@ -52,7 +133,7 @@ class Words:
     def join(self, tokens: Sequence[str]) -> str:
         if self.tokenizer == "whitespace":
             return " ".join(tokens)
-        from sluice.text.detokenizing import detokenize  # slow to import, and needed only where texts are written
+        from sluice.text.tokenizers import detokenize  # slow to import, and needed only where texts are written
 
         return detokenize(tokens)
 

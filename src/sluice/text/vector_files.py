@@ -7,7 +7,6 @@ binary  the header, then each word, a blank, and its numbers as little-endian fl
 """
 
 import gzip
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.errors import UserError
+from sluice.files import atomic_file
 
 CHUNK = 2**20
 LONGEST_WORD = 2**14
@@ -209,19 +209,15 @@ def write_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise ValueError(f"{len(words)} words need as many rows, got an array of shape {vectors.shape}")
     form = " ".join(["%.9g"] * vectors.shape[1])
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f"{len(words)} {vectors.shape[1]}\n")
+        with atomic_file(path) as file:
+            file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
             for word, vector in zip(words, vectors, strict=True):
                 if not word or any(blank in word for blank in BLANKS):
                     raise UserError(f"the word {word!r} cannot be written: the format sets words apart by blanks.")
-                file.write(f"{word} {form % tuple(vector.tolist())}\n")
-        unfinished.replace(path)
+                file.write(f"{word} {form % tuple(vector.tolist())}\n".encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): name another file.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _says_binary(path: Path) -> bool:

@@ -10,8 +10,8 @@ import torch
 from sluice.callbacks import translations as module
 from sluice.callbacks.attention_maps import attention_map
 from sluice.callbacks.translations import Translations
-from sluice.tasks.translating import Translation
-from sluice.tasks.translation import Scored
+from sluice.inference.translator import Translation
+from sluice.modules.translation import Scored
 
 
 class Writer:

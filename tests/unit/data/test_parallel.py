@@ -15,7 +15,7 @@ from sluice.data.pairs import SentencePair
 from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs, read_pair_texts
 from sluice.data.sample_parallel import SampleParallel
 from sluice.errors import UserError
-from sluice.text.sentences import BEGIN_ID, END_ID
+from sluice.text.coder import BEGIN_ID, END_ID
 from sluice.text.vocab import UNKNOWN_ID
 
 SAMPLE = SampleParallel(size=60)

@@ -15,7 +15,7 @@ from sluice.data.fingerprints import Sources
 from sluice.data.running_text import Line
 from sluice.data.streams import PreparedText, StreamSettings, encode_lines, prepare_text
 from sluice.errors import UserError
-from sluice.text.detokenizing import END_OF_LINE
+from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, SPECIALS, UNKNOWN_ID, Vocab
 
 numbers = itertools.count()

@@ -17,7 +17,7 @@ from sluice.data.text_pair_batches import TextPairBatch
 from sluice.data.text_pair_data import TextPairData
 from sluice.data.text_pairs import LetterSettings, TextPair
 from sluice.errors import UserError
-from sluice.text.ngrams import hashed_ngrams
+from sluice.text.char_ngrams import hashed_ngrams
 
 SIZES = {"train": 40, "val": 21, "test": 30}
 SETTINGS = LetterSettings(tokenizer="whitespace", longest_ngram=2, buckets=500)

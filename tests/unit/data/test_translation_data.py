@@ -16,7 +16,7 @@ from sluice.data.parallel import PairSettings
 from sluice.data.sample_parallel import SampleParallel
 from sluice.data.translation import TranslationData
 from sluice.errors import UserError
-from sluice.text.sentences import BEGIN_ID, END_ID
+from sluice.text.coder import BEGIN_ID, END_ID
 from sluice.text.vocab import PADDING_ID
 
 SIZES = {"train": 90, "val": 50, "test": 50}

@@ -11,7 +11,7 @@ from toy_model import BEGIN, END, Toy
 
 from sluice.decoding.beam import beam_search
 from sluice.decoding.greedy import greedy_search
-from sluice.decoding.penalties import PENALTIES, LengthPenalty
+from sluice.decoding.length_penalty import PENALTIES, LengthPenalty
 from sluice.decoding.search import DecodingSettings, search
 from sluice.decoding.steps import Hypothesis
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sluice.layers.letters import LetterEmbedding
+from sluice.layers.char_ngrams import LetterEmbedding
 from sluice.models.pair_classifier import PairClassifier, Paired
 from sluice.recurrent import CELLS, RecurrentStack
 

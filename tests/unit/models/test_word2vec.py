@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sluice.data.windows import WindowBatch
 from sluice.models.word2vec import METHODS, Word2Vec
-from sluice.tasks.row_adagrad import RowAdagrad
+from sluice.optim.row_adagrad import RowAdagrad
 from sluice.text.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
 
 TEXTS = st.lists(st.integers(0, 90), min_size=1, max_size=4).filter(sum)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sluice.cli.schema import core
+from sluice.config import common as core
 from sluice.recurrent import CellOptions, make_cell
 from sluice.recurrent.activations import ACTIVATIONS, find_activation
 from sluice.recurrent.fused.build import SOURCE

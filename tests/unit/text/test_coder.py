@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from sluice.text.coder import SentenceCoder, make_unit
-from sluice.text.sentences import END_ID, SentenceVocab
-from sluice.text.subwords import Subwords
-from sluice.text.units import WORD_TOKENIZERS, Words
+from sluice.text.coder import END_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import WORD_TOKENIZERS, Subwords, Words
 from sluice.text.vocab import UNKNOWN_ID
 
 TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sluice.text.detokenizing import END_OF_LINE, detokenize
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenizers import END_OF_LINE, detokenize, make_tokenizer
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.sentences import BEGIN, BEGIN_ID, END, END_ID, SentenceVocab
+from sluice.text.coder import BEGIN, BEGIN_ID, END, END_ID, SentenceVocab
 from sluice.text.vocab import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, Vocab
 
 HEAD = [UNKNOWN, PADDING, BEGIN, END]

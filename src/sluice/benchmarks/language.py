@@ -1,0 +1,150 @@
+"""sluice bench language: training and writing speed of language models, against the loop that tutorials have."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sluice.benchmarks.cells import peak_memory
+from sluice.benchmarks.timing import bench_device, describe_device, interleaved, synchronize
+from sluice.decoding.sampling import sample
+from sluice.layers.embedding import LearnedEmbedding
+from sluice.layers.heads import make_head
+from sluice.models.language import LanguageModel
+from sluice.recurrent import RecurrentStack
+from sluice.recurrent.malloc import keep_freed_memory
+
+CUTOFFS = (2_000, 10_000)
+WRITTEN = 100
+"""Words written to measure writing."""
+
+
+class PlainModel(nn.Module):
+    """What tutorials train: nn.Embedding, nn.LSTM, nn.Linear and cross-entropy over all logits at once."""
+
+    def __init__(self, vocab_size: int, size: int, layers: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, size)
+        self.lstm = nn.LSTM(size, size, layers, batch_first=True)
+        self.output = nn.Linear(size, vocab_size)
+        self.output.weight = self.table.weight
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of (B, T) targets."""
+        outputs, _ = self.lstm(self.table(inputs))
+        return F.cross_entropy(self.output(outputs).flatten(0, 1), targets.flatten())
+
+
+def bench_language(
+    *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, device: str, as_json: bool
+) -> None:
+    """Times training steps, optimiser included, on words as often as in real text, and writing.
+
+    Args:
+        batch_size: B, streams.
+        steps: T, steps of a chunk.
+        units: of the embedding and each layer.
+        layers: of the LSTM.
+        vocab_size: V, above the adaptive softmax's last cutoff.
+        runs: counted rounds.
+        device: "cpu" or "cuda".
+        as_json: one JSON object a row instead of a table.
+
+    Raises:
+        UserError: if the device isn't there.
+    """
+    where = bench_device(device)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1).to(where)
+    inputs, targets = words[:, :-1], words[:, 1:]
+    plain = PlainModel(vocab_size, units, layers).to(where)
+    models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers).to(where) for kind in ("full", "adaptive")}
+    ways: dict[str, Callable[[], None]] = {"plain torch": _plain_step(plain, inputs, targets)}
+    ways |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
+    seconds = interleaved(ways, runs, where)
+    rows = [
+        {
+            "model": name,
+            "ms": seconds[name] * 1e3,
+            "tokens/s": batch_size * steps / seconds[name],
+            "memory MiB": peak_memory(way, where) / 2**20,
+            **({"words/s": _writing_speed(models[name])} if name in models else {}),
+        }
+        for name, way in ways.items()
+    ]
+    sizes = f"B={batch_size} T={steps}, LSTM {layers}x{units}, {vocab_size:,} words, {describe_device(where)}"
+    _report(sizes, rows, batch_size * steps * vocab_size * 4 / 2**20, as_json)
+
+
+def _model(head: str, vocab_size: int, units: int, layers: int) -> LanguageModel:
+    embedding = LearnedEmbedding(vocab_size=vocab_size, size=units, padding_id=1)
+    table: Any = embedding.table.weight
+    return LanguageModel(
+        embedding=embedding,
+        recurrent=RecurrentStack(cell="lstm", input_size=units, hidden_size=units, num_layers=layers),
+        head=make_head(head, input_size=units, vocab_size=vocab_size, table=table, cutoffs=CUTOFFS),
+    )
+
+
+def _words(vocab_size: int, number: int) -> Tensor:
+    """Ids drawn by Zipf's law, the frequent ones first."""
+    return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
+
+
+def _plain_step(model: PlainModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model.loss(inputs, targets).backward()
+        optimizer.step()
+
+    return step
+
+
+def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        (model.total_loss(model(inputs), targets) / targets.numel()).backward()
+        optimizer.step()
+
+    return step
+
+
+def _writing_speed(model: LanguageModel) -> float:
+    """Words a second, one text."""
+    model.eval()
+    device = next(model.parameters()).device
+    last, state = model.warmed(torch.tensor([[2, 3]], device=device))
+    sample(model.step, last, state, tokens=5)
+    synchronize(device)
+    started = time.perf_counter()
+    sample(model.step, last, state, tokens=WRITTEN)
+    synchronize(device)
+    return WRITTEN / (time.perf_counter() - started)
+
+
+def _report(sizes: str, rows: list[dict[str, Any]], logits: float, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps({"bench": "language", "sizes": sizes, **row}))
+        return
+    table = Table(title=f"Training step with its optimiser: {sizes}", title_justify="left", box=None)
+    for heading in ("model", "step", "training tokens/s", "memory", "writing words/s"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        writing = f"{row['words/s']:,.0f}" if "words/s" in row else ""
+        figures = (f"{row['ms']:,.0f} ms", f"{row['tokens/s']:,.0f}", f"{row['memory MiB']:,.0f} MiB", writing)
+        table.add_row(row["model"], *figures)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(f"The logits of all tokens would be {logits:,.0f} MiB, their softmax as much again.")

@@ -1,0 +1,158 @@
+"""sluice bench seq2seq: training and decoding speed of translators."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from sluice.benchmarks.timing import bench_device, describe_device, interleaved
+from sluice.decoding.search import DecodingSettings
+from sluice.layers.attention import make_attention
+from sluice.layers.embedding import LearnedEmbedding
+from sluice.models.decoder import Decoder, decoder_input_size
+from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.recurrent import RecurrentStack
+from sluice.recurrent.malloc import keep_freed_memory
+from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.vocab import PADDING_ID
+
+SOURCE_WORDS, TARGET_WORDS = 7_900, 5_900
+"""Vocabularies of Multi30k, German and English, lower-cased words that occur twice."""
+MEAN_LENGTH, DEVIATION = 13.0, 4.0
+"""Of Multi30k's sentences, in words."""
+
+
+class Sizes(NamedTuple):
+    """A translator's."""
+
+    name: str
+    cell: str
+    units: int
+    layers: int
+    decoder_units: int
+    attention: str
+    input_feeding: bool
+
+
+CONTENDERS = (
+    Sizes("the default", "lstm", 256, 2, 512, "general", False),
+    Sizes("input feeding, additive", "gru", 256, 1, 256, "additive", True),
+)
+EMBEDDING = 256
+
+
+class Pairs(NamedTuple):
+    """Random sentences of the lengths of real ones."""
+
+    source: Tensor
+    source_lengths: Tensor
+    target: Tensor
+    target_lengths: Tensor
+
+
+def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json: bool) -> None:
+    """Times training steps, optimiser included, and decoding.
+
+    Args:
+        batch_size: sentence pairs of a step, of like length; and sentences decoded together.
+        beam: of decoding.
+        runs: counted rounds.
+        device: "cpu" or "cuda".
+        as_json: one JSON object a row instead of a table.
+
+    Raises:
+        UserError: if the device isn't there.
+    """
+    where = bench_device(device)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    pairs = _pairs(batch_size, where)
+    tokens = int(pairs.target_lengths.sum())
+    networks = {sizes.name: _network(sizes).to(where) for sizes in CONTENDERS}
+    steps: dict[tuple[str, str], Callable[[], None]] = {}
+    for name, network in networks.items():
+        steps[name, "train"] = _training_step(network, pairs)
+        for width in (1, beam):
+            steps[name, f"beam {width}"] = _decoding_step(network, pairs, width)
+    seconds = interleaved(steps, runs, where)
+    rows = [
+        {
+            "model": name,
+            "training tokens/s": tokens / seconds[name, "train"],
+            "greedy sentences/s": batch_size / seconds[name, "beam 1"],
+            f"beam {beam} sentences/s": batch_size / seconds[name, f"beam {beam}"],
+        }
+        for name in networks
+    ]
+    _report(f"{batch_size} sentences, {describe_device(where)}", rows, as_json)
+
+
+def _pairs(batch_size: int, device: torch.device) -> Pairs:
+    length = max(3, round(MEAN_LENGTH))
+    source_lengths = (torch.randn(batch_size) * DEVIATION + MEAN_LENGTH).round().long().clamp(3, 30)
+    target_lengths = torch.randint(length - 1, length + 2, (batch_size,))
+    source = torch.randint(END_ID + 1, SOURCE_WORDS, (batch_size, int(source_lengths.max())))
+    target = torch.randint(END_ID + 1, TARGET_WORDS, (batch_size, int(target_lengths.max()) + 1))
+    target[:, 0] = BEGIN_ID
+    return Pairs(source.to(device), source_lengths, target.to(device), target_lengths)
+
+
+def _network(sizes: Sizes) -> Seq2Seq:
+    encoder = RecurrentStack(
+        cell=sizes.cell, input_size=EMBEDDING, hidden_size=sizes.units, num_layers=sizes.layers, bidirectional=True
+    )
+    memory = encoder.output_size
+    shared = {"embedding_size": EMBEDDING, "output_size": EMBEDDING, "memory_size": memory}
+    inputs = decoder_input_size(**shared, attention=True, input_feeding=sizes.input_feeding)
+    decoder = Decoder(
+        embedding=LearnedEmbedding(vocab_size=TARGET_WORDS, size=EMBEDDING, padding_id=PADDING_ID),
+        stack=RecurrentStack(cell=sizes.cell, input_size=inputs, hidden_size=sizes.decoder_units),
+        attention=make_attention(sizes.attention, query_size=sizes.decoder_units, memory_size=memory),
+        memory_size=memory,
+        output_size=EMBEDDING,
+        input_feeding=sizes.input_feeding,
+    )
+    source = LearnedEmbedding(vocab_size=SOURCE_WORDS, size=EMBEDDING, padding_id=PADDING_ID)
+    return Seq2Seq(source_embedding=source, encoder=encoder, decoder=decoder, ids=Ids(BEGIN_ID, END_ID, (PADDING_ID,)))
+
+
+def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    inputs, labels, lengths = pairs.target[:, :-1], pairs.target[:, 1:], pairs.target_lengths
+
+    def step() -> None:
+        optimizer.zero_grad()
+        made = network(pairs.source, pairs.source_lengths, inputs, lengths)
+        cost = network.loss(made.features, labels, lengths, smoothing=0.1)
+        (cost.smoothed / int(lengths.sum())).backward()
+        optimizer.step()
+
+    return step
+
+
+def _decoding_step(network: Seq2Seq, pairs: Pairs, beam: int) -> Callable[[], None]:
+    settings = DecodingSettings(beam=beam, longest_factor=1.0, longest_extra=1)
+
+    def step() -> None:
+        network.translate(pairs.source, pairs.source_lengths, settings)
+
+    return step
+
+
+def _report(sizes: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps({"bench": "seq2seq", "sizes": sizes, **row}))
+        return
+    table = Table(title=f"Translators: {sizes}", title_justify="left", box=None)
+    for heading in rows[0]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else f"{value:,.0f}" for value in row.values()))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print("Random words in sentences as long as Multi30k's; every translation is written to its longest.")

@@ -1,0 +1,165 @@
+"""sluice bench: claims of speed that anyone can repeat."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from sluice.errors import UserError
+from sluice.recurrent import RecurrentStack
+from sluice.recurrent.malloc import keep_freed_memory
+
+Name = TypeVar("Name")
+CPU = torch.device("cpu")
+KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
+WAYS = ("dense", "sluice", "final c", "packed")
+"""torch.nn ignoring the lengths; outputs and final h; the final c as well; torch.nn on a packed sequence."""
+
+
+def bench_device(name: str) -> torch.device:
+    """The device that `--device` names.
+
+    Raises:
+        UserError: unless it is cpu, or cuda on a machine with a GPU.
+    """
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"--device {name} cannot be used: it must be cpu, or cuda on a machine with a GPU")
+    return torch.device("cuda", 0) if name == "cuda" else torch.device("cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The name of a GPU, or the number of threads on the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until a GPU has done all that was queued; nothing to wait for on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def interleaved(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
+    """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count.
+
+    Args:
+        steps: what is timed, by name.
+        runs: counted rounds.
+        device: where the steps compute; a step ends when this device has finished its work.
+    """
+    seconds: dict[Name, list[float]] = {name: [] for name in steps}
+    for number in range(runs + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            synchronize(device)
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def bench_lengths(
+    *,
+    batch_size: int,
+    steps: int,
+    shortest: int,
+    input_size: int,
+    hidden_size: int,
+    runs: int,
+    packed: bool,
+    device: str,
+    plain_memory: bool,
+    as_json: bool,
+) -> None:
+    """Times forward and backward of one layer over sequences of random lengths.
+
+    Args:
+        batch_size: B.
+        steps: T, the longest sequence.
+        shortest: the shortest sequence.
+        input_size: D.
+        hidden_size: H.
+        runs: counted rounds.
+        packed: also time packed sequences.
+        device: "cpu" or "cuda".
+        plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
+        as_json: one JSON object a row instead of a table.
+
+    Raises:
+        UserError: if `shortest` is above `steps`, or the device isn't there.
+    """
+    where = bench_device(device)
+    if shortest > steps:
+        raise UserError(f"--shortest {shortest} is above --steps {steps}")
+    if not plain_memory:
+        keep_freed_memory()
+    torch.manual_seed(0)
+    lengths = torch.randint(shortest, steps + 1, (batch_size,))
+    lengths[0] = steps
+    inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
+    rows = []
+    for cell, kernel in KERNELS.items():
+        for bidirectional in (False, True):
+            module = kernel(input_size, hidden_size, batch_first=True, bidirectional=bidirectional).to(where)
+            stack = RecurrentStack(
+                cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional
+            ).to(where)
+            ways = _ways(module, stack, inputs, lengths, packed)
+            rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+    title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
+    _report(rows, title, as_json)
+
+
+def _ways(
+    module: nn.RNNBase, stack: RecurrentStack, inputs: Tensor, lengths: Tensor, packed: bool
+) -> dict[str, Callable[[], None]]:
+    def hidden_of(state: Any) -> Tensor:
+        return state[0] if isinstance(state, tuple) else state
+
+    def dense() -> None:
+        outputs, state = module(inputs)
+        (outputs.sum() + hidden_of(state).sum()).backward()
+
+    def sluice() -> None:
+        outputs, state = stack(inputs, lengths)
+        (outputs.sum() + state.hidden.sum()).backward()
+
+    def sluice_with_cell() -> None:
+        outputs, state = stack(inputs, lengths)
+        (outputs.sum() + sum(part.sum() for part in state)).backward()
+
+    def through_packing() -> None:
+        rows = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        outputs, state = module(rows)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True)
+        (padded.sum() + hidden_of(state).sum()).backward()
+
+    ways = {"dense": dense, "sluice": sluice}
+    if "cell" in stack.state_type._fields:
+        ways["final c"] = sluice_with_cell
+    return ways | ({"packed": through_packing} if packed else {})
+
+
+def _report(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps({"bench": "lengths", "sizes": title, **row}))
+        return
+    table = Table(title=f"Training step, forward and backward: {title}", title_justify="left", box=None)
+    for heading in ("cell", "directions", *WAYS):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row["cell"], str(row["directions"]), *(_figure(row, name) for name in WAYS))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print("× is relative to dense: torch.nn's kernel on the same padded batch, which ignores the lengths.")
+
+
+def _figure(row: dict[str, Any], name: str) -> str:
+    return f"{row[name] * 1e3:,.0f} ms {row[name] / row['dense']:.2f}×" if name in row else ""

@@ -1,0 +1,34 @@
+"""sluice average: one checkpoint from the weights of a run's last epochs."""
+
+from pathlib import Path
+
+from sluice.callbacks.checkpoints import AtomicCheckpointIO
+from sluice.callbacks.recent_weights import NAME
+from sluice.errors import UserError
+from sluice.models.averaging import average_states
+from sluice.runs.checkpoint import read_checkpoint
+from sluice.terminal import say
+
+AVERAGE = "average.ckpt"
+
+
+def average_run(run: Path, *, last: int | None) -> None:
+    """Writes average.ckpt beside the checkpoints, the mean of their weights.
+
+    Args:
+        run: a run's folder.
+        last: how many epochs; None for all that are there.
+
+    Raises:
+        UserError: if there are fewer than two.
+    """
+    found = sorted(run.glob(f"{NAME}-*.ckpt"), key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
+    if len(found) < 2:
+        raise UserError(
+            f"{run} holds {len(found)} checkpoints of epochs, averaging needs two: train with callbacks=recent"
+        )
+    checkpoints = [read_checkpoint(path)[1] for path in found]
+    states = [checkpoint["state_dict"] for checkpoint in checkpoints]
+    average = {**checkpoints[-1], "state_dict": average_states(states)}
+    AtomicCheckpointIO().save_checkpoint(average, run / AVERAGE)
+    say(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")

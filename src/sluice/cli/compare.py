@@ -1,0 +1,98 @@
+"""sluice compare: the results of many runs in one table, seeds taken together."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from sluice.errors import UserError
+from sluice.runs.comparison import Group, differing_settings, found_runs, grouped
+from sluice.terminal import print_table, say
+
+
+def compare_runs(
+    folders: Sequence[Path],
+    *,
+    metric: str | None,
+    csv_path: Path | None,
+    markdown: bool,
+    plot: Path | None,
+    against: str | None,
+) -> None:
+    """Prints (and writes) a table of the runs found under the folders, the best group of each task first.
+
+    Args:
+        folders: where to look for results.json, at any depth.
+        metric: what is compared; None for the test's version of what each task monitors.
+        csv_path: also write the table here.
+        markdown: print a Markdown table.
+        plot: also draw means and deviations into this PNG.
+        against: the setting that the plot has along its axis, a curve for all else; None for a bar a group.
+
+    Raises:
+        UserError: if there are no results, none has the metric, or all have the same value of `against`.
+    """
+    groups = grouped(list(found_runs(folders)))
+    if not groups:
+        raise UserError(f"there is no results.json under {', '.join(str(folder) for folder in folders)}")
+    metric = metric or str(groups[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
+    if not any(group.values(metric) for group in groups):
+        known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
+        raise UserError(f"--metric {metric} is in none of the runs: there are {', '.join(known)}")
+    lower_is_better = metric.endswith(("loss", "perplexity"))
+    groups.sort(key=lambda group: (group.task, _order(group.mean(metric), lower_is_better)))
+    rows = table_rows(groups, metric)
+    _show(rows, markdown)
+    if csv_path is not None:
+        with csv_path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    if against is not None and against not in differing_settings(groups, alike=()):
+        others = ", ".join(differing_settings(groups, alike=())) or "nothing"
+        raise UserError(f"--against {against} is the same in all runs: they differ in {others}")
+    if plot is not None:
+        from sluice.runs.comparison_plots import draw_bars, draw_curves, save  # matplotlib is slow to import
+
+        save(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
+
+
+def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
+    """Heading and rows: task, model, what else differs, runs, mean ± deviation, parameters, minutes."""
+    differing = differing_settings(groups)
+    rows = [["task", "model", *differing, "runs", metric, "±", "parameters", "minutes"]]
+    for group in groups:
+        mean, deviation = group.mean(metric), group.deviation(metric)
+        rows.append(
+            [
+                group.task,
+                group.model,
+                *(str(group.settings.get(name, "")) for name in differing),
+                str(len(group.runs)),
+                "" if mean is None else f"{mean:.4f}",
+                "" if deviation is None else f"{deviation:.4f}",
+                f"{group.mean('parameters') or 0:,.0f}",
+                f"{group.mean('minutes') or 0:.1f}",
+            ]
+        )
+    return rows
+
+
+def _show(rows: list[list[str]], markdown: bool) -> None:
+    if markdown:
+        for number, row in enumerate(rows):
+            say("| " + " | ".join(row) + " |")
+            if number == 0:
+                print("|" + "---|" * len(row))
+        return
+    table = Table(box=None)
+    for heading in rows[0]:
+        table.add_column(heading, justify="left" if heading in ("task", "model") else "right")
+    for row in rows[1:]:
+        table.add_row(*row)
+    print_table(table)
+
+
+def _order(value: float | None, lower_is_better: bool) -> float:
+    if value is None:
+        return float("inf")
+    return value if lower_is_better else -value

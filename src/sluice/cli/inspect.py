@@ -1,0 +1,248 @@
+"""sluice inspect: what the units of a trained model do at every symbol of a text."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.analysis.activations import Place, Reading, read_text
+from sluice.cli.inspect_gradients import Fresh, inspect_gradients
+from sluice.cli.inspect_tables import Strips, kind_of, scale_of, show_reading
+from sluice.errors import UserError
+from sluice.models.seq2seq import Seq2Seq
+from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
+from sluice.recipes.load import SavedModel, load_model
+from sluice.terminal import say
+
+MOST_TELLING = 8
+"""Units shown where none were asked for."""
+MOST_DRAWN = 600
+"""Symbols in a picture."""
+
+
+def inspect_given(
+    given: list[str],
+    gradients: bool,
+    of_text: dict[str, Any],
+    of_gradients: dict[str, Any],
+    of_fresh: dict[str, Any],
+    *,
+    png: Path | None,
+    as_json: bool,
+) -> None:
+    """What the words and options of the command ask for; an option that would say nothing is refused.
+
+    Args:
+        given: a run and a text, or with `gradients` any number of runs.
+        gradients: whether gradients are asked for.
+        of_text: options of `inspect_text`, None or False where not given.
+        of_gradients: options of `inspect_gradients`, likewise.
+        of_fresh: settings of Fresh but for the steps, likewise.
+        png: see there.
+        as_json: see there.
+
+    Raises:
+        UserError: for words or options that don't go together, or as the two say.
+    """
+    if not gradients:
+        _refuse(of_gradients | of_fresh, "for --gradients: add it, or leave this out")
+        if len(given) != 2:
+            raise UserError('give a run and a text in quotes: sluice inspect RUN "text", or --gradients')
+        inspect_text(Path(given[0]), given[1], **of_text, png=png, as_json=as_json)
+        return
+    layer = of_text.pop("layer")
+    _refuse(of_text, "for a text: leave it out with --gradients")
+    if given:
+        _refuse(of_fresh, "for fresh networks: leave it out, or the runs")
+    else:
+        _refuse({"layer": layer, "data_dir": of_gradients["data_dir"]}, "for runs: give one, or leave this out")
+    chosen = {name: value for name, value in {**of_fresh, "steps": of_gradients["steps"]}.items() if value is not None}
+    if "cells" in chosen:
+        chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
+    runs = [Path(run) for run in given]
+    inspect_gradients(runs, fresh=Fresh(**chosen), layer=layer, **of_gradients, png=png, as_json=as_json)
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """
+    Raises:
+        UserError: for the first option that was given.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise UserError(f"--{name.replace('_', '-')} is {why}")
+
+
+def inspect_text(
+    run: Path,
+    text: str,
+    *,
+    units: str | None,
+    layer: int | None,
+    backward: bool,
+    gates: bool,
+    png: Path | None,
+    as_json: bool,
+) -> None:
+    """Prints and draws the states of chosen units at every symbol of a text.
+
+    Args:
+        run: a run's folder or a checkpoint.
+        text: what the model reads.
+        units: as in "3,7,12-15"; None takes those that change most.
+        layer: from 1, the lowest, on; None for the top one.
+        backward: the direction that reads from the end.
+        gates: the gates too.
+        png: the picture's file; None for one in the run's folder, or none where the numbers are wanted as JSON.
+        as_json: one JSON object.
+
+    Raises:
+        UserError: for a checkpoint that isn't one, an empty text, a unit, layer or direction that isn't there, or a
+            picture that is there already or cannot be written.
+    """
+    check_new(png)
+    model = load_model(run)
+    reading = read_text(model, text, Place(layer, backward))
+    last = _numpy(list(reading.insides.states.values())[-1])
+    numbers = telling_units(last) if units is None else parse_units(units, last.shape[1])
+    place = Place(layer or model.config.model.num_layers, backward)
+    view = View(model, reading, place, numbers, _parts(reading, numbers, gates))
+    if as_json:
+        path = None if png is None else _draw(view, text, png)
+        print(json.dumps(_plain(view, path), ensure_ascii=False))
+        return
+    _tell(view)
+    show_reading(reading, view.parts, numbers, view.title)
+    path = _draw(view, text, png)
+    say(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
+
+
+class View(NamedTuple):
+    """What is shown of a model that read a text."""
+
+    model: SavedModel
+    reading: Reading
+    place: Place
+    numbers: list[int]
+    """Of the units."""
+    parts: Strips
+
+    @property
+    def title(self) -> str:
+        """Whose insides they are."""
+        config = self.model.config
+        turned = " · backward" if self.place.backward else ""
+        layer = f"layer {self.place.layer} of {config.model.num_layers}"
+        return f"{config.task.name} · {config.model.name} · {layer}{turned}"
+
+    @property
+    def states(self) -> Strips:
+        """The parts that are states."""
+        return {name: part for name, part in self.parts.items() if name in self.reading.insides.states}
+
+    @property
+    def gates(self) -> Strips:
+        """The parts that are gates, none where none were asked for."""
+        return {name: part for name, part in self.parts.items() if name not in self.reading.insides.states}
+
+
+def parse_units(given: str, count: int) -> list[int]:
+    """Numbers and stretches of numbers, each unit once: "3,7,12-15".
+
+    Raises:
+        UserError: for anything else, or a unit that isn't among the `count` there are.
+    """
+    numbers: list[int] = []
+    for piece in given.split(","):
+        first, dash, last = piece.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"--units {given} cannot be read: give numbers and stretches, as in 3,7,12-15")
+        if int(last or first) >= count:
+            raise UserError(f"there is no unit {last or first}: choose from 0 to {count - 1}")
+        numbers += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(numbers))
+
+
+def telling_units(values: NDArray[np.float32], most: int = MOST_TELLING) -> list[int]:
+    """The units that change most over the steps of (T, H) values, the most changing first; of one step, the largest."""
+    change = values.var(0) if len(values) > 1 else np.abs(values[0])
+    return [int(unit) for unit in np.argsort(-change, kind="stable")[:most]]
+
+
+def _parts(reading: Reading, numbers: Sequence[int], gates: bool) -> Strips:
+    """(T, units) by the name of the state or gate."""
+    from sluice.plots.heatmaps import chosen_units
+
+    own = {**reading.insides.states, **(reading.insides.gates if gates else {})}
+    return {name: chosen_units(_numpy(values), numbers) for name, values in own.items()}
+
+
+def _draw(view: View, text: str, png: Path | None) -> Path:
+    """The picture's file; in TensorBoard it has the name of it."""
+    from sluice.plots.heatmaps import Panel, draw_panels
+
+    symbols, weights = view.reading.symbols, view.reading.weights
+    names, drawn = [str(unit) for unit in view.numbers], slice(MOST_DRAWN)
+    if len(symbols) > MOST_DRAWN:
+        print(f"note: the picture has the first {MOST_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
+    panels = [
+        Panel(f"{kind_of(name)}, by unit", values[drawn], names, scale_of(name, values))
+        for name, values in view.parts.items()
+    ]
+    if weights is not None:
+        column = np.asarray(weights, dtype=np.float32)[drawn, None]
+        panels.append(Panel("attention: how much each symbol weighed", column, ["weight"], "share"))
+    figure = draw_panels(symbols[drawn], panels, title=view.title)
+    folder = view.model.path.parent / FOLDER
+    path = png or new_path(folder, _stem(view, text))
+    save_picture(figure, path)
+    show_in_tensorboard(folder, path.stem, figure)
+    return path
+
+
+def _stem(view: View, text: str) -> str:
+    turned = "-backward" if view.place.backward else ""
+    return f"{'gates' if view.gates else 'states'}-layer-{view.place.layer}{turned}-{name_for(text)}"
+
+
+def _tell(view: View) -> None:
+    network, unknown = view.model.network, view.reading.unknown
+    if view.model.data_source == "sample":
+        print("note: this model was trained on the generated sample, not on real texts", file=sys.stderr)
+    if unknown:
+        say(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
+    if isinstance(network, Seq2Seq) and network.decoder.attention is not None:
+        print("note: this is the encoder; sluice translate --attention draws where the decoder looked", file=sys.stderr)
+
+
+def _plain(view: View, path: Path | None) -> dict[str, Any]:
+    reading, config = view.reading, view.model.config
+    plain: dict[str, Any] = {
+        "checkpoint": str(view.model.path),
+        "task": config.task.name,
+        "layer": view.place.layer,
+        "layers": config.model.num_layers,
+        "direction": "backward" if view.place.backward else "forward",
+        "units": view.numbers,
+        "symbols": reading.symbols,
+        "unknown": reading.unknown,
+        "states": {name: part.tolist() for name, part in view.states.items()},
+    }
+    if view.gates:
+        plain["gates"] = {name: part.tolist() for name, part in view.gates.items()}
+    if reading.weights is not None:
+        plain["attention"] = reading.weights
+    if reading.answers:
+        plain["answers"] = [answer._asdict() for answer in reading.answers]
+    if reading.verdict is not None:
+        plain["label"], plain["probability"] = reading.verdict[:2]
+    return plain if path is None else {**plain, "png": str(path)}
+
+
+def _numpy(values: Any) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.float().numpy()
+    return array

@@ -1,0 +1,95 @@
+"""States and gates in the terminal: symbols down, units across, numbers on the colours of the strips."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+
+from sluice.analysis.activations import Answer, Reading
+from sluice.terminal import print_table, printable, say
+
+MOST_SHOWN = 120
+"""Symbols."""
+LONGEST_SYMBOL = 24
+
+Strips = dict[str, NDArray[np.float32]]
+"""By the name of a state or gate, (T, units)."""
+
+
+def scale_of(name: str, values: NDArray[np.float32]) -> str:
+    """From which value to which the colours of a part go, see sluice.plots.heatmaps.SCALES."""
+    if name == "cell" or np.abs(values).max() > 1:
+        return "tanh"
+    return "signed" if name in ("hidden", "new", "candidate") or values.min() < 0 else "gate"
+
+
+def kind_of(name: str) -> str:
+    """What a part is called for people."""
+    kinds = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
+    return kinds.get(name, f"{name} gate")
+
+
+def show_reading(reading: Reading, parts: Strips, numbers: Sequence[int], title: str) -> None:
+    """A table a part: symbols down, units across, and beside the first one what the model answers."""
+    say(title)
+    for place, (name, values) in enumerate(parts.items()):
+        print(f"{kind_of(name)}, by unit:")
+        print_table(_table(reading, name, values, numbers, _beside(reading) if place == 0 else {}))
+    if len(reading.symbols) > MOST_SHOWN:
+        print(f"… and {len(reading.symbols) - MOST_SHOWN} more symbols: --json has all of them")
+    if reading.verdict is not None:
+        say(f"Answer: {reading.verdict.likeliest}  {reading.verdict.probability:.3f}")
+
+
+def _table(
+    reading: Reading,
+    name: str,
+    values: NDArray[np.float32],
+    numbers: Sequence[int],
+    beside: dict[str, list[Text]],
+) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for unit in numbers:
+        table.add_column(str(unit), justify="right")
+    for column in beside:
+        table.add_column(column, justify="left" if column == "answer" else "right")
+    scale = scale_of(name, values)
+    squashed = np.tanh(values) if scale == "tanh" else values
+    for step, symbol in enumerate(reading.symbols[:MOST_SHOWN]):
+        cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
+        table.add_row(_short(symbol), *cells, *(column[step] for column in beside.values()))
+    return table
+
+
+def _beside(reading: Reading) -> dict[str, list[Text]]:
+    """Columns on what the model makes of each symbol."""
+    columns: dict[str, list[Text]] = {}
+    if reading.weights is not None:
+        columns["weight"] = [Text(f"{weight:.3f}") for weight in reading.weights]
+    if reading.answers:
+        columns["answer"] = [_short(answer.likeliest) for answer in reading.answers]
+        columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in reading.answers]
+    if any(answer.following is not None for answer in reading.answers):
+        columns["of what follows"] = [Text(_figure(answer)) for answer in reading.answers]
+    return columns
+
+
+def _figure(answer: Answer) -> str:
+    return "" if answer.following is None else f"{answer.following:.3f}"
+
+
+def _coloured(value: float, squashed: float, gate: bool) -> Text:
+    """The number on the colour of its strip: red above, blue below zero, or below a half of a gate."""
+    strength = min(abs(2 * squashed - 1 if gate else squashed), 1)
+    other = round(255 * (1 - 0.7 * strength))
+    above = squashed >= 0.5 if gate else squashed >= 0
+    colour = f"rgb(255,{other},{other})" if above else f"rgb({other},{other},255)"
+    return Text(f"{value:.2f}", style=f"black on {colour}")
+
+
+def _short(symbol: str) -> Text:
+    shown = {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(symbol, symbol)
+    return Text(printable(shown) if len(shown) <= LONGEST_SYMBOL else shown[: LONGEST_SYMBOL - 1] + "…")

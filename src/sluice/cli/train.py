@@ -1,0 +1,199 @@
+"""The entry of train.py: Hydra's command line around `training.train`."""
+
+import os
+import shlex
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sluice.errors import UserError
+from sluice.exit_codes import INTERRUPTED, politely, sentence
+from sluice.terminal import say
+
+MULTIRUN = ("-m", "--multirun")
+OPTIONS = (
+    *MULTIRUN,
+    *("-r", "--run", "-c", "--cfg", "-i", "--info", "-p", "--package", "--resolve", "--hydra-help", "--version"),
+    *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-sc", "--shell-completion"),
+    "--experimental-rerun",
+)
+"""Hydra's own options."""
+
+
+def main(conf: Path) -> None:
+    """Reads the command line, composes, trains; `-m` runs a sweep.
+
+    Exit codes: 0 done, 2 a mistake in one sentence, 130 interrupted. A bug keeps its traceback.
+
+    Args:
+        conf: absolute path of the configuration folder.
+    """
+    if set(sys.argv[1:]) & {"--help", "-h"}:
+        from sluice.config.help import training_help
+
+        print(training_help(conf))
+        return
+    with politely():
+        sys.argv[1:] = _in_hydras_order(sys.argv[1:])
+        if not any("resume" in argument for argument in sys.argv[1:]):
+            _run_hydra(conf)
+        elif not _resume_older(conf):
+            from sluice.training.stored_settings import resume_arguments
+
+            sys.argv[1:] = resume_arguments(sys.argv[1:], conf)
+            _run_hydra(conf)
+
+
+def _resume_older(conf: Path) -> bool:
+    """Resumes a run of a version that didn't keep its command line; False where that isn't asked.
+
+    Options of Hydra, as for a sweep, and groups chosen anew need the whole command line, and Hydra.
+    """
+    from sluice.training.stored_settings import restored_config, run_to_resume, stored_overrides
+
+    arguments = sys.argv[1:]
+    if any(argument.startswith("-") for argument in arguments):
+        return False
+    folder = run_to_resume(arguments, conf)
+    if folder is None or stored_overrides(folder) is not None:
+        return False
+    composed = restored_config(folder, arguments, conf)
+    if composed is None:
+        return False
+    failures: list[Failure] = []
+    _job(failures, composed, None, None)
+    if failures:
+        raise failures[0].error
+    return True
+
+
+def _in_hydras_order(arguments: list[str]) -> list[str]:
+    """The arguments with `-m` first: Hydra's parser stumbles over it behind a setting.
+
+    Raises:
+        UserError: for an option that Hydra doesn't have, which its parser would answer with a screenful.
+    """
+    unknown = [option for option in arguments if option.startswith("-") and option.split("=")[0] not in OPTIONS]
+    if unknown:
+        raise UserError(
+            f"there is no option {unknown[0]}: settings are written key=value, without dashes, "
+            "see python train.py --help"
+        )
+    return sorted(arguments, key=lambda argument: argument not in MULTIRUN)
+
+
+def _run_hydra(conf: Path) -> None:
+    import hydra
+
+    from sluice.config.errors import explained
+    from sluice.config.schema import register_schemas
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
+    register_schemas()
+    failures: list[Failure] = []
+    with explained():
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_hydra_job, failures))()
+        except OSError as error:  # Hydra makes the folder for runs before the job starts
+            if error.errno is None:  # Hydra's own MissingConfigException
+                raise
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
+    if failures and failures[0].run is not None:
+        raise UserError(f"runs of the sweep that could not be done, as said above: {len(failures)}")
+    if failures:
+        raise failures[0].error
+
+
+class Failure(NamedTuple):
+    """A run that could not be done."""
+
+    run: int | None
+    """Its place in the sweep; None for a run alone."""
+    error: Exception
+
+
+def _hydra_job(failures: list[Failure], composed: Any) -> float | None:
+    """`_job` with what Hydra knows of the job."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_config = HydraConfig.get()
+    number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
+    return _job(failures, composed, number, list(hydra_config.overrides.task))
+
+
+def _job(failures: list[Failure], composed: Any, number: int | None, overrides: list[str] | None) -> float | None:
+    """One run; the monitored metric, for sweepers that look for the best.
+
+    A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is
+    said at once and the other runs go on.
+    """
+    from sluice.training.run import AlreadyDone, Interrupted, train
+
+    try:
+        trained = train(composed, sweep_number=number, overrides=overrides)
+    except Interrupted as interrupted:
+        print_advice(interrupted.folder)
+        raise SystemExit(INTERRUPTED) from None
+    except AlreadyDone as done:
+        say(sentence(done), file=sys.stderr)
+        return None
+    except (UserError, OSError) as error:
+        if "SUBMITIT_EXECUTOR" in os.environ:
+            raise  # in a job of its own: the process that submitted it says it
+        failures.append(Failure(number, error))
+        if number is not None:
+            say(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+        return None
+    except Exception as error:
+        if number is None or "SUBMITIT_EXECUTOR" in os.environ:
+            raise
+        failures.append(Failure(number, error))
+        kept = getattr(error, "kept_in", None)
+        say(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
+        if kept is None:
+            traceback.print_exc()
+        return None
+    value = trained.results.get(trained.config.task.monitor)
+    return None if value is None else float(value)
+
+
+SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+"""Options without which the run's settings might not be found."""
+
+
+def print_advice(folder: Path) -> None:
+    """Prints how to resume an interrupted run, as the last line; the command can be pasted into a shell."""
+    from sluice.distributed import global_rank
+    from sluice.training.resume import can_go_on
+
+    if global_rank() > 0:
+        return
+    sys.stdout.flush()
+    if not can_go_on(folder):
+        print("There is nothing to resume from yet: start again with the same command.", file=sys.stderr)
+        return
+    print(f"To resume:\n{resume_command(folder)}", file=sys.stderr)
+
+
+def resume_command(folder: Path) -> str:
+    """The command that resumes a run, quoted for the shell."""
+    from sluice.training.resume import settings_before
+    from sluice.training.stored_settings import override_of
+
+    program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
+    options: list[str] = []
+    for place, argument in enumerate(sys.argv):
+        if argument in SEARCH_PATHS:
+            options += sys.argv[place : place + 2]
+        elif argument.split("=")[0] in SEARCH_PATHS:
+            options.append(argument)
+    try:
+        module = settings_before(folder)["model"].get("module")
+    except UserError:
+        module = None
+    code = [] if module is None else [override_of("model.module", module)]
+    return shlex.join(["python", program, *options, override_of("resume", str(folder)), *code])

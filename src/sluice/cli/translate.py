@@ -1,0 +1,113 @@
+"""sluice translate: sentences in another language, and where the model looked."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from sluice.callbacks.attention_maps import attention_map
+from sluice.cli.predict import batches_of, lines_of
+from sluice.decoding.search import DecodingSettings
+from sluice.errors import UserError
+from sluice.inference.translator import Translation, Translator, axes_of
+from sluice.recipes.load import SavedModel, load_model
+from sluice.recipes.registry import TRANSLATION
+from sluice.recipes.translation import TranslationFamily, decoding_settings, translator_of
+from sluice.terminal import say
+
+BEAM = 5
+BATCH = 64
+"""Sentences that are searched for together."""
+
+
+def translate_texts(
+    run: Path,
+    *,
+    texts: list[str] | None,
+    file: Path | None,
+    beam: int | None,
+    seed: int | None,
+    n_best: int,
+    attention: Path | None,
+    as_json: bool,
+) -> None:
+    """Prints the best translations of every sentence.
+
+    Args:
+        run: a run's folder or a checkpoint.
+        texts: sentences; None takes the lines of `file`, or of standard input where that is None too.
+        file: a sentence a line.
+        beam: hypotheses a sentence; None for 5, and for 1 where words are drawn.
+        seed: draws every word by its probability, the same ones each time; None searches.
+        n_best: translations shown of each.
+        attention: PNG for the map of where the model looked, of the first sentence; None for none.
+        as_json: one JSON object a sentence.
+
+    Raises:
+        UserError: for a checkpoint that isn't one of a translator's, a file that can't be read, an empty sentence, or
+            more translations than the beam holds.
+    """
+    if texts and file:
+        raise UserError("give sentences or --file, not both")
+    model = load_model(run, TRANSLATION)
+    if beam is None:
+        beam = BEAM if seed is None else 1
+    wide = max(beam, n_best) if beam > 0 else beam
+    settings = decoding_settings(model.config.task.decoding, beam=wide, n_best=n_best, seed=seed)
+    try:
+        settings.check()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    translator = translator_of(model.config, model.network, model.parts)
+    if model.data_source == "sample" and not as_json:
+        print("note: this model was trained on the generated sample, not on a real language", file=sys.stderr)
+    number, as_typed = 0, not texts and file is None and sys.stdin.isatty()
+    for some in batches_of(texts or lines_of(file), 1 if as_typed else BATCH):
+        found = _translated(model, translator, settings, some, first=number + 1)
+        if attention is not None and not number:
+            _draw(found[0][0], attention)
+        for text, translations in zip(some, found, strict=True):
+            _show(text, translations, as_json)
+        number += len(some)
+    if not number:
+        raise UserError("there is nothing to translate: give a sentence in quotes, --file, or lines on standard input")
+
+
+def _translated(
+    model: SavedModel, translator: Translator, settings: DecodingSettings, texts: list[str], first: int
+) -> list[list[Translation]]:
+    longest, family = model.config.task.data.max_length, cast(TranslationFamily, model.family)
+    texts = [family.source_of(translator.source, text) for text in texts]
+    for number, text in enumerate(texts, start=first):
+        length = len(translator.source.encode(text))
+        if not length:
+            raise UserError(f"sentence {number} is empty: there is no word in it to translate")
+        if length > longest:
+            print(f"note: sentence {number} has {length} tokens and was cut after {longest}", file=sys.stderr)
+    return translator.translate(texts, settings, max_length=longest)
+
+
+def _draw(translation: Translation, path: Path) -> None:
+    if translation.weights is None:
+        raise UserError("the model was trained with task.attention=none: there is nothing to draw")
+    try:
+        attention_map(translation).savefig(path, dpi=150, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+
+
+def _show(text: str, translations: list[Translation], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"source": text, "translations": [_plain(own) for own in translations]}, ensure_ascii=False))
+        return
+    for translation in translations:
+        score = f"{translation.score:8.3f}  " if len(translations) > 1 else ""
+        say(f"{score}{translation.text}")
+
+
+def _plain(translation: Translation) -> dict[str, Any]:
+    plain: dict[str, Any] = {"text": translation.text, "score": translation.score}
+    if translation.weights is not None:
+        columns, rows = axes_of(translation)
+        plain["attention"] = {"source": columns, "words": rows, "weights": translation.weights.tolist()}
+    return plain

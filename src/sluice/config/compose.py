@@ -1,0 +1,145 @@
+"""From a command line to a checked Config, and from a saved run back to one."""
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import sluice
+from sluice.config.errors import explain, explained, no_setting
+from sluice.config.fused_optimizer import choose_fused
+from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
+from sluice.errors import UserError
+
+RENAMED_TARGETS = {
+    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
+    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
+    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
+    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
+    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
+    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
+    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
+    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
+    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
+}
+"""Classes and functions in stored settings of earlier versions, and where they are today."""
+
+
+def find_conf() -> Path:
+    """The configuration folder for commands other than train.py: ./conf, else the checkout this package lies in.
+
+    Raises:
+        UserError: if there is none.
+    """
+    for folder in (Path.cwd() / "conf", Path(sluice.__file__).resolve().parents[2] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError("there is no conf/config.yaml here: run the command in Sluice's own folder")
+
+
+def compose_config(overrides: list[str], conf: Path) -> DictConfig:
+    """Composes the configuration without starting a Hydra application.
+
+    Raises:
+        UserError: for an override that doesn't fit.
+    """
+    register_schemas()
+    with explained(), initialize_config_dir(str(conf), version_base="1.3"):
+        return compose("config", overrides=overrides)
+
+
+def checked(config: DictConfig) -> Config:
+    """The configuration as typed, resolved objects, every value in its range.
+
+    Raises:
+        UserError: for a missing or wrong value, or a setting that doesn't exist (`+key=value` gets past Hydra).
+    """
+    with explained():
+        typed: Any = OmegaConf.to_object(config)
+    _check_names(typed)
+    check_ranges(typed)
+    typed.optimizer = choose_fused(typed.optimizer, typed.trainer)
+    return typed
+
+
+def _check_names(config: Any, prefix: str = "") -> None:
+    known = [entry.name for entry in fields(config)]
+    for name, value in vars(config).items():
+        if name not in known:
+            raise UserError(no_setting(prefix + name, known))
+        if is_dataclass(value):
+            _check_names(value, f"{prefix}{name}.")
+
+
+def restored(plain: dict[str, Any], schema: str) -> Config:
+    """The Config that was saved as plain containers with a run.
+
+    Raises:
+        UserError: if it belongs to a task this command doesn't know or doesn't fit this version.
+    """
+    config: Any = OmegaConf.to_object(with_schema(plain, schema))
+    return config
+
+
+def renamed_targets(stored: Any) -> Any:
+    """Stored settings with every `_target_` that an earlier version had in another module under its name of today."""
+    if isinstance(stored, dict):
+        return {
+            key: RENAMED_TARGETS.get(value, value)
+            if key == "_target_" and isinstance(value, str)
+            else renamed_targets(value)
+            for key, value in stored.items()
+        }
+    return [renamed_targets(value) for value in stored] if isinstance(stored, list) else stored
+
+
+def _literal(stored: Any) -> Any:
+    """Stored settings with interpolations escaped: they were resolved when they were stored, and are not again."""
+    if isinstance(stored, dict):
+        return {key: _literal(value) for key, value in stored.items()}
+    if isinstance(stored, list):
+        return [_literal(value) for value in stored]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
+
+
+def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
+    """The same with types, not yet turned into objects.
+
+    Raises:
+        UserError: as `restored`.
+    """
+    if schema not in TASK_SCHEMAS:
+        raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
+    try:
+        literal = _literal(renamed_targets(plain))
+        task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), literal.pop("task"))
+        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), literal)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"
+        ) from error
+
+
+def changed(task: Any, settings: list[str]) -> Any:
+    """A task's settings with some of them changed, as in ["cache.share=0.2"].
+
+    Raises:
+        UserError: if there is no such setting, or a value is of another kind or out of range.
+    """
+    with explained():
+        own = [setting.removeprefix("task.") for setting in settings]
+        typed: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(task), OmegaConf.from_dotlist(own)))
+    check_ranges(typed, "task.")
+    return typed
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one dictionary, by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

@@ -1,0 +1,123 @@
+"""Hydra's and OmegaConf's complaints in one sentence that says what to do."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from sluice.config.schema import TASK_SCHEMAS, Config
+from sluice.errors import UserError
+
+FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
+"""Groups without a schema: they take what their `_target_` takes."""
+
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what Hydra and OmegaConf complain about into a UserError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    except ValueError as error:
+        if "Config group override must be" not in str(error):
+            raise
+        raise UserError("a group cannot be null: choose one of its options, see python train.py --help") from error
+
+
+def explain(error: Exception) -> str:
+    """Hydra's or OmegaConf's error as one sentence that says what to do."""
+    text = str(error)
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(text)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read: a setting is written key=value, a text with spaces as 'key=\"…\"'"
+    if isinstance(error, MissingMandatoryValue):
+        key = _full_key(text) or text.splitlines()[0]
+        return f"{key} is not set: give it as {key}=..."
+    cause = error.__cause__ or error
+    if isinstance(error, ConfigCompositionException) and "Could not override" in text:
+        return _unknown_key(text)
+    if "Ambiguous value" in text:
+        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
+    where = _full_key(str(cause)) or _full_key(text)
+    override = re.search(r"Error merging override (\S+)", text)
+    if override:
+        return f"{override[1]} cannot be used: {_expectation(cause)}"
+    return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+
+
+def _expectation(error: BaseException) -> str:
+    """What OmegaConf wanted of a value, in plain words where they are known."""
+    kind = re.search(r"could not be converted to (\w+)", str(error))
+    if kind and kind[1] in _KINDS:
+        return f"it must be {_KINDS[kind[1]]}"
+    if "is not a valid bool" in str(error):
+        return "it must be true or false"
+    return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
+
+
+def _unknown_option(text: str) -> str:
+    """In 'config': Could not find 'model/foo' … Available options in 'model': …"""
+    found = re.search(r"Could not find '([\w/]+)/([^/']+)'", text)
+    if not found:
+        group = re.search(r"Could not override '([^']+)'", text)
+        return f"there is no group {group[1]!r}: see python train.py --help" if group else _first_line(text)
+    group_name, name = found[1], found[2]
+    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+    return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
+
+
+def _unknown_key(text: str) -> str:
+    """Could not override 'task.data.foo'. …"""
+    found = re.search(r"Could not override '([^']*)'", text)
+    key = found[1].split("@")[0] if found else text
+    if not key:
+        return "a setting without a name cannot be read: a setting is written key=value"
+    if key.split(".")[0] in FREE_GROUPS:
+        return f"{key} is not set by the option chosen: if its class takes it, add it as +{key}=..."
+    return no_setting(key, list(_known_keys(key.rpartition(".")[0])))
+
+
+def no_setting(key: str, known: list[str]) -> str:
+    """What is said of a setting that doesn't exist; `known` are those that do beside it."""
+    parent, _, leaf = key.rpartition(".")
+    if not known:
+        return f"there is no setting {key!r}: see python train.py --help"
+    return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"
+
+
+def _known_keys(parent: str) -> Iterable[str]:
+    """Names of the settings under a dotted key, from every task's schema where it begins with `task`."""
+    first, *rest = parent.split(".")
+    roots: list[Any] = list(TASK_SCHEMAS.values()) if first == "task" else [Config]
+    path = rest if first == "task" else [part for part in (first, *rest) if part]
+    names: dict[str, None] = {}
+    for root in roots:
+        node: Any = root()
+        for part in path:
+            node = getattr(node, part, None)
+        if is_dataclass(node):
+            names |= dict.fromkeys(entry.name for entry in fields(node))
+    return names
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _full_key(text: str) -> str | None:
+    found = re.search(r"full_key: (\S+)", text)
+    return found[1] if found else None
+
+
+def _first_line(error: Exception | BaseException | str) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,102 @@
+"""From sentences to their translations, with a trained network."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from sluice.decoding.search import DecodingSettings
+from sluice.decoding.steps import Hypothesis
+from sluice.decoding.unk_replacement import replace_unknowns
+from sluice.models.seq2seq import Seq2Seq
+from sluice.text.coder import END, SentenceCoder
+from sluice.text.vocab import PADDING_ID, UNKNOWN
+
+
+class Translation(NamedTuple):
+    """One translation of a sentence."""
+
+    text: str
+    """For people."""
+    words: list[str]
+    """As the model wrote them, unknown ones replaced, without the end."""
+    source_words: list[str]
+    """As they stand in the source, up to where it was cut."""
+    weights: Tensor | None
+    """(words + 1, source words + 1), where the model looked for each word and for the end; None without attention."""
+    score: float
+    """What the search ranked by."""
+
+
+class Translator:
+    """A network with the way into it and out of it."""
+
+    def __init__(
+        self, *, network: Seq2Seq, source: SentenceCoder, target: SentenceCoder, replaces_unknown: bool = True
+    ) -> None:
+        """
+        Args:
+            network: the network.
+            source: of the language translated from.
+            target: of the language translated into.
+            replaces_unknown: whether the source word looked at most stands in for an unknown word.
+        """
+        self.network, self.source, self.target = network, source, target
+        self.replaces_unknown = replaces_unknown
+
+    def translate(
+        self, texts: Sequence[str], settings: DecodingSettings, *, max_length: int | None = None, batch_size: int = 64
+    ) -> list[list[Translation]]:
+        """The best translations of each sentence, the best first.
+
+        Args:
+            texts: sentences, not empty.
+            settings: how to search.
+            max_length: most tokens of a sentence that are read; None for all.
+            batch_size: sentences searched for at the same time.
+        """
+        ids = [torch.tensor(self.source.source_ids(text, max_length)) for text in texts]
+        order = sorted(range(len(texts)), key=lambda place: -len(ids[place]))
+        found: list[list[Translation]] = [[] for _ in texts]
+        device = self.network.output.weight.device
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            padded = pad_sequence([ids[place] for place in places], batch_first=True, padding_value=PADDING_ID)
+            lengths = torch.tensor([len(ids[place]) for place in places])
+            made = self.translate_ids(padded.to(device), lengths, [texts[place] for place in places], settings)
+            for place, translations in zip(places, made, strict=True):
+                found[place] = translations
+        return found
+
+    def translate_ids(
+        self, source: Tensor, lengths: Tensor, texts: Sequence[str], settings: DecodingSettings
+    ) -> list[list[Translation]]:
+        """The same for a padded batch.
+
+        Args:
+            source: (B, S) int64, each sentence with its end.
+            lengths: (B,) int64 on the CPU.
+            texts: the sentences as they were written.
+            settings: how to search.
+        """
+        found = self.network.translate(source, lengths, settings)
+        words = [self.source.unit.raw(text)[: length - 1] for text, length in zip(texts, lengths.tolist(), strict=True)]
+        return [
+            [self._written(hypothesis, own) for hypothesis in hypotheses]
+            for hypotheses, own in zip(found, words, strict=True)
+        ]
+
+    def _written(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
+        words = self.target.tokens(hypothesis.words)
+        weights = hypothesis.weights
+        if self.replaces_unknown:
+            words = replace_unknowns(words, weights, source_words, UNKNOWN)
+        seen = None if weights is None else weights[:, : len(source_words) + 1]
+        return Translation(self.target.text(words), words, source_words, seen, hypothesis.score)
+
+
+def axes_of(translation: Translation) -> tuple[list[str], list[str]]:
+    """What the columns and the rows of a translation's weights stand for: source words and words, with their ends."""
+    return [*translation.source_words, END], [*translation.words, END]

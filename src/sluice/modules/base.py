@@ -1,0 +1,153 @@
+"""What every LightningModule of Sluice does the same way."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+from torch.optim import Optimizer
+
+from sluice.optim.changed_settings import (
+    apply_to_optimizers,
+    length_differs,
+    optimizer_changes,
+    steps_left,
+    total_steps,
+)
+from sluice.optim.nt_asgd import NTASGD
+from sluice.optim.schedules import Schedule, Stretchable
+
+log = logging.getLogger(__name__)
+
+OptimizerFactory = Callable[..., Optimizer]
+ScheduleFactory = Callable[..., Schedule]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The metric that decides which checkpoint is best."""
+
+    metric: str
+    mode: str
+    """"max" or "min"."""
+
+
+def is_logged_step(trainer: pl.Trainer) -> bool:
+    """Whether the metrics of the current training step go to the loggers, one in `log_every_n_steps`."""
+    return bool(trainer._logger_connector.should_update_logs)
+
+
+class Task(pl.LightningModule):
+    """A network with its loss, its metrics and its optimiser.
+
+    A subclass writes `model_step`, the one way from a batch to a loss that every stage shares.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        monitor: Monitor,
+        optimizer: OptimizerFactory | None = None,
+        schedule: ScheduleFactory | None = None,
+        saved_with: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            network: the nn.Module to train.
+            monitor: which logged metric decides, and which way.
+            optimizer: makes the optimiser from parameters; None for a task that is only evaluated.
+            schedule: makes the learning-rate schedule from `optimizer`, `total_steps` and `monitor`; None for none.
+            saved_with: plain containers written into every checkpoint beside the weights, so that it suffices alone.
+        """
+        super().__init__()
+        self.network = network
+        self.monitor = monitor
+        self._make_optimizer, self._make_schedule = optimizer, schedule
+        self.saved_with = saved_with or {}
+        self._resumed_from: dict[str, Any] | None = None
+
+    def configure_optimizers(self) -> Any:
+        if self._make_optimizer is None:
+            raise ValueError("this task was built without an optimizer, it can only be evaluated")
+        optimizer = self._make_optimizer(self.parameters())
+        if self._make_schedule is None:
+            return optimizer
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self._make_schedule(optimizer, total_steps=total_steps, mode=self.monitor.mode)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": schedule.scheduler,
+                "interval": schedule.interval,
+                "monitor": self.monitor.metric,
+            },
+        }
+
+    def log_number(self, name: str, value: float, batch_size: int) -> None:
+        """Logs a Python number of a training batch, on the steps that loggers are given.
+
+        Lightning copies such a number to the device and waits for the device, so other steps leave it out.
+
+        Args:
+            name: of the metric.
+            value: its value.
+            batch_size: examples in the batch.
+        """
+        if is_logged_step(self.trainer):
+            self.log(name, value, batch_size=batch_size)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed_from = checkpoint["sluice"]
+
+    def on_train_start(self) -> None:
+        """Settings of the optimiser, and a length of the training, that were changed on resuming hold from here on."""
+        if self._resumed_from is None:
+            return
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        changes = optimizer_changes(self._resumed_from, self.saved_with)
+        apply_to_optimizers(changes, self.trainer.optimizers, schedulers)
+        if length_differs(self._resumed_from, self.saved_with, total_steps(self.trainer)):
+            self._stretch(schedulers, steps_left(self.trainer))
+
+    def _stretch(self, schedulers: list[Any], left: int) -> None:
+        for scheduler in schedulers:
+            if isinstance(scheduler, Stretchable) and left > 0:
+                step = scheduler.last_epoch
+                scheduler.stretch(step + left)
+                log.info(
+                    "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
+                )
+
+    def on_validation_start(self) -> None:
+        self._swap_averages()
+
+    def on_validation_end(self) -> None:
+        self._swap_averages()
+        loss = self.trainer.callback_metrics.get("val/loss")
+        for optimizer in self._averaging_optimizers():
+            if loss is not None:
+                optimizer.validated(float(loss))
+
+    def _swap_averages(self) -> None:
+        """Validation, and the best checkpoint that it writes, are of the averaged weights, where there are such."""
+        for optimizer in self._averaging_optimizers():
+            optimizer.swap()
+
+    def _averaging_optimizers(self) -> list[NTASGD]:
+        if self.trainer.sanity_checking:
+            return []
+        return [optimizer for optimizer in self.trainer.optimizers if isinstance(optimizer, NTASGD)]
+
+    def carried(self) -> dict[str, Any]:
+        """What goes over from one training batch to the next, as tensors in plain containers; each rank has its own."""
+        return {}
+
+    def carry_on(self, saved: dict[str, Any]) -> None:
+        """Goes back to what `carried` gave."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint["sluice"] = {**self.saved_with, "metrics": metrics, "total_steps": total_steps(self.trainer)}

@@ -1,0 +1,146 @@
+"""Many-to-one classification."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
+
+from sluice.data.batches import TextBatch
+from sluice.metrics.weighted_mean import WeightedMean
+from sluice.models.classifier import TextClassifier
+from sluice.modules.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class ClassificationTask(Task):
+    """Cross-entropy over classes; accuracy, F1 and, for two classes, AUROC and a confusion matrix at test.
+
+    Every figure of an epoch is summed over all texts and ranks, never averaged over batches.
+    """
+
+    network: TextClassifier
+
+    def __init__(
+        self,
+        *,
+        labels: tuple[str, ...],
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
+        adversarial: float = 0.0,
+        **shared: Any,
+    ) -> None:
+        """
+        Args:
+            labels: class names; the position is the class id. F1 of two classes is that of the second.
+            label_smoothing: share of the target spread over all classes, in training only.
+            class_weights: weight of each class in the training loss; None for all alike.
+            adversarial: length of the perturbation of the embedded text in training, as a share of the text's own
+                length; 0 for none. The loss is then the mean over the texts and the perturbed texts.
+            shared: what every task takes, see Task.
+        """
+        super().__init__(**shared)
+        self.labels, self.label_smoothing = labels, label_smoothing
+        self.class_weights, self.adversarial = class_weights, adversarial
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self._class_weights: Tensor | None
+        self.register_buffer("_class_weights", weights, persistent=False)
+        self.metrics: Any = nn.ModuleDict(
+            {f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")}
+        )
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.train_accuracy = Accuracy(task="multiclass", num_classes=len(labels))
+        self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
+        self._confusion = torch.zeros(len(labels), len(labels))
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return ["val/loss", *self.metrics["val_metrics"]]
+
+    def model_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
+        """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
+        moved = None
+        if stage == "train" and self.adversarial:
+            logits, moved = self._clean_and_moved(batch)
+        else:
+            logits = self.logits_of(batch, stage)
+        plain = F.cross_entropy(logits, batch.labels)
+        self.losses[f"{stage}_loss"].update(plain, len(batch))
+        if stage != "train":
+            return plain, logits
+        loss = self._training_loss(logits, batch.labels)
+        return loss if moved is None else (loss + self._training_loss(moved, batch.labels)) / 2, logits
+
+    def logits_of(self, batch: Any, stage: str) -> Tensor:
+        """(B, classes)."""
+        return self.network(batch.ids, batch.lengths).logits
+
+    def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
+        return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
+
+    def _clean_and_moved(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) of the texts, and of the texts moved a little where it raises the loss most.
+
+        Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
+        r = ε g / ‖g‖ with g the loss's gradient, each text as one vector; ε is a share of the text's own length.
+        """
+        features = self.network.embed(batch.ids)
+        assert isinstance(features, Tensor)
+        if not features.requires_grad:  # the vectors are frozen
+            features.requires_grad_()
+        clean = self.network.classify(features, batch.lengths).logits
+        total = F.cross_entropy(clean, batch.labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
+        scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
+        moved = features + self.adversarial * scale.view(-1, 1, 1) * gradient
+        return clean, self.network.classify(moved, batch.lengths).logits
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss, logits = self.model_step(batch, "train")
+        self.train_accuracy.update(logits.detach(), batch.labels)
+        self.log("train/loss", loss, batch_size=len(batch))
+        self.log_number("train/padding_share", batch.padding_share, len(batch))
+        of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log("train/epoch_loss", self.losses["train_loss"], **of_epoch)
+        self.log("train/accuracy", self.train_accuracy, **of_epoch)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        outputs = self._evaluate(batch, "test")
+        self.confusion.update(outputs["probabilities"], batch.labels)
+        return outputs
+
+    def confusion_matrix(self) -> list[list[int]]:
+        """Texts by true class (outer) and predicted class (inner), of the last test."""
+        return self._confusion.int().tolist()
+
+    def on_test_epoch_end(self) -> None:
+        self._confusion = self.confusion.compute()
+        self.confusion.reset()
+
+    def _evaluate(self, batch: Any, stage: str) -> dict[str, Tensor]:
+        _, logits = self.model_step(batch, stage)
+        probabilities = logits.float().softmax(-1)
+        metrics: MetricCollection = self.metrics[f"{stage}_metrics"]
+        metrics.update(probabilities[:, 1] if len(self.labels) == 2 else probabilities, batch.labels)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log_dict(metrics, **options)
+        self.log(f"{stage}/loss", self.losses[f"{stage}_loss"], **options)
+        return {"probabilities": probabilities}
+
+
+def _metrics(stage: str, classes: int) -> MetricCollection:
+    metrics: dict[str, Metric | MetricCollection]
+    if classes == 2:
+        metrics = {"accuracy": Accuracy(task="binary"), "f1": F1Score(task="binary"), "auroc": AUROC(task="binary")}
+    else:
+        shared: dict[str, Any] = {"task": "multiclass", "num_classes": classes}
+        metrics = {"accuracy": Accuracy(**shared), "f1": F1Score(average="macro", **shared)}
+    return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

@@ -1,0 +1,109 @@
+"""Autoregressive language modelling by truncated back-propagation through time."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from sluice.data.chunks import ChunkBatch
+from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
+from sluice.models.language import LanguageModel, Read
+from sluice.modules.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class LanguageTask(Task):
+    """Cross-entropy of the next token; the state goes over from chunk to chunk, detached.
+
+    Every figure of an epoch is exp or mean of sums over all tokens and ranks.
+    """
+
+    network: LanguageModel
+
+    def __init__(
+        self,
+        *,
+        tokens_per_batch: int,
+        activation_regularisation: float = 0.0,
+        temporal_regularisation: float = 0.0,
+        letters: bool = False,
+        **shared: Any,
+    ) -> None:
+        """
+        Args:
+            tokens_per_batch: of a whole chunk: what a chunk's summed loss is divided by, so that shorter chunks take
+                smaller steps.
+            activation_regularisation: α of AWD (Merity, McCann & Socher 2017): α · mean(h²) of the dropped outputs.
+            temporal_regularisation: β of AWD: β · mean((h_t+1 − h_t)²) of the outputs.
+            letters: tokens are letters, and bits per character are told.
+            shared: what every task takes, see Task.
+        """
+        super().__init__(**shared)
+        self.tokens_per_batch = tokens_per_batch
+        self.alpha, self.beta = activation_regularisation, temporal_regularisation
+        self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES})
+        self._carried: dict[str, Any] = {}
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return list(self.metrics["val_metrics"])
+
+    def carried(self) -> dict[str, list[Tensor]]:
+        return {"train": [part.cpu() for part in self._carried["train"]]} if "train" in self._carried else {}
+
+    def carry_on(self, saved: dict[str, list[Tensor]]) -> None:
+        if "train" in saved:
+            parts = [part.to(self.device) for part in saved["train"]]
+            self._carried["train"] = self.network.recurrent.state_type(*parts)
+
+    def read(self, batch: ChunkBatch, stage: str) -> Read:
+        """Runs the network on a chunk, from where the chunk before it ended."""
+        state = None if batch.first else self._carried.get(stage)
+        read = self.network(batch.inputs, state)
+        self._carried[stage] = type(read.state)(*(part.detach() for part in read.state))
+        return read
+
+    def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, Read]:
+        """Σ −log p of the chunk's targets, with a gradient in training, and what was read; summed up for `stage`."""
+        read = self.read(batch, stage)
+        if stage == "train":
+            total = self.network.total_loss(read, batch.targets)
+        else:
+            total = self.network.losses(read, batch.targets).double().sum()
+        self.metrics[f"{stage}_metrics"].update(total.detach(), batch.tokens)
+        return total, read
+
+    def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
+        total, read = self.model_step(batch, "train")
+        self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
+        self._log_epoch("train", batch)
+        return total / self.tokens_per_batch + self._regularisation(read)
+
+    def validation_step(self, batch: ChunkBatch, batch_idx: int) -> None:
+        self.model_step(batch, "val")
+        self._log_epoch("val", batch)
+
+    def test_step(self, batch: ChunkBatch, batch_idx: int) -> None:
+        self.model_step(batch, "test")
+        self._log_epoch("test", batch)
+
+    def _log_epoch(self, stage: str, batch: ChunkBatch) -> None:
+        self.log_dict(self.metrics[f"{stage}_metrics"], on_step=False, on_epoch=True, batch_size=len(batch))
+
+    def _regularisation(self, read: Read) -> Tensor | float:
+        penalty: Tensor | float = 0.0
+        if self.alpha:
+            penalty = penalty + self.alpha * read.dropped.square().mean()
+        if self.beta and read.outputs.shape[1] > 1:
+            penalty = penalty + self.beta * (read.outputs[:, 1:] - read.outputs[:, :-1]).square().mean()
+        return penalty
+
+
+def _metrics(stage: str, letters: bool) -> MetricCollection:
+    name = "epoch_loss" if stage == "train" else "loss"
+    metrics: dict[str, Any] = {name: TokenLoss(), "perplexity": Perplexity()}
+    if letters:
+        metrics["bits_per_character"] = BitsPerToken()
+    return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

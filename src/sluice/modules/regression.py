@@ -1,0 +1,86 @@
+"""Values for every sequence, or for every step of it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sluice.data.sequence_batches import SequenceBatch
+from sluice.metrics.weighted_mean import WeightedMean
+from sluice.models.regressor import Regressor
+from sluice.models.sequence_labeller import SequenceLabeller
+from sluice.modules.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class RegressionTask(Task):
+    """Mean squared error; its root (rmse), and the error after the last step alone where every step is answered.
+
+    All sequences have the same length. Every figure of an epoch is summed over all values and ranks.
+    """
+
+    network: Regressor | SequenceLabeller
+
+    def __init__(self, **shared: Any) -> None:
+        """
+        Args:
+            shared: what every task takes, see Task.
+        """
+        super().__init__(**shared)
+        self.errors: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.last: Any = nn.ModuleDict({f"{stage}_last": WeightedMean() for stage in ("val", "test")})
+        self.roots: Any = nn.ModuleDict({f"{stage}_rmse": RootMean() for stage in ("val", "test")})
+
+    @property
+    def every_step(self) -> bool:
+        """Whether the network answers at every step."""
+        return isinstance(self.network, SequenceLabeller)
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return ["val/loss", "val/rmse", *(["val/last_step"] if self.every_step else [])]
+
+    def predict(self, batch: SequenceBatch) -> Tensor:
+        """Values (B, K) or, of every step, (B, T, K)."""
+        answer = self.network(batch.inputs, batch.lengths)
+        return answer if isinstance(answer, Tensor) else answer.outputs
+
+    def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
+        """The mean squared error and the predicted values, of the shape of the targets; sums are kept for `stage`."""
+        predicted = self.predict(batch).view_as(batch.targets)
+        loss = F.mse_loss(predicted, batch.targets)
+        self.errors[f"{stage}_loss"].update(loss, batch.targets.numel())
+        return loss, predicted
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        loss, _ = self.model_step(batch, "train")
+        self.log("train/loss", loss.detach(), batch_size=len(batch))
+        self.log("train/epoch_loss", self.errors["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: SequenceBatch, stage: str) -> None:
+        loss, predicted = self.model_step(batch, stage)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.roots[f"{stage}_rmse"].update(loss, batch.targets.numel())
+        self.log(f"{stage}/loss", self.errors[f"{stage}_loss"], **options)
+        self.log(f"{stage}/rmse", self.roots[f"{stage}_rmse"], **options)
+        if self.every_step:
+            error = F.mse_loss(predicted[:, -1], batch.targets[:, -1])
+            self.last[f"{stage}_last"].update(error, batch.targets[:, -1].numel())
+            self.log(f"{stage}/last_step", self.last[f"{stage}_last"], **options)
+
+
+class RootMean(WeightedMean):
+    """The root of the mean, not the mean of roots."""
+
+    def compute(self) -> Tensor:
+        return torch.sqrt(super().compute())

@@ -1,0 +1,184 @@
+"""Translation: a sentence in, a sentence out."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sluice.data.pair_batches import PairBatch
+from sluice.decoding.search import DecodingSettings
+from sluice.inference.translator import Translation, Translator
+from sluice.layers.output_loss import OutputLoss
+from sluice.metrics.perplexity import Perplexity, TokenLoss
+from sluice.metrics.translation_scores import AS_TRANSLATIONS, Scoring
+from sluice.models.seq2seq import Seq2Seq
+from sluice.modules.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class Scored(NamedTuple):
+    """A translation beside what it should be."""
+
+    place: int
+    """Of the pair in its split."""
+    reference: str
+    source: str
+    translation: Translation
+
+
+class TranslationTask(Task):
+    """Cross-entropy a target token; perplexity, token accuracy, and scores of what a search writes.
+
+    Loss, perplexity and accuracy of an epoch are summed over all tokens and ranks; translations of all ranks are
+    gathered and scored as one corpus.
+    """
+
+    network: Seq2Seq
+
+    def __init__(
+        self,
+        *,
+        translator: Translator,
+        label_smoothing: float = 0.0,
+        sampling: float = 0.0,
+        sampling_steps: int = 1,
+        decoding: dict[str, DecodingSettings] | None = None,
+        scoring: Scoring = AS_TRANSLATIONS,
+        **shared: Any,
+    ) -> None:
+        """
+        Args:
+            translator: the way into the network and out of it.
+            label_smoothing: share of the target spread over all words, in training only.
+            sampling: share of a target's words that training replaces by the model's own in the end.
+            sampling_steps: optimizer steps over which that share grows from 0, evenly.
+            decoding: how "val" and "test" search; None for greedy search.
+            scoring: how what is written is compared with the references.
+            shared: what every task takes, see Task; the network is the translator's.
+
+        Raises:
+            ValueError: if the sampling lies outside [0, 1] or its steps are below 1, or for settings of a search that
+                are none.
+        """
+        super().__init__(network=translator.network, **shared)
+        if not 0 <= sampling <= 1 or sampling_steps < 1:
+            raise ValueError(
+                f"sampling must lie in [0, 1] and grow over 1 step or more, got {sampling}, {sampling_steps}"
+            )
+        self.translator, self.label_smoothing = translator, label_smoothing
+        self.sampling, self.sampling_steps, self.scoring = sampling, sampling_steps, scoring
+        self.decoding = {"val": DecodingSettings(), "test": DecodingSettings(), **(decoding or {})}
+        for settings in self.decoding.values():
+            settings.check()
+        kinds = {"loss": TokenLoss, "perplexity": Perplexity, "accuracy": TokenLoss}
+        self.sums: Any = nn.ModuleDict({f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()})
+        self._scored: list[Scored] = []
+        self._written: list[tuple[str, str, str]] = []
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.scoring.names)]
+
+    def written(self) -> list[tuple[str, str, str]]:
+        """Source, reference and translation of every sentence of the last validation or test, in the corpus's order."""
+        return self._written
+
+    @property
+    def sampling_share(self) -> float:
+        """Share of words that are replaced at the present step."""
+        return self.sampling * min(1.0, self.global_step / self.sampling_steps) if self.sampling else 0.0
+
+    def model_step(self, batch: PairBatch, stage: str) -> Tensor:
+        """The loss a token to minimise; the plain cross-entropy and the accuracy are summed up for `stage`."""
+        training = stage == "train"
+        made = self.network(
+            batch.source,
+            batch.source_lengths,
+            batch.inputs,
+            batch.target_lengths,
+            self.sampling_share if training else 0.0,
+        )
+        smoothing = self.label_smoothing if training else 0.0
+        cost = self.network.loss(made.features, batch.labels, batch.target_lengths, smoothing=smoothing)
+        self._sum_up(cost, made.features, batch, stage)
+        return cost.smoothed / batch.tokens
+
+    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: PairBatch, stage: str) -> None:
+        for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.right)):
+            self.sums[f"{stage}_{name}"].update(total, batch.tokens)
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        loss = self.model_step(batch, "train")
+        self.log("train/loss", loss, batch_size=len(batch))
+        self.log_number("train/padding_share", 1 - batch.tokens / batch.labels.numel(), len(batch))
+        self._log_sums("train", len(batch), loss_name="train/epoch_loss")
+        if self.sampling:
+            self.log_number("train/sampling_share", self.sampling_share, len(batch))
+        return loss
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> dict[str, list[Scored]]:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: PairBatch, batch_idx: int) -> dict[str, list[Scored]]:
+        return self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._score("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._score("test")
+
+    def _evaluate(self, batch: PairBatch, stage: str) -> dict[str, list[Scored]]:
+        self.model_step(batch, stage)
+        self._log_sums(stage, len(batch), loss_name=f"{stage}/loss")
+        found = self.translator.translate_ids(
+            batch.source, batch.source_lengths, batch.source_texts, self.decoding[stage]
+        )
+        columns = (batch.index.tolist(), batch.target_texts, batch.source_texts, [best for best, *_ in found])
+        scored = [Scored(*row) for row in zip(*columns, strict=True)]
+        self._scored += [row._replace(translation=row.translation._replace(weights=None)) for row in scored]
+        return {"translations": scored}
+
+    @torch.no_grad()
+    def scores_of(self, batches: Iterable[PairBatch], decoding: DecodingSettings) -> dict[str, float]:
+        """Scores of what another search writes, on this process alone.
+
+        Raises:
+            ValueError: for settings of a search that are none.
+        """
+        decoding.check()
+        self.network.eval()
+        written: list[tuple[str, str]] = []
+        for batch in batches:
+            ids = batch.source.to(self.device)
+            found = self.translator.translate_ids(ids, batch.source_lengths, batch.source_texts, decoding)
+            texts = [best.text for best, *_ in found]
+            written += zip(texts, batch.target_texts, strict=True)
+        return self.scoring.score([text for text, _ in written], [reference for _, reference in written])
+
+    def _log_sums(self, stage: str, batch_size: int, *, loss_name: str) -> None:
+        of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": batch_size}
+        self.log(loss_name, self.sums[f"{stage}_loss"], **of_epoch)
+        self.log(f"{stage}/perplexity", self.sums[f"{stage}_perplexity"], **of_epoch)
+        self.log(f"{stage}/accuracy", self.sums[f"{stage}_accuracy"], **of_epoch)
+
+    def _score(self, stage: str) -> None:
+        """Scores the translations of all ranks as one corpus, in the corpus's order."""
+        own, self._scored = [(row.place, row.source, row.reference, row.translation.text) for row in self._scored], []
+        self._written = [row[1:] for row in sorted(row for part in _gathered(own) for row in part)]
+        scores = self.scoring.score(
+            [text for *_, text in self._written], [reference for _, reference, _ in self._written]
+        )
+        self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
+
+
+def _gathered(own: list[Any]) -> list[list[Any]]:
+    """What every rank has."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, own)
+    return parts

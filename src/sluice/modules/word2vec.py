@@ -1,0 +1,81 @@
+"""Word vectors by skip-gram or CBOW with negative sampling."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sluice.data.windows import WindowBatch
+from sluice.metrics.weighted_mean import WeightedMean
+from sluice.models.word2vec import Word2Vec
+from sluice.modules.base import Task
+
+STAGES = ("train", "val", "test")
+
+
+class Word2VecTask(Task):
+    """The negative sampling loss of a pair, of CBOW of a word; gradients are the network's own, without autograd.
+
+    A step takes the sum over a batch's pairs, as if each had been stepped by itself. Every figure of an epoch is a mean
+    over all pairs, never over batches.
+    """
+
+    network: Word2Vec
+
+    def __init__(self, **shared: Any) -> None:
+        """
+        Args:
+            shared: what every task takes, see Task.
+        """
+        super().__init__(**shared)
+        self.automatic_optimization = False
+        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """What a validation logs; any of it can be monitored."""
+        return ["val/loss"]
+
+    def configure_optimizers(self) -> Any:
+        made = super().configure_optimizers()
+        if isinstance(made, dict):
+            del made["lr_scheduler"]["monitor"]  # schedules are stepped here
+        return made
+
+    def model_step(self, batch: WindowBatch, stage: str) -> Tensor:
+        """The loss of a pair; in training the tables have their gradients then. Sums are kept for `stage`."""
+        total = self.network.backward(batch.blocks) if stage == "train" else self.network.gradients(batch.blocks).loss
+        examples = batch.pairs if self.network.method == "skipgram" else batch.tokens
+        loss = total / max(examples, 1)
+        self.losses[f"{stage}_loss"].update(loss, examples)
+        return loss
+
+    def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
+        optimizer: Any = self.optimizers()
+        loss: Tensor = optimizer.step(lambda: self.model_step(batch, "train"))
+        self.log("train/loss", loss, batch_size=len(batch))
+        self.log("train/epoch_loss", self.losses["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
+        self._step_schedules("step")
+        return loss.detach()
+
+    def on_train_epoch_end(self) -> None:
+        self._step_schedules("epoch", self.trainer.callback_metrics.get(self.monitor.metric))
+
+    def _step_schedules(self, interval: str, *metric: Tensor | None) -> None:
+        """Of an epoch is only the schedule that looks at the monitored metric, see tasks.schedules."""
+        for entry in self.trainer.lr_scheduler_configs:
+            schedule: Any = entry.scheduler
+            if entry.interval == interval:
+                schedule.step(*metric)
+
+    def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: WindowBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: WindowBatch, stage: str) -> None:
+        with torch.no_grad():
+            self.model_step(batch, stage)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log(f"{stage}/loss", self.losses[f"{stage}_loss"], **options)

@@ -1,0 +1,153 @@
+"""The embedding and the recurrent core that the groups `embedding` and `model` describe, for any task."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sluice.config.schema import Config, Model
+from sluice.errors import UserError
+from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
+from sluice.recipes.user_cells import import_cells
+from sluice.recurrent import CELLS, CellOptions, RecurrentStack
+from sluice.text.pretrained import match_vectors
+from sluice.text.vocab import PADDING_ID, Vocab
+
+log = logging.getLogger(__name__)
+
+VECTORS = "vectors.txt"
+"""In the folder of a run of task=word2vec: the words and their vectors, in word2vec's text format."""
+LEAST_COVERAGE = 0.1
+"""Fraction of the vocabulary below which a file of vectors looks like the wrong one."""
+
+
+def build_embedding(config: Config, vocab_size: int) -> Embedding:
+    """What a word becomes.
+
+    Raises:
+        ValueError: for a size or share it refuses.
+    """
+    settings = config.embedding
+    return make_embedding(
+        settings.kind,
+        vocab_size=vocab_size,
+        size=settings.size,
+        padding_id=PADDING_ID,
+        word_dropout=settings.word_dropout,
+        initial_std=settings.initial_std,
+    )
+
+
+def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> None:
+    """Gives an embedding the vectors of a file or a run of task=word2vec, random ones to words it lacks; says how many.
+
+    Raises:
+        UserError: if the file is not as it should be, or the embedding isn't learned.
+    """
+    learned, path = _learned(embedding, "path"), Path(given)
+    matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
+    with torch.no_grad():
+        learned.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
+    report = log.warning if matched.share < LEAST_COVERAGE else log.info
+    report("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
+    if matched.share < LEAST_COVERAGE:
+        log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
+
+
+def freeze_vectors(embedding: Any) -> None:
+    """Keeps an embedding's vectors as they are.
+
+    Raises:
+        UserError: if it isn't learned.
+    """
+    _learned(embedding, "frozen").table.weight.requires_grad_(False)
+
+
+def _learned(embedding: Any, setting: str) -> LearnedEmbedding:
+    if not isinstance(embedding, LearnedEmbedding):
+        raise UserError(f"embedding.{setting} needs words with learned vectors: leave it out here")
+    return embedding
+
+
+def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> RecurrentStack:
+    """The recurrent core on inputs of a size.
+
+    Raises:
+        UserError: for a cell that isn't there, or a budget too small for it.
+        ValueError: for settings that the stack or its cell refuses.
+    """
+    make = partial(_stack_of, model, known_cell(model), input_size, one_hot)
+    if model.budget is None:
+        return make(model.hidden_size)
+    hidden_size = hidden_size_within(model.budget, make)
+    if not hidden_size:
+        raise UserError(f"model.budget={model.budget} is too small: one unit has {_size_of(make, 1)} parameters")
+    log.info("%d units for model.budget=%d parameters.", hidden_size, model.budget)
+    return make(hidden_size)
+
+
+def hidden_size_within(budget: int, make: Callable[[int], nn.Module]) -> int:
+    """The most units with which what `make` builds has no more parameters than the budget; 0 where one is too many.
+
+    Args:
+        budget: parameters.
+        make: from the number of units to a module; its parameters grow with them.
+    """
+    low, high = 0, 1
+    while _size_of(make, high) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _size_of(make, middle) <= budget else (low, middle)
+    return low
+
+
+def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
+    with torch.device("meta"):  # sizes alone, no memory and no random numbers
+        return sum(parameter.numel() for parameter in make(units).parameters())
+
+
+def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int) -> RecurrentStack:
+    return RecurrentStack(
+        cell=cell,
+        input_size=input_size,
+        hidden_size=hidden_size,
+        num_layers=model.num_layers,
+        bidirectional=model.bidirectional,
+        dropout=model.dropout,
+        variational=model.variational,
+        residual=model.residual,
+        initial_state=model.initial_state,
+        one_hot=one_hot,
+        options=cell_options(model),
+    )
+
+
+def known_cell(model: Model) -> str:
+    """The cell's name, once the file that registers it has been imported.
+
+    Raises:
+        UserError: for a cell that isn't there.
+    """
+    if model.module:
+        import_cells(Path(model.module))
+    if model.cell not in CELLS:
+        raise UserError(f"there is no model.cell={model.cell}: there are {', '.join(sorted(CELLS))}")
+    return model.cell
+
+
+def cell_options(model: Model) -> CellOptions:
+    """What every cell of the core is told."""
+    return CellOptions(
+        activation=model.activation,
+        cell_activation=model.cell_activation,
+        forget_bias=model.forget_bias,
+        norm_gain=model.norm_gain,
+        recurrent_dropout=model.recurrent_dropout,
+        weight_dropout=model.weight_dropout,
+        recurrent_init=model.recurrent_init,
+    )

@@ -1,0 +1,138 @@
+"""Finished runs, found again and put together: what differs in nothing but the seed is one group."""
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sluice.config.compose import flat
+from sluice.terminal import say
+
+IGNORED = (
+    "seed",
+    "name",
+    "paths",
+    "resume",
+    "resume_force",
+    "checkpoint",
+    "logger",
+    "callbacks",
+    "stop_on_nan",
+)
+"""Settings in which runs of one group may differ."""
+OF_TRAINER = (
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+)
+"""Settings of the trainer in which they may not; the others say on what it runs and what it prints."""
+OF_RESULTS = ("data_source", "data_fingerprint", "debug")
+"""Results in which they may not."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but the seed."""
+
+    task: str
+    model: str
+    settings: dict[str, Any]
+    runs: list[dict[str, Any]]
+
+    def values(self, name: str) -> list[float]:
+        """What the runs have under this name."""
+        return [float(run[name]) for run in self.runs if isinstance(run.get(name), int | float)]
+
+    def mean(self, name: str) -> float | None:
+        """None where no run has it."""
+        values = self.values(name)
+        return statistics.fmean(values) if values else None
+
+    def deviation(self, name: str) -> float | None:
+        """Of the sample; None for fewer than two runs."""
+        values = self.values(name)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
+def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """The finished runs under the folders: results with the settings under "config"."""
+    for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            say(f"{path.parent} is left out: {error}", file=sys.stderr)
+            continue
+        if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
+            say(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
+            continue
+        if results.get("interrupted"):
+            say(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
+            continue
+        yield {**results, "config": config, "folder": str(path.parent)}
+
+
+def grouped(runs: Sequence[dict[str, Any]]) -> list[Group]:
+    """Runs of the same data and settings, seed and places aside, put together; of a seed's runs only the newest."""
+    groups: dict[str, Group] = {}
+    for run in runs:
+        settings = {key: value for key, value in flat(run["config"]).items() if _separates(key)}
+        settings |= {name: run.get(name) for name in OF_RESULTS}
+        settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
+        key = json.dumps(settings, sort_keys=True, default=str)
+        groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
+    for group in groups.values():
+        _keep_newest(group.runs)
+    return list(groups.values())
+
+
+def _separates(key: str) -> bool:
+    """Whether runs that differ in this setting don't belong together."""
+    first, _, rest = key.partition(".")
+    return rest in OF_TRAINER if first == "trainer" else first not in IGNORED
+
+
+def _keep_newest(runs: list[dict[str, Any]]) -> None:
+    """Leaves one run of each seed, and reports the others."""
+    newest: dict[Any, dict[str, Any]] = {}
+    for run in sorted(runs, key=_when):
+        older = newest.pop(run.get("seed"), None)
+        newest[run.get("seed")] = run
+        if older is not None:
+            print(
+                f"{older.get('folder')} is not counted: {run.get('folder')} has the same settings and seed "
+                f"{run.get('seed')} and is newer",
+                file=sys.stderr,
+            )
+    runs[:] = newest.values()
+
+
+def _when(run: dict[str, Any]) -> tuple[float, str]:
+    """When a run ended, for sorting."""
+    text = str(run.get("date", ""))
+    try:
+        return datetime.fromisoformat(text).timestamp(), text
+    except ValueError:
+        return 0.0, text
+
+
+def differing_settings(groups: Sequence[Group], alike: tuple[str, ...] = ("task", "model")) -> list[str]:
+    """Settings that tell groups apart.
+
+    Args:
+        groups: groups.
+        alike: only groups that have these in common are held against each other.
+    """
+    differing: dict[str, None] = {}
+    for one in groups:
+        for other in groups:
+            if all(getattr(one, name) == getattr(other, name) for name in alike):
+                keys = {**one.settings, **other.settings}
+                differing |= dict.fromkeys(key for key in keys if one.settings.get(key) != other.settings.get(key))
+    return list(differing)

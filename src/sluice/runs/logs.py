@@ -1,0 +1,69 @@
+"""Where the log goes: to the terminal without ornament, and to the run's folder with the time."""
+
+import logging
+import sys
+import warnings
+from logging.handlers import MemoryHandler
+from pathlib import Path
+
+from sluice.distributed import global_rank
+from sluice.terminal import PrintableFormatter
+
+EARLY_LINES = 1000
+"""Lines kept until there is a folder for them."""
+
+_QUIET = (
+    ".*does not have many workers.*",
+    ".*The number of training batches.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*your dataloader is not resumable.*",
+    ".*`srun` command is available.*",
+    ".*ModelCheckpoint\\(monitor=.*could not find the monitored key.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+)
+"""Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own, and so on."""
+
+
+def start_logging() -> None:
+    """Sends Sluice's log to standard error and keeps other libraries to warnings."""
+    logger = logging.getLogger("sluice")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    _enable_loggers()
+    close_logs()
+    handler = logging.StreamHandler(sys.stderr) if global_rank() == 0 else logging.NullHandler()
+    handler.setFormatter((PrintableFormatter if sys.stderr.isatty() else logging.Formatter)("%(message)s"))
+    logger.addHandler(handler)
+    logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _QUIET:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _enable_loggers() -> None:
+    """Undoes that Hydra, at the start of each run of a sweep, switches off every logger there is by then."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("sluice") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+def log_to(folder: Path) -> None:
+    """Also writes the log to log.txt in the run's folder, what was said before the folder was there included."""
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("sluice")
+    for early in [other for other in logger.handlers if isinstance(other, MemoryHandler)]:
+        early.setTarget(handler)
+        early.flush()
+        logger.removeHandler(early)
+    logger.addHandler(handler)
+
+
+def close_logs() -> None:
+    """Ends the log of this run, so that the next of a sweep has its own."""
+    logger = logging.getLogger("sluice")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,76 @@
+"""What a run writes next to its checkpoints: settings, results, the confusion matrix."""
+
+import csv
+import json
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning
+import torch
+import yaml
+
+import sluice
+from sluice.files import write_atomically
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """The resolved configuration, as config.yaml."""
+    write_atomically(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """results.json, written whole or not at all; a figure that is NaN or infinite becomes null."""
+    write_atomically(folder / "results.json", json.dumps(finite(dict(results)), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same nested containers with None for each number that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What results.json holds."""
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]) -> None:
+    """confusion.csv: a row for each true class, a column for each predicted one."""
+    with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["true", *labels])
+        writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
+
+
+def provenance() -> dict[str, Any]:
+    """What a result needs to be found again: command, commit, versions, machine."""
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "version/sluice": sluice.__version__,
+        "version/torch": torch.__version__,
+        "version/pytorch_lightning": pytorch_lightning.__version__,
+        "version/python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout Sluice runs from, with "-dirty" where files differ; None outside one."""
+    folder = Path(sluice.__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

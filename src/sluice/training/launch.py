@@ -1,0 +1,150 @@
+"""Several processes on this machine: one a device, each a worker on the same resolved configuration.
+
+A worker starts from a file, never from the command line: it cannot restart a sweep, and cannot compose anything else.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sluice.distributed import LAUNCHED, devices_wanted, in_step, nodes_wanted, started_by_launcher
+from sluice.errors import UserError
+from sluice.exit_codes import EXIT_CODE, INTERRUPTED
+
+LAUNCH_FILE = "launch.yaml"
+GRACE_SECONDS = 20.0
+"""How long the other workers may go on once one has failed, and all of them after SIGTERM."""
+FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def check_launch(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+    """Refuses, instead of freezing, when what was started is not what the trainer waits for.
+
+    Raises:
+        UserError: naming what disagrees.
+    """
+    if LAUNCHED in environment:
+        return
+    devices, nodes = devices_wanted(trainer), nodes_wanted(trainer)
+    if not started_by_launcher(environment):
+        if nodes > 1:
+            raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
+        return
+    if in_step(environment):
+        who, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
+        on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    else:
+        who, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
+        on = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
+    if (tasks, on) != (devices * nodes, nodes):
+        raise UserError(
+            f"{who} started {tasks} processes on {on} nodes, but trainer.devices={devices} and "
+            f"trainer.num_nodes={nodes} wait for {devices * nodes} on {nodes}: make them agree"
+        )
+
+
+def launch(
+    plain: dict[str, Any], schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None
+) -> int:
+    """Starts the workers and waits for them; signals are handed on.
+
+    Args:
+        plain: the configuration in plain containers, its run_dir set.
+        schema: the name of the task's schema.
+        folder: the run's folder.
+        workers: how many.
+        handed_on: more environment variables for the workers.
+
+    Returns:
+        The exit code of the run: 0, or that of the worker that failed first.
+
+    Raises:
+        UserError: if the port is taken or a worker dies; names the rank.
+    """
+    path = folder / LAUNCH_FILE
+    path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
+    environment = {
+        **os.environ,
+        **(handed_on or {}),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_port()),
+        "WORLD_SIZE": str(workers),
+        LAUNCHED: "1",
+        "LOCAL_WORLD_SIZE": str(workers),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers))),
+    }
+    processes = [_start(path, rank, environment) for rank in range(workers)]
+    handlers = {
+        number: signal.signal(number, lambda got, _: _forward(processes, got))
+        for number in FORWARDED
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
+    }
+    try:
+        return _wait(processes, folder)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for process in processes:
+            process.kill()
+
+
+def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "sluice.training.worker", str(path)]
+    own = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    return subprocess.Popen(command, env=own, start_new_session=True)  # a terminal's Ctrl-C comes through the parent
+
+
+def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+    if number == signal.SIGTERM:
+        killing = threading.Timer(GRACE_SECONDS, _forward, (processes, signal.SIGKILL))
+        killing.daemon = True
+        killing.start()
+
+
+def _wait(processes: list["subprocess.Popen[bytes]"], folder: Path) -> int:
+    """Waits for all; when one fails, the others have GRACE_SECONDS to end."""
+    while all(process.poll() in (None, 0) for process in processes):
+        if all(process.poll() == 0 for process in processes):
+            return 0
+        time.sleep(0.05)
+    rank, code = next((rank, process.poll()) for rank, process in enumerate(processes) if process.poll())
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    codes = [process.poll() for process in processes]
+    expected = next((given for given in codes if given in (EXIT_CODE, INTERRUPTED)), None)
+    if expected is not None:
+        return expected
+    assert code is not None
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    raise UserError(f"rank {rank} of {len(processes)} {how}: the run was stopped; resume={folder} resumes it")
+
+
+def _port() -> int:
+    """MASTER_PORT, or a free one.
+
+    Raises:
+        UserError: if MASTER_PORT is taken or is none.
+    """
+    given = os.environ.get("MASTER_PORT") or "0"
+    wanted = int(given) if given.isdecimal() else -1
+    if not 0 <= wanted < 2**16:
+        raise UserError(f"MASTER_PORT={given} cannot be used: it must be a number below 65536")
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise UserError(f"MASTER_PORT={wanted} is in use: unset it or choose another") from error
+        return int(tried.getsockname()[1])

@@ -1,0 +1,286 @@
+"""Resuming a run that was stopped, wherever it was."""
+
+import json
+import logging
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import yaml
+
+from sluice.callbacks.checkpoints import LAST, PREVIOUS
+from sluice.config.compose import flat, renamed_targets
+from sluice.config.errors import FREE_GROUPS
+from sluice.config.schema import Config
+from sluice.errors import UserError
+from sluice.recipes.base import OWN_FILES
+from sluice.recipes.data_checks import has_data_record
+from sluice.runs.checkpoint import read_checkpoint
+
+log = logging.getLogger(__name__)
+
+NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
+"""Settings that may differ between a run's start and its resumption."""
+NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
+"""Settings whose state a checkpoint holds in a form that no other value can take over, and what they choose."""
+OF_RESUMING = ("name", "resume", "resume_force", "init_from")
+"""Settings that belong to one command, not to the run."""
+NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
+
+Difference = tuple[str, Any, Any]
+"""A setting, what it was and what it is."""
+
+
+Shapes = dict[str, tuple[int, ...]]
+"""Of the tensors in a state dict, by name."""
+
+
+class Resumed(NamedTuple):
+    """A run to resume."""
+
+    folder: Path
+    checkpoint: Path
+    next_logged_step: int
+    finished: bool
+    """Whether its training has ended, its test not."""
+    shapes: Shapes
+
+
+class AlreadyDone(UserError):
+    """The run has ended; there is nothing left to do."""
+
+
+def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
+    """The folder that `resume=` names: a folder, its last.ckpt, or "last" for the newest run of this task and model.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if wanted != "last":
+        return run_of(wanted)
+    parent = output_dir / task / model
+    runs = [path.parent for path in parent.glob(f"*/{LAST}")]
+    if not runs:
+        raise UserError(f"resume=last finds no run with a {LAST} in {parent}: start without resume")
+    return max(runs, key=lambda run: (run / LAST).stat().st_mtime).absolute()
+
+
+def run_of(wanted: str) -> Path:
+    """The folder that a path given as `resume=` means.
+
+    Raises:
+        UserError: if it is neither a folder nor the last.ckpt of one.
+    """
+    path = Path(wanted)
+    folder = path.parent if path.name == LAST and not path.is_dir() else path
+    if folder.is_file():
+        raise UserError(
+            f"resume={wanted} is not the folder of a run or its {LAST}: only {LAST} holds the training state; give the "
+            "folder of a run, or resume=last"
+        )
+    if not wanted or not folder.is_dir():
+        raise UserError(f"resume={wanted} isn't there: give the folder of a run, or resume=last")
+    return folder.absolute()
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run came to its end, its test included."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return not results.get("interrupted", False)
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from, sound or not."""
+    return (folder / LAST).exists() or (folder / PREVIOUS).exists()
+
+
+def job_folder(folder: Path, config: Config) -> Path:
+    """The folder of this run among those of its job: a batch script may start several, told apart by their settings."""
+    number = 1
+    while True:
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
+                return candidate
+        except UserError:
+            if not can_go_on(candidate) and not is_done(candidate):
+                return candidate  # a job that was killed while it began
+            raise
+        number += 1
+
+
+def resumed(folder: Path) -> Resumed:
+    """The newest sound checkpoint of a run; a damaged one is reported, and the one before it taken.
+
+    Raises:
+        UserError: if there is none.
+    """
+    reason = f"{folder} holds no {LAST}"
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = read_checkpoint(path)[1]
+            moment = checkpoint["moment"]
+            step, finished = int(moment["next_logged_step"]), bool(moment["finished"])
+        except UserError as error:
+            reason = str(error)
+            log.warning("%s: looking for the checkpoint before it.", error)
+        except (KeyError, TypeError):
+            reason = f"{path} holds weights only: a run is resumed from its {LAST}"
+        else:
+            shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+            return Resumed(folder, path, step, finished, shapes)
+    raise UserError(f"{reason}; there is no other checkpoint to resume: delete {folder} to use its name again")
+
+
+def check_done(folder: Path, config: Config) -> NoReturn:
+    """What is answered where the run to resume has ended.
+
+    Raises:
+        AlreadyDone: if the settings are those it had.
+        UserError: if they are not, since nothing would be trained with them.
+    """
+    differing = _differing_settings(folder, config)
+    if not differing:
+        raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
+    raise UserError(
+        f"the run in {folder} is done and cannot be resumed with other settings ({_told(_decisive(differing))}): start "
+        f"a new run from its weights with init_from={folder} in place of resume="
+    )
+
+
+def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
+    """Refuses what a checkpoint cannot take up, whether forced or not.
+
+    Args:
+        found: the checkpoint.
+        config: the configuration.
+        shapes: of the tensors to be trained.
+
+    Raises:
+        UserError: if the checkpoint is of another network, or a training that has ended is to be lengthened.
+    """
+    if found.shapes != shapes:
+        raise UserError(
+            f"the network of these settings and data is not the one in {found.checkpoint}: set back what changes "
+            f"its size, or start a new run from its weights with init_from={found.folder} in place of resume="
+        )
+    if not found.finished:
+        return
+    before = settings_before(found.folder)["trainer"]
+    longer = [key for key in ("max_epochs", "max_steps") if before.get(key) != config.trainer.get(key)]
+    if longer:
+        was = f"trainer.{longer[0]}={before.get(longer[0])}"
+        raise UserError(
+            f"the training in {found.folder} has ended and only its test is missing: resume it with {was}, or start a "
+            f"new run from its weights with init_from={found.folder}"
+        )
+
+
+def check_same(folder: Path, config: Config) -> None:
+    """Refuses other settings than the run began with, of those that matter, unless resume_force says so.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    differing = _differing_settings(folder, config)
+    fixed = [setting for setting in differing if setting[0] in NEVER_CHANGED]
+    if fixed and config.resume_force:
+        what = " or ".join(NEVER_CHANGED[key] for key, *_ in fixed)
+        raise UserError(
+            f"the run in {folder} cannot be resumed with another {what} ({_told(fixed)}): set it back, or start a "
+            f"new run from its weights with init_from={folder} in place of resume="
+        )
+    if differing and not config.resume_force:
+        raise UserError(
+            f"the run in {folder} had other settings: {_told(_decisive(differing))}; set them back or add "
+            "resume_force=true"
+        )
+
+
+def report_differences(folder: Path, config: Config) -> None:
+    """Logs every setting that differs from those a run began with, but for those that say how it is resumed."""
+    before, now = settings_before(folder), _plain(asdict(config))
+    differing = [
+        difference
+        for difference in _without_new_settings(_differences(before, now), before)
+        if difference[0] not in OF_RESUMING and not difference[0].endswith("run_dir")
+    ]
+    if differing:
+        log.warning("Going on with other settings: %s.", _told(differing))
+
+
+def _decisive(differing: list[Difference]) -> list[Difference]:
+    """Of another task or model nearly everything differs; these two say it all."""
+    return [setting for setting in differing if setting[0] in ("task.name", "model.name")] or differing
+
+
+def _told(differing: list[Difference]) -> str:
+    return ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
+
+
+def _differing_settings(folder: Path, config: Config) -> list[Difference]:
+    """Every setting that matters and differs from those a run began with.
+
+    A setting that the version which wrote the run didn't have yet is not counted, but in the groups without a schema.
+
+    Raises:
+        UserError: if its config.yaml cannot be read.
+    """
+    before = settings_before(folder)
+    differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    own_files = {f"task.{key}" for key in OWN_FILES}
+    if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
+        differing = [one for one in differing if one[0] not in own_files]  # their content is compared instead
+    return _without_new_settings(differing, before)
+
+
+def _without_new_settings(differing: list[Difference], before: dict[str, Any]) -> list[Difference]:
+    known = flat(before)
+    return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
+
+
+def settings_before(folder: Path) -> dict[str, Any]:
+    """What a run's config.yaml holds.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        if not isinstance(before, dict) or fields(Config)[-1].name not in before:
+            raise ValueError("it is empty or cut short")
+        before = renamed_targets(before)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
+    return before
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain
+
+
+def _compared(config: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
+    trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
+    model = {key: value for key, value in kept["model"].items() if key != "module"}  # its content is compared
+    schedule = kept.get("scheduler") or {}  # null and scheduler=constant are the same
+    return {**kept, "model": model, "trainer": trainer, "scheduler": schedule, "callbacks": None, "logger": None}
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> list[Difference]:
+    """(key, before, now) of every leaf that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [
+            found
+            for key in keys
+            for found in _differences(before.get(key), now.get(key), f"{prefix}.{key}" if prefix else str(key))
+        ]
+    return [] if before == now else [(prefix, before, now)]

@@ -1,0 +1,270 @@
+"""The command line that a run was started with, kept in its folder, from which resuming composes its settings again.
+
+config.yaml alone would not do: it is resolved, so what was derived from a setting no longer follows it.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from sluice.config.compose import compose_config, flat, with_schema
+from sluice.config.errors import explained
+from sluice.config.schema import TASK_SCHEMAS
+from sluice.errors import UserError
+from sluice.files import write_atomically
+from sluice.recipes.outside_code import target_problem
+from sluice.runs.checkpoint import read_checkpoint
+from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
+
+OVERRIDES = "overrides.yaml"
+MODULES = ("model.module", "task.module")
+"""Settings that name a Python file to run."""
+NOT_STORED = ("resume", "resume_force", "name")
+"""Settings of one command; the next one gives its own."""
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
+"""Values that Hydra's grammar reads as they are."""
+
+
+def write_overrides(folder: Path, overrides: Sequence[str] | None) -> None:
+    """Keeps the overrides of a command line in a run's folder; None removes what was kept."""
+    path = folder / OVERRIDES
+    if overrides is None:
+        path.unlink(missing_ok=True)
+        return
+    kept = [_line(parsed) for parsed in _parsed(overrides) if _key(parsed) not in NOT_STORED]
+    write_atomically(path, yaml.safe_dump(kept, allow_unicode=True, width=10_000))
+
+
+def stored_overrides(folder: Path) -> list[str] | None:
+    """The overrides that a run was started with; None where an older version didn't keep them.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    path = folder / OVERRIDES
+    try:
+        kept: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(kept, list) or not all(isinstance(line, str) for line in kept):
+            raise ValueError("it is no list of overrides")
+        parsed = _parsed(kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, yaml.YAMLError, HydraException) as error:
+        raise UserError(f"{path} cannot be read: put it back, or delete it and give every setting again") from error
+    return [_line(override) for override in parsed if may_be_restored(_key(override))]
+
+
+def may_be_restored(key: str) -> bool:
+    """Whether the folder of a run may set this when the run is resumed.
+
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not.
+
+    Args:
+        key: a group or the dotted name of a setting.
+    """
+    return key not in NOT_STORED and key.split(".")[0].split("/")[0] != "hydra"
+
+
+def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
+    """Refuses a setting from the folder of a run that would run code from outside Sluice; all of them pass here.
+
+    Args:
+        folder: of the run.
+        key: a group or the dotted name of a setting.
+        value: the option or the value.
+        line: both, as the command line would give them.
+
+    Raises:
+        UserError: naming the setting, which the command line may give.
+    """
+    group, _, last = key.lstrip("+").partition(".")
+    found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
+    if key in MODULES:
+        problem: str | None = f"{value} is code from outside Sluice"
+    elif "${" in line:
+        problem = "it refers to what only a command line may"
+    elif not last and isinstance(value, str) and (value.startswith("/") or ".." in value):
+        problem = f"{value} is an option from outside the configuration folder"
+    else:
+        problem = target_problem(group, found)
+    if problem and value is not None:
+        raise UserError(
+            f"the run in {folder} was started with {line}, and {problem}: it is used only if the command line names "
+            f"it, add {line}"
+        )
+
+
+def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
+    """The command line with the settings of the run that `resume=` names in front of its own.
+
+    Returned as it is where nothing, or more than one run, is to be resumed, where Hydra will refuse it, and where the
+    run is of a version that didn't keep its command line.
+
+    Args:
+        arguments: options and overrides.
+        conf: the configuration folder.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    folder = run_to_resume(arguments, conf)
+    stored = None if folder is None else stored_overrides(folder)
+    if folder is None or stored is None:
+        return list(arguments)
+    mode = [] if {"-m", "--multirun"} & set(arguments) else ["hydra.mode=RUN"]
+    options = [argument for argument in arguments if not _is_override(argument)]
+    own = _parsed([argument for argument in arguments if _is_override(argument)])
+    overrides = [_line(override) for override in own if _key(override) != "resume"]
+    given = {_key(override) for override in own}
+    stored = [line for line in stored if not _replaced(line, overrides)]
+    for override in _parsed(stored):
+        check_runs_no_code(folder, _key(override), _plain_value(override), _line(override))
+    places = [override_of(key, value) for key, value in _places(folder) if not {key, key.split(".")[0]} & given]
+    return [*options, *stored, *places, *overrides, override_of("resume", str(folder)), *mode]
+
+
+def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
+    """The folder of the one run that a command line resumes, None where it resumes none.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    overrides = [argument for argument in arguments if _is_override(argument)]
+    try:
+        wanted = [override for override in _parsed(overrides) if _key(override) == "resume"]
+    except HydraException:
+        return None  # Hydra will refuse it
+    if not wanted or wanted[-1].is_sweep_override() or wanted[-1].value() is None:
+        return None
+    value = _text(wanted[-1])
+    if value != "last":
+        return run_of(value)
+    others = [_line(override) for override in _parsed(overrides) if not override.is_sweep_override()]
+    composed = compose_config([line for line in others if not line.startswith("hydra")], conf)
+    return find_run("last", Path(composed.paths.output_dir), composed.task.name, composed.model.name)
+
+
+def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictConfig | None:
+    """The settings of a run whose command line wasn't kept, from its config.yaml, with some of them changed.
+
+    None where a group is chosen anew, since then the command line has to give every setting and is composed as it is,
+    and where there is nothing to resume from, which will be refused.
+
+    Raises:
+        UserError: if the configuration cannot be read, or others were derived from a setting that is to be changed.
+    """
+    changes = [override for override in _parsed(overrides) if _key(override) != "resume"]
+    if not can_go_on(folder) or any((conf / _key(change)).is_dir() for change in changes):
+        return None
+    plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
+    changed = {_key(change) for change in changes}
+    for key, value in flat(plain).items():
+        if key not in changed:
+            check_runs_no_code(folder, key, value, f"{key}={value}")
+    name = plain["task"]["name"]
+    schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
+    config = with_schema(plain, schema)
+    config.paths.run_dir = None
+    OmegaConf.set_struct(config, True)
+    derived = dict(_derivations(schema, conf))
+    for change in changes:
+        _check_underived(change, config, derived, folder)
+        with explained():
+            OmegaConf.update(config, _key(change), change.value(), force_add=change.is_add())
+    config.resume = str(folder)
+    return config
+
+
+def _check_underived(change: Override, config: DictConfig, derived: dict[str, str], folder: Path) -> None:
+    """
+    Raises:
+        UserError: if others were derived from the setting, or it is to be deleted.
+    """
+    key = _key(change)
+    if change.is_delete():
+        raise UserError(f"{change.input_line} cannot be applied to {folder}, which an older version wrote: set values")
+    if OmegaConf.select(config, key) == change.value():
+        return
+    for source, result in derived.items():
+        if f"{source}.".startswith(f"{key}.") or f"{key}.".startswith(f"{source}."):
+            raise UserError(
+                f"{key} cannot be changed in {folder}, which an older version wrote: {result} was derived from it; "
+                f"change {result} instead"
+            )
+
+
+def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
+    """(setting, what defaults to it) of a task."""
+
+    def walk(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{key}.")
+            elif isinstance(value, str):
+                for source in re.findall(r"\$\{([a-z_][\w.]*)\}", value):
+                    yield source, f"{prefix}{key}"
+
+    composed = compose_config([f"task={schema}"], conf)
+    yield from walk(OmegaConf.to_container(composed, resolve=False), "")
+
+
+def _places(folder: Path) -> Iterator[tuple[str, str]]:
+    """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder."""
+    before = flat(settings_before(folder))
+    for key in ("paths.data_dir", "paths.cache_dir", "paths.output_dir", "embedding.path"):
+        path = before.get(key)
+        if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
+            yield key, str(path)
+
+
+def override_of(key: str, value: str) -> str:
+    """A text as an override that Hydra reads back as it is."""
+    if _UNQUOTED.fullmatch(value):
+        return f"{key}={value}"
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", r"\${")
+    return f'{key}="{escaped}"'
+
+
+def _replaced(stored: str, overrides: Sequence[str]) -> bool:
+    """Whether a stored override is left out, since the command line adds, sets or deletes the same setting."""
+    (before,) = _parsed([stored])
+    now = [override for override in _parsed(overrides) if _key(override) == _key(before)]
+    return bool(now) and (not before.is_add() or any(override.is_add() for override in now))
+
+
+def _is_override(argument: str) -> bool:
+    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    parsed: list[Override] = OverridesParser.create().parse_overrides(overrides=list(overrides))
+    return parsed
+
+
+def _line(override: Override) -> str:
+    """An override as it was written."""
+    return str(override.input_line)
+
+
+def _key(override: Override) -> str:
+    return str(override.key_or_group)
+
+
+def _plain_value(override: Override) -> Any:
+    """The value as plain containers; None for a setting that is deleted or swept."""
+    return None if override.is_delete() or override.is_sweep_override() else override.value()
+
+
+def _text(override: Override) -> str:
+    """The value of an override that is to be a text, also where Hydra would read a number."""
+    value = override.value()
+    return value if isinstance(value, str) else str(override.get_value_element_as_str())

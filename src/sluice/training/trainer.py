@@ -1,0 +1,127 @@
+"""The Trainer of a run."""
+
+import logging
+import os
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.callbacks import Callback
+
+from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from sluice.callbacks.progress import ProgressBar, make_progress
+from sluice.callbacks.stop_on_nan import StopOnNaN
+from sluice.callbacks.training_monitor import Vitals
+from sluice.config.schema import Config
+from sluice.distributed import LAUNCHED, in_step
+from sluice.errors import UserError
+from sluice.files import Guard
+from sluice.loggers.csv import CSVLog
+from sluice.recipes.instantiate import construct, construct_all
+
+log = logging.getLogger(__name__)
+
+
+def build_trainer(
+    config: Config,
+    own: list[Callback],
+    vitals: Vitals,
+    last: LastCheckpoint,
+    guard: Guard | None = None,
+    goes_on_from: int | None = None,
+) -> pl.Trainer:
+    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there.
+
+    Args:
+        config: the configuration.
+        own: callbacks of the task's family.
+        vitals: counts tokens.
+        last: keeps last.ckpt.
+        guard: asked before every write; None on ranks that write nothing.
+        goes_on_from: the first step that is logged, where the run was begun by an earlier process.
+    """
+    run_dir = str(config.paths.run_dir)
+    monitor, mode = config.task.monitor, config.task.mode
+    progress = make_progress()
+    callbacks: list[Callback] = [
+        vitals,
+        *own,
+        progress,
+        *construct_all("callbacks", config.callbacks),
+        *([StopOnNaN()] if config.stop_on_nan else []),
+        BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
+        last,
+    ]
+    loggers = construct_all("logger", config.logger)
+    for logger in loggers:
+        if isinstance(logger, CSVLog):
+            logger.guard = guard
+        if goes_on_from is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(goes_on_from)
+    return construct(
+        "trainer",
+        config.trainer,
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=run_dir,
+        enable_progress_bar=isinstance(progress, ProgressBar),
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO(guard), *_environment()],
+    )
+
+
+def try_trainer(config: Config) -> None:
+    """Builds a Trainer without loggers and callbacks, so that a wrong argument shows before any data is read.
+
+    Raises:
+        UserError: if it refuses one.
+    """
+    alone = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run's own Trainer will say it
+        try:
+            construct("trainer", config.trainer, **alone, plugins=[*_environment()])
+        except (ImportError, RuntimeError) as error:
+            raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
+
+
+def _environment() -> list[ClusterEnvironment]:
+    """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
+    if LAUNCHED in os.environ:
+        return [LightningEnvironment()]
+    if in_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
+        on_each = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(on_each))
+        return [SLURMEnvironment(auto_requeue=False)]
+    if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
+        return [LightningEnvironment()]  # a batch script without srun: one process
+    return []
+
+
+def check_trainer(spec: dict[str, Any]) -> None:
+    """Refuses what Lightning would accept now and stumble over later.
+
+    Raises:
+        UserError: for a length that is none, or an accelerator this machine doesn't have.
+    """
+    epochs, accelerator = spec.get("max_epochs"), spec.get("accelerator")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise UserError(f"trainer.max_epochs={epochs} cannot be used: it must be a whole number, at least 1")
+    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+        limit = spec.get(key)
+        if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
+            raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
+    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")
+    precision = str(spec.get("precision"))
+    if accelerator != "cpu" and precision.startswith("bf16") and _emulates_bfloat16():
+        log.warning(
+            "This GPU computes in bfloat16 by slow emulation: set trainer.precision=32-true or 16-mixed instead of %s.",
+            precision,
+        )
+
+
+def _emulates_bfloat16() -> bool:
+    return torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,0 +1,38 @@
+"""A worker of a run on several devices: python -m sluice.training.worker launch.yaml, started by `launching`."""
+
+import ctypes
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from sluice.exit_codes import INTERRUPTED, politely
+
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Of prctl(2)."""
+
+
+def main(path: Path) -> None:
+    """Trains as the rank that the environment says."""
+    _end_with_parent()
+    with politely():
+        from sluice.config.compose import restored
+        from sluice.training.run import Interrupted, run
+
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            run(restored(plain["config"], plain["schema"]))
+        except Interrupted:
+            raise SystemExit(INTERRUPTED) from None
+
+
+def _end_with_parent() -> None:
+    """On Linux, a parent that is killed takes its workers along."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,73 @@
+"""Neighbours and analogies on vectors made by hand, and the plane in which points differ most."""
+
+import numpy as np
+import pytest
+
+from sluice.analysis.embedding_space import WordSpace, principal_plane
+from sluice.errors import UserError
+
+WORDS = ["king", "queen", "man", "woman", "apple", "Apple"]
+VECTORS = np.array([[2, 0, 2], [2, 2, 0], [0, 0, 3], [0, 3, 0], [-5, 0.1, 0], [0, -1, -1]], dtype=np.float32)
+SPACE = WordSpace(WORDS, VECTORS)
+
+
+def test_what_is_to_woman_as_king_is_to_man() -> None:
+    best = SPACE.analogy("king", "man", "woman", top=2)
+    assert best[0].word == "queen"
+    target = VECTORS[0] / np.sqrt(8) - VECTORS[2] / 3 + VECTORS[3] / 3
+    assert best[0].cosine == pytest.approx(target @ VECTORS[1] / np.linalg.norm(target) / np.sqrt(8), rel=1e-5)
+    assert best[0].manhattan == pytest.approx(np.abs(VECTORS[1] / np.sqrt(8) - target).sum(), rel=1e-5)
+    assert SPACE.analogy("king", "man", "woman", metric="manhattan")[0].word == "queen"
+
+
+def test_the_words_asked_with_are_never_the_answer() -> None:
+    assert {own.word for own in SPACE.analogy("king", "man", "woman", top=10)} == {"queen", "apple", "Apple"}
+    assert "king" not in [own.word for own in SPACE.neighbours("king", top=10)]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "manhattan"])
+def test_neighbours_come_in_the_order_of_the_measure(metric: str) -> None:
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(30, 4)).astype(np.float32) * draw.uniform(0.2, 5, (30, 1)).astype(np.float32)
+    space = WordSpace([f"w{number}" for number in range(30)], vectors)
+    cosine = vectors @ vectors[7] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[7])
+    distance = np.abs(vectors - vectors[7]).sum(1)
+    order = [place for place in np.argsort(-cosine if metric == "cosine" else distance) if place != 7][:5]
+    found = space.neighbours("w7", top=5, metric=metric)
+    assert [own.word for own in found] == [f"w{place}" for place in order]
+    np.testing.assert_allclose([own.cosine for own in found], cosine[order], rtol=1e-4)
+    np.testing.assert_allclose([own.manhattan for own in found], distance[order], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("word", "offered"), [("quen", "did you mean queen"), ("KING", "did you mean king"), ("xyz", "give another one")]
+)
+def test_a_word_that_is_not_there(word: str, offered: str) -> None:
+    with pytest.raises(UserError, match=f"there is no word '{word}' among the 6: {offered}"):
+        SPACE.neighbours(word)
+
+
+def test_a_zero_vector_is_near_nothing() -> None:
+    space = WordSpace(["a", "b", "nothing"], np.array([[1, 0], [1, 1], [0, 0]], dtype=np.float32))
+    assert [own.cosine for own in space.neighbours("nothing")] == [0, 0]
+
+
+def test_the_plane_holds_what_varies_most() -> None:
+    draw = np.random.default_rng(1)
+    flat = draw.normal(size=(50, 2)) * (5, 2)
+    turned, _ = np.linalg.qr(draw.normal(size=(6, 6)))
+    plane = principal_plane((flat @ turned[:2] + 3).astype(np.float32))
+    assert sum(plane.shares) == pytest.approx(1, abs=1e-5)
+    assert plane.shares[0] > plane.shares[1]
+    distances = [np.linalg.norm(points[:, None] - points[None], axis=-1) for points in (plane.points, flat)]
+    np.testing.assert_allclose(*distances, atol=1e-4)
+    np.testing.assert_allclose(plane.points.mean(0), 0, atol=1e-5)
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="2 words need as many rows"):
+        WordSpace(["a", "b"], np.ones((3, 2), dtype=np.float32))
+    with pytest.raises(ValueError, match="no metric 'taxi'; there are cosine, manhattan"):
+        SPACE.neighbours("king", metric="taxi")
+    with pytest.raises(ValueError, match="at least two points"):
+        principal_plane(np.ones((1, 3), dtype=np.float32))

@@ -1,0 +1,43 @@
+"""Runs that gradients cannot be followed through are refused before their texts are read."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch import nn
+
+from sluice.analysis.sequences import own_probe
+from sluice.errors import UserError
+from sluice.models.regressor import Regressor
+from sluice.recurrent import RecurrentStack
+
+
+def saved(network: nn.Module, *, segment_length: int | None = None, **core: bool) -> Any:
+    """As much of a SavedModel as is looked at."""
+    task = SimpleNamespace(name="mine", segment_length=segment_length)
+    model = SimpleNamespace(**{"bidirectional": False, "residual": False, **core})
+    return SimpleNamespace(path=Path("run/best.ckpt"), network=network, config=SimpleNamespace(task=task, model=model))
+
+
+def regressor() -> Regressor:
+    return Regressor(recurrent=RecurrentStack(cell="gru", input_size=2, hidden_size=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "expected"),
+    [
+        ({"bidirectional": True}, None, "reads in both directions.*train with model.bidirectional=false"),
+        ({"segment_length": 5}, None, "begins anew in every segment: train with task.segment_length=null"),
+        ({"residual": True}, None, "has ways round its layers: train with model.residual=false"),
+        ({}, 7, "--steps 7 cannot be used: task=mine is read whole"),
+    ],
+)
+def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        own_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
+
+
+def test_a_network_of_another_kind() -> None:
+    with pytest.raises(UserError, match="task=mine has no loss at the last step of one recurrent core"):
+        own_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)

@@ -1,0 +1,240 @@
+"""The moment between two batches: taken, saved as plain values, and gone back to."""
+
+import io
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
+
+from sluice.callbacks.training_state import (
+    Moment,
+    metric_sums,
+    random_state,
+    set_metric_sums,
+    set_random_state,
+    settle_progress,
+)
+
+DRAWS: dict[str, Callable[[], Any]] = {
+    "torch": lambda: torch.rand(3).tolist(),
+    "torch, normal": lambda: torch.randn(5).tolist(),
+    "python": lambda: [random.random() for _ in range(3)],
+    "python, gauss": lambda: random.gauss(),
+    "numpy": lambda: np.random.rand(3).tolist(),
+    "numpy, normal": lambda: float(np.random.standard_normal()),
+}
+
+
+def through_a_file(state: Any) -> Any:
+    """What torch.load gives back of what torch.save wrote."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
+@pytest.mark.parametrize("before", [0, 1, 700])
+def test_every_generator_goes_back(draw: Callable[[], Any], before: int) -> None:
+    for _ in range(before):
+        draw()
+    state = through_a_file(random_state())
+    expected = draw()
+    assert draw() != expected
+    set_random_state(state)
+    assert draw() == expected
+
+
+def test_taking_the_state_changes_nothing() -> None:
+    state = random_state()
+    expected = [draw() for draw in DRAWS.values()]
+    set_random_state(state)
+    random_state()
+    assert [draw() for draw in DRAWS.values()] == expected
+
+
+class Watched(nn.Module):
+    """A module with metrics at several depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = MeanMetric()
+        self.goes_over: dict[str, Any] = {"state": torch.tensor([0.5])}
+        self.deeper = nn.ModuleDict({"accuracy": MulticlassAccuracy(3, average="macro"), "never": MeanMetric()})
+
+    def see(self, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        self.loss.update(torch.rand(4, generator=random), weight=torch.rand(4, generator=random))
+        self.deeper["accuracy"].update(torch.randint(3, (9,), generator=random), torch.arange(9) % 3)
+
+    def figures(self) -> list[float]:
+        metrics: list[Any] = [self.loss, self.deeper["accuracy"]]
+        return [float(metric.compute()) for metric in metrics]
+
+    def carried(self) -> dict[str, Any]:
+        return dict(self.goes_over)
+
+    def carry_on(self, saved: dict[str, Any]) -> None:
+        self.goes_over = saved
+
+
+@pytest.fixture
+def half_seen() -> Watched:
+    """In the middle of its epoch."""
+    module = Watched()
+    for seed in (1, 2):
+        module.see(seed)
+    return module
+
+
+def test_half_an_epochs_sums_go_on_in_another_process(half_seen: Watched) -> None:
+    saved = through_a_file(metric_sums(half_seen))
+    other = Watched()
+    set_metric_sums(other, saved)
+    for module in (half_seen, other):
+        module.see(3)
+    assert other.figures() == half_seen.figures()
+    assert other.deeper["accuracy"]._update_count == 3
+
+
+def test_sums_replace_what_was_there_and_what_was_computed_of_it(half_seen: Watched) -> None:
+    expected, saved = half_seen.figures(), metric_sums(half_seen)
+    other = Watched()
+    other.see(9)
+    other.figures()
+    set_metric_sums(other, saved)
+    assert other.figures() == expected
+
+
+def test_what_was_taken_does_not_move_on(half_seen: Watched) -> None:
+    saved = metric_sums(half_seen)
+    before = {name: dict(entry["sums"]) for name, entry in saved.items()}
+    half_seen.see(3)
+    assert all(torch.equal(saved[name]["sums"][key], value) for name in before for key, value in before[name].items())
+
+
+def test_a_metric_that_saw_nothing_is_left_out(half_seen: Watched) -> None:
+    assert set(metric_sums(half_seen)) == {"loss", "deeper.accuracy"}
+
+
+def test_a_metric_that_keeps_everything_is_left_out() -> None:
+    module = nn.Module()
+    module.curve = BinaryAUROC()
+    module.curve.update(torch.tensor([0.2, 0.7]), torch.tensor([0, 1]))
+    assert isinstance(module.curve, Metric)
+    assert metric_sums(module) == {}
+
+
+def fake_trainer(**changed: Any) -> Any:
+    """A Trainer as far as a Moment looks at it."""
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=5), _restarting=True)
+    told: dict[str, Any] = {"world_size": 1, "global_rank": 0, "global_step": 5, "lightning_module": Watched()}
+    metrics: dict[str, Any] = {"callback_metrics": {}, "_logger_connector": SimpleNamespace(_callback_metrics={})}
+    return SimpleNamespace(**told | metrics | changed, fit_loop=loop)
+
+
+def saved_moment(**changed: Any) -> tuple[dict[str, Any], list[float]]:
+    """A moment through a file, and the numbers that come next."""
+    trainer = fake_trainer(**changed)
+    trainer.lightning_module.see(1)
+    moment = Moment()
+    moment.begin_batch(trainer)
+    return through_a_file(moment.gathered(trainer)), torch.rand(3).tolist()
+
+
+def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
+    saved, expected = saved_moment()
+    trainer, moment = fake_trainer(), Moment()
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert torch.rand(3).tolist() == expected
+    assert trainer.lightning_module.loss._update_count == 1
+
+
+def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
+    saved, _ = saved_moment(callback_metrics={"val/loss": torch.tensor(0.25)})
+    trainer, moment = fake_trainer(), Moment()
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert trainer._logger_connector._callback_metrics == {"val/loss": torch.tensor(0.25)}
+
+
+def test_schedules_are_told_of_the_epoch_that_went_on() -> None:
+    trainer, moment = fake_trainer(), Moment()
+    moment.go_back_to(saved_moment()[0])
+    moment.begin_batch(trainer)
+    assert not trainer.fit_loop._restarting, "or Lightning would leave its end out"
+
+
+def test_only_the_first_batch_goes_back() -> None:
+    saved, expected = saved_moment()
+    trainer, moment = fake_trainer(), Moment()
+    moment.go_back_to(saved)
+    for _ in range(2):
+        moment.begin_batch(trainer)
+        drawn = torch.rand(3).tolist()
+    assert drawn != expected
+
+
+def test_the_next_logged_step_goes_back() -> None:
+    saved, _ = saved_moment()
+    trainer, moment = fake_trainer(), Moment()
+    trainer.fit_loop.epoch_loop._batches_that_stepped = 6
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
+
+
+def test_what_goes_over_between_batches_goes_back() -> None:
+    saved, _ = saved_moment()
+    trainer = fake_trainer()
+    trainer.lightning_module.goes_over = {}
+    moment = Moment()
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert torch.equal(trainer.lightning_module.goes_over["state"], torch.tensor([0.5]))
+
+
+def test_with_other_ranks_only_the_step_goes_back() -> None:
+    saved, expected = saved_moment()
+    trainer, moment = fake_trainer(world_size=2), Moment()
+    trainer.fit_loop.epoch_loop._batches_that_stepped = 6
+    moment.go_back_to(saved)
+    moment.begin_batch(trainer)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
+    assert trainer.lightning_module.loss._update_count == 0
+    assert torch.rand(3).tolist() != expected
+
+
+def test_every_rank_goes_back_to_its_own_numbers() -> None:
+    (first, of_first), (second, of_second) = saved_moment(), saved_moment()
+    saved = {**first, "ranks": [*first["ranks"], *second["ranks"]]}
+    for rank, expected in enumerate((of_first, of_second)):
+        moment = Moment()
+        moment.go_back_to(saved)
+        moment.begin_batch(fake_trainer(world_size=2, global_rank=rank))
+        assert torch.rand(3).tolist() == expected
+    assert of_first != of_second
+
+
+def test_the_clock_and_the_end_are_kept() -> None:
+    trainer, moment = fake_trainer(), Moment()
+    moment.go_back_to({**saved_moment()[0], "seconds": 100.0, "finished": True})
+    assert 100 <= moment.seconds < 101
+    assert moment.finished
+    assert 100 <= moment.gathered(trainer)["seconds"] < 101
+
+
+def test_progress_is_settled_on_the_batches_whose_step_is_made() -> None:
+    counters = {"ready": 4, "started": 4, "processed": 3, "completed": 2}
+    loop = {"epoch_loop.batch_progress": {"total": dict(counters), "current": dict(counters), "is_last_batch": True}}
+    settle_progress(loop)
+    settled = dict.fromkeys(counters, 3)
+    assert loop["epoch_loop.batch_progress"] == {"total": settled, "current": settled, "is_last_batch": False}

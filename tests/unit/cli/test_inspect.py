@@ -1,0 +1,69 @@
+"""Which units are meant, which tell most, and on which scale a part is coloured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sluice.cli.inspect import parse_units, telling_units
+from sluice.cli.inspect_tables import scale_of
+from sluice.errors import UserError
+from sluice.plots.save import name_for, new_path
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("3", [3]), ("3,7,12-15", [3, 7, 12, 13, 14, 15]), (" 5 , 1-2,2", [5, 1, 2]), ("0-0", [0]), ("15", [15])],
+)
+def test_numbers_and_stretches(given: str, meant: list[int]) -> None:
+    assert parse_units(given, 16) == meant
+
+
+@pytest.mark.parametrize("given", ["", "x", "3-", "-3", "1,,2", "5-2", "1.5", "all"])
+def test_what_is_no_list_of_units(given: str) -> None:
+    with pytest.raises(UserError, match="give numbers and stretches, as in 3,7,12-15"):
+        parse_units(given, 16)
+
+
+@pytest.mark.parametrize(("given", "named"), [("16", 16), ("1,99", 99), ("0-999999999999", 999999999999)])
+def test_units_out_of_range_are_told_with_the_range(given: str, named: int) -> None:
+    with pytest.raises(UserError, match=f"no unit {named}: choose from 0 to 15"):
+        parse_units(given, 16)
+
+
+def test_the_units_that_change_most_come_first() -> None:
+    values = np.array([[0, 5, -1, 0.1], [0, 5, 1, 0.3], [0, 5, -1, 0.1]], dtype=np.float32)
+    assert telling_units(values, 2) == [2, 3]
+    assert telling_units(values[:1], 2) == [1, 2], "of a single step the largest"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "scale"),
+    [
+        ("cell", [0.1, 0.2], "tanh"),
+        ("hidden", [0.1, 0.2], "signed"),
+        ("hidden", [0.1, 3.0], "tanh"),
+        ("forget", [0.1, 0.2], "gate"),
+        ("candidate", [0.1, 0.2], "signed"),
+        ("ones own", [-0.1, 0.2], "signed"),
+    ],
+)
+def test_a_scale_for_each_kind(name: str, values: list[float], scale: str) -> None:
+    assert scale_of(name, np.array([values], dtype=np.float32)) == scale
+
+
+def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:
+    for expected in ("a.png", "a-2.png", "a-3.png"):
+        path = new_path(tmp_path, "a")
+        assert path.name == expected
+        path.touch()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Not bad, at all!", "not-bad-at-all"), ("../../etc", "etc"), ("?", "text"), ("Äpfel " * 20, "äpfel")],
+)
+def test_a_text_becomes_part_of_a_files_name(text: str, name: str) -> None:
+    assert name_for(text).startswith(name)
+    assert len(name_for(text)) <= 40
+    assert not set(name_for(text)) & set("/. =")

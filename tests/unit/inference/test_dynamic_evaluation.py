@@ -1,0 +1,86 @@
+"""Dynamic evaluation: the paper's step, and weights that are what they were in the end."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sluice.inference.dynamic_evaluation import DynamicEvaluation
+
+
+def weights() -> list[Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randn(4, 3, generator=draw).requires_grad_(), torch.randn(5, generator=draw).requires_grad_()]
+
+
+def follow(parameters: list[Tensor], seed: int) -> list[Tensor]:
+    """Gives every parameter a gradient."""
+    draw = torch.Generator().manual_seed(seed)
+    gradients = [torch.randn(parameter.shape, generator=draw) for parameter in parameters]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    return gradients
+
+
+def test_each_step_is_the_papers() -> None:
+    """θ − η · g / (RMS + ε) + min(λ · RMS / mean RMS, 1) · (θ_0 − θ), the mean over all weights; ε is a thousandth."""
+    draw = torch.Generator().manual_seed(2)
+    parameters, squares = weights(), [torch.rand(4, 3, generator=draw) + 0.1, 9 * torch.rand(5, generator=draw) + 4]
+    trained = [parameter.detach().clone() for parameter in parameters]
+    dynamic = DynamicEvaluation(parameters, squares, learning_rate=0.3, decay=0.5)
+    roots = [square.sqrt() for square in squares]
+    mean = torch.cat([root.flatten() for root in roots]).mean()
+    expected = [tensor.clone() for tensor in trained]
+    for step in range(3):
+        gradients = follow(parameters, seed=step)
+        dynamic.step()
+        for place, (gradient, root) in enumerate(zip(gradients, roots, strict=True)):
+            pull = (0.5 * root / mean).clamp_max(1.0)
+            expected[place] += pull * (trained[place] - expected[place]) - 0.3 * gradient / (root + 1e-3 * mean)
+    for parameter, theirs in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.detach(), theirs, rtol=1e-4, atol=1e-5)
+        assert parameter.grad is None
+    assert max(float((0.5 * root / mean).max()) for root in roots) > 1, "some pulls are cut"
+
+
+def test_without_gradients_weights_only_go_back() -> None:
+    parameters = weights()
+    dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.25)
+    with torch.no_grad():
+        parameters[0].add_(1.0)
+    dynamic.step()
+    torch.testing.assert_close(parameters[0].detach(), weights()[0].detach() + 0.75)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_in_the_end_weights_are_what_they_were_to_the_bit(breaks: bool) -> None:
+    parameters = weights()
+    before = [parameter.detach().clone() for parameter in parameters]
+    dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.01)
+    try:
+        with dynamic.undone():
+            for step in range(5):
+                follow(parameters, seed=step)
+                dynamic.step()
+            assert not torch.equal(parameters[0], before[0])
+            follow(parameters, seed=9)
+            if breaks:
+                raise RuntimeError("the text broke off")
+    except RuntimeError:
+        assert breaks
+    assert all(torch.equal(parameter, own) for parameter, own in zip(parameters, before, strict=True))
+    assert all(parameter.grad is None for parameter in parameters)
+
+
+def test_a_weight_whose_gradient_was_always_zero_does_not_run_away() -> None:
+    parameters = weights()
+    dynamic = DynamicEvaluation(parameters, [torch.zeros(4, 3), torch.ones(5)], learning_rate=1e-4, decay=0.0)
+    before = parameters[0].detach().clone()
+    follow(parameters, seed=1)
+    dynamic.step()
+    assert parameters[0].isfinite().all()
+    assert (parameters[0] - before).abs().max() < 1
+
+
+def test_mean_squares_for_every_weight_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="2 parameters need as many mean squares, got 1"):
+        DynamicEvaluation(weights(), [torch.ones(4, 3)], learning_rate=0.1, decay=0.1)

@@ -1,0 +1,231 @@
+"""Truncated back-propagation through time: the state goes over from chunk to chunk, gradients don't."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sluice.data.chunks import IGNORED, ChunkBatch
+from sluice.layers.embedding import make_embedding
+from sluice.layers.heads import make_head
+from sluice.models.language import LanguageModel
+from sluice.modules.base import Monitor
+from sluice.modules.language import LanguageTask
+from sluice.recurrent import RecurrentStack
+
+torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+
+WORDS, UNITS, STEPS, ROWS = 9, 5, 12, 3
+STAGES = ("train", "val", "test")
+
+
+def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1, **options: Any) -> LanguageTask:
+    torch.manual_seed(seed)
+    words = make_embedding("learned", vocab_size=WORDS, size=UNITS, padding_id=1, word_dropout=0.0)
+    stack = RecurrentStack(cell=cell, input_size=UNITS, hidden_size=UNITS, num_layers=2, initial_state="learned")
+    model = LanguageModel(
+        embedding=words,
+        recurrent=stack,
+        head=make_head("full", input_size=UNITS, vocab_size=WORDS),
+        output_dropout=output_dropout,
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.4 * torch.randn(parameter.shape))
+    given_options: dict[str, Any] = {"tokens_per_batch": ROWS * 4, **options}
+    task = LanguageTask(network=model, monitor=Monitor("val/perplexity", "min"), **given_options)
+    task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment, method-assign]
+    return task
+
+
+def text(seed: int = 5) -> tuple[Tensor, Tensor]:
+    ids = torch.randint(WORDS, (ROWS, STEPS + 1), generator=torch.Generator().manual_seed(seed))
+    targets = ids[:, 1:].clone()
+    targets[-1, -2:] = IGNORED
+    return ids[:, :-1], targets
+
+
+def chunks(ends: Sequence[int], seed: int = 5) -> list[ChunkBatch]:
+    """The text cut at these steps."""
+    inputs, targets = text(seed)
+    cut = [(start, end) for start, end in zip([0, *ends], [*ends, STEPS], strict=True)]
+    return [
+        ChunkBatch(inputs[:, a:b], targets[:, a:b], first=a == 0, tokens=int((targets[:, a:b] != IGNORED).sum()))
+        for a, b in cut
+    ]
+
+
+def cost(task: LanguageTask, batch: ChunkBatch, stage: str) -> float:
+    """Σ −log p of a chunk."""
+    return task.model_step(batch, stage)[0].item()
+
+
+def gradients(task: LanguageTask, loss: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, list(task.network.parameters()), allow_unused=True, materialize_grads=True))
+
+
+def cut_at(task: LanguageTask, ends: Sequence[int], *, detached: bool) -> Tensor:
+    """Σ −log p of the text read piece by piece, written out; the state is passed on with or without its gradient."""
+    inputs, targets = text()
+    state, total = None, torch.zeros(())
+    for start, end in zip([0, *ends], [*ends, STEPS], strict=True):
+        read = task.network(inputs[:, start:end], state)
+        total = total + task.network.total_loss(read, targets[:, start:end])
+        state = type(read.state)(*(part.detach() for part in read.state)) if detached else read.state
+    return total
+
+
+borders = st.lists(st.integers(1, STEPS - 1), unique=True, max_size=4).map(sorted)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@given(ends=borders, cell=st.sampled_from(["lstm", "gru"]))
+@settings(deadline=None, max_examples=15)
+def test_chunks_cost_what_one_long_pass_costs(stage: str, ends: list[int], cell: str) -> None:
+    task = make_task(cell=cell)
+    with torch.no_grad():
+        (whole,) = (task.model_step(batch, stage)[0] for batch in chunks([]))
+        in_chunks = sum(cost(task, batch, stage) for batch in chunks(ends))
+    assert in_chunks == pytest.approx(float(whole), rel=1e-5)
+
+
+@given(ends=borders.filter(bool), cell=st.sampled_from(["lstm", "gru"]))
+@settings(deadline=None, max_examples=15)
+def test_gradients_stop_at_borders_and_only_there(ends: list[int], cell: str) -> None:
+    task = make_task(cell=cell)
+    found = [gradients(task, task.model_step(batch, "train")[0]) for batch in chunks(ends)]
+    in_chunks = [torch.stack(parts).sum(0) for parts in zip(*found, strict=True)]
+    cut = gradients(task, cut_at(task, ends, detached=True))
+    whole = gradients(task, cut_at(task, ends, detached=False))
+    torch.testing.assert_close(in_chunks, cut, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole, gradients(task, cut_at(task, [], detached=False)), rtol=1e-4, atol=1e-4)
+    assert any(not torch.allclose(one, other, atol=1e-3) for one, other in zip(in_chunks, whole, strict=True))
+
+
+def test_within_a_chunk_a_loss_reaches_its_first_input() -> None:
+    task = make_task()
+    seen: list[Tensor] = []
+    task.network.embedding.register_forward_hook(lambda _, __, out: seen.append(out))
+    first, second = chunks([7])
+    second.targets[:, :-1], second.targets[:, -1] = IGNORED, 0
+    task.model_step(first, "train")
+    loss = task.model_step(second, "train")[0]
+    before, within = torch.autograd.grad(loss, seen, allow_unused=True)
+    assert before is None
+    assert (within.abs().amax(-1) > 0).all(), "at every step of the chunk"
+
+
+def test_the_state_that_goes_over_asks_for_no_gradient() -> None:
+    task = make_task()
+    task.model_step(chunks([7])[0], "train")
+    assert all(not part.requires_grad for part in task.carried()["train"])
+
+
+class TestStages:
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_each_has_a_state_of_its_own(self, stage: str) -> None:
+        first, second = chunks([7])
+        alone, mixed = make_task(), make_task()
+        expected = [cost(alone, batch, stage) for batch in (first, second)]
+        found = [cost(mixed, first, stage)]
+        for other in STAGES:
+            if other != stage:
+                for batch in chunks([7], seed=6):
+                    mixed.model_step(batch, other)
+        found.append(cost(mixed, second, stage))
+        assert found == expected
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_a_text_that_begins_again_begins_afresh(self, stage: str) -> None:
+        task, batches = make_task(), chunks([7])
+        once = [cost(task, batch, stage) for batch in batches]
+        again = [cost(task, batch, stage) for batch in batches]
+        assert again == once
+        batches[0].first = False
+        assert cost(task, batches[0], stage) != pytest.approx(once[0], rel=1e-4)
+
+    def test_a_batch_of_another_size_may_begin_the_next_text(self) -> None:
+        task = make_task()
+        task.model_step(chunks([7])[0], "val")
+        inputs, targets = text()
+        small = ChunkBatch(inputs[:1], targets[:1], first=True, tokens=STEPS)
+        expected = make_task().model_step(small, "val")[0]
+        assert torch.equal(task.model_step(small, "val")[0], expected)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_what_is_carried_makes_another_task_go_on(cell: str) -> None:
+    first, second = chunks([7])
+    task, other = make_task(cell=cell), make_task(cell=cell)
+    assert task.carried() == {}
+    task.model_step(first, "train")
+    saved = {name: [part.clone() for part in parts] for name, parts in task.carried().items()}
+    other.carry_on(saved)
+    assert torch.equal(other.model_step(second, "train")[0], task.model_step(second, "train")[0])
+
+
+class TestTrainingLoss:
+    def test_a_shorter_chunk_takes_a_smaller_step(self) -> None:
+        """What is minimised is the sum over a chunk's tokens, over the tokens of a whole chunk."""
+        task, batches = make_task(tokens_per_batch=21), chunks([7])
+        for number, batch in enumerate(batches):
+            expected = make_task()
+            for before in batches[:number]:
+                expected.model_step(before, "train")
+            total = expected.model_step(batch, "train")[0]
+            torch.testing.assert_close(task.training_step(batch, number), total / 21)
+
+    def test_outputs_are_kept_small_after_dropout_and_slow_before_it(self) -> None:
+        batch = chunks([])[0]
+        tasks = [
+            make_task(output_dropout=0.5, activation_regularisation=alpha, temporal_regularisation=beta)
+            for alpha, beta in ((0.0, 0.0), (2.0, 0.0), (0.0, 3.0), (2.0, 3.0))
+        ]
+        losses, reads = [], []
+        for task in tasks:
+            torch.manual_seed(7)
+            losses.append(task.training_step(batch, 0))
+            torch.manual_seed(7)
+            reads.append(task.network(batch.inputs))
+        read = reads[0]
+        size = read.dropped.square().mean()
+        change = (read.outputs[:, 1:] - read.outputs[:, :-1]).square().mean()
+        assert not torch.equal(read.dropped, read.outputs)
+        for loss, expected in zip(losses[1:], (2 * size, 3 * change, 2 * size + 3 * change), strict=True):
+            torch.testing.assert_close(loss - losses[0], expected, rtol=1e-4, atol=1e-6)
+
+    def test_a_chunk_of_one_step_changes_nothing(self) -> None:
+        batch = chunks([1])[0]
+        plain, regularised = make_task(), make_task(temporal_regularisation=3.0)
+        assert torch.equal(plain.training_step(batch, 0), regularised.training_step(batch, 0))
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+@pytest.mark.parametrize("ends", [[], [7], [1, 2, 11]], ids=str)
+def test_an_evaluation_is_over_all_tokens_at_once(stage: str, ends: list[int]) -> None:
+    task = make_task(letters=True)
+    del task.log, task.log_dict
+    loader: Any = DataLoader(chunks(ends), batch_size=None)  # type: ignore[arg-type]
+    quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    (metrics,) = getattr(pl.Trainer(**quiet), stage)(task, loader, verbose=False)
+    found = {name.split("/")[1]: value for name, value in metrics.items()}
+    inputs, targets = text()
+    losses = task.network.losses(task.network(inputs), targets)
+    loss = float(losses.sum() / (targets != IGNORED).sum())
+    assert found == {
+        "loss": pytest.approx(loss, rel=1e-5),
+        "perplexity": pytest.approx(math.exp(loss), rel=1e-5),
+        "bits_per_character": pytest.approx(loss / math.log(2), rel=1e-5),
+    }
+
+
+def test_what_can_be_monitored_is_what_a_validation_logs() -> None:
+    assert set(make_task().validation_metrics) == {"val/loss", "val/perplexity"}
+    assert set(make_task(letters=True).validation_metrics) == {"val/loss", "val/perplexity", "val/bits_per_character"}

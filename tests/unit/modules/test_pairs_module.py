@@ -1,0 +1,103 @@
+"""The task of pairs: the words that decided, measured over all pairs at once."""
+
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sluice.data.text_pair_batches import TextPairBatch
+from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.models.pair_classifier import PairClassifier
+from sluice.modules.base import Monitor
+from sluice.modules.pairs import DecidingFound, PairTask
+from sluice.recurrent import RecurrentStack
+
+PAIRS = 9
+
+
+def make_task(knows_deciding: bool = True) -> PairTask:
+    torch.manual_seed(1)
+    network = PairClassifier(
+        embedding=LetterEmbedding(buckets=20, size=4, initial_std=1.0),
+        recurrent=RecurrentStack(cell="gru", input_size=4, hidden_size=3, bidirectional=True),
+        num_classes=2,
+        size=5,
+    )
+    monitor = Monitor("val/loss", "min")
+    return PairTask(network=network, monitor=monitor, labels=("no", "yes"), knows_deciding=knows_deciding)
+
+
+def batches(sizes: list[int], knows_deciding: bool = True) -> list[TextPairBatch]:
+    """Nine pairs of three words each, in batches of these sizes; every third pair has no deciding word."""
+    draw = torch.Generator().manual_seed(2)
+    places = torch.randint(20, (2, PAIRS, 3), generator=draw)
+    marks = torch.zeros(2, PAIRS, 3, dtype=torch.bool)
+    marks[:, ::3, 1] = marks[:, 1::3, :2] = True
+    return [
+        TextPairBatch(
+            ngrams=torch.arange(20),
+            offsets=torch.arange(21),
+            places=places[:, index].flatten(0, 1),
+            lengths=torch.full((2 * len(index),), 3),
+            labels=index % 2,
+            index=index,
+            deciding=marks[:, index].flatten(0, 1) if knows_deciding else None,
+        )
+        for index in torch.arange(PAIRS).split(sizes)
+    ]
+
+
+def measured(task: PairTask, given: list[TextPairBatch], stage: str) -> dict[str, float]:
+    loader: Any = DataLoader(given, batch_size=None)  # type: ignore[arg-type]
+    quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    (metrics,) = getattr(pl.Trainer(**quiet), stage)(task, loader, verbose=False)
+    return {name.split("/")[1]: value for name, value in metrics.items()}
+
+
+def found_by_hand(task: PairTask) -> float:
+    (batch,) = batches([PAIRS])
+    paired = task.network.eval()(batch.ngrams, batch.offsets, batch.places, batch.lengths)
+    assert batch.deciding is not None
+    found, with_deciding = 0, 0
+    for pair in range(PAIRS):
+        said = paired.said[[pair, PAIRS + pair]].flatten(0, 1)
+        label = int(paired.logits[pair].argmax())
+        telling = batch.deciding[[pair, PAIRS + pair]].flatten()
+        with_deciding += int(telling.any())
+        found += int(telling[(said[:, label] - said[:, 1 - label]).argmax()])
+    return found / with_deciding
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+@pytest.mark.parametrize("sizes", [[9], [4, 5], [1, 7, 1]], ids=str)
+def test_deciding_words_are_counted_over_all_pairs_at_once(sizes: list[int], stage: str) -> None:
+    task = make_task()
+    metrics = measured(task, batches(sizes), stage)
+    assert metrics["deciding_found"] == pytest.approx(found_by_hand(task))
+    assert 0 < metrics["deciding_found"] < 1
+    assert {"accuracy", "f1", "auroc", "loss"} < metrics.keys()
+
+
+def test_where_nobody_knows_them_nothing_is_said_of_them() -> None:
+    task = make_task(knows_deciding=False)
+    metrics = measured(task, batches([9], knows_deciding=False), "validate")
+    assert {f"val/{name}" for name in metrics} == set(task.validation_metrics)
+    assert "deciding_found" not in metrics
+    assert set(make_task().validation_metrics) - set(task.validation_metrics) == {"val/deciding_found"}
+
+
+def found(moved: list[list[float]], deciding: list[list[bool]]) -> Tensor:
+    metric = DecidingFound()
+    metric.update(torch.tensor(moved), torch.tensor(deciding))
+    return metric.compute()
+
+
+def test_the_share_written_out() -> None:
+    """Three pairs of two words a text; the third has no deciding word."""
+    moved = [[0.1, 0.9, 0.0, 0.2], [3.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+    first, second = [[False, True], [False, False], [False, False]], [[True, False], [True, False], [False, False]]
+    assert found(moved, first + second) == 0.5
+    assert found(moved[2:], [[False, False]] * 2) == 0

@@ -1,0 +1,214 @@
+"""The figures of an epoch of translation, the loss that is minimised, and what is logged."""
+
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from sacrebleu import corpus_bleu, corpus_chrf
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from sluice.data.pair_batches import PairBatch
+from sluice.decoding.search import DecodingSettings
+from sluice.inference.translator import Translator
+from sluice.layers.attention import make_attention
+from sluice.layers.embedding import LearnedEmbedding
+from sluice.models.decoder import Decoder, decoder_input_size
+from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.modules.base import Monitor
+from sluice.modules.translation import TranslationTask
+from sluice.recurrent import RecurrentStack
+from sluice.text.coder import BEGIN_ID, END_ID, MARKS, SentenceCoder, SentenceVocab
+from sluice.text.vocab import PADDING_ID, SPECIALS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
+
+SOURCES = ["ein Hund", "zwei Hunde rennen", "ein Mann", "Katzen", "ein Hund rennt schnell", "Männer rennen", "ein Tier"]
+TARGETS = ["A dog .", "Two dogs run .", "A man .", "Cats !", "A dog runs fast .", "Men run .", "An animal ."]
+UNEVEN = [[4, 2, 1], [5, 2], [7]]
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+    "accelerator": "cpu",
+}
+
+
+def make_coder(texts: list[str]) -> SentenceCoder:
+    words = sorted({word for text in texts for word in text.split()})
+    vocab = SentenceVocab([*SPECIALS, *MARKS, *words])
+    return SentenceCoder(vocab=vocab, unit="words", language="en", tokenizer="whitespace")
+
+
+SOURCE, TARGET = make_coder(SOURCES), make_coder(TARGETS)
+
+
+def make_task(attention: str = "general", **options: Any) -> TranslationTask:
+    torch.manual_seed(3)
+    embeddings = [LearnedEmbedding(vocab_size=len(c.vocab), size=8, padding_id=PADDING_ID) for c in (SOURCE, TARGET)]
+    looks = make_attention(attention, query_size=8, memory_size=8)
+    sizes = {"embedding_size": 8, "output_size": 8, "memory_size": 8}
+    inputs = decoder_input_size(**sizes, attention=looks is not None, input_feeding=False)
+    stack = RecurrentStack(cell="gru", input_size=inputs, hidden_size=8)
+    decoder = Decoder(embedding=embeddings[1], stack=stack, attention=looks, memory_size=8, output_size=8)
+    encoder = RecurrentStack(cell="gru", input_size=8, hidden_size=4, bidirectional=True)
+    ids = Ids(BEGIN_ID, END_ID, (PADDING_ID, BEGIN_ID))
+    network = Seq2Seq(source_embedding=embeddings[0], encoder=encoder, decoder=decoder, ids=ids)
+    nn.init.normal_(network.output.weight)
+    translator = Translator(network=network, source=SOURCE, target=TARGET)
+    return TranslationTask(translator=translator, monitor=Monitor("val/bleu", "max"), **options)
+
+
+def batch_of(places: list[int]) -> PairBatch:
+    def padded(rows: list[list[int]]) -> torch.Tensor:
+        return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, PADDING_ID)
+
+    sources = [SOURCE.source_ids(SOURCES[place]) for place in places]
+    targets = [[BEGIN_ID, *TARGET.encode(TARGETS[place]), END_ID] for place in places]
+    lengths = [torch.tensor([len(row) for row in rows]) for rows in (sources, targets)]
+    texts = ([SOURCES[place] for place in places], [TARGETS[place] for place in places])
+    return PairBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(places), *texts)
+
+
+def measured(task: TranslationTask, sizes: list[int], stage: str = "validate") -> dict[str, float]:
+    batches = [batch_of(index.tolist()) for index in torch.tensor([3, 1, 6, 0, 2, 5, 4]).split(sizes)]
+    loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    (metrics,) = getattr(pl.Trainer(**QUIET), stage)(task, loader, verbose=False)
+    return {name.split("/")[1]: value for name, value in metrics.items()}
+
+
+def expected_figures(task: TranslationTask) -> dict[str, float]:
+    """All of them, one sentence at a time."""
+    total, right, tokens, texts = 0.0, 0, 0, []
+    network = task.network
+    with torch.no_grad():
+        for place in range(len(SOURCES)):
+            one = batch_of([place])
+            features = network(one.source, one.source_lengths, one.inputs, one.target_lengths).features
+            gains, labels = network.log_probabilities(features)[0], one.labels[0]
+            total += F.nll_loss(gains, labels, reduction="sum").item()
+            right += int((gains.argmax(-1) == labels).sum())
+            tokens += len(labels)
+            texts.append(task.translator.translate([SOURCES[place]], task.decoding["val"])[0][0].text)
+    mean = total / tokens
+    scores = {
+        "bleu": corpus_bleu(texts, [TARGETS]).score,
+        "bleu_lowercase": corpus_bleu(texts, [TARGETS], lowercase=True).score,
+        "chrf": corpus_chrf(texts, [TARGETS]).score,
+    }
+    return {"loss": mean, "perplexity": float(torch.tensor(mean).exp()), "accuracy": right / tokens, **scores}
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+@pytest.mark.parametrize("sizes", UNEVEN, ids=str)
+def test_an_epoch_is_measured_over_all_tokens_and_sentences_at_once(sizes: list[int], stage: str) -> None:
+    task = make_task()
+    assert measured(task, sizes, stage) == pytest.approx(expected_figures(task), rel=1e-5)
+
+
+def test_an_epoch_forgets_the_one_before() -> None:
+    task = make_task()
+    first = measured(task, [7])
+    assert measured(task, [7]) == first
+    nn.init.zeros_(task.network.output.weight)
+    second = measured(task, [7])
+    assert second["loss"] == pytest.approx(torch.tensor(float(len(TARGET.vocab))).log().item())
+    assert second["loss"] != pytest.approx(first["loss"])
+
+
+def test_the_metrics_that_can_be_monitored_are_those_logged() -> None:
+    task = make_task()
+    assert {f"val/{name}" for name in measured(task, [7])} == set(task.validation_metrics)
+
+
+def test_labels_are_smoothed_in_training_only() -> None:
+    task, batch = make_task(label_smoothing=0.2), batch_of([0, 1, 4])
+    features = task.network(batch.source, batch.source_lengths, batch.inputs, batch.target_lengths).features
+    inside = batch.labels != PADDING_ID
+    logits, labels = task.network.output(features)[inside], batch.labels[inside]
+    smoothed = F.cross_entropy(logits, labels, label_smoothing=0.2).item()
+    plain = F.cross_entropy(logits, labels).item()
+    assert smoothed != pytest.approx(plain)
+    assert task.model_step(batch, "train").item() == pytest.approx(smoothed, rel=1e-5)
+    assert task.model_step(batch, "val").item() == pytest.approx(plain, rel=1e-5)
+    assert task.sums["train_loss"].compute().item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_the_share_of_own_words_grows_with_the_steps() -> None:
+    task = make_task(sampling=0.4, sampling_steps=10)
+    shares = []
+    for step in (0, 5, 10, 50):
+        task._trainer = type("Trainer", (), {"global_step": step})()  # type: ignore[assignment]
+        shares.append(task.sampling_share)
+    assert shares == pytest.approx([0, 0.2, 0.4, 0.4])
+    assert make_task().sampling_share == 0
+
+
+def test_a_task_that_learns_seven_sentences_by_heart() -> None:
+    task = make_task(optimizer=lambda parameters: torch.optim.Adam(parameters, 0.02), sampling=0.1)
+    loader: Any = DataLoader([batch_of([0, 1, 2, 3]), batch_of([4, 5, 6])], batch_size=None)  # type: ignore[arg-type]
+    pl.Trainer(max_epochs=60, **QUIET).fit(task, loader)
+    figures = measured(task, [7])
+    assert figures["accuracy"] == 1
+    assert figures["bleu"] == pytest.approx(100)
+    assert [found[0].text for found in task.translator.translate(SOURCES, DecodingSettings())] == TARGETS
+
+
+def test_validation_and_test_search_as_told() -> None:
+    task = make_task(decoding={"test": DecodingSettings(beam=3)})
+    outputs = task._evaluate(batch_of([4]), "test")
+    beam = task.translator.translate([SOURCES[4]], DecodingSettings(beam=3))[0][0]
+    assert outputs["translations"][0].translation.text == beam.text
+    assert task.decoding["val"].beam == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sampling": 1.5}, "sampling must lie in"),
+        ({"sampling_steps": 0}, "grow over 1 step or more"),
+        ({"decoding": {"val": DecodingSettings(beam=0)}}, "beam must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make_task(**options)
+
+
+class TestTranslator:
+    def test_translations_come_in_the_order_of_the_sentences(self) -> None:
+        translator = make_task().translator
+        together = translator.translate(SOURCES, DecodingSettings(beam=2, n_best=2), batch_size=3)
+        for text, found in zip(SOURCES, together, strict=True):
+            (alone,) = translator.translate([text], DecodingSettings(beam=2, n_best=2))
+            assert [translation.text for translation in found] == [translation.text for translation in alone]
+            assert found[0].source_words == text.split()
+
+    def test_weights_have_a_row_a_word_and_a_column_a_source_word_and_the_ends(self) -> None:
+        for (found,) in make_task().translator.translate(SOURCES, DecodingSettings()):
+            assert found.weights is not None
+            assert found.weights.shape == (len(found.words) + 1, len(found.source_words) + 1)
+            assert torch.allclose(found.weights.sum(1), torch.ones(len(found.words) + 1))
+
+    def test_unknown_words_take_the_raw_source_word(self) -> None:
+        task = make_task()
+        with torch.no_grad():
+            task.network.output.bias[0] = 100.0
+        for replaces in (True, False):
+            translator = Translator(network=task.network, source=SOURCE, target=TARGET, replaces_unknown=replaces)
+            ((found,),) = translator.translate(["Fräulein Smilla"], DecodingSettings())
+            assert set(found.words) <= ({"Fräulein", "Smilla"} if replaces else {"<unk>"})
+            assert len(found.words) > 0
+
+    def test_a_sentence_longer_than_the_limit_is_cut(self) -> None:
+        translator = make_task().translator
+        ((cut,),) = translator.translate([SOURCES[4]], DecodingSettings(), max_length=2)
+        ((short,),) = translator.translate(["ein Hund"], DecodingSettings())
+        assert (cut.text, cut.source_words) == (short.text, ["ein", "Hund"])
+
+    def test_without_attention(self) -> None:
+        ((found,),) = make_task("none").translator.translate(["ein Hund"], DecodingSettings(beam=2))
+        assert found.weights is None

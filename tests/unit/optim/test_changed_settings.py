@@ -1,0 +1,27 @@
+"""What a checkpoint says of the length of its training."""
+
+from typing import Any
+
+import pytest
+
+from sluice.optim.changed_settings import length_differs
+
+
+def saved(max_epochs: int, **more: Any) -> dict[str, Any]:
+    return {"config": {"trainer": {"max_epochs": max_epochs, "max_steps": -1}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("before", "total", "differs"),
+    [
+        pytest.param(saved(2, total_steps=8), 8, False, id="as many steps"),
+        pytest.param(saved(2, total_steps=8), 16, True, id="other steps of as many epochs"),
+        pytest.param(saved(4, total_steps=8), 8, False, id="as many steps of other epochs"),
+        pytest.param(saved(2), 8, False, id="older checkpoint"),
+        pytest.param(saved(4), 8, True, id="older checkpoint of other epochs"),
+        pytest.param(saved(4, total_steps=8), None, False, id="no fixed length"),
+        pytest.param(saved(4, total_steps=None), 8, True, id="no fixed length before"),
+    ],
+)
+def test_length_is_compared_by_steps_where_kept(before: dict[str, Any], total: int | None, differs: bool) -> None:
+    assert length_differs(before, saved(2), total) is differs

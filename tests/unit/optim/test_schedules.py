@@ -1,0 +1,100 @@
+"""Learning rates over time."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from sluice.optim.schedules import Schedule, cosine, linear, one_cycle, plateau
+
+
+def make_optimizer() -> SGD:
+    return SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+
+
+def rates(schedule: Schedule, optimizer: SGD, steps: int) -> list[float]:
+    seen = []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.scheduler.step()
+    return seen
+
+
+def test_one_cycle_peaks_at_the_learning_rate_after_the_warm_up() -> None:
+    optimizer = make_optimizer()
+    seen = rates(one_cycle(optimizer, total_steps=101, mode="max", warmup_share=0.3), optimizer, 100)
+    assert max(seen) == pytest.approx(2.0, rel=1e-3)
+    assert seen.index(max(seen)) in (29, 30)
+    assert seen[0] < 0.1
+    assert seen[-1] < 0.01
+
+
+def test_cosine_goes_down_to_nothing_along_half_a_wave() -> None:
+    optimizer = make_optimizer()
+    schedule = cosine(optimizer, total_steps=100, mode="max")
+    seen = rates(schedule, optimizer, 101)
+    assert schedule.interval == "step"
+    assert [seen[0], seen[50], seen[100]] == pytest.approx([2.0, 1.0, 0.0], abs=1e-9)
+
+
+@pytest.mark.parametrize(("mode", "values"), [("max", [0.5, 0.4, 0.3]), ("min", [0.3, 0.4, 0.5])])
+def test_plateau_lowers_when_the_metric_gets_no_better(mode: str, values: list[float]) -> None:
+    optimizer = make_optimizer()
+    schedule = plateau(optimizer, total_steps=1, mode=mode, factor=0.25, patience=1)
+    for value in values:
+        schedule.scheduler.step(value)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert schedule.interval == "epoch"
+
+
+SCHEDULES = [cosine, linear, one_cycle]
+
+
+def curve(make: Callable[..., Schedule], total: int, stretch_at: int | None = None, to: int = 0) -> list[float]:
+    """Learning rates of a schedule that may be saved, loaded and stretched at a step."""
+    optimizer = make_optimizer()
+    schedule = make(optimizer, total_steps=total, mode="max")
+    if stretch_at is None:
+        return rates(schedule, optimizer, total + 1)
+    seen = rates(schedule, optimizer, stretch_at)
+    saved, optimizer = schedule.scheduler.state_dict(), make_optimizer()
+    schedule = make(optimizer, total_steps=to, mode="max")
+    schedule.scheduler.load_state_dict(saved)
+    schedule.scheduler.stretch(to)
+    optimizer.param_groups[0]["lr"] = schedule.scheduler.get_last_lr()[0]
+    return seen + rates(schedule, optimizer, to + 1 - stretch_at)
+
+
+@pytest.mark.parametrize("make", SCHEDULES)
+@pytest.mark.parametrize("at", [5, 30, 60])
+@pytest.mark.parametrize("to", [140, 80])
+def test_a_stretched_schedule_runs_slower_to_its_end(make: Callable[..., Schedule], at: int, to: int) -> None:
+    original = curve(make, 100)
+    stretched = curve(make, 100, stretch_at=at, to=to)
+    assert stretched[: at + 1] == pytest.approx(original[: at + 1], rel=1e-6)
+    assert stretched[to] == pytest.approx(original[100], abs=1e-9)
+    middle = at + (to - at) // 2
+    assert stretched[middle] == pytest.approx(original[at + (100 - at) // 2], rel=0.1)
+
+
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_a_schedule_holds_its_last_rate_beyond_its_end(make: Callable[..., Schedule]) -> None:
+    optimizer = make_optimizer()
+    seen = rates(make(optimizer, total_steps=10, mode="max"), optimizer, 20)
+    assert seen[11:] == pytest.approx([seen[10]] * 9, abs=1e-12)
+
+
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_a_schedule_can_be_stretched_twice(make: Callable[..., Schedule]) -> None:
+    optimizer = make_optimizer()
+    schedule = make(optimizer, total_steps=100, mode="max")
+    for at, to in ((40, 200), (70, 300)):
+        rates(schedule, optimizer, at - schedule.scheduler.last_epoch)
+        before = schedule.scheduler.position
+        schedule.scheduler.stretch(to)
+        assert schedule.scheduler.position == pytest.approx(before)
+    rates(schedule, optimizer, 300 - 70)
+    assert schedule.scheduler.position == pytest.approx(schedule.scheduler.length)

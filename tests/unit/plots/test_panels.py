@@ -1,0 +1,54 @@
+"""Strips of several kinds over the same symbols, in one picture."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sluice.plots.heatmaps import Panel, draw_panels
+
+SYMBOLS = list("abcde")
+STATES = np.random.default_rng(0).normal(0, 2, (5, 3)).astype(np.float32)
+GATES = np.random.default_rng(1).uniform(0, 1, (5, 2)).astype(np.float32)
+WEIGHTS = np.array([[0.1], [0.2], [0.4], [0.2], [0.1]], dtype=np.float32)
+PANELS = [
+    Panel("cell state", STATES, ["3", "1", "2"], "tanh"),
+    Panel("forget gate", GATES, ["3", "1"], "gate"),
+    Panel("attention", WEIGHTS, ["weight"], "share"),
+]
+
+
+def plots(figure: Figure) -> list[Axes]:
+    return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+
+
+def test_each_panel_has_its_own_cells_colours_and_units() -> None:
+    figure = draw_panels(SYMBOLS, PANELS, title="a $5 text")
+    axes = plots(figure)
+    assert len(axes) == 3
+    for axis, panel, drawn, limits in zip(
+        axes, PANELS, (np.tanh(STATES), GATES, WEIGHTS), ((-1, 1), (0, 1), (0, 0.4)), strict=True
+    ):
+        (image,) = axis.images
+        np.testing.assert_allclose(np.asarray(image.get_array()), drawn.T)
+        assert image.get_clim() == pytest.approx(limits)
+        assert axis.get_title(loc="left") == panel.title
+        assert [label.get_text() for label in axis.get_yticklabels()] == list(panel.names)
+        assert [label.get_text() for label in axis.get_xticklabels()] == SYMBOLS
+    assert figure.get_suptitle() == "a $5 text"
+
+
+def test_every_panel_goes_on_in_further_lines() -> None:
+    axes = plots(draw_panels(SYMBOLS, PANELS[:2], symbols_a_line=2))
+    assert [len(axis.get_xticklabels()) for axis in axes] == [2, 2, 1, 2, 2, 1]
+
+
+def test_weights_of_nothing_can_be_drawn() -> None:
+    (axis,) = plots(draw_panels("ab", [Panel("", np.zeros((2, 1), np.float32), ["w"], "share")]))
+    low, high = axis.images[0].get_clim()
+    assert low < high
+
+
+def test_a_panel_that_does_not_fit_is_named() -> None:
+    with pytest.raises(ValueError, match="5 symbols and 1 units need as many values"):
+        draw_panels(SYMBOLS, [PANELS[0], Panel("", GATES, ["3"], "gate")])

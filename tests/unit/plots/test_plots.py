@@ -1,0 +1,131 @@
+"""The pictures hold the numbers that were given, have axes with words on them, and leave no global state behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sluice.errors import UserError
+from sluice.plots.attention import draw_attention
+from sluice.plots.gradients import draw_gradients
+from sluice.plots.heatmaps import chosen_units, draw_strips
+
+VALUES = np.random.default_rng(0).normal(0, 2, (7, 3)).astype(np.float32)
+SYMBOLS = list("B aX$\nE")
+UNITS = ["unit 4", "unit 8", "unit 0"]
+
+
+def cells_of(axis: Axes) -> np.ndarray:
+    (image,) = axis.images
+    return np.asarray(image.get_array())
+
+
+def words(labels: object) -> list[str]:
+    return [label.get_text() for label in labels]  # type: ignore[attr-defined]
+
+
+def plots(figure: Figure) -> list[Axes]:
+    """The axes without those of a colour bar."""
+    return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected", "limits"),
+    [("tanh", np.tanh(VALUES), (-1, 1)), ("signed", VALUES, (-1, 1)), ("gate", VALUES, (0, 1))],
+)
+def test_a_strip_for_each_unit_and_a_cell_for_each_symbol(
+    scale: str, expected: np.ndarray, limits: tuple[int, int]
+) -> None:
+    figure = draw_strips(SYMBOLS, VALUES, names=UNITS, scale=scale, title="hidden state")
+    (axis,) = plots(figure)
+    np.testing.assert_allclose(cells_of(axis), expected.T)
+    assert axis.images[0].get_clim() == limits
+    assert words(axis.get_xticklabels()) == ["B", "␣", "a", "X", r"\$", "⏎", "E"]
+    assert words(axis.get_yticklabels()) == UNITS
+    assert figure.get_suptitle() == "hidden state"
+
+
+@pytest.mark.parametrize("width", [1, 3, 7, 50])
+def test_a_long_text_goes_on_in_further_lines(width: int) -> None:
+    axes = plots(draw_strips(SYMBOLS, VALUES, names=UNITS, symbols_a_line=width))
+    assert len(axes) == -(-7 // width)
+    np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
+    assert len({axis.get_xlim() for axis in axes}) == 1
+    assert sum(len(axis.get_xticklabels()) for axis in axes) == 7
+
+
+def test_units_are_chosen_in_the_order_asked_for() -> None:
+    np.testing.assert_array_equal(chosen_units(VALUES, [2, 0]), VALUES[:, [2, 0]])
+
+
+@pytest.mark.parametrize("unit", [3, -1])
+def test_a_unit_out_of_range(unit: int) -> None:
+    with pytest.raises(UserError, match=f"no unit {unit}: choose from 0 to 2"):
+        chosen_units(VALUES, [0, unit])
+
+
+def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
+    norms = {"rnn": np.array([1, 0.1, 0, np.nan]), "lstm": np.array([1, 0.9, 0.8, 0.7])}
+    figure = draw_gradients(norms, title="fading")
+    (axis,) = figure.axes
+    assert axis.get_yscale() == "log"
+    assert [line.get_label() for line in axis.lines] == ["rnn", "lstm"]
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [1, 0.1, np.nan, np.nan])
+    np.testing.assert_array_equal(axis.lines[1].get_ydata(), norms["lstm"])
+    assert axis.lines[0].get_xdata().tolist() == [0, 1, 2, 3]  # type: ignore[union-attr]
+    assert axis.get_xlabel() == "steps before the loss"
+    assert axis.get_ylabel()
+    assert words(axis.get_legend().get_texts()) == ["rnn", "lstm"]  # type: ignore[union-attr]
+
+
+def test_a_heat_map_of_attention() -> None:
+    weights = np.random.default_rng(1).dirichlet(np.ones(4), 2).astype(np.float32)
+    figure = draw_attention(weights, looking=["the", "sea"], looked_at=["la", "mer", "est", "$5"], title="pair")
+    (axis,) = plots(figure)
+    np.testing.assert_array_equal(cells_of(axis), weights)
+    assert words(axis.get_xticklabels()) == ["la", "mer", "est", "$5"]
+    assert words(axis.get_yticklabels()) == ["the", "sea"]
+
+
+def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
+    figures = {
+        "strips": draw_strips(SYMBOLS, VALUES, names=UNITS, symbols_a_line=3),
+        "gradients": draw_gradients({"a": np.array([1.0, 0.5])}),
+        "attention": draw_attention(np.ones((1, 2)), looking=["a"], looked_at=["b", "$x_1"]),
+    }
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_global_state_of_pyplot() -> None:
+    code = (
+        "import sys, numpy as np; from sluice.plots.heatmaps import draw_strips; "
+        "from sluice.plots.gradients import draw_gradients; from sluice.plots.attention import draw_attention; "
+        "import io; draw_strips('ab', np.ones((2, 1)), names=['u']).savefig(io.BytesIO(), format='png'); "
+        "draw_gradients({'a': np.ones(2)}).savefig(io.BytesIO(), format='png'); "
+        "draw_attention(np.ones((1, 1)), looking=['a'], looked_at=['b']).savefig(io.BytesIO(), format='png'); "
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: draw_strips("ab", VALUES, names=UNITS), "2 symbols and 3 units need as many values"),
+        (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
+        (lambda: draw_strips("", np.ones((0, 1)), names=["u"]), "0 symbols"),
+        (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
+        (lambda: draw_gradients({}), "no gradient"),
+        (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
+        (lambda: draw_attention(np.ones((2, 2)), looking=["a"], looked_at=["b", "c"]), "1 by 2 words"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wrong()  # type: ignore[operator]

@@ -1,0 +1,26 @@
+"""The map of words: a point and a label for each, axes that say what they are."""
+
+import numpy as np
+import pytest
+
+from sluice.plots.scatter import draw_map
+
+POINTS = np.array([[0, 1], [2, -1], [0.5, 0.25]], dtype=np.float32)
+
+
+def test_a_labelled_point_for_each_word() -> None:
+    figure = draw_map(["a", "$b_1$", "c"], POINTS, (0.5, 0.25), title="words")
+    (axis,) = figure.axes
+    (points,) = axis.collections
+    np.testing.assert_allclose(points.get_offsets(), POINTS)
+    assert [label.get_text() for label in axis.texts] == ["a", "$b_1$", "c"]
+    np.testing.assert_allclose([label.xy for label in axis.texts], POINTS)
+    assert axis.get_xlabel() == "first principal component (50% of the variance)"
+    assert axis.get_ylabel() == "second principal component (25% of the variance)"
+    assert axis.get_title(loc="left") == "words"
+    assert axis.get_aspect() == 1
+
+
+def test_as_many_labels_as_points() -> None:
+    with pytest.raises(ValueError, match="2 labels need as many points"):
+        draw_map(["a", "b"], POINTS, (1, 0))

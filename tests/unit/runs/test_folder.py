@@ -1,0 +1,174 @@
+"""Names and folders of runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch.distributed import TCPStore
+
+from sluice.errors import UserError
+from sluice.runs import folder as runs
+from sluice.runs.checkpoint import find_checkpoint
+from sluice.runs.folder import agreed, create_run_folder, job_id, run_folder, run_name
+from sluice.runs.results import provenance, write_results
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+def test_a_chosen_name_is_taken() -> None:
+    assert run_name("mine", sample=False) == "mine"
+
+
+def test_a_run_on_the_sample_says_so_in_its_name_once() -> None:
+    assert run_name("mine", sample=True) == "sample-mine"
+    assert run_name("sample-mine", sample=True) == "sample-mine"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "a b", "a=b", "", ".", ".."])
+def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be used"):
+        run_name(name, sample=False)
+
+
+def test_two_runs_in_the_same_second_have_different_names() -> None:
+    names = [run_name(None, sample=False) for _ in range(8)]
+    assert len({name[:10] for name in names}) <= 2, "the date"
+    assert len(set(names)) > 6
+
+
+def test_a_job_of_slurm_is_named_after_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    assert run_name(None, sample=False) == "4711"
+    assert run_name(None, sample=False) == "4711", "requeued, it finds itself"
+    assert run_name("mine", sample=False) == "mine"
+    assert run_name(None, sample=False, sweep_number=3) == "4711-3"
+
+
+def test_a_job_of_an_array_is_named_after_array_and_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4713")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    assert run_name(None, sample=False) == "4711_2"
+
+
+def test_a_job_of_torchrun_is_named_after_the_id_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert job_id() is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert job_id() is None, "what torchrun says where no --rdzv-id was given"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert run_name(None, sample=False) == "mine"
+
+
+def test_the_points_of_a_sweep_do_not_share_a_chosen_name() -> None:
+    names = [run_name("mine", sample=False, sweep_number=number) for number in range(3)]
+    assert names == ["mine-0", "mine-1", "mine-2"]
+
+
+def test_a_process_that_torchrun_did_not_start_keeps_its_proposal() -> None:
+    assert agreed("run", "mine") == "mine"
+
+
+@pytest.fixture
+def agent(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TCPStore]:
+    """The store that torchrun's agent keeps for the processes it starts."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    told = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    yield store
+    del store
+
+
+@pytest.mark.usefixtures("agent")
+def test_torchruns_ranks_take_the_first_ones_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    first = run_name(None, sample=True)
+    monkeypatch.setenv("RANK", "1")
+    assert run_name(None, sample=True) == first
+    assert run_name(None, sample=False) == first.removeprefix("sample-")
+
+
+@pytest.mark.usefixtures("agent")
+def test_ranks_that_torchrun_starts_again_agree_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    agreed("run", "before")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    agreed("run", "after")
+    monkeypatch.setenv("RANK", "1")
+    assert agreed("run", "mine") == "after"
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_runs_of_a_sweep_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    first = [run_name(None, sample=False, sweep_number=number) for number in (0, 1)]
+    monkeypatch.setenv("RANK", "1")
+    assert [run_name(None, sample=False, sweep_number=number) for number in (0, 1)] == first
+    assert first[0] != first[1]
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_first_rank_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "AGREEMENT_SECONDS", 0.1)
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError, match=r"could not agree on the run's name within 0.1 s: give one with name="):
+        agreed("run", "mine")
+
+
+def test_the_folder_stands_below_task_and_model(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "outputs", "imdb", "gru", "mine")
+    assert folder == tmp_path / "outputs" / "imdb" / "gru" / "mine"
+    assert not folder.exists(), "that is for create_run_folder"
+
+
+def test_the_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_folder(Path("outputs"), "imdb", "gru", "mine") == tmp_path / "outputs" / "imdb" / "gru" / "mine"
+
+
+@pytest.mark.parametrize(("task", "model", "key"), [("a/b", "gru", "task.name"), ("imdb", "..", "model.name")])
+def test_a_task_or_model_that_no_folder_should_be_called_is_refused(task: str, model: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"{key}=.* cannot be used"):
+        run_folder(Path("outputs"), task, model, "mine")
+
+
+def test_a_folder_that_is_there_is_taken(tmp_path: Path) -> None:
+    folder = create_run_folder(tmp_path / "mine")
+    assert create_run_folder(folder) == folder
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    with pytest.raises(UserError, match=r"cannot be made .*: set paths.output_dir"):
+        create_run_folder(tmp_path / "afile" / "mine")
+
+
+def test_results_are_written_whole(tmp_path: Path) -> None:
+    write_results(tmp_path, {"test/loss": 0.25})
+    with pytest.raises(TypeError):
+        write_results(tmp_path, {"test/loss": object()})
+    assert json.loads((tmp_path / "results.json").read_text()) == {"test/loss": 0.25}
+    assert [file.name for file in tmp_path.glob("*.json")] == ["results.json"]
+
+
+def test_results_are_valid_json_whatever_they_hold(tmp_path: Path) -> None:
+    write_results(tmp_path, {"a": float("nan"), "b": [float("inf"), 1.0], "c": {"d": -float("inf")}})
+    assert json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [None, 1.0],
+        "c": {"d": None},
+    }
+
+
+def test_the_best_checkpoint_comes_before_the_last(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").touch()
+    assert find_checkpoint(tmp_path) == tmp_path / "last.ckpt"
+    (tmp_path / "best.ckpt").touch()
+    assert find_checkpoint(tmp_path) == tmp_path / "best.ckpt"
+    assert find_checkpoint(tmp_path / "last.ckpt") == tmp_path / "last.ckpt"
+
+
+def test_provenance_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "model=gru", "seed=2"])
+    assert provenance()["command"] == "train.py model=gru seed=2"
