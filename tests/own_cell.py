@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sluice.recipes.outside_code import CHANGED_ALLOWED, MODULES
+from sluice.config.user_code import CHANGED_ALLOWED, MODULES
 from sluice.recurrent import CELLS
 
 MINIMAL_GATED_UNIT = '''\
@@ -38,7 +38,7 @@ def forget_own_cells() -> None:
     """Takes back every cell that a file registered and every such import."""
     for name in set(CELLS) - _OF_SLUICE:
         del CELLS[name]
-    for name in [name for name in sys.modules if name.startswith("sluice_cells_")]:
+    for name in [name for name in sys.modules if name.startswith("sluice_user_")]:
         del sys.modules[name]
     for variable in (MODULES, CHANGED_ALLOWED):
         os.environ.pop(variable, None)

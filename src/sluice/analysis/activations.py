@@ -11,16 +11,18 @@ from torch import Tensor
 
 from sluice.analysis.hidden_states import Insides, read_insides
 from sluice.errors import UserError
+from sluice.inference.classifier import Classifier
+from sluice.inference.language_model import TextGenerator
+from sluice.inference.translator import Translator
 from sluice.layers.pooling import LastPooling
 from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
 from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.language import stream_settings
-from sluice.recipes.load import SavedModel
-from sluice.text.coder import END, SentenceCoder
-from sluice.text.language_text import LanguageText
-from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
+from sluice.recipes.registry import recipe_of
+from sluice.recipes.saved_model import SavedModel
+from sluice.text.coder import END
+from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.truncation import kept_places
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
@@ -82,9 +84,9 @@ def read_text(model: SavedModel, text: str, place: Place) -> Reading:
 
 def _classified(model: SavedModel, text: str, place: Place) -> Reading:
     network: TextClassifier = model.network
-    data = model.config.task.data
-    words = _some(make_tokenizer(model.config.task.text.tokenizer)(text))
-    places, _ = kept_places(np.asarray([len(words)]), data.max_length, data.truncation)
+    reader: Classifier = recipe_of(model.config).inference(model)
+    words = _some(reader.tokenize(text))
+    places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
     kept = [words[place] for place in places[0]]
     _tell_cut(len(words), len(kept))
     ids = torch.tensor([model.vocab.encode(kept)])
@@ -106,7 +108,8 @@ def _answers_at_every_step(network: TextClassifier) -> bool:
 
 def _written(model: SavedModel, text: str, place: Place) -> Reading:
     network: LanguageModel = model.network
-    reader = LanguageText(model.vocab, stream_settings(model.config).tokenizer)
+    generator: TextGenerator = recipe_of(model.config).inference(model)
+    reader = generator.text
     words = [END_OF_LINE, *_some(reader.tokens(text))]
     ids = reader.prompt_ids(text)
     insides = read_insides(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
@@ -150,7 +153,8 @@ def _letters(text: str, known: list[str]) -> list[str]:
 
 def _translated(model: SavedModel, text: str, place: Place) -> Reading:
     network: Seq2Seq = model.network
-    coder, longest = SentenceCoder.from_saved(model.parts["source"]), model.config.task.data.max_length
+    translator: Translator = recipe_of(model.config).inference(model)
+    coder, longest = translator.source, translator.max_length
     words = _some(coder.unit.raw(text))
     ids = coder.source_ids(text, longest)
     _tell_cut(len(words), len(ids) - 1)

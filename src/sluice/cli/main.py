@@ -20,7 +20,7 @@ class CodeNamingGroup(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from sluice.recipes.outside_code import allow_changed_code, allow_module
+        from sluice.config.user_code import allow_changed_code, allow_module
 
         end = args.index("--") if "--" in args else len(args)
         own, rest = args[:end], args[end:]  # what follows -- is text
@@ -78,8 +78,9 @@ def evaluate(
     """Measure a trained model on its task's texts, or a classifier on a file of yours."""
     with politely():
         from sluice.cli.evaluate import evaluate_run
+        from sluice.recipes.evaluation import Table
 
-        table = (file, text_column, label_column) if file else None
+        table = Table(file, text_column, label_column) if file else None
         evaluate_run(
             run,
             split=split,
@@ -126,20 +127,10 @@ def generate(
     """Continue a prompt with a language model."""
     with politely():
         from sluice.cli.generate import generate_text
+        from sluice.inference.language_model import Sampling
 
-        generate_text(
-            run,
-            prompt=prompt,
-            tokens=tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            width=beam,
-            number=num,
-            seed=seed,
-            no_unknown=no_unk,
-            as_json=as_json,
-        )
+        sampling = Sampling(tokens, temperature, top_k, top_p, beam, seed, allow_unknown=not no_unk)
+        generate_text(run, sampling, prompt=prompt, number=num, as_json=as_json)
 
 
 @app.command()

@@ -2,17 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.predict import batches_of, lines_of
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, axes_of
-from sluice.recipes.load import SavedModel, load_model
-from sluice.recipes.registry import TRANSLATION
-from sluice.recipes.translation import TranslationFamily, decoding_settings, translator_of
+from sluice.recipes.load import load_for
 from sluice.terminal import say
 
 BEAM = 5
@@ -49,21 +48,20 @@ def translate_texts(
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
-    model = load_model(run, TRANSLATION)
+    model, translator = load_for(run, Translator)
     if beam is None:
         beam = BEAM if seed is None else 1
     wide = max(beam, n_best) if beam > 0 else beam
-    settings = decoding_settings(model.config.task.decoding, beam=wide, n_best=n_best, seed=seed)
+    settings = replace(translator.decoding, beam=wide, n_best=n_best, seed=seed)
     try:
         settings.check()
     except ValueError as error:
         raise UserError(str(error)) from error
-    translator = translator_of(model.config, model.network, model.parts)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on a real language", file=sys.stderr)
     number, as_typed = 0, not texts and file is None and sys.stdin.isatty()
     for some in batches_of(texts or lines_of(file), 1 if as_typed else BATCH):
-        found = _translated(model, translator, settings, some, first=number + 1)
+        found = _translated(translator, settings, some, first=number + 1)
         if attention is not None and not number:
             _draw(found[0][0], attention)
         for text, translations in zip(some, found, strict=True):
@@ -74,15 +72,15 @@ def translate_texts(
 
 
 def _translated(
-    model: SavedModel, translator: Translator, settings: DecodingSettings, texts: list[str], first: int
+    translator: Translator, settings: DecodingSettings, texts: list[str], first: int
 ) -> list[list[Translation]]:
-    longest, family = model.config.task.data.max_length, cast(TranslationFamily, model.family)
-    texts = [family.source_of(translator.source, text) for text in texts]
+    longest = translator.max_length
+    texts = [translator.source_of(text) for text in texts]
     for number, text in enumerate(texts, start=first):
         length = len(translator.source.encode(text))
         if not length:
             raise UserError(f"sentence {number} is empty: there is no word in it to translate")
-        if length > longest:
+        if longest is not None and length > longest:
             print(f"note: sentence {number} has {length} tokens and was cut after {longest}", file=sys.stderr)
     return translator.translate(texts, settings, max_length=longest)
 

@@ -15,7 +15,8 @@ from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
 from sluice.plots.save import check_new, save_picture
 from sluice.plots.scatter import draw_map
-from sluice.recipes.load import SavedModel, load_model
+from sluice.recipes.load import load_model
+from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import say
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE

@@ -3,13 +3,14 @@
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import sluice
+from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
@@ -117,7 +118,7 @@ def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
     try:
         literal = _literal(renamed_targets(plain))
         task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), literal.pop("task"))
-        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), literal)  # type: ignore[return-value]
+        return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
             f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"

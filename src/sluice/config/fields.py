@@ -1,11 +1,30 @@
 """A setting: its meaning, its default and its range."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
 from sluice.errors import UserError
+
+
+class Settings:
+    """Base of all dataclasses of settings: once they are complete, `freeze` makes them read-only."""
+
+    __slots__ = ("_frozen",)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, "_frozen", False):
+            raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be set: the configuration is complete")
+        object.__setattr__(self, name, value)
+
+
+def freeze(settings: Any) -> None:
+    """Makes settings read-only, nested ones too."""
+    for entry in fields(settings):
+        if isinstance(getattr(settings, entry.name), Settings):
+            freeze(getattr(settings, entry.name))
+    object.__setattr__(settings, "_frozen", True)
 
 
 @dataclass(frozen=True)

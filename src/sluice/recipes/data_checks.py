@@ -14,8 +14,7 @@ from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, changes
 from sluice.data.split_hashes import FILE_NAME, Chosen, Hashes, SplitHashes
 from sluice.errors import UserError
-from sluice.recipes.base import Data
-from sluice.recipes.load import SavedModel
+from sluice.recipes.saved_model import SavedModel
 from sluice.runs.checkpoint import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -32,20 +31,20 @@ TOKENIZER = ("unit", "tokenizer", "lowercase", "longest_ngram", "buckets")
 """Settings of task.text that say how a text is cut."""
 
 
-def write_splits(folder: Path, data: Data) -> None:
+def write_splits(folder: Path, identity: DataIdentity) -> None:
     """Writes into a run's folder which texts are in which split; nothing for data that don't consist of texts.
 
     Args:
         folder: the run's folder.
-        data: the DataModule.
+        identity: of the data.
     """
-    if data.identity.hashes is not None:
-        data.identity.hashes.save(folder)
+    if identity.hashes is not None:
+        identity.hashes.save(folder)
 
 
-def repeated_texts(data: Any) -> list[str]:
+def repeated_texts(identity: DataIdentity) -> list[str]:
     """How many texts of validation and test are also in the training split, in words; published splits have such."""
-    hashes = data.identity.hashes
+    hashes = identity.hashes
     counts = {} if hashes is None else hashes.repeated()
     return [f"{count:,} texts of {split} are also in train, and stay there" for split, count in counts.items() if count]
 
@@ -82,7 +81,7 @@ def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: D
 
     Args:
         checkpoint: the one to resume from; None for a new run.
-        now: what a checkpoint written now would carry, see Family.shared_of_task.
+        now: what a checkpoint written now would carry, see TaskRecipe.module_arguments.
         identity: of the data.
 
     Raises:

@@ -1,13 +1,16 @@
 """Starting from another run's weights, name by name and word by word."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from sluice.config.schema import find_schema
 from sluice.errors import UserError
-from sluice.recipes.registry import FAMILIES, Family
+from sluice.recipes.registry import recipe_named
+from sluice.recipes.task import TaskRecipe
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
@@ -23,7 +26,7 @@ LEAST_WORDS = 0.1
 """Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
 
 
-def start_from(network: Any, parts: dict[str, Any], run: Path, family: Family) -> None:
+def start_from(network: Any, parts: Mapping[str, Any], run: Path, recipe: TaskRecipe[Any, Any, Any, Any]) -> None:
     """Takes another run's weights where name and shape agree, and logs the names.
 
     Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
@@ -31,16 +34,16 @@ def start_from(network: Any, parts: dict[str, Any], run: Path, family: Family) -
 
     Args:
         network: the network that takes them, in place.
-        parts: what its checkpoints carry, see Family.saved_parts.
+        parts: what its checkpoints carry, see TaskRecipe.saved_parts.
         run: a run's folder or a checkpoint.
-        family: the kind of task of the network.
+        recipe: of the network's task.
 
     Raises:
         UserError: if `run` has no checkpoint, is of another kind of task, or shares no weight matrix below the top
             layers (vectors of words: LEAST_WORDS of them).
     """
     path, checkpoint = read_checkpoint(run)
-    _check_kind(run, checkpoint["sluice"], family)
+    _check_kind(run, checkpoint["sluice"], recipe)
     own, theirs = network.state_dict(), network_weights(checkpoint)
     matched = _matched(network, own, parts, theirs, checkpoint["sluice"])
     if not matched:
@@ -56,16 +59,19 @@ def start_from(network: Any, parts: dict[str, Any], run: Path, family: Family) -
         log.info("Randomly initialised (missing or mismatched): %s.", ", ".join(missing))
 
 
-def _check_kind(run: Path, saved: dict[str, Any], family: Family) -> None:
-    theirs = next((other for other in FAMILIES if saved["schema"] in other.tasks), None)
-    if theirs is family:
+def _check_kind(run: Path, saved: Mapping[str, Any], recipe: TaskRecipe[Any, Any, Any, Any]) -> None:
+    name = saved["schema"]
+    theirs = recipe_named(name) if find_schema(name) else None
+    if theirs is not None and theirs.kind == recipe.kind:
         return
-    kind = f"task={saved['schema']}" + (f", a model that {theirs.deed}" if theirs else "")
-    instead = "; for its vectors set embedding.path" if saved["schema"] == "word2vec" else ""
-    raise UserError(f"init_from={run} cannot be used: it is of {kind}; this task wants one that {family.deed}{instead}")
+    other = f"task={name}" + (f", a model that {theirs.description}" if theirs else "")
+    instead = "; for its vectors set embedding.path" if name == "word2vec" else ""
+    raise UserError(
+        f"init_from={run} cannot be used: it is of {other}; this task wants one that {recipe.description}{instead}"
+    )
 
 
-def _counts(network: Any, name: str, tensor: Tensor, parts: dict[str, Any], saved: dict[str, Any]) -> bool:
+def _counts(network: Any, name: str, tensor: Tensor, parts: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
     """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
@@ -76,7 +82,7 @@ def _counts(network: Any, name: str, tensor: Tensor, parts: dict[str, Any], save
 
 
 def _matched(
-    network: Any, own: dict[str, Tensor], parts: dict[str, Any], theirs: dict[str, Tensor], saved: dict[str, Any]
+    network: Any, own: dict[str, Tensor], parts: Mapping[str, Any], theirs: dict[str, Tensor], saved: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """The other run's weights by name, those of words in the order of the network's own vocabulary."""
     matched: dict[str, Tensor] = {}
@@ -93,14 +99,14 @@ def _matched(
     return matched
 
 
-def _words_of(parts: dict[str, Any], name: str) -> list[str]:
+def _words_of(parts: Mapping[str, Any], name: str) -> list[str]:
     """The vocabulary whose words are the rows of a parameter; a translator has two."""
     if "source" in parts:
         parts = parts["source" if name.startswith(("source_embedding", "encoder")) else "target"]
     return list(parts.get("vocab", ()))
 
 
-def _other_classes(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+def _other_classes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     return theirs.get("labels") != ours.get("labels")
 
 

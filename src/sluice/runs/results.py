@@ -4,9 +4,10 @@ import csv
 import json
 import math
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,19 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_SPECIAL = re.compile("[\\\\\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""The escape character, and what separates fields or, for some readers, lines."""
+
+
+def escape_field(text: str) -> str:
+    r"""A text as one field of a TSV file: a backslash, tab or line break in it becomes \\, \t, \n, \r or \uXXXX."""
+    return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), text)
+
+
+def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Writes a TSV file in which every row has as many fields as the header, whatever the texts hold."""
+    lines = ["\t".join(map(escape_field, row)) for row in (header, *rows)]
+    write_atomically(path, "\n".join([*lines, ""]))

@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from sluice.config.compose import compose_config, flat, with_schema
 from sluice.config.errors import explained
 from sluice.config.schema import TASK_SCHEMAS
+from sluice.config.user_code import target_problem
 from sluice.errors import UserError
 from sluice.files import write_atomically
-from sluice.recipes.outside_code import target_problem
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
 

@@ -14,12 +14,12 @@ from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, Las
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import Vitals
+from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
 from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
-from sluice.recipes.instantiate import construct, construct_all
 
 log = logging.getLogger(__name__)
 

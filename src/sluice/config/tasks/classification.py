@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.common import TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 
 SOURCES = ("auto", "local", "download", "sample")
 TOKENIZERS = ("basic_english", "whitespace")
@@ -14,7 +14,7 @@ POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 
 
 @dataclass
-class Text:
+class Text(Settings):
     """From texts to ids."""
 
     tokenizer: str = choice("how a text is cut", TOKENIZERS, "basic_english")
@@ -23,7 +23,7 @@ class Text:
 
 
 @dataclass
-class TextData:
+class TextData(Settings):
     """From ids to batches."""
 
     batch_size: int = count("texts in a training batch, per rank", 64)
@@ -62,6 +62,7 @@ class Classification(TaskSettings):
     monitor: str = setting("metric that decides which checkpoint is best", "val/accuracy")
     mode: str = choice("which way that metric is better", ("max", "min"), "max")
     text: Text = field(default_factory=Text)
+    data: TextData = field(default_factory=TextData)
     padding: str = choice("side of a text on which a batch has its padding; the answer is the same", PADDINGS, "right")
     pooling: str = choice("from one vector a step to one a text", POOLINGS, "max_mean")
     output_dropout: float = share("variational dropout on the outputs of the recurrent core", 0.5)

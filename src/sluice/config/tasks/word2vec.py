@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting
+from sluice.config.fields import Settings, choice, count, setting
 
 METHODS = ("skipgram", "cbow")
 CORPORA = ("wikitext2", "ptb", "imdb", "sample")
@@ -12,7 +12,7 @@ TOKENIZERS = ("words", "whitespace", "basic_english")
 
 
 @dataclass
-class WindowText:
+class WindowText(Settings):
     """From a text to ids."""
 
     tokenizer: str | None = choice("how a line is cut into words; null for what suits the text", TOKENIZERS, None)
@@ -21,7 +21,7 @@ class WindowText:
 
 
 @dataclass
-class WindowData:
+class WindowData(Settings):
     """From ids to words and their neighbours."""
 
     corpus: str | None = choice("the text; null for path, or wikitext2 where that is null too", CORPORA, None)

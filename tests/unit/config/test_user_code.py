@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from own_cell import write_cell
+from sluice.config import user_code as own_cells
+from sluice.config.user_code import allow_module, import_module, is_allowed
 from sluice.errors import UserError
-from sluice.recipes import user_cells as own_cells
-from sluice.recipes.outside_code import allow_module, is_allowed
-from sluice.recipes.user_cells import import_cells
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, make_cell
 
 DERIVED = """
@@ -27,23 +26,23 @@ pytestmark = pytest.mark.usefixtures("own_cells_forgotten")
 
 @pytest.fixture(autouse=True)
 def _named_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_cells, "is_allowed", lambda path: True)
+    monkeypatch.setattr(own_cells, "is_allowed", lambda path, setting: True)
 
 
 def test_a_file_that_was_not_named_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_cells, "is_allowed", is_allowed)
     path = write_cell(tmp_path / "mine.py")
     with pytest.raises(UserError, match="only the command line can name code from outside Sluice"):
-        import_cells(path)
+        import_module(path)
     allow_module(path)
-    import_cells(path)
+    import_module(path)
     assert "mgu" in CELLS
 
 
 @pytest.fixture
 def mgu(own_cells_forgotten: None, _named_on_the_command_line: None, tmp_path: Path) -> None:
     """The minimal gated unit, imported."""
-    import_cells(write_cell(tmp_path / "mine.py"))
+    import_module(write_cell(tmp_path / "mine.py"))
 
 
 def stack_of_mgu(**chosen: object) -> RecurrentStack:
@@ -53,16 +52,16 @@ def stack_of_mgu(**chosen: object) -> RecurrentStack:
 
 def test_an_imported_cell_is_known(tmp_path: Path) -> None:
     assert "mgu" not in CELLS
-    import_cells(write_cell(tmp_path / "mine.py"))
+    import_module(write_cell(tmp_path / "mine.py"))
     assert make_cell("mgu", input_size=3, hidden_size=4).gates == ("forget", "new")
 
 
 def test_a_file_is_run_once_however_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_cell(tmp_path / "mine.py")
-    import_cells(path)
+    import_module(path)
     first = CELLS["mgu"]
     monkeypatch.chdir(tmp_path)
-    import_cells(Path("mine.py"))
+    import_module(Path("mine.py"))
     assert CELLS["mgu"] is first
 
 
@@ -70,24 +69,24 @@ def test_files_of_the_same_name_in_two_folders_are_both_run(tmp_path: Path) -> N
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_cell(tmp_path / name / "mine.py", f"from sluice.recurrent import CELLS\nCELLS['{name}'] = CELLS['gru']\n")
-        import_cells(tmp_path / name / "mine.py")
+        import_module(tmp_path / name / "mine.py")
     assert {"one", "two"} <= set(CELLS)
 
 
 def test_a_file_may_be_called_as_a_module_there_is(tmp_path: Path) -> None:
-    import_cells(write_cell(tmp_path / "torch.py"))
+    import_module(write_cell(tmp_path / "torch.py"))
     assert "mgu" in CELLS
     assert torch.__name__ == "torch"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model.module=.*nowhere.py isn't there: give the Python file"):
-        import_cells(tmp_path / "nowhere.py")
+        import_module(tmp_path / "nowhere.py")
 
 
 def test_a_file_that_is_not_python_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mine.txt cannot be imported: it must be a Python file, ending in .py"):
-        import_cells(write_cell(tmp_path / "mine.txt"))
+        import_module(write_cell(tmp_path / "mine.txt"))
 
 
 @pytest.mark.parametrize(
@@ -101,20 +100,20 @@ def test_a_file_that_is_not_python_is_named(tmp_path: Path) -> None:
 def test_an_error_in_a_file_is_told_and_a_mended_file_is_read_again(tmp_path: Path, source: str, words: str) -> None:
     path = write_cell(tmp_path / "mine.py", source)
     with pytest.raises(UserError, match=words):
-        import_cells(path)
-    import_cells(write_cell(path))
+        import_module(path)
+    import_module(write_cell(path))
     assert "mgu" in CELLS
 
 
 def test_an_error_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
     with pytest.raises(UserError) as told:
-        import_cells(write_cell(tmp_path / "mine.py", "raise ValueError('first\\nsecond')\n"))
+        import_module(write_cell(tmp_path / "mine.py", "raise ValueError('first\\nsecond')\n"))
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("parent", ["LSTMCell", "GRUCell", "TanhRNNCell"])
 def test_a_step_of_ones_own_is_what_runs_whatever_cell_it_derives_from(tmp_path: Path, parent: str) -> None:
-    import_cells(write_cell(tmp_path / "mine.py", DERIVED.format(parent=parent)))
+    import_module(write_cell(tmp_path / "mine.py", DERIVED.format(parent=parent)))
     stack = RecurrentStack(cell="derived", input_size=3, hidden_size=4)
     assert (stack(torch.randn(2, 5, 3), torch.tensor([5, 3])).state.hidden == 7).all()
 
