@@ -1,6 +1,7 @@
 """From a command line to a checked Config, and from a saved run back to one."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
+from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
 
 RENAMED_TARGETS = {
@@ -48,9 +50,31 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     Raises:
         UserError: for an override that doesn't fit.
     """
+    import_named_task(overrides)
     register_schemas()
     with explained(), initialize_config_dir(str(conf), version_base="1.3"):
         return compose("config", overrides=overrides)
+
+
+def import_named_task(overrides: Sequence[str]) -> None:
+    """Imports the file that `task.module=FILE` names, so that its task can be composed.
+
+    Raises:
+        UserError: if the command line didn't name it, it isn't there or cannot be imported.
+    """
+    for override in overrides:
+        if override.lstrip("+").startswith(f"{TASK}="):
+            import_module(Path(module_path(override)), TASK)
+
+
+def with_registered_type(task: DictConfig) -> DictConfig:
+    """A task's settings with the registered class of that name: a job of submitit's unpickles a copy of the class."""
+    own: Any = OmegaConf.get_type(task)
+    registered = next((schema for schema in TASK_SCHEMAS.values() if schema.__qualname__ == own.__qualname__), own)
+    if registered is own:
+        return task
+    plain = OmegaConf.to_container(task, resolve=False)
+    return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
 
 
 def checked(config: DictConfig) -> Config:

@@ -11,7 +11,8 @@ import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -48,6 +49,20 @@ def allow_module(path: Path, setting: str = CELL) -> None:
     """Lets this process and its workers run a Python file: the command line named it."""
     named = [*_entries(), f"{setting}={path.absolute()}"]
     os.environ[MODULES] = os.pathsep.join(dict.fromkeys(named))
+
+
+def allow_named(arguments: Sequence[str]) -> None:
+    """Lets the files run that a command line names, as in `model.module=FILE` and `task.module=FILE`."""
+    for argument in arguments:
+        for setting in (CELL, TASK):
+            if argument.lstrip("+").startswith(f"{setting}="):
+                allow_module(Path(module_path(argument)), setting)
+
+
+def module_path(argument: str) -> str:
+    """The path in `SETTING=PATH`, without the quotes that Hydra's grammar asks for around some characters."""
+    path = argument.partition("=")[2]
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
 
 
 def allow_changed_code() -> None:
@@ -140,6 +155,10 @@ def import_module(path: Path, setting: str = CELL) -> None:
         del sys.modules[name]
         reason = " ".join(str(error).split())
         raise UserError(f"{setting}={path} cannot be imported: {type(error).__name__}: {reason}") from error
+    with suppress(ImportError):  # a job of submitit's gets the configuration pickled, before it has imported the file
+        import cloudpickle
+
+        cloudpickle.register_pickle_by_value(module)
 
 
 @cache

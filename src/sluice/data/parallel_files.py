@@ -157,5 +157,5 @@ def read_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
 def _opened(path: Path, known_bytes: int | None) -> Any:
     if path.suffix != ".gz":
         return path.open("rb")
-    packed: Any = gzip.open(path, "rb")
+    packed: Any = gzip.open(path, "rb")  # noqa: SIM115 - the caller closes what it is given
     return packed if known_bytes is None else limited(packed, path, known_bytes)

@@ -17,10 +17,10 @@ from omegaconf import DictConfig
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.training_monitor import Vitals
-from sluice.config.compose import checked
+from sluice.config.compose import checked, with_registered_type
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
-from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, keep_source
+from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module, keep_source
 from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
@@ -126,6 +126,9 @@ def _make_paths_absolute(composed: DictConfig) -> None:
         if group.module is not None:
             group.module = str(Path(group.module).absolute())
             allow_module(Path(group.module), setting)
+    if composed.task.module is not None:
+        import_module(Path(composed.task.module), TASK)
+        composed.task = with_registered_type(composed.task)
     if composed.embedding.get("path") is not None:  # "???" is reported by `checked`
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
 

@@ -18,15 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 from sluice.config.compose import compose_config, flat, with_schema
 from sluice.config.errors import explained
 from sluice.config.schema import TASK_SCHEMAS
-from sluice.config.user_code import target_problem
+from sluice.config.user_code import REGISTERS, target_problem
 from sluice.errors import UserError
 from sluice.files import write_atomically
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
 
 OVERRIDES = "overrides.yaml"
-MODULES = ("model.module", "task.module")
-"""Settings that name a Python file to run."""
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of one command; the next one gives its own."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
@@ -87,7 +85,7 @@ def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
     """
     group, _, last = key.lstrip("+").partition(".")
     found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
-    if key in MODULES:
+    if key in REGISTERS:
         problem: str | None = f"{value} is code from outside Sluice"
     elif "${" in line:
         problem = "it refers to what only a command line may"

@@ -341,7 +341,7 @@ def test_an_output_changed_in_place_is_no_wrong_gradient(name: str, recorded: bo
         projected, state, _ = beginning(cell, plan)
         scanned = scan_fused(cell, projected, state, plan, cell.recurrence(2))
         loss = (scanned.states[place] * 2).sum()
-        with pytest.raises(RuntimeError, match=r"modified (by an )?in-?place"):
+        with pytest.raises(RuntimeError, match=r"modified (by an )?in-?place"):  # noqa: PT012
             with torch.set_grad_enabled(recorded):
                 scanned.states[place].mul_(2)
             loss.backward()
