@@ -12,9 +12,9 @@ from sluice.models.language import LanguageModel
 from sluice.modules.base import Task
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named, recipe_of
-from sluice.recipes.warm_start import start_from
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
+from sluice.training.warm_start import start_from
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -31,12 +30,12 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture
-def own_task(own_cells_forgotten: None, workplace: Path) -> Iterator[Path]:
+def own_task(own_cells_forgotten: None, workplace: Path) -> Path:
     """A folder with the page's two files."""
     (workplace / "majority.py").write_text(block("python"), encoding="utf-8")
     (workplace / "myconf" / "task").mkdir(parents=True)
     (workplace / "myconf" / "task" / "majority.yaml").write_text(block("yaml"), encoding="utf-8")
-    yield workplace
+    return workplace
 
 
 def run_command(arguments: list[str]) -> Ended:

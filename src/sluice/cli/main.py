@@ -35,8 +35,8 @@ class CodeNamingGroup(TyperGroup):
 app = typer.Typer(
     cls=CodeNamingGroup,
     help="Prepare data for, evaluate and use recurrent text models. Training: python train.py --help\n\n"
-    "A model with a cell or task of your own: add model.module=FILE or task.module=FILE (and --allow-changed-code if the "
-    "file has changed).",
+    "A model with a cell or task of your own: add model.module=FILE or task.module=FILE (and --allow-changed-code if "
+    "the file has changed).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

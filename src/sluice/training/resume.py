@@ -13,9 +13,9 @@ from sluice.config.compose import flat, renamed_targets
 from sluice.config.errors import FREE_GROUPS
 from sluice.config.schema import Config
 from sluice.errors import UserError
-from sluice.recipes.data_checks import has_data_record
 from sluice.recipes.task import OWN_FILES
 from sluice.runs.checkpoint import read_checkpoint
+from sluice.training.data_checks import has_data_record
 
 log = logging.getLogger(__name__)
 

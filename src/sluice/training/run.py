@@ -25,10 +25,8 @@ from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
-from sluice.recipes.data_checks import check_same_data, check_same_sources, write_splits
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import Corpus
-from sluice.recipes.warm_start import start_from
 from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
@@ -36,12 +34,14 @@ from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import show_results
 from sluice.runs.results import read_results, write_results
 from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
+from sluice.training.data_checks import check_same_data, check_same_sources, write_splits
 from sluice.training.gpus import own_gpus
 from sluice.training.launch import check_launch, launch
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone, Resumed, check_trainable
 from sluice.training.slurm import requeue
 from sluice.training.trainer import build_trainer, check_trainer, try_trainer
+from sluice.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
 

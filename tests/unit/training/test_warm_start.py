@@ -9,7 +9,7 @@ from running import Finished
 from sluice.models.classifier import TextClassifier
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named
-from sluice.recipes.warm_start import start_from
+from sluice.training.warm_start import start_from
 
 
 def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -> TextClassifier:
