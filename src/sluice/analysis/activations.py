@@ -19,7 +19,7 @@ from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
 from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.registry import recipe_of
+from sluice.recipes.load import use_of
 from sluice.recipes.saved_model import SavedModel
 from sluice.text.coder import END
 from sluice.text.tokenizers import END_OF_LINE
@@ -84,7 +84,7 @@ def read_text(model: SavedModel, text: str, place: Place) -> Reading:
 
 def _classified(model: SavedModel, text: str, place: Place) -> Reading:
     network: TextClassifier = model.network
-    reader: Classifier = recipe_of(model.config).inference(model)
+    reader = use_of(model, Classifier)
     words = _some(reader.tokenize(text))
     places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
     kept = [words[place] for place in places[0]]
@@ -108,7 +108,7 @@ def _answers_at_every_step(network: TextClassifier) -> bool:
 
 def _written(model: SavedModel, text: str, place: Place) -> Reading:
     network: LanguageModel = model.network
-    generator: TextGenerator = recipe_of(model.config).inference(model)
+    generator = use_of(model, TextGenerator)
     reader = generator.text
     words = [END_OF_LINE, *_some(reader.tokens(text))]
     ids = reader.prompt_ids(text)
@@ -153,7 +153,7 @@ def _letters(text: str, known: list[str]) -> list[str]:
 
 def _translated(model: SavedModel, text: str, place: Place) -> Reading:
     network: Seq2Seq = model.network
-    translator: Translator = recipe_of(model.config).inference(model)
+    translator = use_of(model, Translator)
     coder, longest = translator.source, translator.max_length
     words = _some(coder.unit.raw(text))
     ids = coder.source_ids(text, longest)

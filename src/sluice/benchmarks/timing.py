@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sluice.errors import UserError
+from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 
@@ -146,7 +147,7 @@ def _ways(
     return ways | ({"packed": through_packing} if packed else {})
 
 
-def _report(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
+def _report(rows: list[Plain], title: str, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "lengths", "sizes": title, **row}))
@@ -161,5 +162,5 @@ def _report(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
     console.print("× is relative to dense: torch.nn's kernel on the same padded batch, which ignores the lengths.")
 
 
-def _figure(row: dict[str, Any], name: str) -> str:
+def _figure(row: Plain, name: str) -> str:
     return f"{row[name] * 1e3:,.0f} ms {row[name] / row['dense']:.2f}×" if name in row else ""

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from sluice.data.wikitext import find_wikitext2
 from sluice.errors import UserError
 from sluice.models.word2vec import METHODS, Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
+from sluice.plain import Plain
 from sluice.text.vocab import UNKNOWN
 from sluice.text.word_windows import WordWindows
 
@@ -136,7 +137,7 @@ def _gensim_epoch(sentences: Sentences, settings: dict[str, int]) -> Callable[[]
     return epoch
 
 
-def _report(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+def _report(title: str, rows: list[Plain], as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "word2vec", "sizes": title, **row}))

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sluice.config.compose import changed
 from sluice.data.sources import SPLITS
@@ -11,7 +10,7 @@ from sluice.errors import UserError
 from sluice.recipes.evaluation import Evaluation, Request, Table
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.task import TaskRecipe
+from sluice.recipes.task import AnyRecipe
 from sluice.runs.logs import start_logging
 from sluice.runs.report import show_confusion
 from sluice.terminal import say
@@ -53,9 +52,7 @@ def evaluate_run(
     _show(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
 
 
-def _check_options(
-    recipe: TaskRecipe[Any, Any, Any, Any], name: str, table: Table | None, method: str, settings: list[str]
-) -> None:
+def _check_options(recipe: AnyRecipe, name: str, table: Table | None, method: str, settings: list[str]) -> None:
     """
     Raises:
         UserError: for an option that would be ignored with this kind of model, or an unknown method.

@@ -4,13 +4,13 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.predict import batches_of, lines_of
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, axes_of
+from sluice.plain import Plain
 from sluice.recipes.load import load_for
 from sluice.terminal import say
 
@@ -103,8 +103,8 @@ def _show(text: str, translations: list[Translation], as_json: bool) -> None:
         say(f"{score}{translation.text}")
 
 
-def _plain(translation: Translation) -> dict[str, Any]:
-    plain: dict[str, Any] = {"text": translation.text, "score": translation.score}
+def _plain(translation: Translation) -> Plain:
+    plain: Plain = {"text": translation.text, "score": translation.score}
     if translation.weights is not None:
         columns, rows = axes_of(translation)
         plain["attention"] = {"source": columns, "words": rows, "weights": translation.weights.tolist()}

@@ -17,6 +17,7 @@ from sluice.config.fused_optimizer import choose_fused
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 RENAMED_TARGETS = {
     "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
@@ -100,7 +101,7 @@ def _check_names(config: Any, prefix: str = "") -> None:
             _check_names(value, f"{prefix}{name}.")
 
 
-def restored(plain: dict[str, Any], schema: str) -> Config:
+def restored(plain: Plain, schema: str) -> Config:
     """The Config that was saved as plain containers with a run.
 
     Raises:
@@ -131,7 +132,7 @@ def _literal(stored: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
 
 
-def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
+def with_schema(plain: Plain, schema: str) -> DictConfig:
     """The same with types, not yet turned into objects.
 
     Raises:
@@ -162,9 +163,9 @@ def changed(task: Any, settings: list[str]) -> Any:
     return typed
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Plain, prefix: str = "") -> Plain:
     """Nested settings as one dictionary, by their dotted names."""
-    leaves: dict[str, Any] = {}
+    leaves: Plain = {}
     for key, value in tree.items():
         leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return leaves

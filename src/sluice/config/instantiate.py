@@ -10,9 +10,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 
-def factory(key: str, spec: dict[str, Any]) -> Callable[..., Any]:
+def factory(key: str, spec: Plain) -> Callable[..., Any]:
     """A `_partial_` factory, tried once so that a wrong argument shows before the data is prepared.
 
     Raises:
@@ -27,12 +28,12 @@ def factory(key: str, spec: dict[str, Any]) -> Callable[..., Any]:
     return make
 
 
-def construct_all(key: str, specs: dict[str, Any] | None) -> list[Any]:
+def construct_all(key: str, specs: Plain | None) -> list[Any]:
     """The objects of a group in which every entry has a `_target_`; null entries are left out."""
     return [construct(f"{key}.{name}", spec) for name, spec in (specs or {}).items() if spec is not None]
 
 
-def construct(key: str, spec: dict[str, Any], **extra: Any) -> Any:
+def construct(key: str, spec: Plain, **extra: Any) -> Any:
     """Builds what `spec["_target_"]` names from the other entries and `extra`.
 
     Raises:

@@ -5,7 +5,6 @@ The groups `optimizer`, `scheduler`, `trainer`, `callbacks` and `logger` take wh
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from omegaconf import MISSING
 
@@ -19,6 +18,7 @@ from sluice.config.tasks.sequences import Adding, Copy, Counting, Echo, Tagging,
 from sluice.config.tasks.translation import Multi30k, Parallel
 from sluice.config.tasks.word2vec import Word2Vec
 from sluice.config.user_code import load_installed_recipes
+from sluice.plain import Plain
 
 __all__ = ["TASK_SCHEMAS", "Config", "check_ranges", "find_schema", "register_schemas", "register_task", "schema_name"]
 
@@ -53,11 +53,11 @@ class Config(Settings):
     task: TaskSettings = MISSING
     model: Model = field(default_factory=Model)
     embedding: Embedding = field(default_factory=Embedding)
-    optimizer: dict[str, Any] = MISSING
-    scheduler: dict[str, Any] | None = None
-    trainer: dict[str, Any] = MISSING
-    callbacks: dict[str, Any] | None = None
-    logger: dict[str, Any] | None = None
+    optimizer: Plain = MISSING
+    scheduler: Plain | None = None
+    trainer: Plain = MISSING
+    callbacks: Plain | None = None
+    logger: Plain | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     stop_on_nan: bool = setting("stop where the training loss is NaN or infinite", True)
     matmul_precision: str = choice("of float32 products on a GPU; high is TF32", MATMUL_PRECISIONS, "high")

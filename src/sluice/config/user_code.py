@@ -177,7 +177,7 @@ def load_installed_recipes() -> None:
             ) from error
 
 
-def target_problem(group: str, value: Any) -> str | None:
+def target_problem(group: str, value: object) -> str | None:
     """Why stored settings of a group may not be used, None if they may: every `_target_` must be a library's own.
 
     Args:
@@ -194,7 +194,7 @@ def target_problem(group: str, value: Any) -> str | None:
     return None
 
 
-def _problem(group: str, target: Any) -> str | None:
+def _problem(group: str, target: object) -> str | None:
     """Why a target may not be used; nothing outside the libraries is imported to find out."""
     if not isinstance(target, str) or not target.startswith(LIBRARIES):
         return f"{target} is code from outside Sluice"

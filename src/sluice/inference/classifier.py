@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from sluice.data.ragged import Ragged
 from sluice.errors import UserError
 from sluice.inference.predictor import TextPredictor
 from sluice.models.classifier import TextClassifier
+from sluice.plain import Plain
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_places
 from sluice.text.vocab import Vocab
@@ -36,7 +36,7 @@ class ClassPrediction:
     words: list[tuple[str, float]] | None
     """The words that were read, each with its attention weight; None without attention pooling."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Plain:
         """In plain containers."""
         found = {name: value for name, value in vars(self).items() if name != "words"}
         return found if self.words is None else {**found, "words": self.words}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from sluice.errors import UserError
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, Paired
+from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_places
 
@@ -31,11 +31,11 @@ class PairPrediction:
     probability: float
     probabilities: dict[str, float]
     """Of every class."""
-    words: list[dict[str, Any]]
+    words: list[Plain]
     """Every word with its text (1 or 2), how far its comparison moved the predicted class's logit against the mean of
     the others (see Paired.moved), and the word of the other text that its attention weighed most; most moving first."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Plain:
         """In plain containers."""
         return dict(vars(self))
 
@@ -127,7 +127,7 @@ class PairPredictor(Predictor[Pair]):
         ]
 
 
-def _ranked(words: list[list[str]], moved: Tensor, weights: Tensor, first: int, second: int) -> list[dict[str, Any]]:
+def _ranked(words: list[list[str]], moved: Tensor, weights: Tensor, first: int, second: int) -> list[Plain]:
     """The words of both texts of a pair, whose rows are given, from the one that moved the logit most."""
     found = [
         {

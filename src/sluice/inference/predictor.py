@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from sluice.plain import Plain
 
 Item = TypeVar("Item")
 
@@ -10,7 +12,7 @@ Item = TypeVar("Item")
 class Prediction(Protocol):
     """The answer for one input."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Plain:
         """Everything there is to know, in plain containers."""
 
     def lines(self) -> list[str]:

@@ -10,10 +10,9 @@ from sluice.config.tasks.sequences import Adding
 from sluice.data.synthetic.adding import BASELINE
 from sluice.data.synthetic.adding import Adding as AddingProblem
 from sluice.models.regressor import Regressor
-from sluice.modules.base import Task
 from sluice.modules.regression import RegressionTask
 from sluice.recipes.build import build_stack
-from sluice.recipes.sequences import GeneratedRecipe, SequenceParts, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
 class AddingRecipe(GeneratedRecipe[Adding]):
@@ -33,9 +32,9 @@ class AddingRecipe(GeneratedRecipe[Adding]):
             output_dropout=self.settings(config).output_dropout,
         )
 
-    def sequence_module(self, network: Any, parts: SequenceParts, **options: Any) -> Task:
+    def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
         return RegressionTask(network=network, **options)
 
-    def extra_figures(self, config: Config, data: Any, module: Any) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The error of always answering 1."""
         return {"baseline/rmse_always_1": math.sqrt(BASELINE)}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -46,7 +45,7 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
     )
 
 
-def load_vectors(embedding: Any, given: str, words: list[str], seed: int) -> None:
+def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> None:
     """Loads the vectors of a file or a run of task=word2vec into an embedding; words it lacks get random ones.
 
     Raises:
@@ -62,7 +61,7 @@ def load_vectors(embedding: Any, given: str, words: list[str], seed: int) -> Non
         log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
 
 
-def freeze_vectors(embedding: Any) -> None:
+def freeze_vectors(embedding: object) -> None:
     """Keeps an embedding's vectors as they are.
 
     Raises:
@@ -71,7 +70,7 @@ def freeze_vectors(embedding: Any) -> None:
     _learned(embedding, "frozen").table.weight.requires_grad_(False)
 
 
-def _learned(embedding: Any, setting: str) -> LearnedEmbedding:
+def _learned(embedding: object, setting: str) -> LearnedEmbedding:
     if not isinstance(embedding, LearnedEmbedding):
         raise UserError(f"embedding.{setting} needs words with learned vectors: leave it out here")
     return embedding

@@ -1,7 +1,6 @@
 """The weight of each class in the training loss, from the setting `task.class_weights`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from sluice.errors import UserError
 
 
-def class_weights(setting: Any, labels: Sequence[str], seen: NDArray[np.int64]) -> list[float] | None:
+def class_weights(setting: object, labels: Sequence[str], seen: NDArray[np.int64]) -> list[float] | None:
     """The weight of each class, None for equal ones.
 
     "balanced" weighs class c by N / (K · N_c), for N texts, K classes and N_c texts of class c, as scikit-learn does.

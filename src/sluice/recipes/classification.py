@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import ClassVar, TypedDict, TypeVar
+from typing import ClassVar, TypedDict, TypeVar, cast
 
 import numpy as np
 from pytorch_lightning.callbacks import Callback
@@ -55,7 +55,9 @@ class ClassifierParts(TypedDict):
     labels: list[str]
 
 
-class ClassificationRecipe(TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassifierParts]):
+class ClassificationRecipe(
+    TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationTask, ClassifierParts]
+):
     """A text in, a class out."""
 
     kind = "classification"
@@ -114,7 +116,7 @@ class ClassificationRecipe(TaskRecipe[Settings, LabelledCorpus, ClassificationDa
 
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationTask:
         prepared, settings = data.prepared, self.settings(config)
-        network: TextClassifier = self.new_network(config, data)
+        network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.adversarial and config.embedding.kind == "onehot":
             raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
         if config.embedding.start == "ppmi":
@@ -179,10 +181,10 @@ class ClassificationRecipe(TaskRecipe[Settings, LabelledCorpus, ClassificationDa
         module = self.module_for_test(model)
         figures, confusion = run_test(module, texts.loader), module.confusion_matrix()
         return Evaluation(
-            f"{model.path} on {texts.size:,} texts from {texts.corpus.description}",
+            f"{model.path} on {texts.size:,} texts from {texts.source}",
             figures,
             {
-                **{"checkpoint": str(model.path), "texts": texts.size, "from": texts.corpus.description},
+                **{"checkpoint": str(model.path), "texts": texts.size, "from": texts.source},
                 **{"labels": model.labels, "confusion": confusion, "left_out": texts.left_out},
             },
             confusion=(model.labels, confusion),
@@ -220,7 +222,7 @@ class ClassificationRecipe(TaskRecipe[Settings, LabelledCorpus, ClassificationDa
             padding=settings.padding,
         )
         loader = bucketed_loader(split.kept_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
-        return EvaluatedSplit(loader, len(split.labels), corpus, left_out)
+        return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
 
 
 def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:

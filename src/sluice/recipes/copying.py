@@ -1,11 +1,18 @@
 """task=copy: symbols, a wait, and the symbols again."""
 
-from typing import Any
+from typing import cast
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Copy
 from sluice.data.synthetic.copying import Copying
-from sluice.recipes.sequences import GeneratedRecipe, SequenceParts, sequence_parts
+from sluice.recipes.sequences import (
+    GeneratedRecipe,
+    GeneratedSequences,
+    SequenceModule,
+    SequenceParts,
+    TaskData,
+    sequence_parts,
+)
 
 
 class CopyRecipe(GeneratedRecipe[Copy]):
@@ -18,6 +25,6 @@ class CopyRecipe(GeneratedRecipe[Copy]):
         symbols = [str(number) for number in range(problem.num_ids)]
         return sequence_parts(vocab=symbols, outputs=len(symbols))
 
-    def extra_figures(self, config: Config, data: Any, module: Any) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The loss of guessing the symbols."""
-        return {"baseline/loss_guessing": data.corpus.problem.baseline}
+        return {"baseline/loss_guessing": cast(GeneratedSequences, data.corpus).problem.baseline}

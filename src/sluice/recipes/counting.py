@@ -1,7 +1,7 @@
 """task=counting: the next symbol of a^n b^n or a^n b^n c^n."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -12,7 +12,7 @@ from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
 from sluice.data.synthetic.counting import Counting as CountingProblem
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.sequence_labelling import IGNORED
-from sluice.recipes.sequences import GeneratedRecipe, SequenceParts, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
 class CountingRecipe(GeneratedRecipe[Counting]):
@@ -31,10 +31,12 @@ class CountingRecipe(GeneratedRecipe[Counting]):
 
         return strings
 
-    def extra_figures(self, config: Config, data: Any, module: Any) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The first n that fails; one above the longest if none does."""
         settings = self.settings(config).data
-        failed = first_failure(_passes(module.network.eval(), settings.language), settings.longest_test)
+        failed = first_failure(
+            _passes(cast(SequenceLabeller, module.network.eval()), settings.language), settings.longest_test
+        )
         return {"test/first_failure": float(settings.longest_test + 1 if failed is None else failed)}
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, Task
+from sluice.plain import Plain, PlainMapping
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.saved_model import SavedModel
 
@@ -49,7 +50,7 @@ class Evaluation:
     headline: str
     """What was measured on which data."""
     figures: Mapping[str, float]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: PlainMapping = field(default_factory=dict)
     """What --json prints besides the figures: the checkpoint, the data, the settings."""
     digits: int = 4
     """Decimals shown of a figure."""
@@ -66,14 +67,15 @@ class EvaluatedSplit(NamedTuple):
 
     loader: DataLoader[Any]
     size: int
-    corpus: Any
+    source: str
+    """Where they come from."""
     left_out: int = 0
     """Texts of the corpus that are in no split of the model's run."""
 
 
 def run_test(module: Task, loader: Any) -> dict[str, float]:
     """The metrics of a test, without "test/" before their names."""
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
     (metrics,) = trainer.test(module, loader, verbose=False)
     return {name.removeprefix("test/"): value for name, value in metrics.items()}

@@ -41,7 +41,7 @@ class VocabularyParts(TypedDict):
     vocab: list[str]
 
 
-class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, VocabularyParts]):
+class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageTask, VocabularyParts]):
     """The next token from all tokens before it."""
 
     kind = "language modelling"

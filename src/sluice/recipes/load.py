@@ -1,9 +1,8 @@
 """Loading a trained model from its checkpoint alone."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import torch
 
@@ -11,8 +10,10 @@ from sluice.config.compose import restored
 from sluice.config.schema import Config, find_schema
 from sluice.config.user_code import TASK, import_module, module_of_checkpoint
 from sluice.errors import UserError
+from sluice.plain import Plain, PlainMapping
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import AnyRecipe
 from sluice.recurrent import CELLS
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 
@@ -57,17 +58,31 @@ def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:
         UserError: as `load_model`, or if the model is of another kind.
     """
     model = load_model(run)
+    return model, use_of(model, kind, run)
+
+
+def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
+    """What uses a trained model on new inputs.
+
+    Args:
+        model: the model.
+        kind: the class of `sluice.inference` that is wanted.
+        run: how the command named it, for the message.
+
+    Raises:
+        UserError: if the model is of another kind.
+    """
     recipe = recipe_of(model.config)
     found = recipe.inference(model)
     if not isinstance(found, kind):
         raise UserError(
             f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}; this command wants "
-            f"one that {kind.wanted}: use {recipe.usage.format(run=run)}"
+            f"one that {kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
         )
-    return model, found
+    return found
 
 
-def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
+def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
     saved = checkpoint["sluice"]
     _register_task(path, saved)
     config = _with_named_cell(path, restored(saved["config"], saved["schema"]), saved)
@@ -83,7 +98,7 @@ def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
     return SavedModel(path, config, network.eval(), saved, saved["data_source"])
 
 
-def _register_task(path: Path, saved: Mapping[str, Any]) -> None:
+def _register_task(path: Path, saved: PlainMapping) -> None:
     """Imports the file that registers a task from outside Sluice, if an import in this process hasn't.
 
     Raises:
@@ -94,7 +109,7 @@ def _register_task(path: Path, saved: Mapping[str, Any]) -> None:
         import_module(Path(module_of_checkpoint(path, stored, saved.get("task_module_checksum"), TASK)), TASK)
 
 
-def _with_named_cell(path: Path, config: Config, saved: Mapping[str, Any]) -> Config:
+def _with_named_cell(path: Path, config: Config, saved: PlainMapping) -> Config:
     """The configuration with the file of a user-defined cell that the command line names.
 
     Raises:
@@ -108,7 +123,7 @@ def _with_named_cell(path: Path, config: Config, saved: Mapping[str, Any]) -> Co
     return replace(config, model=replace(config.model, module=named))
 
 
-def _is_built_in(config: Config, recipe: Any) -> bool:
+def _is_built_in(config: Config, recipe: AnyRecipe) -> bool:
     known = CELLS.get(config.model.cell)
     cell = known.__module__.startswith("sluice.") if known else not config.model.module
     return cell and type(recipe).__module__.startswith("sluice.")

@@ -46,7 +46,7 @@ from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
 
 
-class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, ClassifierParts]):
+class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, ClassifierParts]):
     """Generated product titles and pairs of one's own."""
 
     settings_type = Pairs
@@ -170,7 +170,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, ClassifierParts]):
         """On a split of the task's own pairs."""
         pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
         figures, confusion = run_test(module, pairs.loader), module.confusion_matrix()
-        source = pairs.corpus.description
+        source = pairs.source
         return Evaluation(
             f"{model.path} on {pairs.size:,} pairs from {source}",
             figures,
@@ -204,4 +204,4 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, ClassifierParts]):
         )
         keys = encoded.kept_lengths(data.max_length)
         loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)
-        return EvaluatedSplit(loader, len(rows), corpus, left_out)
+        return EvaluatedSplit(loader, len(rows), corpus.description, left_out)

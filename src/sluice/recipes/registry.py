@@ -1,14 +1,14 @@
 """Recipes by the name of their task. A recipe is imported when it is asked for, so that a run imports its own only."""
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluice.config.schema import Config, register_task, schema_name
 from sluice.config.user_code import load_installed_recipes
 from sluice.errors import UserError
 
 if TYPE_CHECKING:
-    from sluice.recipes.task import TaskRecipe
+    from sluice.recipes.task import AnyRecipe
 
 BUILT_IN = {
     "imdb": "sluice.recipes.imdb:ImdbRecipe",
@@ -31,10 +31,10 @@ BUILT_IN = {
     "word2vec": "sluice.recipes.word2vec:Word2VecRecipe",
 }
 """Module and class of each task's recipe."""
-_found: dict[str, "TaskRecipe[Any, Any, Any, Any]"] = {}
+_found: "dict[str, AnyRecipe]" = {}
 
 
-def register(name: str, recipe: "TaskRecipe[Any, Any, Any, Any]") -> None:
+def register(name: str, recipe: "AnyRecipe") -> None:
     """Adds a task from outside Sluice: `task=NAME` then works, with a file NAME.yaml in the group `task`.
 
     Args:
@@ -50,7 +50,7 @@ def register(name: str, recipe: "TaskRecipe[Any, Any, Any, Any]") -> None:
     _found[name] = recipe
 
 
-def recipe_named(name: str) -> "TaskRecipe[Any, Any, Any, Any]":
+def recipe_named(name: str) -> "AnyRecipe":
     """The recipe of a task.
 
     Raises:
@@ -66,6 +66,6 @@ def recipe_named(name: str) -> "TaskRecipe[Any, Any, Any, Any]":
     return _found[name]
 
 
-def recipe_of(config: Config) -> "TaskRecipe[Any, Any, Any, Any]":
+def recipe_of(config: Config) -> "AnyRecipe":
     """The recipe of a configuration's task."""
     return recipe_named(schema_name(config.task))

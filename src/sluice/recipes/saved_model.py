@@ -1,13 +1,13 @@
 """A trained model in memory, with everything its checkpoint says of it."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sluice.config.schema import Config
+from sluice.plain import PlainMapping
 from sluice.text.vocab import Vocab
 
 DEFAULT_CACHE = "data/cache"
@@ -22,7 +22,7 @@ class SavedModel:
     config: Config
     network: Any
     """In evaluation mode, on the CPU."""
-    parts: Mapping[str, Any]
+    parts: PlainMapping
     """What it carries besides the weights, see TaskRecipe.saved_parts."""
     data_source: str
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from torch import nn
 
@@ -14,12 +14,12 @@ from sluice.data.fingerprints import Sources, fingerprint_of
 from sluice.data.identity import DataIdentity
 from sluice.data.sequence_data import SequenceData, StreamData
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import Task
+from sluice.modules.regression import RegressionTask
 from sluice.modules.sequence_labelling import SequenceLabellingTask
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.evaluation import TEST_MONITOR
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.recipes.task import Corpus, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
 
 BATCHES = ("batch_size", "split_batch")
 """Settings of the data that say nothing of the sequences."""
@@ -27,7 +27,9 @@ VERSION = 1
 """Of the generators of adding, copy, echo, counting and waves: raise it with every change to their sequences."""
 
 Settings = TypeVar("Settings", bound=SequenceTask)
-CorpusType = TypeVar("CorpusType", bound=Any)
+CorpusType = TypeVar("CorpusType", bound=Corpus)
+Problem = TypeVar("Problem")
+SequenceModule: TypeAlias = SequenceLabellingTask | RegressionTask
 
 
 class SequenceParts(TypedDict):
@@ -64,7 +66,7 @@ class GeneratedSequences:
 class SequenceTaskData(SequenceData):
     """Sequences of a corpus, and what their symbols and answers stand for."""
 
-    def __init__(self, *, corpus: Any, parts: SequenceParts, **options: Any) -> None:
+    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
         """
         Args:
             corpus: where they come from.
@@ -78,7 +80,7 @@ class SequenceTaskData(SequenceData):
 class StreamTaskData(StreamData):
     """The same for streams."""
 
-    def __init__(self, *, corpus: Any, parts: SequenceParts, **options: Any) -> None:
+    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
         """
         Args:
             corpus: where they come from.
@@ -89,7 +91,10 @@ class StreamTaskData(StreamData):
         self.corpus, self.parts = corpus, parts
 
 
-class SequenceRecipe(TaskRecipe[Settings, CorpusType, Any, SequenceParts]):
+TaskData: TypeAlias = SequenceTaskData | StreamTaskData
+
+
+class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, SequenceParts]):
     """An answer for each step."""
 
     kind = "answers step by step"
@@ -100,9 +105,8 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, Any, SequenceParts]):
     carries_state: ClassVar[bool] = False
     """Whether a batch goes on where the one before ended."""
 
-    def saved_parts(self, data: Any) -> SequenceParts:
-        parts: SequenceParts = data.parts
-        return parts
+    def saved_parts(self, data: TaskData) -> SequenceParts:
+        return data.parts
 
     def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
         if config.model.bidirectional and self.one_direction:
@@ -124,17 +128,17 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, Any, SequenceParts]):
             output_dropout=self.settings(config).output_dropout,
         )
 
-    def build_module(self, config: Config, data: Any) -> Task:
+    def build_module(self, config: Config, data: TaskData) -> SequenceModule:
         refuse_embedding_options(config)
         network = self.new_network(config, data)
-        module: Any = self.sequence_module(network, data.parts, **self.module_arguments(config, data))
+        module = self.sequence_module(network, data.parts, **self.module_arguments(config, data))
         check_monitors(config, module.validation_metrics)
         return module
 
-    def module_for_test(self, model: SavedModel) -> Task:
+    def module_for_test(self, model: SavedModel) -> SequenceModule:
         return self.sequence_module(model.network, self.parts_of(model.parts), monitor=TEST_MONITOR)
 
-    def sequence_module(self, network: Any, parts: SequenceParts, **options: Any) -> Task:
+    def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
         """The LightningModule around a network.
 
         Args:
@@ -168,7 +172,7 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
             Sources(f"{settings.name} v{VERSION}, {told}", seed=config.seed),
         )
 
-    def build_data(self, config: Config, corpus: GeneratedSequences) -> Any:
+    def build_data(self, config: Config, corpus: GeneratedSequences) -> TaskData:
         settings = self.settings(config)
         return SequenceTaskData(
             corpus=corpus,
@@ -198,5 +202,5 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
         """What the sequences depend on."""
         return DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir)))
 
-    def data_summary(self, data: Any) -> list[str]:
+    def data_summary(self, data: TaskData) -> list[str]:
         return ["generated when training begins"]

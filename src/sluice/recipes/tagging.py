@@ -1,7 +1,6 @@
 """task=tagging: a label for each word."""
 
 from pathlib import Path
-from typing import Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Tagging
@@ -20,7 +19,7 @@ from sluice.data.tagging import (
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.sequences import SequenceRecipe, SequenceTaskData, sequence_parts
+from sluice.recipes.sequences import SequenceRecipe, SequenceTaskData, TaskData, sequence_parts
 from sluice.recipes.task import batch_size_per_rank
 
 
@@ -57,7 +56,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
             identity=prepared.identity,
         )
 
-    def data_summary(self, data: Any) -> list[str]:
+    def data_summary(self, data: TaskData) -> list[str]:
         return ["generated when training begins" if data.corpus.name == "generated" else "sentences with tags"]
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:

@@ -2,23 +2,25 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from pytorch_lightning.callbacks import Callback
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sluice.config.common import TaskSettings
 from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
+from sluice.data.batch import Batch
 from sluice.data.fingerprints import Sources
 from sluice.data.identity import DataIdentity
 from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.modules.base import Monitor, Task
+from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import freeze_vectors, load_vectors
 from sluice.recipes.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.recipes.saved_model import SavedModel
@@ -63,27 +65,28 @@ class Data(Protocol):
     def prepare_data(self) -> None:
         """Prepares and caches."""
 
-    def train_dataloader(self) -> Any:
+    def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of the training split."""
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation split."""
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split."""
 
 
 Settings = TypeVar("Settings", bound=TaskSettings)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 DataModule = TypeVar("DataModule", bound=Data)
-Parts = TypeVar("Parts", bound=Mapping[str, Any])
+Module = TypeVar("Module", bound=Task)
+Parts = TypeVar("Parts", bound=PlainMapping)
 
 
-class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
+class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     """A task: how its data and LightningModule are built, and how its trained models are evaluated and used.
 
-    Type parameters: the dataclass of the task's settings, its corpus, its DataModule, and the dictionary of what a
-    checkpoint carries besides the weights.
+    Type parameters: the dataclass of the task's settings, its corpus, its DataModule, its LightningModule, and the
+    dictionary of what a checkpoint carries besides the weights.
     """
 
     settings_type: type[Settings]
@@ -150,7 +153,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         """
 
     @abstractmethod
-    def build_module(self, config: Config, data: DataModule) -> Task:
+    def build_module(self, config: Config, data: DataModule) -> Module:
         """The LightningModule for training, with everything its checkpoints carry.
 
         Raises:
@@ -158,7 +161,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         """
 
     @abstractmethod
-    def module_for_test(self, model: SavedModel) -> Task:
+    def module_for_test(self, model: SavedModel) -> Module:
         """The LightningModule around a trained network, for its test step."""
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
@@ -170,7 +173,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         return evaluate_whole_data(model, data, self.module_for_test(model), request)
 
-    def inference(self, model: SavedModel) -> Any:
+    def inference(self, model: SavedModel) -> object:
         """What uses a trained model on new inputs: one of the classes of `sluice.inference`; None if nothing does."""
         return None
 
@@ -178,14 +181,14 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         """Callbacks of this task, such as those that write examples to TensorBoard."""
         return []
 
-    def extra_figures(self, config: Config, data: DataModule, module: Any) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
         """Figures of the tested network that are computed outside of the test loop, for results.json."""
         return {}
 
-    def write_artifacts(self, module: Any, folder: Path) -> None:
+    def write_artifacts(self, module: Module, folder: Path) -> None:
         """Writes files of the test, such as a confusion matrix, into the run's folder."""
 
-    def print_summary(self, module: Any) -> None:
+    def print_summary(self, module: Module) -> None:
         """Prints what the test gave besides figures."""
 
     def data_summary(self, data: DataModule) -> list[str]:
@@ -196,7 +199,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         """All work on the data that is done once and cached."""
         data.prepare_data()
 
-    def new_network(self, config: Config, data: DataModule) -> Any:
+    def new_network(self, config: Config, data: DataModule) -> nn.Module:
         """`build_network` for training, where whatever it rejects is a mistake in the settings.
 
         Raises:
@@ -210,7 +213,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         self.load_vectors(config, network, parts)
         return network
 
-    def load_vectors(self, config: Config, network: Any, parts: Parts) -> None:
+    def load_vectors(self, config: Config, network: nn.Module, parts: Parts) -> None:
         """Loads the vectors that `embedding.path` names into the embedding, and freezes it if the settings ask for it.
 
         Raises:
@@ -224,11 +227,11 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
         if config.embedding.frozen:
             freeze_vectors(embedding)
 
-    def embedded_words(self, network: Any, parts: Parts) -> tuple[Any, list[str]]:
+    def embedded_words(self, network: nn.Module, parts: Parts) -> tuple[object, list[str]]:
         """The embedding that the group `embedding` describes, None if there is none, and its words."""
         return getattr(network, "embedding", None), list(parts.get("vocab") or ())
 
-    def module_arguments(self, config: Config, data: DataModule) -> dict[str, Any]:
+    def module_arguments(self, config: Config, data: DataModule) -> Plain:
         """The arguments that every LightningModule of Sluice takes besides the network."""
         return {
             "monitor": Monitor(config.task.monitor, config.task.mode),
@@ -246,7 +249,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Parts]):
             },
         }
 
-    def parts_of(self, saved: Mapping[str, Any]) -> Parts:
+    def parts_of(self, saved: PlainMapping) -> Parts:
         """What a checkpoint carries besides the weights, as this task's type."""
         return cast(Parts, saved)
 
@@ -297,3 +300,6 @@ def refuse_embedding_options(config: Config) -> None:
     """
     if config.embedding.adversarial or config.embedding.start != "random":
         raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
+
+
+AnyRecipe: TypeAlias = TaskRecipe[Any, Any, Any, Any, Any]

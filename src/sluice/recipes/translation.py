@@ -6,9 +6,10 @@ from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from sluice.callbacks.translations import Translations
 from sluice.config.schema import Config
@@ -23,6 +24,7 @@ from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.models.seq2seq import Ids, Seq2Seq
 from sluice.modules.translation import TranslationTask
+from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
@@ -41,11 +43,11 @@ SentenceSettings = TypeVar("SentenceSettings", bound=SentenceTranslation)
 class CoderParts(TypedDict):
     """What a translator's checkpoint carries besides the weights: `SentenceCoder.saved` of both sides."""
 
-    source: dict[str, Any]
-    target: dict[str, Any]
+    source: Plain
+    target: Plain
 
 
-class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderParts]):
+class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationTask, CoderParts]):
     """A sequence in, a sequence out."""
 
     description = "translates"
@@ -61,7 +63,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderP
             **self.data_arguments(config, corpus), settings=self.pair_settings(self.settings(config))
         )
 
-    def data_arguments(self, config: Config, corpus: ParallelCorpus) -> dict[str, Any]:
+    def data_arguments(self, config: Config, corpus: ParallelCorpus) -> Plain:
         """The arguments that every DataModule of sentence pairs takes, but for how they become ids."""
         data = self.settings(config).data
         return {
@@ -94,11 +96,13 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderP
             memory_dropout=settings.memory_dropout,
         )
 
-    def embedded_words(self, network: Seq2Seq, parts: CoderParts) -> tuple[Any, list[str]]:
+    def embedded_words(self, network: nn.Module, parts: CoderParts) -> tuple[object, list[str]]:
         """Those of the source; `task.decoder.embedding_path` is for the target."""
+        assert isinstance(network, Seq2Seq)
         return network.source_embedding, parts["source"]["vocab"]
 
-    def load_vectors(self, config: Config, network: Seq2Seq, parts: CoderParts) -> None:
+    def load_vectors(self, config: Config, network: nn.Module, parts: CoderParts) -> None:
+        assert isinstance(network, Seq2Seq)
         settings = self.settings(config)
         own = settings.decoder.embedding_path
         if own is not None and settings.tie == "all":
@@ -114,7 +118,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderP
         settings = self.settings(config)
         refuse_embedding_options(config)
         translator = Translator(
-            network=self.new_network(config, data),
+            network=cast(Seq2Seq, self.new_network(config, data)),
             source=data.prepared.source,
             target=data.prepared.target,
             replaces_unknown=settings.replace_unknown,
@@ -214,7 +218,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderP
         pairs = self._pairs_of_split(model, module.translator, request.split)
         figures = run_test(module, pairs.loader)
         signatures, beam = module.scoring.signatures(), self._test_decoding(model).beam
-        source = pairs.corpus.description
+        source = pairs.source
         return Evaluation(
             f"{model.path} on the {request.split} split, beam {beam}, from {source}",
             figures,
@@ -242,7 +246,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, CoderP
         )
         keys, _ = encoded.sort_keys()
         loader = bucketed_loader(keys, PairBatchMaker(encoded, with_texts=True), own.data.batch_size)
-        return EvaluatedSplit(loader, len(encoded), corpus, left_out)
+        return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
 
 
 class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):

@@ -25,6 +25,7 @@ from sluice.distributed import devices_wanted, nodes_wanted
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
 from sluice.modules.word2vec import Word2VecTask
+from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request, run_test
@@ -43,7 +44,7 @@ PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "
 """Settings of the trainer that a network which steps by itself takes no notice of, at what it does."""
 
 
-class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, VocabularyParts]):
+class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask, VocabularyParts]):
     """Skip-gram and CBOW: Mikolov et al. (2013)."""
 
     settings_type = Settings
@@ -68,7 +69,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, VocabularyPar
             )
         if corpus == "sample":
             return SampleText(size=data.sample_size)
-        where: dict[str, Any] = {
+        where: Plain = {
             "source": data.source,
             "data_dir": Path(config.paths.data_dir),
             "sample_size": data.sample_size,

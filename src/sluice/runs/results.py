@@ -18,14 +18,15 @@ import yaml
 
 import sluice
 from sluice.files import write_atomically
+from sluice.plain import Plain, PlainMapping
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+def write_config(folder: Path, config: PlainMapping) -> None:
     """The resolved configuration, as config.yaml."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
-def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+def write_results(folder: Path, results: PlainMapping) -> None:
     """results.json, written whole or not at all; a figure that is NaN or infinite becomes null."""
     write_atomically(folder / "results.json", json.dumps(finite(dict(results)), indent=2, allow_nan=False) + "\n")
 
@@ -39,9 +40,9 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_results(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path) -> Plain:
     """What results.json holds."""
-    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results: Plain = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return results
 
 
@@ -53,7 +54,7 @@ def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]
         writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> Plain:
     """What a result needs to be found again: command, commit, versions, machine."""
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -1,15 +1,15 @@
 """Whether a run is resumed on the data that it was begun with."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sluice.callbacks.checkpoints import LAST
 from sluice.config.schema import Config
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, changes
 from sluice.errors import UserError
+from sluice.plain import PlainMapping
 from sluice.recipes.data_checks import warn_of_no_record
+from sluice.recipes.task import Corpus
 from sluice.runs.checkpoint import read_checkpoint
 
 PARTS = {
@@ -45,7 +45,7 @@ def has_data_record(checkpoint: Path) -> bool:
         return False
 
 
-def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
+def check_same_sources(folder: Path, config: Config, corpus: Corpus) -> None:
     """Refuses to resume a run whose source files have changed, before they are prepared.
 
     Args:
@@ -64,7 +64,7 @@ def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
     _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
 
 
-def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: DataIdentity) -> None:
+def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataIdentity) -> None:
     """Refuses to resume a run on other data than it was trained on.
 
     Args:

@@ -18,6 +18,7 @@ from typing import IO, Any
 from hydra.experimental.callback import Callback
 
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
+def own_gpus(trainer: Plain) -> Iterator[None]:
     """In a run of a sweep on this machine: takes free GPUs, waiting for them, and shows the process no others.
 
     Does nothing anywhere else, on a machine without a GPU, and for a run on the CPU. To be entered before CUDA is used.
@@ -81,7 +82,7 @@ def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def _count(devices: Any, available: int) -> int:
+def _count(devices: int | str | list[int], available: int) -> int:
     if devices in ("auto", -1, "-1"):
         return available
     return len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1

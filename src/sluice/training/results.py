@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -11,6 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from sluice.config.compose import flat
 from sluice.config.schema import Config
 from sluice.modules.base import Task
+from sluice.plain import Plain
 from sluice.recipes.task import Data
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
@@ -20,7 +20,7 @@ _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 def results_before_test(
     config: Config, data: Data, module: Task, tokens_per_second: float, trainer: pl.Trainer
-) -> dict[str, Any]:
+) -> Plain:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
     metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
@@ -41,7 +41,7 @@ def results_before_test(
     }
 
 
-def log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
+def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> None:
     """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
     chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
     settings = {key: value for key, value in flat(chosen).items() if value is not None}

@@ -25,6 +25,7 @@ from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
+from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import Corpus
 from sluice.recurrent.malloc import keep_freed_memory
@@ -68,7 +69,7 @@ class Trained:
 
     config: Config
     module: Task
-    results: dict[str, Any]
+    results: Plain
     """What results.json holds."""
     folder: Path
 
@@ -295,7 +296,7 @@ def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 
 def _finish(
-    claim: Claimed, config: Config, module: Task, results: dict[str, Any], trainer: pl.Trainer, *, interrupted: bool
+    claim: Claimed, config: Config, module: Task, results: Plain, trainer: pl.Trainer, *, interrupted: bool
 ) -> None:
     """Writes and prints what the run came to."""
     recipe = recipe_of(config)

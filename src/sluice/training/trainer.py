@@ -3,7 +3,6 @@
 import logging
 import os
 import warnings
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +19,7 @@ from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
+from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def _environment() -> list[ClusterEnvironment]:
     return []
 
 
-def check_trainer(spec: dict[str, Any]) -> None:
+def check_trainer(spec: Plain) -> None:
     """Refuses what Lightning would accept now and stumble over later.
 
     Raises:

@@ -1,7 +1,6 @@
 """Starting from another run's weights, name by name and word by word."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ from torch import Tensor
 
 from sluice.config.schema import find_schema
 from sluice.errors import UserError
+from sluice.plain import PlainMapping
 from sluice.recipes.registry import recipe_named
-from sluice.recipes.task import TaskRecipe
+from sluice.recipes.task import AnyRecipe
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
@@ -26,7 +26,7 @@ LEAST_WORDS = 0.1
 """Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
 
 
-def start_from(network: Any, parts: Mapping[str, Any], run: Path, recipe: TaskRecipe[Any, Any, Any, Any]) -> None:
+def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
     """Takes another run's weights where name and shape agree, and logs the names.
 
     Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
@@ -59,7 +59,7 @@ def start_from(network: Any, parts: Mapping[str, Any], run: Path, recipe: TaskRe
         log.info("Randomly initialised (missing or mismatched): %s.", ", ".join(missing))
 
 
-def _check_kind(run: Path, saved: Mapping[str, Any], recipe: TaskRecipe[Any, Any, Any, Any]) -> None:
+def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
     name = saved["schema"]
     theirs = recipe_named(name) if find_schema(name) else None
     if theirs is not None and theirs.kind == recipe.kind:
@@ -71,7 +71,7 @@ def _check_kind(run: Path, saved: Mapping[str, Any], recipe: TaskRecipe[Any, Any
     )
 
 
-def _counts(network: Any, name: str, tensor: Tensor, parts: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
+def _counts(network: Any, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
     """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
@@ -82,7 +82,7 @@ def _counts(network: Any, name: str, tensor: Tensor, parts: Mapping[str, Any], s
 
 
 def _matched(
-    network: Any, own: dict[str, Tensor], parts: Mapping[str, Any], theirs: dict[str, Tensor], saved: Mapping[str, Any]
+    network: Any, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
 ) -> dict[str, Tensor]:
     """The other run's weights by name, those of words in the order of the network's own vocabulary."""
     matched: dict[str, Tensor] = {}
@@ -99,18 +99,18 @@ def _matched(
     return matched
 
 
-def _words_of(parts: Mapping[str, Any], name: str) -> list[str]:
+def _words_of(parts: PlainMapping, name: str) -> list[str]:
     """The vocabulary whose words are the rows of a parameter; a translator has two."""
     if "source" in parts:
         parts = parts["source" if name.startswith(("source_embedding", "encoder")) else "target"]
     return list(parts.get("vocab", ()))
 
 
-def _other_classes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+def _other_classes(theirs: PlainMapping, ours: PlainMapping) -> bool:
     return theirs.get("labels") != ours.get("labels")
 
 
-def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[Any]) -> dict[str, Tensor]:
+def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]) -> dict[str, Tensor]:
     """A parameter with a row a word, its rows taken from the same words; empty where the rows are of another size."""
     if theirs.shape[1:] != own.shape[1:]:
         return {}
