@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any, TypeVar
 
 import torch
@@ -105,16 +106,20 @@ def bench_lengths(
     lengths[0] = steps
     inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
     rows = []
-    for cell, kernel in KERNELS.items():
-        for bidirectional in (False, True):
-            module = kernel(input_size, hidden_size, batch_first=True, bidirectional=bidirectional).to(where)
-            stack = RecurrentStack(
-                cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional
-            ).to(where)
-            ways = _ways(module, stack, inputs, lengths, packed)
-            rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+    for cell, bidirectional in product(KERNELS, (False, True)):
+        ways = _ways(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
+        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
     title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
     _report(rows, title, as_json)
+
+
+def _layers(
+    cell: str, input_size: int, hidden_size: int, bidirectional: bool, device: torch.device
+) -> tuple[nn.RNNBase, RecurrentStack]:
+    """torch's layer and ours, of the same sizes."""
+    module = KERNELS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+    stack = RecurrentStack(cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional)
+    return module.to(device), stack.to(device)
 
 
 def _ways(

@@ -4,7 +4,8 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,29 +74,37 @@ def bench_word2vec(
     Raises:
         UserError: for a method that doesn't exist, or a folder without WikiText-2.
     """
-    if method not in METHODS:
-        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+    _check_method(method)
     sentences = _sentences(_corpus(data_dir))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        flat, offsets = sentences.flat()
-        windows = WordWindows(flat, offsets, vocab_size=len(sentences.ids), window=window, sample=SUBSAMPLING)
-        pairs = sum(blocks.pairs for blocks in windows.epoch(0, BATCH_BLOCKS))
+    flat, offsets = sentences.flat()
+    windows = WordWindows(flat, offsets, vocab_size=len(sentences.ids), window=window, sample=SUBSAMPLING)
+    pairs = sum(blocks.pairs for blocks in windows.epoch(0, BATCH_BLOCKS))
+    with _num_threads(threads):
         network = Word2Vec(vocab_size=len(sentences.ids), size=size, method=method, negatives=negatives)
         ways: dict[str, Callable[[], None]] = {"sluice": _sluice_epoch(network, windows)}
         if importlib.util.find_spec("gensim"):
             settings = {"vector_size": size, "window": window, "negative": negatives, "sg": int(method == "skipgram")}
             ways["gensim"] = _gensim_epoch(sentences, {**settings, "workers": threads})
         seconds = interleaved(ways, runs)
+    rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
+    title = f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
+    title += f"threads, {sentences.description}"
+    _report(title, rows, as_json)
+
+
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+
+
+@contextmanager
+def _num_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
-    rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
-    title = (
-        f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
-        f"threads, {sentences.description}"
-    )
-    _report(title, rows, as_json)
 
 
 def _corpus(data_dir: Path | None) -> RunningText:

@@ -49,14 +49,7 @@ def translate_texts(
     if texts and file:
         raise UserError("give sentences or --file, not both")
     model, translator = load_for(run, Translator)
-    if beam is None:
-        beam = BEAM if seed is None else 1
-    wide = max(beam, n_best) if beam > 0 else beam
-    settings = replace(translator.decoding, beam=wide, n_best=n_best, seed=seed)
-    try:
-        settings.check()
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    settings = _decoding(translator, beam, n_best, seed)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on a real language", file=sys.stderr)
     number, as_typed = 0, not texts and file is None and sys.stdin.isatty()
@@ -69,6 +62,18 @@ def translate_texts(
         number += len(some)
     if not number:
         raise UserError("there is nothing to translate: give a sentence in quotes, --file, or lines on standard input")
+
+
+def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
+    if beam is None:
+        beam = BEAM if seed is None else 1
+    wide = max(beam, n_best) if beam > 0 else beam
+    settings = replace(translator.decoding, beam=wide, n_best=n_best, seed=seed)
+    try:
+        settings.check()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return settings
 
 
 def _translated(

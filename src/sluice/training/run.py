@@ -99,7 +99,10 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
     _make_paths_absolute(composed)
     config = checked(composed)
     start_logging()
-    with own_gpus(config.trainer):
+    with own_gpus(config.trainer) as devices:
+        if devices is not None:
+            composed.trainer.devices = devices
+            config = checked(composed)
         check_trainer(config.trainer)
         check_launch(config.trainer)
         workers = devices_wanted(config.trainer)

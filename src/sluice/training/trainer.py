@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.progress import ProgressBar, make_progress
@@ -36,7 +37,7 @@ def build_trainer(
 
     Args:
         config: the configuration.
-        own: callbacks of the task's family.
+        own: callbacks of the task.
         vitals: counts tokens.
         last: keeps last.ckpt.
         guard: asked before every write; None on ranks that write nothing.
@@ -54,22 +55,26 @@ def build_trainer(
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         last,
     ]
-    loggers = construct_all("logger", config.logger)
-    for logger in loggers:
-        if isinstance(logger, CSVLog):
-            logger.guard = guard
-        if goes_on_from is not None and hasattr(logger, "go_on_from"):
-            logger.go_on_from(goes_on_from)
     return construct(
         "trainer",
         config.trainer,
-        logger=loggers or False,
+        logger=_loggers(config, guard, goes_on_from) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
         use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO(guard), *_environment()],
     )
+
+
+def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> list[Logger]:
+    loggers: list[Logger] = construct_all("logger", config.logger)
+    for logger in loggers:
+        if isinstance(logger, CSVLog):
+            logger.guard = guard
+        if goes_on_from is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(goes_on_from)
+    return loggers
 
 
 def try_trainer(config: Config) -> None:
