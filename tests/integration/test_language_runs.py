@@ -202,7 +202,7 @@ class TestPrepare:
 
     def test_the_sample_is_not_taken_for_want_of_a_text(self, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr("sluice.data.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
+        monkeypatch.setattr("sluice.data.corpora.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
         said = complaint(sluice("prepare", "task=wikitext2", *places(workplace)))
         assert "neither `sluice prepare` nor" in said
 

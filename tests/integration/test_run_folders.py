@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from processes import Started
 from running import SAMPLE, TINY, complaint, only_run, places, results_of, train
 from sluice.cli.train import resume_command
-from sluice.data import imdb
+from sluice.data.corpora import imdb
 from sluice.errors import UserError
 from sluice.recipes.imdb import ImdbRecipe
 from sluice.runs.lease import Lease

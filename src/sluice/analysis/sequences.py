@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from sluice.data.batches import BatchMaker
-from sluice.data.sequence_batches import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
 from sluice.errors import UserError
 from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel

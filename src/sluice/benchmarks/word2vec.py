@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.benchmarks.timing import interleaved
-from sluice.data.running_text import RunningText
-from sluice.data.sample_text import SampleText
-from sluice.data.wikitext import find_wikitext2
+from sluice.data.corpora.wikitext import find_wikitext2
+from sluice.data.corpus import RunningText
+from sluice.data.synthetic.reviews import SampleText
 from sluice.errors import UserError
 from sluice.models.word2vec import METHODS, Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sluice.config.compose import changed
-from sluice.data.sources import SPLITS
+from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
 from sluice.recipes.evaluation import Evaluation, Request, Table
 from sluice.recipes.load import load_model

@@ -20,15 +20,15 @@ from sluice.errors import UserError
 from sluice.plain import Plain
 
 RENAMED_TARGETS = {
-    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
-    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
-    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
-    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
-    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
-    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
-    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
-    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
-    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
+    "sluice.optim.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
+    "sluice.optim.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
+    "sluice.optim.schedules.linear": "sluice.optim.schedules.linear",
+    "sluice.optim.schedules.cosine": "sluice.optim.schedules.cosine",
+    "sluice.optim.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
+    "sluice.optim.schedules.plateau": "sluice.optim.schedules.plateau",
+    "sluice.callbacks.recent_weights.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
+    "sluice.loggers.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
+    "sluice.loggers.csv.CSVLog": "sluice.loggers.csv.CSVLog",
 }
 """Classes and functions in stored settings of earlier versions, and where they are today."""
 

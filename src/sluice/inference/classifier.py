@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.batches import pad
+from sluice.data.collate import pad
 from sluice.data.ragged import Ragged
 from sluice.errors import UserError
 from sluice.inference.predictor import TextPredictor

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.running_text import file_lines
+from sluice.data.corpora.readers import file_lines
 from sluice.data.streams import encode_lines
 from sluice.decoding.sampling import beam, sample
 from sluice.errors import UserError

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sluice.data.text_pair_batches import TextPairBatchMaker
-from sluice.data.text_pairs import LetterSettings, TextPair, encode_text_pairs, letters_of, new_table
+from sluice.data.collate import TextPairBatchMaker
+from sluice.data.corpus import TextPair
+from sluice.data.text_pairs import LetterSettings, encode_text_pairs, letters_of, new_table
 from sluice.errors import UserError
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor

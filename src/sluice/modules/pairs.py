@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from sluice.data.text_pair_batches import TextPairBatch
+from sluice.data.collate import TextPairBatch
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.classification import ClassificationTask
 

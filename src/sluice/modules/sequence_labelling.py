@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
-from sluice.data.sequence_batches import SequenceBatch
-from sluice.data.synthetic.sequences import IGNORED
+from sluice.data.collate import SequenceBatch
+from sluice.layers.output_loss import IGNORED
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller

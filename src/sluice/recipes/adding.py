@@ -7,8 +7,8 @@ from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Adding
-from sluice.data.synthetic.adding import BASELINE
-from sluice.data.synthetic.adding import Adding as AddingProblem
+from sluice.data.synthetic.memory_problems import BASELINE
+from sluice.data.synthetic.memory_problems import Adding as AddingProblem
 from sluice.models.regressor import Regressor
 from sluice.modules.regression import RegressionTask
 from sluice.recipes.build import build_stack

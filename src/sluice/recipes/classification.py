@@ -11,12 +11,11 @@ from sluice.callbacks.misclassified import Mistakes
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Classification
-from sluice.data.batches import BatchMaker
-from sluice.data.classification import ClassificationData
-from sluice.data.sources import LabelledCorpus
-from sluice.data.split_hashes import hashes_of
-from sluice.data.tables import LabelledTable
-from sluice.data.tokenizing import Split, TextSettings, assign_one_by_one, encode_documents
+from sluice.data.classification import ClassificationData, Split, TextSettings, assign_one_by_one, encode_documents
+from sluice.data.collate import BatchMaker
+from sluice.data.corpora.tables import LabelledTable
+from sluice.data.corpus import LabelledCorpus
+from sluice.data.identity import hashes_of
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding

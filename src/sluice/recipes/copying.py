@@ -4,7 +4,7 @@ from typing import cast
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Copy
-from sluice.data.synthetic.copying import Copying
+from sluice.data.synthetic.memory_problems import Copying
 from sluice.recipes.sequences import (
     GeneratedRecipe,
     GeneratedSequences,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.language import OwnCorpus
-from sluice.data.own_text import OwnText
+from sluice.data.corpora.text_files import OwnText
 from sluice.recipes.language import LanguageModelRecipe
 
 

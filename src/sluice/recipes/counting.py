@@ -7,7 +7,7 @@ import torch
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Counting
-from sluice.data.sequence_batches import RaggedSequences
+from sluice.data.ragged import RaggedSequences
 from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
 from sluice.data.synthetic.counting import Counting as CountingProblem
 from sluice.models.sequence_labeller import SequenceLabeller

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.identity import DataIdentity, changes
-from sluice.data.split_hashes import FILE_NAME, Chosen, Hashes, SplitHashes
+from sluice.data.identity import FILE_NAME, Chosen, DataIdentity, Hashes, SplitHashes, changes
 from sluice.errors import UserError
 from sluice.recipes.saved_model import SavedModel
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Echo
-from sluice.data.synthetic.echo import Echo as EchoProblem
+from sluice.data.synthetic.memory_problems import Echo as EchoProblem
 from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences, SequenceParts, StreamTaskData, sequence_parts
 
 

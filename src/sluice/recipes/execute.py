@@ -4,11 +4,11 @@ from typing import Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import Execute
-from sluice.data.pairs import ParallelCorpus
+from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import PairSettings
-from sluice.data.staged_pairs import StagedPairs, climbing
-from sluice.data.synthetic.as_pairs import programs_as_pairs
 from sluice.data.synthetic.execute import Execute as Programs
+from sluice.data.synthetic.execute import programs_as_pairs
+from sluice.data.translation import StagedPairs, climbing
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import as_the_only_answers
 from sluice.modules.execute import ExecutionTask

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Imdb
-from sluice.data.imdb import resolve_imdb
-from sluice.data.sources import LabelledCorpus
+from sluice.data.corpora.imdb import resolve_imdb
+from sluice.data.corpus import LabelledCorpus
 from sluice.recipes.classification import ClassificationRecipe
 from sluice.recipes.task import may_use_sample
 

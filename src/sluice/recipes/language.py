@@ -11,8 +11,8 @@ from torch import nn
 from sluice.callbacks.generated_text import GeneratedText
 from sluice.config.schema import Config
 from sluice.config.tasks.language import METHODS, LanguageModelling
-from sluice.data.language import LanguageData
-from sluice.data.running_text import RunningText
+from sluice.data.corpus import RunningText
+from sluice.data.language_modeling import LanguageData
 from sluice.data.streams import StreamSettings
 from sluice.errors import UserError
 from sluice.inference.language_model import TextGenerator

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Multi30k
-from sluice.data.multi30k import resolve_multi30k
-from sluice.data.pairs import ParallelCorpus
+from sluice.data.corpora.multi30k import resolve_multi30k
+from sluice.data.corpus import ParallelCorpus
 from sluice.recipes.task import may_use_sample
 from sluice.recipes.translation import SentencePairRecipe
 

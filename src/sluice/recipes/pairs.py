@@ -7,15 +7,15 @@ from pytorch_lightning.callbacks import Callback
 
 from sluice.config.schema import Config
 from sluice.config.tasks.pairs import Pairs
-from sluice.data.pair_tables import PairTable
-from sluice.data.split_hashes import Hashes
+from sluice.data.collate import TextPairBatchMaker
+from sluice.data.corpora.tables import PairTable
+from sluice.data.corpus import PairCorpus
+from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits
-from sluice.data.synthetic.pairs_sample import PairsSample
-from sluice.data.text_pair_batches import TextPairBatchMaker
-from sluice.data.text_pair_data import TextPairData
+from sluice.data.synthetic.text_pairs import PairsSample
 from sluice.data.text_pairs import (
     LetterSettings,
-    PairCorpus,
+    TextPairData,
     encode_text_pairs,
     letters_of,
     new_table,

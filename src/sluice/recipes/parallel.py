@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Parallel
+from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
 from sluice.data.parallel import PairSettings
-from sluice.data.parallel_files import PairPaths, ParallelFiles
 from sluice.recipes.translation import SentencePairRecipe
 
 

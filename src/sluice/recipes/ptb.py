@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.language import PennTreebank
-from sluice.data.penn_treebank import resolve_ptb
-from sluice.data.running_text import RunningText
+from sluice.data.corpora.penn_treebank import resolve_ptb
+from sluice.data.corpus import RunningText
 from sluice.recipes.language import LanguageModelRecipe
 from sluice.recipes.task import may_use_sample
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Reviews
-from sluice.data.sources import LabelledCorpus
-from sluice.data.tables import LabelledTable
-from sluice.data.tokenizing import TextSettings
+from sluice.data.classification import TextSettings
+from sluice.data.corpora.tables import LabelledTable
+from sluice.data.corpus import LabelledCorpus
 from sluice.recipes.classification import ClassificationRecipe
 
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import SequenceBatches, SequenceTask
-from sluice.data.fingerprints import Sources, fingerprint_of
+from sluice.data.corpus import Sources
+from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
-from sluice.data.sequence_data import SequenceData, StreamData
+from sluice.data.sequences import SequenceData, StreamData
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.regression import RegressionTask
 from sluice.modules.sequence_labelling import SequenceLabellingTask

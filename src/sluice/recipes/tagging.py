@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Tagging
-from sluice.data.sequence_batches import SequenceBatchMaker
-from sluice.data.synthetic.tagging_sample import TaggingSample
-from sluice.data.tagged_files import TaggedFiles
+from sluice.data.collate import SequenceBatchMaker
+from sluice.data.corpora.tables import TaggedFiles
+from sluice.data.corpus import TaggedCorpus
+from sluice.data.synthetic.tagging import TaggingSample
 from sluice.data.tagging import (
-    TaggedCorpus,
     TagSettings,
     assign_sentences,
     encode_tagged,

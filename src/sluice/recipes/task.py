@@ -14,8 +14,8 @@ from sluice.config.common import TaskSettings
 from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
-from sluice.data.batch import Batch
-from sluice.data.fingerprints import Sources
+from sluice.data.collate import Batch
+from sluice.data.corpus import Sources
 from sluice.data.identity import DataIdentity
 from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError

@@ -2,7 +2,7 @@
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import TemporalOrder
-from sluice.data.sources import LabelledCorpus
+from sluice.data.corpus import LabelledCorpus
 from sluice.data.synthetic.temporal_order import TemporalOrder as SymbolsInOrder
 from sluice.errors import UserError
 from sluice.recipes.classification import ClassificationRecipe

@@ -14,10 +14,10 @@ from torch import nn
 from sluice.callbacks.translations import Translations
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
-from sluice.data.pair_batches import PairBatchMaker
-from sluice.data.pairs import ParallelCorpus
+from sluice.data.collate import PairBatchMaker
+from sluice.data.corpus import ParallelCorpus
+from sluice.data.identity import SplitHashes, hashes_of
 from sluice.data.parallel import PairSettings, assign_pairs, encode_pairs, read_pair_texts
-from sluice.data.split_hashes import SplitHashes, hashes_of
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError

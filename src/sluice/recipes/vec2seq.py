@@ -5,10 +5,9 @@ from typing import Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import VectorToSequence
-from sluice.data.pairs import ParallelCorpus
+from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import PairSettings
-from sluice.data.synthetic.as_pairs import book_as_pairs, labels_as_pairs
-from sluice.data.synthetic.labels_to_text import BookSentences, LabelSentences, label_of
+from sluice.data.synthetic.vec2seq import BookSentences, LabelSentences, book_as_pairs, label_of, labels_as_pairs
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError

@@ -6,7 +6,7 @@ from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Waves
-from sluice.data.synthetic.sequences import Sequences
+from sluice.data.ragged import Sequences
 from sluice.data.synthetic.waves import Waves as WavesProblem
 from sluice.data.synthetic.waves import last_step_error, last_value, linear_model
 from sluice.modules.regression import RegressionTask

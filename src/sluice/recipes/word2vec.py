@@ -12,15 +12,14 @@ from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
 from sluice.config.tasks.word2vec import WindowData as DataSettings
 from sluice.config.tasks.word2vec import Word2Vec as Settings
-from sluice.data.imdb import resolve_imdb
-from sluice.data.own_text import OwnText
-from sluice.data.penn_treebank import resolve_ptb
-from sluice.data.review_lines import ReviewLines
-from sluice.data.running_text import RunningText
-from sluice.data.sample_text import SampleText
+from sluice.data.corpora.imdb import ReviewLines, resolve_imdb
+from sluice.data.corpora.penn_treebank import resolve_ptb
+from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.wikitext import resolve_wikitext2
+from sluice.data.corpus import RunningText
 from sluice.data.streams import StreamSettings
-from sluice.data.wikitext import resolve_wikitext2
-from sluice.data.windows import WindowData, WindowSettings
+from sluice.data.synthetic.reviews import SampleText
+from sluice.data.word2vec import WindowData, WindowSettings
 from sluice.distributed import devices_wanted, nodes_wanted
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec

@@ -13,7 +13,7 @@ from sluice.callbacks import throughput as speed
 from sluice.callbacks.misclassified import Mistakes
 from sluice.callbacks.progress import ProgressBar, ProgressLines, make_progress
 from sluice.callbacks.training_monitor import Vitals, gradient_norm
-from sluice.data.batches import TextBatch
+from sluice.data.collate import TextBatch
 
 
 class Clock:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.text_pair_batches import TextPairBatch
+from sluice.data.collate import TextPairBatch
 from sluice.layers.char_ngrams import LetterEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
