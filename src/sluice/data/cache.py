@@ -52,6 +52,11 @@ def entry_path(cache_dir: Path, name: str, key: Json) -> Path:
     return cache_dir / f"{name}-{digest}"
 
 
+def is_cache(folder: Path) -> bool:
+    """Whether a folder is a cache folder: one of its sub-folders is an entry."""
+    return any(path.parent.name.rpartition("-")[0] for path in folder.glob("*/meta.json"))
+
+
 def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
     """Opens the entry at `path`; builds and stores it first if it is not there or damaged (which is said).
 

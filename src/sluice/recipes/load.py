@@ -1,14 +1,15 @@
 """Loading a trained model from its checkpoint alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
 from sluice.config.compose import restored
 from sluice.config.schema import Config, find_schema
-from sluice.config.user_code import TASK, import_module, module_of_checkpoint
+from sluice.config.user_code import CELL, TASK, allow_module, import_module, module_of_checkpoint
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.registry import recipe_of
@@ -45,6 +46,38 @@ def load_model(run: Path) -> SavedModel:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
+
+
+def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
+    """A trained model, ready to be used from Python.
+
+    Args:
+        run: a run's folder or a checkpoint.
+        modules: Python files that register the model's cell or task, where these are not Sluice's own. A checkpoint
+            alone never runs code.
+
+    Returns:
+        What the task's recipe gives for use on new inputs: a Classifier, PairPredictor, TextGenerator or Translator.
+
+    Raises:
+        UserError: as `load_model`, or if there is no use on new inputs for models of this task.
+
+    Example:
+        >>> sluice.load("outputs/imdb/lstm/mine").predict(["It was moving."])[0].label  # doctest: +SKIP
+        'pos'
+    """
+    for module in modules:
+        allow_module(Path(module), CELL)
+        allow_module(Path(module), TASK)
+    model = load_model(Path(run))
+    recipe = recipe_of(model.config)
+    found = recipe.inference(model)
+    if found is None:
+        raise UserError(
+            f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}: there are no new "
+            f"inputs to use it on; try {recipe.usage.format(run=run)}"
+        )
+    return found
 
 
 def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:

@@ -10,7 +10,7 @@ from sluice.config.schema import Config
 from sluice.plain import PlainMapping
 from sluice.text.vocab import Vocab
 
-DEFAULT_CACHE = "data/cache"
+DEFAULT_CACHE, DEFAULT_OUTPUT = "data/cache", "outputs"
 """As in conf/paths."""
 
 

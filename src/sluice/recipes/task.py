@@ -23,7 +23,7 @@ from sluice.modules.base import Monitor, Task
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import freeze_vectors, load_vectors
 from sluice.recipes.evaluation import Evaluation, Request, evaluate_whole_data
-from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 from sluice.runs.checkpoint import FORMAT
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
             "saved_with": {
                 "format": FORMAT,
                 "schema": schema_name(config.task),
-                "config": asdict(replace(config, name=None, paths=replace(config.paths, run_dir=None))),
+                "config": asdict(_portable(config)),
                 "data_source": data.corpus.name,
                 "data": data.identity.saved(),
                 "module_checksum": checksum_of(config.model.module),
@@ -252,6 +252,12 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     def parts_of(self, saved: PlainMapping) -> Parts:
         """What a checkpoint carries besides the weights, as this task's type."""
         return cast(Parts, saved)
+
+
+def _portable(config: Config) -> Config:
+    """The configuration as a checkpoint stores it: without the run's name and the folders that were written to."""
+    paths = replace(config.paths, cache_dir=DEFAULT_CACHE, output_dir=DEFAULT_OUTPUT, run_dir=None)
+    return replace(config, name=None, paths=paths)
 
 
 def may_use_sample(config: Config, may_fall_back: bool) -> bool:

@@ -66,7 +66,7 @@ def found_runs(folders: Sequence[Path]) -> Iterator[Plain]:
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             say(f"{path.parent} is left out: {error}", file=sys.stderr)
             continue
         if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
