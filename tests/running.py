@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -13,7 +14,8 @@ from omegaconf import DictConfig
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
-from sluice.cli.train import main
+from sluice.cli.train import Failure, _import_named_code, _job, main
+from sluice.config.compose import compose_config
 from sluice.exit_codes import INTERRUPTED, politely
 from sluice.training import run as training
 
@@ -55,12 +57,38 @@ def places(home: Path) -> tuple[str, ...]:
     return tuple(f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output"))
 
 
+NEEDS_HYDRA = ("-", "hydra", "resume=", "${")
+"""What an argument has in it, at its beginning or anywhere, if Hydra's own command line is to read it."""
+
+
 def train(*overrides: str) -> Ended:
-    """python train.py ..."""
+    """python train.py ...
+
+    A plain run is composed once, where Hydra's application composes twice and takes longer than a small run.
+    """
+    whole = any(argument.startswith(NEEDS_HYDRA) or "${" in argument for argument in overrides)
+    return _train(overrides, main if whole else _compose_and_train)
+
+
+def train_by_hydra(*overrides: str) -> Ended:
+    """The same through Hydra's application, whatever the arguments are."""
+    return _train(overrides, main)
+
+
+def _compose_and_train(conf: Path) -> None:
+    overrides, failures = sys.argv[1:], list[Failure]()
+    with politely():
+        _import_named_code(overrides)
+        _job(failures, compose_config(overrides, conf), None, overrides)
+        if failures:
+            raise failures[0].error
+
+
+def _train(overrides: tuple[str, ...], run: Callable[[Path], None]) -> Ended:
     out, err, code = StringIO(), StringIO(), 0
     with patch.object(sys, "argv", ["train.py", *overrides]), redirect_stdout(out), redirect_stderr(err):
         try:
-            main(CONF)
+            run(CONF)
         except SystemExit as ending:
             code = int(ending.code or 0)
     return Ended(code, out.getvalue(), err.getvalue())

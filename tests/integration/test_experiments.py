@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from running import SAMPLE, complaint, places, results_of, runs_below, sluice, train
+from running import SAMPLE, complaint, places, results_of, runs_below, sluice, train_by_hydra
 from sluice.recipes.build import hidden_size_within
 from sluice.recurrent import RecurrentStack
 
@@ -29,7 +29,7 @@ SLOW = ("inputs", "fair", "britz")
 @pytest.mark.parametrize("experiment", ["lengths", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_one_word_is_a_whole_sweep(workplace: Path, experiment: str) -> None:
     settings, two, against = SWEEPS[experiment]
-    ended = train(f"experiment={experiment}", *SMALL, *settings, "seed=1", two, *places(workplace))
+    ended = train_by_hydra(f"experiment={experiment}", *SMALL, *settings, "seed=1", two, *places(workplace))
     assert ended.code == 0, ended.err
     found = [results_of(run) for run in runs_below(workplace / "output")]
     assert len(found) == 2
@@ -44,7 +44,7 @@ def test_one_word_is_a_whole_sweep(workplace: Path, experiment: str) -> None:
 def test_a_sweep_of_an_experiment_tells_what_could_not_run(workplace: Path) -> None:
     settings, *_ = SWEEPS["lengths"]
     only = ("task.level=easy", "seed=1", "task.data.t1=[5,6],null")
-    ended = train("experiment=lengths", *SMALL, *settings, *only, *places(workplace))
+    ended = train_by_hydra("experiment=lengths", *SMALL, *settings, *only, *places(workplace))
     assert "runs of the sweep that could not be done, as said above: 1" in complaint(ended)
     assert "run 0 of the sweep: " in ended.err
     assert len(runs_below(workplace / "output")) == 1
@@ -68,11 +68,11 @@ def test_the_hidden_size_is_the_largest_within_the_budget(cell: str, one_hot: bo
 
 
 def test_a_budget_too_small_for_one_unit_is_told(workplace: Path) -> None:
-    ended = train("task=adding", "model.budget=3", *places(workplace))
+    ended = train_by_hydra("task=adding", "model.budget=3", *places(workplace))
     assert "model.budget=3 is too small: one unit has" in complaint(ended)
 
 
 def test_a_beam_that_is_none_is_told_before_training(workplace: Path) -> None:
-    ended = train("task=multi30k", *PAIRS, "task.more_beams=[5,0]", *places(workplace))
+    ended = train_by_hydra("task=multi30k", *PAIRS, "task.more_beams=[5,0]", *places(workplace))
     assert "beam" in complaint(ended)
     assert "0" in complaint(ended)
