@@ -16,9 +16,10 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from sluice.callbacks import checkpoint_file
-from sluice.callbacks.training_state import Moment, settle_progress
+from sluice.callbacks.training_state import Moment
 from sluice.errors import SharedError, UserError
 from sluice.files import Guard, atomic_file
+from sluice.lightning_internals import settle_progress
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02

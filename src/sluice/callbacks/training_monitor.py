@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sluice.callbacks.throughput import Speed
-from sluice.modules.base import is_logged_step
+from sluice.lightning_internals import is_logged_step
 
 
 class Vitals(Speed):

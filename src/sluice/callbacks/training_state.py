@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torchmetrics import Metric
 
+from sluice.lightning_internals import end_restart, next_logged_step, set_next_logged_step, set_update_count
+
 
 class Moment:
     """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
@@ -41,11 +43,10 @@ class Moment:
         if trainer.world_size > 1:
             ranks = [None] * trainer.world_size
             torch.distributed.all_gather_object(ranks, own)
-        logged = trainer.fit_loop.epoch_loop._batches_that_stepped
         return {
             "ranks": ranks,
             "seconds": self.seconds,
-            "next_logged_step": logged,
+            "next_logged_step": next_logged_step(trainer),
             "finished": self.finished,
             "seen_metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
         }
@@ -59,10 +60,9 @@ class Moment:
 def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
     """What Lightning doesn't take up by itself; rank by rank where there are as many as there were."""
     module: Any = trainer.lightning_module
-    trainer.fit_loop.epoch_loop._batches_that_stepped = saved["next_logged_step"]
-    trainer.fit_loop._restarting = False  # or it would pass the schedules over at the end of this epoch
-    seen = {name: torch.tensor(value) for name, value in saved["seen_metrics"].items()}
-    trainer._logger_connector._callback_metrics.update(seen)
+    set_next_logged_step(trainer, saved["next_logged_step"])
+    end_restart(trainer)
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in saved["seen_metrics"].items()})
     ranks = saved["ranks"]
     if len(ranks) != trainer.world_size:
         return  # other ranks, other random numbers: there is nothing to go back to
@@ -98,32 +98,23 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def metric_sums(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
-    """The sums that each torchmetrics metric of a module holds, by its name."""
-    return {
-        name: {
-            "count": metric._update_count,
-            "sums": {key: getattr(metric, key).detach().cpu().clone() for key in metric._defaults},
-        }
-        for name, metric in module.named_modules()
-        if isinstance(metric, Metric)
-        and metric._update_count
-        and all(isinstance(getattr(metric, key), torch.Tensor) for key in metric._defaults)
-    }
+    """The sums that each torchmetrics metric of a module holds, by its name; metrics that hold lists are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, metric in module.named_modules():
+        if isinstance(metric, Metric) and metric.update_count:
+            state = metric.metric_state
+            sums = {
+                key: value.detach().cpu().clone() for key, value in state.items() if isinstance(value, torch.Tensor)
+            }
+            if len(sums) == len(state):
+                found[name] = {"count": metric.update_count, "sums": sums}
+    return found
 
 
 def set_metric_sums(module: torch.nn.Module, saved: dict[str, dict[str, Any]]) -> None:
     """Gives the metrics of a module back what `metric_sums` took."""
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in saved:
-            metric._update_count = saved[name]["count"]
-            metric._computed = None
+            set_update_count(metric, saved[name]["count"])
             for key, value in saved[name]["sums"].items():
                 setattr(metric, key, value.to(metric.device))
-
-
-def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Makes the saved counters say that the last whole batch is done and nothing has begun, which they may not yet."""
-    progress = fit_loop["epoch_loop.batch_progress"]
-    for counters in (progress["total"], progress["current"]):
-        counters.update(dict.fromkeys(("ready", "started", "completed"), counters["processed"]))
-    progress["is_last_batch"] = False

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
 
+from sluice.lightning_internals import is_logged_step
 from sluice.optim.changed_settings import (
     apply_to_optimizers,
     length_differs,
@@ -32,11 +33,6 @@ class Monitor:
     metric: str
     mode: str
     """"max" or "min"."""
-
-
-def is_logged_step(trainer: pl.Trainer) -> bool:
-    """Whether the metrics of the current training step go to the loggers, one in `log_every_n_steps`."""
-    return bool(trainer._logger_connector.should_update_logs)
 
 
 class Task(pl.LightningModule):

@@ -19,7 +19,6 @@ from sluice.callbacks.training_state import (
     random_state,
     set_metric_sums,
     set_random_state,
-    settle_progress,
 )
 
 DRAWS: dict[str, Callable[[], Any]] = {
@@ -101,7 +100,7 @@ def test_half_an_epochs_sums_go_on_in_another_process(half_seen: Watched) -> Non
     for module in (half_seen, other):
         module.see(3)
     assert other.figures() == half_seen.figures()
-    assert other.deeper["accuracy"]._update_count == 3
+    assert other.deeper["accuracy"].update_count == 3
 
 
 def test_sums_replace_what_was_there_and_what_was_computed_of_it(half_seen: Watched) -> None:
@@ -136,8 +135,7 @@ def fake_trainer(**changed: Any) -> Any:
     """A Trainer as far as a Moment looks at it."""
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=5), _restarting=True)
     told: dict[str, Any] = {"world_size": 1, "global_rank": 0, "global_step": 5, "lightning_module": Watched()}
-    metrics: dict[str, Any] = {"callback_metrics": {}, "_logger_connector": SimpleNamespace(_callback_metrics={})}
-    return SimpleNamespace(**told | metrics | changed, fit_loop=loop)
+    return SimpleNamespace(**told | {"callback_metrics": {}} | changed, fit_loop=loop)
 
 
 def saved_moment(**changed: Any) -> tuple[dict[str, Any], list[float]]:
@@ -155,7 +153,7 @@ def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
     moment.go_back_to(saved)
     moment.begin_batch(trainer)
     assert torch.rand(3).tolist() == expected
-    assert trainer.lightning_module.loss._update_count == 1
+    assert trainer.lightning_module.loss.update_count == 1
 
 
 def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
@@ -163,7 +161,7 @@ def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
     trainer, moment = fake_trainer(), Moment()
     moment.go_back_to(saved)
     moment.begin_batch(trainer)
-    assert trainer._logger_connector._callback_metrics == {"val/loss": torch.tensor(0.25)}
+    assert trainer.callback_metrics == {"val/loss": torch.tensor(0.25)}
 
 
 def test_schedules_are_told_of_the_epoch_that_went_on() -> None:
@@ -209,7 +207,7 @@ def test_with_other_ranks_only_the_step_goes_back() -> None:
     moment.go_back_to(saved)
     moment.begin_batch(trainer)
     assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
-    assert trainer.lightning_module.loss._update_count == 0
+    assert trainer.lightning_module.loss.update_count == 0
     assert torch.rand(3).tolist() != expected
 
 
@@ -230,11 +228,3 @@ def test_the_clock_and_the_end_are_kept() -> None:
     assert 100 <= moment.seconds < 101
     assert moment.finished
     assert 100 <= moment.gathered(trainer)["seconds"] < 101
-
-
-def test_progress_is_settled_on_the_batches_whose_step_is_made() -> None:
-    counters = {"ready": 4, "started": 4, "processed": 3, "completed": 2}
-    loop = {"epoch_loop.batch_progress": {"total": dict(counters), "current": dict(counters), "is_last_batch": True}}
-    settle_progress(loop)
-    settled = dict.fromkeys(counters, 3)
-    assert loop["epoch_loop.batch_progress"] == {"total": settled, "current": settled, "is_last_batch": False}
