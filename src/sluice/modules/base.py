@@ -17,7 +17,6 @@ from sluice.optim.changed_settings import (
     steps_left,
     total_steps,
 )
-from sluice.optim.nt_asgd import NTASGD
 from sluice.optim.schedules import Schedule, Stretchable
 
 log = logging.getLogger(__name__)
@@ -116,26 +115,6 @@ class Task(pl.LightningModule):
                 log.info(
                     "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
                 )
-
-    def on_validation_start(self) -> None:
-        self._swap_averages()
-
-    def on_validation_end(self) -> None:
-        self._swap_averages()
-        loss = self.trainer.callback_metrics.get("val/loss")
-        for optimizer in self._averaging_optimizers():
-            if loss is not None:
-                optimizer.validated(float(loss))
-
-    def _swap_averages(self) -> None:
-        """Validation, and the best checkpoint that it writes, are of the averaged weights, where there are such."""
-        for optimizer in self._averaging_optimizers():
-            optimizer.swap()
-
-    def _averaging_optimizers(self) -> list[NTASGD]:
-        if self.trainer.sanity_checking:
-            return []
-        return [optimizer for optimizer in self.trainer.optimizers if isinstance(optimizer, NTASGD)]
 
     def carried(self) -> dict[str, Any]:
         """What goes over from one training batch to the next, as tensors in plain containers; each rank has its own."""

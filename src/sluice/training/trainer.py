@@ -10,6 +10,7 @@ import torch
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
 
+from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
@@ -53,6 +54,7 @@ def build_trainer(
         *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         last,
+        AveragedWeights(),
     ]
     loggers = construct_all("logger", config.logger)
     for logger in loggers:
