@@ -10,7 +10,11 @@ from sluice.lightning_internals import is_logged_step
 
 
 class Vitals(Speed):
-    """Logs tokens a second, the gradient's norm before clipping and the learning rate, every `log_every_n_steps`."""
+    """Logs tokens a second, the gradient's norm before clipping and the learning rate, every `log_every_n_steps`.
+
+    Instead of Lightning's LearningRateMonitor, which writes a row of its own into metrics.csv under the name of the
+    optimiser's class.
+    """
 
     counted = "tokens"
 
@@ -23,6 +27,10 @@ class Vitals(Speed):
 
 
 def gradient_norm(module: nn.Module) -> Tensor:
-    """Euclidean norm of all gradients together."""
+    """Euclidean norm of all gradients together.
+
+    Instead of Lightning's `grad_norm`, which reads the norm of each parameter back from the device, and torch's
+    `get_total_norm`, which refuses sparse gradients.
+    """
     norms = [parameter.grad.norm() for parameter in module.parameters() if parameter.grad is not None]
     return torch.stack(norms).norm()

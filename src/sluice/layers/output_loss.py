@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sluice.recurrent.products import linear, weight_gradient
 
-IGNORED = -1
-"""Target of a row that costs nothing."""
+IGNORED = -100
+"""A target that no loss and no accuracy counts: torch's default `ignore_index`."""
 CHUNK = 256
 """Rows whose logits are there at the same time."""
 

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.data.sequence_batches import SequenceBatch
-from sluice.metrics.weighted_mean import WeightedMean
+from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import Task
@@ -77,10 +76,3 @@ class RegressionTask(Task):
             error = F.mse_loss(predicted[:, -1], batch.targets[:, -1])
             self.last[f"{stage}_last"].update(error, batch.targets[:, -1].numel())
             self.log(f"{stage}/last_step", self.last[f"{stage}_last"], **options)
-
-
-class RootMean(WeightedMean):
-    """The root of the mean, not the mean of roots."""
-
-    def compute(self) -> Tensor:
-        return torch.sqrt(super().compute())

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from sluice.data.sequence_batches import SequenceBatch
-from sluice.data.synthetic.sequences import IGNORED
+from sluice.layers.output_loss import IGNORED
+from sluice.metrics.accuracy import ExactMatch, StepAccuracy
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
@@ -84,41 +84,6 @@ class SequenceLabellingTask(Task):
         options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
         self.log(f"{stage}/{loss}", self.losses[f"{stage}_loss"], **options)
         self.log_dict(self.metrics[f"{stage}_metrics"], **options)
-
-
-class _Share(Metric):
-    """right / all, summed."""
-
-    right: Tensor
-    all: Tensor
-    full_state_update = False
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        for name in ("right", "all"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def compute(self) -> Tensor:
-        return self.right / self.all.clamp_min(1)
-
-
-class StepAccuracy(_Share):
-    """The share of steps whose class is right, those without a target left out."""
-
-    def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
-        counted = targets != IGNORED
-        self.right += ((predicted == targets) & counted).sum()
-        self.all += counted.sum()
-
-
-class ExactMatch(_Share):
-    """The share of sequences of which every step is right, those without a target left out."""
-
-    def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
-        self.right += ((predicted == targets) | (targets == IGNORED)).all(1).sum()
-        self.all += len(targets)
 
 
 def _metrics(stage: str, tags: tuple[str, ...] | None) -> MetricCollection:

@@ -24,11 +24,12 @@ from sluice.data.synthetic.waves import Waves, last_step_error, last_value, line
 from sluice.data.tagged_files import TaggedFiles
 from sluice.data.tagging import TagSettings, prepare_tags
 from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import Task
 from sluice.modules.regression import RegressionTask
-from sluice.modules.sequence_labelling import IGNORED, SequenceLabellingTask
+from sluice.modules.sequence_labelling import SequenceLabellingTask
 from sluice.recipes.base import Family, batch_size_per_rank, check_monitors
 from sluice.recipes.build import build_embedding, build_stack
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sluice.layers.embedding import EMBEDDINGS, LearnedEmbedding, make_embedding
-from sluice.layers.heads import IGNORED, make_head
+from sluice.layers.heads import make_head
+from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
 from sluice.recurrent import CELLS, RecurrentStack
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.chunks import IGNORED, ChunkBatch
+from sluice.data.chunks import ChunkBatch
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
+from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
 from sluice.modules.base import Monitor
 from sluice.modules.language import LanguageTask

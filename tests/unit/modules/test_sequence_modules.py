@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from sluice.data.sequence_batches import SequenceBatch
-from sluice.data.synthetic.sequences import IGNORED
+from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import Labelled, SequenceLabeller
 from sluice.modules.base import Monitor
