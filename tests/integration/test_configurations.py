@@ -1,5 +1,7 @@
 """Every file under conf/ composes, is typed, and builds what it describes."""
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +11,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 
 from running import CONF, SAMPLE, three_classes
+from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from sluice.callbacks.training_monitor import Vitals
 from sluice.config.compose import checked, compose_config
-from sluice.config.schema import TASK_SCHEMAS, Config
+from sluice.config.fields import Allowed
+from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
 from sluice.errors import UserError
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.tensorboard import TensorBoard
@@ -148,6 +152,14 @@ def test_loggers_and_callbacks_are_those_chosen(home: Path) -> None:
     assert (best.monitor, best.mode) == ("val/loss", "min")
 
 
+def test_only_nt_asgd_averages_weights(home: Path) -> None:
+    def averaged(*overrides: str) -> list[bool]:
+        return [isinstance(callback, AveragedWeights) for callback in built(composed(home, *overrides))[1].callbacks]
+
+    assert averaged("optimizer=nt_asgd", "callbacks=recent")[-1], "after the checkpoints"
+    assert not any(averaged("optimizer=sgd"))
+
+
 def test_none_leaves_loggers_and_callbacks_out(home: Path) -> None:
     _, trainer = built(composed(home, "logger=none", "callbacks=none"))
     assert trainer.loggers == []
@@ -199,3 +211,45 @@ def test_debug_wins_over_an_experiment(home: Path) -> None:
     for experiment in OPTIONS["experiment"]:
         config = composed(home, f"experiment={experiment}", "debug=fast")
         assert (config.trainer["max_epochs"], config.trainer["limit_train_batches"]) == (1, 3)
+
+
+TOGETHER = {
+    "embedding.kind=index": ("embedding=index",),
+    "embedding.kind=onehot": ("embedding=onehot",),
+    "task.head=adaptive": ("task.cutoffs=[5,9]",),
+    "task.tie=all": ("task.text.joint=true",),
+    "task.text.unit=subwords": ("task.text.subword_size=200",),
+    "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=200"),
+}
+"""What some choices need beside them."""
+NEEDING_FILES = ("task.data.source", "task.data.corpus")
+
+
+def choices_of(config: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:
+    """(key, [KEY=VALUE, ...]) of every setting with choices."""
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            yield from choices_of(value, f"{prefix}{entry.name}.")
+        elif entry.metadata.get("allowed", Allowed()).choices:
+            written = "{}=[{}]" if isinstance(value, list) else "{}={}"
+            key = prefix + entry.name
+            yield key, [written.format(key, choice) for choice in entry.metadata["allowed"].choices]
+
+
+def every_choice() -> list[tuple[str, str]]:
+    """(task, KEY=VALUE) for each value of each setting with choices; of a setting that tasks share, in one of them."""
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for task, schema in TASK_SCHEMAS.items():
+        for key, settings in choices_of(schema(), "task."):
+            if key not in NEEDING_FILES:
+                found.setdefault(tuple(settings), [(task, setting) for setting in settings])
+    for group, schema in (("model", Model), ("embedding", Embedding)):
+        for _, settings in choices_of(schema(), f"{group}."):
+            found[tuple(settings)] = [("reviews", setting) for setting in settings]
+    return [choice for choices in found.values() for choice in choices]
+
+
+@pytest.mark.parametrize(("task", "setting"), every_choice())
+def test_every_choice_composes_and_builds(home: Path, task: str, setting: str) -> None:
+    assert built(composed(home, f"task={task}", setting, *TOGETHER.get(setting, ())))

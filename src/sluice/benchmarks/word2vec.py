@@ -19,8 +19,9 @@ from sluice.data.running_text import RunningText
 from sluice.data.sample_text import SampleText
 from sluice.data.wikitext import find_wikitext2
 from sluice.errors import UserError
-from sluice.models.word2vec import METHODS, Word2Vec
+from sluice.models.word2vec import Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
+from sluice.options import WORD2VEC_METHODS
 from sluice.text.vocab import UNKNOWN
 from sluice.text.word_windows import WordWindows
 
@@ -72,8 +73,8 @@ def bench_word2vec(
     Raises:
         UserError: for a method that doesn't exist, or a folder without WikiText-2.
     """
-    if method not in METHODS:
-        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+    if method not in WORD2VEC_METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(WORD2VEC_METHODS)}")
     sentences = _sentences(_corpus(data_dir))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from sluice.config.compose import changed
-from sluice.config.tasks.language import METHODS
 from sluice.config.tasks.sequences import Tagging
 from sluice.data.sources import SPLITS
 from sluice.data.tables import LabelledTable
@@ -17,6 +16,7 @@ from sluice.modules.base import Monitor, Task
 from sluice.modules.classification import ClassificationTask
 from sluice.modules.pairs import PairTask
 from sluice.modules.word2vec import Word2VecTask
+from sluice.options import EVALUATION_METHODS
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluated_splits import (
     sentence_pairs_of_split,
@@ -101,8 +101,8 @@ def _refuse_what_is_not_for(model: SavedModel, table: TableFile | None, method: 
 
 
 def _evaluate_language(model: SavedModel, split: str, method: str, as_json: bool) -> None:
-    if method not in METHODS:
-        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+    if method not in EVALUATION_METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(EVALUATION_METHODS)}")
     data = LANGUAGE.build_data(model.config, LANGUAGE.find_corpus(model.config, may_fall_back=False))
     check_unchanged(model, data.identity, instead=", or measure another text with sluice score")
     if data.prepared.vocab.tokens != model.vocab.tokens:

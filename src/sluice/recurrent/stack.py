@@ -6,13 +6,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from sluice.options import INITIAL_STATES
 from sluice.recurrent.cells import Cell, CellOptions, Recurrence, make_cell
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.scan import Run, runs_in_pieces, scan, scan_in_pieces
 from sluice.recurrent.states import State
-
-INITIAL_STATES = ("zeros", "learned")
 
 
 class CellTrace(NamedTuple):

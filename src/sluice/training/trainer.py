@@ -20,6 +20,7 @@ from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
+from sluice.optim.nt_asgd import NTASGD
 from sluice.recipes.instantiate import construct, construct_all
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def build_trainer(
         *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         last,
-        AveragedWeights(),
+        *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
     ]
     loggers = construct_all("logger", config.logger)
     for logger in loggers:
@@ -72,6 +73,11 @@ def build_trainer(
         use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO(guard), *_environment()],
     )
+
+
+def _is_nt_asgd(optimizer: dict[str, Any]) -> bool:
+    kind = getattr(construct("optimizer", {**optimizer, "_partial_": True}), "func", None)
+    return isinstance(kind, type) and issubclass(kind, NTASGD)
 
 
 def try_trainer(config: Config) -> None:

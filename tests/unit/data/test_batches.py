@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sluice.data.batches import BatchMaker, TextBatch, pad
 from sluice.data.ragged import Ragged
-from sluice.text.truncation import TRUNCATIONS
+from sluice.options import TRUNCATIONS
 from sluice.text.vocab import PADDING_ID
 
 TEXTS = [[5, 6, 7, 8, 9], [4], [2, 3], [9, 8, 7]]
