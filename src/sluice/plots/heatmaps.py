@@ -61,35 +61,10 @@ def chosen_units(values: NDArray[np.float32], units: Sequence[int]) -> NDArray[n
     return values[:, list(units)]
 
 
-def draw_strips(
-    symbols: Sequence[str],
-    values: NDArray[np.float32],
-    *,
-    names: Sequence[str],
-    scale: str = "tanh",
-    title: str = "",
-    symbols_a_line: int = SYMBOLS_A_LINE,
-) -> Figure:
-    """A strip for each unit over the symbols; a long text goes on in further lines.
-
-    Args:
-        symbols: T words or letters.
-        values: (T, U).
-        names: of the U units.
-        scale: "tanh", "signed", "gate" or "share", see SCALES.
-        title: above all.
-        symbols_a_line: places of a line.
-
-    Raises:
-        ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
-    """
-    return draw_panels(symbols, [Panel("", values, names, scale)], title=title, symbols_a_line=symbols_a_line)
-
-
 def draw_panels(
     symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_a_line: int = SYMBOLS_A_LINE
 ) -> Figure:
-    """Strips of several kinds over the same symbols, each kind with colours of its own.
+    """A strip for each unit over the symbols, each kind with colours of its own; a long text goes on in further lines.
 
     Args:
         symbols: T words or letters.
@@ -98,7 +73,7 @@ def draw_panels(
         symbols_a_line: places of a line.
 
     Raises:
-        ValueError: as `draw_strips`.
+        ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
     """
     for panel in panels:
         _check(symbols, panel)
