@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
-from sluice.errors import UserError
-
 SYMBOLS_A_LINE = 60
 LINE_HEIGHT, LINE_WIDTH, MARGIN = 0.28, 0.19, 1.2
 """Inches: of a strip, of a symbol, around all."""
@@ -47,18 +45,6 @@ class Panel(NamedTuple):
     """Of the U units."""
     scale: str
     """See SCALES."""
-
-
-def chosen_units(values: NDArray[np.float32], units: Sequence[int]) -> NDArray[np.float32]:
-    """(T, H) -> (T, chosen).
-
-    Raises:
-        UserError: for a unit that isn't there.
-    """
-    strange = next((unit for unit in units if not 0 <= unit < values.shape[1]), None)
-    if strange is not None:
-        raise UserError(f"there is no unit {strange}: choose from 0 to {values.shape[1] - 1}")
-    return values[:, list(units)]
 
 
 def draw_panels(

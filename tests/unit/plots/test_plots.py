@@ -10,10 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sluice.errors import UserError
 from sluice.plots.attention import draw_attention
 from sluice.plots.gradients import draw_gradients
-from sluice.plots.heatmaps import SYMBOLS_A_LINE, Panel, chosen_units, draw_panels
+from sluice.plots.heatmaps import SYMBOLS_A_LINE, Panel, draw_panels
 
 VALUES = np.random.default_rng(0).normal(0, 2, (7, 3)).astype(np.float32)
 SYMBOLS = list("B aX$\nE")
@@ -68,16 +67,6 @@ def test_a_long_text_goes_on_in_further_lines(width: int) -> None:
     np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
     assert len({axis.get_xlim() for axis in axes}) == 1
     assert sum(len(axis.get_xticklabels()) for axis in axes) == 7
-
-
-def test_units_are_chosen_in_the_order_asked_for() -> None:
-    np.testing.assert_array_equal(chosen_units(VALUES, [2, 0]), VALUES[:, [2, 0]])
-
-
-@pytest.mark.parametrize("unit", [3, -1])
-def test_a_unit_out_of_range(unit: int) -> None:
-    with pytest.raises(UserError, match=f"no unit {unit}: choose from 0 to 2"):
-        chosen_units(VALUES, [0, unit])
 
 
 def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
