@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from running import CONF, SAMPLE, three_classes
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import checked, compose_config
 from sluice.config.fields import Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
@@ -71,7 +71,9 @@ def built(config: Config) -> tuple[Any, pl.Trainer]:
     family = family_of(config)
     data = family.build_data(config, family.find_corpus(config))
     last = LastCheckpoint(run_dir=str(config.paths.run_dir))
-    return family.build_task(config, data), build_trainer(config, family.callbacks(config, data), Vitals(), last)
+    return family.build_task(config, data), build_trainer(
+        config, family.callbacks(config, data), TrainingMonitor(), last
+    )
 
 
 def optimizers_of(task: Task, steps: int) -> Any:
@@ -114,7 +116,7 @@ def test_it_composes_and_builds(home: Path, point: str) -> None:
     optimizer = optimizers["optimizer"] if isinstance(optimizers, dict) else optimizers
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.parameters())) > 0
     kinds = {type(callback) for callback in trainer.callbacks}
-    assert {Vitals, BestCheckpoint, LastCheckpoint} <= kinds
+    assert {TrainingMonitor, BestCheckpoint, LastCheckpoint} <= kinds
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The moment between two batches, beyond what Lightning keeps: random numbers, half-summed metrics, the clock."""
+"""The training state between two batches that Lightning does not save: random numbers, partial metrics, the clock."""
 
 import random
 import time
@@ -11,8 +11,11 @@ from torchmetrics import Metric
 
 from sluice.lightning_internals import end_restart, next_logged_step, set_next_logged_step, set_update_count
 
+STORED_AS = "moment"
+"""Its key in checkpoints."""
 
-class Moment:
+
+class TrainingState:
     """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
 
     def __init__(self) -> None:
@@ -22,11 +25,11 @@ class Moment:
 
     @property
     def seconds(self) -> float:
-        """Since the run's very start, without the time it lay still."""
+        """Since the run first started, without the time between interruption and resumption."""
         return self._seconds_before + time.monotonic() - self._started
 
-    def begin_batch(self, trainer: pl.Trainer) -> None:
-        """To be called before anything of a batch is done; the first time after a resume, goes back to where it was."""
+    def restore_once(self, trainer: pl.Trainer) -> None:
+        """To be called before anything of a batch is done; the first call after `load` restores the state."""
         if self._to_restore is not None:
             _restore(trainer, self._to_restore)
             self._to_restore = None
@@ -37,7 +40,7 @@ class Moment:
         own = {
             "random": random_state(),
             "metrics": metric_sums(module),
-            "carried": module.carried(),
+            "carried": module.recurrent_state(),
         }
         ranks: list[Any] = [own]
         if trainer.world_size > 1:
@@ -51,14 +54,14 @@ class Moment:
             "seen_metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
         }
 
-    def go_back_to(self, saved: dict[str, Any]) -> None:
-        """Keeps a saved moment until the first batch."""
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes what `gathered` gave, to be restored before the first batch."""
         self._to_restore, self._seconds_before = saved, saved["seconds"]
         self.finished = saved["finished"]
 
 
 def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
-    """What Lightning doesn't take up by itself; rank by rank where there are as many as there were."""
+    """Restores what Lightning does not; random numbers and sums only where there are as many ranks as before."""
     module: Any = trainer.lightning_module
     set_next_logged_step(trainer, saved["next_logged_step"])
     end_restart(trainer)
@@ -68,7 +71,7 @@ def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
         return  # other ranks, other random numbers: there is nothing to go back to
     own = ranks[trainer.global_rank]
     set_metric_sums(module, own["metrics"])
-    module.carry_on(own["carried"])
+    module.load_recurrent_state(own["carried"])
     set_random_state(own["random"])
 
 
@@ -87,7 +90,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Goes back to what `random_state` gave."""
+    """Restores what `random_state` gave."""
     torch.set_rng_state(state["torch"])
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -112,7 +115,7 @@ def metric_sums(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def set_metric_sums(module: torch.nn.Module, saved: dict[str, dict[str, Any]]) -> None:
-    """Gives the metrics of a module back what `metric_sums` took."""
+    """Restores what `metric_sums` gave."""
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in saved:
             set_update_count(metric, saved[name]["count"])

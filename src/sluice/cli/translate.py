@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.predict import batches_of, lines_of
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
-from sluice.inference.translator import Translation, Translator, axes_of
+from sluice.inference.translator import Translation, Translator, attention_map, axes_of
 from sluice.recipes.load import SavedModel, load_model
 from sluice.recipes.registry import TRANSLATION
 from sluice.recipes.translation import TranslationFamily, decoding_settings, translator_of

@@ -1,5 +1,6 @@
 """TensorBoard's logger, and finding its writer."""
 
+import re
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,3 +28,13 @@ def find_writer(trainer: pl.Trainer) -> Any | None:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return logger.experiment
     return None
+
+
+def validation_step(trainer: pl.Trainer) -> int:
+    """The step under which Lightning logs the metrics of the present validation."""
+    return max(0, trainer.global_step - 1)
+
+
+def escape_markdown(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

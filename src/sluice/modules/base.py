@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sluice.lightning_internals import is_logged_step
@@ -63,6 +63,8 @@ class Task(pl.LightningModule):
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
         self._resumed_from: dict[str, Any] | None = None
+        self.carried_states: dict[str, Any] = {}
+        """By stage, the state after the last chunk, where batches are chunks of the same streams."""
 
     def configure_optimizers(self) -> Any:
         if self._make_optimizer is None:
@@ -116,12 +118,20 @@ class Task(pl.LightningModule):
                     "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
                 )
 
-    def carried(self) -> dict[str, Any]:
-        """What goes over from one training batch to the next, as tensors in plain containers; each rank has its own."""
-        return {}
+    def carry_over(self, stage: str, state: Any) -> None:
+        """Carries the state after a chunk over to the next chunk of the stage, detached."""
+        self.carried_states[stage] = type(state)(*(part.detach() for part in state))
 
-    def carry_on(self, saved: dict[str, Any]) -> None:
-        """Goes back to what `carried` gave."""
+    def recurrent_state(self) -> dict[str, list[Tensor]]:
+        """The state that training carries over between batches, on the CPU; empty for none. Each rank has its own."""
+        state = self.carried_states.get("train")
+        return {} if state is None else {"train": [part.cpu() for part in state]}
+
+    def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
+        """Restores what `recurrent_state` gave."""
+        network: Any = self.network
+        for stage, parts in saved.items():
+            self.carried_states[stage] = network.recurrent.state_type(*(part.to(self.device) for part in parts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}

@@ -43,26 +43,17 @@ class LanguageTask(Task):
         self.tokens_per_batch = tokens_per_batch
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
         self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES})
-        self._carried: dict[str, Any] = {}
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
         return list(self.metrics["val_metrics"])
 
-    def carried(self) -> dict[str, list[Tensor]]:
-        return {"train": [part.cpu() for part in self._carried["train"]]} if "train" in self._carried else {}
-
-    def carry_on(self, saved: dict[str, list[Tensor]]) -> None:
-        if "train" in saved:
-            parts = [part.to(self.device) for part in saved["train"]]
-            self._carried["train"] = self.network.recurrent.state_type(*parts)
-
     def read(self, batch: ChunkBatch, stage: str) -> Read:
         """Runs the network on a chunk, from where the chunk before it ended."""
-        state = None if batch.first else self._carried.get(stage)
+        state = None if batch.first else self.carried_states.get(stage)
         read = self.network(batch.inputs, state)
-        self._carried[stage] = type(read.state)(*(part.detach() for part in read.state))
+        self.carry_over(stage, read.state)
         return read
 
     def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, Read]:

@@ -33,30 +33,21 @@ class SequenceLabellingTask(Task):
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
-        self.tags, self.carry_state = tags, carry_state
+        self.tags, self.chunked = tags, carry_state
         self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES})
-        self._carried: dict[str, Any] = {}
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
-    def carried(self) -> dict[str, list[Tensor]]:
-        return {"train": [part.cpu() for part in self._carried["train"]]} if "train" in self._carried else {}
-
-    def carry_on(self, saved: dict[str, list[Tensor]]) -> None:
-        if "train" in saved:
-            parts = [part.to(self.device) for part in saved["train"]]
-            self._carried["train"] = self.network.recurrent.state_type(*parts)
-
     def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The mean loss of the steps that count and the logits (B, T, K); sums are kept for `stage`."""
-        state = self._carried.get(stage) if self.carry_state and not batch.first else None
+        state = self.carried_states.get(stage) if self.chunked and not batch.first else None
         logits, after = self.network(batch.inputs, batch.lengths, state)
-        if self.carry_state:
-            self._carried[stage] = type(after)(*(part.detach() for part in after))
+        if self.chunked:
+            self.carry_over(stage, after)
         counted = (batch.targets != IGNORED).sum()
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
         loss = loss / counted.clamp_min(1)

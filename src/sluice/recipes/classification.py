@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.misclassified import Mistakes
+from sluice.callbacks.misclassified import Misclassified
 from sluice.config.schema import Config, Embedding, Reviews
 from sluice.config.tasks.sequences import TemporalOrder
 from sluice.data.classification import ClassificationData
@@ -123,7 +123,7 @@ class Classification(Family):
         return task
 
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
-        return [Mistakes(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
+        return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
     def keep(self, task: ClassificationTask, folder: Path) -> None:
         """confusion.csv, true classes down and predicted ones across."""

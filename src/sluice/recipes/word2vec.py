@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.throughput import PairSpeed
+from sluice.callbacks.training_monitor import PairThroughput
 from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
 from sluice.data.imdb import resolve_imdb
@@ -93,10 +93,10 @@ class Word2VecFamily(Family):
         return task
 
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
-        return [PairSpeed()]
+        return [PairThroughput()]
 
     def more_figures(self, config: Config, data: WindowData, task: Word2VecTask) -> dict[str, float]:
-        (speed,) = (callback for callback in task.trainer.callbacks if isinstance(callback, PairSpeed))  # type: ignore[attr-defined]
+        (speed,) = (callback for callback in task.trainer.callbacks if isinstance(callback, PairThroughput))  # type: ignore[attr-defined]
         return {"train/pairs_per_second": speed.per_second}
 
     def keep(self, task: Word2VecTask, folder: Path) -> None:

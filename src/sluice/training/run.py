@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import checked, flat
 from sluice.config.schema import Config, schema_name
 from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
@@ -203,7 +203,7 @@ def _data_and_task(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Data
 
 def _train_in(claim: Claimed, config: Config, data: Data, task: Task, last: LastCheckpoint) -> Trained:
     folder, goes_on = claim.folder, claim.resumed
-    vitals = Vitals()
+    vitals = TrainingMonitor()
     family = family_of(config)
     trainer = build_trainer(
         config, family.callbacks(config, data), vitals, last, claim.lease, goes_on and goes_on.next_logged_step
@@ -280,7 +280,7 @@ def _keep_traceback(folder: Path) -> Path:
     return path
 
 
-def _results(config: Config, data: Data, task: Task, vitals: Vitals, trainer: pl.Trainer) -> dict[str, Any]:
+def _results(config: Config, data: Data, task: Task, vitals: TrainingMonitor, trainer: pl.Trainer) -> dict[str, Any]:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
     metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}

@@ -14,7 +14,7 @@ from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.schema import Config
 from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def build_trainer(
     config: Config,
     own: list[Callback],
-    vitals: Vitals,
+    vitals: TrainingMonitor,
     last: LastCheckpoint,
     guard: Guard | None = None,
     goes_on_from: int | None = None,
