@@ -1,13 +1,14 @@
 """What every LightningModule of Sluice does the same way."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import Metric, MetricCollection
 
 from sluice.lightning_internals import is_logged_step
 from sluice.optim.changed_settings import (
@@ -20,6 +21,9 @@ from sluice.optim.changed_settings import (
 from sluice.optim.schedules import Schedule, Stretchable
 
 log = logging.getLogger(__name__)
+
+STAGES = ("train", "val", "test")
+"""The first part of the name of every logged metric."""
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[..., Schedule]
@@ -95,6 +99,15 @@ class Task(pl.LightningModule):
         """
         if is_logged_step(self.trainer):
             self.log(name, value, batch_size=batch_size)
+
+    def log_epoch(self, metrics: Mapping[str, Metric] | MetricCollection, batch_size: int) -> None:
+        """Logs metrics that are computed over the whole epoch, by name.
+
+        Args:
+            metrics: attributes of this module, updated with the current batch.
+            batch_size: examples in the batch.
+        """
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch_size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed_from = checkpoint["sluice"]

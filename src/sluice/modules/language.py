@@ -8,9 +8,7 @@ from torchmetrics import MetricCollection
 from sluice.data.chunks import ChunkBatch
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
 from sluice.models.language import LanguageModel, Read
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class LanguageTask(Task):
@@ -69,19 +67,16 @@ class LanguageTask(Task):
     def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
         total, read = self.model_step(batch, "train")
         self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
-        self._log_epoch("train", batch)
+        self.log_epoch(self.metrics["train_metrics"], len(batch))
         return total / self.tokens_per_batch + self._regularisation(read)
 
     def validation_step(self, batch: ChunkBatch, batch_idx: int) -> None:
         self.model_step(batch, "val")
-        self._log_epoch("val", batch)
+        self.log_epoch(self.metrics["val_metrics"], len(batch))
 
     def test_step(self, batch: ChunkBatch, batch_idx: int) -> None:
         self.model_step(batch, "test")
-        self._log_epoch("test", batch)
-
-    def _log_epoch(self, stage: str, batch: ChunkBatch) -> None:
-        self.log_dict(self.metrics[f"{stage}_metrics"], on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log_epoch(self.metrics["test_metrics"], len(batch))
 
     def _regularisation(self, read: Read) -> Tensor | float:
         penalty: Tensor | float = 0.0

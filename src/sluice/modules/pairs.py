@@ -52,4 +52,4 @@ class PairTask(ClassificationTask):
     def _log_deciding(self, stage: str, batch: TextPairBatch) -> None:
         if self.deciding:
             name, metric = f"{stage}/deciding_found", self.deciding[f"{stage}_deciding"]
-            self.log(name, metric, on_step=False, on_epoch=True, batch_size=len(batch))
+            self.log_epoch({name: metric}, len(batch))

@@ -12,9 +12,7 @@ from sluice.metrics.accuracy import ExactMatch, StepAccuracy
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class SequenceLabellingTask(Task):
@@ -60,21 +58,20 @@ class SequenceLabellingTask(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         loss, _ = self.model_step(batch, "train")
         self.log("train/loss", loss.detach(), batch_size=len(batch))
-        self._log_epoch("train", "epoch_loss", batch)
+        self._log_metrics("train", "epoch_loss", batch)
         return loss
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         self.model_step(batch, "val")
-        self._log_epoch("val", "loss", batch)
+        self._log_metrics("val", "loss", batch)
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         self.model_step(batch, "test")
-        self._log_epoch("test", "loss", batch)
+        self._log_metrics("test", "loss", batch)
 
-    def _log_epoch(self, stage: str, loss: str, batch: SequenceBatch) -> None:
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log(f"{stage}/{loss}", self.losses[f"{stage}_loss"], **options)
-        self.log_dict(self.metrics[f"{stage}_metrics"], **options)
+    def _log_metrics(self, stage: str, loss: str, batch: SequenceBatch) -> None:
+        self.log_epoch({f"{stage}/{loss}": self.losses[f"{stage}_loss"]}, len(batch))
+        self.log_epoch(self.metrics[f"{stage}_metrics"], len(batch))
 
 
 def _metrics(stage: str, tags: tuple[str, ...] | None) -> MetricCollection:
