@@ -11,7 +11,7 @@ import torch
 from sluice.data.synthetic.pairs_sample import PairsSample
 from sluice.data.text_pair_data import TextPairData
 from sluice.data.text_pairs import LetterSettings
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
 from sluice.modules.pairs import PairTask
@@ -25,7 +25,7 @@ def test_titles(tmp_path: Path) -> None:
     data = TextPairData(corpus=corpus, settings=settings, cache_dir=tmp_path, batch_size=32)
     torch.manual_seed(1)
     network = PairClassifier(
-        embedding=LetterEmbedding(buckets=settings.buckets, size=32, initial_std=0.3),
+        embedding=CharNgramEmbedding(buckets=settings.buckets, size=32, initial_std=0.3),
         recurrent=RecurrentStack(cell="rnn", input_size=32, hidden_size=16, bidirectional=True),
         num_classes=2,
         size=64,

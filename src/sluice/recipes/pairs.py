@@ -9,7 +9,7 @@ from sluice.data.synthetic.pairs_sample import PairsSample
 from sluice.data.text_pair_data import TextPairData
 from sluice.data.text_pairs import LetterSettings, PairCorpus
 from sluice.errors import UserError
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.pairs import PairTask
 from sluice.recipes.base import batch_size_per_rank, check_monitors
@@ -60,7 +60,7 @@ class PairFamily(Classification):
                 f"task={config.task.name} makes a word's vector of its letters: it doesn't go with "
                 f"embedding={settings.kind}, leave it out"
             )
-        embedding = LetterEmbedding(
+        embedding = CharNgramEmbedding(
             buckets=config.task.text.buckets,
             size=settings.size,
             word_dropout=settings.word_dropout,

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sluice.data.text_pair_batches import TextPairBatch
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
 from sluice.modules.pairs import PairTask
@@ -20,7 +20,7 @@ PAIRS = 9
 def make_task(knows_deciding: bool = True) -> PairTask:
     torch.manual_seed(1)
     network = PairClassifier(
-        embedding=LetterEmbedding(buckets=20, size=4, initial_std=1.0),
+        embedding=CharNgramEmbedding(buckets=20, size=4, initial_std=1.0),
         recurrent=RecurrentStack(cell="gru", input_size=4, hidden_size=3, bidirectional=True),
         num_classes=2,
         size=5,
