@@ -78,7 +78,7 @@ def built(config: Config) -> tuple[Any, pl.Trainer]:
 
 def optimizers_of(task: Task, steps: int) -> Any:
     """What Lightning would be given to optimise with."""
-    task._trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
+    task.trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
     return task.configure_optimizers()
 
 

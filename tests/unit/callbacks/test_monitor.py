@@ -11,7 +11,8 @@ from torch import nn
 from sluice.callbacks import progress, training_monitor
 from sluice.callbacks.misclassified import Misclassified
 from sluice.callbacks.progress import ProgressBar, ProgressLines, make_progress
-from sluice.callbacks.training_monitor import TrainingMonitor, gradient_norm
+from sluice.callbacks.training_monitor import PairThroughput, TrainingMonitor, gradient_norm
+from sluice.callbacks.training_state import STORED_AS
 from sluice.data.batches import TextBatch
 
 
@@ -153,3 +154,9 @@ def test_the_texts_whose_class_got_the_least_probability_come_first() -> None:
     first, second = page.splitlines()
     assert all(part in first for part in ("neg", "pos", "0.900", "text &lt;10>"))
     assert all(part in second for part in ("neg", "pos", "0.800", "text &lt;12>"))
+
+
+def test_checkpoints_of_earlier_versions_keep_their_keys() -> None:
+    assert TrainingMonitor().state_key == "Vitals"
+    assert PairThroughput().state_key == "PairSpeed"
+    assert STORED_AS == "moment"
