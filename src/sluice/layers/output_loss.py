@@ -8,7 +8,7 @@ from torch import Tensor
 from sluice.recurrent.products import linear, weight_gradient
 
 IGNORED = -100
-"""A target that no loss and no accuracy counts: torch's default `ignore_index`."""
+"""Target of a row that no loss and no metric counts: the default of torch's `ignore_index`."""
 CHUNK = 256
 """Rows whose logits are there at the same time."""
 
