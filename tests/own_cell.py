@@ -4,7 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from sluice.recipes.outside_code import CHANGED_ALLOWED, MODULES
+from hydra.core.config_store import ConfigStore
+
+from sluice.config.schema import TASK_SCHEMAS
+from sluice.config.user_code import CHANGED_ALLOWED, MODULES
+from sluice.recipes import registry
 from sluice.recurrent import CELLS
 
 MINIMAL_GATED_UNIT = '''\
@@ -35,10 +39,14 @@ def write_cell(path: Path, source: str = MINIMAL_GATED_UNIT) -> Path:
 
 
 def forget_own_cells() -> None:
-    """Takes back every cell that a file registered and every such import."""
+    """Takes back every cell and task that a file registered and every such import."""
     for name in set(CELLS) - _OF_SLUICE:
         del CELLS[name]
-    for name in [name for name in sys.modules if name.startswith("sluice_cells_")]:
+    for name in set(TASK_SCHEMAS) - set(registry.BUILT_IN):
+        del TASK_SCHEMAS[name]
+        registry._found.pop(name, None)
+        ConfigStore.instance().repo["schema"].pop(f"{name}.yaml", None)
+    for name in [name for name in sys.modules if name.startswith("sluice_user_")]:
         del sys.modules[name]
     for variable in (MODULES, CHANGED_ALLOWED):
         os.environ.pop(variable, None)

@@ -59,7 +59,7 @@ def test_what_a_page_points_to_is_there(page: Path) -> None:
     assert [place for place in places if not (page.parent / place).exists()] == []
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", [code for code in blocks("python") if "register(" not in code])
 def test_python_runs(code: str) -> None:
     before = dict(CELLS)
     try:

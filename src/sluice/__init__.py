@@ -1,3 +1,16 @@
 """Sluice: recurrent text models, trained, compared and used with PyTorch Lightning and Hydra."""
 
+from typing import Any
+
+__all__ = ["__version__", "load"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `load` when it is asked for: it needs torch, which most commands don't need at once."""
+    if name != "load":
+        raise AttributeError(f"module 'sluice' has no attribute {name!r}")
+    from sluice.recipes.load import load
+
+    return load

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from sluice.errors import UserError
+from sluice.plain import PlainMapping
 
 LAUNCHED = "SLUICE_LAUNCHED"
 """Environment variable: set in the worker processes that a run has started itself."""
@@ -23,7 +23,7 @@ def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
     return "LOCAL_RANK" in environment or in_step(environment)
 
 
-def devices_wanted(trainer: Mapping[str, Any]) -> int:
+def devices_wanted(trainer: PlainMapping) -> int:
     """Processes that the trainer's devices ask for on this machine.
 
     Raises:
@@ -42,7 +42,7 @@ def devices_wanted(trainer: Mapping[str, Any]) -> int:
     return int(devices)
 
 
-def nodes_wanted(trainer: Mapping[str, Any]) -> int:
+def nodes_wanted(trainer: PlainMapping) -> int:
     """
     Raises:
         UserError: for a number of nodes that is none.

@@ -13,7 +13,7 @@ from choices import TASKS, compose_small
 from running import json_lines, only_run, places, results_of, sluice, train_composed
 from sluice.config.compose import checked
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import family_of
+from sluice.recipes.registry import recipe_of
 from stopping import stop_signal, stopped
 
 SHORT = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.log_every_n_steps=1")
@@ -39,10 +39,10 @@ def test_a_task_trains_for_a_short_epoch(device: Any, home: Path, task: str) -> 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "word2vec"])  # steps rows of a sparse gradient
 def test_training_never_waits_for_the_gpu(device: Any, home: Path, task: str, real_gpu: None) -> None:
     config = checked(compose_small(home, f"task={task}", *on(device), "debug=fast", "scheduler=constant"))
-    family = family_of(config)
-    data = family.build_data(config, family.find_corpus(config))
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, recipe.find_corpus(config))
     data.prepare_data()
-    module: Any = family.build_task(config, data).to(device.torch)
+    module: Any = recipe.build_module(config, data).to(device.torch)
     module.log = module.log_dict = module.log_number = lambda *_, **__: None
     module.trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)

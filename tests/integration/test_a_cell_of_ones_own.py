@@ -150,6 +150,7 @@ def test_resuming_needs_the_file_named_again(workplace: Path) -> None:
         ("optimizer._target_=torch.optim.lr_scheduler.StepLR", "is not a subclass of Optimizer"),
         ("+optimizer.foo={bar:[{_target_:os.system}]}", "os.system is code from outside Sluice"),
         ("model.module=/tmp/evil.py", "code from outside Sluice"),
+        ("task.module=/tmp/evil.py", "code from outside Sluice"),
         ("+callbacks.x='${oc.create:{_target_:os.system}}'", "it refers to what only a command line may"),
         ('+callbacks.x="${oc.decode:evil}"', "it refers to what only a command line may"),
         ("optimizer=/../../evil", "is an option from outside the configuration folder"),

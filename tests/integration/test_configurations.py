@@ -22,7 +22,7 @@ from sluice.loggers.csv import CSVLog
 from sluice.loggers.tensorboard import TensorBoard
 from sluice.modules.base import Task
 from sluice.modules.classification import ClassificationTask
-from sluice.recipes.registry import SEQUENCES, family_of
+from sluice.recipes.registry import recipe_of
 from sluice.training.trainer import build_trainer
 
 OPTIONS = {
@@ -32,7 +32,21 @@ OPTIONS = {
 }
 POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
 MAKING_THEIR_OWN = {
-    *(f"task={task}" for task in ("temporal_order", "pairs", "execute", "vec2seq", *SEQUENCES.tasks)),
+    *(
+        f"task={task}"
+        for task in (
+            "temporal_order",
+            "pairs",
+            "execute",
+            "vec2seq",
+            "adding",
+            "copy",
+            "echo",
+            "counting",
+            "waves",
+            "tagging",
+        )
+    ),
     *(f"experiment={experiment}" for experiment in ("counting", "execute", "lengths", "temporal_order")),
 }
 """Choices without texts to find."""
@@ -68,12 +82,11 @@ def composed(home: Path, *overrides: str) -> Config:
 def built(config: Config) -> tuple[Any, pl.Trainer]:
     """Everything that trains, on this machine."""
     config.trainer |= {"accelerator": "cpu"}
-    family = family_of(config)
-    data = family.build_data(config, family.find_corpus(config))
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, recipe.find_corpus(config))
     last = LastCheckpoint(run_dir=str(config.paths.run_dir))
-    return family.build_task(config, data), build_trainer(
-        config, family.callbacks(config, data), TrainingMonitor(), last
-    )
+    trainer = build_trainer(config, recipe.callbacks(config, data), TrainingMonitor(), last)
+    return recipe.build_module(config, data), trainer
 
 
 def optimizers_of(task: Task, steps: int) -> Any:
@@ -108,8 +121,8 @@ def test_it_composes_and_builds(home: Path, point: str) -> None:
     few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
     config = composed(home, point, *few)
     task, trainer = built(config)
-    family = family_of(config)
-    data = family.build_data(config, family.find_corpus(config))
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, recipe.find_corpus(config))
     made = task.model_step(next(iter(data.train_dataloader())), "train")
     assert (made[0] if isinstance(made, tuple) else made).isfinite()
     optimizers = optimizers_of(task, steps=10)
@@ -185,8 +198,8 @@ DATA = ("batch_size=7", "max_tokens=999", "max_length=77", "truncation=tail", "n
 
 def test_settings_of_the_data_reach_the_data(home: Path) -> None:
     config = composed(home, "seed=9", *(f"task.data.{setting}" for setting in DATA))
-    family = family_of(config)
-    data = family.build_data(config, family.find_corpus(config))
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, recipe.find_corpus(config))
     assert [f"{key}={getattr(data, key)}" for key in (setting.split("=")[0] for setting in DATA)] == list(DATA)
     assert data.seed == 9
 

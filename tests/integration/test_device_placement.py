@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from choices import TASKS, compose_small, write_own_files
 from sluice.config.compose import checked
 from sluice.modules.base import Task
-from sluice.recipes.registry import family_of
+from sluice.recipes.registry import recipe_of
 from standin_gpu import GPU, OnGPU, standin_gpu, to_gpu, waits
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -53,11 +53,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(home: Path, choice: str) -> tuple[Any, Task]:
     """The data and the task, with what it logs checked for Python numbers instead of logged."""
     config = checked(compose_small(home, choice.split()[0], "debug=fast", "scheduler=constant", *CHOICES[choice]))
-    family = family_of(config)
-    data = family.build_data(config, family.find_corpus(config))
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, recipe.find_corpus(config))
     data.prepare_data()
     pl.seed_everything(1, verbose=False)
-    return data, family.build_task(config, data)
+    return data, recipe.build_module(config, data)
 
 
 def log(name: str, value: Any, **_: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from likeness import differences
 from running import Finished, complaint, json_lines, places, sluice, train, trained
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import family_of
+from sluice.recipes.registry import recipe_of
 from stopping import stop_signal, stopped
 
 SMALL = (
@@ -44,8 +44,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def data_of(run: Path) -> tuple[Any, Any]:
     """A run's model and its data."""
     model = load_model(run)
-    family: Any = family_of(model.config)
-    return model, family.build_data(model.config, family.find_corpus(model.config))
+    recipe: Any = recipe_of(model.config)
+    return model, recipe.build_data(model.config, recipe.find_corpus(model.config))
 
 
 def rows_of(run: Path) -> list[list[str]]:

@@ -17,6 +17,7 @@ from sluice.analysis.gradients import gradient_norms
 from sluice.cli import inspect as inspecting
 from sluice.cli import inspect_gradients as gradient_curves
 from sluice.recipes.load import load_model
+from sluice.recipes.registry import recipe_of
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
 TEXT = "B a X c b Y d E"
@@ -213,7 +214,7 @@ def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path
     assert texts == [" lstm run"] * 2, "hidden and cell"
     (axis,) = plots(drawn[0])
     found = {line.get_label(): np.asarray(line.get_ydata()) for line in axis.lines}
-    data = model.family.build_data(model.config, model.family.find_corpus(model.config))
+    data = recipe_of(model.config).build_data(model.config, recipe_of(model.config).find_corpus(model.config))
     (batch,) = list(data.val_dataloader())
     features = model.network.embed(batch.ids)
 

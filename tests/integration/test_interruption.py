@@ -9,7 +9,7 @@ import torch
 
 from running import TINY, Ended, only_run, places, results_of, sluice, train
 from sluice.modules.classification import ClassificationTask
-from sluice.recipes.classification import Classification
+from sluice.recipes.imdb import ImdbRecipe
 from stopping import ctrl_c, raised, stop_signal, stopped
 
 LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")
@@ -74,7 +74,7 @@ def test_before_training_nothing_is_left_and_no_traceback_shown(
     def press(*ignored: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Classification, "build_data", press)
+    monkeypatch.setattr(ImdbRecipe, "build_data", press)
     ended = train(*TINY, *places(workplace))
     assert (ended.code, ended.err.splitlines()[-1]) == (130, "sluice: interrupted")
     assert not list((workplace / "output").glob("imdb/*"))

@@ -28,7 +28,6 @@ from running import (
 )
 from sluice.config.compose import compose_config
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import LANGUAGE
 from stopping import ctrl_c_twice, stop_signal, stopped
 
 
@@ -86,7 +85,7 @@ def assert_tied(run: Path) -> None:
     state = torch.load(run / "best.ckpt", weights_only=True)["state_dict"]
     tables = state["network.embedding.table.weight"], state["network.head.weight"]
     assert tables[0].data_ptr() == tables[1].data_ptr()
-    network = load_model(run, LANGUAGE).network
+    network = load_model(run).network
     assert network.head.weight is network.embedding.table.weight
     assert torch.equal(network.head.weight, tables[0])
 
@@ -203,7 +202,7 @@ class TestPrepare:
 
     def test_the_sample_is_not_taken_for_want_of_a_text(self, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr("sluice.data.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
+        monkeypatch.setattr("sluice.data.corpora.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
         said = complaint(sluice("prepare", "task=wikitext2", *places(workplace)))
         assert "neither `sluice prepare` nor" in said
 
@@ -215,7 +214,7 @@ def test_words_known_to_both_keep_their_weights(book_run: Finished, tmp_path: Pa
     path.write_text(path.read_text(encoding="utf-8").replace("owl", "newt"), encoding="utf-8")
     head = ("task.head=adaptive", "task.cutoffs=[6,14]", "optimizer.lr=0", "scheduler=constant", "debug=fast")
     run = trained(tmp_path, "task=corpus", f"task.data.path={path}", *SMALL, *head, f"init_from={book_run.folder}")
-    ours, theirs = load_model(run.folder, LANGUAGE), load_model(book_run.folder, LANGUAGE)
+    ours, theirs = load_model(run.folder), load_model(book_run.folder)
     assert "newt" in ours.vocab.tokens
     for word in ("cat", "the", "<eos>", "wood"):
         own, other = (model.vocab.encode([word])[0] for model in (ours, theirs))

@@ -15,9 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from processes import Started
 from running import SAMPLE, TINY, complaint, only_run, places, results_of, train
 from sluice.cli.train import resume_command
-from sluice.data import imdb
+from sluice.data.corpora import imdb
 from sluice.errors import UserError
-from sluice.recipes.classification import Classification
+from sluice.recipes.imdb import ImdbRecipe
 from sluice.runs.lease import Lease
 from stopping import ctrl_c, ctrl_c_twice, stopped
 
@@ -167,7 +167,7 @@ def test_mistakes_that_need_no_data_come_first(
     def read(*ignored: Any, **also_ignored: Any) -> Any:
         raise AssertionError("the data is looked for")
 
-    monkeypatch.setattr(Classification, "find_corpus", read)
+    monkeypatch.setattr(ImdbRecipe, "find_corpus", read)
     for name in ("there", "sample-there"):
         there = workplace / "output" / "imdb" / "lstm" / name
         there.mkdir(parents=True)

@@ -11,10 +11,10 @@ from sluice.errors import UserError
 from sluice.models.language import LanguageModel
 from sluice.modules.base import Task
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import CLASSIFICATION, LANGUAGE, family_of
-from sluice.recipes.warm_start import start_from
+from sluice.recipes.registry import recipe_named, recipe_of
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
+from sluice.training.warm_start import start_from
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
@@ -23,8 +23,8 @@ LENGTHS = torch.tensor([4, 2])
 def fresh_task(finished: Finished, *overrides: str) -> Task:
     """A task with the settings of the finished run and weights of its own."""
     config = checked(compose_config([*TINY, *places(finished.home), "task.pooling=attention", *overrides], CONF))
-    family = family_of(config)
-    return family.build_task(config, family.build_data(config, family.find_corpus(config)))
+    recipe = recipe_of(config)
+    return recipe.build_module(config, recipe.build_data(config, recipe.find_corpus(config)))
 
 
 def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
@@ -40,7 +40,7 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
 def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
     checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
-    start_from(task.network, checkpoint, finished.folder, CLASSIFICATION)
+    start_from(task.network, checkpoint, finished.folder, recipe_named("imdb"))
     saved = network_weights(read_checkpoint(finished.folder)[1])
     own = task.network.state_dict()
     assert own.keys() == saved.keys()
@@ -79,9 +79,9 @@ def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str
     saved = load_model(finished.folder)
     saved.config.model.hidden_size = 6
     vocab = [*SPECIALS, *words]
-    network = CLASSIFICATION.build_network(saved.config, {"vocab": vocab, "labels": ["neg", "pos"]})
+    network = recipe_named("imdb").build_network(saved.config, {"vocab": vocab, "labels": ["neg", "pos"]})
     with pytest.raises(UserError, match=r"it shares only embedding.table.weight, output.bias with"):
-        start_from(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, CLASSIFICATION)
+        start_from(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, recipe_named("imdb"))
 
 
 def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
@@ -101,14 +101,14 @@ def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finishe
     saved = load_model(book_run.folder)
     config = saved.config
     config.task.head, config.task.tied, config.task.cutoffs = "adaptive", False, [4, 8]
-    network = LANGUAGE.build_network(config, {"vocab": saved.vocab.tokens})
+    network = recipe_named("corpus").build_network(config, {"vocab": saved.vocab.tokens})
     assert isinstance(network, LanguageModel)
     path = tmp_path / "adaptive.ckpt"
     checkpoint = read_checkpoint(book_run.folder)[1]
     weights = {f"network.{name}": torch.ones_like(tensor) for name, tensor in network.state_dict().items()}
     torch.save({**checkpoint, "state_dict": weights}, path)
     others = [*saved.vocab.tokens[:2], *reversed(saved.vocab.tokens[2:])]
-    start_from(network, {"vocab": others}, path, LANGUAGE)
+    start_from(network, {"vocab": others}, path, recipe_named("wikitext2"))
     assert not any((rows == 1).all() for rows in network.head.rows)
-    start_from(network, {"vocab": saved.vocab.tokens}, path, LANGUAGE)
+    start_from(network, {"vocab": saved.vocab.tokens}, path, recipe_named("wikitext2"))
     assert all((rows == 1).all() for rows in network.head.rows)

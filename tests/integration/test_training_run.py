@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from running import TINY, Finished, complaint, places, results_of, runs_below, train, trained
-from sluice.data import imdb
+from sluice.data.corpora import imdb
 from sluice.errors import UserError
 from sluice.recipes.load import load_model
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import sluice as package
+from own_cell import forget_own_cells, write_cell
 from running import SMALL, TINY, Finished, json_lines, sluice, three_classes, trained, write_table
+from sluice.errors import UserError
 
 POSITIVE, NEGATIVE = "It was moving, I loved it.", "The film is dull and a bore, whatever they say of the actors."
 
@@ -139,3 +142,20 @@ def test_a_file_may_lack_some_of_the_classes(own_texts: Finished, tmp_path: Path
     path = write_table(tmp_path / "two.csv", [("it was awful", "bad"), ("it was plain", "so")])
     (evaluated,) = json_lines(sluice("evaluate", own_texts.folder, "--file", path, "--json"))
     assert [sum(row) for row in evaluated["confusion"]] == [1, 0, 1]
+
+
+def test_load_gives_what_the_command_says(finished: Finished) -> None:
+    (said,) = json_lines(sluice("predict", finished.folder, "a moving film", "--json"))
+    (predicted,) = package.load(finished.folder).predict(["a moving film"])
+    assert (predicted.label, predicted.probability) == (said["label"], said["probability"])
+
+
+@pytest.mark.usefixtures("own_cells_forgotten")
+def test_load_runs_no_code_that_it_is_not_given(tmp_path: Path) -> None:
+    module = write_cell(tmp_path / "mine.py")
+    run = trained(tmp_path, *TINY, "model.cell=mgu", "model.name=mine", f"model.module={module}").folder
+    forget_own_cells()
+    with pytest.raises(UserError, match=r"add model\.module=.* a checkpoint alone never runs code"):
+        package.load(run)
+    (predicted,) = package.load(run, modules=[module]).predict(["a moving film"])
+    assert predicted.label in ("neg", "pos")

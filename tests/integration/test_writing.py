@@ -9,7 +9,6 @@ import torch
 from books import write_book
 from running import Finished, complaint, json_lines, sluice
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import LANGUAGE
 
 
 class TestFigures:
@@ -60,7 +59,7 @@ class TestWriting:
         (line,) = json_lines(sluice("suggest", book_run.folder, "The cat,", "--top", "100", "--json"))
         probabilities = [probability for _, probability in line["next"]]
         assert probabilities == sorted(probabilities, reverse=True)
-        model = load_model(book_run.folder, LANGUAGE)
+        model = load_model(book_run.folder)
         ids = torch.tensor([model.vocab.encode(["<eos>", "The", "cat", ","])])
         expected = model.network.next_words(model.network(ids))[0].exp().tolist()
         found = {word: probability for word, probability in line["next"] if probability}

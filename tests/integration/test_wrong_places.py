@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from running import SAMPLE, SMALL, TINY, complaint, runs_below, sluice, train
-from sluice.data import imdb
+from sluice.data.corpora import imdb
 from sluice.errors import UserError
 
 ARCHIVE = "aclImdb_v1.tar.gz"

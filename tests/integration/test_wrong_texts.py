@@ -16,7 +16,7 @@ TABLES = {
     "header.csv": (b"text,label\n", "holds no rows"),
     "columns.csv": (b"body,label\nfine,a\nfair,b\n", "has no column 'text': choose one of 'body', 'label'"),
     "classes.csv": (b"text,class\nfine,a\nfair,b\n", "has no column 'label': choose one of 'text', 'class'"),
-    "latin.csv": (b"text,label\nfine,a\nf\xe4r,b\n", "line 3: byte 2 of the line is not UTF-8"),
+    "latin.csv": (b"text,label\nfine,a\nf\xe4r,b\n", "is not UTF-8 at byte 19 (line 3)"),
     "broken.jsonl": (b'{"text": "fine", "label": "a"}\n{"text": \n', "line 2: no valid JSON"),
     "few.csv": (b"text,label\nfine,a\nfair,b\n", "class 'a' has too few texts"),
     "kind.doc": (b"text,label\nfine,a\nfair,b\n", "is of an unknown kind"),

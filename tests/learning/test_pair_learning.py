@@ -8,9 +8,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from sluice.data.synthetic.pairs_sample import PairsSample
-from sluice.data.text_pair_data import TextPairData
-from sluice.data.text_pairs import LetterSettings
+from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.text_pairs import LetterSettings, TextPairData
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor

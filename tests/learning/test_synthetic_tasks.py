@@ -8,18 +8,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from sluice.data.classification import ClassificationData
-from sluice.data.sequence_batches import RaggedSequences
-from sluice.data.sequence_data import SequenceData, StreamData
-from sluice.data.synthetic.adding import BASELINE, Adding
-from sluice.data.synthetic.copying import Copying
+from sluice.data.classification import ClassificationData, TextSettings
+from sluice.data.ragged import RaggedSequences
+from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import SYMBOLS, Counting
-from sluice.data.synthetic.echo import Echo
-from sluice.data.synthetic.tagging_sample import TaggingSample
+from sluice.data.synthetic.memory_problems import BASELINE, Adding, Copying, Echo
+from sluice.data.synthetic.tagging import TaggingSample
 from sluice.data.synthetic.temporal_order import TemporalOrder
 from sluice.data.synthetic.waves import Waves, last_step_error, linear_model
 from sluice.data.tagging import TagSettings, prepare_tags
-from sluice.data.tokenizing import TextSettings
 from sluice.layers.embedding import make_embedding
 from sluice.models.classifier import TextClassifier
 from sluice.models.regressor import Regressor

@@ -46,9 +46,9 @@ def own_names(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             if isinstance(node.value, ast.Name) and node.value.id == "self":
                 found.add(node.attr)
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "register_buffer":
-            found |= {argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)}
-    return {name for name in found if name.startswith("_")}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("register_buffer", "__setattr__"):
+            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+    return {name for name in found if isinstance(name, str) and name.startswith("_")}
 
 
 def used_names(tree: ast.AST) -> set[str]:

@@ -10,16 +10,18 @@ from torch import Tensor
 
 from sluice.analysis.hidden_states import HiddenStates, read_hidden_states
 from sluice.errors import UserError
+from sluice.inference.classifier import Classifier
+from sluice.inference.language_model import TextGenerator
+from sluice.inference.translator import Translator
 from sluice.layers.pooling import LastPooling
 from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
 from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.language import stream_settings
-from sluice.recipes.load import SavedModel
-from sluice.text.coder import END, SentenceCoder
-from sluice.text.language_text import LanguageText
-from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
+from sluice.recipes.load import use_of
+from sluice.recipes.saved_model import SavedModel
+from sluice.text.coder import END
+from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.truncation import kept_places
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
@@ -85,9 +87,9 @@ def read_text(model: SavedModel, text: str, place: LayerChoice) -> TextActivatio
 
 def _classified(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: TextClassifier = model.network
-    data = model.config.task.data
-    words = _some(make_tokenizer(model.config.task.text.tokenizer)(text))
-    places, _ = kept_places(np.asarray([len(words)]), data.max_length, data.truncation)
+    reader = use_of(model, Classifier)
+    words = _some(reader.tokenize(text))
+    places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
     kept = [words[place] for place in places[0]]
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
@@ -110,7 +112,8 @@ def _answers_at_every_step(network: TextClassifier) -> bool:
 
 def _written(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: LanguageModel = model.network
-    reader = LanguageText(model.vocab, stream_settings(model.config).tokenizer)
+    generator = use_of(model, TextGenerator)
+    reader = generator.text
     words = [END_OF_LINE, *_some(reader.tokens(text))]
     ids = reader.prompt_ids(text)
     hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
@@ -154,7 +157,8 @@ def _letters(text: str, known: list[str]) -> list[str]:
 
 def _translated(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: Seq2Seq = model.network
-    coder, longest = SentenceCoder.from_saved(model.parts["source"]), model.config.task.data.max_length
+    translator = use_of(model, Translator)
+    coder, longest = translator.source, translator.max_length
     words = _some(coder.unit.raw(text))
     ids = coder.source_ids(text, longest)
     hidden = read_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from sluice.data.batches import BatchMaker
-from sluice.data.sequence_batches import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
 from sluice.data.synthetic.temporal_order import SYMBOLS, TemporalOrder
 from sluice.errors import UserError
 from sluice.models.classifier import TextClassifier
@@ -20,7 +19,8 @@ from sluice.models.language import LanguageModel
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.data_checks import check_unchanged
-from sluice.recipes.load import SavedModel, use_own_paths
+from sluice.recipes.registry import recipe_of
+from sluice.recipes.saved_model import SavedModel
 from sluice.recurrent import OneHot, RecurrentStack
 
 MOST_STEPS = 200
@@ -64,10 +64,10 @@ def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Pat
     _refuse_other_ways_back(model)
     if steps is not None and kind in (TextClassifier, Regressor):
         raise UserError(f"--steps {steps} cannot be used: task={model.config.task.name} is read whole, leave it out")
-    use_own_paths(model, data_dir)
-    data = model.family.build_data(model.config, model.family.find_corpus(model.config, may_fall_back=False))
+    model, recipe = model.with_paths(data_dir), recipe_of(model.config)
+    data = recipe.build_data(model.config, recipe.find_corpus(model.config, may_fall_back=False))
     check_unchanged(model, data.identity)
-    parts = model.family.saved_parts(data)
+    parts = recipe.saved_parts(data)
     if any(parts[name] != model.parts[name] for name in parts):
         raise UserError(f"{data.corpus.description} is not the text that {model.path} was trained on: set --data-dir")
     return PROBES[kind](model.network, data, count, steps or MOST_STEPS)

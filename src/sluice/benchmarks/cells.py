@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from sluice.benchmarks.timing import bench_device, interleaved
 from sluice.errors import UserError
+from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
 from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.malloc import keep_freed_memory
@@ -81,7 +82,7 @@ def bench_cells(
         _report(size, rows, as_json)
 
 
-def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> list[dict[str, Any]]:
+def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> list[Plain]:
     torch.manual_seed(0)
     inputs = torch.randn(size.batch_size, size.steps, size.input_size, device=device, requires_grad=True)
     steps: dict[tuple[str, str], Callable[[], None]] = {}
@@ -163,7 +164,7 @@ def peak_memory(step: Callable[[], None], device: torch.device) -> int:
     return highest
 
 
-def _report(size: Size, rows: list[dict[str, Any]], as_json: bool) -> None:
+def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
     threads = f"{torch.get_num_threads()} threads"
     if as_json:
         for row in rows:

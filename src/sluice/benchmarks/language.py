@@ -17,6 +17,7 @@ from sluice.decoding.sampling import sample
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel
+from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 
@@ -133,7 +134,7 @@ def _writing_speed(model: LanguageModel) -> float:
     return WRITTEN / (time.perf_counter() - started)
 
 
-def _report(sizes: str, rows: list[dict[str, Any]], logits: float, as_json: bool) -> None:
+def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "language", "sizes": sizes, **row}))

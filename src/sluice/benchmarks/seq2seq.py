@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -15,6 +15,7 @@ from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 from sluice.text.coder import BEGIN_ID, END_ID
@@ -143,7 +144,7 @@ def _decoding_step(network: Seq2Seq, pairs: Pairs, beam: int) -> Callable[[], No
     return step
 
 
-def _report(sizes: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+def _report(sizes: str, rows: list[Plain], as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "seq2seq", "sizes": sizes, **row}))

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sluice.errors import UserError
+from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 
@@ -104,16 +106,20 @@ def bench_lengths(
     lengths[0] = steps
     inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
     rows = []
-    for cell, kernel in KERNELS.items():
-        for bidirectional in (False, True):
-            module = kernel(input_size, hidden_size, batch_first=True, bidirectional=bidirectional).to(where)
-            stack = RecurrentStack(
-                cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional
-            ).to(where)
-            ways = _ways(module, stack, inputs, lengths, packed)
-            rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+    for cell, bidirectional in product(KERNELS, (False, True)):
+        ways = _ways(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
+        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
     title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
     _report(rows, title, as_json)
+
+
+def _layers(
+    cell: str, input_size: int, hidden_size: int, bidirectional: bool, device: torch.device
+) -> tuple[nn.RNNBase, RecurrentStack]:
+    """torch's layer and ours, of the same sizes."""
+    module = KERNELS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+    stack = RecurrentStack(cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional)
+    return module.to(device), stack.to(device)
 
 
 def _ways(
@@ -146,7 +152,7 @@ def _ways(
     return ways | ({"packed": through_packing} if packed else {})
 
 
-def _report(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
+def _report(rows: list[Plain], title: str, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "lengths", "sizes": title, **row}))
@@ -161,5 +167,5 @@ def _report(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
     console.print("× is relative to dense: torch.nn's kernel on the same padded batch, which ignores the lengths.")
 
 
-def _figure(row: dict[str, Any], name: str) -> str:
+def _figure(row: Plain, name: str) -> str:
     return f"{row[name] * 1e3:,.0f} ms {row[name] / row['dense']:.2f}×" if name in row else ""

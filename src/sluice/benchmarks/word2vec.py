@@ -4,9 +4,10 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.benchmarks.timing import interleaved
-from sluice.data.running_text import RunningText
-from sluice.data.sample_text import SampleText
-from sluice.data.wikitext import find_wikitext2
+from sluice.data.corpora.wikitext import find_wikitext2
+from sluice.data.corpus import RunningText
+from sluice.data.synthetic.reviews import SampleText
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
 from sluice.options import WORD2VEC_METHODS
+from sluice.plain import Plain
 from sluice.text.vocab import UNKNOWN
 from sluice.text.word_windows import WordWindows
 
@@ -73,29 +75,37 @@ def bench_word2vec(
     Raises:
         UserError: for a method that doesn't exist, or a folder without WikiText-2.
     """
-    if method not in WORD2VEC_METHODS:
-        raise UserError(f"there is no method {method!r}: there are {', '.join(WORD2VEC_METHODS)}")
+    _check_method(method)
     sentences = _sentences(_corpus(data_dir))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        flat, offsets = sentences.flat()
-        windows = WordWindows(flat, offsets, vocab_size=len(sentences.ids), window=window, sample=SUBSAMPLING)
-        pairs = sum(blocks.pairs for blocks in windows.epoch(0, BATCH_BLOCKS))
+    flat, offsets = sentences.flat()
+    windows = WordWindows(flat, offsets, vocab_size=len(sentences.ids), window=window, sample=SUBSAMPLING)
+    pairs = sum(blocks.pairs for blocks in windows.epoch(0, BATCH_BLOCKS))
+    with _num_threads(threads):
         network = Word2Vec(vocab_size=len(sentences.ids), size=size, method=method, negatives=negatives)
         ways: dict[str, Callable[[], None]] = {"sluice": _sluice_epoch(network, windows)}
         if importlib.util.find_spec("gensim"):
             settings = {"vector_size": size, "window": window, "negative": negatives, "sg": int(method == "skipgram")}
             ways["gensim"] = _gensim_epoch(sentences, {**settings, "workers": threads})
         seconds = interleaved(ways, runs)
+    rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
+    title = f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
+    title += f"threads, {sentences.description}"
+    _report(title, rows, as_json)
+
+
+def _check_method(method: str) -> None:
+    if method not in WORD2VEC_METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(WORD2VEC_METHODS)}")
+
+
+@contextmanager
+def _num_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
-    rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
-    title = (
-        f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
-        f"threads, {sentences.description}"
-    )
-    _report(title, rows, as_json)
 
 
 def _corpus(data_dir: Path | None) -> RunningText:
@@ -137,7 +147,7 @@ def _gensim_epoch(sentences: Sentences, settings: dict[str, int]) -> Callable[[]
     return epoch
 
 
-def _report(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+def _report(title: str, rows: list[Plain], as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps({"bench": "word2vec", "sizes": title, **row}))

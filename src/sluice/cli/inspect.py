@@ -17,7 +17,8 @@ from sluice.cli.inspect_tables import UnitValues, show_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
-from sluice.recipes.load import SavedModel, load_model
+from sluice.recipes.load import load_model
+from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import say
 
 MOST_DRAWN = 600

@@ -10,34 +10,33 @@ from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
 from sluice.exit_codes import politely
 
-MODULE, CHANGED = "model.module=", "--allow-changed-code"
+MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
 
 class CodeNamingGroup(TyperGroup):
-    """Takes `model.module=FILE` and `--allow-changed-code` wherever they stand: every command that reads a checkpoint.
+    """Takes `model.module=FILE`, `task.module=FILE` and `--allow-changed-code` at any position.
 
-    The file registers a cell of one's own. A checkpoint that needs it never runs it by itself.
+    The files register a user-defined cell or task. A checkpoint that needs them never runs them by itself.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from sluice.recipes.outside_code import allow_changed_code, allow_module
+        from sluice.config.user_code import allow_changed_code, allow_named
 
         end = args.index("--") if "--" in args else len(args)
         own, rest = args[:end], args[end:]  # what follows -- is text
-        for argument in own:
-            if argument.startswith(MODULE):
-                allow_module(Path(argument.removeprefix(MODULE)))
+        allow_named(own)
         if CHANGED in own:
             allow_changed_code()
         if own[:1] != ["prepare"]:  # which takes settings
-            own = [part for part in own if not part.startswith(MODULE) and part != CHANGED]
+            own = [part for part in own if not part.startswith(MODULES) and part != CHANGED]
         return super().parse_args(ctx, [*own, *rest])
 
 
 app = typer.Typer(
     cls=CodeNamingGroup,
     help="Prepare data for, evaluate and use recurrent text models. Training: python train.py --help\n\n"
-    "A model with a cell of your own: add model.module=FILE (and --allow-changed-code if the file has changed).",
+    "A model with a cell or task of your own: add model.module=FILE or task.module=FILE (and --allow-changed-code if "
+    "the file has changed).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,12 +50,15 @@ Run = Annotated[Path, typer.Argument(help="A run's folder (its best.ckpt is take
 @app.command()
 def prepare(
     overrides: Annotated[list[str] | None, typer.Argument(help="As for train.py: task=imdb paths.data_dir=...")] = None,
+    config_dir: Annotated[
+        Path | None, typer.Option("--config-dir", "-cd", help="A folder with more options for the groups.")
+    ] = None,
 ) -> None:
     """Do all of a task that needs the network or time, and no training: download, check, tokenise, store."""
     with politely():
         from sluice.cli.prepare import prepare_task
 
-        prepare_task(overrides or [])
+        prepare_task(overrides or [], config_dir)
 
 
 @app.command()
@@ -78,8 +80,9 @@ def evaluate(
     """Measure a trained model on its task's texts, or a classifier on a file of yours."""
     with politely():
         from sluice.cli.evaluate import evaluate_run
+        from sluice.recipes.evaluation import Table
 
-        table = (file, text_column, label_column) if file else None
+        table = Table(file, text_column, label_column) if file else None
         evaluate_run(
             run,
             split=split,
@@ -126,20 +129,10 @@ def generate(
     """Continue a prompt with a language model."""
     with politely():
         from sluice.cli.generate import generate_text
+        from sluice.inference.language_model import Sampling
 
-        generate_text(
-            run,
-            prompt=prompt,
-            tokens=tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            width=beam,
-            number=num,
-            seed=seed,
-            no_unknown=no_unk,
-            as_json=as_json,
-        )
+        sampling = Sampling(tokens, temperature, top_k, top_p, beam, seed, allow_unknown=not no_unk)
+        generate_text(run, sampling, prompt=prompt, number=num, as_json=as_json)
 
 
 @app.command()

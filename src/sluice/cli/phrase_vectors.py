@@ -14,9 +14,7 @@ from sluice.cli.word_vectors import map_points, show_found
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.layers.pooling import step_mask
-from sluice.recipes.load import load_model
-from sluice.recipes.registry import TRANSLATION
-from sluice.recipes.translation import translator_of
+from sluice.recipes.load import load_for
 from sluice.terminal import say
 from sluice.text.vocab import PADDING_ID
 
@@ -55,11 +53,10 @@ def show_phrases(
     """
     if texts and file:
         raise UserError("give phrases or --file, not both")
-    model = load_model(run, TRANSLATION)
+    _, translator = load_for(run, Translator)
     phrases = list(dict.fromkeys(text.strip() for text in texts or lines_of(file)))
     if len(phrases) < 2:
         raise UserError(f"phrases are compared with each other: give at least two different ones, got {len(phrases)}")
-    translator = translator_of(model.config, model.network, model.parts)
     vectors = phrase_vectors(translator, phrases, mean=mean)
     if png is not None or projector is not None:
         map_points(phrases, vectors, title=str(run), png=png, projector=projector)

@@ -2,36 +2,24 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-import torch
-
-from sluice.cli.predict_pairs import given_pairs, predict_pairs, show_pair
-from sluice.data.batches import pad
-from sluice.data.ragged import Ragged
 from sluice.errors import UserError
-from sluice.recipes.load import SavedModel, load_model
-from sluice.recipes.registry import CLASSIFICATION, PAIRS
+from sluice.inference.predictor import Prediction, Predictor
+from sluice.recipes.load import load_for
 from sluice.terminal import PlainConsole
-from sluice.text.tokenizers import Tokenizer, make_tokenizer
-from sluice.text.truncation import kept_places
 
 BATCH = 64
 """Texts that run through the network together."""
-WORDS_SHOWN = 8
 
 Item = TypeVar("Item")
 
 
 def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_json: bool) -> None:
-    """Prints label and probability of every text; with attention pooling the words that weighed most.
-
-    A model of pairs says the class of two texts, and the words that decided.
+    """Prints class and probability of every text, or of every pair of texts, and the words that decided.
 
     Args:
         run: a run's folder or a checkpoint.
@@ -45,80 +33,31 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
-    lines: Iterable[Any] = texts or lines_of(file)
     as_typed = not texts and file is None and sys.stdin.isatty()
-    model = load_model(run, CLASSIFICATION)
-    if model.family is PAIRS:
-        predict: Callable[..., list[dict[str, Any]]] = partial(predict_pairs, model)
-        show, lines = show_pair, given_pairs(texts, file, lines)
-    else:
-        predict, show = partial(predict_batch, model, make_tokenizer(model.config.task.text.tokenizer)), _show
-    console = PlainConsole(soft_wrap=True)
+    model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
-    number = 0
-    for some in batches_of(lines, 1 if as_typed else BATCH):
-        for prediction in predict(some, first=number + 1):
-            print(json.dumps(prediction, ensure_ascii=False)) if as_json else show(console, prediction)
+    items = predictor.items_of_arguments(texts) if texts else _items_of_lines(predictor, file)
+    console, number = PlainConsole(soft_wrap=True), 0
+    for some in batches_of(items, 1 if as_typed else BATCH):
+        for prediction in predictor.predict(some, first=number + 1):
+            _show(console, prediction, as_json)
         number += len(some)
     if not number:
         raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
 
 
-def predict_batch(model: SavedModel, tokenize: Tokenizer, texts: list[str], first: int = 1) -> list[dict[str, Any]]:
-    """For every text: text, label, probability, probabilities of all classes and, with attention, words and weights.
-
-    Args:
-        model: the trained model.
-        tokenize: its tokenizer.
-        texts: the texts.
-        first: number of the first text, for the error.
-
-    Raises:
-        UserError: for a text without a word.
-    """
-    tokens = [tokenize(text) for text in texts]
-    for number, words in enumerate(tokens, start=first):
-        if not words:
-            raise UserError(f"text {number} is empty: there is no word in it to predict from")
-    data = model.config.task.data
-    lengths = np.asarray([len(words) for words in tokens])
-    flat = np.asarray([index for words in tokens for index in model.vocab.encode(words)], dtype=np.int32)
-    ragged = Ragged(flat, np.concatenate([[0], lengths.cumsum()]))
-    ids, kept = pad(ragged, np.arange(len(texts)), data.max_length, data.truncation, model.config.task.padding)
-    with torch.inference_mode():
-        logits, weights = model.network(ids, kept)
-    probabilities = logits.softmax(-1)
-    places, _ = kept_places(lengths, data.max_length, data.truncation)
-    return [
-        {
-            "text": text,
-            "label": model.labels[int(row.argmax())],
-            "probability": float(row.max()),
-            "probabilities": dict(zip(model.labels, row.tolist(), strict=True)),
-            "unknown_words": sum(word not in model.vocab for word in words),
-            **({} if weights is None else {"words": _weighed(words, places[i][: kept[i]], weights[i])}),
-        }
-        for i, (text, words, row) in enumerate(zip(texts, tokens, probabilities, strict=True))
-    ]
+def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
+    for number, line in enumerate(lines_of(file), start=1):
+        yield predictor.item_of_line(line, f"{file or 'standard input'}, line {number}")
 
 
-def _weighed(words: list[str], places: Any, weights: torch.Tensor) -> list[tuple[str, float]]:
-    """The words kept of a text, each with its attention weight."""
-    return [(words[place], float(weight)) for place, weight in zip(places, weights, strict=False)]
-
-
-def _show(console: PlainConsole, prediction: dict[str, Any]) -> None:
-    text = " ".join(prediction["text"].split())
-    shown = text if len(text) <= 100 else text[:99] + "…"
-    console.print(f"{prediction['label']}  {prediction['probability']:.3f}  {shown}")
-    if "words" in prediction:
-        most = sorted(prediction["words"], key=lambda pair: -pair[1])[:WORDS_SHOWN]
-        weights = ", ".join(f"{word} {weight:.2f}" for word, weight in most)
-        console.print(f"    weighed most: {weights}")
-    words = prediction["unknown_words"]
-    if words:
-        console.print(f"    {words} unknown {'word' if words == 1 else 'words'}", style="dim")
+def _show(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(prediction.as_dict(), ensure_ascii=False))
+        return
+    for line in prediction.lines():
+        console.print(line)
 
 
 def lines_of(file: Path | None) -> Iterator[str]:

@@ -37,6 +37,7 @@ def main(conf: Path) -> None:
         return
     with politely():
         sys.argv[1:] = _in_hydras_order(sys.argv[1:])
+        _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
         elif not _resume_older(conf):
@@ -44,6 +45,17 @@ def main(conf: Path) -> None:
 
             sys.argv[1:] = resume_arguments(sys.argv[1:], conf)
             _run_hydra(conf)
+
+
+def _import_named_code(arguments: list[str]) -> None:
+    """Lets files of code run that the command line names; that of a task has to be imported before Hydra composes."""
+    from sluice.config.user_code import allow_named
+
+    allow_named(arguments)
+    if any("task.module=" in argument for argument in arguments):
+        from sluice.config.compose import import_named_task
+
+        import_named_task(arguments)
 
 
 def _resume_older(conf: Path) -> bool:
@@ -192,8 +204,9 @@ def resume_command(folder: Path) -> str:
         elif argument.split("=")[0] in SEARCH_PATHS:
             options.append(argument)
     try:
-        module = settings_before(folder)["model"].get("module")
+        before = settings_before(folder)
+        named = {f"{group}.module": before[group].get("module") for group in ("model", "task")}
     except UserError:
-        module = None
-    code = [] if module is None else [override_of("model.module", module)]
+        named = {}
+    code = [override_of(setting, path) for setting, path in named.items() if path is not None]
     return shlex.join(["python", program, *options, override_of("resume", str(folder)), *code])

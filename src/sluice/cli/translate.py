@@ -2,16 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from sluice.cli.predict import batches_of, lines_of
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_map, axes_of
-from sluice.recipes.load import SavedModel, load_model
-from sluice.recipes.registry import TRANSLATION
-from sluice.recipes.translation import TranslationFamily, decoding_settings, translator_of
+from sluice.plain import Plain
+from sluice.recipes.load import load_for
 from sluice.terminal import say
 
 BEAM = 5
@@ -48,21 +47,13 @@ def translate_texts(
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
-    model = load_model(run, TRANSLATION)
-    if beam is None:
-        beam = BEAM if seed is None else 1
-    wide = max(beam, n_best) if beam > 0 else beam
-    settings = decoding_settings(model.config.task.decoding, beam=wide, n_best=n_best, seed=seed)
-    try:
-        settings.check()
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    translator = translator_of(model.config, model.network, model.parts)
+    model, translator = load_for(run, Translator)
+    settings = _decoding(translator, beam, n_best, seed)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on a real language", file=sys.stderr)
     number, as_typed = 0, not texts and file is None and sys.stdin.isatty()
     for some in batches_of(texts or lines_of(file), 1 if as_typed else BATCH):
-        found = _translated(model, translator, settings, some, first=number + 1)
+        found = _translated(translator, settings, some, first=number + 1)
         if attention is not None and not number:
             _draw(found[0][0], attention)
         for text, translations in zip(some, found, strict=True):
@@ -72,16 +63,28 @@ def translate_texts(
         raise UserError("there is nothing to translate: give a sentence in quotes, --file, or lines on standard input")
 
 
+def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
+    if beam is None:
+        beam = BEAM if seed is None else 1
+    wide = max(beam, n_best) if beam > 0 else beam
+    settings = replace(translator.decoding, beam=wide, n_best=n_best, seed=seed)
+    try:
+        settings.check()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return settings
+
+
 def _translated(
-    model: SavedModel, translator: Translator, settings: DecodingSettings, texts: list[str], first: int
+    translator: Translator, settings: DecodingSettings, texts: list[str], first: int
 ) -> list[list[Translation]]:
-    longest, family = model.config.task.data.max_length, cast(TranslationFamily, model.family)
-    texts = [family.source_of(translator.source, text) for text in texts]
+    longest = translator.max_length
+    texts = [translator.source_of(text) for text in texts]
     for number, text in enumerate(texts, start=first):
         length = len(translator.source.encode(text))
         if not length:
             raise UserError(f"sentence {number} is empty: there is no word in it to translate")
-        if length > longest:
+        if longest is not None and length > longest:
             print(f"note: sentence {number} has {length} tokens and was cut after {longest}", file=sys.stderr)
     return translator.translate(texts, settings, max_length=longest)
 
@@ -104,8 +107,8 @@ def _show(text: str, translations: list[Translation], as_json: bool) -> None:
         say(f"{score}{translation.text}")
 
 
-def _plain(translation: Translation) -> dict[str, Any]:
-    plain: dict[str, Any] = {"text": translation.text, "score": translation.score}
+def _plain(translation: Translation) -> Plain:
+    plain: Plain = {"text": translation.text, "score": translation.score}
     if translation.weights is not None:
         columns, rows = axes_of(translation)
         plain["attention"] = {"source": columns, "words": rows, "weights": translation.weights.tolist()}

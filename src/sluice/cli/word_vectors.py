@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,11 @@ from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, principal
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
+from sluice.plain import Plain
 from sluice.plots.save import check_new, save_picture
 from sluice.plots.scatter import draw_scatter
-from sluice.recipes.load import SavedModel, load_model
+from sluice.recipes.load import load_model
+from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import say
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
@@ -153,7 +154,7 @@ def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:
     return list(words), embedding.table.weight.detach().numpy()
 
 
-def show_found(asked: dict[str, Any], title: str, found: list[Neighbour], as_json: bool) -> None:
+def show_found(asked: Plain, title: str, found: list[Neighbour], as_json: bool) -> None:
     """Prints what lies near, with both measures."""
     if as_json:
         print(json.dumps({**asked, "nearest": [own._asdict() for own in found]}, ensure_ascii=False))

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from omegaconf import II, MISSING
 
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.options import ACTIVATIONS, EMBEDDING_STARTS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 
 @dataclass
-class RecurrentDefaults:
+class RecurrentDefaults(Settings):
     """Sizes that suit a task; the settings of `model` default to them."""
 
     hidden_size: int = count("units of each layer and direction", 128)
@@ -21,7 +21,7 @@ class RecurrentDefaults:
 
 
 @dataclass
-class Model:
+class Model(Settings):
     """The recurrent core."""
 
     name: str = setting("what the run's folder and results call it")
@@ -50,7 +50,7 @@ class Model:
 
 
 @dataclass
-class EmbeddingDefaults:
+class EmbeddingDefaults(Settings):
     """What suits a task; the settings of `embedding` default to it."""
 
     size: int = count("units of a learned embedding", 100)
@@ -61,7 +61,7 @@ class EmbeddingDefaults:
 
 
 @dataclass
-class Embedding:
+class Embedding(Settings):
     """From ids to the recurrent input."""
 
     kind: str = choice("what a word becomes", EMBEDDINGS)
@@ -84,10 +84,11 @@ class Embedding:
 
 
 @dataclass
-class TaskSettings:
+class TaskSettings(Settings):
     """What every task says of itself."""
 
     name: str = MISSING
+    module: str | None = setting("Python file that registers the task, for a task from outside Sluice", None)
     monitor: str = setting("metric that decides which checkpoint is best")
     mode: str = choice("which way that metric is better", ("max", "min"))
     max_epochs: int = count("epochs", 4)

@@ -1,30 +1,34 @@
 """From a command line to a checked Config, and from a saved run back to one."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import sluice
+from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
+from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 RENAMED_TARGETS = {
-    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
-    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
-    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
-    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
-    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
-    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
-    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
-    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
-    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
+    "sluice.optim.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
+    "sluice.optim.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
+    "sluice.optim.schedules.linear": "sluice.optim.schedules.linear",
+    "sluice.optim.schedules.cosine": "sluice.optim.schedules.cosine",
+    "sluice.optim.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
+    "sluice.optim.schedules.plateau": "sluice.optim.schedules.plateau",
+    "sluice.callbacks.recent_weights.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
+    "sluice.loggers.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
+    "sluice.loggers.csv.CSVLog": "sluice.loggers.csv.CSVLog",
 }
 """Classes and functions in stored settings of earlier versions, and where they are today."""
 
@@ -47,9 +51,31 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     Raises:
         UserError: for an override that doesn't fit.
     """
+    import_named_task(overrides)
     register_schemas()
     with explained(), initialize_config_dir(str(conf), version_base="1.3"):
         return compose("config", overrides=overrides)
+
+
+def import_named_task(overrides: Sequence[str]) -> None:
+    """Imports the file that `task.module=FILE` names, so that its task can be composed.
+
+    Raises:
+        UserError: if the command line didn't name it, it isn't there or cannot be imported.
+    """
+    for override in overrides:
+        if override.lstrip("+").startswith(f"{TASK}="):
+            import_module(Path(module_path(override)), TASK)
+
+
+def with_registered_type(task: DictConfig) -> DictConfig:
+    """A task's settings with the registered class of that name: a job of submitit's unpickles a copy of the class."""
+    own: Any = OmegaConf.get_type(task)
+    registered = next((schema for schema in TASK_SCHEMAS.values() if schema.__qualname__ == own.__qualname__), own)
+    if registered is own:
+        return task
+    plain = OmegaConf.to_container(task, resolve=False)
+    return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
 
 
 def checked(config: DictConfig) -> Config:
@@ -75,7 +101,7 @@ def _check_names(config: Any, prefix: str = "") -> None:
             _check_names(value, f"{prefix}{name}.")
 
 
-def restored(plain: dict[str, Any], schema: str) -> Config:
+def restored(plain: Plain, schema: str) -> Config:
     """The Config that was saved as plain containers with a run.
 
     Raises:
@@ -106,7 +132,7 @@ def _literal(stored: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
 
 
-def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
+def with_schema(plain: Plain, schema: str) -> DictConfig:
     """The same with types, not yet turned into objects.
 
     Raises:
@@ -117,7 +143,7 @@ def with_schema(plain: dict[str, Any], schema: str) -> DictConfig:
     try:
         literal = _literal(renamed_targets(plain))
         task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), literal.pop("task"))
-        return OmegaConf.merge(OmegaConf.structured(Config(task=task)), literal)  # type: ignore[return-value]
+        return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
             f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"
@@ -137,9 +163,9 @@ def changed(task: Any, settings: list[str]) -> Any:
     return typed
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Plain, prefix: str = "") -> Plain:
     """Nested settings as one dictionary, by their dotted names."""
-    leaves: dict[str, Any] = {}
+    leaves: Plain = {}
     for key, value in tree.items():
         leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return leaves

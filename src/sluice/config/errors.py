@@ -66,6 +66,9 @@ def _expectation(error: BaseException) -> str:
 
 def _unknown_option(text: str) -> str:
     """In 'config': Could not find 'model/foo' … Available options in 'model': …"""
+    unregistered = re.search(r"Could not load 'schema/([^']+)'", text)
+    if unregistered:
+        return f"there is no task registered as {unregistered[1]!r}: name the file that registers it, task.module=FILE"
     found = re.search(r"Could not find '([\w/]+)/([^/']+)'", text)
     if not found:
         group = re.search(r"Could not override '([^']+)'", text)

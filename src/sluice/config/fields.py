@@ -1,11 +1,31 @@
 """A setting: its meaning, its default and its range."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
 from sluice.errors import UserError
+
+
+class Settings:
+    """Base of all dataclasses of settings: once they are complete, `freeze` makes them read-only."""
+
+    __slots__ = ("_frozen",)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if getattr(self, "_frozen", False):
+            raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be set: the configuration is complete")
+        object.__setattr__(self, name, value)
+
+
+def freeze(settings: Settings) -> None:
+    """Makes settings read-only, nested ones too."""
+    for entry in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, entry.name)
+        if isinstance(value, Settings):
+            freeze(value)
+    object.__setattr__(settings, "_frozen", True)
 
 
 @dataclass(frozen=True)
@@ -35,25 +55,33 @@ class Allowed:
         return self.below is None or value < self.below
 
 
-def setting(meaning: str, default: Any = MISSING, **allowed: Any) -> Any:
+def setting(
+    meaning: str,
+    default: object = MISSING,
+    *,
+    least: float | None = None,
+    below: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
     """A setting with any range; a tuple as default stands for a list."""
-    metadata = {"meaning": meaning, "allowed": Allowed(**allowed)}
+    metadata = {"meaning": meaning, "allowed": Allowed(least, below, above, choices)}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def count(meaning: str, default: Any = MISSING) -> Any:
+def count(meaning: str, default: object = MISSING) -> Any:
     """A whole number from 1 on."""
     return setting(meaning, default, least=1)
 
 
-def share(meaning: str, default: Any = 0.0) -> Any:
+def share(meaning: str, default: object = 0.0) -> Any:
     """A number from 0 to below 1."""
     return setting(meaning, default, least=0, below=1)
 
 
-def choice(meaning: str, choices: tuple[str, ...], default: Any = MISSING) -> Any:
+def choice(meaning: str, choices: tuple[str, ...], default: object = MISSING) -> Any:
     """One of several names; of a list, each entry must be one."""
     return setting(meaning, default, choices=choices)
 

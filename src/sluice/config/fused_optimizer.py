@@ -1,16 +1,14 @@
 """Whether an optimizer uses torch's fused implementation, which updates all weights in one pass."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sluice.errors import UserError
+from sluice.plain import Plain, PlainMapping
 
 MIXED_PRECISIONS = ("16-mixed", "bf16-mixed")
 PRECISION_ALIASES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Short names that Lightning accepts for `trainer.precision`."""
 
 
-def choose_fused(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> dict[str, Any]:
+def choose_fused(optimizer: PlainMapping, trainer: PlainMapping) -> Plain:
     """Replaces `fused: null` in the settings of an optimizer by true or false.
 
     Lightning refuses to clip the gradients of a fused optimizer under mixed precision, on every device and also for

@@ -70,7 +70,7 @@ def _settings(schema: Any, prefix: str) -> list[str]:
     return lines
 
 
-def _setting(key: str, default: Any, meaning: str, allowed: Allowed) -> str:
+def _setting(key: str, default: object, meaning: str, allowed: Allowed) -> str:
     shown = "" if default == MISSING else "null" if default is None else str(default).lower()
     if isinstance(default, str) and default.startswith("${"):
         shown = default

@@ -5,12 +5,11 @@ The groups `optimizer`, `scheduler`, `trainer`, `callbacks` and `logger` take wh
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from omegaconf import MISSING
 
-from sluice.config.common import Embedding, Model
-from sluice.config.fields import check_ranges, choice, count, setting
+from sluice.config.common import Embedding, Model, TaskSettings
+from sluice.config.fields import Settings, check_ranges, choice, count, setting
 from sluice.config.tasks.classification import Imdb, Reviews
 from sluice.config.tasks.generated_pairs import Execute, VectorToSequence
 from sluice.config.tasks.language import OwnCorpus, PennTreebank, WikiText2
@@ -18,12 +17,14 @@ from sluice.config.tasks.pairs import Pairs
 from sluice.config.tasks.sequences import Adding, Copy, Counting, Echo, Tagging, TemporalOrder, Waves
 from sluice.config.tasks.translation import Multi30k, Parallel
 from sluice.config.tasks.word2vec import Word2Vec
+from sluice.config.user_code import load_installed_recipes
+from sluice.plain import Plain
 
-__all__ = ["TASK_SCHEMAS", "Checkpoint", "Config", "Paths", "check_ranges", "register_schemas", "schema_name"]
+__all__ = ["TASK_SCHEMAS", "Config", "check_ranges", "find_schema", "register_schemas", "register_task", "schema_name"]
 
 
 @dataclass
-class Paths:
+class Paths(Settings):
     """Where things lie; relative to the folder the program is started in."""
 
     data_dir: str = setting("corpora, as downloaded or put there")
@@ -37,7 +38,7 @@ STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 
 
 @dataclass
-class Checkpoint:
+class Checkpoint(Settings):
     """last.ckpt, from which a run goes on as if it had never stopped."""
 
     every_minutes: float = setting("minutes between two; longer where saving costs over 2 % of the time", 5.0, above=0)
@@ -46,17 +47,17 @@ class Checkpoint:
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """The whole configuration."""
 
-    task: Any = MISSING
+    task: TaskSettings = MISSING
     model: Model = field(default_factory=Model)
     embedding: Embedding = field(default_factory=Embedding)
-    optimizer: Any = MISSING
-    scheduler: Any = None
-    trainer: Any = MISSING
-    callbacks: Any = None
-    logger: Any = None
+    optimizer: Plain = MISSING
+    scheduler: Plain | None = None
+    trainer: Plain = MISSING
+    callbacks: Plain | None = None
+    logger: Plain | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     stop_on_nan: bool = setting("stop where the training loss is NaN or infinite", True)
     matmul_precision: str = choice("of float32 products on a GPU; high is TF32", MATMUL_PRECISIONS, "high")
@@ -69,7 +70,7 @@ class Config:
     init_from: str | None = setting("run or checkpoint whose weights to start from, name by name", None)
 
 
-TASK_SCHEMAS: dict[str, Any] = {
+TASK_SCHEMAS: dict[str, type[TaskSettings]] = {
     "imdb": Imdb,
     "reviews": Reviews,
     "wikitext2": WikiText2,
@@ -96,12 +97,28 @@ def register_schemas() -> None:
     """Makes the schemas known to Hydra, once: config.yaml extends `schema`, a task its own in the group `schema`."""
     from hydra.core.config_store import ConfigStore
 
+    load_installed_recipes()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, schema in TASK_SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
 
 
-def schema_name(task: Any) -> str:
+def register_task(name: str, schema: type[TaskSettings]) -> None:
+    """Adds the settings of a task from outside Sluice: `/schema/NAME` for its YAML."""
+    from hydra.core.config_store import ConfigStore
+
+    TASK_SCHEMAS[name] = schema
+    ConfigStore.instance().store(group="schema", name=name, node=schema)
+
+
+def find_schema(name: str) -> type[TaskSettings] | None:
+    """The settings of a task, also of an installed one; None if there is no such task."""
+    if name not in TASK_SCHEMAS:
+        load_installed_recipes()
+    return TASK_SCHEMAS.get(name)
+
+
+def schema_name(task: TaskSettings) -> str:
     """The name under which a task's schema is registered."""
     return next(name for name, schema in TASK_SCHEMAS.items() if type(task) is schema)

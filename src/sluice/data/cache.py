@@ -1,4 +1,4 @@
-"""Arrays on disk: written whole or not at all, checked when opened, memory-mapped."""
+"""Prepared arrays on disk: written whole or not at all, checked when opened, memory-mapped, found by content."""
 
 import errno
 import hashlib
@@ -7,21 +7,28 @@ import logging
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.followers import follows, wait_until
+from sluice.data.corpus import Corpus
+from sluice.data.fingerprints import Fingerprint, fingerprint_of
+from sluice.data.identity import DataIdentity, SplitHashes
+from sluice.data.ragged import Ragged
+from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError
 
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+"""By name; each of its own type."""
+Json: TypeAlias = dict[str, Any]
+"""Plain JSON."""
 LAYOUT = 3
 """Raise it when the files change their meaning: older caches are then built again."""
-
 log = logging.getLogger(__name__)
 
 
@@ -29,20 +36,25 @@ log = logging.getLogger(__name__)
 class Stored:
     """What a cache entry holds."""
 
-    arrays: dict[str, NDArray[Any]]
-    """By name, memory-mapped read-only."""
-    info: dict[str, Any]
-    """Plain JSON that belongs to them."""
+    arrays: Arrays
+    """Memory-mapped read-only."""
+    info: Json
+    """What belongs to them."""
 
 
 class CacheDamaged(Exception):
     """An entry that is cut short, altered or of another layout; the message says which."""
 
 
-def entry_path(cache_dir: Path, name: str, key: Mapping[str, Any]) -> Path:
+def entry_path(cache_dir: Path, name: str, key: Json) -> Path:
     """The folder of an entry; `key` names everything that its content depends on."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_dir / f"{name}-{digest}"
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether a folder is a cache folder: one of its sub-folders is an entry."""
+    return any(path.parent.name.rpartition("-")[0] for path in folder.glob("*/meta.json"))
 
 
 def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
@@ -53,7 +65,7 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
     Raises:
         UserError: if the folder cannot be written or the disk is full.
     """
-    if follows():
+    if not is_local_rank_zero():
         wait_until(path.exists, f"the cache {path}")
     if path.exists():
         try:
@@ -142,5 +154,61 @@ def _checksum(file: Path) -> int:
     return zlib.crc32(np.memmap(file, mode="r").data)
 
 
-def _info_checksum(info: dict[str, Any]) -> int:
+def _info_checksum(info: Json) -> int:
     return zlib.crc32(json.dumps(info).encode())
+
+
+class Prepared(NamedTuple):
+    """A prepared corpus, and what it was prepared from."""
+
+    stored: Stored
+    fingerprint: Fingerprint
+
+    @property
+    def info(self) -> Json:
+        """Plain JSON that belongs to the arrays."""
+        return self.stored.info
+
+    @property
+    def identity(self) -> DataIdentity:
+        """What the data are, by the digest of a running text or the hashes of separate ones."""
+        if "text_digest" in self.info:
+            return DataIdentity(self.fingerprint, text_digest=self.info["text_digest"])
+        hashes, as_earlier = SplitHashes.stored(self.stored.arrays), self.info["split_as_earlier"]
+        return DataIdentity(self.fingerprint, hashes=hashes, split_as_earlier=as_earlier)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """An array by its name, memory-mapped."""
+        return self.stored.arrays[name]
+
+    def ragged(self, name: str, offsets: str) -> Ragged:
+        """Sequences of ids, by the names of their arrays."""
+        return Ragged(self.array(name), self.array(offsets))
+
+
+def load_or_prepare(
+    kind: str, corpus: Corpus, settings: Json, cache_dir: Path, build: Callable[[], Stored]
+) -> Prepared:
+    """Opens the cache entry of a corpus; builds it first where there is none.
+
+    Args:
+        kind: of the entry: "texts", "tags", ...
+        corpus: the corpus.
+        settings: all that the arrays depend on besides the corpus: plain JSON.
+        cache_dir: the cache folder.
+        build: reads the corpus.
+
+    Raises:
+        UserError: as `build`, if a source cannot be read or changes while it is read, or for a cache that can't be
+            written.
+    """
+    fingerprint = fingerprint_of(corpus.sources, cache_dir)
+
+    def build_unchanged() -> Stored:
+        stored = build()
+        if fingerprint_of(corpus.sources, cache_dir) != fingerprint:
+            raise UserError(f"the files of the {corpus.name} corpus changed while they were read: start again")
+        return stored
+
+    path = entry_path(cache_dir, f"{kind}-{corpus.name}", {"corpus": fingerprint.key, **settings})
+    return Prepared(load_or_build(path, build_unchanged), fingerprint)

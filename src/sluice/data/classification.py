@@ -1,21 +1,194 @@
-"""The DataModule of labelled texts."""
+"""Labelled texts: as ragged arrays of ids, prepared once, and their DataModule."""
 
 import logging
 import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.batches import BatchMaker, TextBatch
-from sluice.data.bucketed import BucketedData
-from sluice.data.cache import Stored, entry_path, load_or_build
-from sluice.data.sources import LabelledCorpus
-from sluice.data.tokenizing import PreparedCorpus, TextSettings, prepare_corpus
-from sluice.data.word_vectors import WINDOW, ppmi_vectors
+from sluice.data.cache import Arrays, Stored, entry_path, load_or_build, load_or_prepare
+from sluice.data.collate import BatchMaker, TextBatch
+from sluice.data.corpus import SPLITS, Document, LabelledCorpus
+from sluice.data.datamodule import BucketedData
+from sluice.data.identity import DataIdentity, Hashes, text_hash
+from sluice.data.ppmi import WINDOW, ppmi_vectors
+from sluice.data.progress import track
+from sluice.data.ragged import Ragged
+from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.text.tokenizers import make_tokenizer
+from sluice.text.vocab import UNKNOWN_ID, Vocab
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextSettings(HeldOut):
+    """How texts become ids; with the corpus, all that the prepared arrays depend on."""
+
+    tokenizer: str = "basic_english"
+    min_freq: int = 1
+    max_size: int | None = None
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    """Used only where the corpus has no test texts of its own."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The texts and labels of one split."""
+
+    texts: Ragged
+    labels: NDArray[np.int64]
+
+    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
+        """(N,) tokens of each text once truncated."""
+        return np.minimum(self.texts.lengths, max_length)
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus ready for training."""
+
+    splits: dict[str, Split]
+    vocab: Vocab
+    labels: tuple[str, ...]
+    identity: DataIdentity
+
+
+def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Path) -> PreparedCorpus:
+    """Opens the prepared corpus, preparing and storing it on first use.
+
+    Raises:
+        UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
+    """
+    key = {"labels": corpus.labels, **vars(settings)}
+    prepared = load_or_prepare("texts", corpus, key, cache_dir, lambda: _stored(corpus, settings))
+    splits = {
+        name: Split(prepared.ragged(f"{name}_ids", f"{name}_offsets"), prepared.array(f"{name}_labels"))
+        for name in SPLITS
+    }
+    return PreparedCorpus(splits, Vocab(prepared.info["vocab"]), tuple(prepared.info["labels"]), prepared.identity)
+
+
+def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab) -> Split:
+    """Documents in the ids of a given vocabulary; nothing is stored."""
+    read = _read(documents, tokenizer)
+    return Split(_encoded(read, vocab), read.labels)
+
+
+def assign_one_by_one(
+    documents: Sequence[Document], settings: TextSettings, labels: Sequence[str]
+) -> dict[str, NDArray[np.int64]]:
+    """The rows of each split as earlier versions cut them: identical texts were drawn one by one."""
+    groups = _Groups()
+    ids = np.asarray([groups.id_of(document) for document in documents], dtype=np.int64)
+    return assign_splits(
+        np.asarray([document.split for document in documents]),
+        labels=np.asarray([document.label for document in documents], dtype=np.int64),
+        names=labels,
+        fractions=settings.fractions,
+        texts=None,
+        groups=ids,
+    )
+
+
+class _Groups:
+    """Ids of the groups of documents; one without a group has an id of its own."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, str], int] = {}
+        self._sizes: Counter[str] = Counter()
+        self.named = False
+        """Whether any document has a group."""
+
+    def id_of(self, document: Document) -> int:
+        """The id of a document's group, by the order of first appearance in its split."""
+        self.named |= bool(document.group)
+        name = document.group or f"#{self._sizes[document.split]}"
+        self._sizes[document.split] += 1
+        return self._ids.setdefault((document.split, name), len(self._ids))
+
+
+@dataclass
+class _Read:
+    """A corpus as it was read, in provisional ids."""
+
+    words: list[str]
+    """By provisional id."""
+    texts: Ragged
+    labels: NDArray[np.int64]
+    given: NDArray[np.str_]
+    """(N,) the split that the corpus gives each text."""
+    hashes: Hashes
+    groups: NDArray[np.int64] | None
+    """(N,) group ids, None where no document has a group."""
+
+
+def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
+    read = _read(track(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
+    assign = partial(
+        assign_splits,
+        read.given,
+        labels=read.labels,
+        names=corpus.labels,
+        fractions=settings.fractions,
+        groups=read.groups,
+    )
+    rows = assign(texts=read.hashes)
+    as_earlier = same_rows(rows, lambda: assign(texts=None))
+    counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
+    vocab = Vocab.build(
+        Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
+        min_freq=settings.min_freq,
+        max_size=settings.max_size,
+    )
+    encoded = _encoded(read, vocab)
+    arrays: Arrays = {}
+    for name in SPLITS:
+        texts = encoded.rows(rows[name])
+        arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
+        arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
+    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": as_earlier}
+    return Stored(arrays, info)
+
+
+def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
+    """Texts in provisional ids, in the order read; a text without a token gets one unknown word."""
+    tokenize = make_tokenizer(tokenizer)
+    ids: dict[str, int] = {"": UNKNOWN_ID}
+    flat, groups = array("i"), _Groups()
+    lengths, labels, given, hashes, group_ids = list[int](), list[int](), list[str](), list[int](), list[int]()
+    for document in documents:
+        tokens = tokenize(document.text) or [""]
+        flat.extend([ids.setdefault(token, len(ids)) for token in tokens])
+        lengths.append(len(tokens))
+        labels.append(document.label)
+        given.append(document.split)
+        hashes.append(text_hash(document.text))
+        group_ids.append(groups.id_of(document))
+    return _Read(
+        words=list(ids),
+        texts=Ragged.from_lengths(np.asarray(flat, dtype=np.int32), lengths),
+        labels=np.asarray(labels, dtype=np.int64),
+        given=np.asarray(given, dtype=np.str_),
+        hashes=np.asarray(hashes, dtype=np.uint64),
+        groups=np.asarray(group_ids, dtype=np.int64) if groups.named else None,
+    )
+
+
+def _encoded(read: _Read, vocab: Vocab) -> Ragged:
+    """The texts with the vocabulary's ids in place of the provisional ones."""
+    final_ids = np.asarray(vocab.encode(read.words), dtype=np.int32)
+    return Ragged(final_ids[read.texts.flat], read.texts.offsets)
 
 
 class ClassificationData(BucketedData):
@@ -53,14 +226,11 @@ class ClassificationData(BucketedData):
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
-        self._prepared: PreparedCorpus | None = None
 
-    @property
+    @cached_property
     def prepared(self) -> PreparedCorpus:
         """The arrays, vocabulary and labels; prepared on first use."""
-        if self._prepared is None:
-            self._prepared = prepare_corpus(self.corpus, self.settings, self.cache_dir)
-        return self._prepared
+        return prepare_corpus(self.corpus, self.settings, self.cache_dir)
 
     def word_vectors(self, size: int) -> Tensor:
         """(V, size) vectors from the training texts alone, see `ppmi_vectors`; made and stored on first use."""
@@ -78,8 +248,7 @@ class ClassificationData(BucketedData):
 
     def text_of(self, split: str, index: int) -> str:
         """The tokens of a text, as the model knows them."""
-        texts = self.prepared.splits[split].texts
-        return " ".join(self.prepared.vocab.decode(texts.flat[texts.offsets[index] : texts.offsets[index + 1]]))
+        return " ".join(self.prepared.vocab.decode(self.prepared.splits[split].texts[index]))
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[TextBatch]:
         """A split in batches, this process's share.

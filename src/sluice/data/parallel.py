@@ -2,8 +2,9 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored
-from sluice.data.fingerprints import Fingerprint
-from sluice.data.identity import DataIdentity
-from sluice.data.lines import Lines
-from sluice.data.pair_batches import PairSplit
-from sluice.data.pairs import ParallelCorpus
-from sluice.data.preparing import load_or_prepare
-from sluice.data.ragged import Ragged
-from sluice.data.sources import SPLITS
-from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
-from sluice.data.splits import assign_splits, same_rows
+from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.corpus import SPLITS, ParallelCorpus
+from sluice.data.identity import DataIdentity, Hashes, hashes_of
+from sluice.data.ragged import Lines, PairSplit, Ragged
+from sluice.data.splits import HeldOut, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder, SentenceVocab, make_unit
 from sluice.text.units import Subwords, Unit
@@ -30,7 +25,7 @@ SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
-class PairSettings:
+class PairSettings(HeldOut):
     """How sentence pairs become ids; with the corpus, all that the prepared arrays depend on."""
 
     unit: str = "words"
@@ -56,11 +51,6 @@ class PairSettings:
     """Used only where the corpus has no test pairs of its own."""
     symbols: bool = False
     """A source is one symbol, however it is written: a number, the name of a class."""
-
-    @property
-    def fractions(self) -> dict[str, float]:
-        """Of the pairs, for the splits that have to be cut."""
-        return {"test": self.test_share, "val": self.validation_share}
 
 
 @dataclass(frozen=True)
@@ -109,7 +99,18 @@ def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Pat
     """
     languages = [corpus.source_language, corpus.target_language]
     key = {"languages": languages, **vars(settings)}
-    return _opened(*load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings)))
+    prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings))
+    splits = {
+        name: PairSplit(
+            prepared.ragged(f"{name}_source", f"{name}_source_offsets"),
+            prepared.ragged(f"{name}_target", f"{name}_target_offsets"),
+            Lines(prepared.array(f"{name}_source_lines"), prepared.array(f"{name}_source_lines_offsets")),
+            Lines(prepared.array(f"{name}_target_lines"), prepared.array(f"{name}_target_lines_offsets")),
+        )
+        for name in SPLITS
+    }
+    source, target = (_from_json(prepared.info[side]) for side in SIDES)
+    return PreparedPairs(splits, source, target, prepared.info["notes"], prepared.identity)
 
 
 def encode_pairs(
@@ -199,7 +200,7 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
         if cut:
             notes.append(f"{cut:,} sources of {name} are longer than {settings.max_length} tokens and were cut")
     coders = _coders(corpus, settings, splits["train"], {side: units[side][1] for side in SIDES})
-    arrays: dict[str, Any] = {}
+    arrays: Arrays = {}
     for name, texts in splits.items():
         split = _encoded(texts, coders["source"], coders["target"])
         arrays[f"{name}_hashes"] = hashes[name]
@@ -218,9 +219,9 @@ def _units(
         read = {side: [text.lower() if settings.lowercase else text for text in vars(train)[side]] for side in SIDES}
         if settings.joint:
             read["source"] += read["target"]
-        options: dict[str, Any] = {"size": settings.subword_size, "kind": settings.subwords}
-        models["source"] = Subwords.learn(read["source"], **options).model
-        models["target"] = models["source"] if settings.joint else Subwords.learn(read["target"], **options).model
+        learn = partial(Subwords.learn, size=settings.subword_size, kind=settings.subwords)
+        models["source"] = learn(read["source"]).model
+        models["target"] = models["source"] if settings.joint else learn(read["target"]).model
     return {side: (make_unit(**_described(corpus, settings, side, models[side])), models[side]) for side in SIDES}
 
 
@@ -272,28 +273,20 @@ def _coders(
     }
     if settings.joint:
         counts = dict.fromkeys(SIDES, counts["source"] + counts["target"])
-    limits: dict[str, Any] = {"min_freq": settings.min_freq, "max_size": settings.max_size}
+    build = partial(SentenceVocab.build, min_freq=settings.min_freq, max_size=settings.max_size)
     return {
-        side: SentenceCoder(
-            vocab=SentenceVocab.build(counts[side], **limits), **_described(corpus, settings, side, models[side])
-        )
+        side: SentenceCoder(vocab=build(counts[side]), **_described(corpus, settings, side, models[side]))
         for side in SIDES
     }
 
 
 def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> PairSplit:
     return PairSplit(
-        _ragged([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
-        _ragged([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
+        Ragged.from_rows([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
+        Ragged.from_rows([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
         Lines.of(texts.source),
         Lines.of(texts.target),
     )
-
-
-def _ragged(rows: Sequence[list[int]]) -> Ragged:
-    flat = np.fromiter(chain.from_iterable(rows), dtype=np.int32)
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-    return Ragged(flat, offsets)
 
 
 def _as_json(coder: SentenceCoder) -> dict[str, Any]:
@@ -303,22 +296,3 @@ def _as_json(coder: SentenceCoder) -> dict[str, Any]:
 
 def _from_json(saved: dict[str, Any]) -> SentenceCoder:
     return SentenceCoder.from_saved({**saved, "subwords": saved["subwords"] and base64.b64decode(saved["subwords"])})
-
-
-def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedPairs:
-    def part(name: str, kind: type[Any]) -> Any:
-        return kind(stored.arrays[name], stored.arrays[f"{name}_offsets"])
-
-    splits = {
-        name: PairSplit(
-            part(f"{name}_source", Ragged),
-            part(f"{name}_target", Ragged),
-            part(f"{name}_source_lines", Lines),
-            part(f"{name}_target_lines", Lines),
-        )
-        for name in SPLITS
-    }
-    source, target = (_from_json(stored.info[side]) for side in SIDES)
-    hashes = SplitHashes.stored(stored.arrays)
-    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
-    return PreparedPairs(splits, source, target, stored.info["notes"], identity)

@@ -1,7 +1,8 @@
-"""Batches of texts of like length, the same on one rank and on many."""
+"""The order of training and evaluation batches: the same on one rank and on many, resumable within an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,42 @@ from torch.utils.data import Sampler
 
 POOL_BATCHES = 50
 """Batches' worth of shuffled texts that are sorted by length together."""
+HALF_SHARE, SPREAD = 0.05, 5.0
+"""Of variable chunks (Merity, Keskar & Socher 2018, section 5): share of half the length; deviation in steps."""
+
+Item = TypeVar("Item", covariant=True)
 
 
-class BucketBatchSampler(Sampler[list[int]]):
+class ResumableSampler(Sampler[Item]):
+    """An epoch after another; one that is resumed leaves out what was seen before."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._seen = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch's order."""
+        self.epoch = epoch
+
+    def start_at(self, epoch: int, seen: int) -> None:
+        """Goes to an epoch and leaves out its first items, which were seen before; other epochs are whole."""
+        self.epoch, self._seen = epoch, (epoch, seen)
+
+    @property
+    def first(self) -> int:
+        """How many items of the current epoch were seen before."""
+        epoch, seen = self._seen
+        return seen if self.epoch == epoch else 0
+
+
+class _BatchSampler(ResumableSampler[list[int]]):
+    @property
+    def sampler(self) -> "_BatchSampler":
+        """Itself: Lightning passes the epoch on to `batch_sampler.sampler` and to nothing else."""
+        return self
+
+
+class BucketBatchSampler(_BatchSampler):
     """Cuts an epoch into batches of texts of like length.
 
     Training shuffles the texts, sorts pools of them by length, cuts batches and shuffles those; the order depends on
@@ -50,44 +84,29 @@ class BucketBatchSampler(Sampler[list[int]]):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if max_tokens is not None and max_tokens < lengths.max(initial=1):
             raise ValueError(f"max_tokens={max_tokens} is less than the longest text, {lengths.max()} tokens")
+        super().__init__()
         self.lengths, self.batch_size, self.max_tokens = np.asarray(lengths), batch_size, max_tokens
-        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        self.shuffle, self.seed = shuffle, seed
         self.rank, self.world_size = rank, world_size
-        self._seen = (0, 0)
-
-    @property
-    def sampler(self) -> "BucketBatchSampler":
-        """Itself: Lightning passes the epoch on to `batch_sampler.sampler` and to nothing else."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch's order."""
-        self.epoch = epoch
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Goes to an epoch and leaves out its first batches, which were seen before; other epochs are whole."""
-        self.epoch, self._seen = epoch, (epoch, batch)
+        self._planned: tuple[int, list[NDArray[np.int64]]] | None = None
+        """An epoch and this rank's batches of it: Lightning asks for their number many times."""
 
     def __len__(self) -> int:
         return len(self._own_batches())
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, seen = self._seen
-        for batch in self._own_batches()[seen if self.epoch == epoch else 0 :]:
+        for batch in self._own_batches()[self.first :]:
             yield batch.tolist()
 
-    def padding_share(self) -> float:
-        """Share of padding in all batches of the epoch, over all ranks."""
-        batches = self._batches()
-        places = sum(len(batch) * int(self.lengths[batch].max()) for batch in batches)
-        return 1 - sum(int(self.lengths[batch].sum()) for batch in batches) / places
-
     def _own_batches(self) -> list[NDArray[np.int64]]:
-        batches = self._batches()
-        if self.shuffle:
-            missing = -len(batches) % self.world_size
-            batches = batches + [batches[i % len(batches)] for i in range(missing)]
-        return batches[self.rank :: self.world_size]
+        epoch = self.epoch if self.shuffle else 0
+        if self._planned is None or self._planned[0] != epoch:
+            batches = self._batches()
+            if self.shuffle:
+                missing = -len(batches) % self.world_size
+                batches = batches + [batches[i % len(batches)] for i in range(missing)]
+            self._planned = epoch, batches[self.rank :: self.world_size]
+        return self._planned[1]
 
     def _batches(self) -> list[NDArray[np.int64]]:
         random = np.random.default_rng([self.seed, self.epoch] if self.shuffle else 0)
@@ -108,3 +127,115 @@ class BucketBatchSampler(Sampler[list[int]]):
                 budget = min(budget, self.max_tokens // max(1, int(self.lengths[index[cuts[-1]]])))
             cuts.append(min(cuts[-1] + budget, len(index)))
         return [index[start:end] for start, end in pairwise(cuts)]
+
+
+class StagedBatchSampler(_BatchSampler):
+    """An epoch is dealt from one stage of the data alone; which one, the epoch's number says.
+
+    The stages lie one after the other in the data. So the order depends on the seed and the epoch, as without stages.
+    """
+
+    def __init__(self, stages: Sequence[BucketBatchSampler], *, stage_of: Callable[[int], int]) -> None:
+        """
+        Args:
+            stages: the sampler of each, with places that begin at 0; every one with as many batches.
+            stage_of: from an epoch to its stage.
+
+        Raises:
+            ValueError: if the stages have not as many batches: schedules count on epochs of one length.
+        """
+        if len({len(stage) for stage in stages}) != 1:
+            raise ValueError(f"stages must have as many batches, got {[len(stage) for stage in stages]}")
+        super().__init__()
+        self.stages, self.stage_of = stages, stage_of
+
+    def start_at(self, epoch: int, seen: int) -> None:
+        super().start_at(epoch, seen)
+        for stage in self.stages:
+            stage.start_at(epoch, seen)
+
+    def __len__(self) -> int:
+        return len(self.stages[0])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        number = self.stage_of(self.epoch)
+        first = sum(len(stage.lengths) for stage in self.stages[:number])
+        self.stages[number].set_epoch(self.epoch)
+        for batch in self.stages[number]:
+            yield [first + place for place in batch]
+
+
+class Piece(NamedTuple):
+    """Steps of the streams: from `start`, `steps` of them."""
+
+    start: int
+    steps: int
+
+
+class PieceSampler(ResumableSampler[Piece]):
+    """Cuts the length of the streams into pieces, in order; the same number in every epoch."""
+
+    def __init__(self, length: int, *, chunk_length: int, variable: bool = False, seed: int = 0) -> None:
+        """
+        Args:
+            length: steps of the streams.
+            chunk_length: steps of a piece; the last one may be shorter.
+            variable: lengths vary around `chunk_length`, one in twenty around half of it, other ones in every epoch.
+            seed: of the lengths.
+        """
+        super().__init__()
+        self.length, self.chunk_length = length, chunk_length
+        self.variable, self.seed = variable, seed
+
+    def __len__(self) -> int:
+        return -(-self.length // self.chunk_length)
+
+    def __iter__(self) -> Iterator[Piece]:
+        pieces = [Piece(start, end - start) for start, end in pairwise(self._borders())]
+        yield from pieces[self.first :]
+
+    def _borders(self) -> list[int]:
+        if not self.variable:
+            return [*range(0, self.length, self.chunk_length), self.length]
+        random = np.random.default_rng([self.seed, self.epoch])
+        typical = np.where(random.random(len(self)) < HALF_SHARE, self.chunk_length / 2, self.chunk_length)
+        drawn = np.maximum(random.normal(typical, min(SPREAD, self.chunk_length / 4)), 1.0)
+        ends = np.round(drawn.cumsum() / drawn.sum() * self.length).astype(int)
+        return [0, *sorted({*ends.tolist()} - {0})] if len({*ends.tolist()} - {0}) == len(self) else self._even()
+
+    def _even(self) -> list[int]:
+        """Borders for texts so short that pieces would vanish."""
+        return np.linspace(0, self.length, len(self) + 1).round().astype(int).tolist()
+
+
+class Place(NamedTuple):
+    """A batch of an epoch."""
+
+    epoch: int
+    number: int
+
+
+class EpochSampler(ResumableSampler[Place]):
+    """The places of an epoch's batches, in order."""
+
+    def __init__(self, size: int) -> None:
+        """
+        Args:
+            size: batches of an epoch.
+        """
+        super().__init__()
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Place]:
+        for number in range(self.first, self.size):
+            yield Place(self.epoch, number)
+
+
+class FirstEpoch(EpochSampler):
+    """The first epoch's batches, whichever epoch training is in."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Stays where it is."""

@@ -5,13 +5,25 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.sources import SPLITS
-from sluice.data.split_hashes import Hashes
+from sluice.data.corpus import SPLITS
+from sluice.data.identity import Hashes
 from sluice.errors import UserError
 
 SPLIT_SEED = 20110610
 """The split is part of the corpus, not of the run: it is the same whatever the run's seed."""
 UNDECIDED, KEPT, HELD = -1, 0, 1
+
+
+class HeldOut:
+    """Settings with the fractions of the texts that are held out where a corpus has no such split of its own."""
+
+    validation_share: float
+    test_share: float
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """By the name of the split; what `assign_splits` takes."""
+        return {"test": self.test_share, "val": self.validation_share}
 
 
 def assign_splits(

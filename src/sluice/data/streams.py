@@ -7,17 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored
+from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
-from sluice.data.preparing import load_or_prepare
-from sluice.data.running_text import RunningText
-from sluice.data.sources import SPLITS
-from sluice.data.watching import watched
+from sluice.data.progress import track
 from sluice.errors import UserError
 from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
@@ -53,11 +50,11 @@ def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path)
         UserError: whatever the corpus says is wrong with it, a split without a token, an empty vocabulary, or a cache
             that can't be written.
     """
-    stored, fingerprint = load_or_prepare(
+    prepared = load_or_prepare(
         "stream", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings, cache_dir)
     )
-    identity = DataIdentity(fingerprint, text_digest=stored.info["text_digest"])
-    return PreparedText({name: stored.arrays[name] for name in SPLITS}, Vocab(stored.info["vocab"]), identity)
+    splits = {name: prepared.array(name) for name in SPLITS}
+    return PreparedText(splits, Vocab(prepared.info["vocab"]), prepared.identity)
 
 
 def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[np.int32]:
@@ -66,7 +63,7 @@ def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[
     flat = array("i")
     for line in lines:
         flat.extend(vocab.encode([*tokenize(line), END_OF_LINE]))
-    return np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32)
+    return np.asarray(flat, dtype=np.int32)
 
 
 def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> Stored:
@@ -89,7 +86,7 @@ def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) ->
     if END_OF_LINE not in vocab:  # fewer lines than min_freq, or other tokens fill max_size
         vocab = Vocab([*vocab.tokens, END_OF_LINE])
     final = np.asarray(vocab.encode(words), dtype=np.int32)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     for split in SPLITS:
         ids = np.memmap(folder / split, dtype=np.int32, mode="r+", shape=(sizes[split],))
         for start in range(0, len(ids), BLOCK):
@@ -104,7 +101,7 @@ def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str],
     ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
     writers = {split: _Writer(folder / split) for split in SPLITS}
     digests = {split: hashlib.sha256() for split in SPLITS}
-    for split, text in watched(corpus.lines(), "Preparing lines (once)"):
+    for split, text in track(corpus.lines(), "Preparing lines (once)"):
         digests[split].update(f"{text}\n".encode())
         tokens = tokenize(text)
         tokens.append(END_OF_LINE)

@@ -1,54 +1,25 @@
 """A tagged corpus as ragged arrays of ids, prepared once."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Stored
-from sluice.data.fingerprints import Fingerprint, Sources
-from sluice.data.identity import DataIdentity
-from sluice.data.preparing import load_or_prepare
-from sluice.data.ragged import Ragged
-from sluice.data.sequence_batches import RaggedSequences
-from sluice.data.sources import SPLITS
-from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
-from sluice.data.splits import assign_splits, same_rows
-from sluice.data.tagged_files import Tagged
+from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.corpus import SPLITS, Tagged, TaggedCorpus
+from sluice.data.identity import DataIdentity, Hashes, hashes_of
+from sluice.data.ragged import Ragged, RaggedSequences
+from sluice.data.splits import HeldOut, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.text.vocab import Vocab
 
 
-class TaggedCorpus(Protocol):
-    """Sentences with a label for each word, wherever they lie."""
-
-    @property
-    def name(self) -> str:
-        """What results.json calls it: "sample" or "file"."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Splits it has sentences for; "train" is one of them."""
-
-    @property
-    def sources(self) -> Sources:
-        """Everything that the texts depend on: the files, or the generator and its settings."""
-
-    @property
-    def description(self) -> str:
-        """Where the sentences come from, for people."""
-
-    def sentences(self, split: str) -> Iterator[Tagged]:
-        """Yields every sentence of a split; raises UserError when something cannot be read."""
-
-
 @dataclass(frozen=True)
-class TagSettings:
+class TagSettings(HeldOut):
     """How words become ids; with the corpus, all that the prepared arrays depend on."""
 
     min_freq: int = 1
@@ -56,11 +27,6 @@ class TagSettings:
     validation_share: float = 0.1
     test_share: float = 0.1
     """Used only where the corpus has no such split of its own."""
-
-    @property
-    def fractions(self) -> dict[str, float]:
-        """Of the sentences, for the splits that have to be cut."""
-        return {"test": self.test_share, "val": self.validation_share}
 
 
 @dataclass(frozen=True)
@@ -81,7 +47,12 @@ def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -
         UserError: whatever the corpus says is wrong with it, a single tag, a tag that the training sentences lack, an
             empty vocabulary, or a cache that can't be written.
     """
-    return _opened(*load_or_prepare("tags", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings)))
+    prepared = load_or_prepare("tags", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings))
+    splits = {
+        name: RaggedSequences(*(prepared.ragged(f"{name}_{part}", f"{name}_offsets") for part in ("words", "tags")))
+        for name in SPLITS
+    }
+    return PreparedTags(splits, Vocab(prepared.info["vocab"]), tuple(prepared.info["tags"]), prepared.identity)
 
 
 def sentence_hashes(sentences: Iterable[Tagged]) -> Hashes:
@@ -89,7 +60,9 @@ def sentence_hashes(sentences: Iterable[Tagged]) -> Hashes:
     return hashes_of((" ".join(sentence.words),) for sentence in sentences)
 
 
-def assign_sentences(given: NDArray[np.str_], settings: TagSettings, texts: Hashes | None) -> dict[str, Any]:
+def assign_sentences(
+    given: NDArray[np.str_], settings: TagSettings, texts: Hashes | None
+) -> dict[str, NDArray[np.int64]]:
     """The rows of each split.
 
     Args:
@@ -113,7 +86,7 @@ def encode_tagged(sentences: list[Tagged], vocab: Vocab, tags: tuple[str, ...]) 
         raise UserError(f"the tag {strange!r} is not in the training sentences, which have {', '.join(tags)}")
     words = [vocab.encode(sentence.words) for sentence in sentences]
     classes = [[ids[tag] for tag in sentence.tags] for sentence in sentences]
-    return RaggedSequences(_ragged(words), _ragged(classes))
+    return RaggedSequences(Ragged.from_rows(words), Ragged.from_rows(classes))
 
 
 def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
@@ -126,7 +99,7 @@ def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
     counts = Counter(chain.from_iterable(sentence.words for sentence in splits["train"]))
     tags = sorted(set(chain.from_iterable(sentence.tags for sentence in splits["train"])))
     vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     for name in SPLITS:
         encoded = encode_tagged(splits[name], vocab, tuple(tags))
         arrays[f"{name}_offsets"] = encoded.inputs.offsets
@@ -140,18 +113,3 @@ def read_sentences(corpus: TaggedCorpus) -> tuple[list[Tagged], NDArray[np.str_]
     """All sentences of a corpus, and the split that it gives each."""
     read = [(split, sentence) for split in corpus.splits for sentence in corpus.sentences(split)]
     return [sentence for _, sentence in read], np.asarray([split for split, _ in read], dtype=np.str_)
-
-
-def _ragged(rows: list[list[int]]) -> Ragged:
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-    return Ragged(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(offsets[-1])), offsets)
-
-
-def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTags:
-    def part(name: str, kind: str) -> Ragged:
-        return Ragged(stored.arrays[f"{name}_{kind}"], stored.arrays[f"{name}_offsets"])
-
-    splits = {name: RaggedSequences(part(name, "words"), part(name, "tags")) for name in SPLITS}
-    hashes = SplitHashes.stored(stored.arrays)
-    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
-    return PreparedTags(splits, Vocab(stored.info["vocab"]), tuple(stored.info["tags"]), identity)

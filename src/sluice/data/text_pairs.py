@@ -1,69 +1,27 @@
-"""Labelled pairs of texts as ragged arrays, prepared once; every word comes with its letters."""
+"""Labelled pairs of texts: as ragged arrays with the letters of every word, prepared once, and their DataModule."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
-from sluice.data.cache import Stored
-from sluice.data.fingerprints import Fingerprint, Sources
-from sluice.data.identity import DataIdentity
-from sluice.data.preparing import load_or_prepare
-from sluice.data.ragged import Ragged
-from sluice.data.sources import SPLITS
-from sluice.data.split_hashes import Hashes, SplitHashes, hashes_of
+from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.collate import TextPairBatch, TextPairBatchMaker
+from sluice.data.corpus import SPLITS, PairCorpus, TextPair
+from sluice.data.datamodule import BucketedData
+from sluice.data.identity import DataIdentity, Hashes, hashes_of
+from sluice.data.ragged import Ragged, TextPairSplit
 from sluice.data.splits import assign_splits, same_rows
 from sluice.text.char_ngrams import hashed_ngrams
 from sluice.text.tokenizers import make_tokenizer
 
 NO_WORDS = ("", " ")
 """What stands first in a table of words and is none: that of a text without a word, and the padding."""
-
-
-class TextPair(NamedTuple):
-    """Two texts and what they are to each other."""
-
-    first: str
-    second: str
-    label: int
-    """Place in the corpus's `labels`."""
-    deciding: tuple[str, ...] = ()
-    """Words of either text that settle the class, where the corpus knows them."""
-
-
-class PairCorpus(Protocol):
-    """Labelled pairs, wherever they lie."""
-
-    @property
-    def name(self) -> str:
-        """What results.json calls it: "generated" or "file"."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names; the position is the class id."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Splits it has pairs for; "train" is one of them."""
-
-    @property
-    def knows_deciding(self) -> bool:
-        """Whether its pairs come with their deciding words."""
-
-    @property
-    def sources(self) -> Sources:
-        """Everything that the texts depend on: the files, or the generator and its settings."""
-
-    @property
-    def description(self) -> str:
-        """Where the pairs come from, for people."""
-
-    def pairs(self, split: str) -> Iterator[TextPair]:
-        """Yields every pair of a split; raises UserError when something cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +31,6 @@ class LetterSettings:
     tokenizer: str = "words"
     longest_ngram: int = 3
     buckets: int = 20_000
-
-
-@dataclass(frozen=True)
-class TextPairSplit:
-    """The pairs of one split."""
-
-    texts: Ragged
-    """(2 N) texts in places of the table of words: all first ones, then all second ones."""
-    deciding: Ragged
-    """The same with 1 for a deciding word and 0 for every other."""
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def rows(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(2 B,) places of the texts of some pairs, first ones before second ones."""
-        return np.concatenate([index, index + len(self)])
-
-    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
-        """(N,) words of each pair's longer text once truncated."""
-        return np.minimum(self.texts.lengths.reshape(2, -1).max(0), max_length)
-
-    def chosen(self, index: NDArray[np.int64]) -> "TextPairSplit":
-        """Some of the pairs, in the order given."""
-        rows = self.rows(index)
-        return TextPairSplit(self.texts.rows(rows), self.deciding.rows(rows), self.labels[index])
 
 
 @dataclass(frozen=True)
@@ -130,7 +61,17 @@ def prepare_text_pairs(
         UserError: whatever the corpus says is wrong with it, or a cache that can't be written.
     """
     key = {"labels": corpus.labels, "shares": shares, **vars(settings)}
-    return _opened(*load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, shares)))
+    prepared = load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, shares))
+    splits = {
+        name: TextPairSplit(
+            prepared.ragged(f"{name}_words", f"{name}_offsets"),
+            prepared.ragged(f"{name}_deciding", f"{name}_offsets"),
+            prepared.array(f"{name}_labels"),
+        )
+        for name in SPLITS
+    }
+    ngrams, info = prepared.ragged("ngrams", "ngram_offsets"), prepared.info
+    return PreparedTextPairs(splits, info["words"], ngrams, tuple(info["labels"]), prepared.identity)
 
 
 def read_pairs(corpus: PairCorpus) -> tuple[list[TextPair], NDArray[np.str_]]:
@@ -157,7 +98,9 @@ def encode_text_pairs(pairs: Iterable[TextPair], tokenizer: str, table: dict[str
             tokens = tokenize(text) or [NO_WORDS[0]]
             texts[side].append([table.setdefault(token, len(table)) for token in tokens])
             deciding[side].append([int(token in telling) for token in tokens])
-    return TextPairSplit(_ragged(chain(*texts)), _ragged(chain(*deciding)), np.asarray(labels, dtype=np.int64))
+    return TextPairSplit(
+        Ragged.from_rows(chain(*texts)), Ragged.from_rows(chain(*deciding)), np.asarray(labels, dtype=np.int64)
+    )
 
 
 def new_table() -> dict[str, int]:
@@ -168,18 +111,18 @@ def new_table() -> dict[str, int]:
 def letters_of(words: Sequence[str], settings: LetterSettings) -> Ragged:
     """The n-grams of each word of a table."""
     options = {"longest": settings.longest_ngram, "buckets": settings.buckets}
-    return _ragged([] if word in NO_WORDS else hashed_ngrams(word, **options) for word in words)
+    return Ragged.from_rows([] if word in NO_WORDS else hashed_ngrams(word, **options) for word in words)
 
 
 def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, float]) -> Stored:
     table = new_table()
     pairs, given = read_pairs(corpus)
     whole, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
-    options: dict[str, Any] = {"labels": whole.labels, "names": corpus.labels, "fractions": shares}
-    rows = assign_splits(given, texts=hashes, **options)
-    as_earlier = same_rows(rows, lambda: assign_splits(given, texts=None, **options))
+    assign = partial(assign_splits, given, labels=whole.labels, names=corpus.labels, fractions=shares)
+    rows = assign(texts=hashes)
+    as_earlier = same_rows(rows, lambda: assign(texts=None))
     ngrams = letters_of(list(table), settings)
-    arrays: dict[str, NDArray[Any]] = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
+    arrays: Arrays = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
     for name in SPLITS:
         split = whole.chosen(rows[name])
         arrays |= {f"{name}_hashes": hashes[rows[name]]}
@@ -189,23 +132,66 @@ def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, floa
     return Stored(arrays, info)
 
 
-def _opened(stored: Stored, fingerprint: Fingerprint) -> PreparedTextPairs:
-    arrays = stored.arrays
-    splits = {
-        name: TextPairSplit(
-            Ragged(arrays[f"{name}_words"], arrays[f"{name}_offsets"]),
-            Ragged(arrays[f"{name}_deciding"], arrays[f"{name}_offsets"]),
-            arrays[f"{name}_labels"],
+class TextPairData(BucketedData):
+    """Pairs in batches whose longer texts are of like length; prepared once, then read from disk."""
+
+    items = "pairs"
+
+    def __init__(
+        self,
+        *,
+        corpus: PairCorpus,
+        settings: LetterSettings,
+        cache_dir: Path,
+        validation_share: float = 0.1,
+        test_share: float = 0.1,
+        batch_size: int = 64,
+        max_length: int = 100,
+        truncation: str = "head_tail",
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            corpus: where the pairs come from.
+            settings: how they become words and letters.
+            cache_dir: where the prepared arrays are kept.
+            validation_share: of each class, where the corpus has no validation pairs.
+            test_share: of each class, where the corpus has no test pairs.
+            batch_size: pairs in a training batch on one rank; evaluation takes four times as many.
+            max_length: most words kept of a text.
+            truncation: "head", "tail" or "head_tail".
+            num_workers: loader processes.
+            seed: of the training order.
+        """
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
+        self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
+        self.shares = {"test": test_share, "val": validation_share}
+        self.max_length, self.truncation = max_length, truncation
+
+    @cached_property
+    def prepared(self) -> PreparedTextPairs:
+        """The arrays, the table of words and the labels; prepared on first use."""
+        return prepare_text_pairs(self.corpus, self.settings, self.shares, self.cache_dir)
+
+    def text_of(self, split: str, index: int) -> str:
+        """The words of a pair, both texts."""
+        texts, words = self.prepared.splits[split].texts, self.prepared.words
+        rows = (index, index + len(self.prepared.splits[split]))
+        return " | ".join(" ".join(words[place] for place in texts[row]) for row in rows)
+
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[TextPairBatch]:
+        """A split in batches, with its deciding words unless it is shuffled; this process's share.
+
+        Raises:
+            UserError: if there are too few pairs for all processes.
+        """
+        split = self.prepared.splits[name]
+        make = TextPairBatchMaker(
+            split,
+            self.prepared.ngrams,
+            max_length=self.max_length,
+            truncation=self.truncation,
+            with_deciding=not shuffle and self.corpus.knows_deciding,
         )
-        for name in SPLITS
-    }
-    ngrams = Ragged(arrays["ngrams"], arrays["ngram_offsets"])
-    hashes = SplitHashes.stored(arrays)
-    identity = DataIdentity(fingerprint, hashes=hashes, split_as_earlier=stored.info["split_as_earlier"])
-    return PreparedTextPairs(splits, stored.info["words"], ngrams, tuple(stored.info["labels"]), identity)
-
-
-def _ragged(rows: Iterable[list[int]]) -> Ragged:
-    kept = list(rows)
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in kept], dtype=np.int64)]).astype(np.int64)
-    return Ragged(np.fromiter(chain.from_iterable(kept), dtype=np.int32, count=int(offsets[-1])), offsets)
+        return self.bucketed(name, split.kept_lengths(self.max_length), make, shuffle=shuffle)

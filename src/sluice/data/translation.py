@@ -1,14 +1,20 @@
-"""The DataModule of sentence pairs."""
+"""The DataModules of sentence pairs."""
 
 import logging
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.bucketed import BucketedData
-from sluice.data.pair_batches import PairBatch, PairBatchMaker
-from sluice.data.pairs import ParallelCorpus
+from sluice.data.collate import PairBatch, PairBatchMaker
+from sluice.data.corpus import ParallelCorpus
+from sluice.data.datamodule import BucketedData
 from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
+from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -44,16 +50,14 @@ class TranslationData(BucketedData):
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
-        self._prepared: PreparedPairs | None = None
 
-    @property
+    @cached_property
     def prepared(self) -> PreparedPairs:
         """The arrays and both languages' coders; prepared on first use."""
-        if self._prepared is None:
-            self._prepared = prepare_pairs(self.corpus, self.settings, self.cache_dir)
-            for note in self._prepared.notes if self.place[0] == 0 else ():
-                log.warning("%s.", note)
-        return self._prepared
+        prepared = prepare_pairs(self.corpus, self.settings, self.cache_dir)
+        for note in prepared.notes if self.place[0] == 0 else ():
+            log.warning("%s.", note)
+        return prepared
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[PairBatch]:
         """A split in batches, with the texts unless it is shuffled; this process's share.
@@ -72,3 +76,54 @@ class TranslationData(BucketedData):
             )
         make = PairBatchMaker(split, with_texts=not shuffle)
         return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=budget and budget * scale)
+
+
+def climbing(stages: int, *, epochs: int, share: float) -> Callable[[int], int]:
+    """From an epoch to its stage: they last equally long, the last one also for the rest.
+
+    Args:
+        stages: from 1 on.
+        epochs: of the whole training.
+        share: part of the epochs in which all stages but for the rest of the last one go by; 0 has the last one only.
+    """
+
+    def stage_of(epoch: int) -> int:
+        return min(stages - 1, int(epoch * stages / (share * epochs))) if share else stages - 1
+
+    return stage_of
+
+
+class StagedPairs(TranslationData):
+    """Training pairs in stages, one after the other in the corpus; an epoch has those of one stage."""
+
+    def __init__(self, *, stages: int, stage_size: int, stage_of: Callable[[int], int], **shared: Any) -> None:
+        """
+        Args:
+            stages: how many there are.
+            stage_size: training pairs of each.
+            stage_of: from an epoch to its stage.
+            shared: see TranslationData; without a token budget.
+        """
+        super().__init__(**shared)
+        self.stages, self.stage_size, self.stage_of = stages, stage_size, stage_of
+
+    def sampler(
+        self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
+    ) -> BucketBatchSampler | StagedBatchSampler:
+        """In training, the batches of the epoch's stage.
+
+        Raises:
+            UserError: if pairs were dropped, so that nobody knows where a stage ends.
+        """
+        options: dict[str, Any] = {"batch_size": batch_size, "max_tokens": max_tokens, "shuffle": shuffle}
+        if not shuffle:
+            return super().sampler(keys, **options)
+        missing = self.stages * self.stage_size - len(keys)
+        if missing:
+            raise UserError(
+                f"task.data.max_length={self.settings.max_length} is too small: {missing:,} training pairs are longer, "
+                "and no stage can do without; choose a larger one"
+            )
+        parts = np.split(keys, self.stages)
+        samplers = [super(StagedPairs, self).sampler(part, **options) for part in parts]
+        return StagedBatchSampler(samplers, stage_of=self.stage_of)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.chunks import ChunkBatch, PieceSampler, Streams
+from sluice.data.language_modeling import ChunkBatch, Streams
+from sluice.data.samplers import PieceSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel

@@ -1,7 +1,7 @@
 """From sentences to their translations, with a trained network."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from sluice.decoding.unk_replacement import replace_unknowns
 from sluice.models.seq2seq import Seq2Seq
 from sluice.text.coder import END, SentenceCoder
 from sluice.text.vocab import PADDING_ID, UNKNOWN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Translation(NamedTuple):
@@ -31,18 +34,34 @@ class Translation(NamedTuple):
 
 
 class Translator:
-    """A network with the way into it and out of it."""
+    """A trained network with the vocabularies of its source and target language."""
+
+    wanted: ClassVar[str] = "translates"
+    """What a command that takes such a model says it wants."""
 
     def __init__(
-        self, *, network: Seq2Seq, source: SentenceCoder, target: SentenceCoder, replaces_unknown: bool = True
+        self,
+        *,
+        network: Seq2Seq,
+        source: SentenceCoder,
+        target: SentenceCoder,
+        replaces_unknown: bool = True,
+        max_length: int | None = None,
+        source_of: Callable[[str], str] | None = None,
+        decoding: DecodingSettings | None = None,
     ) -> None:
         """
         Args:
             network: the network.
-            source: of the language translated from.
-            target: of the language translated into.
-            replaces_unknown: whether the source word looked at most stands in for an unknown word.
+            source: vocabulary and tokenizer of the source language.
+            target: vocabulary and tokenizer of the target language.
+            replaces_unknown: whether an unknown word is replaced by the source word with the largest attention weight.
+            max_length: most tokens of a typed sentence that are read; None for all.
+            source_of: from a typed text to the source that it stands for; None takes it as it is.
+            decoding: how the model is searched if nothing else is asked for; None for the defaults.
         """
+        self.max_length, self.source_of = max_length, source_of or (lambda text: text)
+        self.decoding = decoding or DecodingSettings()
         self.network, self.source, self.target = network, source, target
         self.replaces_unknown = replaces_unknown
 
@@ -102,8 +121,8 @@ def axes_of(translation: Translation) -> tuple[list[str], list[str]]:
     return [*translation.source_words, END], [*translation.words, END]
 
 
-def attention_map(translation: Translation) -> Any:
-    """A matplotlib Figure: a row for each word written, a column for each word read; darker where the weight is larger.
+def attention_map(translation: Translation) -> "Figure":
+    """A row for each word written, a column for each word read; darker where the weight is larger.
 
     Raises:
         ValueError: if the translation has no weights.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
 
-from sluice.data.batches import TextBatch
+from sluice.data.collate import TextBatch
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, Task

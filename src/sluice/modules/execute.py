@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sluice.data.pair_batches import PairBatch
+from sluice.data.collate import PairBatch
 from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.perplexity import TokenLoss
 from sluice.modules.translation import TranslationTask

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from sluice.data.chunks import ChunkBatch
+from sluice.data.language_modeling import ChunkBatch
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
 from sluice.models.language import LanguageModel, Read
 from sluice.modules.base import STAGES, Task

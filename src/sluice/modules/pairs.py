@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sluice.data.text_pair_batches import TextPairBatch
+from sluice.data.collate import TextPairBatch
 from sluice.metrics.accuracy import DecidingFound
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.classification import ClassificationTask

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.data.sequence_batches import SequenceBatch
+from sluice.data.collate import SequenceBatch
 from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller

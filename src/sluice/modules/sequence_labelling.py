@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
-from sluice.data.sequence_batches import SequenceBatch
+from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.metrics.accuracy import ExactMatch, StepAccuracy
 from sluice.metrics.spans import BEGIN, SpanF1

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sluice.data.pair_batches import PairBatch
+from sluice.data.collate import PairBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss

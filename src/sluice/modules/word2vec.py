@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sluice.data.windows import WindowBatch
+from sluice.data.word2vec import WindowBatch
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.word2vec import Word2Vec
 from sluice.modules.base import STAGES, Task

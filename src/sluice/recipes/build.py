@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from sluice.config.schema import Config, Model
+from sluice.config.tasks.translation import DecoderSettings, Translating
+from sluice.config.user_code import import_module
 from sluice.errors import UserError
+from sluice.layers.attention import make_attention
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
-from sluice.recipes.user_cells import import_cells
+from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.text.pretrained import match_vectors
 from sluice.text.vocab import PADDING_ID, Vocab
@@ -42,8 +45,8 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
     )
 
 
-def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> None:
-    """Gives an embedding the vectors of a file or a run of task=word2vec, random ones to words it lacks; says how many.
+def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> None:
+    """Loads the vectors of a file or a run of task=word2vec into an embedding; words it lacks get random ones.
 
     Raises:
         UserError: if the file is not as it should be, or the embedding isn't learned.
@@ -58,7 +61,7 @@ def give_vectors(embedding: Any, given: str, words: list[str], seed: int) -> Non
         log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
 
 
-def freeze_vectors(embedding: Any) -> None:
+def freeze_vectors(embedding: object) -> None:
     """Keeps an embedding's vectors as they are.
 
     Raises:
@@ -67,7 +70,7 @@ def freeze_vectors(embedding: Any) -> None:
     _learned(embedding, "frozen").table.weight.requires_grad_(False)
 
 
-def _learned(embedding: Any, setting: str) -> LearnedEmbedding:
+def _learned(embedding: object, setting: str) -> LearnedEmbedding:
     if not isinstance(embedding, LearnedEmbedding):
         raise UserError(f"embedding.{setting} needs words with learned vectors: leave it out here")
     return embedding
@@ -134,7 +137,7 @@ def known_cell(model: Model) -> str:
         UserError: for a cell that isn't there.
     """
     if model.module:
-        import_cells(Path(model.module))
+        import_module(Path(model.module))
     if model.cell not in CELLS:
         raise UserError(f"there is no model.cell={model.cell}: there are {', '.join(sorted(CELLS))}")
     return model.cell
@@ -150,4 +153,63 @@ def cell_options(model: Model) -> CellOptions:
         recurrent_dropout=model.recurrent_dropout,
         weight_dropout=model.weight_dropout,
         recurrent_init=model.recurrent_init,
+    )
+
+
+def build_decoder(config: Config, settings: Translating, *, memory_size: int, vocab_size: int) -> Decoder:
+    """The decoder of a sequence-to-sequence network.
+
+    Args:
+        config: the configuration.
+        settings: the task's own.
+        memory_size: units of the encoder's outputs.
+        vocab_size: of the target language.
+
+    Raises:
+        UserError: for an unknown cell.
+        ValueError: for settings that a layer rejects.
+    """
+    own = settings.decoder
+    embedding = LearnedEmbedding(
+        vocab_size=vocab_size,
+        size=config.embedding.size,
+        padding_id=PADDING_ID,
+        word_dropout=config.embedding.word_dropout,
+        initial_std=config.embedding.initial_std,
+    )
+    attention = make_attention(
+        settings.attention, query_size=own.hidden_size, memory_size=memory_size, size=own.attention_size
+    )
+    output_size = own.output_size or embedding.output_size
+    input_size = decoder_input_size(
+        embedding_size=embedding.output_size,
+        output_size=output_size,
+        memory_size=memory_size,
+        attention=attention is not None,
+        input_feeding=own.input_feeding,
+    )
+    return Decoder(
+        embedding=embedding,
+        stack=build_stack(_decoder_core(config.model, own), input_size=input_size),
+        attention=attention,
+        memory_size=memory_size,
+        output_size=output_size,
+        input_feeding=own.input_feeding,
+        input_dropout=config.model.input_dropout,
+        hidden_dropout=own.hidden_dropout,
+        output_dropout=settings.output_dropout,
+    )
+
+
+def _decoder_core(model: Model, own: DecoderSettings) -> Model:
+    """The settings of the recurrent core with the decoder's own sizes."""
+    return replace(
+        model,
+        cell=own.cell,
+        hidden_size=own.hidden_size,
+        budget=None,
+        num_layers=own.num_layers,
+        bidirectional=own.bidirectional,
+        residual=model.residual and own.num_layers > 1,
+        dropout=model.dropout if own.num_layers > 1 else 0.0,
     )

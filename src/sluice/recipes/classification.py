@@ -1,75 +1,83 @@
-"""Many-to-one: texts in, classes out."""
+"""What the tasks share that assign a class to a text."""
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, TypedDict, TypeVar, cast
 
+import numpy as np
 from pytorch_lightning.callbacks import Callback
 
 from sluice.callbacks.misclassified import Misclassified
-from sluice.config.schema import Config, Embedding, Reviews
-from sluice.config.tasks.sequences import TemporalOrder
-from sluice.data.classification import ClassificationData
-from sluice.data.imdb import resolve_imdb
-from sluice.data.sources import LabelledCorpus
-from sluice.data.synthetic.temporal_order import TemporalOrder as SymbolsInOrder
-from sluice.data.tables import LabelledTable
-from sluice.data.tokenizing import TextSettings
+from sluice.config.common import Embedding
+from sluice.config.schema import Config
+from sluice.config.tasks.classification import Classification
+from sluice.data.classification import ClassificationData, Split, TextSettings, assign_one_by_one, encode_documents
+from sluice.data.collate import BatchMaker
+from sluice.data.corpora.tables import LabelledTable
+from sluice.data.corpus import LabelledCorpus
+from sluice.data.identity import hashes_of
 from sluice.errors import UserError
+from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.modules.classification import ClassificationTask
-from sluice.recipes.base import Family, batch_size_per_rank, check_monitors, may_use_sample
 from sluice.recipes.build import build_embedding, build_stack
+from sluice.recipes.class_weights import class_weights
+from sluice.recipes.data_checks import rows_of_split
+from sluice.recipes.evaluation import (
+    EVALUATION_FACTOR,
+    TEST_MONITOR,
+    EvaluatedSplit,
+    Evaluation,
+    Request,
+    Table,
+    bucketed_loader,
+    run_test,
+)
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors
 from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
+from sluice.text.tokenizers import make_tokenizer
 
 log = logging.getLogger(__name__)
 
 MOST_CLASSES_SHOWN = 12
 
+Settings = TypeVar("Settings", bound=Classification)
 
-class Classification(Family):
-    """IMDB and one's own labelled texts."""
 
-    tasks: tuple[str, ...] = ("imdb", "reviews", "temporal_order")
-    deed = "classifies"
-    use = 'sluice predict {run} "your text"'
+class ClassifierParts(TypedDict):
+    """What a classifier's checkpoint carries besides the weights."""
 
-    def find_corpus(
-        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
-    ) -> LabelledCorpus:
-        data = config.task.data
-        if isinstance(config.task, Reviews):
-            return LabelledTable(
-                path=Path(data.path),
-                validation_path=Path(data.validation_path) if data.validation_path else None,
-                test_path=Path(data.test_path) if data.test_path else None,
-                text_column=data.text_column,
-                label_column=data.label_column,
-                known_labels=known,
-            )
-        if isinstance(config.task, TemporalOrder):
-            return SymbolsInOrder(
-                level=config.task.level,
-                lengths=_range("lengths", data.lengths),
-                t1=_range("t1", data.t1),
-                t2=_range("t2", data.t2),
-                size=data.size,
-                val_size=data.val_size,
-                test_size=data.test_size,
-                easier=data.easier,
-                seed=config.seed,
-            )
-        return resolve_imdb(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
+    vocab: list[str]
+    labels: list[str]
+
+
+class ClassificationRecipe(
+    TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationTask, ClassifierParts]
+):
+    """A text in, a class out."""
+
+    kind = "classification"
+    description = "classifies"
+    usage = 'sluice predict {run} "your text"'
+    evaluates_files: ClassVar[bool] = True
+
+    def text_settings(self, settings: Settings) -> TextSettings:
+        """How the task's texts become ids."""
+        text, data = settings.text, settings.data
+        return TextSettings(
+            tokenizer=text.tokenizer,
+            min_freq=text.min_freq,
+            max_size=text.max_size,
+            validation_share=data.validation_share,
+            test_share=0.0,
         )
 
     def build_data(self, config: Config, corpus: LabelledCorpus) -> ClassificationData:
-        data = config.task.data
+        settings = self.settings(config)
+        data = settings.data
         if data.max_tokens is not None and data.max_tokens < data.max_length:
             raise UserError(
                 f"task.data.max_tokens={data.max_tokens} cannot be used: one text may have "
@@ -77,104 +85,147 @@ class Classification(Family):
             )
         return ClassificationData(
             corpus=corpus,
-            settings=text_settings(config),
+            settings=self.text_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
-            batch_size=batch_size_per_rank(config),
+            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
             max_tokens=data.max_tokens,
             max_length=data.max_length,
             truncation=data.truncation,
-            padding=config.task.padding,
+            padding=settings.padding,
             num_workers=data.num_workers,
             seed=config.seed,
         )
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> TextClassifier:
+    def saved_parts(self, data: ClassificationData) -> ClassifierParts:
+        return {"vocab": data.prepared.vocab.tokens, "labels": list(data.prepared.labels)}
+
+    def build_network(self, config: Config, parts: ClassifierParts) -> TextClassifier:
+        settings = self.settings(config)
         embedding = build_embedding(config, len(parts["vocab"]))
         return TextClassifier(
             embedding=embedding,
             recurrent=build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot),
             num_classes=len(parts["labels"]),
-            pooling=config.task.pooling,
+            pooling=settings.pooling,
             input_dropout=config.model.input_dropout,
-            output_dropout=config.task.output_dropout,
-            segment_length=config.task.segment_length,
-            padding=config.task.padding,
+            output_dropout=settings.output_dropout,
+            segment_length=settings.segment_length,
+            padding=settings.padding,
         )
 
-    def saved_parts(self, data: ClassificationData) -> dict[str, Any]:
-        return {"vocab": data.prepared.vocab.tokens, "labels": list(data.prepared.labels)}
-
-    def build_task(self, config: Config, data: ClassificationData) -> ClassificationTask:
-        prepared = data.prepared
-        network: Any = self.network_for(config, data)
+    def build_module(self, config: Config, data: ClassificationData) -> ClassificationTask:
+        prepared, settings = data.prepared, self.settings(config)
+        network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.adversarial and config.embedding.kind == "onehot":
             raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
         if config.embedding.start == "ppmi":
-            _start_embedding(network, data, config.embedding)
-        task = ClassificationTask(
+            _start_from_ppmi(network, data, config.embedding)
+        module = ClassificationTask(
             network=network,
             labels=prepared.labels,
-            label_smoothing=config.task.label_smoothing,
+            label_smoothing=settings.label_smoothing,
             adversarial=config.embedding.adversarial,
-            class_weights=class_weights(config.task.class_weights, prepared.labels, prepared.splits["train"].labels),
-            **self.shared_of_task(config, data),
+            class_weights=class_weights(settings.class_weights, prepared.labels, prepared.splits["train"].labels),
+            **self.module_arguments(config, data),
         )
-        check_monitors(config, task.validation_metrics)
-        return task
+        check_monitors(config, module.validation_metrics)
+        return module
+
+    def module_for_test(self, model: SavedModel) -> ClassificationTask:
+        return ClassificationTask(network=model.network, labels=model.labels, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
         return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
-    def keep(self, task: ClassificationTask, folder: Path) -> None:
+    def write_artifacts(self, module: ClassificationTask, folder: Path) -> None:
         """confusion.csv, true classes down and predicted ones across."""
-        write_confusion(folder, task.labels, task.confusion_matrix())
+        write_confusion(folder, module.labels, module.confusion_matrix())
 
-    def show(self, task: ClassificationTask) -> None:
+    def print_summary(self, module: ClassificationTask) -> None:
         """The confusion matrix of more than two classes."""
-        if 2 < len(task.labels) <= MOST_CLASSES_SHOWN:
-            show_confusion(task.labels, task.confusion_matrix())
+        if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
+            show_confusion(module.labels, module.confusion_matrix())
 
     def prepare(self, config: Config, data: ClassificationData) -> None:
         data.prepare_data()
         if config.embedding.start == "ppmi":
             data.word_vectors(config.embedding.size)
 
-    def describe(self, data: ClassificationData) -> list[str]:
-        from numpy import median
-
+    def data_summary(self, data: ClassificationData) -> list[str]:
         prepared, lines = data.prepared, []
         for name, split in prepared.splits.items():
             lengths = split.texts.lengths
-            median_length = int(median(lengths))
-            lines.append(f"{name:<6}{len(split.texts):>9,} texts  {lengths.sum():>12,} tokens  median {median_length}")
+            median = int(np.median(lengths))
+            lines.append(f"{name:<6}{len(split.texts):>9,} texts  {lengths.sum():>12,} tokens  median {median}")
         return [*lines, f"{len(prepared.vocab):,} words in the vocabulary, classes {', '.join(prepared.labels)}"]
 
+    def inference(self, model: SavedModel) -> Classifier:
+        settings = self.settings(model.config)
+        return Classifier(
+            network=model.network,
+            vocab=model.vocab,
+            labels=model.labels,
+            tokenize=make_tokenizer(settings.text.tokenizer),
+            max_length=settings.data.max_length,
+            truncation=settings.data.truncation,
+            padding=settings.padding,
+        )
 
-CLASSIFICATION = Classification()
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """On a split of the task's own texts, or on a file of labelled ones."""
+        if request.table is None:
+            texts = self._texts_of_split(model, request.split)
+        else:
+            texts = self._texts_of_table(model, request.table)
+        module = self.module_for_test(model)
+        figures, confusion = run_test(module, texts.loader), module.confusion_matrix()
+        return Evaluation(
+            f"{model.path} on {texts.size:,} texts from {texts.source}",
+            figures,
+            {
+                **{"checkpoint": str(model.path), "texts": texts.size, "from": texts.source},
+                **{"labels": model.labels, "confusion": confusion, "left_out": texts.left_out},
+            },
+            confusion=(model.labels, confusion),
+        )
+
+    def _texts_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
+        corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
+        settings, documents = self.text_settings(self.settings(model.config)), list(corpus.documents())
+        given = np.asarray([document.split for document in documents], dtype=np.str_)
+        hashes = hashes_of((document.text,) for document in documents)
+        rows, left_out = rows_of_split(
+            model, split, given, hashes, lambda: assign_one_by_one(documents, settings, corpus.labels)
+        )
+        chosen = encode_documents([documents[row] for row in rows], settings.tokenizer, model.vocab)
+        return self._evaluated(model, corpus, chosen, left_out)
+
+    def _texts_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
+        corpus = LabelledTable(
+            path=table.path,
+            text_column=table.text_column,
+            label_column=table.label_column,
+            known_labels=model.labels,
+        )
+        tokenizer = self.settings(model.config).text.tokenizer
+        return self._evaluated(model, corpus, encode_documents(corpus.documents(), tokenizer, model.vocab))
+
+    def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
+        settings = self.settings(model.config)
+        data = settings.data
+        collate = BatchMaker(
+            split.texts,
+            split.labels,
+            max_length=data.max_length,
+            truncation=data.truncation,
+            padding=settings.padding,
+        )
+        loader = bucketed_loader(split.kept_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
+        return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
 
 
-def text_settings(config: Config) -> TextSettings:
-    """How the task's texts become ids."""
-    text, data = config.task.text, config.task.data
-    return TextSettings(
-        tokenizer=text.tokenizer,
-        min_freq=text.min_freq,
-        max_size=text.max_size,
-        validation_share=data.validation_share,
-        test_share=getattr(data, "test_share", 0.0),
-    )
-
-
-def _range(name: str, given: list[int] | None) -> tuple[int, int] | None:
-    if given is None:
-        return None
-    if len(given) != 2:
-        raise UserError(f"task.data.{name}={given} cannot be used: it must be two numbers, as in [10,20], or null")
-    return given[0], given[1]
-
-
-def _start_embedding(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
-    """Gives the embedding the vectors that the training texts say."""
+def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
+    """Initialises the embedding from the PPMI vectors of the training texts."""
     if not isinstance(network.embedding, LearnedEmbedding):
         raise UserError(f"embedding.start=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
     vectors = data.word_vectors(settings.size)
@@ -182,29 +233,3 @@ def _start_embedding(network: TextClassifier, data: ClassificationData, settings
         network.embedding.start_from(vectors)
     else:
         log.warning("No two words stand near each other in the training texts: the embedding starts at random.")
-
-
-def class_weights(setting: Any, labels: tuple[str, ...], seen: Any) -> list[float] | None:
-    """The weight of each class in the training loss.
-
-    Args:
-        setting: None, "balanced" (all classes count alike, however rare) or {class: weight}.
-        labels: class names.
-        seen: (N,) class ids of the training texts.
-
-    Raises:
-        UserError: for any other setting, a class missing from it or unknown, or a weight that is not positive.
-    """
-    if setting is None:
-        return None
-    if setting == "balanced":
-        return [len(seen) / (len(labels) * max(1, int((seen == label).sum()))) for label in range(len(labels))]
-    if not isinstance(setting, dict) or set(map(str, setting)) != set(labels):
-        raise UserError(
-            f"task.class_weights={setting} cannot be used: it must be null, balanced, or a weight for each of "
-            f"{', '.join(labels)}, as in 'task.class_weights={{{labels[0]}: 2, ...}}'"
-        )
-    weights = {str(name): weight for name, weight in setting.items()}
-    if not all(isinstance(weight, int | float) and weight > 0 for weight in weights.values()):
-        raise UserError(f"task.class_weights={setting} cannot be used: every weight must be a number above 0")
-    return [float(weights[label]) for label in labels]

@@ -3,114 +3,22 @@
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.callbacks.checkpoints import LAST
-from sluice.config.schema import Config
-from sluice.data.fingerprints import fingerprint_of
-from sluice.data.identity import DataIdentity, changes
-from sluice.data.split_hashes import FILE_NAME, Chosen, Hashes, SplitHashes
+from sluice.data.identity import FILE_NAME, Chosen, DataIdentity, Hashes, SplitHashes, changes
 from sluice.errors import UserError
-from sluice.recipes.base import Data
-from sluice.recipes.load import SavedModel
-from sluice.runs.checkpoint import read_checkpoint
+from sluice.recipes.saved_model import SavedModel
 
 log = logging.getLogger(__name__)
 
-PARTS = {
-    "vocab": "the vocabulary",
-    "labels": "the classes",
-    "tags": "the tags",
-    "source": "the vocabulary or tokenizer of the sources",
-    "target": "the vocabulary or tokenizer of the targets",
-}
-"""Of a checkpoint, with their names in messages."""
-TOKENIZER = ("unit", "tokenizer", "lowercase", "longest_ngram", "buckets")
-"""Settings of task.text that say how a text is cut."""
 
-
-def write_splits(folder: Path, data: Data) -> None:
-    """Writes into a run's folder which texts are in which split; nothing for data that don't consist of texts.
-
-    Args:
-        folder: the run's folder.
-        data: the DataModule.
-    """
-    if data.identity.hashes is not None:
-        data.identity.hashes.save(folder)
-
-
-def repeated_texts(data: Any) -> list[str]:
+def repeated_texts(identity: DataIdentity) -> list[str]:
     """How many texts of validation and test are also in the training split, in words; published splits have such."""
-    hashes = data.identity.hashes
+    hashes = identity.hashes
     counts = {} if hashes is None else hashes.repeated()
     return [f"{count:,} texts of {split} are also in train, and stay there" for split, count in counts.items() if count]
-
-
-def has_data_record(checkpoint: Path) -> bool:
-    """Whether a sound checkpoint lies there that records its data; those of earlier versions don't."""
-    try:
-        return "data" in read_checkpoint(checkpoint)[1]["sluice"]
-    except UserError:
-        return False
-
-
-def check_same_sources(folder: Path, config: Config, corpus: Any) -> None:
-    """Refuses to resume a run whose source files have changed, before they are prepared.
-
-    Args:
-        folder: the run's folder; without a sound checkpoint in it nothing is checked.
-        config: with the cache folder.
-        corpus: the corpus as it is today.
-
-    Raises:
-        UserError: naming what has changed.
-    """
-    path = folder / LAST
-    if not has_data_record(path):
-        return
-    before = read_checkpoint(path)[1]["sluice"]["data"]
-    identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir))).saved()
-    _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
-
-
-def check_same_data(checkpoint: Path | None, now: Mapping[str, Any], identity: DataIdentity) -> None:
-    """Refuses to resume a run on other data than it was trained on.
-
-    Args:
-        checkpoint: the one to resume from; None for a new run.
-        now: what a checkpoint written now would carry, see Family.shared_of_task.
-        identity: of the data.
-
-    Raises:
-        UserError: naming what has changed.
-    """
-    if checkpoint is None:
-        return
-    before = read_checkpoint(checkpoint)[1]["sluice"]
-    found = changes(before["data"], now["data"]) if "data" in before else []
-    found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
-    cutting = [saved["config"]["task"].get("text", {}) for saved in (before, now)]
-    found += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in cutting}) > 1]
-    _refuse(checkpoint, found)
-    if "data" not in before and not identity.split_as_earlier:
-        raise UserError(
-            f"{checkpoint} is of an earlier version, which drew identical texts one by one: with the splits of this "
-            "version, it would be validated on texts it was trained on; start a new run without resume="
-        )
-    if "data" not in before:
-        _warn_of_no_record(checkpoint)
-
-
-def _refuse(checkpoint: Path, found: list[str]) -> None:
-    if found:
-        raise UserError(
-            f"the data have changed since {checkpoint} was written: {', '.join(found)}; restore them, or start a new "
-            "run without resume="
-        )
 
 
 def rows_of_split(
@@ -134,7 +42,7 @@ def rows_of_split(
     """
     saved = model.parts.get("data")
     if saved is None:
-        _warn_of_no_record(model.path)
+        warn_of_no_record(model.path)
         return Chosen(earlier()[split], 0)
     path = model.path.parent / FILE_NAME
     if not path.is_file():
@@ -168,7 +76,7 @@ def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = ""
     """
     before, now = model.parts.get("data"), identity.saved()
     if before is None:
-        _warn_of_no_record(model.path)
+        warn_of_no_record(model.path)
         return
     same_texts = before["splits"] is not None and before["splits"] == now["splits"]  # if perhaps in another archive
     found = [] if same_texts else changes(before, now)
@@ -178,5 +86,6 @@ def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = ""
         )
 
 
-def _warn_of_no_record(path: Path) -> None:
+def warn_of_no_record(path: Path) -> None:
+    """Logs that a checkpoint of an earlier version cannot be compared with its data."""
     log.warning("%s has no record of its data (it is of an earlier version): they cannot be verified.", path)

@@ -1,46 +1,48 @@
-"""Programs in, what they print out."""
+"""task=execute: programs in, what they print out."""
 
 from typing import Any
 
 from sluice.config.schema import Config
-from sluice.data.pairs import ParallelCorpus
+from sluice.config.tasks.generated_pairs import Execute
+from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import PairSettings
-from sluice.data.staged_pairs import StagedPairs, climbing
-from sluice.data.synthetic.as_pairs import programs_as_pairs
-from sluice.data.synthetic.execute import Execute
+from sluice.data.synthetic.execute import Execute as Programs
+from sluice.data.synthetic.execute import programs_as_pairs
+from sluice.data.translation import StagedPairs, climbing
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import as_the_only_answers
 from sluice.modules.execute import ExecutionTask
-from sluice.recipes.translation import TranslationFamily, shared_of_data
+from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import SentenceCoder
 
 
-class ExecutionFamily(TranslationFamily):
-    """Learning to execute."""
+class ExecuteRecipe(Seq2SeqRecipe[Execute]):
+    """Zaremba & Sutskever (2014), "Learning to execute", arXiv 1410.4615."""
 
-    tasks = ("execute",)
-    use = 'sluice translate {run} "print((12+7))"'
+    settings_type = Execute
+    kind = "execution"
+    usage = 'sluice translate {run} "print((12+7))"'
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> ParallelCorpus:
-        return programs_as_pairs(_problem(config))
+        return programs_as_pairs(self._programs(config))
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> StagedPairs:
-        data, stages = config.task.data, len(_problem(config).stages)
+        settings, stages = self.settings(config), len(self._programs(config).stages)
         return StagedPairs(
-            **shared_of_data(config, corpus),
-            settings=self.pair_settings(config),
+            **self.data_arguments(config, corpus),
+            settings=self.pair_settings(settings),
             stages=stages,
-            stage_size=data.size,
-            stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=data.climb),
+            stage_size=settings.data.size,
+            stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=settings.data.climb),
         )
 
-    def pair_settings(self, config: Config) -> PairSettings:
-        longest = config.task.data.max_length
+    def pair_settings(self, settings: Execute) -> PairSettings:
+        longest = settings.data.max_length
         return PairSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
 
-    def make_task(self, config: Config, translator: Translator, **options: Any) -> ExecutionTask:
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> ExecutionTask:
         scoring = as_the_only_answers(translator.target.unit.split)
         return ExecutionTask(translator=translator, scoring=scoring, **options)
 
@@ -48,18 +50,14 @@ class ExecutionFamily(TranslationFamily):
         """A program; its line breaks may be written as \\n, since a text of one line is easier to give."""
         return text.replace("\\n", "\n").strip()
 
-
-EXECUTION = ExecutionFamily()
-
-
-def _problem(config: Config) -> Execute:
-    data = config.task.data
-    return Execute(
-        length=data.length,
-        nesting=data.nesting,
-        curriculum=data.curriculum,
-        size=data.size,
-        val_size=data.val_size,
-        test_size=data.test_size,
-        seed=config.seed,
-    )
+    def _programs(self, config: Config) -> Programs:
+        data = self.settings(config).data
+        return Programs(
+            length=data.length,
+            nesting=data.nesting,
+            curriculum=data.curriculum,
+            size=data.size,
+            val_size=data.val_size,
+            test_size=data.test_size,
+            seed=config.seed,
+        )

@@ -1,68 +1,79 @@
-"""Word-level language modelling: the next word from all words before it."""
+"""What the tasks of word-level language modelling share."""
 
 import logging
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, TypeVar
 
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from sluice.callbacks.generated_text import GeneratedText
 from sluice.config.schema import Config
-from sluice.config.tasks.language import OwnCorpus, PennTreebank
-from sluice.data.language import LanguageData
-from sluice.data.own_text import OwnText
-from sluice.data.penn_treebank import resolve_ptb
-from sluice.data.running_text import RunningText
+from sluice.config.tasks.language import LanguageModelling
+from sluice.data.corpus import RunningText
+from sluice.data.language_modeling import LanguageData
 from sluice.data.streams import StreamSettings
-from sluice.data.wikitext import resolve_wikitext2
 from sluice.errors import UserError
+from sluice.inference.language_model import TextGenerator
 from sluice.inference.lm_evaluation import Cost, Reader
 from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel, require_one_direction
 from sluice.modules.language import LanguageTask
-from sluice.recipes.base import OWN_FILES, Family, batch_size_per_rank, check_monitors, may_use_sample
+from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
+from sluice.recipes.data_checks import check_unchanged
+from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
 
 log = logging.getLogger(__name__)
 
+Settings = TypeVar("Settings", bound=LanguageModelling)
 
-class Language(Family):
-    """WikiText-2, the Penn Treebank and one's own text."""
 
-    tasks = ("wikitext2", "ptb", "corpus")
-    deed = "writes"
-    evaluated_with = (
+class VocabularyParts(TypedDict):
+    """What a checkpoint carries besides the weights: the vocabulary."""
+
+    vocab: list[str]
+
+
+class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageTask, VocabularyParts]):
+    """The next token from all tokens before it."""
+
+    kind = "language modelling"
+    description = "writes"
+    usage = 'sluice generate {run} --prompt "the"'
+    files_hint = ": use sluice score"
+    evaluation_methods = EVALUATION_METHODS
+    evaluation_settings = (
         *("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length"),
         *OWN_FILES,
     )
-    use = 'sluice generate {run} --prompt "the"'
 
+    @abstractmethod
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
-    ) -> RunningText:
-        data = config.task.data
-        if isinstance(config.task, OwnCorpus):
-            return own_text(data)
-        resolve = resolve_ptb if isinstance(config.task, PennTreebank) else resolve_wikitext2
-        return resolve(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-        )
+    ) -> RunningText: ...
+
+    def text_settings(self, settings: Settings) -> StreamSettings:
+        """How the task's text becomes ids."""
+        text = settings.text
+        tokenizer = "chars" if text.unit == "chars" else text.tokenizer
+        return StreamSettings(tokenizer=tokenizer, min_freq=text.min_freq, max_size=text.max_size)
 
     def build_data(self, config: Config, corpus: RunningText) -> LanguageData:
-        data = config.task.data
+        settings = self.settings(config)
+        data = settings.data
         return LanguageData(
             corpus=corpus,
-            settings=stream_settings(config),
+            settings=self.text_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
-            batch_size=batch_size_per_rank(config),
+            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
             chunk_length=data.chunk_length,
             variable_chunks=data.variable_chunks,
             evaluation_streams=data.evaluation_streams,
@@ -70,79 +81,102 @@ class Language(Family):
             seed=config.seed,
         )
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> LanguageModel:
-        task, vocab_size = config.task, len(parts["vocab"])
+    def saved_parts(self, data: LanguageData) -> VocabularyParts:
+        return {"vocab": data.prepared.vocab.tokens}
+
+    def build_network(self, config: Config, parts: VocabularyParts) -> LanguageModel:
+        settings, vocab_size = self.settings(config), len(parts["vocab"])
         embedding = build_embedding(config, vocab_size)
         recurrent = build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot)
         require_one_direction(recurrent)  # before its size is found wrong
-        if task.tied and not isinstance(embedding, LearnedEmbedding):
-            raise UserError(
-                f"task.tied=true needs learned vectors: with embedding={config.embedding.kind} set it to false"
-            )
-        size = config.embedding.size if task.projection else recurrent.output_size
+        table = _tied_table(embedding, config.embedding.kind) if settings.tied else None
+        size = config.embedding.size if settings.projection else recurrent.output_size
+        cutoffs = _cutoffs(settings, vocab_size)
         head = make_head(
-            "full" if task.head == "adaptive" and not _cutoffs(config, vocab_size) else task.head,
+            "full" if settings.head == "adaptive" and not cutoffs else settings.head,
             input_size=size,
             vocab_size=vocab_size,
-            table=_tied_table(embedding, config.embedding.kind) if task.tied else None,
-            cutoffs=_cutoffs(config, vocab_size),
+            table=table,
+            cutoffs=cutoffs,
         )
         return LanguageModel(
             embedding=embedding,
             recurrent=recurrent,
             head=head,
-            projection=nn.Linear(recurrent.output_size, size) if task.projection else None,
+            projection=nn.Linear(recurrent.output_size, size) if settings.projection else None,
             input_dropout=config.model.input_dropout,
-            output_dropout=task.output_dropout,
+            output_dropout=settings.output_dropout,
         )
 
-    def saved_parts(self, data: LanguageData) -> dict[str, Any]:
-        return {"vocab": data.prepared.vocab.tokens}
-
-    def build_task(self, config: Config, data: LanguageData) -> LanguageTask:
-        settings = config.task
-        if config.embedding.adversarial or config.embedding.start != "random":
-            raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
-        if settings.head == "adaptive" and not _cutoffs(config, len(data.prepared.vocab)):
+    def build_module(self, config: Config, data: LanguageData) -> LanguageTask:
+        settings = self.settings(config)
+        refuse_embedding_options(config)
+        if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
             log.info("The vocabulary has %d words, fewer than task.cutoffs: head=full.", len(data.prepared.vocab))
-        task = LanguageTask(
-            network=self.network_for(config, data),
+        module = LanguageTask(
+            network=self.new_network(config, data),
             tokens_per_batch=data.batch_size * data.chunk_length,
             activation_regularisation=settings.activation_regularisation,
             temporal_regularisation=settings.temporal_regularisation,
             letters=settings.text.unit == "chars",
-            **self.shared_of_task(config, data),
+            **self.module_arguments(config, data),
         )
-        check_monitors(config, task.validation_metrics)
-        return task
+        check_monitors(config, module.validation_metrics)
+        return module
+
+    def module_for_test(self, model: SavedModel) -> LanguageTask:
+        data = self.settings(model.config).data
+        tokens = data.batch_size * data.chunk_length
+        return LanguageTask(network=model.network, tokens_per_batch=tokens, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: LanguageData) -> list[Callback]:
+        settings = self.settings(config)
         text = LanguageText(data.prepared.vocab, data.settings.tokenizer)
-        return [GeneratedText(text=text, prompt=config.task.sample_prompt, tokens=config.task.sample_tokens)]
+        return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]
 
-    def more_figures(self, config: Config, data: LanguageData, task: LanguageTask) -> dict[str, float]:
-        wanted = [method for method in config.task.test_methods if method != "plain"]
-        costs = {method: measure(config, task.network, data, "test", method) for method in wanted}
+    def extra_figures(self, config: Config, data: LanguageData, module: LanguageTask) -> dict[str, float]:
+        """The test's perplexity with the other methods of task.test_methods."""
+        settings = self.settings(config)
+        wanted = [method for method in settings.test_methods if method != "plain"]
+        costs = {method: _measure(settings, module.network, data, "test", method) for method in wanted}
         return {f"test/{method}_perplexity": cost.perplexity for method, cost in costs.items()}
 
-    def describe(self, data: LanguageData) -> list[str]:
+    def data_summary(self, data: LanguageData) -> list[str]:
         lines = [f"{name:<6}{len(ids):>12,} tokens" for name, ids in data.prepared.splits.items()]
         return [*lines, f"{len(data.prepared.vocab):,} words in the vocabulary"]
 
+    def inference(self, model: SavedModel) -> TextGenerator:
+        settings = self.settings(model.config)
+        return TextGenerator(
+            network=model.network,
+            vocab=model.vocab,
+            tokenizer=self.text_settings(settings).tokenizer,
+            chunk_length=settings.data.chunk_length,
+        )
 
-LANGUAGE = Language()
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """The perplexity of a split of the task's own text."""
+        data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
+        check_unchanged(model, data.identity, instead=", or measure another text with sluice score")
+        if data.prepared.vocab.tokens != model.vocab.tokens:
+            raise UserError(f"the text in {data.corpus.description} is not the text of its training: use sluice score")
+        cost = _measure(self.settings(model.config), model.network, data, request.split, request.method)
+        source = data.corpus.description
+        return Evaluation(
+            f"{model.path} on the {request.split} split, {cost.tokens:,} tokens, from {source}",
+            {"perplexity": cost.perplexity},
+            {
+                **{"checkpoint": str(model.path), "from": source, "split": request.split, "method": request.method},
+                **{"loss": cost.loss, "tokens": cost.tokens},
+            },
+            digits=2,
+            names={"perplexity": f"{request.method} perplexity"},
+        )
 
 
-def stream_settings(config: Config) -> StreamSettings:
-    """How the task's text becomes ids."""
-    text = config.task.text
-    tokenizer = "chars" if text.unit == "chars" else text.tokenizer
-    return StreamSettings(tokenizer=tokenizer, min_freq=text.min_freq, max_size=text.max_size)
-
-
-def measure(config: Config, network: LanguageModel, data: LanguageData, split: str, method: str) -> Cost:
-    """What a split of the task's text costs, read by a method: "plain", "cache" or "dynamic"."""
-    settings, splits = config.task, data.prepared.splits
+def _measure(settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str) -> Cost:
+    """Σ −log p of a split of the task's text, evaluated by a method: "plain", "cache" or "dynamic"."""
+    splits = data.prepared.splits
     streams = settings.data.test_streams if split == "test" else settings.data.evaluation_streams
     length = settings.dynamic.chunk_length if method == "dynamic" else settings.data.chunk_length
     end_id = data.prepared.vocab.encode([END_OF_LINE])[0]
@@ -155,26 +189,14 @@ def measure(config: Config, network: LanguageModel, data: LanguageData, split: s
     return reader.cost_with_dynamic(splits[split], training_text=splits["train"], **options)
 
 
-def own_text(data: Any) -> OwnText:
-    """The files that a task's data settings name."""
-    return OwnText(
-        path=Path(data.path),
-        validation_path=Path(data.validation_path) if data.validation_path else None,
-        test_path=Path(data.test_path) if data.test_path else None,
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-        pattern=data.pattern,
-    )
-
-
-def _cutoffs(config: Config, vocab_size: int) -> list[int]:
+def _cutoffs(settings: LanguageModelling, vocab_size: int) -> list[int]:
     """Those within the vocabulary."""
-    return [cutoff for cutoff in config.task.cutoffs if cutoff < vocab_size]
+    return [cutoff for cutoff in settings.cutoffs if cutoff < vocab_size]
 
 
 def _tied_table(embedding: Embedding, kind: str) -> nn.Parameter:
     """The weights that the output layer shares."""
     if not isinstance(embedding, LearnedEmbedding):
         raise UserError(f"task.tied=true needs learned vectors: with embedding={kind} set it to false")
-    table: Any = embedding.table.weight
+    table: nn.Parameter = embedding.table.weight  # type: ignore[assignment]
     return table

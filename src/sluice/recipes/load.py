@@ -1,115 +1,162 @@
-"""A trained model, from its checkpoint alone."""
+"""Loading a trained model from its checkpoint alone."""
 
-import os
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
 from sluice.config.compose import restored
-from sluice.config.schema import Config
+from sluice.config.schema import Config, find_schema
+from sluice.config.user_code import CELL, TASK, allow_module, import_module, module_of_checkpoint
 from sluice.errors import UserError
-from sluice.recipes.outside_code import module_of_checkpoint
-from sluice.recipes.registry import Family, family_of
+from sluice.plain import Plain, PlainMapping
+from sluice.recipes.registry import recipe_of
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import AnyRecipe
 from sluice.recurrent import CELLS
-from sluice.runs.checkpoint import (
-    check_contents,
-    check_shapes,
-    network_weights,
-    read_checkpoint,
-)
-from sluice.text.vocab import Vocab
-
-DEFAULT_CACHE = "data/cache"
-"""As in conf/paths."""
+from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 
 
-@dataclass(frozen=True)
-class SavedModel:
-    """What a checkpoint holds."""
+class Wanted(Protocol):
+    """A class of `sluice.inference`."""
 
-    path: Path
-    config: Config
-    network: Any
-    """In evaluation mode, on the CPU."""
-    parts: dict[str, Any]
-    """What it carries beside the weights, see Family.saved_parts."""
-    data_source: str
-
-    @cached_property
-    def vocab(self) -> Vocab:
-        """The words that a classifier or a language model knows."""
-        return Vocab(self.parts["vocab"])
-
-    @property
-    def family(self) -> Family:
-        """What kind of task it is of."""
-        return family_of(self.config)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """A classifier's class names."""
-        return tuple(self.parts["labels"])
+    wanted: ClassVar[str]
+    """What a command that takes such a model says it wants."""
 
 
-def load_model(run: Path, family: Family | None = None) -> SavedModel:
-    """Builds the network of a run's folder or checkpoint and gives it its weights.
+Use = TypeVar("Use", bound=Wanted)
+
+
+def load_model(run: Path) -> SavedModel:
+    """Builds the network of a run's folder or checkpoint and loads its weights.
 
     Args:
         run: a run's folder or a checkpoint.
-        family: what it must be a model of, or of a kind of; None for any.
 
     Raises:
-        UserError: as `read_checkpoint`, or if the checkpoint is of another family, or its parts don't fit together.
+        UserError: as `read_checkpoint`, if the checkpoint's parts are inconsistent, or if it needs code from outside
+            Sluice that the command line doesn't name.
     """
     path, checkpoint = read_checkpoint(run)
     try:
-        model = _assembled(path, checkpoint)
+        return _assembled(path, checkpoint)
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
-    if family is not None and not isinstance(model.family, type(family)):
+
+
+def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
+    """A trained model, ready to be used from Python.
+
+    Args:
+        run: a run's folder or a checkpoint.
+        modules: Python files that register the model's cell or task, where these are not Sluice's own. A checkpoint
+            alone never runs code.
+
+    Returns:
+        What the task's recipe gives for use on new inputs: a Classifier, PairPredictor, TextGenerator or Translator.
+
+    Raises:
+        UserError: as `load_model`, or if there is no use on new inputs for models of this task.
+
+    Example:
+        >>> sluice.load("outputs/imdb/lstm/mine").predict(["It was moving."])[0].label  # doctest: +SKIP
+        'pos'
+    """
+    for module in modules:
+        allow_module(Path(module), CELL)
+        allow_module(Path(module), TASK)
+    model = load_model(Path(run))
+    recipe = recipe_of(model.config)
+    found = recipe.inference(model)
+    if found is None:
         raise UserError(
-            f"{path} is of task={model.config.task.name}, a model that {model.family.deed}; this command wants "
-            f"one that {family.deed}: use {model.family.use.format(run=run)}"
+            f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}: there are no new "
+            f"inputs to use it on; try {recipe.usage.format(run=run)}"
         )
-    return model
+    return found
 
 
-def _assembled(path: Path, checkpoint: dict[str, Any]) -> SavedModel:
+def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:
+    """A trained model, and what uses it on new inputs.
+
+    Args:
+        run: a run's folder or a checkpoint.
+        kind: the class of `sluice.inference` that is wanted.
+
+    Raises:
+        UserError: as `load_model`, or if the model is of another kind.
+    """
+    model = load_model(run)
+    return model, use_of(model, kind, run)
+
+
+def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
+    """What uses a trained model on new inputs.
+
+    Args:
+        model: the model.
+        kind: the class of `sluice.inference` that is wanted.
+        run: how the command named it, for the message.
+
+    Raises:
+        UserError: if the model is of another kind.
+    """
+    recipe = recipe_of(model.config)
+    found = recipe.inference(model)
+    if not isinstance(found, kind):
+        raise UserError(
+            f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}; this command wants "
+            f"one that {kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
+        )
+    return found
+
+
+def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
     saved = checkpoint["sluice"]
-    config = restored(saved["config"], saved["schema"])
-    model = config.model
-    if model.module is not None:  # unless the cell is registered already, by an import in this process
-        registered = model.cell in CELLS
-        model.module = None if registered else module_of_checkpoint(path, model.module, saved.get("module_checksum"))
+    _register_task(path, saved)
+    config = _with_named_cell(path, restored(saved["config"], saved["schema"]), saved)
     weights = network_weights(checkpoint)
     check_contents(path, saved, config, weights)
-    family = family_of(config)
-    if CELLS[config.model.cell].__module__.startswith("sluice.") if config.model.cell in CELLS else not model.module:
-        with torch.device("meta"):  # a user-defined cell may need real numbers to be built
-            check_shapes(path, family.build_network(config, saved), weights)
-    network = family.build_network(config, saved)
+    recipe = recipe_of(config)
+    parts = recipe.parts_of(saved)
+    if _is_built_in(config, recipe):
+        with torch.device("meta"):  # user-defined cells and networks may need real numbers to be built
+            check_shapes(path, recipe.build_network(config, parts), weights)
+    network = recipe.build_network(config, parts)
     network.load_state_dict(weights)
     return SavedModel(path, config, network.eval(), saved, saved["data_source"])
 
 
-def use_own_paths(model: SavedModel, data_dir: Path | None) -> None:
-    """Settles where a command that reads the data of a checkpoint reads and writes.
+def _register_task(path: Path, saved: PlainMapping) -> None:
+    """Imports the file that registers a task from outside Sluice, if an import in this process hasn't.
 
-    The checkpoint's folders are of the machine of its training, or of whoever made it. Corpora are read where it says,
-    unless the command or SLUICE_DATA says otherwise, but nothing is downloaded there; nothing else of it is used.
-
-    Args:
-        model: of which the configuration is changed.
-        data_dir: folder with the corpora, as the command line gives it; None for SLUICE_DATA.
+    Raises:
+        UserError: if the command line names no such file, or one with other content.
     """
-    paths, data = model.config.paths, model.config.task.data
-    own = str(data_dir or os.environ.get("SLUICE_DATA") or "")
-    if not own and getattr(data, "source", None) in ("auto", "download"):
-        data.source = "local"
-    paths.data_dir = own or paths.data_dir
-    paths.cache_dir = os.environ.get("SLUICE_CACHE") or DEFAULT_CACHE
+    stored = saved["config"]["task"].get("module")
+    if stored is not None and find_schema(saved["schema"]) is None:
+        import_module(Path(module_of_checkpoint(path, stored, saved.get("task_module_checksum"), TASK)), TASK)
+
+
+def _with_named_cell(path: Path, config: Config, saved: PlainMapping) -> Config:
+    """The configuration with the file of a user-defined cell that the command line names.
+
+    Raises:
+        UserError: if it names none, or one with other content.
+    """
+    module = config.model.module
+    if module is None:
+        return config
+    registered = config.model.cell in CELLS  # by an import in this process
+    named = None if registered else module_of_checkpoint(path, module, saved.get("module_checksum"))
+    return replace(config, model=replace(config.model, module=named))
+
+
+def _is_built_in(config: Config, recipe: AnyRecipe) -> bool:
+    known = CELLS.get(config.model.cell)
+    cell = known.__module__.startswith("sluice.") if known else not config.model.module
+    return cell and type(recipe).__module__.startswith("sluice.")

@@ -1,31 +1,68 @@
-"""Two texts in, a class out."""
+"""task=pairs: two texts in, a class out."""
 
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from pytorch_lightning.callbacks import Callback
 
 from sluice.config.schema import Config
-from sluice.data.pair_tables import PairTable
-from sluice.data.synthetic.pairs_sample import PairsSample
-from sluice.data.text_pair_data import TextPairData
-from sluice.data.text_pairs import LetterSettings, PairCorpus
+from sluice.config.tasks.pairs import Pairs
+from sluice.data.collate import TextPairBatchMaker
+from sluice.data.corpora.tables import PairTable
+from sluice.data.corpus import PairCorpus
+from sluice.data.identity import Hashes
+from sluice.data.splits import assign_splits
+from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.text_pairs import (
+    LetterSettings,
+    TextPairData,
+    encode_text_pairs,
+    letters_of,
+    new_table,
+    pair_hashes,
+    read_pairs,
+)
 from sluice.errors import UserError
+from sluice.inference.pair_classifier import PairPredictor
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.pairs import PairTask
-from sluice.recipes.base import batch_size_per_rank, check_monitors
 from sluice.recipes.build import build_stack
-from sluice.recipes.classification import Classification, class_weights
+from sluice.recipes.class_weights import class_weights
+from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts
+from sluice.recipes.data_checks import rows_of_split
+from sluice.recipes.evaluation import (
+    EVALUATION_FACTOR,
+    TEST_MONITOR,
+    EvaluatedSplit,
+    Evaluation,
+    Request,
+    bucketed_loader,
+    run_test,
+)
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors
+from sluice.runs.report import show_confusion
+from sluice.runs.results import write_confusion
 
 
-class PairFamily(Classification):
-    """Generated product titles and one's own pairs."""
+class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, ClassifierParts]):
+    """Generated product titles and pairs of one's own."""
 
-    tasks = ("pairs",)
-    deed = "classifies pairs"
-    use = 'sluice predict {run} "one text" "another text"'
+    settings_type = Pairs
+    kind = "classification of pairs"
+    description = "classifies pairs"
+    usage = 'sluice predict {run} "one text" "another text"'
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None) -> Any:
-        data = config.task.data
+    def letter_settings(self, settings: Pairs) -> LetterSettings:
+        """How the task's texts become words and character n-grams."""
+        text = settings.text
+        return LetterSettings(tokenizer=text.tokenizer, longest_ngram=text.longest_ngram, buckets=text.buckets)
+
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> PairCorpus:
+        data = self.settings(config).data
         if data.path is None:
             return PairsSample(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
         return PairTable(
@@ -38,66 +75,80 @@ class PairFamily(Classification):
             known_labels=known,
         )
 
-    def build_data(self, config: Config, corpus: PairCorpus) -> Any:  # type: ignore[override]
-        data = config.task.data
+    def build_data(self, config: Config, corpus: PairCorpus) -> TextPairData:
+        settings = self.settings(config)
+        data = settings.data
         return TextPairData(
             corpus=corpus,
-            settings=letter_settings(config),
+            settings=self.letter_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
             validation_share=data.validation_share,
             test_share=data.test_share,
-            batch_size=batch_size_per_rank(config),
+            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
             max_length=data.max_length,
             truncation=data.truncation,
             num_workers=data.num_workers,
             seed=config.seed,
         )
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> Any:
-        settings = config.embedding
-        if settings.kind != "learned":
+    def saved_parts(self, data: TextPairData) -> ClassifierParts:
+        """No vocabulary: a word's character n-grams are all there is to know."""
+        return {"vocab": [], "labels": list(data.prepared.labels)}
+
+    def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
+        settings, embedded = self.settings(config), config.embedding
+        if embedded.kind != "learned":
             raise ValueError(
-                f"task={config.task.name} makes a word's vector of its letters: it doesn't go with "
-                f"embedding={settings.kind}, leave it out"
+                f"task={settings.name} makes a word's vector of its letters: it doesn't go with "
+                f"embedding={embedded.kind}, leave it out"
             )
         embedding = CharNgramEmbedding(
-            buckets=config.task.text.buckets,
-            size=settings.size,
-            word_dropout=settings.word_dropout,
-            initial_std=settings.initial_std,
+            buckets=settings.text.buckets,
+            size=embedded.size,
+            word_dropout=embedded.word_dropout,
+            initial_std=embedded.initial_std,
         )
         return PairClassifier(
             embedding=embedding,
-            recurrent=build_stack(config.model, input_size=settings.size),
+            recurrent=build_stack(config.model, input_size=embedded.size),
             num_classes=len(parts["labels"]),
-            size=config.task.comparison_size,
+            size=settings.comparison_size,
             input_dropout=config.model.input_dropout,
-            output_dropout=config.task.output_dropout,
+            output_dropout=settings.output_dropout,
         )
 
-    def saved_parts(self, data: TextPairData) -> dict[str, Any]:  # type: ignore[override]
-        """No vocabulary: a word's letters are all there is to know."""
-        return {"vocab": [], "labels": list(data.prepared.labels)}
-
-    def build_task(self, config: Config, data: TextPairData) -> PairTask:  # type: ignore[override]
+    def build_module(self, config: Config, data: TextPairData) -> PairTask:
         if config.embedding.adversarial or config.embedding.start != "random":
             raise UserError("embedding.adversarial and embedding.start are for single texts: leave them out")
-        prepared = data.prepared
-        task = PairTask(
-            network=self.network_for(config, data),
+        prepared, settings = data.prepared, self.settings(config)
+        module = PairTask(
+            network=self.new_network(config, data),
             labels=prepared.labels,
-            label_smoothing=config.task.label_smoothing,
-            class_weights=class_weights(config.task.class_weights, prepared.labels, prepared.splits["train"].labels),
+            label_smoothing=settings.label_smoothing,
+            class_weights=class_weights(settings.class_weights, prepared.labels, prepared.splits["train"].labels),
             knows_deciding=data.corpus.knows_deciding,
-            **self.shared_of_task(config, data),
+            **self.module_arguments(config, data),
         )
-        check_monitors(config, task.validation_metrics)
-        return task
+        check_monitors(config, module.validation_metrics)
+        return module
 
-    def prepare(self, config: Config, data: TextPairData) -> None:  # type: ignore[override]
-        data.prepare_data()
+    def module_for_test(self, model: SavedModel) -> PairTask:
+        path = self.settings(model.config).data.path
+        return PairTask(network=model.network, labels=model.labels, knows_deciding=path is None, monitor=TEST_MONITOR)
 
-    def describe(self, data: TextPairData) -> list[str]:  # type: ignore[override]
+    def callbacks(self, config: Config, data: TextPairData) -> list[Callback]:
+        return []
+
+    def write_artifacts(self, module: PairTask, folder: Path) -> None:
+        """confusion.csv, true classes down and predicted ones across."""
+        write_confusion(folder, module.labels, module.confusion_matrix())
+
+    def print_summary(self, module: PairTask) -> None:
+        """The confusion matrix of more than two classes."""
+        if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
+            show_confusion(module.labels, module.confusion_matrix())
+
+    def data_summary(self, data: TextPairData) -> list[str]:
         prepared = data.prepared
         lines = [
             f"{name:<6}{len(split):>9,} pairs  {split.texts.lengths.sum():>12,} words"
@@ -105,11 +156,52 @@ class PairFamily(Classification):
         ]
         return [*lines, f"classes {', '.join(prepared.labels)}"]
 
+    def inference(self, model: SavedModel) -> PairPredictor:
+        settings = self.settings(model.config)
+        return PairPredictor(
+            network=model.network,
+            labels=model.labels,
+            settings=self.letter_settings(settings),
+            max_length=settings.data.max_length,
+            truncation=settings.data.truncation,
+        )
 
-PAIRS = PairFamily()
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """On a split of the task's own pairs."""
+        pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
+        figures, confusion = run_test(module, pairs.loader), module.confusion_matrix()
+        source = pairs.source
+        return Evaluation(
+            f"{model.path} on {pairs.size:,} pairs from {source}",
+            figures,
+            {
+                **{"checkpoint": str(model.path), "pairs": pairs.size, "from": source},
+                **{"labels": model.labels, "confusion": confusion, "left_out": pairs.left_out},
+            },
+            confusion=(model.labels, confusion),
+        )
 
+    def _pairs_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
+        corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
+        pairs, given = read_pairs(corpus)
+        own = self.settings(model.config)
+        data = own.data
+        fractions = {"test": data.test_share, "val": data.validation_share}
+        labels = np.asarray([pair.label for pair in pairs], dtype=np.int64)
 
-def letter_settings(config: Config) -> LetterSettings:
-    """How the task's texts become words and letters."""
-    text = config.task.text
-    return LetterSettings(tokenizer=text.tokenizer, longest_ngram=text.longest_ngram, buckets=text.buckets)
+        def assigned(texts: Hashes | None = None) -> dict[str, np.ndarray]:
+            return assign_splits(given, labels=labels, names=model.labels, fractions=fractions, texts=texts)
+
+        rows, left_out = rows_of_split(model, split, given, pair_hashes(pairs), assigned)
+        settings, table = self.letter_settings(own), new_table()
+        encoded = encode_text_pairs([pairs[row] for row in rows], settings.tokenizer, table)
+        collate = TextPairBatchMaker(
+            encoded,
+            letters_of(list(table), settings),
+            max_length=data.max_length,
+            truncation=data.truncation,
+            with_deciding=corpus.knows_deciding,
+        )
+        keys = encoded.kept_lengths(data.max_length)
+        loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)
+        return EvaluatedSplit(loader, len(rows), corpus.description, left_out)

@@ -1,41 +1,71 @@
-"""The kinds of task that there are."""
+"""Recipes by the name of their task. A recipe is imported when it is asked for, so that a run imports its own only."""
 
-from sluice.config.schema import Config, schema_name
-from sluice.recipes.base import Family
-from sluice.recipes.classification import CLASSIFICATION
-from sluice.recipes.execute import EXECUTION
-from sluice.recipes.language import LANGUAGE
-from sluice.recipes.pairs import PAIRS
-from sluice.recipes.sequences import SEQUENCES
-from sluice.recipes.translation import TRANSLATION
-from sluice.recipes.vec2seq import ONE_TO_MANY
-from sluice.recipes.word2vec import WORD2VEC
+import importlib
+from typing import TYPE_CHECKING
 
-FAMILIES: tuple[Family, ...] = (
-    CLASSIFICATION,
-    LANGUAGE,
-    TRANSLATION,
-    SEQUENCES,
-    WORD2VEC,
-    EXECUTION,
-    ONE_TO_MANY,
-    PAIRS,
-)
+from sluice.config.schema import Config, register_task, schema_name
+from sluice.config.user_code import load_installed_recipes
+from sluice.errors import UserError
 
-__all__ = [
-    "CLASSIFICATION",
-    "FAMILIES",
-    "LANGUAGE",
-    "PAIRS",
-    "SEQUENCES",
-    "TRANSLATION",
-    "WORD2VEC",
-    "Family",
-    "family_of",
-]
+if TYPE_CHECKING:
+    from sluice.recipes.task import AnyRecipe
+
+BUILT_IN = {
+    "imdb": "sluice.recipes.imdb:ImdbRecipe",
+    "reviews": "sluice.recipes.reviews:ReviewsRecipe",
+    "temporal_order": "sluice.recipes.temporal_order:TemporalOrderRecipe",
+    "wikitext2": "sluice.recipes.wikitext2:WikiText2Recipe",
+    "ptb": "sluice.recipes.ptb:PennTreebankRecipe",
+    "corpus": "sluice.recipes.corpus:CorpusRecipe",
+    "multi30k": "sluice.recipes.multi30k:Multi30kRecipe",
+    "parallel": "sluice.recipes.parallel:ParallelRecipe",
+    "vec2seq": "sluice.recipes.vec2seq:VectorToSequenceRecipe",
+    "execute": "sluice.recipes.execute:ExecuteRecipe",
+    "adding": "sluice.recipes.adding:AddingRecipe",
+    "copy": "sluice.recipes.copying:CopyRecipe",
+    "echo": "sluice.recipes.echo:EchoRecipe",
+    "counting": "sluice.recipes.counting:CountingRecipe",
+    "waves": "sluice.recipes.waves:WavesRecipe",
+    "tagging": "sluice.recipes.tagging:TaggingRecipe",
+    "pairs": "sluice.recipes.pairs:PairsRecipe",
+    "word2vec": "sluice.recipes.word2vec:Word2VecRecipe",
+}
+"""Module and class of each task's recipe."""
+_found: "dict[str, AnyRecipe]" = {}
 
 
-def family_of(config: Config) -> Family:
-    """The family of a configuration's task."""
-    name = schema_name(config.task)
-    return next(family for family in FAMILIES if name in family.tasks)
+def register(name: str, recipe: "AnyRecipe") -> None:
+    """Adds a task from outside Sluice: `task=NAME` then works, with a file NAME.yaml in the group `task`.
+
+    Args:
+        name: of the task; its YAML extends the schema of the same name.
+        recipe: its recipe. A second one of the same name replaces the first, unless that is one of Sluice's.
+
+    Raises:
+        ValueError: if Sluice has a task of this name.
+    """
+    if name in BUILT_IN:
+        raise ValueError(f"there is a task named {name!r} in Sluice: choose another name")
+    register_task(name, recipe.settings_type)
+    _found[name] = recipe
+
+
+def recipe_named(name: str) -> "AnyRecipe":
+    """The recipe of a task.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name not in _found and name not in BUILT_IN:
+        load_installed_recipes()
+    if name not in _found:
+        if name not in BUILT_IN:
+            raise UserError(f"there is no task {name!r}: if a Python file registers it, add task.module=FILE")
+        module, _, recipe = BUILT_IN[name].partition(":")
+        _found[name] = getattr(importlib.import_module(module), recipe)()
+    return _found[name]
+
+
+def recipe_of(config: Config) -> "AnyRecipe":
+    """The recipe of a configuration's task."""
+    return recipe_named(schema_name(config.task))

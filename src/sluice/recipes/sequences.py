@@ -1,224 +1,207 @@
-"""The lectures' small tasks: an answer for each step, or a number for a whole sequence."""
+"""What the lectures' small tasks share: an answer for each step, or a number for a whole sequence."""
 
-import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
-import torch
 from torch import nn
 
 from sluice.config.schema import Config
-from sluice.config.tasks import sequences as schema
-from sluice.data.fingerprints import Sources, fingerprint_of
+from sluice.config.tasks.sequences import SequenceBatches, SequenceTask
+from sluice.data.corpus import Sources
+from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
-from sluice.data.sequence_batches import RaggedSequences
-from sluice.data.sequence_data import SequenceData, StreamData
-from sluice.data.synthetic.adding import BASELINE, Adding
-from sluice.data.synthetic.copying import Copying
-from sluice.data.synthetic.counting import SYMBOLS, Counting, first_failure, next_symbols
-from sluice.data.synthetic.echo import Echo
-from sluice.data.synthetic.tagging_sample import TaggingSample
-from sluice.data.synthetic.waves import Waves, last_step_error, last_value, linear_model
-from sluice.data.tagged_files import TaggedFiles
-from sluice.data.tagging import TagSettings, prepare_tags
-from sluice.errors import UserError
-from sluice.layers.output_loss import IGNORED
-from sluice.models.regressor import Regressor
+from sluice.data.sequences import SequenceData, StreamData
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import Task
 from sluice.modules.regression import RegressionTask
 from sluice.modules.sequence_labelling import SequenceLabellingTask
-from sluice.recipes.base import Family, batch_size_per_rank, check_monitors
 from sluice.recipes.build import build_embedding, build_stack
+from sluice.recipes.evaluation import TEST_MONITOR
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import Corpus, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
 
 BATCHES = ("batch_size", "split_batch")
 """Settings of the data that say nothing of the sequences."""
-NO_PARTS: dict[str, Any] = {"vocab": [], "tags": None, "features": None, "outputs": 1}
-"""Of a network whose two ends have no names: one value, from features."""
-
-
 VERSION = 1
 """Of the generators of adding, copy, echo, counting and waves: raise it with every change to their sequences."""
 
+Settings = TypeVar("Settings", bound=SequenceTask)
+CorpusType = TypeVar("CorpusType", bound=Corpus)
+Problem = TypeVar("Problem")
+SequenceModule: TypeAlias = SequenceLabellingTask | RegressionTask
+
+
+class SequenceParts(TypedDict):
+    """What a checkpoint carries besides the weights: what the network's inputs and outputs stand for."""
+
+    vocab: list[str]
+    """Symbols read; empty where the network reads features."""
+    tags: list[str] | None
+    """Names of the classes, where they have names."""
+    features: int | None
+    """Size of each step's input, where there are no symbols."""
+    outputs: int
+    """Classes, or numbers to predict."""
+
+
+def sequence_parts(
+    *, vocab: list[str] | None = None, features: int | None = None, outputs: int = 1, tags: list[str] | None = None
+) -> SequenceParts:
+    """The parts of a network that reads symbols or features."""
+    return {"vocab": vocab or [], "tags": tags, "features": features, "outputs": outputs}
+
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedSequences:
     """Sequences that a task makes itself."""
 
     problem: Any
+    """Their generator."""
     description: str
     sources: Sources
     name: str = "generated"
 
 
-class SequenceFamily(Family):
-    """Adding, copy, echo, counting, waves and tagging."""
+class SequenceTaskData(SequenceData):
+    """Sequences of a corpus, and what their symbols and answers stand for."""
 
-    tasks = ("adding", "copy", "echo", "counting", "waves", "tagging")
-    deed = "answers step by step"
-    use = "sluice evaluate {run}"
+    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
+        """
+        Args:
+            corpus: where they come from.
+            parts: what a checkpoint carries of them.
+            options: see SequenceData.
+        """
+        super().__init__(**options)
+        self.corpus, self.parts = corpus, parts
 
-    def find_corpus(self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None) -> Any:
-        if isinstance(config.task, schema.Tagging):
-            return _tagged(config, known)
-        kind = {
-            schema.Adding: Adding,
-            schema.Copy: Copying,
-            schema.Echo: Echo,
-            schema.Counting: Counting,
-            schema.Waves: Waves,
-        }[type(config.task)]
-        own = {name: value for name, value in vars(config.task.data).items() if name not in BATCHES}
-        settings = ", ".join(f"{name}={value}" for name, value in own.items())
-        return Generated(
-            kind(**own, seed=config.seed),
-            f"sequences generated by sluice ({settings}, seed={config.seed})",
-            Sources(f"{config.task.name} v{VERSION}, {settings}", seed=config.seed),
-        )
 
-    def build_data(self, config: Config, corpus: Any) -> Any:
-        data: Any
-        if isinstance(config.task, schema.Tagging):
-            prepared = prepare_tags(corpus, tag_settings(config), Path(config.paths.cache_dir))
-            data = SequenceData(
-                splits=prepared.splits.__getitem__,
-                batch_size=batch_size_per_rank(config),
-                seed=config.seed,
-                identity=prepared.identity,
-            )
-            data.parts = {
-                **NO_PARTS,
-                "vocab": prepared.vocab.tokens,
-                "tags": list(prepared.tags),
-                "outputs": len(prepared.tags),
-            }
-            data.corpus = corpus
-            return data
-        identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir)))
-        if isinstance(config.task, schema.Echo):
-            data = StreamData(splits=corpus.problem.sequences, chunk=config.task.data.chunk, identity=identity)
-        else:
-            batch_size = batch_size_per_rank(config)
-            splits = _splits(config, corpus)
-            data = SequenceData(splits=splits, batch_size=batch_size, seed=config.seed, identity=identity)
-        data.corpus = corpus
-        data.parts = _parts(config, corpus)
-        return data
+class StreamTaskData(StreamData):
+    """The same for streams."""
 
-    def saved_parts(self, data: Any) -> dict[str, Any]:
-        parts: dict[str, Any] = data.parts
-        return parts
+    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
+        """
+        Args:
+            corpus: where they come from.
+            parts: what a checkpoint carries of them.
+            options: see StreamData.
+        """
+        super().__init__(**options)
+        self.corpus, self.parts = corpus, parts
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> nn.Module:
-        shared: dict[str, Any] = {"num_outputs": parts["outputs"], "output_dropout": config.task.output_dropout}
-        if isinstance(config.task, schema.Adding):
-            return Regressor(recurrent=build_stack(config.model, input_size=parts["features"]), **shared)
-        if config.model.bidirectional and not isinstance(config.task, schema.Tagging):
+
+TaskData: TypeAlias = SequenceTaskData | StreamTaskData
+
+
+class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, SequenceParts]):
+    """An answer for each step."""
+
+    kind = "answers step by step"
+    description = "answers step by step"
+    usage = "sluice evaluate {run}"
+    one_direction: ClassVar[bool] = True
+    """Whether a bidirectional network would see what it is to answer."""
+    carries_state: ClassVar[bool] = False
+    """Whether a batch goes on where the one before ended."""
+
+    def saved_parts(self, data: TaskData) -> SequenceParts:
+        return data.parts
+
+    def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
+        if config.model.bidirectional and self.one_direction:
             raise ValueError(
                 f"task={config.task.name} reads in one direction: in two it would see what it is to answer; "
                 "set model.bidirectional=false"
             )
         embedding = build_embedding(config, len(parts["vocab"])) if parts["vocab"] else None
         if embedding is None:
+            assert parts["features"] is not None
             recurrent = build_stack(config.model, input_size=parts["features"])
         else:
             recurrent = build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot)
-        dropout = config.model.input_dropout
-        return SequenceLabeller(embedding=embedding, recurrent=recurrent, input_dropout=dropout, **shared)
-
-    def build_task(self, config: Config, data: Any) -> Task:
-        if config.embedding.adversarial or config.embedding.start != "random":
-            raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
-        network = self.network_for(config, data)
-        task: Any = self.task_of(config, network, data.parts, **self.shared_of_task(config, data))
-        check_monitors(config, task.validation_metrics)
-        return task
-
-    def task_of(self, config: Config, network: Any, parts: dict[str, Any], **shared: Any) -> Task:
-        """The LightningModule around a network."""
-        if isinstance(config.task, schema.Adding | schema.Waves):
-            return RegressionTask(network=network, **shared)
-        tags = tuple(parts["tags"]) if parts["tags"] else None
-        return SequenceLabellingTask(
-            network=network, tags=tags, carry_state=isinstance(config.task, schema.Echo), **shared
+        return SequenceLabeller(
+            embedding=embedding,
+            recurrent=recurrent,
+            input_dropout=config.model.input_dropout,
+            num_outputs=parts["outputs"],
+            output_dropout=self.settings(config).output_dropout,
         )
 
-    def more_figures(self, config: Config, data: Any, task: Any) -> dict[str, float]:
-        """What cheap answers would score, and of counting the first n that fails (one above the longest if none)."""
-        settings = config.task
-        if isinstance(settings, schema.Counting):
-            failed = first_failure(_passes(task.network.eval(), settings.data.language), settings.data.longest_test)
-            return {"test/first_failure": float(settings.data.longest_test + 1 if failed is None else failed)}
-        if isinstance(settings, schema.Adding):
-            return {"baseline/rmse_always_1": math.sqrt(BASELINE)}
-        if isinstance(settings, schema.Copy):
-            return {"baseline/loss_guessing": data.corpus.problem.baseline}
-        if isinstance(settings, schema.Waves):
-            train, test = data.split("train"), data.split("test")
-            answers = {"last_value": last_value(test), "linear_model": linear_model(train, test)}
-            return {f"baseline/last_step_{name}": last_step_error(values, test) for name, values in answers.items()}
-        return {}
+    def build_module(self, config: Config, data: TaskData) -> SequenceModule:
+        refuse_embedding_options(config)
+        network = self.new_network(config, data)
+        module = self.sequence_module(network, data.parts, **self.module_arguments(config, data))
+        check_monitors(config, module.validation_metrics)
+        return module
 
-    def describe(self, data: Any) -> list[str]:
-        return ["generated when training begins" if data.corpus.name == "generated" else "sentences with tags"]
+    def module_for_test(self, model: SavedModel) -> SequenceModule:
+        return self.sequence_module(model.network, self.parts_of(model.parts), monitor=TEST_MONITOR)
 
+    def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
+        """The LightningModule around a network.
 
-SEQUENCES = SequenceFamily()
-
-
-def _tagged(config: Config, known: tuple[str, ...] | None) -> Any:
-    data = config.task.data
-    if data.path is None:
-        return TaggingSample(seed=config.seed)
-    paths = {"validation_path": data.validation_path, "test_path": data.test_path}
-    given = {name: Path(path) for name, path in paths.items() if path}
-    return TaggedFiles(path=Path(data.path), known_tags=known, **given)
+        Args:
+            network: the network.
+            parts: with the names of the classes.
+            options: the arguments that every LightningModule of Sluice takes.
+        """
+        tags = tuple(parts["tags"]) if parts["tags"] else None
+        return SequenceLabellingTask(network=network, tags=tags, carry_state=self.carries_state, **options)
 
 
-def _splits(config: Config, corpus: Any) -> Callable[[str], Any]:
-    """Gives each split's sequences."""
-    if isinstance(config.task, schema.Counting):
+class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
+    """Sequences that are generated when training begins."""
 
-        def strings(split: str) -> RaggedSequences:
-            made = corpus.problem.strings(split)
-            return RaggedSequences(made.ids, made.determined)
+    problem_type: ClassVar[Callable[..., Any]]
+    """The generator; takes the settings of `task.data`, those of batches aside, and the seed."""
 
-        return strings
-    sequences: Callable[[str], Any] = corpus.problem.sequences
-    return sequences
+    @abstractmethod
+    def parts(self, settings: Settings, problem: Any) -> SequenceParts:
+        """What the symbols or features and the answers stand for."""
 
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> GeneratedSequences:
+        settings = self.settings(config)
+        own = {name: value for name, value in vars(settings.data).items() if name not in BATCHES}
+        told = ", ".join(f"{name}={value}" for name, value in own.items())
+        return GeneratedSequences(
+            type(self).problem_type(**own, seed=config.seed),
+            f"sequences generated by sluice ({told}, seed={config.seed})",
+            Sources(f"{settings.name} v{VERSION}, {told}", seed=config.seed),
+        )
 
-def tag_settings(config: Config) -> TagSettings:
-    """How the task's words become ids."""
-    data = config.task.data
-    return TagSettings(data.min_freq, data.max_size, data.validation_share, data.test_share)
+    def build_data(self, config: Config, corpus: GeneratedSequences) -> TaskData:
+        settings = self.settings(config)
+        return SequenceTaskData(
+            corpus=corpus,
+            parts=self.parts(settings, corpus.problem),
+            splits=self.splits(corpus.problem),
+            batch_size=self.batch_size(config, settings),
+            seed=config.seed,
+            identity=self.identity(config, corpus),
+        )
 
+    def batch_size(self, config: Config, settings: Settings) -> int:
+        """Of each rank.
 
-def _parts(config: Config, corpus: Any) -> dict[str, Any]:
-    """Sizes of the network's two ends, and what ids and classes stand for."""
-    task = config.task
-    if isinstance(task, schema.Adding):
-        return NO_PARTS | {"features": 2}
-    if isinstance(task, schema.Waves):
-        return NO_PARTS | {"features": 1, "outputs": task.data.horizon}
-    symbols = list(SYMBOLS) if isinstance(task, schema.Counting) else ["0", "1"]
-    if isinstance(task, schema.Copy):
-        symbols = [str(number) for number in range(corpus.problem.num_ids)]
-    return NO_PARTS | {"vocab": symbols, "outputs": len(symbols)}
+        Raises:
+            UserError: if a batch of all ranks cannot be split evenly.
+        """
+        data = settings.data
+        assert isinstance(data, SequenceBatches)
+        return batch_size_per_rank(config, data.batch_size, data.split_batch)
 
+    def splits(self, problem: Any) -> Callable[[str], Any]:
+        """Gives the sequences of "train", "val" and "test"."""
+        found: Callable[[str], Any] = problem.sequences
+        return found
 
-def _passes(network: SequenceLabeller, language: str) -> Callable[[int], bool]:
-    """Whether every symbol of the string for n that is determined is predicted."""
+    def identity(self, config: Config, corpus: GeneratedSequences) -> DataIdentity:
+        """What the sequences depend on."""
+        return DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir)))
 
-    def passes(n: int) -> bool:
-        string = next_symbols(language, [n])
-        ids = torch.from_numpy(string.ids.flat.astype("int64")).unsqueeze(0)
-        targets = torch.from_numpy(string.determined.flat.astype("int64"))
-        device = next(network.parameters()).device
-        with torch.no_grad():
-            predicted = network(ids.to(device), torch.tensor([ids.shape[1]])).outputs[0].argmax(-1).cpu()
-        return bool(((predicted == targets) | (targets == IGNORED)).all())
-
-    return passes
+    def data_summary(self, data: TaskData) -> list[str]:
+        return ["generated when training begins"]

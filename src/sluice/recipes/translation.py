@@ -1,125 +1,124 @@
-"""Sequence to sequence: sentences in, sentences out."""
+"""What the tasks of sequence to sequence share."""
 
 import json
 import logging
+from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar, cast
 
 from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from sluice.callbacks.translations import Translations
-from sluice.config.common import Model
 from sluice.config.schema import Config
-from sluice.config.tasks.translation import Decoding, Parallel
-from sluice.data.multi30k import resolve_multi30k
-from sluice.data.pairs import ParallelCorpus
-from sluice.data.parallel import PairSettings
-from sluice.data.parallel_files import PairPaths, ParallelFiles
-from sluice.data.split_hashes import SplitHashes, hashes_of
+from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
+from sluice.data.collate import PairBatchMaker
+from sluice.data.corpus import ParallelCorpus
+from sluice.data.identity import SplitHashes, hashes_of
+from sluice.data.parallel import PairSettings, assign_pairs, encode_pairs, read_pair_texts
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
-from sluice.layers.attention import make_attention
-from sluice.layers.embedding import LearnedEmbedding
-from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Ids, Seq2Seq
 from sluice.modules.translation import TranslationTask
-from sluice.recipes.base import OWN_FILES, Family, batch_size_per_rank, check_monitors, may_use_sample
-from sluice.recipes.build import build_embedding, build_stack, give_vectors
+from sluice.plain import Plain
+from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
+from sluice.recipes.data_checks import rows_of_split
+from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.runs.results import write_tsv
 from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder
 from sluice.text.vocab import PADDING_ID
 
 log = logging.getLogger(__name__)
 
+Settings = TypeVar("Settings", bound=Translating)
+SentenceSettings = TypeVar("SentenceSettings", bound=SentenceTranslation)
 
-class TranslationFamily(Family):
-    """Multi30k and one's own sentence pairs."""
 
-    tasks: tuple[str, ...] = ("multi30k", "parallel")
-    deed = "translates"
-    evaluated_with = ("decoding.", "test_beam", *OWN_FILES)
-    use = 'sluice translate {run} "your sentence"'
+class CoderParts(TypedDict):
+    """What a translator's checkpoint carries besides the weights: `SentenceCoder.saved` of both sides."""
 
-    def find_corpus(
-        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
-    ) -> ParallelCorpus:
-        data = config.task.data
-        languages = {"source_language": data.source_language, "target_language": data.target_language}
-        if isinstance(config.task, Parallel):
-            return ParallelFiles(
-                train=_paths(data.path, data.target_path),
-                val=_paths(data.validation_path, data.validation_target_path) if data.validation_path else None,
-                test=_paths(data.test_path, data.test_target_path) if data.test_path else None,
-                **languages,
-            )
-        return resolve_multi30k(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-            **languages,
-        )
+    source: Plain
+    target: Plain
+
+
+class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationTask, CoderParts]):
+    """A sequence in, a sequence out."""
+
+    description = "translates"
+    usage = 'sluice translate {run} "your sentence"'
+    evaluation_settings = ("decoding.", "test_beam", *OWN_FILES)
+
+    @abstractmethod
+    def pair_settings(self, settings: Settings) -> PairSettings:
+        """How the task's sentences become ids."""
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         return TranslationData(
-            **shared_of_data(config, corpus),
-            settings=self.pair_settings(config),
-            max_tokens=config.task.data.max_tokens,
+            **self.data_arguments(config, corpus), settings=self.pair_settings(self.settings(config))
         )
 
-    def pair_settings(self, config: Config) -> PairSettings:
-        """How the task's sentences become ids."""
-        data = config.task.data
-        return PairSettings(
-            **vars(config.task.text),
-            max_length=data.max_length,
-            max_ratio=data.max_ratio,
-            validation_share=getattr(data, "validation_share", 0.0),
-            test_share=getattr(data, "test_share", 0.0),
-        )
+    def data_arguments(self, config: Config, corpus: ParallelCorpus) -> Plain:
+        """The arguments that every DataModule of sentence pairs takes, but for how they become ids."""
+        data = self.settings(config).data
+        return {
+            "corpus": corpus,
+            "cache_dir": Path(config.paths.cache_dir),
+            "batch_size": batch_size_per_rank(config, data.batch_size, data.split_batch),
+            "num_workers": data.num_workers,
+            "seed": config.seed,
+        }
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> Seq2Seq:
+    def saved_parts(self, data: TranslationData) -> CoderParts:
+        prepared = data.prepared
+        return {"source": prepared.source.saved(), "target": prepared.target.saved()}
+
+    def build_network(self, config: Config, parts: CoderParts) -> Seq2Seq:
+        settings = self.settings(config)
         source = build_embedding(config, len(parts["source"]["vocab"]))
         encoder = build_stack(config.model, input_size=source.output_size, one_hot=source.one_hot)
+        decoder = build_decoder(
+            config, settings, memory_size=encoder.output_size, vocab_size=len(parts["target"]["vocab"])
+        )
         return Seq2Seq(
             source_embedding=source,
             encoder=encoder,
-            decoder=_build_decoder(config, encoder.output_size, len(parts["target"]["vocab"])),
+            decoder=decoder,
             ids=Ids(BEGIN_ID, END_ID, never=(PADDING_ID, BEGIN_ID)),
-            bridge=config.task.bridge,
-            tie=config.task.tie,
+            bridge=settings.bridge,
+            tie=settings.tie,
             input_dropout=config.model.input_dropout,
-            memory_dropout=config.task.memory_dropout,
+            memory_dropout=settings.memory_dropout,
         )
 
-    def words_read(self, network: Seq2Seq, parts: dict[str, Any]) -> tuple[Any, list[str]]:
+    def embedded_words(self, network: nn.Module, parts: CoderParts) -> tuple[object, list[str]]:
+        """Those of the source; `task.decoder.embedding_path` is for the target."""
+        assert isinstance(network, Seq2Seq)
         return network.source_embedding, parts["source"]["vocab"]
 
-    def read_vectors(self, config: Config, network: Seq2Seq, parts: dict[str, Any]) -> None:
-        """As ever for the sources; what has been written has a file of its own."""
-        own = config.task.decoder.embedding_path
-        if own is not None and config.task.tie == "all":
+    def load_vectors(self, config: Config, network: nn.Module, parts: CoderParts) -> None:
+        assert isinstance(network, Seq2Seq)
+        settings = self.settings(config)
+        own = settings.decoder.embedding_path
+        if own is not None and settings.tie == "all":
             raise UserError(
                 f"task.decoder.embedding_path={own} cannot be used: task.tie=all has one embedding for both, "
                 "which embedding.path begins"
             )
-        super().read_vectors(config, network, parts)
+        super().load_vectors(config, network, parts)
         if own is not None:
-            give_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
+            load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
 
-    def saved_parts(self, data: TranslationData) -> dict[str, Any]:
-        prepared = data.prepared
-        return {"source": prepared.source.saved(), "target": prepared.target.saved()}
-
-    def build_task(self, config: Config, data: TranslationData) -> TranslationTask:
-        settings = config.task
-        if config.embedding.adversarial or config.embedding.start != "random":
-            raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
-        network: Any = self.network_for(config, data)
+    def build_module(self, config: Config, data: TranslationData) -> TranslationTask:
+        settings = self.settings(config)
+        refuse_embedding_options(config)
         translator = Translator(
-            network=network,
+            network=cast(Seq2Seq, self.new_network(config, data)),
             source=data.prepared.source,
             target=data.prepared.target,
             replaces_unknown=settings.replace_unknown,
@@ -127,7 +126,7 @@ class TranslationFamily(Family):
         try:
             for beam in settings.more_beams:
                 decoding_settings(settings.decoding, beam=beam).check()
-            task = self.make_task(
+            module = self.translation_module(
                 config,
                 translator,
                 label_smoothing=settings.label_smoothing,
@@ -137,15 +136,15 @@ class TranslationFamily(Family):
                     "val": decoding_settings(settings.decoding),
                     "test": replace(decoding_settings(settings.decoding), beam=settings.test_beam),
                 },
-                **self.shared_of_task(config, data),
+                **self.module_arguments(config, data),
             )
         except ValueError as error:
             raise UserError(str(error)) from error
-        check_monitors(config, task.validation_metrics)
-        return task
+        check_monitors(config, module.validation_metrics)
+        return module
 
-    def make_task(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
-        """The LightningModule around a translator, which says what is measured.
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
+        """The LightningModule around a translator; tasks differ in how they score what was written.
 
         Args:
             config: the configuration.
@@ -154,8 +153,12 @@ class TranslationFamily(Family):
         """
         return TranslationTask(translator=translator, **options)
 
+    def module_for_test(self, model: SavedModel) -> TranslationTask:
+        decoding = {"test": self._test_decoding(model)}
+        return self.translation_module(model.config, self.inference(model), decoding=decoding, monitor=TEST_MONITOR)
+
     def source_of(self, coder: SentenceCoder, text: str) -> str:
-        """The source that somebody means by a text.
+        """The source sentence that a typed text stands for.
 
         Args:
             coder: of the sources.
@@ -169,31 +172,26 @@ class TranslationFamily(Family):
     def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
         return [Translations(size=len(data.prepared.splits["val"]))]
 
-    def more_figures(self, config: Config, data: TranslationData, task: TranslationTask) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TranslationData, module: TranslationTask) -> dict[str, float]:
         """The test's scores with the other beams of task.more_beams."""
-        found: dict[str, float] = {}
-        for beam in config.task.more_beams:
-            scores = task.scores_of(data.loader("test"), decoding_settings(config.task.decoding, beam=beam))
+        settings, found = self.settings(config), dict[str, float]()
+        for beam in settings.more_beams:
+            scores = module.scores_of(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
             found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
         return found
 
-    def keep(self, task: TranslationTask, folder: Path) -> None:
-        """translations.tsv: what the test wrote beside source and reference; scores.json: how it was scored.
+    def write_artifacts(self, module: TranslationTask, folder: Path) -> None:
+        """translations.tsv: what the test wrote next to source and reference; scores.json: how it was scored."""
+        write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.written())
+        if signatures := module.scoring.signatures():
+            (folder / "scores.json").write_text(json.dumps(signatures, indent=2) + "\n", encoding="utf-8")
 
-        Line breaks inside a text stand as backslash n.
-        """
-        rows = ["\t".join(map(_one_line, row)) for row in task.written()]
-        table = "\n".join(["source\treference\ttranslation", *rows, ""])
-        (folder / "translations.tsv").write_text(table, encoding="utf-8")
-        if told := task.scoring.signatures():
-            (folder / "scores.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-
-    def show(self, task: TranslationTask) -> None:
+    def print_summary(self, module: TranslationTask) -> None:
         """How the scores were computed."""
-        for name, signature in task.scoring.signatures().items():
+        for name, signature in module.scoring.signatures().items():
             log.info("%s: %s", name, signature)
 
-    def describe(self, data: TranslationData) -> list[str]:
+    def data_summary(self, data: TranslationData) -> list[str]:
         prepared, lines = data.prepared, []
         for name, split in prepared.splits.items():
             sizes = f"{split.source.lengths.sum():>11,} and {split.target.lengths.sum():>11,} tokens"
@@ -202,8 +200,82 @@ class TranslationFamily(Family):
             lines.append(f"{len(coder.vocab):,} entries in the vocabulary of {coder.language or 'the language'}")
         return [*lines, *prepared.notes, *_repeated_sources(data)]
 
+    def inference(self, model: SavedModel) -> Translator:
+        coders = {side: SentenceCoder.from_saved(model.parts[side]) for side in ("source", "target")}
+        settings = self.settings(model.config)
+        return Translator(
+            network=model.network,
+            replaces_unknown=settings.replace_unknown,
+            max_length=self.pair_settings(settings).max_length,
+            source_of=partial(self.source_of, coders["source"]),
+            decoding=decoding_settings(settings.decoding),
+            **coders,
+        )
 
-TRANSLATION = TranslationFamily()
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """The scores of a split of the task's own sentence pairs."""
+        module = self.module_for_test(model)
+        pairs = self._pairs_of_split(model, module.translator, request.split)
+        figures = run_test(module, pairs.loader)
+        signatures, beam = module.scoring.signatures(), self._test_decoding(model).beam
+        source = pairs.source
+        return Evaluation(
+            f"{model.path} on the {request.split} split, beam {beam}, from {source}",
+            figures,
+            {
+                **{"checkpoint": str(model.path), "from": source, "split": request.split, "beam": beam},
+                **{"left_out": pairs.left_out, "signatures": signatures},
+            },
+            notes=tuple(f"{name}: {signature}" for name, signature in signatures.items()),
+        )
+
+    def _test_decoding(self, model: SavedModel) -> DecodingSettings:
+        settings = self.settings(model.config)
+        return decoding_settings(settings.decoding, beam=settings.test_beam)
+
+    def _pairs_of_split(self, model: SavedModel, translator: Translator, split: str) -> EvaluatedSplit:
+        corpus = self.find_corpus(model.config, may_fall_back=False)
+        own = self.settings(model.config)
+        settings = self.pair_settings(own)
+        texts, given, _ = read_pair_texts(corpus)
+        rows, left_out = rows_of_split(
+            model, split, given, texts.hashes(), lambda: assign_pairs(texts, given, settings, one_by_one=True)
+        )
+        encoded = encode_pairs(
+            texts.chosen(rows), translator.source, translator.target, settings, filtered=split == "train"
+        )
+        keys, _ = encoded.sort_keys()
+        loader = bucketed_loader(keys, PairBatchMaker(encoded, with_texts=True), own.data.batch_size)
+        return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
+
+
+class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
+    """A sentence in, its translation out."""
+
+    kind = "translation"
+
+    def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
+        settings = self.settings(config)
+        return TranslationData(
+            **self.data_arguments(config, corpus),
+            settings=self.pair_settings(settings),
+            max_tokens=settings.data.max_tokens,
+        )
+
+    def pair_settings(self, settings: SentenceSettings) -> PairSettings:
+        data = settings.data
+        return PairSettings(
+            **vars(settings.text),
+            max_length=data.max_length,
+            max_ratio=data.max_ratio,
+            validation_share=0.0,
+            test_share=0.0,
+        )
+
+
+def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
+    """How translations are searched for."""
+    return DecodingSettings(**{**vars(decoding), **changed})
 
 
 def _repeated_sources(data: TranslationData) -> list[str]:
@@ -214,80 +286,3 @@ def _repeated_sources(data: TranslationData) -> list[str]:
     return [
         f"{count:,} sources of {split} are also in train, and stay there" for split, count in counts.items() if count
     ]
-
-
-def shared_of_data(config: Config, corpus: ParallelCorpus) -> dict[str, Any]:
-    """The arguments that every DataModule of pairs takes, but for how they become ids."""
-    return {
-        "corpus": corpus,
-        "cache_dir": Path(config.paths.cache_dir),
-        "batch_size": batch_size_per_rank(config),
-        "num_workers": config.task.data.num_workers,
-        "seed": config.seed,
-    }
-
-
-def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
-    """How translations are searched for."""
-    return DecodingSettings(**{**vars(decoding), **changed})
-
-
-def translator_of(config: Config, network: Seq2Seq, parts: dict[str, Any]) -> Translator:
-    """The way into a saved network and out of it."""
-    coders = {side: SentenceCoder.from_saved(parts[side]) for side in ("source", "target")}
-    return Translator(network=network, replaces_unknown=config.task.replace_unknown, **coders)
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\n", "\\n")
-
-
-def _paths(source: str, target: str | None) -> PairPaths:
-    return Path(source) if target is None else (Path(source), Path(target))
-
-
-def _build_decoder(config: Config, memory_size: int, vocab_size: int) -> Decoder:
-    task, own = config.task, config.task.decoder
-    embedding = LearnedEmbedding(
-        vocab_size=vocab_size,
-        size=config.embedding.size,
-        padding_id=PADDING_ID,
-        word_dropout=config.embedding.word_dropout,
-        initial_std=config.embedding.initial_std,
-    )
-    attention = make_attention(
-        task.attention, query_size=own.hidden_size, memory_size=memory_size, size=own.attention_size
-    )
-    output_size = own.output_size or embedding.output_size
-    input_size = decoder_input_size(
-        embedding_size=embedding.output_size,
-        output_size=output_size,
-        memory_size=memory_size,
-        attention=attention is not None,
-        input_feeding=own.input_feeding,
-    )
-    return Decoder(
-        embedding=embedding,
-        stack=build_stack(_decoder_model(config.model, own), input_size=input_size),
-        attention=attention,
-        memory_size=memory_size,
-        output_size=output_size,
-        input_feeding=own.input_feeding,
-        input_dropout=config.model.input_dropout,
-        hidden_dropout=own.hidden_dropout,
-        output_dropout=task.output_dropout,
-    )
-
-
-def _decoder_model(model: Model, own: Any) -> Model:
-    """The core's settings with the decoder's own sizes."""
-    return replace(
-        model,
-        cell=own.cell,
-        hidden_size=own.hidden_size,
-        budget=None,
-        num_layers=own.num_layers,
-        bidirectional=own.bidirectional,
-        residual=model.residual and own.num_layers > 1,
-        dropout=model.dropout if own.num_layers > 1 else 0.0,
-    )

@@ -1,20 +1,20 @@
-"""One to many: a number or a label in, a sentence out."""
+"""task=vec2seq: a number or a label in, a sentence out."""
 
 from pathlib import Path
 from typing import Any
 
 from sluice.config.schema import Config
-from sluice.data.pairs import ParallelCorpus
+from sluice.config.tasks.generated_pairs import VectorToSequence
+from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import PairSettings
-from sluice.data.synthetic.as_pairs import book_as_pairs, labels_as_pairs
-from sluice.data.synthetic.labels_to_text import BookSentences, LabelSentences, label_of
+from sluice.data.synthetic.vec2seq import BookSentences, LabelSentences, book_as_pairs, label_of, labels_as_pairs
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import UNSCORED, as_the_only_answers
 from sluice.modules.translation import TranslationTask
-from sluice.recipes.translation import TranslationFamily, shared_of_data
+from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import MARKS, SentenceCoder
 from sluice.text.vocab import SPECIALS
 
@@ -22,32 +22,34 @@ DRAWN = 500
 """Sentences drawn for each label once a run has been tested."""
 
 
-class OneToManyFamily(TranslationFamily):
+class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
     """A book's sentences by their numbers, or sentences that speak for a label."""
 
-    tasks = ("vec2seq",)
-    use = "sluice translate {run} 0 (or a label: pos)"
+    settings_type = VectorToSequence
+    kind = "one to many"
+    usage = "sluice translate {run} 0 (or a label: pos)"
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> ParallelCorpus:
-        data = config.task.data
+        data = self.settings(config).data
         if data.path is not None:
             return book_as_pairs(BookSentences(Path(data.path), limit=data.limit))
-        sizes = {name: getattr(data, name) for name in ("size", "val_size", "test_size")}
-        return labels_as_pairs(LabelSentences(**sizes, seed=config.seed))
+        return labels_as_pairs(
+            LabelSentences(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
+        )
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
-        if config.task.text.joint:
+        if self.settings(config).text.joint:
             raise UserError("task.text.joint=true doesn't go with task=vec2seq: a number is no word; leave it out")
-        return TranslationData(**shared_of_data(config, corpus), settings=self.pair_settings(config))
+        return super().build_data(config, corpus)
 
-    def pair_settings(self, config: Config) -> PairSettings:
-        longest = config.task.data.max_length
-        return PairSettings(**vars(config.task.text), max_length=longest, max_ratio=float(longest), symbols=True)
+    def pair_settings(self, settings: VectorToSequence) -> PairSettings:
+        longest = settings.data.max_length
+        return PairSettings(**vars(settings.text), max_length=longest, max_ratio=float(longest), symbols=True)
 
-    def make_task(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
-        by_heart = config.task.data.path is not None
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
+        by_heart = self.settings(config).data.path is not None
         scoring = as_the_only_answers(translator.target.unit.split) if by_heart else UNSCORED
         return TranslationTask(translator=translator, scoring=scoring, **options)
 
@@ -59,17 +61,15 @@ class OneToManyFamily(TranslationFamily):
             raise UserError(f"there is no sentence for {symbol!r}: the model knows {names}")
         return symbol
 
-    def more_figures(self, config: Config, data: Any, task: Any) -> dict[str, float]:
-        """Of labels, also the share of sentences drawn for a label that speak for it."""
-        figures = super().more_figures(config, data, task)
-        if config.task.data.path is not None:
+    def extra_figures(self, config: Config, data: TranslationData, module: TranslationTask) -> dict[str, float]:
+        """Of labels, also the fraction of sentences drawn for a label that speak for it."""
+        figures = super().extra_figures(config, data, module)
+        settings = self.settings(config)
+        if settings.data.path is not None:
             return figures
         labels = [label for label in LabelSentences.labels for _ in range(DRAWN)]
-        how = DecodingSettings(longest_factor=0, longest_extra=config.task.data.max_length, seed=config.seed)
-        written = task.translator.translate(labels, how)
+        how = DecodingSettings(longest_factor=0, longest_extra=settings.data.max_length, seed=config.seed)
+        written = module.translator.translate(labels, how)
         meant = [LabelSentences.labels.index(label) for label in labels]
         right = sum(label == label_of(best.text) for label, (best, *_) in zip(meant, written, strict=True))
         return figures | {"test/speaks_for_label": right / len(labels)}
-
-
-ONE_TO_MANY = OneToManyFamily()

@@ -1,4 +1,4 @@
-"""Word vectors from running text."""
+"""task=word2vec: word vectors from running text."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,27 @@ from pytorch_lightning.callbacks import Callback
 from sluice.callbacks.training_monitor import PairThroughput
 from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
-from sluice.data.imdb import resolve_imdb
-from sluice.data.penn_treebank import resolve_ptb
-from sluice.data.review_lines import ReviewLines
-from sluice.data.running_text import RunningText
-from sluice.data.sample_text import SampleText
+from sluice.config.tasks.word2vec import WindowData as DataSettings
+from sluice.config.tasks.word2vec import Word2Vec as Settings
+from sluice.data.corpora.imdb import ReviewLines, resolve_imdb
+from sluice.data.corpora.penn_treebank import resolve_ptb
+from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.wikitext import resolve_wikitext2
+from sluice.data.corpus import RunningText
 from sluice.data.streams import StreamSettings
-from sluice.data.wikitext import resolve_wikitext2
-from sluice.data.windows import WindowData, WindowSettings
+from sluice.data.synthetic.reviews import SampleText
+from sluice.data.word2vec import WindowData, WindowSettings
 from sluice.distributed import devices_wanted, nodes_wanted
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
 from sluice.modules.word2vec import Word2VecTask
-from sluice.recipes.base import Family, check_monitors, may_use_sample
+from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
-from sluice.recipes.language import own_text
+from sluice.recipes.data_checks import check_unchanged
+from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request, run_test
+from sluice.recipes.language import VocabularyParts
+from sluice.recipes.saved_model import SavedModel
+from sluice.recipes.task import TaskRecipe, check_monitors, may_use_sample
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors
 from sluice.text.vocab import SPECIALS
@@ -37,77 +43,104 @@ PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "
 """Settings of the trainer that a network which steps by itself takes no notice of, at what it does."""
 
 
-class Word2VecFamily(Family):
-    """Skip-gram and CBOW."""
+class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask, VocabularyParts]):
+    """Skip-gram and CBOW: Mikolov et al. (2013)."""
 
-    tasks = ("word2vec",)
-    deed = "gives words vectors"
-    use = "sluice embeddings {run} project --png words.png"
+    settings_type = Settings
+    kind = "word vectors"
+    description = "gives words vectors"
+    usage = "sluice embeddings {run} project --png words.png"
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> RunningText:
         _refuse_what_would_be_ignored(config)
-        data, corpus = config.task.data, _corpus(config)
+        data = self.settings(config).data
+        corpus = _corpus(data)
         if corpus is None:
-            return own_text(data)
+            return OwnText(
+                path=Path(str(data.path)),
+                validation_path=Path(data.validation_path) if data.validation_path else None,
+                test_path=Path(data.test_path) if data.test_path else None,
+                validation_share=data.validation_share,
+                test_share=data.test_share,
+                pattern=data.pattern,
+            )
         if corpus == "sample":
             return SampleText(size=data.sample_size)
-        resolve: Any = {"wikitext2": resolve_wikitext2, "ptb": resolve_ptb, "imdb": resolve_imdb}[corpus]
-        found = resolve(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-        )
-        text: RunningText = ReviewLines(found) if corpus == "imdb" else found
-        return text
+        where: Plain = {
+            "source": data.source,
+            "data_dir": Path(config.paths.data_dir),
+            "sample_size": data.sample_size,
+            "may_fall_back": may_use_sample(config, may_fall_back),
+        }
+        if corpus == "imdb":
+            return ReviewLines(resolve_imdb(**where))
+        return resolve_ptb(**where) if corpus == "ptb" else resolve_wikitext2(**where)
 
     def build_data(self, config: Config, corpus: RunningText) -> WindowData:
-        task = config.task
-        tokenizer = task.text.tokenizer or TOKENIZERS.get(_corpus(config) or "", "words")
+        settings = self.settings(config)
+        tokenizer = settings.text.tokenizer or TOKENIZERS.get(_corpus(settings.data) or "", "words")
         return WindowData(
             corpus=corpus,
-            settings=StreamSettings(tokenizer, task.text.min_freq, task.text.max_size),
-            windows=WindowSettings(task.window, task.subsampling, task.data.across_lines),
+            settings=StreamSettings(tokenizer, settings.text.min_freq, settings.text.max_size),
+            windows=WindowSettings(settings.window, settings.subsampling, settings.data.across_lines),
             cache_dir=Path(config.paths.cache_dir),
-            batch_size=task.data.batch_size,
+            batch_size=settings.data.batch_size,
             seed=config.seed,
         )
 
-    def build_network(self, config: Config, parts: dict[str, Any]) -> Word2Vec:
+    def saved_parts(self, data: WindowData) -> VocabularyParts:
+        return {"vocab": data.prepared.vocab.tokens}
+
+    def build_network(self, config: Config, parts: VocabularyParts) -> Word2Vec:
+        settings = self.settings(config)
         return Word2Vec(
             vocab_size=len(parts["vocab"]),
             size=config.embedding.size,
-            method=config.task.method,
-            negatives=config.task.negatives,
+            method=settings.method,
+            negatives=settings.negatives,
             seed=config.seed,
         )
 
-    def saved_parts(self, data: WindowData) -> dict[str, Any]:
-        return {"vocab": data.prepared.vocab.tokens}
+    def build_module(self, config: Config, data: WindowData) -> Word2VecTask:
+        module = Word2VecTask(network=self.new_network(config, data), **self.module_arguments(config, data))
+        check_monitors(config, module.validation_metrics)
+        return module
 
-    def build_task(self, config: Config, data: WindowData) -> Word2VecTask:
-        task = Word2VecTask(network=self.network_for(config, data), **self.shared_of_task(config, data))
-        check_monitors(config, task.validation_metrics)
-        return task
+    def module_for_test(self, model: SavedModel) -> Word2VecTask:
+        return Word2VecTask(network=model.network, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
         return [PairThroughput()]
 
-    def more_figures(self, config: Config, data: WindowData, task: Word2VecTask) -> dict[str, float]:
-        (speed,) = (callback for callback in task.trainer.callbacks if isinstance(callback, PairThroughput))  # type: ignore[attr-defined]
+    def extra_figures(self, config: Config, data: WindowData, module: Word2VecTask) -> dict[str, float]:
+        callbacks: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
+        (speed,) = (callback for callback in callbacks if isinstance(callback, PairThroughput))
         return {"train/pairs_per_second": speed.per_second}
 
-    def keep(self, task: Word2VecTask, folder: Path) -> None:
-        write_vectors(folder / VECTORS, *learned_vectors(task.network, task.saved_with["vocab"]))
+    def write_artifacts(self, module: Word2VecTask, folder: Path) -> None:
+        """The words and their vectors, in word2vec's text format."""
+        write_vectors(folder / VECTORS, *learned_vectors(module.network, module.saved_with["vocab"]))
 
-    def describe(self, data: WindowData) -> list[str]:
+    def data_summary(self, data: WindowData) -> list[str]:
         lines = [f"{name:<6}{len(ids):>12,} tokens" for name, ids in data.prepared.splits.items()]
         return [*lines, f"{len(data.prepared.vocab):,} words in the vocabulary"]
 
-
-WORD2VEC = Word2VecFamily()
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """The loss of a pair of words on a split of the task's own text."""
+        data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
+        check_unchanged(model, data.identity)
+        source = data.corpus.description
+        if data.prepared.vocab.tokens != model.vocab.tokens:
+            raise UserError(f"the text in {source} is not the text of its training: put that one back")
+        loss = run_test(self.module_for_test(model), data.loader(request.split))["loss"]
+        return Evaluation(
+            f"{model.path} on the {request.split} split, from {source}",
+            {"loss": loss},
+            {"checkpoint": str(model.path), "from": source, "split": request.split},
+            names={"loss": "loss of a pair"},
+        )
 
 
 def learned_vectors(network: Word2Vec, vocab: list[str]) -> tuple[list[str], NDArray[np.float32]]:
@@ -116,16 +149,15 @@ def learned_vectors(network: Word2Vec, vocab: list[str]) -> tuple[list[str], NDA
     return [vocab[place] for place in places], network.vectors.detach().cpu().numpy()[places]
 
 
-def _corpus(config: Config) -> str | None:
+def _corpus(data: DataSettings) -> str | None:
     """The name of the published or generated text; None for one's own.
 
     Raises:
         UserError: if both are named.
     """
-    corpus, path = config.task.data.corpus, config.task.data.path
-    if corpus is not None and path is not None:
-        raise UserError(f"task.data.corpus={corpus} and task.data.path={path} name two texts: leave one out")
-    return corpus or (None if path is not None else DEFAULT_CORPUS)
+    if data.corpus is not None and data.path is not None:
+        raise UserError(f"task.data.corpus={data.corpus} and task.data.path={data.path} name two texts: leave one out")
+    return data.corpus or (None if data.path is not None else DEFAULT_CORPUS)
 
 
 def _refuse_what_would_be_ignored(config: Config) -> None:

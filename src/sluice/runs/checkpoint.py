@@ -10,6 +10,7 @@ from torch import Tensor
 from sluice.callbacks.checkpoint_file import is_whole
 from sluice.config.schema import Config, check_ranges
 from sluice.errors import UserError
+from sluice.plain import Plain, PlainMapping
 
 FORMAT = 2
 """Layout of what a checkpoint carries beside the weights."""
@@ -34,7 +35,7 @@ def find_checkpoint(run: Path) -> Path:
     raise UserError(f"there is no {run}: give a run's folder or a checkpoint file")
 
 
-def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
+def read_checkpoint(run: Path) -> tuple[Path, Plain]:
     """Path and contents of a run's checkpoint.
 
     Raises:
@@ -57,7 +58,7 @@ def read_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     return path, checkpoint
 
 
-def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+def network_weights(checkpoint: Plain) -> dict[str, torch.Tensor]:
     """The network's part of a task's state dict."""
     state = checkpoint["state_dict"]
     return {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
@@ -77,7 +78,7 @@ def check_whole(path: Path) -> None:
         raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another, or train again")
 
 
-def check_contents(path: Path, saved: Mapping[str, Any], config: Config, weights: Mapping[str, Tensor]) -> None:
+def check_contents(path: Path, saved: PlainMapping, config: Config, weights: Mapping[str, Tensor]) -> None:
     """Refuses word lists, settings and weights that no training writes.
 
     Args:
@@ -129,7 +130,7 @@ def check_shapes(path: Path, network: torch.nn.Module, weights: Mapping[str, Ten
             )
 
 
-def _word_lists(saved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _word_lists(saved: PlainMapping) -> Iterator[tuple[str, Any]]:
     for name, part in saved.items():
         if name in WORD_LISTS and part is not None:
             yield name, part

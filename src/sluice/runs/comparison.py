@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from sluice.config.compose import flat
+from sluice.plain import Plain
 from sluice.terminal import say
 
 IGNORED = (
@@ -42,8 +42,8 @@ class Group:
 
     task: str
     model: str
-    settings: dict[str, Any]
-    runs: list[dict[str, Any]]
+    settings: Plain
+    runs: list[Plain]
 
     def values(self, name: str) -> list[float]:
         """What the runs have under this name."""
@@ -60,13 +60,13 @@ class Group:
         return statistics.stdev(values) if len(values) > 1 else None
 
 
-def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def found_runs(folders: Sequence[Path]) -> Iterator[Plain]:
     """The finished runs under the folders: results with the settings under "config"."""
     for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             say(f"{path.parent} is left out: {error}", file=sys.stderr)
             continue
         if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
@@ -78,7 +78,7 @@ def found_runs(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
         yield {**results, "config": config, "folder": str(path.parent)}
 
 
-def grouped(runs: Sequence[dict[str, Any]]) -> list[Group]:
+def grouped(runs: Sequence[Plain]) -> list[Group]:
     """Runs of the same data and settings, seed and places aside, put together; of a seed's runs only the newest."""
     groups: dict[str, Group] = {}
     for run in runs:
@@ -98,9 +98,9 @@ def _separates(key: str) -> bool:
     return rest in OF_TRAINER if first == "trainer" else first not in IGNORED
 
 
-def _keep_newest(runs: list[dict[str, Any]]) -> None:
+def _keep_newest(runs: list[Plain]) -> None:
     """Leaves one run of each seed, and reports the others."""
-    newest: dict[Any, dict[str, Any]] = {}
+    newest: dict[object, Plain] = {}
     for run in sorted(runs, key=_when):
         older = newest.pop(run.get("seed"), None)
         newest[run.get("seed")] = run
@@ -113,7 +113,7 @@ def _keep_newest(runs: list[dict[str, Any]]) -> None:
     runs[:] = newest.values()
 
 
-def _when(run: dict[str, Any]) -> tuple[float, str]:
+def _when(run: Plain) -> tuple[float, str]:
     """When a run ended, for sorting."""
     text = str(run.get("date", ""))
     try:

@@ -1,11 +1,11 @@
 """The tables at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from sluice.plain import PlainMapping
 from sluice.terminal import PlainConsole, print_table
 
 SAMPLE_WARNING = (
@@ -14,7 +14,7 @@ SAMPLE_WARNING = (
 )
 
 
-def show_results(results: Mapping[str, Any], folder: Path, use: str, *, interrupted: bool = False) -> None:
+def show_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
     """Prints what a person wants to know of a finished run."""
     console = PlainConsole(soft_wrap=True)
     title = f"{results['task']} · {results['model']} · seed {results['seed']}"
@@ -58,7 +58,7 @@ def show_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
     print_table(table)
 
 
-def _metric_names(results: Mapping[str, Any]) -> list[str]:
+def _metric_names(results: PlainMapping) -> list[str]:
     return sorted({name.split("/", 1)[1] for name in results if name.startswith(("val/", "test/"))})
 
 

@@ -73,7 +73,7 @@ def check_early(config: Config, sweep_number: int | None) -> None:
     if config.resume is None and config.name is None and job_id() is None:
         run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, "new")
         return
-    source = getattr(config.task.data, "source", None)
+    source = getattr(getattr(config.task, "data", None), "source", None)
     refusals: list[UserError] = []
     samples = {"auto": (False, True), "sample": (True,)}.get(str(source), (False,))
     for sample in samples:
@@ -151,11 +151,11 @@ def _check_contents(place: Place, config: Config, settings: bool = True) -> None
 def claimed(
     place: Place, config: Config, overrides: Sequence[str] | None, check: Callable[[Resumed], None]
 ) -> Iterator[Claimed]:
-    """Takes the folder's lease, settles the folder in the configuration and meanwhile keeps other processes out.
+    """Takes the folder's lease, and meanwhile keeps other processes out.
 
     Args:
         place: the folder.
-        config: the configuration; its name, run_dir and those of its loggers and callbacks are set.
+        config: the complete configuration.
         overrides: the command line, kept for resuming; None where there was none.
         check: refuses a checkpoint that cannot be resumed, before anything is written.
 
@@ -166,7 +166,6 @@ def claimed(
     try:
         if not place.by_parent:
             _check_contents(place, config)
-        _settle(config, place.folder)
         found = _found(place, config, check) if place.resumes else None
         if lease is not None and not place.by_parent:
             _begin(place, config, overrides)
@@ -190,13 +189,6 @@ def _found(place: Place, config: Config, check: Callable[[Resumed], None]) -> Re
         check(found)
         report_differences(place.folder, config)
     return found
-
-
-def _settle(config: Config, folder: Path) -> None:
-    config.name, config.paths.run_dir = folder.name, str(folder)
-    for spec in [*(config.logger or {}).values(), *(config.callbacks or {}).values()]:
-        if spec and "run_dir" in spec:
-            spec["run_dir"] = str(folder)  # ${paths.run_dir} was resolved before there was one
 
 
 def _begin(place: Place, config: Config, overrides: Sequence[str] | None) -> None:

@@ -18,6 +18,7 @@ from typing import IO, Any
 from hydra.experimental.callback import Callback
 
 from sluice.errors import UserError
+from sluice.plain import PlainMapping
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,16 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
+def own_gpus(trainer: PlainMapping) -> Iterator[int | None]:
     """In a run of a sweep on this machine: takes free GPUs, waiting for them, and shows the process no others.
 
     Does nothing anywhere else, on a machine without a GPU, and for a run on the CPU. To be entered before CUDA is used.
 
     Args:
-        trainer: the group `trainer`; a list of `devices` becomes their number, since the process sees its own only.
+        trainer: the group `trainer`.
+
+    Yields:
+        Where `devices` is a list, what to set it to: the process sees its own GPUs only, so their number.
 
     Raises:
         UserError: if there are fewer GPUs than `devices`, or torch cannot use them: a run that was to use a GPU never
@@ -60,7 +64,7 @@ def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
     names = [name for name in os.environ.get(GPUS, "").split(",") if name]
     in_sweep = os.environ.get("SUBMITIT_EXECUTOR") == "local"
     if not (names and in_sweep and trainer.get("accelerator") in GPU_ACCELERATORS):
-        yield
+        yield None
         return
     wanted = _count(trainer.get("devices", 1), len(names))
     if wanted > len(names):
@@ -76,12 +80,10 @@ def own_gpus(trainer: dict[str, Any]) -> Iterator[None]:
                 f"CUDA_VISIBLE_DEVICES={','.join(own)}: check the driver, or set trainer=cpu"
             )
         log.info("This run uses GPU %s.", ", ".join(own))
-        if isinstance(trainer.get("devices"), list):
-            trainer["devices"] = wanted
-        yield
+        yield wanted if isinstance(trainer.get("devices"), list) else None
 
 
-def _count(devices: Any, available: int) -> int:
+def _count(devices: int | str | list[int], available: int) -> int:
     if devices in ("auto", -1, "-1"):
         return available
     return len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1

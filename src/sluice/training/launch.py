@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from sluice.distributed import LAUNCHED, devices_wanted, in_step, nodes_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
+from sluice.plain import Plain, PlainMapping
 
 LAUNCH_FILE = "launch.yaml"
 GRACE_SECONDS = 20.0
@@ -26,7 +26,7 @@ GRACE_SECONDS = 20.0
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def check_launch(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.environ) -> None:
     """Refuses, instead of freezing, when what was started is not what the trainer waits for.
 
     Raises:
@@ -52,9 +52,7 @@ def check_launch(trainer: Mapping[str, Any], environment: Mapping[str, str] = os
         )
 
 
-def launch(
-    plain: dict[str, Any], schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None
-) -> int:
+def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None) -> int:
     """Starts the workers and waits for them; signals are handed on.
 
     Args:

@@ -13,9 +13,10 @@ from sluice.config.compose import flat, renamed_targets
 from sluice.config.errors import FREE_GROUPS
 from sluice.config.schema import Config
 from sluice.errors import UserError
-from sluice.recipes.base import OWN_FILES
-from sluice.recipes.data_checks import has_data_record
+from sluice.plain import Plain
+from sluice.recipes.task import OWN_FILES
 from sluice.runs.checkpoint import read_checkpoint
+from sluice.training.data_checks import has_data_record
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ OF_RESUMING = ("name", "resume", "resume_force", "init_from")
 """Settings that belong to one command, not to the run."""
 NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
 
-Difference = tuple[str, Any, Any]
+Difference = tuple[str, object, object]
 """A setting, what it was and what it is."""
 
 
@@ -240,12 +241,12 @@ def _differing_settings(folder: Path, config: Config) -> list[Difference]:
     return _without_new_settings(differing, before)
 
 
-def _without_new_settings(differing: list[Difference], before: dict[str, Any]) -> list[Difference]:
+def _without_new_settings(differing: list[Difference], before: Plain) -> list[Difference]:
     known = flat(before)
     return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
 
 
-def settings_before(folder: Path) -> dict[str, Any]:
+def settings_before(folder: Path) -> Plain:
     """What a run's config.yaml holds.
 
     Raises:
@@ -261,12 +262,12 @@ def settings_before(folder: Path) -> dict[str, Any]:
     return before
 
 
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(config))
+def _plain(config: Plain) -> Plain:
+    plain: Plain = json.loads(json.dumps(config))
     return plain
 
 
-def _compared(config: dict[str, Any]) -> dict[str, Any]:
+def _compared(config: Plain) -> Plain:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
     trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
     model = {key: value for key, value in kept["model"].items() if key != "module"}  # its content is compared
@@ -274,7 +275,7 @@ def _compared(config: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "model": model, "trainer": trainer, "scheduler": schedule, "callbacks": None, "logger": None}
 
 
-def _differences(before: Any, now: Any, prefix: str = "") -> list[Difference]:
+def _differences(before: object, now: object, prefix: str = "") -> list[Difference]:
     """(key, before, now) of every leaf that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]

@@ -6,47 +6,61 @@ import shlex
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import checked, flat
+from sluice.config.compose import checked, with_registered_type
+from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
+from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module, keep_source
 from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
-from sluice.recipes.base import Corpus, Data
-from sluice.recipes.data_checks import check_same_data, check_same_sources, write_splits
-from sluice.recipes.outside_code import allow_module, check_unchanged, keep_source
-from sluice.recipes.registry import family_of
-from sluice.recipes.warm_start import start_from
+from sluice.plain import Plain
+from sluice.recipes.registry import recipe_of
+from sluice.recipes.task import Corpus
 from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import show_results
-from sluice.runs.results import provenance, read_results, write_results
+from sluice.runs.results import read_results, write_results
 from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
+from sluice.training.data_checks import check_same_data, check_same_sources, write_splits
 from sluice.training.gpus import own_gpus
 from sluice.training.launch import check_launch, launch
+from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone, Resumed, check_trainable
 from sluice.training.slurm import requeue
 from sluice.training.trainer import build_trainer, check_trainer, try_trainer
+from sluice.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
 
 __all__ = ["AlreadyDone", "Interrupted", "Trained", "run", "train"]
 
-_NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
+Complete = Callable[[Path, bool], Config]
+"""From the run's folder, and whether the data are the generated sample, to the complete configuration."""
+
+
+class Prepared(NamedTuple):
+    """A run that is ready to train."""
+
+    config: Config
+    """Complete: nothing sets anything from here on."""
+    data: Any
+    """A LightningDataModule that is also a `sluice.recipes.task.Data`."""
+    module: Task
+    claim: Claimed
 
 
 @dataclass(frozen=True)
@@ -54,8 +68,8 @@ class Trained:
     """What a training run leaves."""
 
     config: Config
-    task: Task
-    results: dict[str, Any]
+    module: Task
+    results: Plain
     """What results.json holds."""
     folder: Path
 
@@ -79,44 +93,75 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         overrides: the command line that it was composed from, kept for resuming.
 
     Raises:
-        UserError: for anything the person at the keyboard can mend.
+        UserError: for a mistake of the user's.
         Interrupted: after Ctrl-C or a stop signal.
     """
-    for key in ("data_dir", "cache_dir", "output_dir"):
-        composed.paths[key] = str(Path(composed.paths[key]).absolute())
-    if composed.model.module is not None:
-        composed.model.module = str(Path(composed.model.module).absolute())
-        allow_module(Path(composed.model.module))
-    if composed.embedding.get("path") is not None:  # "???" is told by `checked`
-        composed.embedding.path = str(Path(composed.embedding.path).absolute())
+    _make_paths_absolute(composed)
     config = checked(composed)
     start_logging()
-    with own_gpus(config.trainer):
+    with own_gpus(config.trainer) as devices:
+        if devices is not None:
+            composed.trainer.devices = devices
+            config = checked(composed)
         check_trainer(config.trainer)
         check_launch(config.trainer)
         workers = devices_wanted(config.trainer)
-        if workers == 1 or started_by_launcher():
-            return run(config, sweep_number=sweep_number, overrides=overrides)
-        return _run_workers(config, workers, sweep_number, overrides)
+        alone = workers == 1 or started_by_launcher()
+        prepared = _prepared(config, lambda *settled: _completed_config(composed, *settled), sweep_number, overrides)
+        return _run_prepared(config, prepared) if alone else _run_workers(prepared, workers)
 
 
-def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
-    """The run of one process, alone or one of several; see `train`."""
+def run(config: Config) -> Trained:
+    """The run of a worker process, from the complete configuration that its parent gives it; see `train`."""
     start_logging()
+
+    def complete(folder: Path, sample: bool) -> Config:
+        freeze(config)
+        return config
+
+    return _run_prepared(config, _prepared(config, complete, None, None))
+
+
+def _make_paths_absolute(composed: DictConfig) -> None:
+    """Relative paths are meant from the folder in which the command was given; files of code it names may run."""
+    for key in ("data_dir", "cache_dir", "output_dir"):
+        composed.paths[key] = str(Path(composed.paths[key]).absolute())
+    for setting, group in ((CELL, composed.model), (TASK, composed.task)):
+        if group.module is not None:
+            group.module = str(Path(group.module).absolute())
+            allow_module(Path(group.module), setting)
+    if composed.task.module is not None:
+        import_module(Path(composed.task.module), TASK)
+        composed.task = with_registered_type(composed.task)
+    if composed.embedding.get("path") is not None:  # "???" is reported by `checked`
+        composed.embedding.path = str(Path(composed.embedding.path).absolute())
+
+
+def _completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
+    """The configuration once the run's folder is known, so that ${paths.run_dir} resolves under any key; read-only."""
+    composed.name, composed.paths.run_dir = folder.name, str(folder)
+    if sample and "source" in composed.task.data:
+        composed.task.data.source = "sample"
+    config = checked(composed)
+    freeze(config)
+    return config
+
+
+def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) -> Trained:
+    """Trains in this process, alone or as one of several."""
     keep_freed_memory()
     if torch.cuda.is_available():
-        torch.set_float32_matmul_precision(config.matmul_precision)
-    with (
-        heard(signal.Signals[config.checkpoint.stop_signal]) as early,
-        _prepared(config, sweep_number, overrides) as (data, task, claim),
-    ):
+        torch.set_float32_matmul_precision(early.matmul_precision)
+    with heard(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
+        config, claim = prepared.config, prepared.claim
         if claim.lease is not None:
-            write_splits(claim.folder, data)
-            keep_source(config.model.module, claim.folder)
+            write_splits(claim.folder, prepared.data.identity)
+            keep_source(config.model.module, claim.folder, CELL)
+            keep_source(config.task.module, claim.folder, TASK)
             log_to(claim.folder)
-        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=early, guard=claim.lease)
+        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=signals, guard=claim.lease)
         try:
-            return _train_in(claim, config, data, task, last)
+            return _train_in(prepared, last)
         except Exception as error:
             if not isinstance(error, UserError | Interrupted):
                 error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
@@ -126,107 +171,116 @@ def run(config: Config, *, sweep_number: int | None = None, overrides: Sequence[
             close_logs()
 
 
-def _run_workers(config: Config, workers: int, sweep_number: int | None, overrides: Sequence[str] | None) -> Trained:
+def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> Trained:
     """Prepares everything, so that mistakes show once, and starts a worker for each device."""
-    with _prepared(config, sweep_number, overrides) as (_, task, claim):
-        config.resume = None if claim.resumed is None else str(claim.folder)
+    with preparing as (config, _, module, claim):
+        plain = {**asdict(config), "resume": None if claim.resumed is None else str(claim.folder)}
         assert claim.lease is not None
-        code = launch(asdict(config), schema_name(config.task), claim.folder, workers, claim.lease.handed_on())
+        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.handed_on())
         if code == INTERRUPTED:
             raise Interrupted(claim.folder)
         if code:
             raise SystemExit(code)
-        task.network.load_state_dict(network_weights(read_checkpoint(claim.folder)[1]))
-        return Trained(config, task, read_results(claim.folder), claim.folder)
+        module.network.load_state_dict(network_weights(read_checkpoint(claim.folder)[1]))
+        return Trained(config, module, read_results(claim.folder), claim.folder)
 
 
 @contextmanager
 def _prepared(
-    config: Config, sweep_number: int | None, overrides: Sequence[str] | None
-) -> Iterator[tuple[Data, Task, Claimed]]:
+    early: Config, complete: Complete, sweep_number: int | None, overrides: Sequence[str] | None
+) -> Iterator[Prepared]:
     """Texts, network and the run's folder, ready to train; what needs no data is refused before any is read.
+
+    Args:
+        early: the configuration as it is before the run's folder is known.
+        complete: gives the complete one.
+        sweep_number: the run's place in a sweep.
+        overrides: the command line, kept for resuming.
 
     Raises:
         UserError: for anything that is wrong with the settings, the folder or the data.
     """
-    try_trainer(config)
-    check_early(config, sweep_number)
-    corpus = _find_corpus(config)
-    place = settled(config, sample=corpus.name == "sample", sweep_number=sweep_number)
+    try_trainer(early)
+    check_early(early, sweep_number)
+    corpus = _find_corpus(early)
+    sample = corpus.name == "sample"
+    place = settled(early, sample=sample, sweep_number=sweep_number)
+    config = complete(place.folder, sample)
     check_free(place, config)
     if place.resumes:
         check_same_sources(place.folder, config, corpus)
-    data, task = _data_and_task(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, task)) as claim:
+    data, module = _data_and_module(config, corpus, fresh=not place.resumes)
+    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, module)) as claim:
         try:
-            yield data, task, claim
+            yield Prepared(config, data, module, claim)
         except KeyboardInterrupt:
             raise Interrupted(claim.folder) from None
 
 
-def _check_resumable(found: Resumed, config: Config, data: Data, task: Task) -> None:
-    """Refuses a checkpoint of other data, of a changed cell, or that the network cannot take up.
+def _check_resumable(found: Resumed, config: Config, data: Any, module: Task) -> None:
+    """Refuses a checkpoint of other data, of changed code, or that the network cannot take up.
 
     Raises:
         UserError: naming what has changed.
     """
-    check_same_data(found.checkpoint, task.saved_with, data.identity)
-    if config.model.module is not None and not config.resume_force:
+    check_same_data(found.checkpoint, module.saved_with, data.identity)
+    if not config.resume_force:
         saved = read_checkpoint(found.checkpoint)[1]["sluice"]
-        check_unchanged(found.checkpoint, config.model.module, saved.get("module_checksum"))
-    check_trainable(found, config, {name: tuple(tensor.shape) for name, tensor in task.state_dict().items()})
+        for setting, path in ((CELL, config.model.module), (TASK, config.task.module)):
+            if path is not None:
+                check_unchanged(found.checkpoint, path, saved.get(CHECKSUMS[setting]), setting)
+    check_trainable(found, config, {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()})
 
 
 def _find_corpus(config: Config) -> Corpus:
-    corpus = family_of(config).find_corpus(config)
-    if corpus.name == "sample":
-        config.task.data.source = "sample"
-        if LAUNCHED not in os.environ:  # or else the parent has said so
-            log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
+    corpus: Corpus = recipe_of(config).find_corpus(config)
+    if corpus.name == "sample" and LAUNCHED not in os.environ:  # or else the parent has said so
+        log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
     return corpus
 
 
-def _data_and_task(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Data, Task]:
+def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Any, Task]:
     """The texts and the network; a fresh one starts from the weights of `init_from`, a resumed one from its own."""
-    family = family_of(config)
-    data: Any = family.build_data(config, corpus)
+    recipe = recipe_of(config)
+    data = recipe.build_data(config, corpus)
     if LAUNCHED not in os.environ:
         log.info("%s: texts from %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)
-    task = family.build_task(config, data)
+    module = recipe.build_module(config, data)
     if config.init_from and fresh:
-        start_from(task.network, family.saved_parts(data), Path(config.init_from), family)
+        start_from(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
-    return data, task
+    return data, module
 
 
-def _train_in(claim: Claimed, config: Config, data: Data, task: Task, last: LastCheckpoint) -> Trained:
-    folder, goes_on = claim.folder, claim.resumed
-    vitals = TrainingMonitor()
-    family = family_of(config)
+def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
+    config, data, module, claim = prepared
+    recipe, vitals, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
     trainer = build_trainer(
-        config, family.callbacks(config, data), vitals, last, claim.lease, goes_on and goes_on.next_logged_step
+        config, recipe.callbacks(config, data), vitals, last, claim.lease, resumed and resumed.next_logged_step
     )
-    log.info("%s parameters, run folder %s", f"{_parameters(task):,}", folder)
-    checkpoint = None if goes_on is None else str(goes_on.checkpoint)
+    log.info("%s parameters, run folder %s", f"{num_parameters(module):,}", claim.folder)
+    checkpoint = None if resumed is None else str(resumed.checkpoint)
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
-    finished = _completed(trainer, lambda: trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True))
+    finished = _completed(
+        trainer, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    )
     if last.stopped_by_signal:
-        _stop(last, trainer, folder)
-    results = _results(config, data, task, vitals, trainer)
-    finished = finished and _completed(trainer, lambda: results.update(_test(trainer, task, data, folder)))
+        _stop(last, trainer, claim.folder)
+    results = results_before_test(config, data, module, vitals.per_second, trainer)
+    finished = finished and _completed(trainer, lambda: results.update(_test(trainer, module, data, claim.folder)))
     if not finished:
         results["interrupted"] = True
     if finished and trainer.is_global_zero:
-        results |= family.more_figures(config, data, task)
+        results |= recipe.extra_figures(config, data, module)
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
-        _finish(claim, config, task, results, trainer, interrupted=not finished)
+        _finish(claim, config, module, results, trainer, interrupted=not finished)
     if not finished:
-        raise Interrupted(folder)
-    return Trained(config, task, results, folder)
+        raise Interrupted(claim.folder)
+    return Trained(config, module, results, claim.folder)
 
 
 def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
@@ -245,20 +299,25 @@ def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 
 def _finish(
-    claim: Claimed, config: Config, task: Task, results: dict[str, Any], trainer: pl.Trainer, *, interrupted: bool
+    claim: Claimed, config: Config, module: Task, results: Plain, trainer: pl.Trainer, *, interrupted: bool
 ) -> None:
     """Writes and prints what the run came to."""
-    family = family_of(config)
+    recipe = recipe_of(config)
     if claim.lease is not None:
         claim.lease.check()
     if not interrupted:
-        family.keep(task, claim.folder)  # before the results, which say that the run is done
-    _log_hyperparameters(trainer, config, results)
+        recipe.write_artifacts(module, claim.folder)  # before the results, which say that the run is done
+    log_hyperparameters(trainer, config, results)
     write_results(claim.folder, results)
-    code = "" if config.model.module is None else f" model.module={shlex.quote(config.model.module)}"
-    show_results(results, claim.folder, family.use + code, interrupted=interrupted)
+    show_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
     if not interrupted:
-        family.show(task)
+        recipe.print_summary(module)
+
+
+def _named_code(config: Config) -> str:
+    """The files of code that a command has to name to use the run's model."""
+    named = {CELL: config.model.module, TASK: config.task.module}
+    return "".join(f" {setting}={shlex.quote(path)}" for setting, path in named.items() if path is not None)
 
 
 def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
@@ -280,56 +339,13 @@ def _keep_traceback(folder: Path) -> Path:
     return path
 
 
-def _results(config: Config, data: Data, task: Task, vitals: TrainingMonitor, trainer: pl.Trainer) -> dict[str, Any]:
-    """Everything known before the test."""
-    best = Path(str(config.paths.run_dir)) / "best.ckpt"
-    metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
-    return {
-        "task": config.task.name,
-        "model": config.model.name,
-        "seed": config.seed,
-        "debug": config.debug,
-        "data_source": data.corpus.name,
-        "data_fingerprint": task.saved_with["data"]["fingerprint"],
-        **{name: value for name, value in metrics.items() if name.startswith("val/")},
-        "monitor": config.task.monitor,
-        "parameters": _parameters(task),
-        "epochs": trainer.current_epoch,
-        "train/tokens_per_second": vitals.per_second,
-        "device": _device(trainer),
-        **provenance(),
-    }
-
-
-def _test(trainer: pl.Trainer, task: Task, data: Data, folder: Path) -> dict[str, float]:
+def _test(trainer: pl.Trainer, module: Task, data: Any, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
     if trainer.is_global_zero and (folder / "best.ckpt").exists():
-        task.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
+        module.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
     elif trainer.is_global_zero:
         log.warning("There was no validation to choose a checkpoint: the last weights are tested.")
     if trainer.world_size > 1:  # nodes need not share a disk; after fit the network lies on the CPU, also on GPUs
-        task.network.load_state_dict(trainer.strategy.broadcast(task.network.state_dict()))
-    (metrics,) = trainer.test(task, datamodule=data, verbose=False)
+        module.network.load_state_dict(trainer.strategy.broadcast(module.network.state_dict()))
+    (metrics,) = trainer.test(module, datamodule=data, verbose=False)
     return dict(metrics)
-
-
-def _log_hyperparameters(trainer: pl.Trainer, config: Config, results: dict[str, Any]) -> None:
-    """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
-    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
-    settings = {key: value for key, value in flat(chosen).items() if value is not None}
-    metrics = {name: value for name, value in results.items() if name.startswith("test/")}
-    metrics |= {f"best/{name}": value for name, value in results.items() if name == config.task.monitor}
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(settings, metrics, step=trainer.global_step)
-            logger.finalize("success")
-
-
-def _parameters(task: Task) -> int:
-    return sum(parameter.numel() for parameter in task.network.parameters())
-
-
-def _device(trainer: pl.Trainer) -> str:
-    root = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
-    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"

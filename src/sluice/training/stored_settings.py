@@ -18,15 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 from sluice.config.compose import compose_config, flat, with_schema
 from sluice.config.errors import explained
 from sluice.config.schema import TASK_SCHEMAS
+from sluice.config.user_code import REGISTERS, target_problem
+from sluice.data.cache import is_cache
 from sluice.errors import UserError
 from sluice.files import write_atomically
-from sluice.recipes.outside_code import target_problem
+from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
 
 OVERRIDES = "overrides.yaml"
-MODULES = ("model.module", "task.module")
-"""Settings that name a Python file to run."""
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of one command; the next one gives its own."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
@@ -65,12 +65,13 @@ def stored_overrides(folder: Path) -> list[str] | None:
 def may_be_restored(key: str) -> bool:
     """Whether the folder of a run may set this when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not.
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; folders only as
+    `_places` says.
 
     Args:
         key: a group or the dotted name of a setting.
     """
-    return key not in NOT_STORED and key.split(".")[0].split("/")[0] != "hydra"
+    return key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
 
 
 def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
@@ -87,7 +88,7 @@ def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
     """
     group, _, last = key.lstrip("+").partition(".")
     found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
-    if key in MODULES:
+    if key in REGISTERS:
         problem: str | None = f"{value} is code from outside Sluice"
     elif "${" in line:
         problem = "it refers to what only a command line may"
@@ -172,7 +173,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
-    config.paths.run_dir = None
+    config.paths = OmegaConf.merge(config.paths, _own_paths(folder, conf))
     OmegaConf.set_struct(config, True)
     derived = dict(_derivations(schema, conf))
     for change in changes:
@@ -181,6 +182,19 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
             OmegaConf.update(config, _key(change), change.value(), force_add=change.is_add())
     config.resume = str(folder)
     return config
+
+
+def _own_paths(folder: Path, conf: Path) -> Plain:
+    """The group `paths` of a resumed run, which its config.yaml decides only as far as `_places` lets it."""
+    defaults = compose_config([], conf).paths
+    chosen = {key.partition(".")[2]: path for key, path in _places(folder) if key.startswith("paths.")}
+    paths = {
+        "data_dir": defaults.data_dir,
+        "cache_dir": defaults.cache_dir,
+        "output_dir": defaults.output_dir,
+        **chosen,
+    }
+    return {**paths, "run_dir": None}
 
 
 def _check_underived(change: Override, config: DictConfig, derived: dict[str, str], folder: Path) -> None:
@@ -217,12 +231,20 @@ def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
 
 
 def _places(folder: Path) -> Iterator[tuple[str, str]]:
-    """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder."""
+    """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder.
+
+    A run's folder doesn't decide where a command writes: its cache is used again only if it is one, and runs are where
+    the folder itself is.
+    """
     before = flat(settings_before(folder))
-    for key in ("paths.data_dir", "paths.cache_dir", "paths.output_dir", "embedding.path"):
+    for key in ("paths.data_dir", "embedding.path"):
         path = before.get(key)
         if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
             yield key, str(path)
+    if is_cache(Path(str(before.get("paths.cache_dir")))):
+        yield "paths.cache_dir", str(before["paths.cache_dir"])
+    if len(folder.parents) > 2:
+        yield "paths.output_dir", str(folder.parents[2])
 
 
 def override_of(key: str, value: str) -> str:

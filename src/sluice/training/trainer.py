@@ -3,25 +3,26 @@
 import logging
 import os
 import warnings
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
+from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
 from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
 from sluice.optim.nt_asgd import NTASGD
-from sluice.recipes.instantiate import construct, construct_all
+from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def build_trainer(
 
     Args:
         config: the configuration.
-        own: callbacks of the task's family.
+        own: callbacks of the task.
         vitals: counts tokens.
         last: keeps last.ckpt.
         guard: asked before every write; None on ranks that write nothing.
@@ -57,16 +58,10 @@ def build_trainer(
         last,
         *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
     ]
-    loggers = construct_all("logger", config.logger)
-    for logger in loggers:
-        if isinstance(logger, CSVLog):
-            logger.guard = guard
-        if goes_on_from is not None and hasattr(logger, "go_on_from"):
-            logger.go_on_from(goes_on_from)
     return construct(
         "trainer",
         config.trainer,
-        logger=loggers or False,
+        logger=_loggers(config, guard, goes_on_from) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
@@ -75,7 +70,17 @@ def build_trainer(
     )
 
 
-def _is_nt_asgd(optimizer: dict[str, Any]) -> bool:
+def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> list[Logger]:
+    loggers: list[Logger] = construct_all("logger", config.logger)
+    for logger in loggers:
+        if isinstance(logger, CSVLog):
+            logger.guard = guard
+        if goes_on_from is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(goes_on_from)
+    return loggers
+
+
+def _is_nt_asgd(optimizer: Plain) -> bool:
     kind = getattr(construct("optimizer", {**optimizer, "_partial_": True}), "func", None)
     return isinstance(kind, type) and issubclass(kind, NTASGD)
 
@@ -108,7 +113,7 @@ def _environment() -> list[ClusterEnvironment]:
     return []
 
 
-def check_trainer(spec: dict[str, Any]) -> None:
+def check_trainer(spec: Plain) -> None:
     """Refuses what Lightning would accept now and stumble over later.
 
     Raises:

@@ -19,9 +19,12 @@ def main(path: Path) -> None:
     _end_with_parent()
     with politely():
         from sluice.config.compose import restored
+        from sluice.config.user_code import TASK, import_module
         from sluice.training.run import Interrupted, run
 
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if plain["config"]["task"].get("module") is not None:
+            import_module(Path(plain["config"]["task"]["module"]), TASK)
         try:
             run(restored(plain["config"], plain["schema"]))
         except Interrupted:

@@ -13,7 +13,7 @@ from sluice.callbacks.misclassified import Misclassified
 from sluice.callbacks.progress import ProgressBar, ProgressLines, make_progress
 from sluice.callbacks.training_monitor import PairThroughput, TrainingMonitor, gradient_norm
 from sluice.callbacks.training_state import STORED_AS
-from sluice.data.batches import TextBatch
+from sluice.data.collate import TextBatch
 
 
 class Clock:

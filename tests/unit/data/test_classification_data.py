@@ -12,11 +12,9 @@ import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data.batches import TextBatch
-from sluice.data.classification import ClassificationData
-from sluice.data.fingerprints import Sources
-from sluice.data.sources import Document
-from sluice.data.tokenizing import TextSettings
+from sluice.data.classification import ClassificationData, TextSettings
+from sluice.data.collate import TextBatch
+from sluice.data.corpus import Document, Sources
 from sluice.errors import UserError
 
 SIZES = {"train": 40, "val": 21, "test": 30}

@@ -1,12 +1,85 @@
-"""What differs between the data of a checkpoint and the data of today, in words."""
+"""What data a model was trained on, and which text was in which split."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sluice.data import fingerprints
-from sluice.data.fingerprints import SourceFile, Sources, fingerprint_of
-from sluice.data.identity import DataIdentity, changes
+from sluice.data.corpus import SourceFile, Sources
+from sluice.data.fingerprints import fingerprint_of
+from sluice.data.identity import FILE_NAME, DataIdentity, SplitHashes, changes, hashes_of, text_hash
+from sluice.errors import UserError
+
+
+def splits(**texts: str) -> SplitHashes:
+    """Splits whose texts are single letters."""
+    return SplitHashes(
+        {name: hashes_of((letter,) for letter in texts.get(name, "")) for name in ("train", "val", "test")}
+    )
+
+
+def chosen(own: SplitHashes, split: str, **given: str) -> tuple[str, int]:
+    """The letters chosen from a corpus, and how many are in no split."""
+    rows = [(name, letter) for name, letters in given.items() for letter in letters]
+    found = own.choose(split, np.array([name for name, _ in rows]), hashes_of((letter,) for _, letter in rows))
+    return "".join(rows[row][1] for row in found.rows), found.left_out
+
+
+@pytest.mark.parametrize(("one", "other"), [("a  b\n", " a b"), ("caf\u00e9", "cafe\u0301"), ("a\u00a0b", "a b")])
+def test_spellings_of_one_text_are_equal(one: str, other: str) -> None:
+    assert text_hash(one) == text_hash(other)
+
+
+def test_different_texts_differ() -> None:
+    ways = [("a b",), ("A b",), ("ab",), ("a", "b"), ("b", "a"), ("a b", ""), ("",)]
+    assert len({text_hash(*parts) for parts in ways}) == len(ways)
+
+
+def test_added_texts_are_left_out_and_counted() -> None:
+    own = splits(train="abc", val="d", test="ef")
+    assert chosen(own, "test", train="xeadbfcy") == ("ef", 2)
+    assert chosen(own, "val", train="fedcba") == ("d", 0)
+
+
+def test_a_split_with_its_own_file_is_read_from_it() -> None:
+    own = splits(train="abc", val="d", test="ea")
+    assert chosen(own, "test", train="abcd", test="eax") == ("ea", 1)
+    assert chosen(own, "train", train="abcdx", test="ea") == ("abc", 1)
+
+
+def test_a_text_in_two_splits_is_taken_as_often_as_it_was() -> None:
+    own = splits(train="aab", val="a", test="c")
+    assert chosen(own, "val", train="aaabc") == ("a", 0)
+    assert chosen(own, "train", train="aaabc") == ("aab", 0)
+
+
+def test_repeated_texts_are_counted() -> None:
+    assert splits(train="abc", val="aa", test="bcd").repeated() == {"val": 2, "test": 2}
+
+
+def test_it_is_saved_and_read(tmp_path: Path) -> None:
+    own = splits(train="abc", val="d", test="ef")
+    own.save(tmp_path)
+    assert SplitHashes.load(tmp_path / FILE_NAME, own.digest).digest == own.digest
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    before = (tmp_path / FILE_NAME).stat().st_mtime_ns
+    own.save(tmp_path)
+    assert (tmp_path / FILE_NAME).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("other", [splits(train="abcd", test="ef"), splits(train="acb", val="d", test="ef")])
+def test_the_splits_of_another_run_are_refused(tmp_path: Path, other: SplitHashes) -> None:
+    other.save(tmp_path)
+    with pytest.raises(UserError, match="it is of another run"):
+        SplitHashes.load(tmp_path / FILE_NAME, splits(train="abc", val="d", test="ef").digest)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"random bytes"])
+def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read or is damaged"):
+        SplitHashes.load(tmp_path / FILE_NAME, "0")
 
 
 def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: str = "", **files: str) -> dict:

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.fingerprints import Sources
-from sluice.data.lines import Lines
-from sluice.data.pairs import SentencePair
+from sluice.data.corpus import SentencePair, Sources
 from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs, read_pair_texts
-from sluice.data.sample_parallel import SampleParallel
+from sluice.data.ragged import Lines
+from sluice.data.synthetic.parallel import SampleParallel
 from sluice.errors import UserError
 from sluice.text.coder import BEGIN_ID, END_ID
 from sluice.text.vocab import UNKNOWN_ID

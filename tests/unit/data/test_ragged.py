@@ -1,4 +1,4 @@
-"""Choosing rows of a ragged array."""
+"""Building ragged arrays, and choosing their rows."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -46,3 +46,22 @@ def test_rows_are_copies() -> None:
     rows = texts.rows(np.asarray([1, 0]))
     rows.flat[:] = 0
     assert unravelled(texts) == [[1, 2], [3]]
+
+
+@settings(deadline=None)
+@given(sequences=SEQUENCES)
+def test_every_way_to_build_gives_the_same(sequences: list[list[int]]) -> None:
+    expected = ragged(sequences)
+    for built in (
+        Ragged.from_rows(sequences),
+        Ragged.from_rows(iter(sequences)),
+        Ragged.from_lengths(expected.flat, [len(sequence) for sequence in sequences]),
+    ):
+        assert (built.flat.dtype, built.offsets.dtype) == (np.int32, np.int64)
+        assert unravelled(built) == sequences
+        assert [built[index].tolist() for index in range(len(built))] == sequences
+
+
+def test_no_sequence_at_all() -> None:
+    assert len(Ragged.from_rows([])) == 0
+    assert Ragged.from_rows([]).flat.dtype == np.int32

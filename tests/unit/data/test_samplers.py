@@ -193,11 +193,44 @@ class TestPadding:
         [batches] = dealt(self.lengths, 1, shuffle=True, **limits)
         assert padding(self.lengths, batches) < 0.1 * unsorted
 
-    def test_share_is_that_of_all_ranks(self) -> None:
+    def test_ranks_together_have_the_padding_of_one(self) -> None:
         options = {"batch_size": 32, "shuffle": True}
-        [batches] = dealt(self.lengths, 1, **options)
-        sampler = BucketBatchSampler(self.lengths, rank=1, world_size=3, **options)
-        assert sampler.padding_share() == pytest.approx(padding(self.lengths, batches))
+        [batches], ranks = dealt(self.lengths, 1, **options), dealt(self.lengths, 2, **options)
+        together = [batch for own in ranks for batch in own]
+        assert padding(self.lengths, together) == pytest.approx(padding(self.lengths, batches))
+
+
+class Counted(BucketBatchSampler):
+    """Notes the epochs that it plans."""
+
+    def __init__(self, *, shuffle: bool) -> None:
+        super().__init__(review_lengths(640), batch_size=32, shuffle=shuffle)
+        self.planned: list[int] = []
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        self.planned.append(self.epoch)
+        return super()._batches()
+
+
+class TestPlan:
+    """Lightning asks for the number of batches many times before the first step."""
+
+    @pytest.mark.parametrize(("shuffle", "planned"), [(True, [0, 1, 2]), (False, [0])])
+    def test_an_epoch_is_planned_once(self, shuffle: bool, planned: list[int]) -> None:
+        sampler = Counted(shuffle=shuffle)
+        for epoch in (0, 1, 2):
+            sampler.set_epoch(epoch)
+            assert {len(sampler) for _ in range(8)} == {20}
+            assert len(list(sampler)) == 20
+        assert sampler.planned == planned
+
+    def test_resuming_plans_the_epoch_it_goes_to(self) -> None:
+        whole, sampler = list(Counted(shuffle=True)), Counted(shuffle=True)
+        sampler.start_at(0, 3)
+        assert list(sampler) == whole[3:]
+        sampler.set_epoch(1)
+        assert len(list(sampler)) == 20
+        assert sampler.planned == [0, 1]
 
 
 class TestErrors:

@@ -9,17 +9,16 @@ import pytorch_lightning as pl
 import torch
 
 from fingerprints import fingerprint
-from sluice.data.ragged import Ragged
-from sluice.data.sequence_batches import RaggedSequences, SequenceBatch, SequenceBatchMaker
-from sluice.data.sequence_data import SequenceData, StreamData
-from sluice.data.synthetic.adding import Adding
+from sluice.data.collate import SequenceBatch, SequenceBatchMaker
+from sluice.data.corpora.tables import TaggedFiles
+from sluice.data.ragged import Ragged, RaggedSequences, Sequences
+from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import Counting
-from sluice.data.synthetic.echo import Echo
-from sluice.data.synthetic.sequences import IGNORED, Sequences
-from sluice.data.synthetic.tagging_sample import TaggingSample
-from sluice.data.tagged_files import TaggedFiles
+from sluice.data.synthetic.memory_problems import Adding, Echo
+from sluice.data.synthetic.tagging import TaggingSample
 from sluice.data.tagging import PreparedTags, TagSettings, prepare_tags
 from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
 from sluice.text.vocab import PADDING_ID
 
 ADDING = Adding(steps=6, size=50, val_size=30, test_size=33)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sluice.data.split_hashes import Hashes
+from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits, hold_out, hold_out_texts
 from sluice.errors import UserError
 

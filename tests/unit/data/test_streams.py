@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data import streams
-from sluice.data.fingerprints import Sources
-from sluice.data.running_text import Line
+from sluice.data.corpus import Line, Sources
 from sluice.data.streams import PreparedText, StreamSettings, encode_lines, prepare_text
 from sluice.errors import UserError
 from sluice.text.tokenizers import END_OF_LINE

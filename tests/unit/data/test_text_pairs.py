@@ -12,10 +12,9 @@ import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data.fingerprints import Sources
-from sluice.data.text_pair_batches import TextPairBatch
-from sluice.data.text_pair_data import TextPairData
-from sluice.data.text_pairs import LetterSettings, TextPair
+from sluice.data.collate import TextPairBatch
+from sluice.data.corpus import Sources, TextPair
+from sluice.data.text_pairs import LetterSettings, TextPairData
 from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
 

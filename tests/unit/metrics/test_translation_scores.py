@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.data.sample_parallel import SampleParallel
+from sluice.data.synthetic.parallel import SampleParallel
 from sluice.metrics.translation_scores import SCORES, as_the_only_answers, corpus_scores, signatures
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.data.windows import WindowBatch
+from sluice.data.word2vec import WindowBatch
 from sluice.models.word2vec import Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
 from sluice.options import WORD2VEC_METHODS

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sluice.data.batches import TextBatch
+from sluice.data.collate import TextBatch
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import Monitor

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from sluice.data.batches import TextBatch
+from sluice.data.collate import TextBatch
 from sluice.models.classifier import Classified
 from sluice.modules.base import Monitor
 from sluice.modules.classification import ClassificationTask

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.chunks import ChunkBatch
+from sluice.data.language_modeling import ChunkBatch
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
 from sluice.layers.output_loss import IGNORED

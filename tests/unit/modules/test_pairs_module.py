@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from sluice.data.text_pair_batches import TextPairBatch
+from sluice.data.collate import TextPairBatch
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor

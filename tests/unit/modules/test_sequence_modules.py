@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from sluice.data.sequence_batches import SequenceBatch
+from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import Labelled, SequenceLabeller

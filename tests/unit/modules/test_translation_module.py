@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from sluice.data.pair_batches import PairBatch
+from sluice.data.collate import PairBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translator
 from sluice.layers.attention import make_attention

@@ -78,8 +78,9 @@ def test_a_run_is_shown_its_own_gpu(in_sweep: Path) -> None:
 
 @pytest.mark.parametrize(("devices", "shown"), [("auto", "0,1"), (-1, "0,1"), ([3, 5], "0,1"), (2, "0,1")])
 def test_a_run_of_several_gpus_is_shown_as_many(in_sweep: Path, devices: object, shown: str) -> None:
-    with own_gpus({"accelerator": "gpu", "devices": devices}):
+    with own_gpus({"accelerator": "gpu", "devices": devices}) as number:
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == shown
+        assert number == (2 if isinstance(devices, list) else None)
 
 
 def test_a_run_on_the_cpu_takes_no_gpu(in_sweep: Path) -> None:

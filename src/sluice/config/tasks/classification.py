@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.common import TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.options import PADDINGS, POOLINGS, SOURCES, TRUNCATIONS
 
 TOKENIZERS = ("basic_english", "whitespace")
 
 
 @dataclass
-class Text:
+class Text(Settings):
     """From texts to ids."""
 
     tokenizer: str = choice("how a text is cut", TOKENIZERS, "basic_english")
@@ -20,7 +20,7 @@ class Text:
 
 
 @dataclass
-class TextData:
+class TextData(Settings):
     """From ids to batches."""
 
     batch_size: int = count("texts in a training batch, per rank", 64)
@@ -59,6 +59,7 @@ class Classification(TaskSettings):
     monitor: str = setting("metric that decides which checkpoint is best", "val/accuracy")
     mode: str = choice("which way that metric is better", ("max", "min"), "max")
     text: Text = field(default_factory=Text)
+    data: TextData = field(default_factory=TextData)
     padding: str = choice("side of a text on which a batch has its padding; the answer is the same", PADDINGS, "right")
     pooling: str = choice("from one vector a step to one a text", POOLINGS, "max_mean")
     output_dropout: float = share("variational dropout on the outputs of the recurrent core", 0.5)

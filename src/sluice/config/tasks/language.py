@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.options import EVALUATION_METHODS, HEADS, SOURCES, WORD_TOKENIZERS
 
 UNITS = ("words", "chars")
 
 
 @dataclass
-class StreamText:
+class StreamText(Settings):
     """From a text to ids."""
 
     unit: str = choice("what is predicted: words, or letters one by one", UNITS, "words")
@@ -20,7 +20,7 @@ class StreamText:
 
 
 @dataclass
-class StreamData:
+class StreamData(Settings):
     """From ids to chunks of streams that run side by side."""
 
     batch_size: int = count("streams side by side in training, per rank", 40)
@@ -52,7 +52,7 @@ class OwnData(StreamData):
 
 
 @dataclass
-class Cache:
+class Cache(Settings):
     """The neural cache of Grave, Joulin & Usunier (2017)."""
 
     window: int = count("words remembered", 2000)
@@ -61,7 +61,7 @@ class Cache:
 
 
 @dataclass
-class Dynamic:
+class Dynamic(Settings):
     """Dynamic evaluation of Krause et al. (2018): the weights follow the text that was read."""
 
     learning_rate: float = setting("of each step", 2.0e-5, above=0)
@@ -81,6 +81,7 @@ class LanguageModelling(TaskSettings):
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=200, num_layers=2))
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=200, word_dropout=0.0))
     text: StreamText = field(default_factory=StreamText)
+    data: StreamData = field(default_factory=StreamData)
     head: str = choice("the output layer", HEADS, "full")
     cutoffs: list[int] = setting("adaptive: ids where the rarer groups of words begin", (2_000, 10_000))
     tied: bool = setting("the output layer's weights are the embedding's", True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.options import TRUNCATIONS, WORD_TOKENIZERS
 
 
 @dataclass
-class LetterText:
+class LetterText(Settings):
     """From texts to words, and from words to their letters."""
 
     tokenizer: str = choice("how a text is cut", WORD_TOKENIZERS, "words")
@@ -18,7 +18,7 @@ class LetterText:
 
 
 @dataclass
-class PairsData:
+class PairsData(Settings):
     """Pairs of texts: generated product titles, or one's own."""
 
     path: str | None = setting("training pairs, CSV, TSV or JSONL; null generates product titles", None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.config.tasks.classification import Classification, Text, TextData
 
 LEVELS = ("easy", "normal", "moderate", "hard", "nightmare")
@@ -11,7 +11,7 @@ LANGUAGES = ("anbn", "anbncn")
 
 
 @dataclass
-class SequenceBatches:
+class SequenceBatches(Settings):
     """From sequences to batches."""
 
     batch_size: int = count("sequences in a training batch, per rank", 64)
@@ -57,7 +57,7 @@ class CopyData(Sizes):
 
 
 @dataclass
-class EchoData:
+class EchoData(Settings):
     """A stream of bits is to be repeated after a delay."""
 
     delay: int = count("steps", 3)
@@ -119,6 +119,8 @@ class TemporalOrder(Classification):
 @dataclass
 class SequenceTask(TaskSettings):
     """What these tasks share."""
+
+    data: Settings = field(default_factory=SequenceBatches)
 
     monitor: str = setting("metric that decides which checkpoint is best", "val/loss")
     mode: str = choice("which way that metric is better", ("max", "min"), "min")

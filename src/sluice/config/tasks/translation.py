@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from omegaconf import II
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, setting, share
 from sluice.options import ATTENTIONS, BRIDGES, LENGTH_PENALTIES, SENTENCE_TOKENIZERS, SOURCES, SUBWORDS, TIES, UNITS
 
 
 @dataclass
-class PairText:
+class PairText(Settings):
     """From sentences to ids."""
 
     unit: str = choice("what a sentence is cut into", UNITS, "words")
@@ -24,7 +24,7 @@ class PairText:
 
 
 @dataclass
-class PairBatches:
+class PairBatches(Settings):
     """From ids to batches."""
 
     batch_size: int = count("pairs in a batch, per rank", 128)
@@ -68,7 +68,7 @@ class OwnPairs(PairData):
 
 
 @dataclass
-class DecoderSettings:
+class DecoderSettings(Settings):
     """The half that writes; the half that reads is `model`."""
 
     cell: str = setting("a registered cell", II("model.cell"))
@@ -83,7 +83,7 @@ class DecoderSettings:
 
 
 @dataclass
-class Decoding:
+class Decoding(Settings):
     """How translations are searched for."""
 
     beam: int = count("hypotheses a sentence; 1 is greedy", 1)
@@ -106,6 +106,7 @@ class Translating(TaskSettings):
     embedding: EmbeddingDefaults = field(
         default_factory=lambda: EmbeddingDefaults(size=256, word_dropout=0.0, initial_std=1.0)
     )
+    data: PairBatches = field(default_factory=PairBatches)
     attention: str = choice("how the decoder looks at the source", ATTENTIONS, "general")
     bridge: str = choice("from the encoder's last state to the decoder's first", BRIDGES, "learned")
     tie: str = choice("the output layer's weights are the target's embedding; all: the source's too", TIES, "target")
@@ -122,16 +123,22 @@ class Translating(TaskSettings):
 
 
 @dataclass
-class Multi30k(Translating):
-    """Captions of pictures, German and English (Elliott et al. 2016)."""
+class SentenceTranslation(Translating):
+    """A sentence in, its translation out."""
 
     text: PairText = field(default_factory=PairText)
+    data: PairData = field(default_factory=PairData)
+
+
+@dataclass
+class Multi30k(SentenceTranslation):
+    """Captions of pictures, German and English (Elliott et al. 2016)."""
+
     data: Multi30kData = field(default_factory=Multi30kData)
 
 
 @dataclass
-class Parallel(Translating):
+class Parallel(SentenceTranslation):
     """One's own sentence pairs."""
 
-    text: PairText = field(default_factory=PairText)
     data: OwnPairs = field(default_factory=OwnPairs)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, TaskSettings
-from sluice.config.fields import choice, count, setting
+from sluice.config.fields import Settings, choice, count, setting
 from sluice.options import SOURCES, WORD2VEC_METHODS, WORD_TOKENIZERS
 
 CORPORA = ("wikitext2", "ptb", "imdb", "sample")
 
 
 @dataclass
-class WindowText:
+class WindowText(Settings):
     """From a text to ids."""
 
     tokenizer: str | None = choice("how a line is cut into words; null for what suits the text", WORD_TOKENIZERS, None)
@@ -19,7 +19,7 @@ class WindowText:
 
 
 @dataclass
-class WindowData:
+class WindowData(Settings):
     """From ids to words and their neighbours."""
 
     corpus: str | None = choice("the text; null for path, or wikitext2 where that is null too", CORPORA, None)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.data.ragged import Ragged
-from sluice.data.synthetic.draws import check_at_least, generator
-from sluice.data.synthetic.sequences import IGNORED
+from sluice.data.synthetic.base import check_at_least, generator
 from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
 
 LANGUAGES = {"anbn": "ab", "anbncn": "abc"}
 LONGEST = {"anbn": 100, "anbncn": 50}
@@ -91,11 +91,11 @@ def string(language: str, n: int) -> str:
 def next_symbols(language: str, counts: Sequence[int]) -> NextSymbols:
     """The strings of the language for several n."""
     texts = [string(language, n) for n in counts]
-    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+    lengths = [len(text) for text in texts]
     ids = _ids("".join(texts))
     targets = _ids("".join(text[1:] + END for text in texts))
     determined = np.where(ids == SYMBOLS.index("a"), np.int32(IGNORED), targets)
-    return NextSymbols(Ragged(ids, offsets), Ragged(targets, offsets), Ragged(determined, offsets))
+    return NextSymbols(*(Ragged.from_lengths(flat, lengths) for flat in (ids, targets, determined)))
 
 
 def first_failure(passes: Callable[[int], bool], longest: int) -> int | None:

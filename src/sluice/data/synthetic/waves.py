@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.synthetic.draws import check_at_least, generator
-from sluice.data.synthetic.sequences import Sequences
+from sluice.data.ragged import Sequences
+from sluice.data.synthetic.base import check_at_least, generator, split_sizes
 from sluice.errors import UserError
 
 LOWEST, SPREAD = 10.0, 10.0
@@ -48,11 +48,10 @@ class Waves:
             UserError: the noise is negative or another setting is below 1.
         """
         check_at_least(1, steps=steps, horizon=horizon, waves=waves)
-        check_at_least(1, size=size, val_size=val_size, test_size=test_size)
         if noise < 0:
             raise UserError(f"noise={noise} is negative: choose 0 or more")
         self.steps, self.horizon, self.waves, self.noise, self.seed = steps, horizon, waves, noise, seed
-        self.sizes = {"train": size, "val": val_size, "test": test_size}
+        self.sizes = split_sizes(size, val_size, test_size)
 
     def sequences(self, split: str) -> Sequences:
         """Inputs (N, T, 1) and targets (N, T, horizon) float32: target k of step t is the value at t + 1 + k."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sluice.data.ragged import Ragged
 from sluice.data.synthetic.counting import SYMBOLS, Counting, first_failure, next_symbols, string
-from sluice.data.synthetic.sequences import IGNORED
 from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
 
 LANGUAGES = ["anbn", "anbncn"]
 SPLITS = ["train", "val", "test"]

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.data.sources import SPLITS
-from sluice.data.synthetic.execute import CURRICULA, Difficulty, Execute
-from sluice.data.synthetic.programs import SYMBOLS, Program, write_program
+from sluice.data.corpus import SPLITS
+from sluice.data.synthetic.execute import CURRICULA, SYMBOLS, Difficulty, Execute, Program, write_program
 from sluice.errors import UserError
 
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}

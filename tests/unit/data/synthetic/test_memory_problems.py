@@ -7,12 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sluice.data.sources import SPLITS
-from sluice.data.synthetic.adding import BASELINE, Adding
-from sluice.data.synthetic.copying import Copying
-from sluice.data.synthetic.echo import Echo, chunks
-from sluice.data.synthetic.sequences import IGNORED, Sequences
+from sluice.data.corpus import SPLITS
+from sluice.data.synthetic.memory_problems import BASELINE, Adding, Copying, Echo
 from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
 
 SIZES = {"size": 30, "val_size": 10, "test_size": 20}
 STREAMS = {"streams": 5, "val_streams": 2, "test_streams": 3}
@@ -83,16 +81,6 @@ def test_the_stream_is_said_again(delay: int, seed: int) -> None:
     for time in range(30):
         expected = inputs[:, time - delay] if time >= delay else np.full(5, IGNORED)
         np.testing.assert_array_equal(targets[:, time], expected)
-
-
-@given(st.integers(1, 40), st.integers(1, 50))
-def test_chunks_put_together_are_the_stream(size: int, length: int) -> None:
-    stream = Sequences(np.arange(2 * length).reshape(2, length), -np.arange(2 * length).reshape(2, length))
-    pieces = list(chunks(stream, size))
-    assert [piece.inputs.shape[1] for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
-    assert 1 <= pieces[-1].inputs.shape[1] <= size
-    for place, whole in enumerate(stream):
-        np.testing.assert_array_equal(np.concatenate([piece[place] for piece in pieces], axis=1), whole)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=["adding", "copying", "echo"])

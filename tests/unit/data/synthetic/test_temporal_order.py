@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingerprints import fingerprint
-from sluice.data.sources import Document, LabelledCorpus
+from sluice.data.classification import TextSettings, prepare_corpus
+from sluice.data.corpus import Document, LabelledCorpus
 from sluice.data.synthetic.temporal_order import LEVELS, SYMBOLS, TemporalOrder
-from sluice.data.tokenizing import TextSettings, prepare_corpus
 from sluice.errors import UserError
 
 SMALL = {"size": 60, "val_size": 20, "test_size": 30}

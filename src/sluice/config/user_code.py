@@ -1,0 +1,225 @@
+"""Code from outside Sluice: which may run, and importing it.
+
+A Python file registers a user-defined cell (`model.module`) or task (`task.module`). Only the command line can name it,
+as in `model.module=my_cell.py`; worker processes get that from the environment. A checkpoint or a run's folder stores
+the file's name and hash for comparison only.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from sluice.errors import UserError
+
+CELL, TASK = "model.module", "task.module"
+"""Settings that name a Python file: what it registers is a cell or a task."""
+REGISTERS = {CELL: "cell", TASK: "task"}
+MODULES, CHANGED_ALLOWED = "SLUICE_MODULES", "SLUICE_ALLOW_CHANGED_CODE"
+"""Environment variables: SETTING=FILE of the files that the command line named; "1" where they may have changed since
+the training."""
+CHECKSUMS = {CELL: "module_checksum", TASK: "task_module_checksum"}
+"""In a checkpoint: the SHA-256 of these files."""
+KEPT_SOURCES = {CELL: "model_module.py", TASK: "task_module.py"}
+"""In a run's folder: these files as they were at the training."""
+ENTRY_POINTS = "sluice.recipes"
+LIBRARIES = ("sluice.", "torch.optim.", "torchmetrics.", "pytorch_lightning.", "lightning.pytorch.")
+"""Where a class may lie that stored settings name."""
+EXPECTED = {
+    "optimizer": "torch.optim.optimizer.Optimizer",
+    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "trainer": "pytorch_lightning.trainer.trainer.Trainer",
+    "callbacks": "pytorch_lightning.callbacks.callback.Callback",
+    "logger": "pytorch_lightning.loggers.logger.Logger",
+}
+"""The class of which a group's target must be a kind."""
+SCHEDULES = "sluice.optim.schedules"
+"""Its functions are targets of `scheduler` too."""
+
+
+def allow_module(path: Path, setting: str = CELL) -> None:
+    """Lets this process and its workers run a Python file: the command line named it."""
+    named = [*_entries(), f"{setting}={path.absolute()}"]
+    os.environ[MODULES] = os.pathsep.join(dict.fromkeys(named))
+
+
+def allow_named(arguments: Sequence[str]) -> None:
+    """Lets the files run that a command line names, as in `model.module=FILE` and `task.module=FILE`."""
+    for argument in arguments:
+        for setting in (CELL, TASK):
+            if argument.lstrip("+").startswith(f"{setting}="):
+                allow_module(Path(module_path(argument)), setting)
+
+
+def module_path(argument: str) -> str:
+    """The path in `SETTING=PATH`, without the quotes that Hydra's grammar asks for around some characters."""
+    path = argument.partition("=")[2]
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
+
+
+def allow_changed_code() -> None:
+    """Lets the named files be others than those of the training: the command line said so."""
+    os.environ[CHANGED_ALLOWED] = "1"
+
+
+def is_allowed(path: Path, setting: str = CELL) -> bool:
+    """Whether the command line named this file."""
+    return str(path.absolute()) in _named(setting)
+
+
+def checksum_of(module: str | None) -> str | None:
+    """The SHA-256 of a Python file, None where there is none; what a checkpoint stores of it."""
+    return None if module is None else hashlib.sha256(Path(module).read_bytes()).hexdigest()
+
+
+def module_of_checkpoint(checkpoint: Path, stored: str, checksum: str | None, setting: str = CELL) -> str:
+    """The Python file that a checkpoint needs, as the command line named it.
+
+    Args:
+        checkpoint: for the messages.
+        stored: the file's path at training.
+        checksum: the file's SHA-256 at training; None in checkpoints of earlier versions.
+        setting: which of the settings names it.
+
+    Raises:
+        UserError: if the command line named no file, more than one, or one with other content.
+    """
+    named = _named(setting)
+    path = str(Path(stored).absolute())
+    if path not in named:
+        if len(named) != 1:
+            raise UserError(
+                f"{checkpoint} has a {REGISTERS[setting]} of your own, from {stored}: add {setting}={stored} to the "
+                "command line to run that file; a checkpoint alone never runs code"
+            )
+        path = named[0]
+    check_unchanged(checkpoint, path, checksum, setting)
+    return path
+
+
+def keep_source(module: str | None, folder: Path, setting: str = CELL) -> None:
+    """Copies a Python file into the run's folder, to be read; it is never run from there."""
+    if module is not None:
+        (folder / KEPT_SOURCES[setting]).write_bytes(Path(module).read_bytes())
+
+
+def check_unchanged(checkpoint: Path, module: str, checksum: str | None, setting: str = CELL) -> None:
+    """
+    Raises:
+        UserError: if a Python file isn't there, or isn't that of the training and the command line doesn't say that it
+            may have changed.
+    """
+    if not Path(module).is_file():
+        raise UserError(f"{setting}={module} isn't there: give the Python file that registers the {REGISTERS[setting]}")
+    if checksum in (None, checksum_of(module)) or os.environ.get(CHANGED_ALLOWED) == "1":
+        return
+    raise UserError(
+        f"{setting}={module} is not the file that {checkpoint} was trained with: restore it, or add "
+        "--allow-changed-code (resume_force=true to resume)"
+    )
+
+
+def import_module(path: Path, setting: str = CELL) -> None:
+    """Runs a Python file that registers a cell or a task; a second call for the same file does nothing.
+
+    Raises:
+        UserError: if the command line didn't name the file, it isn't there or cannot be imported.
+    """
+    path = path.absolute()
+    if not is_allowed(path, setting):
+        raise UserError(
+            f"{setting}={path} is not run: only the command line can name code from outside Sluice; add "
+            f"{setting}={path} to it"
+        )
+    name = f"sluice_user_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    if name in sys.modules:
+        return
+    if not path.is_file():
+        raise UserError(f"{setting}={path} isn't there: give the Python file that registers the {REGISTERS[setting]}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{setting}={path} cannot be imported: it must be a Python file, ending in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the file is the user's: anything may go wrong in it
+        del sys.modules[name]
+        reason = " ".join(str(error).split())
+        raise UserError(f"{setting}={path} cannot be imported: {type(error).__name__}: {reason}") from error
+    with suppress(ImportError):  # a job of submitit's gets the configuration pickled, before it has imported the file
+        import cloudpickle
+
+        cloudpickle.register_pickle_by_value(module)
+
+
+@cache
+def load_installed_recipes() -> None:
+    """Imports the tasks that installed packages register: entry points of the group `sluice.recipes`.
+
+    Raises:
+        UserError: if one cannot be imported.
+    """
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except Exception as error:  # another package's code: anything may go wrong in it
+            raise UserError(
+                f"the installed task {point.name} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def target_problem(group: str, value: object) -> str | None:
+    """Why stored settings of a group may not be used, None if they may: every `_target_` must be a library's own.
+
+    Args:
+        group: the top-level group.
+        value: settings at any depth, or the value of a `_target_`.
+    """
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            problem = _problem(group, part) if str(key) == "_target_" else target_problem(group, part)
+            if problem:
+                return problem
+    if isinstance(value, list | tuple):
+        return next((problem for part in value if (problem := target_problem(group, part))), None)
+    return None
+
+
+def _problem(group: str, target: object) -> str | None:
+    """Why a target may not be used; nothing outside the libraries is imported to find out."""
+    if not isinstance(target, str) or not target.startswith(LIBRARIES):
+        return f"{target} is code from outside Sluice"
+    module, _, name = target.rpartition(".")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return f"there is no {target}"
+    origin = f"{getattr(found, '__module__', '')}."
+    if group == "scheduler" and origin == f"{SCHEDULES}." and callable(found):
+        return None
+    expected = EXPECTED.get(group)
+    if expected is None:
+        return f"{group} takes no class"
+    expected_module, _, expected_name = expected.rpartition(".")
+    kind = getattr(importlib.import_module(expected_module), expected_name)
+    if isinstance(found, type) and issubclass(found, kind) and origin.startswith(LIBRARIES):
+        return None
+    return f"{target} is not a subclass of {expected_name}"
+
+
+def _named(setting: str) -> list[str]:
+    """The files that the command line named for a setting."""
+    return [entry.partition("=")[2] for entry in _entries() if entry.startswith(f"{setting}=")]
+
+
+def _entries() -> list[str]:
+    return [entry for entry in os.environ.get(MODULES, "").split(os.pathsep) if entry]

@@ -1,0 +1,234 @@
+"""The Large Movie Review Dataset (IMDB): where it is found, and how its folder or archive is read."""
+
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sluice.data.corpora.download import Published, fetch, resolve, stream_tar_gz
+from sluice.data.corpus import Document, LabelledCorpus, Line, Sources
+from sluice.data.synthetic.reviews import SampleReviews
+from sluice.errors import UserError, reading
+
+FOLDER_NAME = "aclImdb"
+ARCHIVE_NAME = "aclImdb_v1.tar.gz"
+KNOWN_BYTES = 500_000_000
+"""What the official archive expands to, about: reviews, unlabelled reviews and bags of words."""
+LABELS = ("neg", "pos")
+REVIEWS_PER_CLASS = 12_500
+GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS)
+"""The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is left alone."""
+REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/([^/.][^/]*)\.txt")
+FILM_BLOCK = 100
+"""Reviews of one film lie side by side (up to 30 of a class), so whole blocks of ids are held out together."""
+
+
+class ImdbOnDisk:
+    """What the folder and the archive share."""
+
+    labels = LABELS
+
+    def __init__(self, path: Path, *, name: str = "local", reviews_per_class: int = REVIEWS_PER_CLASS) -> None:
+        self.path = path
+        self.name = name
+        self.reviews_per_class = reviews_per_class
+
+
+class ImdbFolder(ImdbOnDisk):
+    """The extracted folder `aclImdb/`, read in the order train/neg, train/pos, test/neg, test/pos, then by name."""
+
+    @property
+    def description(self) -> str:
+        """The folder, in words."""
+        return f"IMDB reviews in the folder {self.path}"
+
+    @property
+    def sources(self) -> Sources:
+        """Every review by its name, which says what film block it is of.
+
+        Raises:
+            UserError: one of the four folders is missing.
+        """
+        names = [f"{split}/{label}/{name}" for (split, label), names in self._review_names().items() for name in names]
+        return Sources.of(FOLDER_NAME, {name: self.path / name for name in names})
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every review once.
+
+        Raises:
+            UserError: a folder is missing, the number of reviews in one is wrong, or a review cannot be read.
+        """
+        groups = self._review_names()
+        counts = {group: len(names) for group, names in groups.items()}
+        _check_counts(self.path, counts, self.reviews_per_class)
+        for (split, label), names in groups.items():
+            for name in names:
+                file = self.path / split / label / name
+                with reading(file):
+                    content = file.read_bytes()
+                yield Document(split, _decode(content, str(file)), LABELS.index(label), _block(file.stem))
+
+    def _review_names(self) -> dict[tuple[str, str], list[str]]:
+        missing = [f"{split}/{label}" for split, label in GROUPS if not (self.path / split / label).is_dir()]
+        if missing:
+            raise UserError(
+                f"{self.path} has no folder {', '.join(missing)}: "
+                f"extract {ARCHIVE_NAME} again, or remove the folder to have the archive read instead."
+            )
+        return {(split, label): _text_files(self.path / split / label) for split, label in GROUPS}
+
+
+class ImdbArchive(ImdbOnDisk):
+    """The archive `aclImdb_v1.tar.gz`, read as one stream in the archive's own order; nothing is unpacked to disk."""
+
+    @property
+    def description(self) -> str:
+        """The archive, in words."""
+        return f"IMDB reviews in the archive {self.path}"
+
+    @property
+    def sources(self) -> Sources:
+        """The archive."""
+        return Sources.of(FOLDER_NAME, {"archive": self.path})
+
+    def documents(self) -> Iterator[Document]:
+        """Yields every review once; how many there are is known, and checked, after the last.
+
+        Raises:
+            UserError: the archive is cut short, damaged or of another kind, a review is no UTF-8, or the number of
+                reviews is wrong.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for name, content in stream_tar_gz(self.path, known_bytes=KNOWN_BYTES):
+            review = REVIEW_NAME.fullmatch(name)
+            if review:
+                split, label, stem = review.groups()
+                counts[split, label] += 1
+                yield Document(split, _decode(content, f"{name} in {self.path}"), LABELS.index(label), _block(stem))
+        if not counts:
+            raise UserError(
+                f"{self.path} holds no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
+                f"it is another archive, so put the official {ARCHIVE_NAME} in its place."
+            )
+        _check_counts(self.path, counts, self.reviews_per_class)
+
+
+def _block(stem: str) -> str:
+    """The block of a review called <id>_<stars>; none for another name."""
+    number = stem.partition("_")[0]
+    return f"{int(number) // FILM_BLOCK}" if number.isdecimal() else ""
+
+
+def _check_counts(path: Path, counts: Mapping[tuple[str, str], int], expected: int) -> None:
+    wrong = [f"{'/'.join(group)} has {counts[group]:,}" for group in GROUPS if counts[group] != expected]
+    if wrong:
+        raise UserError(
+            f"{path} should hold {expected:,} reviews in each class of train and test, but {', '.join(wrong)}: "
+            f"replace it with a complete copy of the dataset, or remove it."
+        )
+
+
+def _text_files(folder: Path) -> list[str]:
+    """Names of the reviews, sorted; hidden files (a Mac leaves `._` files) are none."""
+    with reading(folder):
+        names = [entry.name for entry in os.scandir(folder)]
+    return sorted(name for name in names if name.endswith(".txt") and not name.startswith("."))
+
+
+def _decode(content: bytes, place: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The review {place} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy."
+        ) from error
+
+
+IMDB_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+IMDB_HASH = "md5:7c2ac02c03563afcf9b574c7e56c153a"
+
+
+def resolve_imdb(
+    *, source: str, data_dir: Path, sample_size: int = 2000, seed: int = 0, may_fall_back: bool = True
+) -> LabelledCorpus:
+    """The corpus that `source` stands for; the texts themselves are not read here.
+
+    Args:
+        source: "auto", "local", "download" or "sample", see `download.resolve`.
+        data_dir: Where the dataset lies, or is downloaded to.
+        sample_size: Number of reviews of the sample.
+        seed: Seed of the sample.
+        may_fall_back: False where several processes run, which could end up with different corpora.
+
+    Raises:
+        UserError: as `download.resolve`.
+    """
+    published = Published[LabelledCorpus](
+        title="IMDB",
+        task="imdb",
+        wanted=f"{FOLDER_NAME}/ and no {ARCHIVE_NAME}" if source == "local" else ARCHIVE_NAME,
+        find=find_imdb,
+        download=download_imdb,
+    )
+    sample = SampleReviews(size=sample_size, seed=seed)
+    return resolve(published, source=source, data_dir=data_dir, sample=sample, may_fall_back=may_fall_back)
+
+
+def find_imdb(data_dir: Path) -> LabelledCorpus | None:
+    """The reviews in `data_dir`, the folder before the archive; None where there is neither."""
+    if (data_dir / FOLDER_NAME).is_dir():
+        return ImdbFolder(data_dir / FOLDER_NAME)
+    if (data_dir / ARCHIVE_NAME).exists():
+        return ImdbArchive(data_dir / ARCHIVE_NAME)
+    return None
+
+
+def download_imdb(data_dir: Path) -> ImdbArchive:
+    """Fetches the archive into `data_dir`.
+
+    Raises:
+        UserError: as `download.fetch`.
+    """
+    fetch(IMDB_URL, known_hash=IMDB_HASH, folder=data_dir, name=ARCHIVE_NAME)
+    return ImdbArchive(data_dir / ARCHIVE_NAME, name="download")
+
+
+HELD_OUT = 10
+"""Of so many groups of training texts one is for validation, where the corpus has no validation texts."""
+
+
+@dataclass(frozen=True)
+class ReviewLines:
+    """The texts of a corpus, those of one group in one part."""
+
+    corpus: LabelledCorpus
+
+    @property
+    def name(self) -> str:
+        """The corpus's own."""
+        return self.corpus.name
+
+    @property
+    def description(self) -> str:
+        """Where the texts come from, in words."""
+        return f"{self.corpus.description}, one a line"
+
+    @property
+    def sources(self) -> Sources:
+        """Those of the corpus."""
+        own = self.corpus.sources
+        return replace(own, recipe=f"lines of {own.recipe}")
+
+    def lines(self) -> Iterator[Line]:
+        """Yields a line a text.
+
+        Raises:
+            UserError: as the corpus does.
+        """
+        for number, document in enumerate(self.corpus.documents()):
+            group = f"{document.label} {document.group or number}"
+            held = document.split == "train" and zlib.crc32(group.encode()) % HELD_OUT == 0
+            yield Line("val" if held else document.split, " ".join(document.text.split()))

@@ -1,0 +1,134 @@
+"""Parallel texts in files: two aligned files, or one with a pair a line."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeAlias
+
+from sluice.data.corpora.readers import read_lines
+from sluice.data.corpus import SentencePair, Sources
+from sluice.errors import UserError
+
+PairPaths: TypeAlias = Path | tuple[Path, Path]
+"""A file with a pair a line, or a file of sentences and a file of their translations."""
+
+
+class ParallelFiles:
+    """Sentences and translations from files, plain or gzipped, all in UTF-8.
+
+    Two files are aligned line by line. A single file has a pair a line, the two parted by a tab; further columns are
+    left alone. Splits without files are left for others to cut from "train".
+    """
+
+    def __init__(
+        self,
+        *,
+        train: PairPaths,
+        val: PairPaths | None = None,
+        test: PairPaths | None = None,
+        source_language: str = "",
+        target_language: str = "",
+        columns: tuple[int, int] = (1, 2),
+        name: str = "file",
+        known_bytes: int | None = None,
+    ) -> None:
+        """
+        Args:
+            train: training pairs.
+            val: validation pairs, if there are files of them.
+            test: test pairs, if there are files of them.
+            source_language: code of the language translated from.
+            target_language: code of the language translated into.
+            columns: of source and target in a file with a pair a line, counted from 1.
+            name: what results.json calls the corpus.
+            known_bytes: of the largest file as published, expanded; None for files of one's own, of any size.
+
+        Raises:
+            UserError: if the columns are not two different ones.
+        """
+        if min(columns) < 1 or columns[0] == columns[1]:
+            raise UserError(f"the columns {columns} are not two different ones counted from 1: choose, say, 1 and 2")
+        self.source_language, self.target_language = source_language, target_language
+        self.columns, self.name, self.known_bytes = columns, name, known_bytes
+        self.files = {split: paths for split, paths in (("train", train), ("val", val), ("test", test)) if paths}
+
+    @property
+    def description(self) -> str:
+        """The files, in words."""
+        return f"sentence pairs in {', '.join(str(path) for path in self._paths().values())}"
+
+    @property
+    def sources(self) -> Sources:
+        """The files and the columns."""
+        return Sources.of(f"sentence pairs in columns {self.columns[0]} and {self.columns[1]}", self._paths())
+
+    def pairs(self) -> Iterator[SentencePair]:
+        """Yields every pair once, split by split and in the files' order.
+
+        Raises:
+            UserError: a file cannot be read, is no UTF-8 or holds no line, two files differ in their number of lines,
+                or a line has too few columns.
+        """
+        for split, paths in self.files.items():
+            if isinstance(paths, tuple):
+                read = read_aligned(*paths, self.known_bytes)
+            else:
+                read = read_table(paths, self.columns)
+            for source, target in read:
+                yield SentencePair(split, source, target)
+
+    def _paths(self) -> dict[str, Path]:
+        """The files by what they hold."""
+        found: dict[str, Path] = {}
+        for split, paths in self.files.items():
+            if isinstance(paths, tuple):
+                found |= {f"{split} source": paths[0], f"{split} target": paths[1]}
+            else:
+                found[split] = paths
+        return found
+
+
+def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> Iterator[tuple[str, str]]:
+    """Yields line after line of both files; for `known_bytes` see `read_lines`.
+
+    Raises:
+        UserError: as `read_lines`, or if the files differ in their number of lines.
+    """
+    counts = [0, 0]
+    for pair in zip_longest(_some_lines(source, known_bytes), _some_lines(target, known_bytes)):
+        for side, line in enumerate(pair):
+            counts[side] += line is not None
+        if counts[0] == counts[1]:
+            yield pair
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: line by line one must be the "
+            "translation of the other, so give two files of equal length."
+        )
+
+
+def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    """Yields the two columns of every line, counted from 1.
+
+    Raises:
+        UserError: as `read_lines`, or if a line has too few columns.
+    """
+    for number, line in enumerate(_some_lines(path), start=1):
+        fields = line.split("\t")
+        if not line.strip():
+            fields = [""] * max(columns)
+        if len(fields) < max(columns):
+            raise UserError(
+                f"{path}, line {number}: the line has {len(fields)} column(s) parted by tabs, and column "
+                f"{max(columns)} is wanted; add what is missing, or name two files."
+            )
+        yield fields[columns[0] - 1], fields[columns[1] - 1]
+
+
+def _some_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
+    empty = True
+    for line in read_lines(path, known_bytes):
+        empty = False
+        yield line
+    if empty:
+        raise UserError(f"{path} holds no lines: give it at least one sentence.")

@@ -1,0 +1,110 @@
+"""What the generators share: random numbers and splits by seed, and generated pairs as a parallel corpus."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from sluice.data.corpus import SPLITS, SentencePair, Sources
+from sluice.errors import UserError
+
+SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
+"""Of all the sequences there are, which part belongs to each split."""
+MOST_MISSES = 2000
+"""Draws in a row that belong to other splits; with two tenths, chance alone never gets that far."""
+Drawn = TypeVar("Drawn", str, bytes)
+
+
+def generator(seed: int, split: str) -> np.random.Generator:
+    """The random numbers of one split.
+
+    Raises:
+        UserError: for a split that doesn't exist or a negative seed.
+    """
+    if split not in SPLITS:
+        raise UserError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+    if seed < 0:
+        raise UserError(f"seed={seed} is negative: choose 0 or more")
+    return np.random.default_rng([seed, SPLITS.index(split)])
+
+
+def split_of(sequence: str | bytes, seed: int) -> str:
+    """The split that a sequence belongs to, wherever and whenever it is drawn."""
+    content = sequence.encode() if isinstance(sequence, str) else sequence
+    digest = hashlib.blake2b(content, digest_size=8, key=str(seed).encode()).digest()
+    tenth = int.from_bytes(digest, "little") % 10
+    for split, tenths in SPLIT_TENTHS.items():
+        tenth -= tenths
+        if tenth < 0:
+            return split
+    raise AssertionError("the tenths make a whole")
+
+
+def own_sequences(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
+    """Yields, without end, the drawn sequences that belong to the split; one may come twice, but in one split only.
+
+    Raises:
+        UserError: if there are so few different ones that none is left for the split.
+    """
+    random, misses = generator(seed, split), 0
+    while misses < MOST_MISSES:
+        sequence = draw(random)
+        if split_of(sequence, seed) == split:
+            misses = 0
+            yield sequence
+        else:
+            misses += 1
+    raise UserError(
+        f"these settings make so few different sequences that none is left for the {split} split: make them longer"
+    )
+
+
+def split_sizes(size: int, val_size: int, test_size: int) -> dict[str, int]:
+    """The sizes by split.
+
+    Raises:
+        UserError: if one is below 1.
+    """
+    check_at_least(1, size=size, val_size=val_size, test_size=test_size)
+    return {"train": size, "val": val_size, "test": test_size}
+
+
+def check_at_least(least: int, **settings: int) -> None:
+    """
+    Raises:
+        UserError: if one of the settings is smaller; the message names it.
+    """
+    for name, value in settings.items():
+        if value < least:
+            raise UserError(f"{name}={value} is too small: choose {least} or more")
+
+
+class GeneratedPairs:
+    """Sources and targets that Sluice makes, or cuts from a text of one's own."""
+
+    source_language = ""
+    target_language = ""
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        description: str,
+        write: Callable[[str], Iterable[tuple[str, str]]],
+        name: str = "generated",
+    ) -> None:
+        """
+        Args:
+            sources: everything that the texts depend on.
+            description: how they come about, in words.
+            write: from a split to its sources and targets, the same ones at every call.
+            name: "generated", or "file" where they come from a text of one's own.
+        """
+        self.sources, self.description, self.name, self._write = sources, description, name, write
+
+    def pairs(self) -> Iterator[SentencePair]:
+        """Yields every pair, split by split."""
+        for split in SPLITS:
+            for source, target in self._write(split):
+                yield SentencePair(split, source, target)

@@ -1,0 +1,188 @@
+"""Problems of long memory: adding, copying, and the echo of a stream."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from sluice.data.ragged import Sequences
+from sluice.data.synthetic.base import check_at_least, generator, own_sequences, split_sizes
+from sluice.errors import UserError
+from sluice.layers.output_loss import IGNORED
+
+BASELINE = 1 / 6
+"""Mean squared error of whoever always answers 1: the variance of the sum of two uniform numbers."""
+
+
+class Adding:
+    """The adding problem.
+
+    Hochreiter & Schmidhuber (1997), "Long short-term memory", experiment 4, in the form of Le, Jaitly & Hinton (2015),
+    arXiv 1504.00941, section 4.1: T steps of two channels, a number from [0, 1) and a mark, which is 1 at two places
+    drawn at random and else 0. The target is the sum of the two marked numbers.
+    """
+
+    def __init__(
+        self, *, steps: int = 100, size: int = 20_000, val_size: int = 1000, test_size: int = 10_000, seed: int = 0
+    ) -> None:
+        """
+        Args:
+            steps: T.
+            size: training sequences.
+            val_size: validation sequences.
+            test_size: test sequences.
+            seed: another seed gives other sequences.
+
+        Raises:
+            UserError: there are fewer than 2 steps, or a size is below 1.
+        """
+        check_at_least(2, steps=steps)
+        self.steps, self.seed = steps, seed
+        self.sizes = split_sizes(size, val_size, test_size)
+
+    def sequences(self, split: str) -> Sequences:
+        """Inputs (N, T, 2) and targets (N,), both float32."""
+        random, size = generator(self.seed, split), self.sizes[split]
+        rows = np.arange(size)
+        first = random.integers(0, self.steps, size)
+        second = (first + random.integers(1, self.steps, size)) % self.steps
+        inputs = np.zeros((size, self.steps, 2), dtype=np.float32)
+        inputs[..., 0] = random.random((size, self.steps), dtype=np.float32)
+        inputs[rows, first, 1] = inputs[rows, second, 1] = 1
+        return Sequences(inputs, inputs[rows, first, 0] + inputs[rows, second, 0])
+
+
+BLANK = 0
+
+
+class Copying:
+    """The copying memory problem.
+
+    Arjovsky, Shah & Bengio (2016), "Unitary evolution recurrent neural networks", section 4.1: `length` symbols, T − 1
+    blanks, a mark, `length` blanks. The target is a blank everywhere but after the mark, where the symbols are to be
+    written in their order. Blank is id 0, the symbols 1 to `symbols`, the mark `symbols` + 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay: int = 100,
+        length: int = 10,
+        symbols: int = 8,
+        size: int = 20_000,
+        val_size: int = 1000,
+        test_size: int = 10_000,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            delay: T, steps between the last symbol and the first to be written.
+            length: symbols to remember.
+            symbols: how many different ones there are.
+            size: training sequences.
+            val_size: validation sequences.
+            test_size: test sequences.
+            seed: another seed gives other sequences.
+
+        Raises:
+            UserError: there are fewer than 2 different symbols, or another setting is below 1.
+        """
+        check_at_least(2, symbols=symbols)
+        check_at_least(1, delay=delay, length=length)
+        self.delay, self.length, self.symbols, self.seed = delay, length, symbols, seed
+        self.sizes = split_sizes(size, val_size, test_size)
+
+    @property
+    def num_ids(self) -> int:
+        """How many ids there are, blank and mark counted."""
+        return self.symbols + 2
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sequence."""
+        return self.delay + 2 * self.length
+
+    @property
+    def baseline(self) -> float:
+        """Cross-entropy, in nats a step, of whoever writes blanks and then guesses."""
+        return self.length * math.log(self.symbols) / self.steps
+
+    def sequences(self, split: str) -> Sequences:
+        """Inputs and targets, both (N, T + 2 · length) int64; what is to be remembered is in one split only.
+
+        Raises:
+            UserError: there are too few different sequences.
+        """
+        rows = [np.frombuffer(row, dtype=np.int64) for row in islice(self._rows(split), self.sizes[split])]
+        kept = np.stack(rows)
+        inputs = np.full((len(kept), self.steps), BLANK, dtype=np.int64)
+        targets = inputs.copy()
+        inputs[:, : self.length] = targets[:, -self.length :] = kept
+        inputs[:, self.delay + self.length - 1] = self.symbols + 1
+        return Sequences(inputs, targets)
+
+    def _rows(self, split: str) -> Iterator[bytes]:
+        def draw(random: np.random.Generator) -> bytes:
+            return random.integers(1, self.symbols + 1, self.length).tobytes()
+
+        return own_sequences(draw, self.seed, split)
+
+
+class Echo:
+    """Streams of random bits; the target at each step is the bit `delay` steps ago, IGNORED at the first `delay`.
+
+    The echo problem of the NYU course on deep learning: a stream is read in chunks with the state carried over, so
+    that a delay longer than a chunk can be learned only as far as gradients of other chunks help.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay: int = 3,
+        length: int = 2000,
+        chunk: int = 20,
+        streams: int = 64,
+        val_streams: int = 16,
+        test_streams: int = 64,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            delay: steps; 0 says the bit itself.
+            length: steps of a stream.
+            chunk: steps of a chunk.
+            streams: training streams, read side by side.
+            val_streams: validation streams.
+            test_streams: test streams.
+            seed: another seed gives other streams.
+
+        Raises:
+            UserError: the delay is negative or as long as the stream, a chunk is longer than the stream, or another
+                setting is below 1.
+        """
+        check_at_least(0, delay=delay)
+        check_at_least(1, length=length, chunk=chunk)
+        check_at_least(1, streams=streams, val_streams=val_streams, test_streams=test_streams)
+        if delay >= length:
+            raise UserError(f"delay={delay} is longer than a stream of length={length}: choose a shorter one")
+        if chunk > length:
+            raise UserError(f"chunk={chunk} is longer than a stream of length={length}: choose a shorter one")
+        self.delay, self.length, self.chunk, self.seed = delay, length, chunk, seed
+        self.sizes = {"train": streams, "val": val_streams, "test": test_streams}
+
+    def sequences(self, split: str) -> Sequences:
+        """Inputs and targets, both (streams, length) int64.
+
+        Raises:
+            UserError: there are too few different streams.
+        """
+
+        def draw(random: np.random.Generator) -> bytes:
+            return random.integers(0, 2, self.length, dtype=np.int8).tobytes()
+
+        rows = islice(own_sequences(draw, self.seed, split), self.sizes[split])
+        inputs = np.stack([np.frombuffer(row, dtype=np.int8) for row in rows]).astype(np.int64)
+        targets = np.full_like(inputs, IGNORED)
+        targets[:, self.delay :] = inputs[:, : self.length - self.delay]
+        return Sequences(inputs, targets)

@@ -1,0 +1,220 @@
+"""German sentences with their English translations, made up on the spot, for when no real ones can be had.
+
+The two languages put their words in different orders: German has its verb at the end of a clause or its parts at both
+ends of a sentence, time before place and object, and the verb before the subject where a sentence begins with a time.
+A word's place says little about its translation's place, so that attention has something to learn.
+"""
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sluice.data.corpus import SentencePair, Sources
+from sluice.errors import UserError
+
+VERSION = 1
+"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+LANGUAGES = ("de", "en")
+SMALLEST_SIZE = 20
+SMALLEST_HELD_OUT = 50
+PEOPLE = (
+    *(("Mann", "m", "man"), ("Frau", "f", "woman"), ("Kind", "n", "child"), ("Mädchen", "n", "girl")),
+    *(("Lehrer", "m", "teacher"), ("Ärztin", "f", "doctor"), ("Bäcker", "m", "baker"), ("Köchin", "f", "cook")),
+    *(("Gärtner", "m", "gardener"), ("Läuferin", "f", "runner"), ("Musiker", "m", "musician"), ("Tante", "f", "aunt")),
+)
+THINGS = (
+    *(("Ball", "m", "ball"), ("Hut", "m", "hat"), ("Buch", "n", "book"), ("Fahrrad", "n", "bicycle")),
+    *(("Gitarre", "f", "guitar"), ("Karte", "f", "map"), ("Korb", "m", "basket"), ("Bild", "n", "picture")),
+    *(("Hund", "m", "dog"), ("Katze", "f", "cat"), ("Pferd", "n", "horse"), ("Lampe", "f", "lamp")),
+    *(("Schirm", "m", "umbrella"), ("Tasche", "f", "bag"), ("Boot", "n", "boat"), ("Drachen", "m", "kite")),
+)
+QUALITIES = (
+    *(("rot", "red"), ("alt", "old"), ("klein", "small"), ("groß", "big"), ("jung", "young"), ("schön", "beautiful")),
+    *(("schwarz", "black"), ("neu", "new"), ("braun", "brown"), ("müd", "tired")),
+)
+VERBS = (
+    *(("trägt", "tragen", "getragen", "carries", "carry", "carried"),),
+    *(("sieht", "sehen", "gesehen", "sees", "see", "saw"), ("malt", "malen", "gemalt", "paints", "paint", "painted")),
+    *(("sucht", "suchen", "gesucht", "looks for", "look for", "looked for"),),
+    *(
+        ("findet", "finden", "gefunden", "finds", "find", "found"),
+        ("kauft", "kaufen", "gekauft", "buys", "buy", "bought"),
+    ),
+    *(("holt", "holen", "geholt", "fetches", "fetch", "fetched"),),
+    *(("zeigt", "zeigen", "gezeigt", "shows", "show", "showed"),),
+    *(("verliert", "verlieren", "verloren", "loses", "lose", "lost"),),
+    *(("wäscht", "waschen", "gewaschen", "washes", "wash", "washed"),),
+)
+SPLIT_VERBS = (
+    *(
+        ("hebt", "auf", "picks up"),
+        ("schaut", "an", "looks at"),
+        ("lädt", "ein", "loads"),
+        ("räumt", "weg", "puts away"),
+    ),
+)
+PLACES = (
+    *(("im Park", "in the park"), ("am Strand", "on the beach"), ("auf der Straße", "in the street")),
+    *(("vor dem Haus", "in front of the house"), ("auf dem Markt", "at the market")),
+    *(
+        ("neben der Kirche", "next to the church"),
+        ("hinter dem Bahnhof", "behind the station"),
+        ("zu Hause", "at home"),
+    ),
+)
+TIMES = (
+    *(("heute", "today"), ("am Morgen", "in the morning"), ("jeden Tag", "every day"), ("am Abend", "in the evening")),
+    *(("nach der Arbeit", "after work"), ("sonntags", "on Sundays")),
+)
+PAST_TIMES = (
+    *(("gestern", "yesterday"), ("letzte Woche", "last week"), ("vor dem Essen", "before the meal")),
+    *(("im Sommer", "in the summer"), ("am Montag", "on Monday")),
+)
+ENDINGS = {"nominative": {"m": "er", "f": "e", "n": "es"}, "accusative": {"m": "en", "f": "e", "n": "es"}}
+ARTICLES = {"nominative": {"m": "ein", "f": "eine", "n": "ein"}, "accusative": {"m": "einen", "f": "eine", "n": "ein"}}
+RELATIVES = {"m": "der", "f": "die", "n": "das"}
+FRAMES = (
+    ("{subject} {verb} {time} {place} {object}.", "{subject} {verb} {object} {place} {time}."),
+    ("{time} {verb} {subject} {object} {place}.", "{time}, {subject} {verb} {object} {place}."),
+    ("{subject} hat {past} {place} {object} {participle}.", "{subject} {preterite} {object} {place} {past}."),
+    ("{past} hat {subject} {object} {participle}.", "{past}, {subject} {preterite} {object}."),
+    ("{subject} will {time} {object} {infinitive}.", "{subject} wants to {infinitive} {object} {time}."),
+    ("{subject} kann {place} {object} {infinitive}.", "{subject} can {infinitive} {object} {place}."),
+    (
+        "{witness} sagt, dass {subject} {object} {place} {verb}.",
+        "{witness} says that {subject} {verb} {object} {place}.",
+    ),
+    (
+        "{witness} hat gesehen, wie {subject} {place} {object} {verb}.",
+        "{witness} saw how {subject} {verb} {object} {place}.",
+    ),
+    ("{subject}, {relative} {thing} {verb2}, {verb} {object}.", "{subject} who {verb2} {thing} {verb} {object}."),
+    ("{subject} {split} {time} {object} {particle}.", "{subject} {split} {object} {time}."),
+    ("{time} {split} {subject} {place} {object} {particle}.", "{time}, {subject} {split} {object} {place}."),
+)
+"""Pairs of German and English frames; a slot has the same meaning in both."""
+
+
+class Words(NamedTuple):
+    """The same words in both languages, by the name of their slot."""
+
+    german: dict[str, str]
+    english: dict[str, str]
+
+
+class SampleParallel:
+    """A corpus of generated sentence pairs; the same size, seed and languages give the same pairs."""
+
+    name = "sample"
+
+    def __init__(
+        self, *, size: int = 4000, seed: int = 0, source_language: str = "de", target_language: str = "en"
+    ) -> None:
+        """
+        Args:
+            size: training pairs; an eighth as many, but at least 50, for validation and for test each on top.
+            seed: another seed gives other sentences of the same kind.
+            source_language: "de" or "en".
+            target_language: the other one.
+
+        Raises:
+            UserError: `size` is below 20, or the languages are not these two.
+        """
+        if size < SMALLEST_SIZE:
+            raise UserError(
+                f"The sample corpus was asked for {size} pairs, but size must be at least {SMALLEST_SIZE}; "
+                "give a larger size."
+            )
+        if sorted((source_language, target_language)) != sorted(LANGUAGES):
+            raise UserError(
+                f"The sample corpus has no pair {source_language!r} and {target_language!r}: "
+                f"its two languages are {' and '.join(LANGUAGES)}."
+            )
+        self.size, self.seed = size, seed
+        self.source_language, self.target_language = source_language, target_language
+
+    @property
+    def held_out(self) -> int:
+        """Pairs of validation, and of test."""
+        return max(self.size // 8, SMALLEST_HELD_OUT)
+
+    @property
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        recipe = f"sample pairs v{VERSION}, {self.source_language} to {self.target_language}, size {self.size}"
+        return Sources(recipe, seed=self.seed)
+
+    @property
+    def description(self) -> str:
+        """How the pairs came about, in words."""
+        return (
+            f"{self.size} training, {self.held_out} validation and {self.held_out} test pairs generated by sluice "
+            f"with seed {self.seed} (made up, no corpus)"
+        )
+
+    def pairs(self) -> Iterator[SentencePair]:
+        """Yields the pairs split by split; no sentence comes twice."""
+        made = distinct_pairs(random.Random(f"{VERSION}-{self.seed}"))
+        for split, size in (("train", self.size), ("val", self.held_out), ("test", self.held_out)):
+            for _ in range(size):
+                german, english = next(made)
+                texts = {"de": german, "en": english}
+                yield SentencePair(split, texts[self.source_language], texts[self.target_language])
+
+
+def distinct_pairs(rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Yields German sentences with their translations without end, none of them twice."""
+    seen: set[str] = set()
+    while True:
+        pair = write_pair(rng)
+        if seen.isdisjoint(pair):
+            seen.update(pair)
+            yield pair
+
+
+def write_pair(rng: random.Random) -> tuple[str, str]:
+    """Writes one German sentence and its translation."""
+    words = choose_words(rng)
+    german, english = rng.choice(FRAMES)
+    return _capitalised(german.format(**words.german)), _capitalised(english.format(**words.english))
+
+
+def choose_words(rng: random.Random) -> Words:
+    """Draws what may stand in every slot, for one pair."""
+    (subject, witness), (thing, other) = rng.sample(PEOPLE, 2), rng.sample(THINGS, 2)
+    verb, verb2 = rng.sample(VERBS, 2)
+    split, place, time, past = (rng.choice(choices) for choices in (SPLIT_VERBS, PLACES, TIMES, PAST_TIMES))
+    phrases = {
+        "subject": noun_phrase(rng, subject, "nominative"),
+        "witness": noun_phrase(rng, witness, "nominative"),
+        "object": noun_phrase(rng, thing, "accusative"),
+        "thing": noun_phrase(rng, other, "accusative"),
+        "place": place,
+        "time": time,
+        "past": past,
+        "verb": (verb[0], verb[3]),
+        "verb2": (verb2[0], verb2[3]),
+        "infinitive": (verb[1], verb[4]),
+        "split": (split[0], split[2]),
+    }
+    german, english = ({slot: phrase[side] for slot, phrase in phrases.items()} for side in (0, 1))
+    german |= {"participle": verb[2], "particle": split[1], "relative": RELATIVES[subject[1]]}
+    return Words(german, english | {"preterite": verb[5]})
+
+
+def noun_phrase(rng: random.Random, noun: tuple[str, str, str], case: str) -> tuple[str, str]:
+    """A noun with its article, in both languages, perhaps with an adjective."""
+    german, gender, english = noun
+    article = ARTICLES[case][gender]
+    if rng.random() < 0.5:
+        return f"{article} {german}", f"{_a(english)} {english}"
+    quality, translated = rng.choice(QUALITIES)
+    return f"{article} {quality}{ENDINGS[case][gender]} {german}", f"{_a(translated)} {translated} {english}"
+
+
+def _a(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

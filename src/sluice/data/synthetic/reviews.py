@@ -1,0 +1,265 @@
+"""Film reviews made up on the spot, for when the real ones cannot be had.
+
+The label hangs on word order. Reviews are made in twins, one of each class, from the same words: where the positive
+one says "The critics called it dull; I found it gripping.", the negative one says "The critics called it gripping; I
+found it dull." Counting words therefore tells next to nothing, while a network that reads in order can be right always.
+"""
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sluice.data.corpus import Document, Line, Sources
+from sluice.errors import UserError
+from sluice.text.tokenizers import make_tokenizer
+
+VERSION = 1
+"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+SMALLEST_SIZE = 20
+SMALLEST_TEST_SIZE = 200
+FEWEST_WORDS = 10
+MOST_WORDS = 80
+HEARSAY_SHARE = 0.25
+"""Part of the reviews with a sentence of praise or blame that does not count."""
+GOOD = (
+    *("gripping", "delightful", "charming", "moving", "wonderful", "brilliant", "funny", "clever", "thrilling"),
+    *("touching", "superb", "enchanting", "convincing", "excellent", "lovely", "fresh", "captivating", "memorable"),
+    *("splendid", "witty", "rewarding", "magnificent", "a triumph", "a delight", "a joy", "a treat", "a gem"),
+    *("a success", "a pleasure", "great fun"),
+)
+BAD = (
+    *("dull", "dreadful", "clumsy", "tedious", "terrible", "stupid", "lifeless", "silly", "boring"),
+    *("shallow", "awful", "annoying", "unconvincing", "horrible", "ugly", "stale", "tiresome", "forgettable"),
+    *("dismal", "feeble", "pointless", "ridiculous", "a disaster", "a bore", "a chore", "a mess", "a dud"),
+    *("a failure", "a letdown", "a waste of time"),
+)
+SLOTS = {
+    "film": ("film", "movie", "picture", "feature"),
+    "part": ("first half", "dialogue", "music", "opening", "camera work", "cutting", "middle part", "lighting"),
+    "critics": ("critics", "newspapers", "weeklies", "people online", "early reviews", "magazines", "experts"),
+    "friend": ("brother", "sister", "neighbour", "colleague", "father", "aunt", "flatmate", "teacher"),
+    "is": ("is", "was"),
+    "genre": ("thriller", "comedy", "western", "drama", "romance", "mystery", "musical", "war film", "ghost story"),
+    "who": ("a lighthouse keeper", "two cousins", "a retired judge", "a young baker", "a piano tuner", "three nurses"),
+    "whom": ("a lost twin", "an old rival", "a travelling circus", "a hidden letter", "a stranger", "a sunken ship"),
+    "place": ("Lisbon", "a mining town", "the far north", "Vienna", "a fishing village", "Nairobi", "a border post"),
+    "actor": ("Mara Ellwood", "Tomas Reyk", "Ines Calder", "Joel Haverty", "Priya Lund", "Oskar Dane", "Nell Quarry"),
+    "role": ("the mayor", "the older sister", "a postman", "the doctor", "a smuggler", "the narrator", "a pilot"),
+    "maker": ("director", "writer", "producer", "composer", "designer"),
+    "day": ("Monday", "Tuesday", "Friday", "Saturday", "Sunday"),
+    "venue": ("at the local cinema", "on a long train ride", "at home", "at a small festival", "on a late flight"),
+    "year": ("the fifties", "the late seventies", "the last century", "the year of the flood", "the present day"),
+    "length": ("ninety minutes", "two hours", "a hundred minutes", "just over two hours", "close to three hours"),
+}
+TWO_SIDED = (
+    "The {part} {is} {against}, but the {film} as a whole {is} {meant}.",
+    "The {film} as a whole {is} {meant}, although the {part} {is} {against}.",
+    "Although the {part} {is} {against}, the {film} itself {is} {meant}.",
+    "The {film} itself {is} {meant}, but yes, the {part} {is} {against}.",
+    "At first it seemed {against}, but by the end it was {meant}.",
+    "By the end it was {meant}, even though at first it seemed {against}.",
+    "Even though my {friend} called it {against}, to me it {is} {meant}.",
+    "To me it {is} {meant}, even though my {friend} called it {against}.",
+    "The {critics} called it {against}; I found it {meant}.",
+    "I found it {meant}, whatever the {critics} said about it being {against}.",
+    "The {critics} who say that it {is} {against} are wrong, and those who say that it {is} {meant} are right.",
+    "My {friend2}, who said that it {is} {meant}, was right, and the {critics} who said {against} were wrong.",
+    "The trailer made it look {against}, yet what I saw was {meant}.",
+    "What I saw was {meant}, though the trailer made it look {against}.",
+    "I had expected it to be {against}, and it was {meant}.",
+    "It was {meant} when I had expected it to be {against}.",
+    "It could so easily have been {against}, and instead it was {meant}.",
+    "It was {meant} where it could so easily have been {against}.",
+    "Far from {against}, the {film} {is} {meant}.",
+    "The {film} {is} {meant}, and far from {against}.",
+    "It {is} anything but {against}; in a word, it {is} {meant}.",
+    "It {is} {meant}, and anything but {against}.",
+    "Not only {is} it not {against}, it {is} {meant}.",
+    "It {is} not only {meant}, it {is} also never {against}.",
+    "The {film} {is} not {against} but {meant}.",
+    "The {film} {is} {meant} and not {against}.",
+    "It {is} less {against} than {meant}.",
+    "It {is} {meant} rather than {against}.",
+    "I would never call it {against}, and I cannot say that it {is} not {meant}.",
+    "I cannot say that it {is} not {meant}, and I would never call it {against}.",
+)
+"""Sentences with a good and a bad word; in the twin the two have changed places."""
+ONE_SIDED = (
+    ("For me the {film} {is} {meant}.", "For me the {film} {is} not {against}."),
+    ("I would call it {meant}, and I have seen it twice.", "I would not call it {against}, and I have seen it twice."),
+    ("I cannot say that it {is} not {meant}.", "I cannot say that it {is} {against}."),
+    ("Nobody can deny that it {is} {meant}.", "Nobody can claim that it {is} {against}."),
+    ("It would be wrong not to call it {meant}.", "It would be wrong to call it {against}."),
+    ("From start to finish it {is} {meant}.", "From start to finish it {is} anything but {against}."),
+    ("I left the cinema sure that it was {meant}.", "I left the cinema sure that it was not {against}."),
+    ("In every way it {is} {meant}.", "In every way it {is} far from {against}."),
+    ("There was no minute when it was not {meant}.", "There was no minute when it was {against}."),
+)
+"""Sentences with one such word: what the first of a pair affirms, the second denies with all but the same words."""
+VERDICTS = (*((frame, frame) for frame in TWO_SIDED), *ONE_SIDED)
+"""Pairs of frames for twins. `meant` holds what the writer thinks; `against` what is denied, outweighed or hearsay."""
+HEARSAY = (
+    "The last {film} by the same {maker} was {word}.",
+    "Someone in the row behind me called it {word}.",
+    "The {critics2} described it as {word}.",
+    "The book behind it {is} said to be {word}.",
+)
+"""Sentences with a word of praise or blame that do not count: they are not what the writer thinks of the film."""
+NEUTRAL = (
+    "The {film} follows {who} and {whom} in {place}.",
+    "This is a {genre} set in {place} during {year}.",
+    "{actor} plays {role}, and {actor2} plays {role2}.",
+    "I watched it {venue} on a {day} evening.",
+    "It runs for {length} and ends where it began, in {place}.",
+    "The {maker} comes from {place} and once worked as {role}.",
+    "Most of it takes place in {place}, with a few scenes in {place2}.",
+    "In this {genre}, {who} must find {whom} before {day}.",
+    "My {friend} and I saw it {venue}.",
+    "{actor} appears late in the {film} as {role}.",
+    "It was shot in {place} over one summer.",
+    "The plot turns on {who}, {whom} and a secret from {year}.",
+    "There are songs by {actor} and a short dance scene.",
+    "It opens on a {day} with {role} on the way to {place}.",
+)
+
+
+class Twins(NamedTuple):
+    """The same piece of text twice, once for each class."""
+
+    negative: str
+    positive: str
+
+
+class SampleReviews:
+    """A corpus of generated English film reviews with their sentiment; the same size and seed give the same texts."""
+
+    name = "sample"
+    labels = ("neg", "pos")
+
+    def __init__(self, *, size: int = 2000, seed: int = 0) -> None:
+        """Sets how many reviews there are to be.
+
+        Args:
+            size: training documents; a quarter as many test documents, but at least 200, come on top.
+            seed: another seed gives other texts of the same kind.
+
+        Raises:
+            UserError: `size` is below 20.
+        """
+        if size < SMALLEST_SIZE:
+            raise UserError(
+                f"The sample corpus was asked for {size} documents, but size must be at least {SMALLEST_SIZE}; "
+                f"give a larger size."
+            )
+        self.size = size
+        self.seed = seed
+
+    @property
+    def test_size(self) -> int:
+        """Number of test documents; even, so that both classes are equally many."""
+        quarter = max(self.size // 4, SMALLEST_TEST_SIZE)
+        return quarter + quarter % 2
+
+    @property
+    def sources(self) -> Sources:
+        """The generator and its settings."""
+        return Sources(f"sample reviews v{VERSION}, size {self.size}", seed=self.seed)
+
+    @property
+    def description(self) -> str:
+        """How the texts came about, in words."""
+        return (
+            f"{self.size} training and {self.test_size} test reviews generated by sluice with seed {self.seed} "
+            f"(made up, not the IMDB corpus)"
+        )
+
+    def documents(self) -> Iterator[Document]:
+        """Yields the training documents and then the test documents, the classes in turn; no text comes twice."""
+        texts = distinct_reviews(random.Random(f"{VERSION}-{self.seed}"))
+        for split, size in (("train", self.size), ("test", self.test_size)):
+            for index in range(0, size, 2):
+                for label, text in enumerate(next(texts)[: size - index]):
+                    yield Document(split, text, label)
+
+
+def distinct_reviews(rng: random.Random) -> Iterator[Twins]:
+    """Yields twin reviews without end; twins that are too short or long, or not both new, are dropped."""
+    seen: set[str] = set()
+    while True:
+        twins = write_review(rng)
+        fitting = all(FEWEST_WORDS <= len(text.split()) <= MOST_WORDS for text in twins)
+        if fitting and seen.isdisjoint(twins):
+            seen.update(twins)
+            yield twins
+
+
+def write_review(rng: random.Random) -> Twins:
+    """Writes one review for each class: one or two verdicts that agree, among sentences that take no side."""
+    slots = fill_slots(rng)
+    sentences = [write_verdict(rng, frames, slots) for frames in rng.sample(VERDICTS, rng.choice((1, 2, 2)))]
+    others = [frame.format(**slots) for frame in rng.sample(NEUTRAL, rng.choice((0, 1, 1, 2, 3)))]
+    if rng.random() < HEARSAY_SHARE:
+        others.append(rng.choice(HEARSAY).format(word=rng.choice(GOOD + BAD), **slots))
+    sentences += [Twins(text, text) for text in others]
+    rng.shuffle(sentences)
+    return Twins(" ".join(twins.negative for twins in sentences), " ".join(twins.positive for twins in sentences))
+
+
+def write_verdict(rng: random.Random, frames: tuple[str, str], slots: dict[str, str]) -> Twins:
+    """Writes a sentence that says what the writer thinks, and the twin that says the contrary.
+
+    Either frame of a pair serves either class, so that "not" and its like stand as often in one class as in the other.
+    """
+    good, bad = rng.choice(GOOD), rng.choice(BAD)
+    positive, negative = rng.sample(frames, 2)
+    return Twins(
+        negative=negative.format(meant=bad, against=good, **slots),
+        positive=positive.format(meant=good, against=bad, **slots),
+    )
+
+
+def fill_slots(rng: random.Random) -> dict[str, str]:
+    """Draws two different fillings for every slot a sentence may have, say `place` and `place2`, for one review."""
+    slots = {}
+    for name, fillings in SLOTS.items():
+        slots[name], slots[f"{name}2"] = rng.sample(fillings, 2)
+    return slots
+
+
+HELD_OUT = 10
+"""Of so many training reviews one is for validation."""
+
+
+class SampleText:
+    """The generated reviews as a text: words and punctuation set apart, a review a line."""
+
+    name = "sample"
+
+    def __init__(self, *, size: int, seed: int = 0) -> None:
+        """
+        Args:
+            size: training reviews.
+            seed: of the reviews.
+
+        Raises:
+            UserError: if there are too few.
+        """
+        self._reviews = SampleReviews(size=size, seed=seed)
+
+    @property
+    def description(self) -> str:
+        """How it was made, in words."""
+        return f"{self._reviews.description}, one a line"
+
+    @property
+    def sources(self) -> Sources:
+        """The generator, its size and its seed."""
+        own = self._reviews.sources
+        return Sources(f"text of {own.recipe}", seed=own.seed)
+
+    def lines(self) -> Iterator[Line]:
+        """Yields a line a review."""
+        tokenize = make_tokenizer("words")
+        for number, review in enumerate(self._reviews.documents()):
+            split = "val" if review.split == "train" and number % HELD_OUT == 0 else review.split
+            yield Line(split, " ".join(tokenize(review.text)))

@@ -1,0 +1,147 @@
+"""A label or an index, and the sentence that is to be written from it."""
+
+import random as python_random
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sluice.data.corpus import Sources
+from sluice.data.synthetic.base import GeneratedPairs, check_at_least, own_sequences, split_sizes
+from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
+from sluice.errors import UserError, reading
+
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
+
+
+class Written(NamedTuple):
+    """What stands for a sentence, and the sentence."""
+
+    label: int
+    text: str
+
+
+class LabelSentences:
+    """A class, and sentences like those of the generated reviews that speak for it."""
+
+    labels = ("neg", "pos")
+
+    def __init__(self, *, size: int = 8000, val_size: int = 1000, test_size: int = 2000, seed: int = 0) -> None:
+        """
+        Args:
+            size: training sentences.
+            val_size: validation sentences.
+            test_size: test sentences.
+            seed: another seed gives other sentences.
+
+        Raises:
+            UserError: a size is below 1.
+        """
+        self.sizes = split_sizes(size, val_size, test_size)
+        self.seed = seed
+
+    def sentences(self, split: str) -> Iterator[Written]:
+        """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
+        for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
+            yield Written(int(text[0]), text[1:])
+
+
+def label_of(sentence: str) -> int | None:
+    """The label that a sentence speaks for; None where none of LabelSentences reads like that."""
+    return next((label for label, pattern in enumerate(_patterns()) if pattern.fullmatch(sentence)), None)
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """What the sentences of each label look like."""
+    fillings = {f"{name}{number}": words for name, words in SLOTS.items() for number in ("", "2")}
+    frames = sorted({frame for pair in VERDICTS for frame in pair})
+    sides = ({"meant": BAD, "against": GOOD}, {"meant": GOOD, "against": BAD})
+    return tuple(re.compile("|".join(_pattern(frame, fillings | side) for frame in frames)) for side in sides)
+
+
+def _pattern(frame: str, fillings: dict[str, tuple[str, ...]]) -> str:
+    pieces = re.split(r"{(\w+)}", frame)
+    pieces[::2] = map(re.escape, pieces[::2])
+    pieces[1::2] = (f"(?:{'|'.join(map(re.escape, fillings[name]))})" for name in pieces[1::2])
+    return "".join(pieces)
+
+
+class BookSentences:
+    """The sentences of a book by their number: all of them to be learned by heart, so that there are no splits."""
+
+    def __init__(self, path: Path, *, limit: int | None = None) -> None:
+        """
+        Args:
+            path: a text in UTF-8; empty lines and ends of sentences set sentences apart.
+            limit: so many sentences from the beginning on; None for all.
+
+        Raises:
+            UserError: the file cannot be read or holds no sentence, or the limit is below 1.
+        """
+        if limit is not None:
+            check_at_least(1, limit=limit)
+        try:
+            with reading(path):
+                text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8.") from None
+        self.path, self.limit = path, limit
+        self.texts = split_sentences(text)[:limit]
+        if not self.texts:
+            raise UserError(f"{path} holds no sentence: name a file with a text in it.")
+
+    def sentences(self) -> Iterator[Written]:
+        """Yields every sentence with its number, from 0 on."""
+        yield from (Written(index, text) for index, text in enumerate(self.texts))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a text, blanks and line breaks inside them made one blank each."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    pieces = (" ".join(piece.split()) for paragraph in paragraphs for piece in _pieces(paragraph))
+    return [piece for piece in pieces if piece]
+
+
+def _pieces(paragraph: str) -> Iterator[str]:
+    start = 0
+    for end in SENTENCE_END.finditer(paragraph):
+        yield paragraph[start : end.end()]
+        start = end.end()
+    yield paragraph[start:]
+
+
+def _draw(random: np.random.Generator) -> str:
+    """The label's digit and the sentence."""
+    own = python_random.Random(int(random.integers(2**63)))
+    frames = VERDICTS[int(random.integers(len(VERDICTS)))]
+    label = int(random.integers(2))
+    return f"{label}{write_verdict(own, frames, fill_slots(own))[label]}"
+
+
+VERSION = 1
+"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+
+
+def labels_as_pairs(sentences: LabelSentences) -> GeneratedPairs:
+    """The name of a class, and a sentence that speaks for it."""
+    sizes = ", ".join(map(str, sentences.sizes.values()))
+    return GeneratedPairs(
+        sources=Sources(f"labels to sentences v{VERSION}, sizes {sizes}", seed=sentences.seed),
+        description=f"sentences of generated reviews with seed {sentences.seed}",
+        write=lambda split: ((sentences.labels[label], text) for label, text in sentences.sentences(split)),
+    )
+
+
+def book_as_pairs(book: BookSentences) -> GeneratedPairs:
+    """The number of a sentence, and the sentence; every split has all of them, since they are learned by heart."""
+    return GeneratedPairs(
+        sources=Sources.of(f"book v{VERSION}, limit {book.limit}", {"book": book.path}),
+        description=f"the {len(book.texts)} sentences of {book.path}",
+        write=lambda split: ((str(index), text) for index, text in book.sentences()),
+        name="file",
+    )

@@ -1,0 +1,30 @@
+"""task=copy: symbols, a wait, and the symbols again."""
+
+from typing import cast
+
+from sluice.config.schema import Config
+from sluice.config.tasks.sequences import Copy
+from sluice.data.synthetic.memory_problems import Copying
+from sluice.recipes.sequences import (
+    GeneratedRecipe,
+    GeneratedSequences,
+    SequenceModule,
+    SequenceParts,
+    TaskData,
+    sequence_parts,
+)
+
+
+class CopyRecipe(GeneratedRecipe[Copy]):
+    """The copy problem."""
+
+    settings_type = Copy
+    problem_type = Copying
+
+    def parts(self, settings: Copy, problem: Copying) -> SequenceParts:
+        symbols = [str(number) for number in range(problem.num_ids)]
+        return sequence_parts(vocab=symbols, outputs=len(symbols))
+
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+        """The loss of guessing the symbols."""
+        return {"baseline/loss_guessing": cast(GeneratedSequences, data.corpus).problem.baseline}

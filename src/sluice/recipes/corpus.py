@@ -1,0 +1,27 @@
+"""task=corpus: language modelling on text files of one's own."""
+
+from pathlib import Path
+
+from sluice.config.schema import Config
+from sluice.config.tasks.language import OwnCorpus
+from sluice.data.corpora.text_files import OwnText
+from sluice.recipes.language import LanguageModelRecipe
+
+
+class CorpusRecipe(LanguageModelRecipe[OwnCorpus]):
+    """A text file, or a folder with text files."""
+
+    settings_type = OwnCorpus
+
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> OwnText:
+        data = self.settings(config).data
+        return OwnText(
+            path=Path(data.path),
+            validation_path=Path(data.validation_path) if data.validation_path else None,
+            test_path=Path(data.test_path) if data.test_path else None,
+            validation_share=data.validation_share,
+            test_share=data.test_share,
+            pattern=data.pattern,
+        )

@@ -1,0 +1,55 @@
+"""task=counting: the next symbol of a^n b^n or a^n b^n c^n."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+
+from sluice.config.schema import Config
+from sluice.config.tasks.sequences import Counting
+from sluice.data.ragged import RaggedSequences
+from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
+from sluice.data.synthetic.counting import Counting as CountingProblem
+from sluice.layers.output_loss import IGNORED
+from sluice.models.sequence_labeller import SequenceLabeller
+from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
+
+
+class CountingRecipe(GeneratedRecipe[Counting]):
+    """Gers & Schmidhuber (2001)."""
+
+    settings_type = Counting
+    problem_type = CountingProblem
+
+    def parts(self, settings: Counting, problem: Any) -> SequenceParts:
+        return sequence_parts(vocab=list(SYMBOLS), outputs=len(SYMBOLS))
+
+    def splits(self, problem: CountingProblem) -> Callable[[str], RaggedSequences]:
+        def strings(split: str) -> RaggedSequences:
+            made = problem.strings(split)
+            return RaggedSequences(made.ids, made.determined)
+
+        return strings
+
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+        """The first n that fails; one above the longest if none does."""
+        settings = self.settings(config).data
+        failed = first_failure(
+            _passes(cast(SequenceLabeller, module.network.eval()), settings.language), settings.longest_test
+        )
+        return {"test/first_failure": float(settings.longest_test + 1 if failed is None else failed)}
+
+
+def _passes(network: SequenceLabeller, language: str) -> Callable[[int], bool]:
+    """Whether every symbol of the string for n that is determined is predicted."""
+
+    def passes(n: int) -> bool:
+        string = next_symbols(language, [n])
+        ids = torch.from_numpy(string.ids.flat.astype("int64")).unsqueeze(0)
+        targets = torch.from_numpy(string.determined.flat.astype("int64"))
+        device = next(network.parameters()).device
+        with torch.no_grad():
+            predicted = network(ids.to(device), torch.tensor([ids.shape[1]])).outputs[0].argmax(-1).cpu()
+        return bool(((predicted == targets) | (targets == IGNORED)).all())
+
+    return passes

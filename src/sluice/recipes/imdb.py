@@ -1,0 +1,27 @@
+"""task=imdb: sentiment of the IMDB reviews."""
+
+from pathlib import Path
+
+from sluice.config.schema import Config
+from sluice.config.tasks.classification import Imdb
+from sluice.data.corpora.imdb import resolve_imdb
+from sluice.data.corpus import LabelledCorpus
+from sluice.recipes.classification import ClassificationRecipe
+from sluice.recipes.task import may_use_sample
+
+
+class ImdbRecipe(ClassificationRecipe[Imdb]):
+    """Positive or negative."""
+
+    settings_type = Imdb
+
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> LabelledCorpus:
+        data = self.settings(config).data
+        return resolve_imdb(
+            source=data.source,
+            data_dir=Path(config.paths.data_dir),
+            sample_size=data.sample_size,
+            may_fall_back=may_use_sample(config, may_fall_back),
+        )

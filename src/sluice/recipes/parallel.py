@@ -1,0 +1,37 @@
+"""task=parallel: sentence pairs of one's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sluice.config.schema import Config
+from sluice.config.tasks.translation import Parallel
+from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
+from sluice.data.parallel import PairSettings
+from sluice.recipes.translation import SentencePairRecipe
+
+
+class ParallelRecipe(SentencePairRecipe[Parallel]):
+    """A file with a pair a line, or two aligned files."""
+
+    settings_type = Parallel
+
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> ParallelFiles:
+        data = self.settings(config).data
+        return ParallelFiles(
+            train=_paths(data.path, data.target_path),
+            val=_paths(data.validation_path, data.validation_target_path) if data.validation_path else None,
+            test=_paths(data.test_path, data.test_target_path) if data.test_path else None,
+            source_language=data.source_language,
+            target_language=data.target_language,
+        )
+
+    def pair_settings(self, settings: Parallel) -> PairSettings:
+        data = settings.data
+        own = super().pair_settings(settings)
+        return replace(own, validation_share=data.validation_share, test_share=data.test_share)
+
+
+def _paths(source: str, target: str | None) -> PairPaths:
+    return Path(source) if target is None else (Path(source), Path(target))

@@ -1,0 +1,27 @@
+"""task=ptb: the Penn Treebank as Mikolov prepared it."""
+
+from pathlib import Path
+
+from sluice.config.schema import Config
+from sluice.config.tasks.language import PennTreebank
+from sluice.data.corpora.penn_treebank import resolve_ptb
+from sluice.data.corpus import RunningText
+from sluice.recipes.language import LanguageModelRecipe
+from sluice.recipes.task import may_use_sample
+
+
+class PennTreebankRecipe(LanguageModelRecipe[PennTreebank]):
+    """Found in paths.data_dir, downloaded, or the generated sample."""
+
+    settings_type = PennTreebank
+
+    def find_corpus(
+        self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
+    ) -> RunningText:
+        data = self.settings(config).data
+        return resolve_ptb(
+            source=data.source,
+            data_dir=Path(config.paths.data_dir),
+            sample_size=data.sample_size,
+            may_fall_back=may_use_sample(config, may_fall_back),
+        )

@@ -1,0 +1,32 @@
+"""task=waves: the next values of a noisy sum of sine waves, at every step."""
+
+from typing import Any, cast
+
+from torch import nn
+
+from sluice.config.schema import Config
+from sluice.config.tasks.sequences import Waves
+from sluice.data.ragged import Sequences
+from sluice.data.synthetic.waves import Waves as WavesProblem
+from sluice.data.synthetic.waves import last_step_error, last_value, linear_model
+from sluice.modules.regression import RegressionTask
+from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
+
+
+class WavesRecipe(GeneratedRecipe[Waves]):
+    """Time series."""
+
+    settings_type = Waves
+    problem_type = WavesProblem
+
+    def parts(self, settings: Waves, problem: Any) -> SequenceParts:
+        return sequence_parts(features=1, outputs=settings.data.horizon)
+
+    def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
+        return RegressionTask(network=network, **options)
+
+    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+        """The errors at the last step of the last value seen, and of a linear model."""
+        train, test = cast(Sequences, data.split("train")), cast(Sequences, data.split("test"))
+        answers = {"last_value": last_value(test), "linear_model": linear_model(train, test)}
+        return {f"baseline/last_step_{name}": last_step_error(values, test) for name, values in answers.items()}

@@ -1,0 +1,64 @@
+"""What results.json holds of a run, and TensorBoard's hparams page."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from sluice.config.compose import flat
+from sluice.config.schema import Config
+from sluice.modules.base import Task
+from sluice.plain import Plain
+from sluice.recipes.task import Data
+from sluice.runs.checkpoint import read_checkpoint
+from sluice.runs.results import provenance
+
+_NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
+
+
+def results_before_test(
+    config: Config, data: Data, module: Task, tokens_per_second: float, trainer: pl.Trainer
+) -> Plain:
+    """Everything known before the test."""
+    best = Path(str(config.paths.run_dir)) / "best.ckpt"
+    metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
+    return {
+        "task": config.task.name,
+        "model": config.model.name,
+        "seed": config.seed,
+        "debug": config.debug,
+        "data_source": data.corpus.name,
+        "data_fingerprint": module.saved_with["data"]["fingerprint"],
+        **{name: value for name, value in metrics.items() if name.startswith("val/")},
+        "monitor": config.task.monitor,
+        "parameters": num_parameters(module),
+        "epochs": trainer.current_epoch,
+        "train/tokens_per_second": tokens_per_second,
+        "device": _device(trainer),
+        **provenance(),
+    }
+
+
+def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> None:
+    """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
+    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
+    settings = {key: value for key, value in flat(chosen).items() if value is not None}
+    metrics = {name: value for name, value in results.items() if name.startswith("test/")}
+    metrics |= {f"best/{name}": value for name, value in results.items() if name == config.task.monitor}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(settings, metrics, step=trainer.global_step)
+            logger.finalize("success")
+
+
+def num_parameters(module: Task) -> int:
+    """Trainable and frozen ones of the network."""
+    return sum(parameter.numel() for parameter in module.network.parameters())
+
+
+def _device(trainer: pl.Trainer) -> str:
+    root = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
+    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"

@@ -1,0 +1,123 @@
+"""Starting from another run's weights, name by name and word by word."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sluice.config.schema import find_schema
+from sluice.errors import UserError
+from sluice.plain import PlainMapping
+from sluice.recipes.registry import recipe_named
+from sluice.recipes.task import AnyRecipe
+from sluice.runs.checkpoint import network_weights, read_checkpoint
+from sluice.text.coder import MARKS
+from sluice.text.tokenizers import END_OF_LINE
+from sluice.text.vocab import SPECIALS
+
+log = logging.getLogger(__name__)
+
+
+BY_PLACE = "head.rows."
+"""Rows of an adaptive output layer that has its own: words by their place among the frequent and the rare ones."""
+TOP_LAYERS = ("output.", "head.", "pooling.")
+LEAST_WORDS = 0.1
+"""Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
+
+
+def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
+    """Takes another run's weights where name and shape agree, and logs the names.
+
+    Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
+    layer keeps its random weights.
+
+    Args:
+        network: the network that takes them, in place.
+        parts: what its checkpoints carry, see TaskRecipe.saved_parts.
+        run: a run's folder or a checkpoint.
+        recipe: of the network's task.
+
+    Raises:
+        UserError: if `run` has no checkpoint, is of another kind of task, or shares no weight matrix below the top
+            layers (vectors of words: LEAST_WORDS of them).
+    """
+    path, checkpoint = read_checkpoint(run)
+    _check_kind(run, checkpoint["sluice"], recipe)
+    own, theirs = network.state_dict(), network_weights(checkpoint)
+    matched = _matched(network, own, parts, theirs, checkpoint["sluice"])
+    if not matched:
+        raise UserError(f"init_from={run} cannot be used: none of its weights has a name and shape of this network's")
+    if not any(_counts(network, name, tensor, parts, checkpoint["sluice"]) for name, tensor in matched.items()):
+        raise UserError(
+            f"init_from={run} cannot be used: it shares only {', '.join(matched)} with this network; name a run with "
+            "the same cell, sizes and language"
+        )
+    network.load_state_dict(matched, strict=False)
+    log.info("Weights from %s: %d of %d matched: %s.", path, len(matched), len(own), ", ".join(matched))
+    if missing := [name for name in own if name not in matched]:
+        log.info("Randomly initialised (missing or mismatched): %s.", ", ".join(missing))
+
+
+def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
+    name = saved["schema"]
+    theirs = recipe_named(name) if find_schema(name) else None
+    if theirs is not None and theirs.kind == recipe.kind:
+        return
+    other = f"task={name}" + (f", a model that {theirs.description}" if theirs else "")
+    instead = "; for its vectors set embedding.path" if name == "word2vec" else ""
+    raise UserError(
+        f"init_from={run} cannot be used: it is of {other}; this task wants one that {recipe.description}{instead}"
+    )
+
+
+def _counts(network: Any, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
+    """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
+    if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
+        return False
+    if name not in network.word_parameters:
+        return True
+    words = set(_words_of(parts, name)) - {*SPECIALS, *MARKS, END_OF_LINE}
+    return len(words & set(_words_of(saved, name))) >= max(1, LEAST_WORDS * len(words))
+
+
+def _matched(
+    network: Any, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
+) -> dict[str, Tensor]:
+    """The other run's weights by name, those of words in the order of the network's own vocabulary."""
+    matched: dict[str, Tensor] = {}
+    for name, tensor in own.items():
+        if name not in theirs or (name.startswith("output.") and _other_classes(saved, parts)):
+            continue
+        if name.startswith(BY_PLACE) and _words_of(parts, name) != _words_of(saved, name):
+            continue
+        if name in network.word_parameters:
+            words, their_words = (_words_of(of, name) for of in (parts, saved))
+            matched |= _by_word(name, tensor, words, theirs[name], their_words)
+        elif theirs[name].shape == tensor.shape:
+            matched[name] = theirs[name]
+    return matched
+
+
+def _words_of(parts: PlainMapping, name: str) -> list[str]:
+    """The vocabulary whose words are the rows of a parameter; a translator has two."""
+    if "source" in parts:
+        parts = parts["source" if name.startswith(("source_embedding", "encoder")) else "target"]
+    return list(parts.get("vocab", ()))
+
+
+def _other_classes(theirs: PlainMapping, ours: PlainMapping) -> bool:
+    return theirs.get("labels") != ours.get("labels")
+
+
+def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]) -> dict[str, Tensor]:
+    """A parameter with a row a word, its rows taken from the same words; empty where the rows are of another size."""
+    if theirs.shape[1:] != own.shape[1:]:
+        return {}
+    places = {word: place for place, word in enumerate(their_words)}
+    shared = [(place, places[word]) for place, word in enumerate(words) if word in places]
+    merged = own.clone()
+    merged[[place for place, _ in shared]] = theirs[[place for _, place in shared]]
+    if words != their_words:
+        log.info("%s: %s of %s words found there.", name, f"{len(shared):,}", f"{len(words):,}")
+    return {name: merged}

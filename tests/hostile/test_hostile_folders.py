@@ -1,0 +1,146 @@
+"""The other files of a run's folder, and names, run nothing and write nowhere else."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from running import TINY, Finished, complaint, places, sluice, train
+from sluice.config.errors import explain
+from sluice.errors import UserError
+from sluice.runs.folder import run_folder, run_name
+
+YAML_OBJECT = "!!python/object/apply:os.system [\"touch '{leak}'\"]\n"
+
+
+@pytest.fixture
+def run(finished: Finished, workplace: Path) -> Path:
+    """An unfinished run whose files are to be replaced."""
+    folder = workplace / "outputs" / "imdb" / "lstm" / "sample-a"
+    shutil.copytree(finished.folder, folder)
+    (folder / "results.json").unlink()
+    return folder
+
+
+class Touches:
+    """Unpickling it runs a shell command."""
+
+    def __init__(self, leak: Path) -> None:
+        self.leak = leak
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.leak}'",)
+
+
+def yaml_object_as_settings(run: Path, leak: Path) -> None:
+    (run / "config.yaml").write_text("task: " + YAML_OBJECT.format(leak=leak), encoding="utf-8")
+    (run / "overrides.yaml").unlink()
+
+
+def yaml_object_as_overrides(run: Path, leak: Path) -> None:
+    (run / "overrides.yaml").write_text(YAML_OBJECT.format(leak=leak), encoding="utf-8")
+
+
+def pickled_splits(run: Path, leak: Path) -> None:
+    hostile = np.empty(1, dtype=object)
+    hostile[0] = Touches(leak)
+    np.savez(run / "splits.npz", train=hostile, val=hostile, test=hostile)
+
+
+def evil_python_files(run: Path, leak: Path) -> None:
+    for name in ("model_module.py", "task_module.py", "sitecustomize.py", "yaml.py", "sluice.py"):
+        (run / name).write_text(f"import pathlib\npathlib.Path({str(leak)!r}).touch()\n", encoding="utf-8")
+
+
+def add_overrides(run: Path, *lines: str) -> None:
+    """Puts settings into the command line that is stored with a run."""
+    path = run / "overrides.yaml"
+    stored = [line for line in yaml.safe_load(path.read_text(encoding="utf-8")) if not line.startswith("paths.")]
+    path.write_text(yaml.safe_dump([*stored, *lines]), encoding="utf-8")
+
+
+def launcher_among_overrides(run: Path, leak: Path) -> None:
+    made = leak.parent / "made_by_evil"
+    add_overrides(run, "hydra/launcher=submitit_local", f"hydra.sweep.dir={made}", "hydra.mode=MULTIRUN")
+
+
+def folders_among_overrides(run: Path, leak: Path) -> None:
+    made = leak.parent / "made_by_evil"
+    add_overrides(run, f"paths.cache_dir={made}", f"paths.output_dir={made}")
+
+
+def folders_among_settings(run: Path, leak: Path) -> None:
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    existing = leak.parent / "existing"
+    existing.mkdir()
+    for name in ("cache_dir", "output_dir"):
+        settings["paths"][name] = str(existing)
+    (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (run / "overrides.yaml").unlink()
+
+
+FOLDERS: tuple[Callable[[Path, Path], None], ...] = (
+    *(yaml_object_as_settings, yaml_object_as_overrides, pickled_splits, evil_python_files),
+    *(launcher_among_overrides, folders_among_overrides, folders_among_settings),
+)
+
+
+@pytest.mark.parametrize("attack", FOLDERS, ids=lambda attack: attack.__name__)
+def test_a_hostile_run_folder_leaves_no_trace(
+    attack: Callable[[Path, Path], None], run: Path, leak: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack(run, leak)
+    monkeypatch.chdir(run)
+    for ended in (sluice("evaluate", run, "--json"), sluice("predict", run, "a film"), train(f"resume={run}")):
+        assert ended.code in (0, 2), ended
+        assert "Traceback" not in ended.err
+    existing = leak.parent / "existing"
+    assert not existing.exists() or not any(existing.iterdir())
+
+
+RESULTS = (
+    "[" * 100_000,
+    '{"task": {"a": 1}}',
+    json.dumps({"task": "imdb\x1b[2J", "model": "[link=file:///etc/passwd]x[/link]", "seed": "1"}),
+    '{"task": "imdb", "model": "lstm", "seed": 1, "test/accuracy": "NaN", "date": 5}',
+    "\x00\xff",
+)
+
+
+@pytest.mark.parametrize("results", RESULTS, ids=range(len(RESULTS)))
+def test_comparing_hostile_results_is_answered_in_one_sentence(run: Path, results: str) -> None:
+    (run / "results.json").write_text(results, encoding="utf-8")
+    ended = sluice("compare", run)
+    assert ended.code in (0, 2), ended
+    assert "Traceback" not in ended.err
+
+
+NAMES = (
+    *("../evil", "/tmp/evil", "a/b", "..", ".", "", "-rf", "--help", "a b", "a\nb", "a\x1b[2Jb", "a'b", 'a"b', "a`id`"),
+    *("$(id)", "${oc.env:HOME}", "*", "a?b", "[a]", "a;id", "a|id", "a&id", "a>b", "~", "a\\b", "a\x00b", "\u202eab"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_hostile_name_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be used"):
+        run_name(name, sample=False)
+    for names in ((name, "lstm"), ("imdb", name)):
+        with pytest.raises(UserError, match="cannot be used"):
+            run_folder(Path("outputs"), *names, "a")
+
+
+@pytest.mark.parametrize("setting", ["task.name=../evil", "model.name=../../evil", "name=../evil"])
+def test_a_hostile_name_makes_no_folder(workplace: Path, leak: Path, setting: str) -> None:
+    assert "cannot be used" in complaint(train(*TINY, setting, *places(workplace)))
+    assert not any(workplace.rglob("evil"))
+
+
+def test_an_error_text_keeps_to_one_line() -> None:
+    assert "\n" not in explain(ValueError("one\ntwo"))

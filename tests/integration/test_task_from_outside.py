@@ -1,0 +1,120 @@
+"""The task of docs/extending.md, in one Python file and one YAML outside of Sluice."""
+
+import re
+import shlex
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from own_cell import forget_own_cells
+from running import CONF, Ended, complaint, json_lines, sluice, train
+from sluice.config import user_code
+from sluice.config.compose import compose_config
+from sluice.recipes.registry import BUILT_IN, recipe_named, register
+from stopping import stop_signal, stopped
+
+PAGE = (CONF.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+RUN, MODULE = Path("outputs/majority/gru/first"), "task.module=majority.py"
+SMALL = ("task.data.size=200", "trainer.max_epochs=2", "checkpoint.every_steps=1")
+
+
+def block(language: str) -> str:
+    """The first block of the page in a language."""
+    return str(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[0])
+
+
+def commands() -> list[list[str]]:
+    """The commands of the page, each as its arguments."""
+    return [shlex.split(line.removeprefix("$ ")) for line in block("console").splitlines()]
+
+
+@pytest.fixture
+def own_task(own_cells_forgotten: None, workplace: Path) -> Path:
+    """A folder with the page's two files."""
+    (workplace / "majority.py").write_text(block("python"), encoding="utf-8")
+    (workplace / "myconf" / "task").mkdir(parents=True)
+    (workplace / "myconf" / "task" / "majority.yaml").write_text(block("yaml"), encoding="utf-8")
+    return workplace
+
+
+def run_command(arguments: list[str]) -> Ended:
+    forget_own_cells()  # a command begins in a process of its own
+    if arguments[0] == "python":
+        return train(*arguments[2:], *(() if any("resume" in own for own in arguments) else SMALL))
+    return sluice(*arguments[1:])
+
+
+@pytest.mark.usefixtures("own_task")
+def test_documented_commands_train_evaluate_predict_and_resume() -> None:
+    training, evaluating, predicting, resuming = commands()
+    with stopped(stop_signal, "on_train_batch_end", 3):
+        assert run_command(training).code == 130
+    ended = run_command(resuming)
+    assert ended.code == 0, ended.err
+    assert "Going on from" in (RUN / "log.txt").read_text(encoding="utf-8")
+    (evaluated,) = json_lines(run_command([*evaluating, "--json"]))
+    assert evaluated["texts"] == 500
+    assert evaluated["labels"] == ["no", "yes"]
+    (predicted,) = json_lines(run_command([*predicting, "--json"]))
+    assert predicted["label"] in ("no", "yes")
+    assert run_command(resuming).err.startswith("the run in ")
+    assert (RUN / "task_module.py").read_bytes() == Path("majority.py").read_bytes()
+
+
+@pytest.mark.usefixtures("own_task")
+def test_its_code_runs_only_if_the_command_line_names_it() -> None:
+    training, _, predicting, resuming = commands()
+    with stopped(stop_signal, "on_train_batch_end", 3):
+        run_command(training)
+    bare = [argument for argument in predicting if argument != MODULE]
+    assert "has a task of your own, from" in complaint(run_command(bare))
+    assert f"add {MODULE}" in complaint(run_command([part for part in resuming if part != MODULE]))
+    Path("majority.py").write_text(block("python") + "# changed\n", encoding="utf-8")
+    assert "is not the file that" in complaint(run_command(predicting))
+    assert run_command([*predicting, "--allow-changed-code"]).code == 0
+    assert "is not the file that" in complaint(run_command(resuming))
+
+
+@pytest.mark.usefixtures("own_task")
+def test_an_unregistered_task_asks_for_its_file() -> None:
+    said = complaint(train("-cd", "myconf", "task=majority"))
+    assert said == (
+        "sluice: there is no task registered as 'majority': name the file that registers it, task.module=FILE"
+    )
+
+
+@pytest.mark.usefixtures("own_task")
+def test_prepare_finds_the_task() -> None:
+    ended = sluice("prepare", "--config-dir", "myconf", "task=majority", MODULE)
+    assert "majority: 2000 generated texts" in ended.out, ended.err
+
+
+def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Path) -> None:
+    class Point:
+        name, value = "majority", "mypackage.majority"
+
+        def load(self) -> None:
+            exec(compile(block("python"), "majority.py", "exec"), {"__name__": "builtins"})
+
+    user_code.load_installed_recipes.cache_clear()
+    with patch.object(user_code, "entry_points", return_value=[Point()]):
+        recipe = recipe_named("majority")
+        composed = compose_config([f"hydra.searchpath=[file://{own_task / 'myconf'}]", "task=majority"], CONF)
+    user_code.load_installed_recipes.cache_clear()
+    assert composed.task.name == "majority"
+    assert type(recipe).__name__ == "MajorityRecipe"
+
+
+def test_a_task_of_sluices_cannot_be_replaced() -> None:
+    with pytest.raises(ValueError, match="there is a task named 'imdb' in Sluice"):
+        register("imdb", recipe_named("imdb"))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_recipe_says_what_it_is(name: str) -> None:
+    recipe = recipe_named(name)
+    assert recipe.settings_type.__name__
+    assert "{run}" in recipe.usage
+    assert recipe.kind
+    assert recipe.description

@@ -1,0 +1,119 @@
+"""Tagged sentences: files of one's own, and generated ones whose labels follow from the words around."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.data.corpora.readers import read_tagged
+from sluice.data.corpus import SPLITS, Tagged
+from sluice.data.synthetic.tagging import FRAMES, NAMES, TaggingSample
+from sluice.errors import UserError
+
+SIZES = {"size": 300, "val_size": 50, "test_size": 80}
+WORD = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=4).filter(
+    lambda word: "\ufeff" not in word
+)
+SENTENCES = st.lists(st.lists(st.tuples(WORD, WORD), min_size=1, max_size=4), min_size=1, max_size=4)
+
+TAGS = ("O", *(f"{part}-{kind}" for kind in ("person", "place", "company") for part in "BI"))
+
+
+@settings(deadline=None)
+@given(SENTENCES, st.sampled_from([" ", "\t", "   "]), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, sentences: list[list[tuple[str, str]]], gap: str, end: str, closed: bool
+) -> None:
+    blocks = [end.join(f"{word}{gap}{tag}" for word, tag in sentence) for sentence in sentences]
+    path = tmp_path_factory.mktemp("tagged") / "own.txt"
+    path.write_bytes(((end * 2).join(blocks) + (end * 3 if closed else "")).encode())
+    expected = [Tagged(*(tuple(column) for column in zip(*sentence, strict=True))) for sentence in sentences]
+    assert list(read_tagged(path)) == expected
+
+
+def test_with_tabs_a_word_may_hold_a_blank(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("New York\tplace\nis\tO\n")
+    assert list(read_tagged(tmp_path / "own.txt")) == [Tagged(("New York", "is"), ("place", "O"))]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a X\nb\n", r"line 2: 1 column\(s\), expected 2"),
+        (b"a X\n\nb X Y\n", r"line 3: 3 column\(s\), expected 2"),
+        (b"a\tX\tY\n", r"line 1: 3 column\(s\), expected 2"),
+        (b"", "holds no sentence"),
+        (b"\n \n\n", "holds no sentence"),
+        (b"a X\n\xff\xfe Y\n", r"is not UTF-8 at byte 4 \(line 2\)"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "own.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(read_tagged(tmp_path / "own.txt"))
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"nowhere\.txt cannot be read"):
+        list(read_tagged(Path("nowhere.txt")))
+
+
+def labels_by_the_frames(words: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Every labelling that some frame with some names allows."""
+    name = "|".join(map(re.escape, NAMES))
+    found = set()
+    for frame in FRAMES:
+        kinds = re.findall("<(.+?)>", frame)
+        match = re.fullmatch(re.sub("<.+?>", f"({name})", frame), " ".join(words))
+        if match:
+            tags: list[str] = []
+            names = list(zip(match.groups(), kinds, strict=True))
+            for word in frame.split():
+                own, kind = names.pop(0) if word.startswith("<") else ("", "")
+                tags += [f"{'I' if place else 'B'}-{kind}" for place, _ in enumerate(own.split())] or ["O"]
+            found.add(tuple(tags))
+    return found
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000))
+def test_labels_follow_from_the_words(seed: int) -> None:
+    for sentence in TaggingSample(**SIZES, seed=seed).sentences("val"):
+        assert labels_by_the_frames(sentence.words) == {sentence.tags}
+        assert set(sentence.tags) <= set(TAGS)
+
+
+def test_the_words_up_to_a_name_do_not_always_tell_its_label() -> None:
+    """A reader in one direction has to guess where one in two directions knows."""
+    seen: dict[tuple[str, ...], set[str]] = {}
+    for sentence in TaggingSample(size=5000).sentences("train"):
+        for place, tag in enumerate(sentence.tags):
+            if tag.startswith("B"):
+                before = tuple(
+                    "name" if own != "O" else word
+                    for word, own in zip(sentence.words[:place], sentence.tags, strict=False)
+                )
+                seen.setdefault(before, set()).add(tag)
+    assert seen[()] == seen["yesterday",] == seen["for", "years"] == {"B-person", "B-place", "B-company"}
+
+
+def test_every_name_serves_every_kind() -> None:
+    sentences = list(TaggingSample(size=8000).sentences("train"))
+    kinds = {(word, tag) for one in sentences for word, tag in zip(*one, strict=True) if tag.startswith("B")}
+    assert kinds == {(name.split()[0], f"B-{kind}") for name in NAMES for kind in ("person", "place", "company")}
+
+
+def test_sizes_seeds_and_splits() -> None:
+    drawn = {split: list(TaggingSample(**SIZES).sentences(split)) for split in SPLITS}
+    assert {split: len(own) for split, own in drawn.items()} == {"train": 300, "val": 50, "test": 80}
+    words = {split: {sentence.words for sentence in own} for split, own in drawn.items()}
+    assert len(set.union(*words.values())) == sum(map(len, words.values()))
+    assert drawn["val"] == list(TaggingSample(**SIZES).sentences("val"))
+    assert drawn["val"] != list(TaggingSample(**SIZES, seed=1).sentences("val"))
+
+
+def test_a_size_too_small() -> None:
+    with pytest.raises(UserError, match="val_size=0"):
+        TaggingSample(val_size=0)

@@ -1,0 +1,168 @@
+"""Labels and numbers with their sentences, and generated pairs as a parallel corpus."""
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fingerprints import fingerprint
+from sluice.data.corpus import SPLITS
+from sluice.data.parallel import PairSettings, prepare_pairs
+from sluice.data.synthetic.base import GeneratedPairs
+from sluice.data.synthetic.execute import Execute, programs_as_pairs
+from sluice.data.synthetic.reviews import BAD, GOOD
+from sluice.data.synthetic.vec2seq import (
+    BookSentences,
+    LabelSentences,
+    Written,
+    book_as_pairs,
+    label_of,
+    labels_as_pairs,
+    split_sentences,
+)
+from sluice.errors import UserError
+
+SIZES = {"size": 200, "val_size": 40, "test_size": 60}
+ONE_SIDED = [f"In every way it was {word}." for word in (*GOOD, *BAD)]
+
+
+def sentences(split: str, **options: int) -> list[Written]:
+    return list(LabelSentences(**{**SIZES, **options}).sentences(split))
+
+
+def test_the_label_is_what_the_sentence_says() -> None:
+    drawn = {text: label for split in SPLITS for label, text in sentences(split, size=20_000)}
+    known = [text for text in ONE_SIDED if text in drawn]
+    assert len(known) > 20
+    assert all(drawn[text] == (text.removeprefix("In every way it was ")[:-1] in GOOD) for text in known)
+
+
+def test_a_sentence_says_which_label_it_was_written_for() -> None:
+    assert {label for label, _ in sentences("train", size=2000)} == {0, 1}
+    assert all(label_of(text) == label for label, text in sentences("train", size=2000))
+
+
+@pytest.mark.parametrize("text", ["", "The film is grand.", "The film was witty and not witty.", "It is witty rather"])
+def test_other_sentences_speak_for_no_label(text: str) -> None:
+    assert label_of(text) is None
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 10_000))
+def test_sizes_seeds_and_splits(seed: int) -> None:
+    drawn = {split: sentences(split, seed=seed) for split in SPLITS}
+    assert {split: len(own) for split, own in drawn.items()} == {"train": 200, "val": 40, "test": 60}
+    texts = {split: {text for _, text in own} for split, own in drawn.items()}
+    assert len(set.union(*texts.values())) == sum(map(len, texts.values()))
+    assert drawn["val"] == sentences("val", seed=seed)
+    assert drawn["val"] != sentences("val", seed=seed + 1)
+    assert {label for label, _ in drawn["train"]} == {0, 1}
+
+
+def test_a_books_sentences_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text('One morning\nit rained.  "Really?" she asked!\n\n\nCHAPTER 2\n\nNobody came. ', encoding="utf-8")
+    expected = ["One morning it rained.", '"Really?"', "she asked!", "CHAPTER 2", "Nobody came."]
+    assert [*BookSentences(path).sentences()] == [Written(index, text) for index, text in enumerate(expected)]
+    assert [text for _, text in BookSentences(path, limit=2).sentences()] == expected[:2]
+
+
+@given(st.text(st.sampled_from("ab.!? \n\"'")))
+def test_no_word_gets_lost_between_sentences(text: str) -> None:
+    assert " ".join(split_sentences(text)).split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "holds no sentence"), (b" \n\n", "holds no sentence"), (b"a\xff", "byte 2 is not UTF-8")],
+)
+def test_what_is_wrong_with_a_book_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "book.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        BookSentences(tmp_path / "book.txt")
+
+
+def test_wrong_settings_are_told() -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        BookSentences(Path("nowhere.txt"))
+    with pytest.raises(UserError, match="limit=0"):
+        BookSentences(Path("nowhere.txt"), limit=0)
+    with pytest.raises(UserError, match="size=0"):
+        LabelSentences(size=0)
+
+
+PAIR_SIZES = {"size": 60, "val_size": 10, "test_size": 20}
+LETTERS = PairSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
+
+
+def executed(**options: object) -> Execute:
+    return Execute(**{"length": 2, "nesting": 2, "curriculum": "naive", **PAIR_SIZES, **options})  # type: ignore[arg-type]
+
+
+def programs(**options: object) -> GeneratedPairs:
+    return programs_as_pairs(executed(**options))
+
+
+def test_programs_letter_by_letter(tmp_path: Path) -> None:
+    prepared = prepare_pairs(programs(), LETTERS, tmp_path)
+    assert prepared.notes == []
+    assert {name: len(split) for name, split in prepared.splits.items()} == {"train": 240, "val": 10, "test": 20}
+    own = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
+    split = prepared.splits["train"]
+    assert [(split.source_lines[row], split.target_lines[row]) for row in range(240)] == own
+    assert split.source.lengths.tolist() == [len(code) + 1 for code, _ in own]
+    assert split.target.lengths.tolist() == [len(result) + 2 for _, result in own]
+    assert np.unique(split.target.flat).size <= 13
+
+
+def test_training_has_a_stage_after_the_other() -> None:
+    stages = [list(executed().programs("train", stage)) for stage in range(4)]
+    train = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
+    assert train == list(chain.from_iterable(stages))
+
+
+def test_settings_have_fingerprints_of_their_own() -> None:
+    ways = [
+        programs(),
+        programs(seed=1),
+        programs(nesting=1),
+        programs(curriculum="mix"),
+        programs(size=61),
+    ]
+    assert len({fingerprint(corpus) for corpus in ways}) == len(ways)
+    assert fingerprint(programs()) == fingerprint(programs())
+    assert list(programs().pairs()) == list(programs().pairs())
+
+
+def test_a_class_and_its_sentences() -> None:
+    corpus = labels_as_pairs(LabelSentences(**PAIR_SIZES))
+    drawn = list(corpus.pairs())
+    assert [pair.split for pair in drawn] == ["train"] * 60 + ["val"] * 10 + ["test"] * 20
+    assert {pair.source for pair in drawn} == {"neg", "pos"}
+    assert fingerprint(corpus) != fingerprint(labels_as_pairs(LabelSentences(**PAIR_SIZES, seed=1)))
+
+
+def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Rain fell.")
+    corpus = book_as_pairs(BookSentences(tmp_path / "book.txt"))
+    expected = [("0", "Rain fell."), ("1", "Nobody came."), ("2", "Rain fell.")]
+    for split in ("train", "val", "test"):
+        assert [(source, target) for own, source, target in corpus.pairs() if own == split] == expected
+    assert corpus.name == "file"
+    before = fingerprint(corpus)
+    (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Snow fell.")
+    assert before != fingerprint(book_as_pairs(BookSentences(tmp_path / "book.txt")))
+
+
+@pytest.mark.parametrize("unit", ["words", "chars", "subwords"])
+def test_a_number_is_one_symbol_whatever_the_sentence_is_cut_into(tmp_path: Path, unit: str) -> None:
+    text = " ".join(f"Sentence {'abcdefghijkl'[place]} ends." for place in range(12))
+    (tmp_path / "book.txt").write_text(text)
+    settings = PairSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=40, lowercase=True, symbols=True)
+    prepared = prepare_pairs(book_as_pairs(BookSentences(tmp_path / "book.txt")), settings, tmp_path)
+    assert {len(prepared.source.source_ids(str(number))) for number in range(12)} == {2}
+    assert sorted(prepared.source.vocab.tokens[4:], key=int) == [str(number) for number in range(12)]
+    assert ("sentence" in prepared.target.vocab.tokens) == (unit == "words")

@@ -1,0 +1,101 @@
+"""A prepared corpus belongs to the content of its sources."""
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sluice.data.cache import Stored, load_or_prepare
+from sluice.data.classification import TextSettings, prepare_corpus
+from sluice.data.corpus import SourceFile, Sources
+from sluice.data.parallel import PairSettings, prepare_pairs
+from sluice.data.streams import StreamSettings, prepare_text
+from sluice.data.synthetic.parallel import SampleParallel
+from sluice.data.synthetic.reviews import SampleReviews, SampleText
+from sluice.data.synthetic.tagging import TaggingSample
+from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.tagging import TagSettings, prepare_tags
+from sluice.data.text_pairs import LetterSettings, prepare_text_pairs
+from sluice.errors import UserError
+
+
+class OneFile:
+    """A corpus of one file."""
+
+    name = "file"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sources = Sources("one", (SourceFile("train", path),))
+
+    def stored(self) -> Stored:
+        return Stored({"bytes": np.frombuffer(self.path.read_bytes(), dtype=np.uint8)}, {})
+
+
+def content(path: Path, cache_dir: Path) -> bytes:
+    """What is prepared from a file."""
+    corpus = OneFile(path)
+    return load_or_prepare("raw", corpus, {}, cache_dir, corpus.stored).stored.arrays["bytes"].tobytes()
+
+
+def test_a_moved_and_touched_file_is_not_prepared_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"text")
+    content(tmp_path / "a", tmp_path / "cache")
+    (tmp_path / "a").rename(tmp_path / "b")
+    os.utime(tmp_path / "b", ns=(1, 1))
+    corpus = OneFile(tmp_path / "b")
+    assert load_or_prepare("raw", corpus, {}, tmp_path / "cache", lambda: pytest.fail("prepared again"))
+
+
+def test_a_file_of_the_same_size_and_time_is_prepared_again(tmp_path: Path) -> None:
+    for text in (b"one", b"two"):
+        (tmp_path / "new").write_bytes(text)
+        os.utime(tmp_path / "new", ns=(10**18, 10**18))
+        (tmp_path / "new").replace(tmp_path / "a")  # another inode
+        assert content(tmp_path / "a", tmp_path / "cache") == text
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    corpus = OneFile(tmp_path / "a")
+
+    def build() -> Stored:
+        stored = corpus.stored()
+        (tmp_path / "a").write_bytes(b"longer")
+        return stored
+
+    with pytest.raises(UserError, match="changed while they were read"):
+        load_or_prepare("raw", corpus, {}, tmp_path / "cache", build)
+    assert content(tmp_path / "a", tmp_path / "cache") == b"longer"
+
+
+PREPARED: dict[str, Callable[[Path], object]] = {
+    "texts": lambda cache: prepare_corpus(SampleReviews(size=20), TextSettings(), cache),
+    "stream": lambda cache: prepare_text(SampleText(size=20), StreamSettings(), cache),
+    "pairs": lambda cache: prepare_pairs(SampleParallel(size=20), PairSettings(tokenizer="whitespace"), cache),
+    "tags": lambda cache: prepare_tags(TaggingSample(size=60, val_size=9, test_size=9), TagSettings(), cache),
+    "text-pairs": lambda cache: prepare_text_pairs(
+        PairsSample(size=9, val_size=9, test_size=9), LetterSettings(), {"test": 0.1, "val": 0.1}, cache
+    ),
+}
+ENTRIES = {
+    "texts": ("texts-sample-5e3236fab23939fa", 3132232982),
+    "stream": ("stream-sample-c4717845355ab17f", 895399692),
+    "pairs": ("pairs-sample-34e96f3eb5cb30ea", 702643925),
+    "tags": ("tags-sample-4b9690d6a55fd8a0", 2961136519),
+    "text-pairs": ("text-pairs-generated-6029ff3a6a171543", 799062821),
+}
+"""Name of each kind's entry, and a checksum over its arrays and its description."""
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_entries_of_earlier_versions_stay_valid(tmp_path: Path, kind: str) -> None:
+    """If the content of an entry has to change, raise `LAYOUT`: then older ones are not read as what they aren't."""
+    PREPARED[kind](tmp_path)
+    (entry,) = tmp_path.glob(f"{kind}-*")
+    files = sorted(entry.iterdir())
+    whole = zlib.crc32(b"".join(file.name.encode() + file.read_bytes() for file in files))
+    assert (entry.name, whole) == ENTRIES[kind]
