@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 
 
 def ctrl_c() -> None:
@@ -32,17 +32,17 @@ def raised() -> None:
 @contextmanager
 def stopped(by: Callable[[], None], hook: str, time: int = 1) -> Iterator[None]:
     """Does `by` when a hook of the callbacks has been called so many times; whose handlers signals have stays."""
-    calls, before = itertools.count(1), getattr(Vitals, hook)
+    calls, before = itertools.count(1), getattr(TrainingMonitor, hook)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
 
-    def called(self: Vitals, *rest: Any, **named: Any) -> Any:
+    def called(self: TrainingMonitor, *rest: Any, **named: Any) -> Any:
         value = before(self, *rest, **named)
         if next(calls) == time:
             by()
         return value
 
     try:
-        with patch.object(Vitals, hook, called):
+        with patch.object(TrainingMonitor, hook, called):
             yield
     finally:
         for number, handler in handlers.items():

@@ -44,7 +44,7 @@ def test_training_never_waits_for_the_gpu(device: Any, home: Path, task: str, re
     data.prepare_data()
     module: Any = recipe.build_module(config, data).to(device.torch)
     module.log = module.log_dict = module.log_number = lambda *_, **__: None
-    module._trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
+    module.trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
     batches = [batch for batch, _ in zip(data.train_dataloader(), range(1), strict=False)] * 2
     for number, batch in enumerate(batch.pin_memory().to(device.torch) for batch in batches):

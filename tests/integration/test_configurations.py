@@ -1,5 +1,7 @@
 """Every file under conf/ composes, is typed, and builds what it describes."""
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +11,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 
 from running import CONF, SAMPLE, three_classes
+from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import checked, compose_config
-from sluice.config.schema import TASK_SCHEMAS, Config
+from sluice.config.fields import Allowed
+from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
 from sluice.errors import UserError
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.tensorboard import TensorBoard
@@ -81,12 +85,13 @@ def built(config: Config) -> tuple[Any, pl.Trainer]:
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
     last = LastCheckpoint(run_dir=str(config.paths.run_dir))
-    return recipe.build_module(config, data), build_trainer(config, recipe.callbacks(config, data), Vitals(), last)
+    trainer = build_trainer(config, recipe.callbacks(config, data), TrainingMonitor(), last)
+    return recipe.build_module(config, data), trainer
 
 
 def optimizers_of(task: Task, steps: int) -> Any:
     """What Lightning would be given to optimise with."""
-    task._trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
+    task.trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
     return task.configure_optimizers()
 
 
@@ -124,7 +129,7 @@ def test_it_composes_and_builds(home: Path, point: str) -> None:
     optimizer = optimizers["optimizer"] if isinstance(optimizers, dict) else optimizers
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.parameters())) > 0
     kinds = {type(callback) for callback in trainer.callbacks}
-    assert {Vitals, BestCheckpoint, LastCheckpoint} <= kinds
+    assert {TrainingMonitor, BestCheckpoint, LastCheckpoint} <= kinds
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,14 @@ def test_loggers_and_callbacks_are_those_chosen(home: Path) -> None:
     assert (stopping.monitor, stopping.mode) == ("val/loss", "min")
     (best,) = trainer.checkpoint_callbacks
     assert (best.monitor, best.mode) == ("val/loss", "min")
+
+
+def test_only_nt_asgd_averages_weights(home: Path) -> None:
+    def averaged(*overrides: str) -> list[bool]:
+        return [isinstance(callback, AveragedWeights) for callback in built(composed(home, *overrides))[1].callbacks]
+
+    assert averaged("optimizer=nt_asgd", "callbacks=recent")[-1], "after the checkpoints"
+    assert not any(averaged("optimizer=sgd"))
 
 
 def test_none_leaves_loggers_and_callbacks_out(home: Path) -> None:
@@ -213,3 +226,45 @@ def test_debug_wins_over_an_experiment(home: Path) -> None:
     for experiment in OPTIONS["experiment"]:
         config = composed(home, f"experiment={experiment}", "debug=fast")
         assert (config.trainer["max_epochs"], config.trainer["limit_train_batches"]) == (1, 3)
+
+
+TOGETHER = {
+    "embedding.kind=index": ("embedding=index",),
+    "embedding.kind=onehot": ("embedding=onehot",),
+    "task.head=adaptive": ("task.cutoffs=[5,9]",),
+    "task.tie=all": ("task.text.joint=true",),
+    "task.text.unit=subwords": ("task.text.subword_size=200",),
+    "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=200"),
+}
+"""What some choices need beside them."""
+NEEDING_FILES = ("task.data.source", "task.data.corpus")
+
+
+def choices_of(config: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:
+    """(key, [KEY=VALUE, ...]) of every setting with choices."""
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            yield from choices_of(value, f"{prefix}{entry.name}.")
+        elif entry.metadata.get("allowed", Allowed()).choices:
+            written = "{}=[{}]" if isinstance(value, list) else "{}={}"
+            key = prefix + entry.name
+            yield key, [written.format(key, choice) for choice in entry.metadata["allowed"].choices]
+
+
+def every_choice() -> list[tuple[str, str]]:
+    """(task, KEY=VALUE) for each value of each setting with choices; of a setting that tasks share, in one of them."""
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for task, schema in TASK_SCHEMAS.items():
+        for key, settings in choices_of(schema(), "task."):
+            if key not in NEEDING_FILES:
+                found.setdefault(tuple(settings), [(task, setting) for setting in settings])
+    for group, schema in (("model", Model), ("embedding", Embedding)):
+        for _, settings in choices_of(schema(), f"{group}."):
+            found[tuple(settings)] = [("reviews", setting) for setting in settings]
+    return [choice for choices in found.values() for choice in choices]
+
+
+@pytest.mark.parametrize(("task", "setting"), every_choice())
+def test_every_choice_composes_and_builds(home: Path, task: str, setting: str) -> None:
+    assert built(composed(home, f"task={task}", setting, *TOGETHER.get(setting, ())))

@@ -68,7 +68,7 @@ def log(name: str, value: Any, **_: Any) -> None:
 def stub_trainer(task: Any) -> Any:
     """Stands for the Trainer in what a step asks of it."""
     task.log, task.log_dict, task.log_number = log, lambda *_, **__: None, lambda *_: None
-    task._trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
+    task.trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
     return task
 
 

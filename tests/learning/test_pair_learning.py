@@ -10,7 +10,7 @@ import torch
 
 from sluice.data.synthetic.text_pairs import PairsSample
 from sluice.data.text_pairs import LetterSettings, TextPairData
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
 from sluice.modules.pairs import PairTask
@@ -24,7 +24,7 @@ def test_titles(tmp_path: Path) -> None:
     data = TextPairData(corpus=corpus, settings=settings, cache_dir=tmp_path, batch_size=32)
     torch.manual_seed(1)
     network = PairClassifier(
-        embedding=LetterEmbedding(buckets=settings.buckets, size=32, initial_std=0.3),
+        embedding=CharNgramEmbedding(buckets=settings.buckets, size=32, initial_std=0.3),
         recurrent=RecurrentStack(cell="rnn", input_size=32, hidden_size=16, bidirectional=True),
         num_classes=2,
         size=64,

@@ -1,6 +1,5 @@
 """A text as a trained model reads it: symbol by symbol, with what goes on inside and what it would answer."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sluice.analysis.hidden_states import Insides, read_insides
+from sluice.analysis.hidden_states import HiddenStates, read_hidden_states
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.inference.language_model import TextGenerator
@@ -30,7 +29,7 @@ ROWS = 100
 """Steps whose next words are computed together."""
 
 
-class Place(NamedTuple):
+class LayerChoice(NamedTuple):
     """Which part of the recurrent core is looked at."""
 
     layer: int | None
@@ -48,12 +47,12 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A text and what it did to the model."""
+class TextActivations:
+    """What happens in a model while it reads a text."""
 
     symbols: list[str]
     """T; an unknown word is marked as one."""
-    insides: Insides
+    hidden: HiddenStates
     unknown: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     """One a symbol, as if the text ended there; none where the model answers the whole text only."""
@@ -61,9 +60,13 @@ class Reading:
     """Of a classifier, on the whole text."""
     weights: list[float] | None = None
     """(T,) how much each symbol weighed in attention pooling."""
+    length: int = 0
+    """Tokens of the text, where the model reads at most so many."""
+    kept: int = 0
+    """Tokens that it read."""
 
 
-def read_text(model: SavedModel, text: str, place: Place) -> Reading:
+def read_text(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     """Runs a text through a model.
 
     Raises:
@@ -82,22 +85,23 @@ def read_text(model: SavedModel, text: str, place: Place) -> Reading:
         raise UserError(str(error)) from error
 
 
-def _classified(model: SavedModel, text: str, place: Place) -> Reading:
+def _classified(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: TextClassifier = model.network
     reader = use_of(model, Classifier)
     words = _some(reader.tokenize(text))
     places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
     kept = [words[place] for place in places[0]]
-    _tell_cut(len(words), len(kept))
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
-    insides = read_insides(network.recurrent, features, segment_length=network.segment_length, **place._asdict())
+    hidden = read_hidden_states(network.recurrent, features, segment_length=network.segment_length, **place._asdict())
     classified = network.classify(features, torch.tensor([len(kept)]))
-    return Reading(
-        *_marked(kept, model.vocab, insides),
-        answers=_best(network.output(insides.top), model.labels) if _answers_at_every_step(network) else [],
+    return TextActivations(
+        *_marked(kept, model.vocab, hidden),
+        answers=_best(network.output(hidden.top), model.labels) if _answers_at_every_step(network) else [],
         verdict=_best(classified.logits, model.labels)[0],
         weights=None if classified.weights is None else classified.weights[0].tolist(),
+        length=len(words),
+        kept=len(kept),
     )
 
 
@@ -106,14 +110,14 @@ def _answers_at_every_step(network: TextClassifier) -> bool:
     return isinstance(network.pooling, LastPooling) and network.recurrent.directions == 1
 
 
-def _written(model: SavedModel, text: str, place: Place) -> Reading:
+def _written(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: LanguageModel = model.network
     generator = use_of(model, TextGenerator)
     reader = generator.text
     words = [END_OF_LINE, *_some(reader.tokens(text))]
     ids = reader.prompt_ids(text)
-    insides = read_insides(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
-    features = insides.outputs if network.projection is None else network.projection(insides.outputs)
+    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
+    features = hidden.outputs if network.projection is None else network.projection(hidden.outputs)
     answers: list[Answer] = []
     following: list[int | None] = [*ids[1:], None]
     for start, some in zip(range(0, len(ids), ROWS), features.split(ROWS), strict=True):
@@ -123,10 +127,10 @@ def _written(model: SavedModel, text: str, place: Place) -> Reading:
             Answer(model.vocab.tokens[int(index)], float(chance), None if after is None else float(row[after]))
             for chance, index, row, after in best
         ]
-    return Reading(*_marked(words, model.vocab, insides), answers=answers)
+    return TextActivations(*_marked(words, model.vocab, hidden), answers=answers)
 
 
-def _answered(model: SavedModel, text: str, place: Place) -> Reading:
+def _answered(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: Any = model.network
     known = model.parts["vocab"]
     if model.parts["tags"]:
@@ -135,11 +139,11 @@ def _answered(model: SavedModel, text: str, place: Place) -> Reading:
     else:
         words, names = _some(_letters(text, known)), known
         ids = [known.index(symbol) for symbol in words]
-    insides = read_insides(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
-    answers = _best(network.output(insides.outputs), names)
+    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
+    answers = _best(network.output(hidden.outputs), names)
     if model.parts["tags"]:
-        return Reading(*_marked(words, Vocab(known), insides), answers=answers)
-    return Reading(words, insides, answers=answers)
+        return TextActivations(*_marked(words, Vocab(known), hidden), answers=answers)
+    return TextActivations(words, hidden, answers=answers)
 
 
 def _letters(text: str, known: list[str]) -> list[str]:
@@ -151,20 +155,19 @@ def _letters(text: str, known: list[str]) -> list[str]:
     return symbols
 
 
-def _translated(model: SavedModel, text: str, place: Place) -> Reading:
+def _translated(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     network: Seq2Seq = model.network
     translator = use_of(model, Translator)
     coder, longest = translator.source, translator.max_length
     words = _some(coder.unit.raw(text))
     ids = coder.source_ids(text, longest)
-    _tell_cut(len(words), len(ids) - 1)
-    insides = read_insides(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
+    hidden = read_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
     unknown = [word for word, index in zip(words, ids[:-1], strict=False) if index == UNKNOWN_ID]
     symbols = [_mark(word, index) for word, index in zip(words, ids[:-1], strict=False)]
-    return Reading([*symbols, END], insides, unknown)
+    return TextActivations([*symbols, END], hidden, unknown, length=len(words), kept=len(ids) - 1)
 
 
-READERS: dict[type, Callable[[SavedModel, str, Place], Reading]] = {
+READERS: dict[type, Callable[[SavedModel, str, LayerChoice], TextActivations]] = {
     TextClassifier: _classified,
     LanguageModel: _written,
     SequenceLabeller: _answered,
@@ -178,16 +181,11 @@ def _some(words: list[str]) -> list[str]:
     return words
 
 
-def _tell_cut(length: int, kept: int) -> None:
-    if kept < length:
-        print(f"note: the text has {length} tokens; the model reads {kept} of them", file=sys.stderr)
-
-
-def _marked(words: list[str], vocab: Vocab, insides: Insides) -> tuple[list[str], Insides, list[str]]:
-    """The first three parts of a Reading."""
+def _marked(words: list[str], vocab: Vocab, hidden: HiddenStates) -> tuple[list[str], HiddenStates, list[str]]:
+    """The first three parts of a TextActivations."""
     ids = vocab.encode(words)
     unknown = [word for word, index in zip(words, ids, strict=True) if index == UNKNOWN_ID]
-    return [_mark(word, index) for word, index in zip(words, ids, strict=True)], insides, unknown
+    return [_mark(word, index) for word, index in zip(words, ids, strict=True)], hidden, unknown
 
 
 def _mark(word: str, index: int) -> str:

@@ -26,7 +26,7 @@ class Neighbour(NamedTuple):
     """The sum of the differences of all coordinates."""
 
 
-class WordSpace:
+class EmbeddingSpace:
     """Words with their vectors."""
 
     def __init__(self, words: Sequence[str], vectors: NDArray[np.float32]) -> None:

@@ -2,13 +2,18 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sluice.recurrent import CellTrace, OneHot, RecurrentStack, StackTrace
 
+MOST_CHANGING = 8
+"""Units chosen where none were asked for."""
 
-class Insides(NamedTuple):
+
+class HiddenStates(NamedTuple):
     """One layer and direction at every step of a text, and what the core gives on."""
 
     states: dict[str, Tensor]
@@ -22,14 +27,14 @@ class Insides(NamedTuple):
 
 
 @torch.no_grad()
-def read_insides(
+def read_hidden_states(
     stack: RecurrentStack,
     inputs: Tensor | OneHot,
     *,
     layer: int | None = None,
     backward: bool = False,
     segment_length: int | None = None,
-) -> Insides:
+) -> HiddenStates:
     """Runs one text through the core and keeps what it does on the way.
 
     Args:
@@ -50,7 +55,7 @@ def read_insides(
     own = trace.cells[((layer or stack.num_layers) - 1) * stack.directions + backward]
     states = {name: part[0] for name, part in own.states._asdict().items()}
     top = torch.cat([cell.states.hidden for cell in trace.cells[-stack.directions :]], -1)
-    return Insides(states, {name: gate[0] for name, gate in own.gates.items()}, trace.outputs[0], top[0])
+    return HiddenStates(states, {name: gate[0] for name, gate in own.gates.items()}, trace.outputs[0], top[0])
 
 
 def _pieces(inputs: Tensor | OneHot, size: int | None) -> list[Tensor | OneHot]:
@@ -78,3 +83,22 @@ def _joined(traces: list[StackTrace]) -> StackTrace:
             CellTrace(states, {name: torch.cat([part.gates[name] for part in parts], 1) for name in parts[0].gates})
         )
     return StackTrace(torch.cat([trace.outputs for trace in traces], 1), traces[-1].state, cells)
+
+
+def changing_units(values: NDArray[np.float32], most: int = MOST_CHANGING) -> list[int]:
+    """The units that change most over the steps of (T, H) values, the most changing first; of one step, the largest."""
+    change = values.var(0) if len(values) > 1 else np.abs(values[0])
+    return [int(unit) for unit in np.argsort(-change, kind="stable")[:most]]
+
+
+def scale_of(name: str, values: NDArray[np.float32]) -> str:
+    """From which value to which the colours of a part go, see sluice.plots.heatmaps.SCALES."""
+    if name == "cell" or np.abs(values).max() > 1:
+        return "tanh"
+    return "signed" if name in ("hidden", "new", "candidate") or values.min() < 0 else "gate"
+
+
+def kind_of(name: str) -> str:
+    """What a part is called for people."""
+    kinds = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
+    return kinds.get(name, f"{name} gate")

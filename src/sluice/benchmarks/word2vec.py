@@ -20,8 +20,9 @@ from sluice.data.corpora.wikitext import find_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
 from sluice.errors import UserError
-from sluice.models.word2vec import METHODS, Word2Vec
+from sluice.models.word2vec import Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
+from sluice.options import WORD2VEC_METHODS
 from sluice.plain import Plain
 from sluice.text.vocab import UNKNOWN
 from sluice.text.word_windows import WordWindows
@@ -93,8 +94,8 @@ def bench_word2vec(
 
 
 def _check_method(method: str) -> None:
-    if method not in METHODS:
-        raise UserError(f"there is no method {method!r}: there are {', '.join(METHODS)}")
+    if method not in WORD2VEC_METHODS:
+        raise UserError(f"there is no method {method!r}: there are {', '.join(WORD2VEC_METHODS)}")
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from sluice.callbacks import checkpoint_file
-from sluice.callbacks.training_state import Moment, settle_progress
+from sluice.callbacks.training_state import STORED_AS, TrainingState
 from sluice.errors import SharedError, UserError
 from sluice.files import Guard, atomic_file
+from sluice.lightning_internals import settle_progress
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02
@@ -115,7 +116,7 @@ class LastCheckpoint(Callback):
         Args:
             run_dir: the run's folder.
             every_minutes: between two checkpoints.
-            every_steps: batches between two checkpoints, beside the minutes; None for minutes alone.
+            every_steps: optimizer steps between two checkpoints, in addition to the minutes; None for minutes alone.
             stop_signal: the signal after which the run saves and stops, to be gone on with later.
             heard: stop signals that came before training, and may still come, see `heard`.
             guard: asked before every batch and every write.
@@ -126,7 +127,7 @@ class LastCheckpoint(Callback):
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
         self.stop_signal = signal.Signals[stop_signal]
         self.stopped_by_signal: signal.Signals | None = None
-        self._moment = Moment()
+        self._state = TrainingState()
         self._asked: signal.Signals | None = None
         self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
         self._handlers: dict[signal.Signals, Any] = {}
@@ -159,11 +160,11 @@ class LastCheckpoint(Callback):
 
     @property
     def seconds(self) -> float:
-        """Since the run's very start, without the time it lay still."""
-        return self._moment.seconds
+        """Since the run first started, without the time between interruption and resumption."""
+        return self._state.seconds
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._moment.finished:  # it stopped early, and was killed before its test was done
+        if self._state.finished:  # it stopped early, and was killed before its test was done
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -174,7 +175,7 @@ class LastCheckpoint(Callback):
                     self._handlers[number] = signal.signal(number, self._ask)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
-        self._moment.begin_batch(trainer)
+        self._state.restore_once(trainer)
         if self._guard is not None and self._guard.lost:
             self._asked = self._asked or signal.SIGTERM  # all ranks stop together; `_save` then says why
         if index % trainer.accumulate_grad_batches:
@@ -194,8 +195,8 @@ class LastCheckpoint(Callback):
         self._check_guard(trainer)  # best.ckpt may be written next
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._moment.begin_batch(trainer)
-        self._moment.finished = True
+        self._state.restore_once(trainer)
+        self._state.finished = True
         self._save(trainer)
         asked, _ = self._agreed(trainer)
         if asked and self._asked != signal.SIGINT:  # too late for training, not for the test
@@ -204,13 +205,13 @@ class LastCheckpoint(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["moment"] = self._moment.gathered(trainer)
+        checkpoint[STORED_AS] = self._state.gathered(trainer)
         settle_progress(checkpoint["loops"]["fit_loop"])
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._moment.go_back_to(checkpoint["moment"])
+        self._state.load(checkpoint[STORED_AS])
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps:

@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sluice.decoding.sampling import sample
-from sluice.loggers.tensorboard import find_writer
+from sluice.loggers.tensorboard import find_writer, validation_step
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
 
@@ -40,5 +40,5 @@ class GeneratedText(Callback):
             banned=self.text.never_written,
             generator=torch.Generator(pl_module.device).manual_seed(SEED),
         )
-        step = max(0, trainer.global_step - 1)  # that of the validation's scalars
-        writer.add_text("val/written", self.text.join([*ids[1:], *written.ids[0].tolist()]).replace("\n", "  \n"), step)
+        text = self.text.join([*ids[1:], *written.ids[0].tolist()]).replace("\n", "  \n")
+        writer.add_text("val/written", text, validation_step(trainer))

@@ -1,6 +1,5 @@
-"""What validation got wrong, in TensorBoard: a precision-recall curve and the most wrong texts."""
+"""Misclassified validation texts and a precision-recall curve, in TensorBoard."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +8,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from sluice.loggers.tensorboard import find_writer
+from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
 
 WORDS_SHOWN = 150
 
 
-class Mistakes(Callback):
+class Misclassified(Callback):
     """After each validation, shows the texts whose true class got the least probability, and a PR curve.
 
     On several ranks, those of the first one's share.
@@ -47,7 +46,7 @@ class Mistakes(Callback):
         if writer is None or trainer.sanity_checking or not seen:
             return
         probabilities, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        step = max(0, trainer.global_step - 1)  # that of the validation's scalars
+        step = validation_step(trainer)
         if len(self.labels) == 2:
             writer.add_pr_curve(f"val/{self.labels[1]}", labels, probabilities[:, 1], step)
         writer.add_text("val/most wrong", self._page(probabilities, labels, index), step)
@@ -64,5 +63,4 @@ class Mistakes(Callback):
 
     def _excerpt(self, index: int) -> str:
         words = self.text_of(index).split()
-        text = " ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else "")
-        return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
+        return escape_markdown(" ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else ""))

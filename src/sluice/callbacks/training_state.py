@@ -1,4 +1,4 @@
-"""The moment between two batches, beyond what Lightning keeps: random numbers, half-summed metrics, the clock."""
+"""The training state between two batches that Lightning does not save: random numbers, partial metrics, the clock."""
 
 import random
 import time
@@ -9,8 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torchmetrics import Metric
 
+from sluice.lightning_internals import end_restart, next_logged_step, set_next_logged_step, set_update_count
 
-class Moment:
+STORED_AS = "moment"
+"""Its key in checkpoints."""
+
+
+class TrainingState:
     """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
 
     def __init__(self) -> None:
@@ -20,11 +25,11 @@ class Moment:
 
     @property
     def seconds(self) -> float:
-        """Since the run's very start, without the time it lay still."""
+        """Since the run first started, without the time between interruption and resumption."""
         return self._seconds_before + time.monotonic() - self._started
 
-    def begin_batch(self, trainer: pl.Trainer) -> None:
-        """To be called before anything of a batch is done; the first time after a resume, goes back to where it was."""
+    def restore_once(self, trainer: pl.Trainer) -> None:
+        """To be called before anything of a batch is done; the first call after `load` restores the state."""
         if self._to_restore is not None:
             _restore(trainer, self._to_restore)
             self._to_restore = None
@@ -35,40 +40,38 @@ class Moment:
         own = {
             "random": random_state(),
             "metrics": metric_sums(module),
-            "carried": module.carried(),
+            "carried": module.recurrent_state(),
         }
         ranks: list[Any] = [own]
         if trainer.world_size > 1:
             ranks = [None] * trainer.world_size
             torch.distributed.all_gather_object(ranks, own)
-        logged = trainer.fit_loop.epoch_loop._batches_that_stepped
         return {
             "ranks": ranks,
             "seconds": self.seconds,
-            "next_logged_step": logged,
+            "next_logged_step": next_logged_step(trainer),
             "finished": self.finished,
             "seen_metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
         }
 
-    def go_back_to(self, saved: dict[str, Any]) -> None:
-        """Keeps a saved moment until the first batch."""
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes what `gathered` gave, to be restored before the first batch."""
         self._to_restore, self._seconds_before = saved, saved["seconds"]
         self.finished = saved["finished"]
 
 
 def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
-    """What Lightning doesn't take up by itself; rank by rank where there are as many as there were."""
+    """Restores what Lightning does not; random numbers and sums only where there are as many ranks as before."""
     module: Any = trainer.lightning_module
-    trainer.fit_loop.epoch_loop._batches_that_stepped = saved["next_logged_step"]
-    trainer.fit_loop._restarting = False  # or it would pass the schedules over at the end of this epoch
-    seen = {name: torch.tensor(value) for name, value in saved["seen_metrics"].items()}
-    trainer._logger_connector._callback_metrics.update(seen)
+    set_next_logged_step(trainer, saved["next_logged_step"])
+    end_restart(trainer)
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in saved["seen_metrics"].items()})
     ranks = saved["ranks"]
     if len(ranks) != trainer.world_size:
         return  # other ranks, other random numbers: there is nothing to go back to
     own = ranks[trainer.global_rank]
     set_metric_sums(module, own["metrics"])
-    module.carry_on(own["carried"])
+    module.load_recurrent_state(own["carried"])
     set_random_state(own["random"])
 
 
@@ -87,7 +90,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Goes back to what `random_state` gave."""
+    """Restores what `random_state` gave."""
     torch.set_rng_state(state["torch"])
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -98,32 +101,23 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def metric_sums(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
-    """The sums that each torchmetrics metric of a module holds, by its name."""
-    return {
-        name: {
-            "count": metric._update_count,
-            "sums": {key: getattr(metric, key).detach().cpu().clone() for key in metric._defaults},
-        }
-        for name, metric in module.named_modules()
-        if isinstance(metric, Metric)
-        and metric._update_count
-        and all(isinstance(getattr(metric, key), torch.Tensor) for key in metric._defaults)
-    }
+    """The sums that each torchmetrics metric of a module holds, by its name; metrics that hold lists are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, metric in module.named_modules():
+        if isinstance(metric, Metric) and metric.update_count:
+            state = metric.metric_state
+            sums = {
+                key: value.detach().cpu().clone() for key, value in state.items() if isinstance(value, torch.Tensor)
+            }
+            if len(sums) == len(state):
+                found[name] = {"count": metric.update_count, "sums": sums}
+    return found
 
 
 def set_metric_sums(module: torch.nn.Module, saved: dict[str, dict[str, Any]]) -> None:
-    """Gives the metrics of a module back what `metric_sums` took."""
+    """Restores what `metric_sums` gave."""
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in saved:
-            metric._update_count = saved[name]["count"]
-            metric._computed = None
+            set_update_count(metric, saved[name]["count"])
             for key, value in saved[name]["sums"].items():
                 setattr(metric, key, value.to(metric.device))
-
-
-def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Makes the saved counters say that the last whole batch is done and nothing has begun, which they may not yet."""
-    progress = fit_loop["epoch_loop.batch_progress"]
-    for counters in (progress["total"], progress["current"]):
-        counters.update(dict.fromkeys(("ready", "started", "completed"), counters["processed"]))
-    progress["is_last_batch"] = False

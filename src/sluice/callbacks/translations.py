@@ -1,13 +1,12 @@
 """What validation wrote, in TensorBoard: a few translations, and where the model looked."""
 
-import re
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.attention_maps import attention_map
-from sluice.loggers.tensorboard import find_writer
+from sluice.inference.translator import attention_map
+from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
 from sluice.modules.translation import Scored
 
 
@@ -44,7 +43,7 @@ class Translations(Callback):
         writer = find_writer(trainer)
         if writer is None or trainer.sanity_checking or not seen:
             return
-        step = max(0, trainer.global_step - 1)  # that of the validation's scalars
+        step = validation_step(trainer)
         writer.add_text("val/translations", _page(seen), step)
         for place, scored in enumerate(seen[: self.maps]):
             if scored.translation.weights is not None:
@@ -56,9 +55,5 @@ def _page(seen: list[Scored]) -> str:
     entries = []
     for scored in seen:
         lines = {"source": scored.source, "reference": scored.reference, "translation": scored.translation.text}
-        entries.append("1. " + "  \n   ".join(f"**{name}** {_escaped(text)}" for name, text in lines.items()))
+        entries.append("1. " + "  \n   ".join(f"**{name}** {escape_markdown(text)}" for name, text in lines.items()))
     return "\n".join(entries)
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -19,7 +19,6 @@ Png = Annotated[Path | None, typer.Option(help="Draw the map into this PNG.")]
 Projector = Annotated[
     Path | None, typer.Option(help="Fill TensorBoard's projector in this new folder: tensorboard --logdir FOLDER.")
 ]
-Pca = Annotated[bool, typer.Option("--pca", help="By principal components, which is the only way there is.")]
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,10 @@ def project(
     context: typer.Context,
     word: Annotated[list[str] | None, typer.Argument(help="These words; none takes the first ones.")] = None,
     words: Annotated[int, typer.Option(min=2, help="How many: the first of a file, of a run the most frequent.")] = 200,
-    pca: Pca = True,
     png: Png = None,
     projector: Projector = None,
 ) -> None:
-    """Draw a map of the words."""
+    """Draw a map of the words by their principal components."""
     with politely():
         from sluice.cli.word_vectors import project_words
 
@@ -98,7 +96,6 @@ def phrases(
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="Nearest phrases shown of each.")] = 3,
     manhattan: Manhattan = False,
-    pca: Pca = True,
     png: Png = None,
     projector: Projector = None,
     as_json: Json = False,

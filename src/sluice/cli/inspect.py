@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.activations import Place, Reading, read_text
-from sluice.cli.inspect_gradients import Fresh, inspect_gradients
-from sluice.cli.inspect_tables import Strips, kind_of, scale_of, show_reading
+from sluice.analysis.activations import LayerChoice, TextActivations, read_text
+from sluice.analysis.gradients import Fresh
+from sluice.analysis.hidden_states import changing_units, kind_of, scale_of
+from sluice.cli.inspect_gradients import inspect_gradients
+from sluice.cli.inspect_tables import UnitValues, show_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
@@ -19,8 +21,6 @@ from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import say
 
-MOST_TELLING = 8
-"""Units shown where none were asked for."""
 MOST_DRAWN = 600
 """Symbols in a picture."""
 
@@ -107,17 +107,20 @@ def inspect_text(
     """
     check_new(png)
     model = load_model(run)
-    reading = read_text(model, text, Place(layer, backward))
-    last = _numpy(list(reading.insides.states.values())[-1])
-    numbers = telling_units(last) if units is None else parse_units(units, last.shape[1])
-    place = Place(layer or model.config.model.num_layers, backward)
-    view = View(model, reading, place, numbers, _parts(reading, numbers, gates))
+    activations = read_text(model, text, LayerChoice(layer, backward))
+    if activations.kept < activations.length:
+        note = f"the text has {activations.length} tokens; the model reads {activations.kept} of them"
+        print(f"note: {note}", file=sys.stderr)
+    last = _numpy(list(activations.hidden.states.values())[-1])
+    numbers = changing_units(last) if units is None else parse_units(units, last.shape[1])
+    place = LayerChoice(layer or model.config.model.num_layers, backward)
+    view = View(model, activations, place, numbers, _parts(activations, numbers, gates))
     if as_json:
         path = None if png is None else _draw(view, text, png)
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
     _tell(view)
-    show_reading(reading, view.parts, numbers, view.title)
+    show_activations(activations, view.parts, numbers, view.title)
     path = _draw(view, text, png)
     say(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
 
@@ -126,29 +129,29 @@ class View(NamedTuple):
     """What is shown of a model that read a text."""
 
     model: SavedModel
-    reading: Reading
-    place: Place
+    activations: TextActivations
+    place: LayerChoice
     numbers: list[int]
     """Of the units."""
-    parts: Strips
+    parts: UnitValues
 
     @property
     def title(self) -> str:
-        """Whose insides they are."""
+        """Whose states they are."""
         config = self.model.config
         turned = " · backward" if self.place.backward else ""
         layer = f"layer {self.place.layer} of {config.model.num_layers}"
         return f"{config.task.name} · {config.model.name} · {layer}{turned}"
 
     @property
-    def states(self) -> Strips:
+    def states(self) -> UnitValues:
         """The parts that are states."""
-        return {name: part for name, part in self.parts.items() if name in self.reading.insides.states}
+        return {name: part for name, part in self.parts.items() if name in self.activations.hidden.states}
 
     @property
-    def gates(self) -> Strips:
+    def gates(self) -> UnitValues:
         """The parts that are gates, none where none were asked for."""
-        return {name: part for name, part in self.parts.items() if name not in self.reading.insides.states}
+        return {name: part for name, part in self.parts.items() if name not in self.activations.hidden.states}
 
 
 def parse_units(given: str, count: int) -> list[int]:
@@ -168,25 +171,17 @@ def parse_units(given: str, count: int) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def telling_units(values: NDArray[np.float32], most: int = MOST_TELLING) -> list[int]:
-    """The units that change most over the steps of (T, H) values, the most changing first; of one step, the largest."""
-    change = values.var(0) if len(values) > 1 else np.abs(values[0])
-    return [int(unit) for unit in np.argsort(-change, kind="stable")[:most]]
-
-
-def _parts(reading: Reading, numbers: Sequence[int], gates: bool) -> Strips:
+def _parts(activations: TextActivations, numbers: Sequence[int], gates: bool) -> UnitValues:
     """(T, units) by the name of the state or gate."""
-    from sluice.plots.heatmaps import chosen_units
-
-    own = {**reading.insides.states, **(reading.insides.gates if gates else {})}
-    return {name: chosen_units(_numpy(values), numbers) for name, values in own.items()}
+    own = {**activations.hidden.states, **(activations.hidden.gates if gates else {})}
+    return {name: _numpy(values)[:, list(numbers)] for name, values in own.items()}
 
 
 def _draw(view: View, text: str, png: Path | None) -> Path:
     """The picture's file; in TensorBoard it has the name of it."""
     from sluice.plots.heatmaps import Panel, draw_panels
 
-    symbols, weights = view.reading.symbols, view.reading.weights
+    symbols, weights = view.activations.symbols, view.activations.weights
     names, drawn = [str(unit) for unit in view.numbers], slice(MOST_DRAWN)
     if len(symbols) > MOST_DRAWN:
         print(f"note: the picture has the first {MOST_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
@@ -211,7 +206,7 @@ def _stem(view: View, text: str) -> str:
 
 
 def _tell(view: View) -> None:
-    network, unknown = view.model.network, view.reading.unknown
+    network, unknown = view.model.network, view.activations.unknown
     if view.model.data_source == "sample":
         print("note: this model was trained on the generated sample, not on real texts", file=sys.stderr)
     if unknown:
@@ -221,7 +216,7 @@ def _tell(view: View) -> None:
 
 
 def _plain(view: View, path: Path | None) -> dict[str, Any]:
-    reading, config = view.reading, view.model.config
+    activations, config = view.activations, view.model.config
     plain: dict[str, Any] = {
         "checkpoint": str(view.model.path),
         "task": config.task.name,
@@ -229,18 +224,18 @@ def _plain(view: View, path: Path | None) -> dict[str, Any]:
         "layers": config.model.num_layers,
         "direction": "backward" if view.place.backward else "forward",
         "units": view.numbers,
-        "symbols": reading.symbols,
-        "unknown": reading.unknown,
+        "symbols": activations.symbols,
+        "unknown": activations.unknown,
         "states": {name: part.tolist() for name, part in view.states.items()},
     }
     if view.gates:
         plain["gates"] = {name: part.tolist() for name, part in view.gates.items()}
-    if reading.weights is not None:
-        plain["attention"] = reading.weights
-    if reading.answers:
-        plain["answers"] = [answer._asdict() for answer in reading.answers]
-    if reading.verdict is not None:
-        plain["label"], plain["probability"] = reading.verdict[:2]
+    if activations.weights is not None:
+        plain["attention"] = activations.weights
+    if activations.answers:
+        plain["answers"] = [answer._asdict() for answer in activations.answers]
+    if activations.verdict is not None:
+        plain["label"], plain["probability"] = activations.verdict[:2]
     return plain if path is None else {**plain, "png": str(path)}
 
 

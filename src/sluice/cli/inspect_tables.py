@@ -7,44 +7,32 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from sluice.analysis.activations import Answer, Reading
+from sluice.analysis.activations import Answer, TextActivations
+from sluice.analysis.hidden_states import kind_of, scale_of
 from sluice.terminal import print_table, printable, say
 
 MOST_SHOWN = 120
 """Symbols."""
 LONGEST_SYMBOL = 24
 
-Strips = dict[str, NDArray[np.float32]]
+UnitValues = dict[str, NDArray[np.float32]]
 """By the name of a state or gate, (T, units)."""
 
 
-def scale_of(name: str, values: NDArray[np.float32]) -> str:
-    """From which value to which the colours of a part go, see sluice.plots.heatmaps.SCALES."""
-    if name == "cell" or np.abs(values).max() > 1:
-        return "tanh"
-    return "signed" if name in ("hidden", "new", "candidate") or values.min() < 0 else "gate"
-
-
-def kind_of(name: str) -> str:
-    """What a part is called for people."""
-    kinds = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
-    return kinds.get(name, f"{name} gate")
-
-
-def show_reading(reading: Reading, parts: Strips, numbers: Sequence[int], title: str) -> None:
+def show_activations(activations: TextActivations, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
     """A table a part: symbols down, units across, and beside the first one what the model answers."""
     say(title)
     for place, (name, values) in enumerate(parts.items()):
         print(f"{kind_of(name)}, by unit:")
-        print_table(_table(reading, name, values, numbers, _beside(reading) if place == 0 else {}))
-    if len(reading.symbols) > MOST_SHOWN:
-        print(f"… and {len(reading.symbols) - MOST_SHOWN} more symbols: --json has all of them")
-    if reading.verdict is not None:
-        say(f"Answer: {reading.verdict.likeliest}  {reading.verdict.probability:.3f}")
+        print_table(_table(activations, name, values, numbers, _beside(activations) if place == 0 else {}))
+    if len(activations.symbols) > MOST_SHOWN:
+        print(f"… and {len(activations.symbols) - MOST_SHOWN} more symbols: --json has all of them")
+    if activations.verdict is not None:
+        say(f"Answer: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
 
 
 def _table(
-    reading: Reading,
+    activations: TextActivations,
     name: str,
     values: NDArray[np.float32],
     numbers: Sequence[int],
@@ -58,22 +46,22 @@ def _table(
         table.add_column(column, justify="left" if column == "answer" else "right")
     scale = scale_of(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
-    for step, symbol in enumerate(reading.symbols[:MOST_SHOWN]):
+    for step, symbol in enumerate(activations.symbols[:MOST_SHOWN]):
         cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
         table.add_row(_short(symbol), *cells, *(column[step] for column in beside.values()))
     return table
 
 
-def _beside(reading: Reading) -> dict[str, list[Text]]:
+def _beside(activations: TextActivations) -> dict[str, list[Text]]:
     """Columns on what the model makes of each symbol."""
     columns: dict[str, list[Text]] = {}
-    if reading.weights is not None:
-        columns["weight"] = [Text(f"{weight:.3f}") for weight in reading.weights]
-    if reading.answers:
-        columns["answer"] = [_short(answer.likeliest) for answer in reading.answers]
-        columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in reading.answers]
-    if any(answer.following is not None for answer in reading.answers):
-        columns["of what follows"] = [Text(_figure(answer)) for answer in reading.answers]
+    if activations.weights is not None:
+        columns["weight"] = [Text(f"{weight:.3f}") for weight in activations.weights]
+    if activations.answers:
+        columns["answer"] = [_short(answer.likeliest) for answer in activations.answers]
+        columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in activations.answers]
+    if any(answer.following is not None for answer in activations.answers):
+        columns["of what follows"] = [Text(_figure(answer)) for answer in activations.answers]
     return columns
 
 

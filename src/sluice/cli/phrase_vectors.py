@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 
-from sluice.analysis.embedding_space import WordSpace
+from sluice.analysis.embedding_space import EmbeddingSpace
 from sluice.cli.predict import lines_of
 from sluice.cli.word_vectors import map_points, show_found
 from sluice.errors import UserError
@@ -60,7 +60,7 @@ def show_phrases(
     vectors = phrase_vectors(translator, phrases, mean=mean)
     if png is not None or projector is not None:
         map_points(phrases, vectors, title=str(run), png=png, projector=projector)
-    space = WordSpace(phrases, vectors)
+    space = EmbeddingSpace(phrases, vectors)
     for phrase in phrases:
         found = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")
         show_found({"phrase": phrase}, phrase, found, as_json)

@@ -5,11 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sluice.callbacks.attention_maps import attention_map
 from sluice.cli.predict import batches_of, lines_of
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
-from sluice.inference.translator import Translation, Translator, axes_of
+from sluice.inference.translator import Translation, Translator, attention_map, axes_of
 from sluice.plain import Plain
 from sluice.recipes.load import load_for
 from sluice.terminal import say

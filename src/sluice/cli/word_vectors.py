@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.embedding_space import Neighbour, WordSpace, principal_plane
+from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, principal_plane
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
 from sluice.plain import Plain
 from sluice.plots.save import check_new, save_picture
-from sluice.plots.scatter import draw_map
+from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import say
@@ -96,7 +96,7 @@ def map_points(
         raise UserError(f"a map needs at least two points and two coordinates, there are {vectors.shape}")
     if png is not None:
         plane = principal_plane(vectors)
-        save_picture(draw_map(labels, *plane, title=title), png)
+        save_picture(draw_scatter(labels, *plane, title=title), png)
         print(f"{len(labels)} points, {sum(plane.shares):.0%} of their variance, in {png}")
     if projector is not None:
         fill_projector(projector, labels, vectors)
@@ -119,20 +119,20 @@ def fill_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def open_space(source: Path) -> WordSpace:
+def open_space(source: Path) -> EmbeddingSpace:
     """The words and vectors of a run's folder, a checkpoint or a file; of a run without marks and unknown words.
 
     Raises:
         UserError: if there are none.
     """
     if source.is_file() and source.suffix != ".ckpt":
-        return WordSpace(*read_vectors(source))
+        return EmbeddingSpace(*read_vectors(source))
     model = load_model(source)
     if model.data_source == "sample":
         print("note: this model was trained on the generated sample, not on a real text", file=sys.stderr)
     words, table = vectors_of(model)
     places = [place for place, word in enumerate(words) if word not in (*SPECIALS, *MARKS, END_OF_LINE)]
-    return WordSpace([words[place] for place in places], table[places])
+    return EmbeddingSpace([words[place] for place in places], table[places])
 
 
 def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:

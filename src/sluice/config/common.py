@@ -5,15 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import II, MISSING
 
 from sluice.config.fields import Settings, choice, count, setting, share
-
-EMBEDDINGS = ("learned", "onehot", "index")
-EMBEDDING_STARTS = ("random", "ppmi")
-INITIAL_STATES = ("zeros", "learned")
-RECURRENT_INITS = ("orthogonal", "xavier")
-ACTIVATIONS = (
-    *("tanh", "relu", "sigmoid", "softsign", "identity", "elu", "leaky_relu", "hardtanh", "softplus"),
-    *("gelu", "silu"),
-)
+from sluice.options import ACTIVATIONS, EMBEDDING_STARTS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-PENALTIES = ("none", "average", "gnmt")
+from sluice.options import LENGTH_PENALTIES
 
 
 class LengthPenalty(NamedTuple):
@@ -21,8 +21,8 @@ class LengthPenalty(NamedTuple):
         Raises:
             ValueError: for a penalty that doesn't exist or α below 0.
         """
-        if self.kind not in PENALTIES:
-            raise ValueError(f"there is no length penalty {self.kind!r}; there are {', '.join(PENALTIES)}")
+        if self.kind not in LENGTH_PENALTIES:
+            raise ValueError(f"there is no length penalty {self.kind!r}; there are {', '.join(LENGTH_PENALTIES)}")
         if self.alpha < 0:
             raise ValueError(f"alpha of the length penalty must be at least 0, got {self.alpha}")
 

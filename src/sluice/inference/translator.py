@@ -1,7 +1,7 @@
 """From sentences to their translations, with a trained network."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from sluice.decoding.unk_replacement import replace_unknowns
 from sluice.models.seq2seq import Seq2Seq
 from sluice.text.coder import END, SentenceCoder
 from sluice.text.vocab import PADDING_ID, UNKNOWN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Translation(NamedTuple):
@@ -116,3 +119,17 @@ class Translator:
 def axes_of(translation: Translation) -> tuple[list[str], list[str]]:
     """What the columns and the rows of a translation's weights stand for: source words and words, with their ends."""
     return [*translation.source_words, END], [*translation.words, END]
+
+
+def attention_map(translation: Translation) -> "Figure":
+    """A row for each word written, a column for each word read; darker where the weight is larger.
+
+    Raises:
+        ValueError: if the translation has no weights.
+    """
+    if translation.weights is None:
+        raise ValueError("a model without attention has no map of it: train with another task.attention than none")
+    from sluice.plots.attention import draw_attention  # matplotlib is slow to import
+
+    columns, rows = axes_of(translation)
+    return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns, most=1)

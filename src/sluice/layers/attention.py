@@ -5,9 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sluice.options import ATTENTIONS
 from sluice.recurrent.products import linear
-
-ATTENTIONS = ("none", "additive", "dot", "general", "scaled_dot")
 
 
 class Memory(NamedTuple):

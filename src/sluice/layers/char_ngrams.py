@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class LetterEmbedding(nn.Module):
+class CharNgramEmbedding(nn.Module):
     """A word's vector is the sum of the vectors of its letter n-grams, over the root of their number.
 
     Bojanowski et al. (2017), arXiv 1607.04606, equation 2, where the sum isn't divided: long words would be loud.

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sluice.options import EMBEDDINGS
 from sluice.recurrent import OneHot
 
-EMBEDDINGS = ("learned", "onehot", "index")
 INITIAL_STD = 0.1
 
 

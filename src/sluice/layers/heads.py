@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.layers.output_loss import CHUNK, IGNORED, output_loss
+from sluice.options import HEADS
 from sluice.recurrent.products import linear
-
-HEADS = ("full", "adaptive")
 
 
 def make_head(

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
+from sluice.options import PADDINGS
 from sluice.recurrent.devices import to_device
-
-PADDINGS = ("left", "right")
 
 
 def move_padding(inputs: Tensor, lengths: Tensor, *, to: str) -> Tensor:

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sluice.options import POOLINGS
 from sluice.recurrent.devices import to_device
-
-POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 
 
 class Pooled(NamedTuple):

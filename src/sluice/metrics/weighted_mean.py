@@ -33,3 +33,14 @@ class WeightedMean(Metric):
 
     def compute(self) -> Tensor:
         return self.mean_value / self.weight
+
+
+class RootMean(WeightedMean):
+    """The root of the mean, not the mean of roots.
+
+    Instead of torchmetrics' MeanSquaredError(squared=False), which would compute the errors once more; from the same
+    sums, the RMSE is exactly the root of the logged loss.
+    """
+
+    def compute(self) -> Tensor:
+        return torch.sqrt(super().compute())

@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sluice.options import BRIDGES
 from sluice.recurrent import RecurrentStack, State
-
-BRIDGES = ("zeros", "last", "learned")
 
 
 def make_bridge(kind: str, encoder: RecurrentStack, decoder: RecurrentStack) -> "Bridge":

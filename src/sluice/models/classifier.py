@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
-from sluice.layers.padding import PADDINGS, move_padding
+from sluice.layers.padding import move_padding
 from sluice.layers.pooling import make_pooling, step_mask
+from sluice.options import PADDINGS
 from sluice.recurrent import OneHot, RecurrentStack
 from sluice.recurrent.devices import to_device
 from sluice.recurrent.lengths import check_lengths

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sluice.layers.attention import DotAttention, Memory
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.pooling import step_mask
 from sluice.recurrent import RecurrentStack
@@ -53,7 +53,7 @@ class PairClassifier(nn.Module):
     def __init__(
         self,
         *,
-        embedding: LetterEmbedding,
+        embedding: CharNgramEmbedding,
         recurrent: RecurrentStack,
         num_classes: int,
         size: int,
@@ -94,7 +94,7 @@ class PairClassifier(nn.Module):
     def forward(self, ngrams: Tensor, offsets: Tensor, places: Tensor, lengths: Tensor) -> Paired:
         """
         Args:
-            ngrams: (N,) int64, n-grams of the batch's different words, see LetterEmbedding.
+            ngrams: (N,) int64, n-grams of the batch's different words, see CharNgramEmbedding.
             offsets: (W + 1,) int64, where each word's begin.
             places: (2 B, T) int64, which of the W words stands where; first texts before second ones.
             lengths: (2 B,) int64 on the CPU.

@@ -13,10 +13,9 @@ from sluice.layers.output_loss import OutputLoss, output_loss
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
+from sluice.options import TIES
 from sluice.recurrent import OneHot, RecurrentStack
 from sluice.recurrent.devices import to_device
-
-TIES = ("none", "target", "all")
 
 
 class Ids(NamedTuple):

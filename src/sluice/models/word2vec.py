@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sluice.options import WORD2VEC_METHODS
 from sluice.text.word_windows import Blocks
-
-METHODS = ("skipgram", "cbow")
 
 
 class Gradients(NamedTuple):
@@ -57,8 +56,8 @@ class Word2Vec(nn.Module):
             ValueError: for a method that doesn't exist or a size below 1.
         """
         super().__init__()
-        if method not in METHODS:
-            raise ValueError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+        if method not in WORD2VEC_METHODS:
+            raise ValueError(f"there is no method {method!r}; there are {', '.join(WORD2VEC_METHODS)}")
         for name, value in {"size": size, "negatives": negatives}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

@@ -1,14 +1,16 @@
 """What every LightningModule of Sluice does the same way."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import Metric, MetricCollection
 
+from sluice.lightning_internals import is_logged_step
 from sluice.optim.changed_settings import (
     apply_to_optimizers,
     length_differs,
@@ -16,10 +18,12 @@ from sluice.optim.changed_settings import (
     steps_left,
     total_steps,
 )
-from sluice.optim.nt_asgd import NTASGD
 from sluice.optim.schedules import Schedule, Stretchable
 
 log = logging.getLogger(__name__)
+
+STAGES = ("train", "val", "test")
+"""The first part of the name of every logged metric."""
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[..., Schedule]
@@ -32,11 +36,6 @@ class Monitor:
     metric: str
     mode: str
     """"max" or "min"."""
-
-
-def is_logged_step(trainer: pl.Trainer) -> bool:
-    """Whether the metrics of the current training step go to the loggers, one in `log_every_n_steps`."""
-    return bool(trainer._logger_connector.should_update_logs)
 
 
 class Task(pl.LightningModule):
@@ -68,6 +67,8 @@ class Task(pl.LightningModule):
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
         self._resumed_from: dict[str, Any] | None = None
+        self.carried_states: dict[str, Any] = {}
+        """By stage, the state after the last chunk, where batches are chunks of the same streams."""
 
     def configure_optimizers(self) -> Any:
         if self._make_optimizer is None:
@@ -99,6 +100,15 @@ class Task(pl.LightningModule):
         if is_logged_step(self.trainer):
             self.log(name, value, batch_size=batch_size)
 
+    def log_epoch(self, metrics: Mapping[str, Metric] | MetricCollection, batch_size: int) -> None:
+        """Logs metrics that are computed over the whole epoch, by name.
+
+        Args:
+            metrics: attributes of this module, updated with the current batch.
+            batch_size: examples in the batch.
+        """
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch_size)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed_from = checkpoint["sluice"]
 
@@ -121,32 +131,20 @@ class Task(pl.LightningModule):
                     "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
                 )
 
-    def on_validation_start(self) -> None:
-        self._swap_averages()
+    def carry_over(self, stage: str, state: Any) -> None:
+        """Carries the state after a chunk over to the next chunk of the stage, detached."""
+        self.carried_states[stage] = type(state)(*(part.detach() for part in state))
 
-    def on_validation_end(self) -> None:
-        self._swap_averages()
-        loss = self.trainer.callback_metrics.get("val/loss")
-        for optimizer in self._averaging_optimizers():
-            if loss is not None:
-                optimizer.validated(float(loss))
+    def recurrent_state(self) -> dict[str, list[Tensor]]:
+        """The state that training carries over between batches, on the CPU; empty for none. Each rank has its own."""
+        state = self.carried_states.get("train")
+        return {} if state is None else {"train": [part.cpu() for part in state]}
 
-    def _swap_averages(self) -> None:
-        """Validation, and the best checkpoint that it writes, are of the averaged weights, where there are such."""
-        for optimizer in self._averaging_optimizers():
-            optimizer.swap()
-
-    def _averaging_optimizers(self) -> list[NTASGD]:
-        if self.trainer.sanity_checking:
-            return []
-        return [optimizer for optimizer in self.trainer.optimizers if isinstance(optimizer, NTASGD)]
-
-    def carried(self) -> dict[str, Any]:
-        """What goes over from one training batch to the next, as tensors in plain containers; each rank has its own."""
-        return {}
-
-    def carry_on(self, saved: dict[str, Any]) -> None:
-        """Goes back to what `carried` gave."""
+    def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
+        """Restores what `recurrent_state` gave."""
+        network: Any = self.network
+        for stage, parts in saved.items():
+            self.carried_states[stage] = network.recurrent.state_type(*(part.to(self.device) for part in parts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}

@@ -10,9 +10,7 @@ from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, Metr
 from sluice.data.collate import TextBatch
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class ClassificationTask(Task):
@@ -104,9 +102,8 @@ class ClassificationTask(Task):
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", loss, batch_size=len(batch))
         self.log_number("train/padding_share", batch.padding_share, len(batch))
-        of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log("train/epoch_loss", self.losses["train_loss"], **of_epoch)
-        self.log("train/accuracy", self.train_accuracy, **of_epoch)
+        epoch = {"train/epoch_loss": self.losses["train_loss"], "train/accuracy": self.train_accuracy}
+        self.log_epoch(epoch, len(batch))
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
@@ -130,9 +127,8 @@ class ClassificationTask(Task):
         probabilities = logits.float().softmax(-1)
         metrics: MetricCollection = self.metrics[f"{stage}_metrics"]
         metrics.update(probabilities[:, 1] if len(self.labels) == 2 else probabilities, batch.labels)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log_dict(metrics, **options)
-        self.log(f"{stage}/loss", self.losses[f"{stage}_loss"], **options)
+        self.log_epoch(metrics, len(batch))
+        self.log_epoch({f"{stage}/loss": self.losses[f"{stage}_loss"]}, len(batch))
         return {"probabilities": probabilities}
 
 

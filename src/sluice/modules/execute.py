@@ -46,4 +46,4 @@ class ExecutionTask(TranslationTask):
         super()._log_sums(stage, batch_size, loss_name=loss_name)
         if stage != "train":
             digits = self.sums[f"{stage}_digit_accuracy"]
-            self.log(f"{stage}/digit_accuracy", digits, on_step=False, on_epoch=True, batch_size=batch_size)
+            self.log_epoch({f"{stage}/digit_accuracy": digits}, batch_size)

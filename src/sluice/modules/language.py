@@ -8,9 +8,7 @@ from torchmetrics import MetricCollection
 from sluice.data.language_modeling import ChunkBatch
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
 from sluice.models.language import LanguageModel, Read
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class LanguageTask(Task):
@@ -43,26 +41,17 @@ class LanguageTask(Task):
         self.tokens_per_batch = tokens_per_batch
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
         self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES})
-        self._carried: dict[str, Any] = {}
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
         return list(self.metrics["val_metrics"])
 
-    def carried(self) -> dict[str, list[Tensor]]:
-        return {"train": [part.cpu() for part in self._carried["train"]]} if "train" in self._carried else {}
-
-    def carry_on(self, saved: dict[str, list[Tensor]]) -> None:
-        if "train" in saved:
-            parts = [part.to(self.device) for part in saved["train"]]
-            self._carried["train"] = self.network.recurrent.state_type(*parts)
-
     def read(self, batch: ChunkBatch, stage: str) -> Read:
         """Runs the network on a chunk, from where the chunk before it ended."""
-        state = None if batch.first else self._carried.get(stage)
+        state = None if batch.first else self.carried_states.get(stage)
         read = self.network(batch.inputs, state)
-        self._carried[stage] = type(read.state)(*(part.detach() for part in read.state))
+        self.carry_over(stage, read.state)
         return read
 
     def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, Read]:
@@ -78,19 +67,16 @@ class LanguageTask(Task):
     def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
         total, read = self.model_step(batch, "train")
         self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
-        self._log_epoch("train", batch)
+        self.log_epoch(self.metrics["train_metrics"], len(batch))
         return total / self.tokens_per_batch + self._regularisation(read)
 
     def validation_step(self, batch: ChunkBatch, batch_idx: int) -> None:
         self.model_step(batch, "val")
-        self._log_epoch("val", batch)
+        self.log_epoch(self.metrics["val_metrics"], len(batch))
 
     def test_step(self, batch: ChunkBatch, batch_idx: int) -> None:
         self.model_step(batch, "test")
-        self._log_epoch("test", batch)
-
-    def _log_epoch(self, stage: str, batch: ChunkBatch) -> None:
-        self.log_dict(self.metrics[f"{stage}_metrics"], on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log_epoch(self.metrics["test_metrics"], len(batch))
 
     def _regularisation(self, read: Read) -> Tensor | float:
         penalty: Tensor | float = 0.0

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from sluice.data.collate import TextPairBatch
+from sluice.metrics.accuracy import DecidingFound
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.classification import ClassificationTask
 
@@ -53,28 +52,4 @@ class PairTask(ClassificationTask):
     def _log_deciding(self, stage: str, batch: TextPairBatch) -> None:
         if self.deciding:
             name, metric = f"{stage}/deciding_found", self.deciding[f"{stage}_deciding"]
-            self.log(name, metric, on_step=False, on_epoch=True, batch_size=len(batch))
-
-
-class DecidingFound(Metric):
-    """Of the pairs with deciding words, the share in which one of them moved the logit most; summed over all ranks."""
-
-    found: Tensor
-    all: Tensor
-    full_state_update = False
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        for name in ("found", "all"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, moved: Tensor, deciding: Tensor) -> None:
-        """Adds pairs: (B, 2 T) how far each word moved the logit, and (2 B, T) the deciding ones."""
-        telling = torch.cat(deciding.chunk(2), 1)
-        first_shown = telling.gather(1, moved.argmax(1, keepdim=True)).squeeze(1)
-        self.found += first_shown.sum()
-        self.all += telling.any(1).sum()
-
-    def compute(self) -> Tensor:
-        """0 where no pair has any."""
-        return self.found / self.all.clamp_min(1)
+            self.log_epoch({name: metric}, len(batch))

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.data.collate import SequenceBatch
-from sluice.metrics.weighted_mean import WeightedMean
+from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class RegressionTask(Task):
@@ -58,7 +55,7 @@ class RegressionTask(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         loss, _ = self.model_step(batch, "train")
         self.log("train/loss", loss.detach(), batch_size=len(batch))
-        self.log("train/epoch_loss", self.errors["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log_epoch({"train/epoch_loss": self.errors["train_loss"]}, len(batch))
         return loss
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
@@ -69,18 +66,10 @@ class RegressionTask(Task):
 
     def _evaluate(self, batch: SequenceBatch, stage: str) -> None:
         loss, predicted = self.model_step(batch, stage)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
         self.roots[f"{stage}_rmse"].update(loss, batch.targets.numel())
-        self.log(f"{stage}/loss", self.errors[f"{stage}_loss"], **options)
-        self.log(f"{stage}/rmse", self.roots[f"{stage}_rmse"], **options)
+        metrics = {f"{stage}/loss": self.errors[f"{stage}_loss"], f"{stage}/rmse": self.roots[f"{stage}_rmse"]}
         if self.every_step:
             error = F.mse_loss(predicted[:, -1], batch.targets[:, -1])
             self.last[f"{stage}_last"].update(error, batch.targets[:, -1].numel())
-            self.log(f"{stage}/last_step", self.last[f"{stage}_last"], **options)
-
-
-class RootMean(WeightedMean):
-    """The root of the mean, not the mean of roots."""
-
-    def compute(self) -> Tensor:
-        return torch.sqrt(super().compute())
+            metrics[f"{stage}/last_step"] = self.last[f"{stage}_last"]
+        self.log_epoch(metrics, len(batch))

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
+from sluice.metrics.accuracy import ExactMatch, StepAccuracy
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class SequenceLabellingTask(Task):
@@ -33,30 +31,21 @@ class SequenceLabellingTask(Task):
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
-        self.tags, self.carry_state = tags, carry_state
+        self.tags, self.chunked = tags, carry_state
         self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES})
-        self._carried: dict[str, Any] = {}
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
-    def carried(self) -> dict[str, list[Tensor]]:
-        return {"train": [part.cpu() for part in self._carried["train"]]} if "train" in self._carried else {}
-
-    def carry_on(self, saved: dict[str, list[Tensor]]) -> None:
-        if "train" in saved:
-            parts = [part.to(self.device) for part in saved["train"]]
-            self._carried["train"] = self.network.recurrent.state_type(*parts)
-
     def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The mean loss of the steps that count and the logits (B, T, K); sums are kept for `stage`."""
-        state = self._carried.get(stage) if self.carry_state and not batch.first else None
+        state = self.carried_states.get(stage) if self.chunked and not batch.first else None
         logits, after = self.network(batch.inputs, batch.lengths, state)
-        if self.carry_state:
-            self._carried[stage] = type(after)(*(part.detach() for part in after))
+        if self.chunked:
+            self.carry_over(stage, after)
         counted = (batch.targets != IGNORED).sum()
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
         loss = loss / counted.clamp_min(1)
@@ -69,56 +58,20 @@ class SequenceLabellingTask(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         loss, _ = self.model_step(batch, "train")
         self.log("train/loss", loss.detach(), batch_size=len(batch))
-        self._log_epoch("train", "epoch_loss", batch)
+        self._log_metrics("train", "epoch_loss", batch)
         return loss
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         self.model_step(batch, "val")
-        self._log_epoch("val", "loss", batch)
+        self._log_metrics("val", "loss", batch)
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         self.model_step(batch, "test")
-        self._log_epoch("test", "loss", batch)
+        self._log_metrics("test", "loss", batch)
 
-    def _log_epoch(self, stage: str, loss: str, batch: SequenceBatch) -> None:
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log(f"{stage}/{loss}", self.losses[f"{stage}_loss"], **options)
-        self.log_dict(self.metrics[f"{stage}_metrics"], **options)
-
-
-class _Share(Metric):
-    """right / all, summed."""
-
-    right: Tensor
-    all: Tensor
-    full_state_update = False
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        for name in ("right", "all"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def compute(self) -> Tensor:
-        return self.right / self.all.clamp_min(1)
-
-
-class StepAccuracy(_Share):
-    """The share of steps whose class is right, those without a target left out."""
-
-    def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
-        counted = targets != IGNORED
-        self.right += ((predicted == targets) & counted).sum()
-        self.all += counted.sum()
-
-
-class ExactMatch(_Share):
-    """The share of sequences of which every step is right, those without a target left out."""
-
-    def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
-        self.right += ((predicted == targets) | (targets == IGNORED)).all(1).sum()
-        self.all += len(targets)
+    def _log_metrics(self, stage: str, loss: str, batch: SequenceBatch) -> None:
+        self.log_epoch({f"{stage}/{loss}": self.losses[f"{stage}_loss"]}, len(batch))
+        self.log_epoch(self.metrics[f"{stage}_metrics"], len(batch))
 
 
 def _metrics(stage: str, tags: tuple[str, ...] | None) -> MetricCollection:

@@ -13,9 +13,7 @@ from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.perplexity import Perplexity, TokenLoss
 from sluice.metrics.translation_scores import AS_TRANSLATIONS, Scoring
 from sluice.models.seq2seq import Seq2Seq
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class Scored(NamedTuple):
@@ -160,10 +158,8 @@ class TranslationTask(Task):
         return self.scoring.score([text for text, _ in written], [reference for _, reference in written])
 
     def _log_sums(self, stage: str, batch_size: int, *, loss_name: str) -> None:
-        of_epoch: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": batch_size}
-        self.log(loss_name, self.sums[f"{stage}_loss"], **of_epoch)
-        self.log(f"{stage}/perplexity", self.sums[f"{stage}_perplexity"], **of_epoch)
-        self.log(f"{stage}/accuracy", self.sums[f"{stage}_accuracy"], **of_epoch)
+        others = {f"{stage}/{name}": self.sums[f"{stage}_{name}"] for name in ("perplexity", "accuracy")}
+        self.log_epoch({loss_name: self.sums[f"{stage}_loss"], **others}, batch_size)
 
     def _score(self, stage: str) -> None:
         """Scores the translations of all ranks as one corpus, in the corpus's order."""

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from sluice.data.word2vec import WindowBatch
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.word2vec import Word2Vec
-from sluice.modules.base import Task
-
-STAGES = ("train", "val", "test")
+from sluice.modules.base import STAGES, Task
 
 
 class Word2VecTask(Task):
@@ -54,7 +52,7 @@ class Word2VecTask(Task):
         optimizer: Any = self.optimizers()
         loss: Tensor = optimizer.step(lambda: self.model_step(batch, "train"))
         self.log("train/loss", loss, batch_size=len(batch))
-        self.log("train/epoch_loss", self.losses["train_loss"], on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log_epoch({"train/epoch_loss": self.losses["train_loss"]}, len(batch))
         self._step_schedules("step")
         return loss.detach()
 
@@ -62,7 +60,7 @@ class Word2VecTask(Task):
         self._step_schedules("epoch", self.trainer.callback_metrics.get(self.monitor.metric))
 
     def _step_schedules(self, interval: str, *metric: Tensor | None) -> None:
-        """Of an epoch is only the schedule that looks at the monitored metric, see tasks.schedules."""
+        """Of an epoch is only the schedule that looks at the monitored metric, see optim.schedules."""
         for entry in self.trainer.lr_scheduler_configs:
             schedule: Any = entry.scheduler
             if entry.interval == interval:
@@ -77,5 +75,4 @@ class Word2VecTask(Task):
     def _evaluate(self, batch: WindowBatch, stage: str) -> None:
         with torch.no_grad():
             self.model_step(batch, stage)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log(f"{stage}/loss", self.losses[f"{stage}_loss"], **options)
+        self.log_epoch({f"{stage}/loss": self.losses[f"{stage}_loss"]}, len(batch))

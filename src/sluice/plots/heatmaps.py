@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
-from sluice.errors import UserError
-
 SYMBOLS_A_LINE = 60
 LINE_HEIGHT, LINE_WIDTH, MARGIN = 0.28, 0.19, 1.2
 """Inches: of a strip, of a symbol, around all."""
@@ -49,47 +47,10 @@ class Panel(NamedTuple):
     """See SCALES."""
 
 
-def chosen_units(values: NDArray[np.float32], units: Sequence[int]) -> NDArray[np.float32]:
-    """(T, H) -> (T, chosen).
-
-    Raises:
-        UserError: for a unit that isn't there.
-    """
-    strange = next((unit for unit in units if not 0 <= unit < values.shape[1]), None)
-    if strange is not None:
-        raise UserError(f"there is no unit {strange}: choose from 0 to {values.shape[1] - 1}")
-    return values[:, list(units)]
-
-
-def draw_strips(
-    symbols: Sequence[str],
-    values: NDArray[np.float32],
-    *,
-    names: Sequence[str],
-    scale: str = "tanh",
-    title: str = "",
-    symbols_a_line: int = SYMBOLS_A_LINE,
-) -> Figure:
-    """A strip for each unit over the symbols; a long text goes on in further lines.
-
-    Args:
-        symbols: T words or letters.
-        values: (T, U).
-        names: of the U units.
-        scale: "tanh", "signed", "gate" or "share", see SCALES.
-        title: above all.
-        symbols_a_line: places of a line.
-
-    Raises:
-        ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
-    """
-    return draw_panels(symbols, [Panel("", values, names, scale)], title=title, symbols_a_line=symbols_a_line)
-
-
 def draw_panels(
     symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_a_line: int = SYMBOLS_A_LINE
 ) -> Figure:
-    """Strips of several kinds over the same symbols, each kind with colours of its own.
+    """A strip for each unit over the symbols, each kind with colours of its own; a long text goes on in further lines.
 
     Args:
         symbols: T words or letters.
@@ -98,7 +59,7 @@ def draw_panels(
         symbols_a_line: places of a line.
 
     Raises:
-        ValueError: as `draw_strips`.
+        ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
     """
     for panel in panels:
         _check(symbols, panel)

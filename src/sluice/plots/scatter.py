@@ -11,7 +11,7 @@ SIZE, FEW = 7.0, 60
 LARGEST = 24.0
 
 
-def draw_map(
+def draw_scatter(
     labels: Sequence[str], points: NDArray[np.float32], variance: tuple[float, float], *, title: str = ""
 ) -> Figure:
     """A labelled point for each word or phrase; both axes have the same scale.

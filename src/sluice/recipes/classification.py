@@ -7,7 +7,7 @@ from typing import ClassVar, TypedDict, TypeVar, cast
 import numpy as np
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.misclassified import Mistakes
+from sluice.callbacks.misclassified import Misclassified
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Classification
@@ -135,7 +135,7 @@ class ClassificationRecipe(
         return ClassificationTask(network=model.network, labels=model.labels, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
-        return [Mistakes(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
+        return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
     def write_artifacts(self, module: ClassificationTask, folder: Path) -> None:
         """confusion.csv, true classes down and predicted ones across."""

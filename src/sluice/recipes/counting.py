@@ -10,8 +10,8 @@ from sluice.config.tasks.sequences import Counting
 from sluice.data.ragged import RaggedSequences
 from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
 from sluice.data.synthetic.counting import Counting as CountingProblem
+from sluice.layers.output_loss import IGNORED
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.sequence_labelling import IGNORED
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 

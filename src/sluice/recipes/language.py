@@ -10,7 +10,7 @@ from torch import nn
 
 from sluice.callbacks.generated_text import GeneratedText
 from sluice.config.schema import Config
-from sluice.config.tasks.language import METHODS, LanguageModelling
+from sluice.config.tasks.language import LanguageModelling
 from sluice.data.corpus import RunningText
 from sluice.data.language_modeling import LanguageData
 from sluice.data.streams import StreamSettings
@@ -22,6 +22,7 @@ from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel, require_one_direction
 from sluice.modules.language import LanguageTask
+from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request
@@ -48,7 +49,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
     description = "writes"
     usage = 'sluice generate {run} --prompt "the"'
     files_hint = ": use sluice score"
-    evaluation_methods = METHODS
+    evaluation_methods = EVALUATION_METHODS
     evaluation_settings = (
         *("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length"),
         *OWN_FILES,

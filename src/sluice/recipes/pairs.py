@@ -24,7 +24,7 @@ from sluice.data.text_pairs import (
 )
 from sluice.errors import UserError
 from sluice.inference.pair_classifier import PairPredictor
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.pairs import PairTask
 from sluice.recipes.build import build_stack
@@ -102,7 +102,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, Classifi
                 f"task={settings.name} makes a word's vector of its letters: it doesn't go with "
                 f"embedding={embedded.kind}, leave it out"
             )
-        embedding = LetterEmbedding(
+        embedding = CharNgramEmbedding(
             buckets=settings.text.buckets,
             size=embedded.size,
             word_dropout=embedded.word_dropout,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.throughput import PairSpeed
+from sluice.callbacks.training_monitor import PairThroughput
 from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
 from sluice.config.tasks.word2vec import WindowData as DataSettings
@@ -112,11 +112,11 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask,
         return Word2VecTask(network=model.network, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
-        return [PairSpeed()]
+        return [PairThroughput()]
 
     def extra_figures(self, config: Config, data: WindowData, module: Word2VecTask) -> dict[str, float]:
         callbacks: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
-        (speed,) = (callback for callback in callbacks if isinstance(callback, PairSpeed))
+        (speed,) = (callback for callback in callbacks if isinstance(callback, PairThroughput))
         return {"train/pairs_per_second": speed.per_second}
 
     def write_artifacts(self, module: Word2VecTask, folder: Path) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor, cat
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from sluice.recurrent.cells import Cell, Recurrence
-from sluice.recurrent.fused.scan import Schedule, run_fused
+from sluice.recurrent.fused.run import Schedule
+from sluice.recurrent.fused.scan import run_fused
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.states import State

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from sluice.options import INITIAL_STATES
 from sluice.recurrent.cells import Cell, CellOptions, Recurrence, make_cell
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.scan import Run, runs_in_pieces, scan, scan_in_pieces
 from sluice.recurrent.states import State
-
-INITIAL_STATES = ("zeros", "learned")
 
 
 class CellTrace(NamedTuple):
@@ -96,18 +95,19 @@ class RecurrentStack(nn.Module):
         self.hidden_size, self.num_layers, self.residual = hidden_size, num_layers, residual
         self.output_size = self.directions * hidden_size
         self.dropout, self.variational = nn.Dropout(dropout), variational
-        inputs = [(input_size, one_hot)] + [(self.output_size, False)] * (num_layers - 1)
-        cells = [
-            make_cell(cell, input_size=size, hidden_size=hidden_size, one_hot=hot, options=options)
+        cells = self._make_cells(cell, input_size, one_hot, options)
+        self.cells = nn.ModuleList(cells)
+        self.state_type: Any = cells[0].state_type
+        self.initial_state: Any = _learned_state(cells, hidden_size) if initial_state == "learned" else None
+
+    def _make_cells(self, cell: str, input_size: int, one_hot: bool, options: CellOptions | None) -> list[Cell]:
+        """One for each layer and direction, the lowest layer first."""
+        inputs = [(input_size, one_hot)] + [(self.output_size, False)] * (self.num_layers - 1)
+        return [
+            make_cell(cell, input_size=size, hidden_size=self.hidden_size, one_hot=hot, options=options)
             for size, hot in inputs
             for _ in range(self.directions)
         ]
-        self.cells = nn.ModuleList(cells)
-        self.state_type: Any = cells[0].state_type
-        self.initial_state: Any = None
-        if initial_state == "learned":
-            shape = (len(self.cells), 1, hidden_size)
-            self.initial_state = nn.ParameterList([torch.zeros(shape) for _ in cells[0].state_type._fields])
 
     def forward(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackOutput:
         """
@@ -200,6 +200,12 @@ def _run_sorted(
             gates = _gates(run, plan.without_padding(own_inputs), scanned.states)
             traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
     return torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0], finals, traces
+
+
+def _learned_state(cells: list[Cell], hidden_size: int) -> nn.ParameterList:
+    """An initial state for each cell, by parts of the state."""
+    shape = (len(cells), 1, hidden_size)
+    return nn.ParameterList([torch.zeros(shape) for _ in cells[0].state_type._fields])
 
 
 def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) -> None:

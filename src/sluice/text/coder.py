@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sluice.text.units import UNITS, Characters, Pieces, Subwords, Unit, Words
+from sluice.options import UNITS
+from sluice.text.units import Characters, Pieces, Subwords, Unit, Words
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
 BEGIN, END = "<bos>", "<eos>"

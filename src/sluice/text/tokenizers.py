@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
+from sluice.options import WORD_TOKENIZERS
+
 END_OF_LINE = "<eos>"
 
 _SPLIT_MARK = re.compile(r" @(\S)@ ")
@@ -47,7 +49,7 @@ def _moses() -> Any:
 
 Tokenizer: TypeAlias = Callable[[str], list[str]]
 
-TOKENIZERS = ("basic_english", "whitespace", "words", "chars")
+TOKENIZERS = (*WORD_TOKENIZERS, "chars")
 
 _WORD = re.compile(r"\w+(?:['’.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
 

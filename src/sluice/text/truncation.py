@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-TRUNCATIONS = ("head", "tail", "head_tail")
+from sluice.options import TRUNCATIONS
 
 
 def kept_head(truncation: str, max_length: int) -> int:

@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from sluice.errors import UserError
+from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
 from sluice.text.tokenizers import Tokenizer, make_tokenizer
-
-SUBWORDS = ("bpe", "unigram")
 
 
 class Subwords:
@@ -88,9 +87,7 @@ def _too_small(size: int, texts: list[str], error: RuntimeError) -> str:
     return f"subwords cannot be learned from the training texts ({error}): choose task.text.unit=words"
 
 
-UNITS = ("words", "subwords", "chars")
 MOSES = "moses"
-WORD_TOKENIZERS = (MOSES, "basic_english", "whitespace")
 
 
 class Unit(Protocol):
@@ -119,8 +116,8 @@ class Words:
         Raises:
             ValueError: for a tokenizer that doesn't exist.
         """
-        if tokenizer not in WORD_TOKENIZERS:
-            raise ValueError(f"there is no tokenizer {tokenizer!r}; there are {', '.join(WORD_TOKENIZERS)}")
+        if tokenizer not in SENTENCE_TOKENIZERS:
+            raise ValueError(f"there is no tokenizer {tokenizer!r}; there are {', '.join(SENTENCE_TOKENIZERS)}")
         self.language, self.tokenizer, self.lowercase = language, tokenizer, lowercase
 
     def split(self, text: str) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import checked, with_registered_type
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
@@ -256,7 +256,7 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     config, data, module, claim = prepared
-    recipe, vitals, resumed = recipe_of(config), Vitals(), claim.resumed
+    recipe, vitals, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
     trainer = build_trainer(
         config, recipe.callbacks(config, data), vitals, last, claim.lease, resumed and resumed.next_logged_step
     )

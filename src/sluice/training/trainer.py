@@ -10,16 +10,18 @@ from lightning_fabric.plugins.environments import ClusterEnvironment, LightningE
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
+from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sluice.callbacks.progress import ProgressBar, make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
-from sluice.callbacks.training_monitor import Vitals
+from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
 from sluice.distributed import LAUNCHED, in_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
+from sluice.optim.nt_asgd import NTASGD
 from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 def build_trainer(
     config: Config,
     own: list[Callback],
-    vitals: Vitals,
+    vitals: TrainingMonitor,
     last: LastCheckpoint,
     guard: Guard | None = None,
     goes_on_from: int | None = None,
@@ -54,6 +56,7 @@ def build_trainer(
         *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
         last,
+        *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
     ]
     return construct(
         "trainer",
@@ -75,6 +78,11 @@ def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> l
         if goes_on_from is not None and hasattr(logger, "go_on_from"):
             logger.go_on_from(goes_on_from)
     return loggers
+
+
+def _is_nt_asgd(optimizer: Plain) -> bool:
+    kind = getattr(construct("optimizer", {**optimizer, "_partial_": True}), "func", None)
+    return isinstance(kind, type) and issubclass(kind, NTASGD)
 
 
 def try_trainer(config: Config) -> None:

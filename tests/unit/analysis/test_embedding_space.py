@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sluice.analysis.embedding_space import WordSpace, principal_plane
+from sluice.analysis.embedding_space import EmbeddingSpace, principal_plane
 from sluice.errors import UserError
 
 WORDS = ["king", "queen", "man", "woman", "apple", "Apple"]
 VECTORS = np.array([[2, 0, 2], [2, 2, 0], [0, 0, 3], [0, 3, 0], [-5, 0.1, 0], [0, -1, -1]], dtype=np.float32)
-SPACE = WordSpace(WORDS, VECTORS)
+SPACE = EmbeddingSpace(WORDS, VECTORS)
 
 
 def test_what_is_to_woman_as_king_is_to_man() -> None:
@@ -29,7 +29,7 @@ def test_the_words_asked_with_are_never_the_answer() -> None:
 def test_neighbours_come_in_the_order_of_the_measure(metric: str) -> None:
     draw = np.random.default_rng(0)
     vectors = draw.normal(size=(30, 4)).astype(np.float32) * draw.uniform(0.2, 5, (30, 1)).astype(np.float32)
-    space = WordSpace([f"w{number}" for number in range(30)], vectors)
+    space = EmbeddingSpace([f"w{number}" for number in range(30)], vectors)
     cosine = vectors @ vectors[7] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[7])
     distance = np.abs(vectors - vectors[7]).sum(1)
     order = [place for place in np.argsort(-cosine if metric == "cosine" else distance) if place != 7][:5]
@@ -48,7 +48,7 @@ def test_a_word_that_is_not_there(word: str, offered: str) -> None:
 
 
 def test_a_zero_vector_is_near_nothing() -> None:
-    space = WordSpace(["a", "b", "nothing"], np.array([[1, 0], [1, 1], [0, 0]], dtype=np.float32))
+    space = EmbeddingSpace(["a", "b", "nothing"], np.array([[1, 0], [1, 1], [0, 0]], dtype=np.float32))
     assert [own.cosine for own in space.neighbours("nothing")] == [0, 0]
 
 
@@ -66,7 +66,7 @@ def test_the_plane_holds_what_varies_most() -> None:
 
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="2 words need as many rows"):
-        WordSpace(["a", "b"], np.ones((3, 2), dtype=np.float32))
+        EmbeddingSpace(["a", "b"], np.ones((3, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="no metric 'taxi'; there are cosine, manhattan"):
         SPACE.neighbours("king", metric="taxi")
     with pytest.raises(ValueError, match="at least two points"):

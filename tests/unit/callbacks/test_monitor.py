@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from sluice.callbacks import progress
-from sluice.callbacks import throughput as speed
-from sluice.callbacks.misclassified import Mistakes
+from sluice.callbacks import progress, training_monitor
+from sluice.callbacks.misclassified import Misclassified
 from sluice.callbacks.progress import ProgressBar, ProgressLines, make_progress
-from sluice.callbacks.training_monitor import Vitals, gradient_norm
+from sluice.callbacks.training_monitor import PairThroughput, TrainingMonitor, gradient_norm
+from sluice.callbacks.training_state import STORED_AS
 from sluice.data.collate import TextBatch
 
 
@@ -46,14 +46,14 @@ def batch_of(*lengths: int) -> TextBatch:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stands in for the clocks of the callbacks."""
     clock = Clock()
-    monkeypatch.setattr(speed.time, "perf_counter", clock)
+    monkeypatch.setattr(training_monitor.time, "perf_counter", clock)
     monkeypatch.setattr(progress.time, "monotonic", clock)
     return clock
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_tokens_are_counted_without_padding_and_over_all_ranks(clock: Clock, ranks: int) -> None:
-    watch, module, trainer = Vitals(), Recorder(), SimpleNamespace(world_size=ranks, log_every_n_steps=2)
+    watch, module, trainer = TrainingMonitor(), Recorder(), SimpleNamespace(world_size=ranks, log_every_n_steps=2)
     watch.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
     for step, lengths in enumerate([(3, 5), (1, 1), (4,)], start=1):
         clock.now += 2
@@ -66,7 +66,7 @@ def test_tokens_are_counted_without_padding_and_over_all_ranks(clock: Clock, ran
 
 
 def test_the_clock_stands_still_during_validation(clock: Clock) -> None:
-    watch, module = Vitals(), Recorder()
+    watch, module = TrainingMonitor(), Recorder()
     trainer: Any = SimpleNamespace(world_size=1, log_every_n_steps=1, global_step=1)
     watch.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
     for _ in range(2):
@@ -147,10 +147,16 @@ def test_the_bar_reads_the_metrics_twice_a_second(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_texts_whose_class_got_the_least_probability_come_first() -> None:
-    watch = Mistakes(labels=("neg", "pos"), text_of=lambda index: f"text <{index}>", count=2)
+    watch = Misclassified(labels=("neg", "pos"), text_of=lambda index: f"text <{index}>", count=2)
     of_pos = torch.tensor([0.9, 0.3, 0.2, 0.6])
     labels = torch.tensor([0, 0, 1, 1])
     page = watch._page(torch.stack([1 - of_pos, of_pos], 1), labels, torch.tensor([10, 11, 12, 13]))
     first, second = page.splitlines()
     assert all(part in first for part in ("neg", "pos", "0.900", "text &lt;10>"))
     assert all(part in second for part in ("neg", "pos", "0.800", "text &lt;12>"))
+
+
+def test_checkpoints_of_earlier_versions_keep_their_keys() -> None:
+    assert TrainingMonitor().state_key == "Vitals"
+    assert PairThroughput().state_key == "PairSpeed"
+    assert STORED_AS == "moment"

@@ -1,4 +1,4 @@
-"""The moment between two batches: taken, saved as plain values, and gone back to."""
+"""The state between two batches: taken, saved as plain values, and gone back to."""
 
 import io
 import random
@@ -14,12 +14,11 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
 
 from sluice.callbacks.training_state import (
-    Moment,
+    TrainingState,
     metric_sums,
     random_state,
     set_metric_sums,
     set_random_state,
-    settle_progress,
 )
 
 DRAWS: dict[str, Callable[[], Any]] = {
@@ -78,10 +77,10 @@ class Watched(nn.Module):
         metrics: list[Any] = [self.loss, self.deeper["accuracy"]]
         return [float(metric.compute()) for metric in metrics]
 
-    def carried(self) -> dict[str, Any]:
+    def recurrent_state(self) -> dict[str, Any]:
         return dict(self.goes_over)
 
-    def carry_on(self, saved: dict[str, Any]) -> None:
+    def load_recurrent_state(self, saved: dict[str, Any]) -> None:
         self.goes_over = saved
 
 
@@ -101,7 +100,7 @@ def test_half_an_epochs_sums_go_on_in_another_process(half_seen: Watched) -> Non
     for module in (half_seen, other):
         module.see(3)
     assert other.figures() == half_seen.figures()
-    assert other.deeper["accuracy"]._update_count == 3
+    assert other.deeper["accuracy"].update_count == 3
 
 
 def test_sums_replace_what_was_there_and_what_was_computed_of_it(half_seen: Watched) -> None:
@@ -133,108 +132,99 @@ def test_a_metric_that_keeps_everything_is_left_out() -> None:
 
 
 def fake_trainer(**changed: Any) -> Any:
-    """A Trainer as far as a Moment looks at it."""
+    """A Trainer as far as a TrainingState looks at it."""
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=5), _restarting=True)
     told: dict[str, Any] = {"world_size": 1, "global_rank": 0, "global_step": 5, "lightning_module": Watched()}
-    metrics: dict[str, Any] = {"callback_metrics": {}, "_logger_connector": SimpleNamespace(_callback_metrics={})}
-    return SimpleNamespace(**told | metrics | changed, fit_loop=loop)
+    return SimpleNamespace(**told | {"callback_metrics": {}} | changed, fit_loop=loop)
 
 
-def saved_moment(**changed: Any) -> tuple[dict[str, Any], list[float]]:
-    """A moment through a file, and the numbers that come next."""
+def saved_state(**changed: Any) -> tuple[dict[str, Any], list[float]]:
+    """A state through a file, and the numbers that come next."""
     trainer = fake_trainer(**changed)
     trainer.lightning_module.see(1)
-    moment = Moment()
-    moment.begin_batch(trainer)
-    return through_a_file(moment.gathered(trainer)), torch.rand(3).tolist()
+    state = TrainingState()
+    state.restore_once(trainer)
+    return through_a_file(state.gathered(trainer)), torch.rand(3).tolist()
 
 
 def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
-    saved, expected = saved_moment()
-    trainer, moment = fake_trainer(), Moment()
-    moment.go_back_to(saved)
-    moment.begin_batch(trainer)
+    saved, expected = saved_state()
+    trainer, state = fake_trainer(), TrainingState()
+    state.load(saved)
+    state.restore_once(trainer)
     assert torch.rand(3).tolist() == expected
-    assert trainer.lightning_module.loss._update_count == 1
+    assert trainer.lightning_module.loss.update_count == 1
 
 
 def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
-    saved, _ = saved_moment(callback_metrics={"val/loss": torch.tensor(0.25)})
-    trainer, moment = fake_trainer(), Moment()
-    moment.go_back_to(saved)
-    moment.begin_batch(trainer)
-    assert trainer._logger_connector._callback_metrics == {"val/loss": torch.tensor(0.25)}
+    saved, _ = saved_state(callback_metrics={"val/loss": torch.tensor(0.25)})
+    trainer, state = fake_trainer(), TrainingState()
+    state.load(saved)
+    state.restore_once(trainer)
+    assert trainer.callback_metrics == {"val/loss": torch.tensor(0.25)}
 
 
 def test_schedules_are_told_of_the_epoch_that_went_on() -> None:
-    trainer, moment = fake_trainer(), Moment()
-    moment.go_back_to(saved_moment()[0])
-    moment.begin_batch(trainer)
+    trainer, state = fake_trainer(), TrainingState()
+    state.load(saved_state()[0])
+    state.restore_once(trainer)
     assert not trainer.fit_loop._restarting, "or Lightning would leave its end out"
 
 
 def test_only_the_first_batch_goes_back() -> None:
-    saved, expected = saved_moment()
-    trainer, moment = fake_trainer(), Moment()
-    moment.go_back_to(saved)
+    saved, expected = saved_state()
+    trainer, state = fake_trainer(), TrainingState()
+    state.load(saved)
     for _ in range(2):
-        moment.begin_batch(trainer)
+        state.restore_once(trainer)
         drawn = torch.rand(3).tolist()
     assert drawn != expected
 
 
 def test_the_next_logged_step_goes_back() -> None:
-    saved, _ = saved_moment()
-    trainer, moment = fake_trainer(), Moment()
+    saved, _ = saved_state()
+    trainer, state = fake_trainer(), TrainingState()
     trainer.fit_loop.epoch_loop._batches_that_stepped = 6
-    moment.go_back_to(saved)
-    moment.begin_batch(trainer)
+    state.load(saved)
+    state.restore_once(trainer)
     assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
 
 
 def test_what_goes_over_between_batches_goes_back() -> None:
-    saved, _ = saved_moment()
+    saved, _ = saved_state()
     trainer = fake_trainer()
     trainer.lightning_module.goes_over = {}
-    moment = Moment()
-    moment.go_back_to(saved)
-    moment.begin_batch(trainer)
+    state = TrainingState()
+    state.load(saved)
+    state.restore_once(trainer)
     assert torch.equal(trainer.lightning_module.goes_over["state"], torch.tensor([0.5]))
 
 
 def test_with_other_ranks_only_the_step_goes_back() -> None:
-    saved, expected = saved_moment()
-    trainer, moment = fake_trainer(world_size=2), Moment()
+    saved, expected = saved_state()
+    trainer, state = fake_trainer(world_size=2), TrainingState()
     trainer.fit_loop.epoch_loop._batches_that_stepped = 6
-    moment.go_back_to(saved)
-    moment.begin_batch(trainer)
+    state.load(saved)
+    state.restore_once(trainer)
     assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
-    assert trainer.lightning_module.loss._update_count == 0
+    assert trainer.lightning_module.loss.update_count == 0
     assert torch.rand(3).tolist() != expected
 
 
 def test_every_rank_goes_back_to_its_own_numbers() -> None:
-    (first, of_first), (second, of_second) = saved_moment(), saved_moment()
+    (first, of_first), (second, of_second) = saved_state(), saved_state()
     saved = {**first, "ranks": [*first["ranks"], *second["ranks"]]}
     for rank, expected in enumerate((of_first, of_second)):
-        moment = Moment()
-        moment.go_back_to(saved)
-        moment.begin_batch(fake_trainer(world_size=2, global_rank=rank))
+        state = TrainingState()
+        state.load(saved)
+        state.restore_once(fake_trainer(world_size=2, global_rank=rank))
         assert torch.rand(3).tolist() == expected
     assert of_first != of_second
 
 
 def test_the_clock_and_the_end_are_kept() -> None:
-    trainer, moment = fake_trainer(), Moment()
-    moment.go_back_to({**saved_moment()[0], "seconds": 100.0, "finished": True})
-    assert 100 <= moment.seconds < 101
-    assert moment.finished
-    assert 100 <= moment.gathered(trainer)["seconds"] < 101
-
-
-def test_progress_is_settled_on_the_batches_whose_step_is_made() -> None:
-    counters = {"ready": 4, "started": 4, "processed": 3, "completed": 2}
-    loop = {"epoch_loop.batch_progress": {"total": dict(counters), "current": dict(counters), "is_last_batch": True}}
-    settle_progress(loop)
-    settled = dict.fromkeys(counters, 3)
-    assert loop["epoch_loop.batch_progress"] == {"total": settled, "current": settled, "is_last_batch": False}
+    trainer, state = fake_trainer(), TrainingState()
+    state.load({**saved_state()[0], "seconds": 100.0, "finished": True})
+    assert 100 <= state.seconds < 101
+    assert state.finished
+    assert 100 <= state.gathered(trainer)["seconds"] < 101

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from sluice.callbacks import translations as module
-from sluice.callbacks.attention_maps import attention_map
 from sluice.callbacks.translations import Translations
-from sluice.inference.translator import Translation
+from sluice.inference.translator import Translation, attention_map
 from sluice.modules.translation import Scored
 
 

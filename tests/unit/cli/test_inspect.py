@@ -1,12 +1,10 @@
-"""Which units are meant, which tell most, and on which scale a part is coloured."""
+"""Which units are meant, and the names of pictures."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from sluice.cli.inspect import parse_units, telling_units
-from sluice.cli.inspect_tables import scale_of
+from sluice.cli.inspect import parse_units
 from sluice.errors import UserError
 from sluice.plots.save import name_for, new_path
 
@@ -29,27 +27,6 @@ def test_what_is_no_list_of_units(given: str) -> None:
 def test_units_out_of_range_are_told_with_the_range(given: str, named: int) -> None:
     with pytest.raises(UserError, match=f"no unit {named}: choose from 0 to 15"):
         parse_units(given, 16)
-
-
-def test_the_units_that_change_most_come_first() -> None:
-    values = np.array([[0, 5, -1, 0.1], [0, 5, 1, 0.3], [0, 5, -1, 0.1]], dtype=np.float32)
-    assert telling_units(values, 2) == [2, 3]
-    assert telling_units(values[:1], 2) == [1, 2], "of a single step the largest"
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "scale"),
-    [
-        ("cell", [0.1, 0.2], "tanh"),
-        ("hidden", [0.1, 0.2], "signed"),
-        ("hidden", [0.1, 3.0], "tanh"),
-        ("forget", [0.1, 0.2], "gate"),
-        ("candidate", [0.1, 0.2], "signed"),
-        ("ones own", [-0.1, 0.2], "signed"),
-    ],
-)
-def test_a_scale_for_each_kind(name: str, values: list[float], scale: str) -> None:
-    assert scale_of(name, np.array([values], dtype=np.float32)) == scale
 
 
 def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:

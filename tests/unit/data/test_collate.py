@@ -14,7 +14,7 @@ from sluice.data.collate import Batch, BatchMaker, PairBatch, SequenceBatch, Tex
 from sluice.data.language_modeling import ChunkBatch
 from sluice.data.ragged import Ragged
 from sluice.data.word2vec import WindowBatch
-from sluice.text.truncation import TRUNCATIONS
+from sluice.options import TRUNCATIONS
 from sluice.text.vocab import PADDING_ID
 from sluice.text.word_windows import Blocks
 from standin_gpu import GPU, OnGPU, standin_gpu, waits

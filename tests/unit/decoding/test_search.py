@@ -11,12 +11,13 @@ from toy_model import BEGIN, END, Toy
 
 from sluice.decoding.beam import beam_search
 from sluice.decoding.greedy import greedy_search
-from sluice.decoding.length_penalty import PENALTIES, LengthPenalty
+from sluice.decoding.length_penalty import LengthPenalty
 from sluice.decoding.search import DecodingSettings, search
 from sluice.decoding.steps import Hypothesis
+from sluice.options import LENGTH_PENALTIES
 
 MARKS: dict[str, Any] = {"begin_id": BEGIN, "end_id": END}
-PENALTY = st.builds(LengthPenalty, st.sampled_from(PENALTIES), st.sampled_from([0.0, 0.6, 1.0, 2.0]))
+PENALTY = st.builds(LengthPenalty, st.sampled_from(LENGTH_PENALTIES), st.sampled_from([0.0, 0.6, 1.0, 2.0]))
 LONGEST = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
 

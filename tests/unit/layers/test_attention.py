@@ -4,15 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.layers.attention import (
-    ATTENTIONS,
-    AdditiveAttention,
-    Attention,
-    DotAttention,
-    GeneralAttention,
-    make_attention,
-)
+from sluice.layers.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, make_attention
 from sluice.layers.pooling import step_mask
+from sluice.options import ATTENTIONS
 
 BATCH, STEPS, SOURCE, SIZE = 3, 4, 6, 5
 LENGTHS = torch.tensor([6, 1, 4])

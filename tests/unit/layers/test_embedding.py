@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.layers.embedding import EMBEDDINGS, Embedding, make_embedding
+from sluice.layers.embedding import Embedding, make_embedding
+from sluice.options import EMBEDDINGS
 from sluice.recurrent import OneHot
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sluice.layers import heads, output_loss
-from sluice.layers.heads import HEADS, IGNORED, AdaptiveHead, FullHead, Head, make_head
+from sluice.layers.heads import AdaptiveHead, FullHead, Head, make_head
+from sluice.layers.output_loss import IGNORED
+from sluice.options import HEADS
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.layers.pooling import POOLINGS, AttentionPooling, Pooled, Pooling, make_pooling, step_mask
+from sluice.layers.pooling import AttentionPooling, Pooled, Pooling, make_pooling, step_mask
+from sluice.options import POOLINGS
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from sluice.models.bridge import BRIDGES, make_bridge
+from sluice.models.bridge import make_bridge
+from sluice.options import BRIDGES
 from sluice.recurrent import RecurrentStack
 
 BATCH = 3

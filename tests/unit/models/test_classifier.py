@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sluice.layers.embedding import EMBEDDINGS, make_embedding
-from sluice.layers.pooling import POOLINGS
+from sluice.layers.embedding import make_embedding
 from sluice.models.classifier import TextClassifier
+from sluice.options import EMBEDDINGS, POOLINGS
 from sluice.recurrent import CELLS, RecurrentStack
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sluice.layers.embedding import EMBEDDINGS, LearnedEmbedding, make_embedding
-from sluice.layers.heads import IGNORED, make_head
+from sluice.layers.embedding import LearnedEmbedding, make_embedding
+from sluice.layers.heads import make_head
+from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
+from sluice.options import EMBEDDINGS
 from sluice.recurrent import CELLS, RecurrentStack
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other

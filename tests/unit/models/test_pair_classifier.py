@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier, Paired
 from sluice.recurrent import CELLS, RecurrentStack
 
@@ -19,7 +19,7 @@ NGRAMS, OFFSETS = torch.arange(2 * WORDS) % 13, torch.arange(WORDS + 1) * 2
 
 def make_classifier(*, cell: str = "lstm", bidirectional: bool = True, **options: object) -> PairClassifier:
     torch.manual_seed(1)
-    letters = LetterEmbedding(buckets=13, size=5, initial_std=1.0)
+    letters = CharNgramEmbedding(buckets=13, size=5, initial_std=1.0)
     stack = RecurrentStack(cell=cell, input_size=5, hidden_size=4, bidirectional=bidirectional)
     settings = {"num_classes": CLASSES, "size": 6, **options}
     return PairClassifier(embedding=letters, recurrent=stack, **settings)  # type: ignore[arg-type]

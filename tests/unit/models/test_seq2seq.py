@@ -8,11 +8,10 @@ from seq2seq_checks import BEGIN, END, PADDING, SOURCE_WORDS, TARGET_WORDS, make
 from torch import Tensor
 
 from sluice.decoding.search import DecodingSettings
-from sluice.layers.attention import ATTENTIONS
 from sluice.layers.embedding import LearnedEmbedding, OneHotEmbedding
-from sluice.models.bridge import BRIDGES
 from sluice.models.decoder import Decoder
 from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.options import ATTENTIONS, BRIDGES
 from sluice.recurrent import CELLS, RecurrentStack
 
 CELLS_OF_SLUICE = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))

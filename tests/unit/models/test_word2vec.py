@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.data.word2vec import WindowBatch
-from sluice.models.word2vec import METHODS, Word2Vec
+from sluice.models.word2vec import Word2Vec
 from sluice.optim.row_adagrad import RowAdagrad
+from sluice.options import WORD2VEC_METHODS
 from sluice.text.word_windows import BLOCK, NEGATIVES_SHARED, Blocks, WordWindows, keep_probabilities
 
 TEXTS = st.lists(st.integers(0, 90), min_size=1, max_size=4).filter(sum)
@@ -119,7 +120,7 @@ def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Te
     return total
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WORD2VEC_METHODS)
 def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method, negatives=5), some_blocks()
     draw = torch.Generator().manual_seed(1)
@@ -138,7 +139,7 @@ def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
         torch.testing.assert_close(summed, parameter.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WORD2VEC_METHODS)
 def test_the_tables_get_these_gradients_as_rows(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method), some_blocks()
     nn.init.normal_(model.output, generator=torch.Generator().manual_seed(1))
@@ -173,7 +174,7 @@ def test_every_epoch_has_the_same_number_of_batches_and_each_is_found_alone(
         assert all(torch.equal(one, other) for one, other in zip(last, whole[-1], strict=True))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WORD2VEC_METHODS)
 def test_words_used_alike_lie_near_each_other(method: str) -> None:
     """Words 0 to 4 stand among 10 to 14, words 5 to 9 among 15 to 19."""
     draw = np.random.default_rng(0)

@@ -126,7 +126,7 @@ def test_within_a_chunk_a_loss_reaches_its_first_input() -> None:
 def test_the_state_that_goes_over_asks_for_no_gradient() -> None:
     task = make_task()
     task.model_step(chunks([7])[0], "train")
-    assert all(not part.requires_grad for part in task.carried()["train"])
+    assert all(not part.requires_grad for part in task.recurrent_state()["train"])
 
 
 class TestStages:
@@ -165,10 +165,10 @@ class TestStages:
 def test_what_is_carried_makes_another_task_go_on(cell: str) -> None:
     first, second = chunks([7])
     task, other = make_task(cell=cell), make_task(cell=cell)
-    assert task.carried() == {}
+    assert task.recurrent_state() == {}
     task.model_step(first, "train")
-    saved = {name: [part.clone() for part in parts] for name, parts in task.carried().items()}
-    other.carry_on(saved)
+    saved = {name: [part.clone() for part in parts] for name, parts in task.recurrent_state().items()}
+    other.load_recurrent_state(saved)
     assert torch.equal(other.model_step(second, "train")[0], task.model_step(second, "train")[0])
 
 

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextPairBatch
-from sluice.layers.char_ngrams import LetterEmbedding
+from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
-from sluice.modules.pairs import DecidingFound, PairTask
+from sluice.modules.pairs import PairTask
 from sluice.recurrent import RecurrentStack
 
 PAIRS = 9
@@ -21,7 +20,7 @@ PAIRS = 9
 def make_task(knows_deciding: bool = True) -> PairTask:
     torch.manual_seed(1)
     network = PairClassifier(
-        embedding=LetterEmbedding(buckets=20, size=4, initial_std=1.0),
+        embedding=CharNgramEmbedding(buckets=20, size=4, initial_std=1.0),
         recurrent=RecurrentStack(cell="gru", input_size=4, hidden_size=3, bidirectional=True),
         num_classes=2,
         size=5,
@@ -87,17 +86,3 @@ def test_where_nobody_knows_them_nothing_is_said_of_them() -> None:
     assert {f"val/{name}" for name in metrics} == set(task.validation_metrics)
     assert "deciding_found" not in metrics
     assert set(make_task().validation_metrics) - set(task.validation_metrics) == {"val/deciding_found"}
-
-
-def found(moved: list[list[float]], deciding: list[list[bool]]) -> Tensor:
-    metric = DecidingFound()
-    metric.update(torch.tensor(moved), torch.tensor(deciding))
-    return metric.compute()
-
-
-def test_the_share_written_out() -> None:
-    """Three pairs of two words a text; the third has no deciding word."""
-    moved = [[0.1, 0.9, 0.0, 0.2], [3.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
-    first, second = [[False, True], [False, False], [False, False]], [[True, False], [True, False], [False, False]]
-    assert found(moved, first + second) == 0.5
-    assert found(moved[2:], [[False, False]] * 2) == 0

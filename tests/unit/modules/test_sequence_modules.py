@@ -147,13 +147,13 @@ def test_the_state_goes_over_and_stops_where_streams_begin() -> None:
 def test_what_is_carried_has_no_gradient_and_can_be_taken_up_again() -> None:
     network = make_labeller()
     task, other = (make_labelling(network, carry_state=True) for _ in range(2))
-    assert task.carried() == {}
+    assert task.recurrent_state() == {}
     task.model_step(chunks()[0], "train")
-    saved = task.carried()
+    saved = task.recurrent_state()
     assert not any(part.requires_grad for part in saved["train"])
-    other.carry_on(saved)
+    other.load_recurrent_state(saved)
     torch.testing.assert_close(other.model_step(chunks()[1], "train")[1], task.model_step(chunks()[1], "train")[1])
-    other.carry_on({})
+    other.load_recurrent_state({})
 
 
 def values(every_step: bool) -> SequenceBatch:

@@ -141,7 +141,7 @@ def test_the_share_of_own_words_grows_with_the_steps() -> None:
     task = make_task(sampling=0.4, sampling_steps=10)
     shares = []
     for step in (0, 5, 10, 50):
-        task._trainer = type("Trainer", (), {"global_step": step})()  # type: ignore[assignment]
+        task.trainer = type("Trainer", (), {"global_step": step})()  # type: ignore[assignment]
         shares.append(task.sampling_share)
     assert shares == pytest.approx([0, 0.2, 0.4, 0.4])
     assert make_task().sampling_share == 0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,24 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sluice.errors import UserError
 from sluice.plots.attention import draw_attention
 from sluice.plots.gradients import draw_gradients
-from sluice.plots.heatmaps import chosen_units, draw_strips
+from sluice.plots.heatmaps import SYMBOLS_A_LINE, Panel, draw_panels
 
 VALUES = np.random.default_rng(0).normal(0, 2, (7, 3)).astype(np.float32)
 SYMBOLS = list("B aX$\nE")
 UNITS = ["unit 4", "unit 8", "unit 0"]
+
+
+def draw_strips(
+    symbols: Sequence[str],
+    values: np.ndarray,
+    *,
+    names: Sequence[str] = UNITS,
+    scale: str = "tanh",
+    symbols_a_line: int = SYMBOLS_A_LINE,
+) -> Figure:
+    return draw_panels(symbols, [Panel("", values, names, scale)], title="a title", symbols_a_line=symbols_a_line)
 
 
 def cells_of(axis: Axes) -> np.ndarray:
@@ -40,32 +51,22 @@ def plots(figure: Figure) -> list[Axes]:
 def test_a_strip_for_each_unit_and_a_cell_for_each_symbol(
     scale: str, expected: np.ndarray, limits: tuple[int, int]
 ) -> None:
-    figure = draw_strips(SYMBOLS, VALUES, names=UNITS, scale=scale, title="hidden state")
+    figure = draw_strips(SYMBOLS, VALUES, scale=scale)
     (axis,) = plots(figure)
     np.testing.assert_allclose(cells_of(axis), expected.T)
     assert axis.images[0].get_clim() == limits
     assert words(axis.get_xticklabels()) == ["B", "␣", "a", "X", r"\$", "⏎", "E"]
     assert words(axis.get_yticklabels()) == UNITS
-    assert figure.get_suptitle() == "hidden state"
+    assert figure.get_suptitle() == "a title"
 
 
 @pytest.mark.parametrize("width", [1, 3, 7, 50])
 def test_a_long_text_goes_on_in_further_lines(width: int) -> None:
-    axes = plots(draw_strips(SYMBOLS, VALUES, names=UNITS, symbols_a_line=width))
+    axes = plots(draw_strips(SYMBOLS, VALUES, symbols_a_line=width))
     assert len(axes) == -(-7 // width)
     np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
     assert len({axis.get_xlim() for axis in axes}) == 1
     assert sum(len(axis.get_xticklabels()) for axis in axes) == 7
-
-
-def test_units_are_chosen_in_the_order_asked_for() -> None:
-    np.testing.assert_array_equal(chosen_units(VALUES, [2, 0]), VALUES[:, [2, 0]])
-
-
-@pytest.mark.parametrize("unit", [3, -1])
-def test_a_unit_out_of_range(unit: int) -> None:
-    with pytest.raises(UserError, match=f"no unit {unit}: choose from 0 to 2"):
-        chosen_units(VALUES, [0, unit])
 
 
 def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
@@ -93,7 +94,7 @@ def test_a_heat_map_of_attention() -> None:
 
 def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
     figures = {
-        "strips": draw_strips(SYMBOLS, VALUES, names=UNITS, symbols_a_line=3),
+        "strips": draw_strips(SYMBOLS, VALUES, symbols_a_line=3),
         "gradients": draw_gradients({"a": np.array([1.0, 0.5])}),
         "attention": draw_attention(np.ones((1, 2)), looking=["a"], looked_at=["b", "$x_1"]),
     }
@@ -104,9 +105,10 @@ def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
 
 def test_no_global_state_of_pyplot() -> None:
     code = (
-        "import sys, numpy as np; from sluice.plots.heatmaps import draw_strips; "
+        "import sys, numpy as np; from sluice.plots.heatmaps import Panel, draw_panels; "
         "from sluice.plots.gradients import draw_gradients; from sluice.plots.attention import draw_attention; "
-        "import io; draw_strips('ab', np.ones((2, 1)), names=['u']).savefig(io.BytesIO(), format='png'); "
+        "import io; panel = Panel('', np.ones((2, 1)), ['u'], 'tanh'); "
+        "draw_panels('ab', [panel]).savefig(io.BytesIO(), format='png'); "
         "draw_gradients({'a': np.ones(2)}).savefig(io.BytesIO(), format='png'); "
         "draw_attention(np.ones((1, 1)), looking=['a'], looked_at=['b']).savefig(io.BytesIO(), format='png'); "
         "assert 'matplotlib.pyplot' not in sys.modules"
@@ -117,10 +119,10 @@ def test_no_global_state_of_pyplot() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: draw_strips("ab", VALUES, names=UNITS), "2 symbols and 3 units need as many values"),
+        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units need as many values"),
         (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
         (lambda: draw_strips("", np.ones((0, 1)), names=["u"]), "0 symbols"),
-        (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
+        (lambda: draw_strips(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
         (lambda: draw_gradients({}), "no gradient"),
         (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
         (lambda: draw_attention(np.ones((2, 2)), looking=["a"], looked_at=["b", "c"]), "1 by 2 words"),

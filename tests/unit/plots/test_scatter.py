@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from sluice.plots.scatter import draw_map
+from sluice.plots.scatter import draw_scatter
 
 POINTS = np.array([[0, 1], [2, -1], [0.5, 0.25]], dtype=np.float32)
 
 
 def test_a_labelled_point_for_each_word() -> None:
-    figure = draw_map(["a", "$b_1$", "c"], POINTS, (0.5, 0.25), title="words")
+    figure = draw_scatter(["a", "$b_1$", "c"], POINTS, (0.5, 0.25), title="words")
     (axis,) = figure.axes
     (points,) = axis.collections
     np.testing.assert_allclose(points.get_offsets(), POINTS)
@@ -23,4 +23,4 @@ def test_a_labelled_point_for_each_word() -> None:
 
 def test_as_many_labels_as_points() -> None:
     with pytest.raises(ValueError, match="2 labels need as many points"):
-        draw_map(["a", "b"], POINTS, (1, 0))
+        draw_scatter(["a", "b"], POINTS, (1, 0))

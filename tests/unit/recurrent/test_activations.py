@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from sluice.config import common as core
+from sluice import options
 from sluice.recurrent import CellOptions, make_cell
 from sluice.recurrent.activations import ACTIVATIONS, find_activation
 from sluice.recurrent.fused.build import SOURCE
 from sluice.recurrent.fused.native import ACTIVATION_CODES
+from sluice.recurrent.initialisers import INITIALISERS
 
 SLOPED = [name for name, activation in ACTIVATIONS.items() if activation.slope is not None]
 POINTS = [-30.0, -2.5, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.4, 1.0, 1.7, 19.0, 30.0]
@@ -56,8 +57,9 @@ def test_a_cell_refuses_an_unknown_activation(option: str) -> None:
         make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(**{option: "swish"}))
 
 
-def test_the_command_line_offers_exactly_the_registered() -> None:
-    assert list(core.ACTIVATIONS) == list(ACTIVATIONS)
+def test_the_settings_offer_exactly_the_registered() -> None:
+    assert list(options.ACTIVATIONS) == list(ACTIVATIONS)
+    assert list(options.RECURRENT_INITS) == list(INITIALISERS)
 
 
 def test_the_c_kernels_know_exactly_those_with_a_slope() -> None:

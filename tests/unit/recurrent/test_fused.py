@@ -30,7 +30,7 @@ from torch import Tensor
 from sluice.recurrent import CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.activations import ACTIVATIONS
 from sluice.recurrent.fused.native import kernels
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 from sluice.recurrent.scan import Scanned, choose_way, forced, scan_fused, scan_steps
 
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from sluice.options import SENTENCE_TOKENIZERS
 from sluice.text.coder import END_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.units import WORD_TOKENIZERS, Subwords, Words
+from sluice.text.units import Subwords, Words
 from sluice.text.vocab import UNKNOWN_ID
 
 TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]
@@ -44,7 +45,7 @@ def test_raw_tokens_stand_beside_the_known_ones_in_their_own_letters(unit: str) 
         assert made.raw(text) != made.split(text)
 
 
-@pytest.mark.parametrize("tokenizer", WORD_TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", SENTENCE_TOKENIZERS)
 def test_every_tokenizer_of_words_cuts_at_blanks_at_least(tokenizer: str) -> None:
     tokens = Words(language="en", tokenizer=tokenizer).split("two men run")
     assert tokens == ["two", "men", "run"]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.units import SUBWORDS, Subwords
+from sluice.options import SUBWORDS
+from sluice.text.units import Subwords
 
 TEXTS = ["the cat sat on the mat", "a dog ate the cat food", "dogs and cats eat on mats", "the cat and the dog"] * 5
 LEARNED = {kind: Subwords.learn(TEXTS, size=40, kind=kind) for kind in SUBWORDS}

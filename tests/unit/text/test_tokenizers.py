@@ -30,5 +30,5 @@ def test_nothing_gives_no_token(name: str, text: str) -> None:
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="'spacy'; there are basic_english, whitespace"):
+    with pytest.raises(ValueError, match="'spacy'; there are words, whitespace, basic_english, chars"):
         make_tokenizer("spacy")

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.text.truncation import TRUNCATIONS, kept_head, kept_places
+from sluice.options import TRUNCATIONS
+from sluice.text.truncation import kept_head, kept_places
 
 
 def sliced(text: list[int], most: int, truncation: str) -> list[int]:

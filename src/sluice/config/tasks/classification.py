@@ -5,12 +5,9 @@ from typing import Any
 
 from sluice.config.common import TaskSettings
 from sluice.config.fields import Settings, choice, count, setting, share
+from sluice.options import PADDINGS, POOLINGS, SOURCES, TRUNCATIONS
 
-SOURCES = ("auto", "local", "download", "sample")
 TOKENIZERS = ("basic_english", "whitespace")
-TRUNCATIONS = ("head", "tail", "head_tail")
-PADDINGS = ("left", "right")
-POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 
 
 @dataclass

@@ -5,16 +5,13 @@ from dataclasses import dataclass, field
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults
 from sluice.config.fields import choice, count, setting, share
 from sluice.config.tasks.translation import (
-    ATTENTIONS,
-    TIES,
     DecoderSettings,
     Decoding,
     PairBatches,
     PairText,
     Translating,
 )
-
-CURRICULA = ("baseline", "naive", "mix", "combined")
+from sluice.options import ATTENTIONS, CURRICULA, TIES
 
 
 @dataclass

@@ -4,12 +4,9 @@ from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, setting, share
+from sluice.options import EVALUATION_METHODS, HEADS, SOURCES, WORD_TOKENIZERS
 
-SOURCES = ("auto", "local", "download", "sample")
 UNITS = ("words", "chars")
-TOKENIZERS = ("words", "whitespace", "basic_english")
-HEADS = ("full", "adaptive")
-METHODS = ("plain", "cache", "dynamic")
 
 
 @dataclass
@@ -17,7 +14,7 @@ class StreamText(Settings):
     """From a text to ids."""
 
     unit: str = choice("what is predicted: words, or letters one by one", UNITS, "words")
-    tokenizer: str = choice("how a line is cut into words", TOKENIZERS, "whitespace")
+    tokenizer: str = choice("how a line is cut into words", WORD_TOKENIZERS, "whitespace")
     min_freq: int = count("occurrences in the training text a word needs", 1)
     max_size: int | None = count("most frequent words kept; null for all", None)
 
@@ -92,7 +89,7 @@ class LanguageModelling(TaskSettings):
     output_dropout: float = share("variational dropout on the outputs of the recurrent core")
     activation_regularisation: float = setting("alpha of AWD, on the size of the outputs", 0.0, least=0)
     temporal_regularisation: float = setting("beta of AWD, on the change of the outputs", 0.0, least=0)
-    test_methods: list[str] = setting("how the test is run, one or more", ("plain",), choices=METHODS)
+    test_methods: list[str] = setting("how the test is run, one or more", ("plain",), choices=EVALUATION_METHODS)
     cache: Cache = field(default_factory=Cache)
     dynamic: Dynamic = field(default_factory=Dynamic)
     sample_prompt: str = setting("how the text begins that TensorBoard shows after each validation", "the")

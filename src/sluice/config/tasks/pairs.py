@@ -5,16 +5,14 @@ from typing import Any
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, setting, share
-from sluice.config.tasks.classification import TRUNCATIONS
-
-TOKENIZERS = ("words", "basic_english", "whitespace")
+from sluice.options import TRUNCATIONS, WORD_TOKENIZERS
 
 
 @dataclass
 class LetterText(Settings):
     """From texts to words, and from words to their letters."""
 
-    tokenizer: str = choice("how a text is cut", TOKENIZERS, "words")
+    tokenizer: str = choice("how a text is cut", WORD_TOKENIZERS, "words")
     longest_ngram: int = count("letters in the longest piece that a word's vector is made of, beside all of it", 3)
     buckets: int = count("vectors that all pieces share", 20_000)
 

@@ -6,15 +6,7 @@ from omegaconf import II
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, setting, share
-
-SOURCES = ("auto", "local", "download", "sample")
-UNITS = ("words", "subwords", "chars")
-TOKENIZERS = ("moses", "basic_english", "whitespace", "words")
-SUBWORDS = ("bpe", "unigram")
-ATTENTIONS = ("none", "additive", "dot", "general", "scaled_dot")
-BRIDGES = ("zeros", "last", "learned")
-TIES = ("none", "target", "all")
-PENALTIES = ("none", "average", "gnmt")
+from sluice.options import ATTENTIONS, BRIDGES, LENGTH_PENALTIES, SENTENCE_TOKENIZERS, SOURCES, SUBWORDS, TIES, UNITS
 
 
 @dataclass
@@ -22,7 +14,7 @@ class PairText(Settings):
     """From sentences to ids."""
 
     unit: str = choice("what a sentence is cut into", UNITS, "words")
-    tokenizer: str = choice("how words are cut; moses is sacremoses", TOKENIZERS, "moses")
+    tokenizer: str = choice("how words are cut; moses is sacremoses", SENTENCE_TOKENIZERS, "moses")
     lowercase: bool = setting("read and write lower-cased text only", True)
     min_freq: int = count("occurrences in the training sentences a word needs", 2)
     max_size: int | None = count("most frequent words kept of each language; null for all", None)
@@ -95,7 +87,7 @@ class Decoding(Settings):
     """How translations are searched for."""
 
     beam: int = count("hypotheses a sentence; 1 is greedy", 1)
-    length_penalty: str = choice("how hypotheses of different lengths are compared", PENALTIES, "average")
+    length_penalty: str = choice("how hypotheses of different lengths are compared", LENGTH_PENALTIES, "average")
     alpha: float = setting("of the length penalty", 1.0, least=0)
     longest_factor: float = setting("a translation has at most so many times the source's tokens", 1.5, least=0)
     longest_extra: int = count("and so many more", 10)

@@ -4,18 +4,16 @@ from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, setting
+from sluice.options import SOURCES, WORD2VEC_METHODS, WORD_TOKENIZERS
 
-METHODS = ("skipgram", "cbow")
 CORPORA = ("wikitext2", "ptb", "imdb", "sample")
-SOURCES = ("auto", "local", "download", "sample")
-TOKENIZERS = ("words", "whitespace", "basic_english")
 
 
 @dataclass
 class WindowText(Settings):
     """From a text to ids."""
 
-    tokenizer: str | None = choice("how a line is cut into words; null for what suits the text", TOKENIZERS, None)
+    tokenizer: str | None = choice("how a line is cut into words; null for what suits the text", WORD_TOKENIZERS, None)
     min_freq: int = count("occurrences in the training text a word needs", 5)
     max_size: int | None = count("most frequent words kept; null for all", None)
 
@@ -48,7 +46,9 @@ class Word2Vec(TaskSettings):
     gradient_clip: float | None = setting("refused: rows are stepped one by one", None, above=0)
     gpu_precision: str = setting("default of trainer.precision with trainer=gpu; nothing else is supported", "32-true")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=100, word_dropout=0.0))
-    method: str = choice("a word tells each word near it, or these together tell the word", METHODS, "skipgram")
+    method: str = choice(
+        "a word tells each word near it, or these together tell the word", WORD2VEC_METHODS, "skipgram"
+    )
     window: int = count("most words to either side; each word's own width is drawn from 1 to this", 5)
     negatives: int = count("words drawn against each pair", 5)
     subsampling: float = setting(

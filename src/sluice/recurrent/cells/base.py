@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.cells.options import CellOptions
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.products import linear

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sluice.recurrent.cells.base import Cell, Recurrence, register_cell
 from sluice.recurrent.fused.gru import GRUOptions, GRURun
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 from sluice.recurrent.states import HiddenState, State
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sluice.recurrent.fused.scan import FusedRun, Schedule
+from sluice.recurrent.fused.run import FusedRun, Schedule
 
 MOST_SHAPES = 16
 """Graphs kept; the one that was not used for longest gives way."""

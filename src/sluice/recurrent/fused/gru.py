@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sluice.recurrent.activations import find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, GRUBeforeFields, GRUFields
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 from sluice.recurrent.products import weight_gradient
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, LSTMFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 
 
 class LSTMOptions(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from sluice.recurrent.activations import find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.scan import FusedRun
+from sluice.recurrent.fused.run import FusedRun
 
 
 class RNNOptions(NamedTuple):

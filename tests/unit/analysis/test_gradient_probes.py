@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from sluice.analysis.sequences import own_probe
+from sluice.analysis.gradient_probes import own_probe
 from sluice.errors import UserError
 from sluice.models.regressor import Regressor
 from sluice.recurrent import RecurrentStack

@@ -1,6 +1,7 @@
-"""Sequences of a run's own validation split, with the loss that its network has at the last step of each."""
+"""Sequences through which gradients are followed, with the loss at the last step: a run's own, and generated ones."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
+from sluice.data.synthetic.temporal_order import SYMBOLS, TemporalOrder
 from sluice.errors import UserError
 from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
@@ -156,3 +158,25 @@ def _batch(data: Any, count: int) -> SequenceBatch:
 def _spread(size: int, count: int) -> NDArray[np.int64]:
     """Up to `count` places at even distances."""
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
+
+
+class Sequences(NamedTuple):
+    """Symbols in which the order of two, long before the end, decides."""
+
+    ids: Tensor
+    """(B, T) int64."""
+    labels: Tensor
+    """(B,) int64."""
+
+
+def order_sequences(steps: int, seed: int, count: int) -> Sequences:
+    """Sequences of `steps` symbols of the temporal order problem: X or Y after a tenth to a fifth, and after a half.
+
+    Raises:
+        UserError: if the steps are too few.
+    """
+    early, middle = (max(steps // 10, 1), max(steps // 5, 1)), (steps // 2, steps * 3 // 5)
+    problem = TemporalOrder(lengths=(steps, steps), t1=early, t2=middle, size=count, seed=seed)
+    documents = list(islice(problem.documents(), count))
+    ids = [[SYMBOLS.index(symbol) for symbol in document.text.split()] for document in documents]
+    return Sequences(torch.tensor(ids), torch.tensor([document.label for document in documents]))
