@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from sluice.version import __version__
+
 __all__ = ["__version__", "load"]
 
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import sluice
 from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
@@ -20,15 +19,15 @@ from sluice.errors import UserError
 from sluice.plain import Plain
 
 RENAMED_TARGETS = {
-    "sluice.optim.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
-    "sluice.optim.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
-    "sluice.optim.schedules.linear": "sluice.optim.schedules.linear",
-    "sluice.optim.schedules.cosine": "sluice.optim.schedules.cosine",
-    "sluice.optim.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
-    "sluice.optim.schedules.plateau": "sluice.optim.schedules.plateau",
-    "sluice.callbacks.recent_weights.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
-    "sluice.loggers.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
-    "sluice.loggers.csv.CSVLog": "sluice.loggers.csv.CSVLog",
+    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
+    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
+    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
+    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
+    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
+    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
+    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
+    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
+    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
 }
 """Classes and functions in stored settings of earlier versions, and where they are today."""
 
@@ -39,7 +38,7 @@ def find_conf() -> Path:
     Raises:
         UserError: if there is none.
     """
-    for folder in (Path.cwd() / "conf", Path(sluice.__file__).resolve().parents[2] / "conf"):
+    for folder in (Path.cwd() / "conf", Path(__file__).resolve().parents[3] / "conf"):
         if (folder / "config.yaml").is_file():
             return folder
     raise UserError("there is no conf/config.yaml here: run the command in Sluice's own folder")

@@ -16,9 +16,10 @@ import pytorch_lightning
 import torch
 import yaml
 
-import sluice
+from sluice import version
 from sluice.files import write_atomically
 from sluice.plain import Plain, PlainMapping
+from sluice.version import __version__
 
 
 def write_config(folder: Path, config: PlainMapping) -> None:
@@ -59,7 +60,7 @@ def provenance() -> Plain:
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_commit": _git_commit(),
-        "version/sluice": sluice.__version__,
+        "version/sluice": __version__,
         "version/torch": torch.__version__,
         "version/pytorch_lightning": pytorch_lightning.__version__,
         "version/python": platform.python_version(),
@@ -70,7 +71,7 @@ def provenance() -> Plain:
 
 def _git_commit() -> str | None:
     """The commit of the checkout Sluice runs from, with "-dirty" where files differ; None outside one."""
-    folder = Path(sluice.__file__).parent
+    folder = Path(version.__file__).parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

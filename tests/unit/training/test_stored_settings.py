@@ -156,8 +156,8 @@ def test_files_of_the_run_are_found_from_another_folder(run: Path, workplace: Pa
 
 def test_targets_of_earlier_versions_are_found_where_they_are_today(run: Path) -> None:
     plain = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    plain["optimizer"] = {"_target_": "sluice.optim.nt_asgd.NTASGD"}
-    plain["scheduler"] = {"_target_": "sluice.optim.schedules.cosine", "_partial_": True}
+    plain["optimizer"] = {"_target_": "sluice.tasks.nt_asgd.NTASGD"}
+    plain["scheduler"] = {"_target_": "sluice.tasks.schedules.cosine", "_partial_": True}
     (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
     before = settings_before(run)
     assert before["optimizer"] == {"_target_": "sluice.optim.nt_asgd.NTASGD"}
@@ -167,3 +167,7 @@ def test_targets_of_earlier_versions_are_found_where_they_are_today(run: Path) -
 @pytest.mark.parametrize("target", RENAMED_TARGETS.values())
 def test_renamed_targets_exist(target: str) -> None:
     assert callable(locate(target))
+
+
+def test_renamed_targets_are_of_modules_that_have_gone() -> None:
+    assert not any(locate(target.rpartition(".")[0]) for target in RENAMED_TARGETS)
