@@ -7,7 +7,6 @@ from sluice.version import __version__
 __all__ = ["__version__", "load"]
 
 
-
 def __getattr__(name: str) -> Any:
     """Imports `load` when it is asked for: it needs torch, which most commands don't need at once."""
     if name != "load":

@@ -16,6 +16,7 @@ from sluice.cli.inspect_gradients import inspect_gradients
 from sluice.cli.inspect_tables import UnitValues, show_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
+from sluice.plain import Plain
 from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
@@ -28,9 +29,9 @@ MOST_DRAWN = 600
 def inspect_given(
     given: list[str],
     gradients: bool,
-    of_text: dict[str, Any],
-    of_gradients: dict[str, Any],
-    of_fresh: dict[str, Any],
+    of_text: Plain,
+    of_gradients: Plain,
+    of_fresh: Plain,
     *,
     png: Path | None,
     as_json: bool,
@@ -68,7 +69,7 @@ def inspect_given(
     inspect_gradients(runs, fresh=Fresh(**chosen), layer=layer, **of_gradients, png=png, as_json=as_json)
 
 
-def _refuse(options: dict[str, Any], why: str) -> None:
+def _refuse(options: Plain, why: str) -> None:
     """
     Raises:
         UserError: for the first option that was given.
@@ -215,9 +216,9 @@ def _tell(view: View) -> None:
         print("note: this is the encoder; sluice translate --attention draws where the decoder looked", file=sys.stderr)
 
 
-def _plain(view: View, path: Path | None) -> dict[str, Any]:
+def _plain(view: View, path: Path | None) -> Plain:
     activations, config = view.activations, view.model.config
-    plain: dict[str, Any] = {
+    plain: Plain = {
         "checkpoint": str(view.model.path),
         "task": config.task.name,
         "layer": view.place.layer,

@@ -6,11 +6,14 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, politely, sentence
 from sluice.terminal import say
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 MULTIRUN = ("-m", "--multirun")
 OPTIONS = (
@@ -127,7 +130,7 @@ class Failure(NamedTuple):
     error: Exception
 
 
-def _hydra_job(failures: list[Failure], composed: Any) -> float | None:
+def _hydra_job(failures: list[Failure], composed: "DictConfig") -> float | None:
     """`_job` with what Hydra knows of the job."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -137,7 +140,9 @@ def _hydra_job(failures: list[Failure], composed: Any) -> float | None:
     return _job(failures, composed, number, list(hydra_config.overrides.task))
 
 
-def _job(failures: list[Failure], composed: Any, number: int | None, overrides: list[str] | None) -> float | None:
+def _job(
+    failures: list[Failure], composed: "DictConfig", number: int | None, overrides: list[str] | None
+) -> float | None:
     """One run; the monitored metric, for sweepers that look for the best.
 
     A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is

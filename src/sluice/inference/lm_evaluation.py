@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sluice.data.language_modeling import ChunkBatch, Streams
 from sluice.data.samplers import PieceSampler
@@ -96,14 +96,16 @@ class Reader:
         with dynamic.undone():
             return self._summed(text, self._followed(text, parameters, dynamic))
 
-    def _followed(self, text: NDArray[np.int32], parameters: list[Any], dynamic: DynamicEvaluation) -> Iterator[Tensor]:
+    def _followed(
+        self, text: NDArray[np.int32], parameters: list[nn.Parameter], dynamic: DynamicEvaluation
+    ) -> Iterator[Tensor]:
         """The losses of each chunk before the weights have seen it."""
         for total, _ in self._gradients(text):
             torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
             yield total
             dynamic.step()
 
-    def _mean_squares(self, text: NDArray[np.int32], chunks: int, parameters: list[Any]) -> list[Tensor]:
+    def _mean_squares(self, text: NDArray[np.int32], chunks: int, parameters: list[nn.Parameter]) -> list[Tensor]:
         squares, seen = [torch.zeros_like(parameter) for parameter in parameters], 0
         for _ in self._gradients(text):
             torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)

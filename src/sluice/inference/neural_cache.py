@@ -1,7 +1,5 @@
 """A memory of what was just read: words that stood in a like place are likely again."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -30,8 +28,8 @@ class NeuralCache:
                 f"got {window}, {sharpness:g} and {share:g}"
             )
         self.window, self.sharpness, self.share = window, sharpness, share
-        self._keys: Any = None
-        self._words: Any = None
+        self._keys: Tensor | None = None
+        self._words: Tensor | None = None
 
     @torch.no_grad()
     def losses(self, outputs: Tensor, targets: Tensor, losses: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Adding
+from sluice.data.sequences import Split
 from sluice.data.synthetic.memory_problems import BASELINE
 from sluice.data.synthetic.memory_problems import Adding as AddingProblem
 from sluice.models.regressor import Regressor
@@ -15,13 +16,16 @@ from sluice.recipes.build import build_stack
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
-class AddingRecipe(GeneratedRecipe[Adding]):
+class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
     """Hochreiter & Schmidhuber (1997), experiment 4."""
 
     settings_type = Adding
     problem_type = AddingProblem
 
-    def parts(self, settings: Adding, problem: Any) -> SequenceParts:
+    def split(self, problem: AddingProblem, name: str) -> Split:
+        return problem.sequences(name)
+
+    def parts(self, settings: Adding, problem: AddingProblem) -> SequenceParts:
         return sequence_parts(features=2)
 
     def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:

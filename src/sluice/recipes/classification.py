@@ -20,9 +20,9 @@ from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
+from sluice.modules.class_weights import class_weights
 from sluice.modules.classification import ClassificationTask
 from sluice.recipes.build import build_embedding, build_stack
-from sluice.recipes.class_weights import class_weights
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (
     EVALUATION_FACTOR,

@@ -4,6 +4,7 @@ from typing import cast
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Copy
+from sluice.data.sequences import Split
 from sluice.data.synthetic.memory_problems import Copying
 from sluice.recipes.sequences import (
     GeneratedRecipe,
@@ -15,11 +16,14 @@ from sluice.recipes.sequences import (
 )
 
 
-class CopyRecipe(GeneratedRecipe[Copy]):
+class CopyRecipe(GeneratedRecipe[Copy, Copying]):
     """The copy problem."""
 
     settings_type = Copy
     problem_type = Copying
+
+    def split(self, problem: Copying, name: str) -> Split:
+        return problem.sequences(name)
 
     def parts(self, settings: Copy, problem: Copying) -> SequenceParts:
         symbols = [str(number) for number in range(problem.num_ids)]
@@ -27,4 +31,4 @@ class CopyRecipe(GeneratedRecipe[Copy]):
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The loss of guessing the symbols."""
-        return {"baseline/loss_guessing": cast(GeneratedSequences, data.corpus).problem.baseline}
+        return {"baseline/loss_guessing": cast(GeneratedSequences[Copying], data.corpus).problem.baseline}

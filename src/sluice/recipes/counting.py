@@ -1,13 +1,14 @@
 """task=counting: the next symbol of a^n b^n or a^n b^n c^n."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Counting
 from sluice.data.ragged import RaggedSequences
+from sluice.data.sequences import Split
 from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
 from sluice.data.synthetic.counting import Counting as CountingProblem
 from sluice.layers.output_loss import IGNORED
@@ -15,21 +16,18 @@ from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
-class CountingRecipe(GeneratedRecipe[Counting]):
+class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
     """Gers & Schmidhuber (2001)."""
 
     settings_type = Counting
     problem_type = CountingProblem
 
-    def parts(self, settings: Counting, problem: Any) -> SequenceParts:
+    def parts(self, settings: Counting, problem: CountingProblem) -> SequenceParts:
         return sequence_parts(vocab=list(SYMBOLS), outputs=len(SYMBOLS))
 
-    def splits(self, problem: CountingProblem) -> Callable[[str], RaggedSequences]:
-        def strings(split: str) -> RaggedSequences:
-            made = problem.strings(split)
-            return RaggedSequences(made.ids, made.determined)
-
-        return strings
+    def split(self, problem: CountingProblem, name: str) -> Split:
+        made = problem.strings(name)
+        return RaggedSequences(made.ids, made.determined)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The first n that fails; one above the longest if none does."""

@@ -1,29 +1,33 @@
 """task=echo: a stream of bits, repeated after a delay."""
 
-from typing import Any
+from functools import partial
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Echo
+from sluice.data.sequences import Split
 from sluice.data.synthetic.memory_problems import Echo as EchoProblem
 from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences, SequenceParts, StreamTaskData, sequence_parts
 
 
-class EchoRecipe(GeneratedRecipe[Echo]):
+class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
     """Read in chunks, the state is carried over between them."""
 
     settings_type = Echo
     problem_type = EchoProblem
     carries_state = True
 
-    def parts(self, settings: Echo, problem: Any) -> SequenceParts:
+    def split(self, problem: EchoProblem, name: str) -> Split:
+        return problem.sequences(name)
+
+    def parts(self, settings: Echo, problem: EchoProblem) -> SequenceParts:
         return sequence_parts(vocab=["0", "1"], outputs=2)
 
-    def build_data(self, config: Config, corpus: GeneratedSequences) -> StreamTaskData:
+    def build_data(self, config: Config, corpus: GeneratedSequences[EchoProblem]) -> StreamTaskData:
         settings = self.settings(config)
         return StreamTaskData(
             corpus=corpus,
             parts=self.parts(settings, corpus.problem),
-            splits=self.splits(corpus.problem),
+            splits=partial(self.split, corpus.problem),
             chunk=settings.data.chunk,
             identity=self.identity(config, corpus),
         )

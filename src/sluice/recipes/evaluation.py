@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from sluice.data.collate import Batch
+from sluice.data.protocol import Data
 from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, Task
 from sluice.plain import Plain, PlainMapping
@@ -65,7 +67,7 @@ class Evaluation:
 class EvaluatedSplit(NamedTuple):
     """The texts to measure on."""
 
-    loader: DataLoader[Any]
+    loader: DataLoader[Batch]
     size: int
     source: str
     """Where they come from."""
@@ -73,7 +75,7 @@ class EvaluatedSplit(NamedTuple):
     """Texts of the corpus that are in no split of the model's run."""
 
 
-def run_test(module: Task, loader: Any) -> dict[str, float]:
+def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
     """The metrics of a test, without "test/" before their names."""
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
@@ -81,7 +83,7 @@ def run_test(module: Task, loader: Any) -> dict[str, float]:
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
 
 
-def evaluate_whole_data(model: SavedModel, data: Any, module: Task, request: Request) -> Evaluation:
+def evaluate_whole_data(model: SavedModel, data: Data, module: Task, request: Request) -> Evaluation:
     """Figures on a split of data that must be those of the training, as generated sequences are.
 
     Raises:
@@ -94,7 +96,9 @@ def evaluate_whole_data(model: SavedModel, data: Any, module: Task, request: Req
     return Evaluation(headline, figures, {"checkpoint": str(model.path), "split": request.split}, digits=5)
 
 
-def bucketed_loader(keys: NDArray[np.int64], collate: Callable[[list[int]], Any], batch_size: int) -> DataLoader[Any]:
+def bucketed_loader(
+    keys: NDArray[np.int64], collate: Callable[[list[int]], Batch], batch_size: int
+) -> DataLoader[Batch]:
     """Batches of examples of like length.
 
     Args:

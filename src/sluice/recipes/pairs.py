@@ -26,9 +26,9 @@ from sluice.errors import UserError
 from sluice.inference.pair_classifier import PairPredictor
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
+from sluice.modules.class_weights import class_weights
 from sluice.modules.pairs import PairTask
 from sluice.recipes.build import build_stack
-from sluice.recipes.class_weights import class_weights
 from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (

@@ -3,24 +3,25 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypedDict, TypeVar
 
 from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import SequenceBatches, SequenceTask
-from sluice.data.corpus import Sources
+from sluice.data.corpus import Corpus, Sources
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
-from sluice.data.sequences import SequenceData, StreamData
+from sluice.data.sequences import SequenceData, Split, StreamData
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.regression import RegressionTask
 from sluice.modules.sequence_labelling import SequenceLabellingTask
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.evaluation import TEST_MONITOR
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import Corpus, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
 
 BATCHES = ("batch_size", "split_batch")
 """Settings of the data that say nothing of the sequences."""
@@ -30,6 +31,7 @@ VERSION = 1
 Settings = TypeVar("Settings", bound=SequenceTask)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 Problem = TypeVar("Problem")
+"""The generator of a task's sequences."""
 SequenceModule: TypeAlias = SequenceLabellingTask | RegressionTask
 
 
@@ -54,10 +56,10 @@ def sequence_parts(
 
 
 @dataclass(frozen=True)
-class GeneratedSequences:
+class GeneratedSequences(Generic[Problem]):
     """Sequences that a task makes itself."""
 
-    problem: Any
+    problem: Problem
     """Their generator."""
     description: str
     sources: Sources
@@ -151,19 +153,19 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
         return SequenceLabellingTask(network=network, tags=tags, carry_state=self.carries_state, **options)
 
 
-class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
+class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Generic[Settings, Problem]):
     """Sequences that are generated when training begins."""
 
-    problem_type: ClassVar[Callable[..., Any]]
+    problem_type: Callable[..., Problem]
     """The generator; takes the settings of `task.data`, those of batches aside, and the seed."""
 
     @abstractmethod
-    def parts(self, settings: Settings, problem: Any) -> SequenceParts:
+    def parts(self, settings: Settings, problem: Problem) -> SequenceParts:
         """What the symbols or features and the answers stand for."""
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
-    ) -> GeneratedSequences:
+    ) -> GeneratedSequences[Problem]:
         settings = self.settings(config)
         own = {name: value for name, value in vars(settings.data).items() if name not in BATCHES}
         told = ", ".join(f"{name}={value}" for name, value in own.items())
@@ -173,12 +175,12 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
             Sources(f"{settings.name} v{VERSION}, {told}", seed=config.seed),
         )
 
-    def build_data(self, config: Config, corpus: GeneratedSequences) -> TaskData:
+    def build_data(self, config: Config, corpus: GeneratedSequences[Problem]) -> TaskData:
         settings = self.settings(config)
         return SequenceTaskData(
             corpus=corpus,
             parts=self.parts(settings, corpus.problem),
-            splits=self.splits(corpus.problem),
+            splits=partial(self.split, corpus.problem),
             batch_size=self.batch_size(config, settings),
             seed=config.seed,
             identity=self.identity(config, corpus),
@@ -194,12 +196,11 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences]):
         assert isinstance(data, SequenceBatches)
         return batch_size_per_rank(config, data.batch_size, data.split_batch)
 
-    def splits(self, problem: Any) -> Callable[[str], Any]:
-        """Gives the sequences of "train", "val" and "test"."""
-        found: Callable[[str], Any] = problem.sequences
-        return found
+    @abstractmethod
+    def split(self, problem: Problem, name: str) -> Split:
+        """The sequences of "train", "val" or "test"."""
 
-    def identity(self, config: Config, corpus: GeneratedSequences) -> DataIdentity:
+    def identity(self, config: Config, corpus: GeneratedSequences[Problem]) -> DataIdentity:
         """What the sequences depend on."""
         return DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir)))
 

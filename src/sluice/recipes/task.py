@@ -4,19 +4,17 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from pytorch_lightning.callbacks import Callback
 from torch import nn
-from torch.utils.data import DataLoader
 
 from sluice.config.common import TaskSettings
 from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
-from sluice.data.collate import Batch
-from sluice.data.corpus import Sources
-from sluice.data.identity import DataIdentity
+from sluice.data.corpus import Corpus
+from sluice.data.protocol import Data
 from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.modules.base import Monitor, Task
@@ -33,46 +31,6 @@ OWN_FILES = (
     *("data.target_path", "data.validation_target_path", "data.test_target_path"),
 )
 """Settings that name files of one's own, which may have been moved since the training."""
-
-
-class Corpus(Protocol):
-    """Texts or generated sequences that a task reads."""
-
-    @property
-    def name(self) -> str:
-        """What results.json calls it: "local", "download", "sample", "file" or "generated"."""
-
-    @property
-    def description(self) -> str:
-        """Where the texts come from, for log lines."""
-
-    @property
-    def sources(self) -> Sources:
-        """Everything that the texts depend on: the files, or the generator and its settings."""
-
-
-class Data(Protocol):
-    """A LightningDataModule over a corpus."""
-
-    @property
-    def corpus(self) -> Corpus:
-        """What it reads."""
-
-    @property
-    def identity(self) -> DataIdentity:
-        """Its sources and splits, for comparison when a model is used or resumed."""
-
-    def prepare_data(self) -> None:
-        """Prepares and caches."""
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the training split."""
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the validation split."""
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the test split."""
 
 
 Settings = TypeVar("Settings", bound=TaskSettings)

@@ -7,19 +7,23 @@ from torch import nn
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Waves
 from sluice.data.ragged import Sequences
+from sluice.data.sequences import Split
 from sluice.data.synthetic.waves import Waves as WavesProblem
 from sluice.data.synthetic.waves import last_step_error, last_value, linear_model
 from sluice.modules.regression import RegressionTask
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
-class WavesRecipe(GeneratedRecipe[Waves]):
+class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
     """Time series."""
 
     settings_type = Waves
     problem_type = WavesProblem
 
-    def parts(self, settings: Waves, problem: Any) -> SequenceParts:
+    def split(self, problem: WavesProblem, name: str) -> Split:
+        return problem.sequences(name)
+
+    def parts(self, settings: Waves, problem: WavesProblem) -> SequenceParts:
         return sequence_parts(features=1, outputs=settings.data.horizon)
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:

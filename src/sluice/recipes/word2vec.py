@@ -1,7 +1,6 @@
 """task=word2vec: word vectors from running text."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,5 +190,5 @@ def _refuse_what_would_be_ignored(config: Config) -> None:
             raise UserError(f"{key}={given} changes nothing of task=word2vec: leave it out")
 
 
-def _pairs(group: str, given: Any, expected: Any) -> dict[str, tuple[Any, Any]]:
+def _pairs(group: str, given: object, expected: object) -> dict[str, tuple[object, object]]:
     return {f"{group}.{name}": (value, getattr(expected, name)) for name, value in vars(given).items()}

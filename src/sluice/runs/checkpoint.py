@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -130,7 +129,7 @@ def check_shapes(path: Path, network: torch.nn.Module, weights: Mapping[str, Ten
             )
 
 
-def _word_lists(saved: PlainMapping) -> Iterator[tuple[str, Any]]:
+def _word_lists(saved: PlainMapping) -> Iterator[tuple[str, object]]:
     for name, part in saved.items():
         if name in WORD_LISTS and part is not None:
             yield name, part

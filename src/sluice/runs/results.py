@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning
 import torch
@@ -32,7 +31,7 @@ def write_results(folder: Path, results: PlainMapping) -> None:
     write_atomically(folder / "results.json", json.dumps(finite(dict(results)), indent=2, allow_nan=False) + "\n")
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """The same nested containers with None for each number that JSON cannot hold."""
     if isinstance(value, Mapping):
         return {key: finite(entry) for key, entry in value.items()}

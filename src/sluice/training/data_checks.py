@@ -4,12 +4,12 @@ from pathlib import Path
 
 from sluice.callbacks.checkpoints import LAST
 from sluice.config.schema import Config
+from sluice.data.corpus import Corpus
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, changes
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
 from sluice.recipes.data_checks import warn_of_no_record
-from sluice.recipes.task import Corpus
 from sluice.runs.checkpoint import read_checkpoint
 
 PARTS = {

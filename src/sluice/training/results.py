@@ -9,9 +9,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
 from sluice.config.schema import Config
+from sluice.data.protocol import Data
 from sluice.modules.base import Task
 from sluice.plain import Plain
-from sluice.recipes.task import Data
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
 

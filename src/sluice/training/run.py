@@ -21,13 +21,13 @@ from sluice.config.compose import checked, with_registered_type
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module, keep_source
+from sluice.data.corpus import Corpus
 from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
 from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.task import Corpus
 from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id

@@ -74,7 +74,7 @@ def may_be_restored(key: str) -> bool:
     return key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
 
 
-def check_runs_no_code(folder: Path, key: str, value: Any, line: str) -> None:
+def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None:
     """Refuses a setting from the folder of a run that would run code from outside Sluice; all of them pass here.
 
     Args:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -24,6 +24,19 @@ BY_PLACE = "head.rows."
 TOP_LAYERS = ("output.", "head.", "pooling.")
 LEAST_WORDS = 0.1
 """Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
+
+
+class Network(Protocol):
+    """A network whose weights can be taken from another run."""
+
+    word_parameters: tuple[str, ...]
+    """Names of the parameters with a row for each word."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights by name."""
+
+    def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool) -> object:
+        """Takes weights by name."""
 
 
 def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
@@ -71,7 +84,7 @@ def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
     )
 
 
-def _counts(network: Any, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
+def _counts(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
     """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
@@ -82,7 +95,7 @@ def _counts(network: Any, name: str, tensor: Tensor, parts: PlainMapping, saved:
 
 
 def _matched(
-    network: Any, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
+    network: Network, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
 ) -> dict[str, Tensor]:
     """The other run's weights by name, those of words in the order of the network's own vocabulary."""
     matched: dict[str, Tensor] = {}

@@ -13,7 +13,7 @@ from sluice.config.fields import Allowed, check_ranges
 from sluice.config.tasks.classification import Text
 from sluice.errors import UserError
 from sluice.exit_codes import politely, sentence
-from sluice.recipes.class_weights import class_weights
+from sluice.modules.class_weights import class_weights
 from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.training import trainer as trainers
 
