@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sluice.decoding.search import DecodingSettings
 from sluice.decoding.steps import Hypothesis
 from sluice.decoding.unk_replacement import replace_unknowns
+from sluice.layers.pooling import step_mask
 from sluice.models.seq2seq import Seq2Seq
 from sluice.text.coder import END, SentenceCoder
 from sluice.text.vocab import PADDING_ID, UNKNOWN
@@ -106,6 +109,32 @@ class Translator:
             [self._written(hypothesis, own) for hypothesis in hypotheses]
             for hypotheses, own in zip(found, words, strict=True)
         ]
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str], *, mean: bool = False, batch_size: int = 64) -> NDArray[np.float32]:
+        """Vectors of source sentences or phrases.
+
+        Args:
+            texts: not empty.
+            mean: the mean of the encoder's outputs at the words, without the mark of the end; else the final state of
+                the top layer, both directions side by side.
+            batch_size: texts that are read together.
+
+        Returns:
+            (N, D).
+        """
+        ids, found = [torch.tensor(self.source.source_ids(text)) for text in texts], []
+        for start in range(0, len(ids), batch_size):
+            some = ids[start : start + batch_size]
+            lengths = torch.tensor([len(own) for own in some])
+            padded = pad_sequence(some, batch_first=True, padding_value=PADDING_ID)
+            outputs, state = self.network.read(padded, lengths)
+            inside = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
+            means = (outputs * inside).sum(1) / (lengths - 1).unsqueeze(1)
+            last = torch.cat(state.hidden[-self.network.encoder.directions :].unbind(0), -1)
+            found.append(means if mean else last)
+        vectors: NDArray[np.float32] = torch.cat(found).numpy()
+        return vectors
 
     def _written(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
         words = self.target.tokens(hypothesis.words)
