@@ -256,9 +256,9 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     config, data, module, claim = prepared
-    recipe, vitals, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
+    recipe, monitor, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
     trainer = build_trainer(
-        config, recipe.callbacks(config, data), vitals, last, claim.lease, resumed and resumed.next_logged_step
+        config, recipe.callbacks(config, data), monitor, last, claim.lease, resumed and resumed.next_logged_step
     )
     log.info("%s parameters, run folder %s", f"{num_parameters(module):,}", claim.folder)
     checkpoint = None if resumed is None else str(resumed.checkpoint)
@@ -269,7 +269,7 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     )
     if last.stopped_by_signal:
         _stop(last, trainer, claim.folder)
-    results = results_before_test(config, data, module, vitals.per_second, trainer)
+    results = results_before_test(config, data, module, monitor.per_second, trainer)
     finished = finished and _completed(trainer, lambda: results.update(_test(trainer, module, data, claim.folder)))
     if not finished:
         results["interrupted"] = True

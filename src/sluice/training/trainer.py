@@ -30,31 +30,30 @@ log = logging.getLogger(__name__)
 def build_trainer(
     config: Config,
     own: list[Callback],
-    vitals: TrainingMonitor,
+    monitor: TrainingMonitor,
     last: LastCheckpoint,
     guard: Guard | None = None,
     goes_on_from: int | None = None,
 ) -> pl.Trainer:
-    """The Trainer with its loggers and callbacks; the checkpoints, progress and vitals are always there.
+    """The Trainer with its loggers and callbacks; the checkpoints, progress and training monitor are always there.
 
     Args:
         config: the configuration.
         own: callbacks of the task.
-        vitals: counts tokens.
+        monitor: counts tokens and logs speed.
         last: keeps last.ckpt.
         guard: asked before every write; None on ranks that write nothing.
         goes_on_from: the first step that is logged, where the run was begun by an earlier process.
     """
     run_dir = str(config.paths.run_dir)
-    monitor, mode = config.task.monitor, config.task.mode
     progress = make_progress()
     callbacks: list[Callback] = [
-        vitals,
+        monitor,
         *own,
         progress,
         *construct_all("callbacks", config.callbacks),
         *([StopOnNaN()] if config.stop_on_nan else []),
-        BestCheckpoint(run_dir=run_dir, monitor=monitor, mode=mode),
+        BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
         last,
         *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
     ]
