@@ -10,43 +10,77 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from sluice.errors import UserError
+from sluice.optim.schedules import Schedule
 from sluice.plain import Plain
 
 
 def factory(key: str, spec: Plain) -> Callable[..., Any]:
-    """A `_partial_` factory, tried once so that a wrong argument shows before the data is prepared.
+    """A `_partial_` factory of optimizers or schedules, tried once so that a mistake shows before data is prepared.
 
     Raises:
-        UserError: if it refuses its arguments.
+        UserError: if it refuses its arguments or makes something else.
     """
-    make = construct(key, spec)
+    make: Callable[..., Any] = construct(key, spec)
     try:
-        made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0) if key == "scheduler" else None
-        _ = make(made, total_steps=10, mode="max") if made else make([nn.Parameter(torch.zeros(1))])
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0) if key == "scheduler" else None
+        built = make(optimizer, total_steps=10, mode="max") if optimizer else make([nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
         raise UserError(f"{key} cannot be built: {str(error).splitlines()[0]}") from error
+    _check_kind(key, spec, built, Schedule if key == "scheduler" else torch.optim.Optimizer)
     return make
 
 
-def construct_all(key: str, specs: Plain | None) -> list[Any]:
-    """The objects of a group in which every entry has a `_target_`; null entries are left out."""
-    return [construct(f"{key}.{name}", spec) for name, spec in (specs or {}).items() if spec is not None]
+def construct_all(key: str, specs: Plain | None, kind: type) -> list[Any]:
+    """The objects of a group in which every entry has a `_target_`; null entries are left out.
 
-
-def construct(key: str, spec: Plain, **extra: Any) -> Any:
-    """Builds what `spec["_target_"]` names from the other entries and `extra`.
+    Args:
+        key: the group.
+        specs: its entries.
+        kind: the class of which every object must be an instance.
 
     Raises:
-        UserError: if the target is unknown or refuses its arguments.
+        UserError: if a target is unknown, refuses its arguments or makes something else.
     """
+    given = {f"{key}.{name}": spec for name, spec in (specs or {}).items() if spec is not None}
+    found = {name: construct(name, spec) for name, spec in given.items()}
+    for name, made in found.items():
+        _check_kind(name, given[name], made, kind)
+    return list(found.values())
+
+
+def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
+    """Builds what `spec["_target_"]` names from the other entries and `extra`.
+
+    Args:
+        key: the group or its entry, for the messages.
+        spec: `_target_` and its arguments; with `_partial_: true` a factory is returned.
+        kind: the class of which the object must be an instance.
+        extra: more arguments.
+
+    Raises:
+        UserError: if the target is missing, unknown, refuses its arguments or makes something else.
+    """
+    if not isinstance(spec, dict) or "_target_" not in spec:
+        raise UserError(f"{key} has no _target_: name a class and its arguments, as {key}._target_=package.Class")
     try:
-        partial = spec.get("_partial_", False)
         make = instantiate({**spec, "_partial_": True}, _convert_="all")
-        return make if partial else make(**extra)
+        if spec.get("_partial_", False):
+            return make
+        made = make(**extra)
     except HydraException as error:
         raise UserError(f"{key} cannot be built: {_reason(error.__cause__ or error)}") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+    _check_kind(key, spec, made, kind)
+    return made
+
+
+def _check_kind(key: str, spec: Plain, made: object, kind: type) -> None:
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{key}._target_={spec.get('_target_')} cannot be used: it makes a {type(made).__name__}, expected a "
+            f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
+        )
 
 
 def _reason(error: BaseException) -> str:

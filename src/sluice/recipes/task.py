@@ -250,7 +250,7 @@ def check_monitors(config: Config, known: list[str]) -> None:
     """
     monitors = {"task.monitor": config.task.monitor}
     for name, spec in (config.callbacks or {}).items():
-        if spec and str(spec.get("monitor", "")).startswith("val/"):
+        if isinstance(spec, dict) and str(spec.get("monitor", "")).startswith("val/"):
             monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
     for key, metric in monitors.items():
         if metric not in known:

@@ -51,15 +51,16 @@ def build_trainer(
         monitor,
         *own,
         progress,
-        *construct_all("callbacks", config.callbacks),
+        *construct_all("callbacks", config.callbacks, Callback),
         *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
         last,
         *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
     ]
-    return construct(
+    trainer: pl.Trainer = construct(
         "trainer",
         config.trainer,
+        kind=pl.Trainer,
         logger=_loggers(config, guard, goes_on_from) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
@@ -67,10 +68,11 @@ def build_trainer(
         use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO(guard), *_environment()],
     )
+    return trainer
 
 
 def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> list[Logger]:
-    loggers: list[Logger] = construct_all("logger", config.logger)
+    loggers: list[Logger] = construct_all("logger", config.logger, Logger)
     for logger in loggers:
         if isinstance(logger, CSVLog):
             logger.guard = guard
@@ -94,7 +96,7 @@ def try_trainer(config: Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run's own Trainer will say it
         try:
-            construct("trainer", config.trainer, **alone, plugins=[*_environment()])
+            construct("trainer", config.trainer, kind=pl.Trainer, **alone, plugins=[*_environment()])
         except (ImportError, RuntimeError) as error:
             raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
 
