@@ -1,0 +1,67 @@
+"""The shape of the source: no import cycles, functions that fit a screen, packages that can be surveyed."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src" / "sluice"
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(SOURCE.rglob("*.py"))}
+MODULES = {
+    ".".join(("sluice", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): file
+    for file in TREES
+}
+LARGE = ("data", "recurrent")
+"""Packages that may be larger than the others."""
+
+
+def imported(file: Path) -> set[str]:
+    """Modules of Sluice that a file imports when it is imported itself."""
+    top = [node for node in ast.walk(TREES[file]) if isinstance(node, ast.ImportFrom) and node.module]
+    inside = {
+        inner
+        for node in ast.walk(TREES[file])
+        if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in top:
+        if node not in inside:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found & set(MODULES)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    waiting = {module: imported(file) - {module} for module, file in MODULES.items()}
+    while ready := [module for module, needed in waiting.items() if not needed & set(waiting)]:
+        for module in ready:
+            del waiting[module]
+    assert not waiting, f"in a cycle or above one: {', '.join(waiting)}"
+
+
+def test_functions_fit_a_screen() -> None:
+    functions = [
+        (node.end_lineno - node.lineno + 1, file.name, node.name)  # type: ignore[operator]
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert [function for function in functions if function[0] > 45] == []
+
+
+def test_packages_can_be_surveyed() -> None:
+    lines: Counter[str] = Counter()
+    for file in TREES:
+        lines[file.relative_to(SOURCE).parts[0]] += len(file.read_text(encoding="utf-8").splitlines())
+    assert {package: count for package, count in lines.items() if count > 3000 and package not in LARGE} == {}
+
+
+def test_untyped_values_stay_at_the_seams() -> None:
+    uses = sum(isinstance(node, ast.Name) and node.id == "Any" for tree in TREES.values() for node in ast.walk(tree))
+    assert uses <= 150
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [
+        str(file) for file, tree in TREES.items() if file.name != "__init__.py" and not ast.get_docstring(tree)
+    ] == []
