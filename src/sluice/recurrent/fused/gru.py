@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.fused.native import ACTIVATION_CODES, GRUBeforeFields, GRUFields
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.fused.run import FusedRun, Gradients
 from sluice.recurrent.products import weight_gradient
 
 
@@ -102,7 +102,7 @@ class GRUBeforeRun(FusedRun):
         came = self.multiply(self.grads["projected"][step, :rows, : 2 * self.hidden_size].contiguous())
         self.grad_hidden[:rows].add_(self.masked(came))
 
-    def gradients(self) -> dict[str, Tensor | None]:
+    def gradients(self) -> Gradients:
         grads = self.grads["projected"].flatten(0, 1)
         gates, new = (part.contiguous() for part in grads.split([2 * self.hidden_size, self.hidden_size], -1))
         fed = self.masked(self.hiddens[:-1]).flatten(0, 1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, LSTMFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class LSTMRun(FusedRun):
@@ -125,7 +125,7 @@ class LSTMRun(FusedRun):
             cell_norm=self.norm("cell_gain", "cell_bias", "cell_normal", "cell_scale", "cell_gain", "cell_bias"),
         )
 
-    def gradients(self) -> dict[str, Tensor | None]:
+    def gradients(self) -> Gradients:
         found = super().gradients()
         grads = self.grads["projected"]
         if self.peephole is not None:

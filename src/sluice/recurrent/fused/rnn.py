@@ -3,11 +3,10 @@
 import ctypes
 
 import torch
-from torch import Tensor
 
 from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class RNNRun(FusedRun):
@@ -53,7 +52,7 @@ class RNNRun(FusedRun):
         norm = self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias")
         return self.fill(RNNFields, activation=ACTIVATION_CODES[self.options.activation], norm=norm)
 
-    def gradients(self) -> dict[str, Tensor | None]:
+    def gradients(self) -> Gradients:
         found = super().gradients()
         if self.gain is not None:
             found["gain"], found["norm_bias"] = self.grads["norm_gain"].sum(0), self.grads["norm_bias"].sum(0)

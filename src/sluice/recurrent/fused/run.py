@@ -17,6 +17,8 @@ FEW_ROWS = 16
 
 NamedTensors: TypeAlias = dict[str, Any]
 """Tensors by name; None stands for one that the cell hasn't."""
+Gradients: TypeAlias = dict[str, Tensor | None]
+"""By the names of the tensors."""
 
 
 class Schedule(NamedTuple):
@@ -165,9 +167,7 @@ class FusedRun:
         lengths = to_device(self.schedule.lengths, states.device)
         return states[lengths, torch.arange(self.batch_size, device=states.device)]
 
-    def backward(
-        self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]
-    ) -> dict[str, Tensor | None]:
+    def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> Gradients:
         """Gradients by the names of the tensors, from those of all states (T, B, H) and of the final state (B, H)."""
         self.prepare_backward(of_states, of_final)
         if self.library:
@@ -209,7 +209,7 @@ class FusedRun:
         else:
             self.grad_hidden = self.grads["hidden"] = came
 
-    def gradients(self) -> dict[str, Tensor | None]:
+    def gradients(self) -> Gradients:
         """Sums over time: the weight's gradient in a single product."""
         rows = self.grads["product"].flatten(0, 1)
         fed = self.masked(self.hiddens[:-1]).flatten(0, 1)
