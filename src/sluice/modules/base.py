@@ -145,9 +145,9 @@ class Task(pl.LightningModule):
 
     def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
         """Restores what `recurrent_state` gave."""
-        recurrent = self.network.recurrent
-        assert isinstance(recurrent, RecurrentStack)
         for stage, parts in saved.items():
+            recurrent = self.network.recurrent
+            assert isinstance(recurrent, RecurrentStack)
             self.carried_states[stage] = recurrent.state_type(*(part.to(self.device) for part in parts))
 
     def on_save_checkpoint(self, checkpoint: Plain) -> None:

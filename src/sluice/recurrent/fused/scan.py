@@ -65,7 +65,7 @@ class _Fused(torch.autograd.Function):
         return (*(buffers[field + "s"][1:] for field in run_type.fields), *final.values())
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("a fused scan cannot be differentiated twice (create_graph=True); a cell's `step` can")
         run_type, options, schedule, names, buffered = ctx.made
