@@ -1,7 +1,7 @@
 """Layers of cells in one or two directions: what a task uses of this package."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ class RecurrentStack(nn.Module):
 
     def cell_list(self) -> list[Cell]:
         """`cells` as a list of their own type: from the bottom, forward before backward."""
-        return [cell for cell in self.cells if isinstance(cell, Cell)]
+        return cast(list[Cell], list(self.cells))
 
     def forward(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackOutput:
         """
