@@ -43,7 +43,7 @@ class PlainConsole(Console):
         """Renders a line or the cell of a table, on a terminal with control characters escaped."""
         return super().render_str(printable(text) if self.is_terminal else text, **options)
 
-    def print(self, *objects: Any, **options: Any) -> None:
+    def print(self, *objects: object, **options: Any) -> None:
         """Prints as rich does; lines of text go to a file or a pipe as they are, where rich would drop characters."""
         if not self.is_terminal and all(isinstance(part, str) for part in objects):
             say(" ".join(objects), file=self.file)  # type: ignore[arg-type]

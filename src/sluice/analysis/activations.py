@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -131,7 +131,8 @@ def _written(model: SavedModel, text: str, place: LayerChoice) -> TextActivation
 
 
 def _answered(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
-    network: Any = model.network
+    network: SequenceLabeller = model.network
+    assert network.embedding is not None
     known = model.parts["vocab"]
     if model.parts["tags"]:
         words, names = _some(text.split()), model.parts["tags"]

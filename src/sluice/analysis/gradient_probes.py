@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from sluice.data.classification import ClassificationData
 from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
+from sluice.data.language_modeling import LanguageData
+from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.temporal_order import SYMBOLS, TemporalOrder
 from sluice.errors import UserError
 from sluice.models.classifier import TextClassifier
@@ -86,7 +89,7 @@ def _refuse_other_ways_back(model: SavedModel) -> None:
         raise UserError(f"{model.path} has ways round its layers: train with model.residual=false")
 
 
-def _of_classifier(network: TextClassifier, data: Any, count: int, steps: int) -> Probe:
+def _of_classifier(network: TextClassifier, data: ClassificationData, count: int, steps: int) -> Probe:
     split = data.prepared.splits["val"]
     make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
     batch = make(_spread(len(split.labels), count).tolist())
@@ -100,7 +103,7 @@ def _of_classifier(network: TextClassifier, data: Any, count: int, steps: int) -
         return Probe(network.recurrent, network.embed(batch.ids), batch.lengths, loss)
 
 
-def _of_language(network: LanguageModel, data: Any, count: int, steps: int) -> Probe:
+def _of_language(network: LanguageModel, data: LanguageData, count: int, steps: int) -> Probe:
     ids = torch.from_numpy(np.asarray(data.prepared.splits["val"], dtype=np.int64))
     if len(ids) <= steps:
         raise UserError(f"the validation text has {len(ids)} tokens: choose --steps below that, not {steps}")
@@ -115,7 +118,7 @@ def _of_language(network: LanguageModel, data: Any, count: int, steps: int) -> P
     return Probe(network.recurrent, features, torch.full((len(windows),), steps), loss)
 
 
-def _of_labeller(network: SequenceLabeller, data: Any, count: int, steps: int) -> Probe:
+def _of_labeller(network: SequenceLabeller, data: SequenceData | StreamData, count: int, steps: int) -> Probe:
     batch = _batch(data, count)
     lengths = batch.lengths.clamp_max(steps)
     rows = torch.arange(len(lengths))
@@ -133,7 +136,7 @@ def _of_labeller(network: SequenceLabeller, data: Any, count: int, steps: int) -
     return Probe(network.recurrent, features, lengths, loss)
 
 
-def _of_regressor(network: Regressor, data: Any, count: int, steps: int) -> Probe:
+def _of_regressor(network: Regressor, data: SequenceData | StreamData, count: int, steps: int) -> Probe:
     batch = _batch(data, count)
 
     def loss(top: Tensor) -> Tensor:
@@ -150,7 +153,7 @@ PROBES: dict[type, Callable[..., Probe]] = {
 }
 
 
-def _batch(data: Any, count: int) -> SequenceBatch:
+def _batch(data: SequenceData | StreamData, count: int) -> SequenceBatch:
     split = data.split("val")
     return SequenceBatchMaker(split)(_spread(len(split.lengths), count).tolist())
 

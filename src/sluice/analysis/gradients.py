@@ -73,14 +73,16 @@ def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[lis
     size = len(inputs.ids if isinstance(inputs, OneHot) else inputs)
     first = stack.first_state(size)
     current = [stack.state_type(*(part[layer] for part in first)) for layer in range(stack.num_layers)]
-    products = [cell.recurrence(size) for cell in stack.cells]  # type: ignore[operator]
+    cells = stack.cell_list()
+    products = [cell.recurrence(size) for cell in cells]
     history = []
     for step in range(steps):
+        below: Tensor | OneHot
         below = inputs.map(lambda part, at=step: part[:, at]) if isinstance(inputs, OneHot) else inputs[:, step]  # type: ignore[misc]
-        for layer, cell in enumerate(stack.cells):
-            current[layer], _ = cell.step(cell.project(below), current[layer], products[layer])  # type: ignore[operator]
+        for layer, cell in enumerate(cells):
+            current[layer], _ = cell.step(cell.project(below), current[layer], products[layer])
             hidden = current[layer].hidden
-            below = hidden + below if stack.residual and layer else hidden
+            below = hidden + below if stack.residual and layer and isinstance(below, Tensor) else hidden
         history.append(list(current))
     return history
 

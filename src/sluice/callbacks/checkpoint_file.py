@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from sluice.plain import Plain
+
 _MARK = b"sha256:"
 _COMMENT_LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size
 _LENGTH_FIELD = struct.Struct("<H")
@@ -19,7 +21,7 @@ _LENGTH_FIELD = struct.Struct("<H")
 _BLOCK = 1 << 20
 
 
-def write(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+def write(checkpoint: Plain, file: BinaryIO) -> None:
     """Writes a checkpoint with its checksum.
 
     Raises:

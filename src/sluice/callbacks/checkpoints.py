@@ -3,11 +3,11 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TypeAlias
 
 import pytorch_lightning as pl
 import torch
@@ -20,10 +20,14 @@ from sluice.callbacks.training_state import STORED_AS, TrainingState
 from sluice.errors import SharedError, UserError
 from sluice.files import Guard, atomic_file
 from sluice.lightning_internals import settle_progress
+from sluice.plain import Plain
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 COST_SHARE = 0.02
 """Most of the run's time that saving may take, whatever interval was asked for in minutes."""
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+"""Of a signal, as signal.signal gives and takes it."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -37,7 +41,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self._guard = guard
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: Plain, path: str | Path, storage_options: object = None) -> None:
         path = Path(path)
         if self._guard is not None:
             self._guard.check()
@@ -67,14 +71,14 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Plain) -> None:
         """Also where the run's folder was moved while it lay still."""
         folder = Path(str(self.dirpath))
 
         def here(path: str) -> str:
             return str(folder / Path(path).name) if path else path
 
-        moved: dict[str, Any] = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        moved: Plain = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
         moved |= {"dirpath": self.dirpath, "last_model_path": here(state_dict["last_model_path"])}
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
@@ -130,8 +134,8 @@ class LastCheckpoint(Callback):
         self._state = TrainingState()
         self._asked: signal.Signals | None = None
         self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
-        self._handlers: dict[signal.Signals, Any] = {}
-        self._host_group: Any = None
+        self._handlers: dict[signal.Signals, Handler] = {}
+        self._host_group: torch.distributed.ProcessGroup | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == TrainerFn.FITTING and trainer.world_size > 1:
@@ -174,7 +178,9 @@ class LastCheckpoint(Callback):
                 if number not in self._handlers and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                     self._handlers[number] = signal.signal(number, self._ask)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, index: int
+    ) -> None:
         self._state.restore_once(trainer)
         if self._guard is not None and self._guard.lost:
             self._asked = self._asked or signal.SIGTERM  # all ranks stop together; `_save` then says why
@@ -187,7 +193,7 @@ class LastCheckpoint(Callback):
             self.stopped_by_signal = None if self._asked == signal.SIGINT else self._asked
             raise KeyboardInterrupt
 
-    def on_validation_batch_start(self, trainer: pl.Trainer, *rest: Any) -> None:
+    def on_validation_batch_start(self, trainer: pl.Trainer, *rest: object) -> None:
         if self._asked == signal.SIGINT and trainer.world_size == 1:
             raise KeyboardInterrupt
 
@@ -202,15 +208,11 @@ class LastCheckpoint(Callback):
         if asked and self._asked != signal.SIGINT:  # too late for training, not for the test
             self.stopped_by_signal = self._asked
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
         checkpoint[STORED_AS] = self._state.gathered(trainer)
         settle_progress(checkpoint["loops"]["fit_loop"])
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
         self._state.load(checkpoint[STORED_AS])
 
     def _is_due(self, trainer: pl.Trainer) -> bool:

@@ -1,13 +1,13 @@
 """Misclassified validation texts and a precision-recall curve, in TensorBoard."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from sluice.data.collate import LabelledBatch
 from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
 
 WORDS_SHOWN = 150
@@ -33,11 +33,12 @@ class Misclassified(Callback):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: LabelledBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        assert isinstance(outputs, dict)
         self._seen.append((outputs["probabilities"].cpu(), batch.labels.cpu(), batch.index))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -3,11 +3,12 @@
 import logging
 import sys
 import time
-from typing import Any
+from typing import TypeAlias
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,11 @@ _SHORT = {
     "val/bleu_lowercase": "val BLEU lower-cased",
 }
 
+Shown: TypeAlias = int | str | float | dict[str, float]
+"""What Lightning's progress bar shows of a metric."""
 
-def _figure(value: Any) -> str:
+
+def _figure(value: float | Tensor) -> str:
     """Four digits, or all before the point."""
     value = float(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -46,9 +50,10 @@ class ProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4g"))
 
-        self._read_at, self._shown = 0.0, dict[str, Any]()
+        self._read_at = 0.0
+        self._shown: dict[str, Shown] = {}
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Shown]:
         """The latest metrics, read from the device at most once in `READ_EVERY` seconds: reading waits for a GPU."""
         now = time.monotonic()
         if now - self._read_at >= READ_EVERY:
@@ -76,7 +81,7 @@ class ProgressLines(Callback):
         self._last = time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         if trainer.is_global_zero and time.monotonic() - self._last > LINE_EVERY:
             done = f"batch {batch_idx + 1}/{trainer.num_training_batches}"

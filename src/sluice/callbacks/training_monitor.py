@@ -1,7 +1,8 @@
 """How training fares: throughput, gradient norm, learning rate."""
 
 import time
-from typing import Any, ClassVar
+from collections.abc import Sized
+from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -55,7 +56,7 @@ class Throughput(Callback):
         self._since = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Sized, batch_idx: int
     ) -> None:
         now = time.perf_counter()
         self.seconds += now - self._since

@@ -10,6 +10,7 @@ import torch
 from torchmetrics import Metric
 
 from sluice.lightning_internals import end_restart, next_logged_step, set_next_logged_step, set_update_count
+from sluice.plain import Plain
 
 STORED_AS = "moment"
 """Its key in checkpoints."""
@@ -19,7 +20,7 @@ class TrainingState:
     """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
 
     def __init__(self) -> None:
-        self._to_restore: dict[str, Any] | None = None
+        self._to_restore: Plain | None = None
         self._started, self._seconds_before = time.monotonic(), 0.0
         self.finished = False
 
@@ -34,7 +35,7 @@ class TrainingState:
             _restore(trainer, self._to_restore)
             self._to_restore = None
 
-    def gathered(self, trainer: pl.Trainer) -> dict[str, Any]:
+    def gathered(self, trainer: pl.Trainer) -> Plain:
         """What goes into the checkpoint; every rank must ask."""
         module: Any = trainer.lightning_module
         own = {
@@ -42,9 +43,9 @@ class TrainingState:
             "metrics": metric_sums(module),
             "carried": module.recurrent_state(),
         }
-        ranks: list[Any] = [own]
+        ranks: list[Plain] = [own]
         if trainer.world_size > 1:
-            ranks = [None] * trainer.world_size
+            ranks = [{} for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(ranks, own)
         return {
             "ranks": ranks,
@@ -54,13 +55,13 @@ class TrainingState:
             "seen_metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
         }
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Plain) -> None:
         """Takes what `gathered` gave, to be restored before the first batch."""
         self._to_restore, self._seconds_before = saved, saved["seconds"]
         self.finished = saved["finished"]
 
 
-def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
+def _restore(trainer: pl.Trainer, saved: Plain) -> None:
     """Restores what Lightning does not; random numbers and sums only where there are as many ranks as before."""
     module: Any = trainer.lightning_module
     set_next_logged_step(trainer, saved["next_logged_step"])
@@ -75,11 +76,11 @@ def _restore(trainer: pl.Trainer, saved: dict[str, Any]) -> None:
     set_random_state(own["random"])
 
 
-def random_state() -> dict[str, Any]:
+def random_state() -> Plain:
     """All generators, in what torch.load takes with weights_only."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
-    state: dict[str, Any] = {
+    state: Plain = {
         "torch": torch.get_rng_state(),
         "python": [version, list(numbers), gauss],
         "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
@@ -89,7 +90,7 @@ def random_state() -> dict[str, Any]:
     return state
 
 
-def set_random_state(state: dict[str, Any]) -> None:
+def set_random_state(state: Plain) -> None:
     """Restores what `random_state` gave."""
     torch.set_rng_state(state["torch"])
     version, numbers, gauss = state["python"]
@@ -100,9 +101,9 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def metric_sums(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
+def metric_sums(module: torch.nn.Module) -> dict[str, Plain]:
     """The sums that each torchmetrics metric of a module holds, by its name; metrics that hold lists are left out."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Plain] = {}
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and metric.update_count:
             state = metric.metric_state
@@ -114,7 +115,7 @@ def metric_sums(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
     return found
 
 
-def set_metric_sums(module: torch.nn.Module, saved: dict[str, dict[str, Any]]) -> None:
+def set_metric_sums(module: torch.nn.Module, saved: dict[str, Plain]) -> None:
     """Restores what `metric_sums` gave."""
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in saved:

@@ -1,7 +1,5 @@
 """What validation wrote, in TensorBoard: a few translations, and where the model looked."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
@@ -31,11 +29,12 @@ class Translations(Callback):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        assert isinstance(outputs, dict)
         self._seen += [scored for scored in outputs["translations"] if scored.place in self.shown]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -22,10 +22,11 @@ from sluice.data.identity import DataIdentity, SplitHashes
 from sluice.data.ragged import Ragged
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 """By name; each of its own type."""
-Json: TypeAlias = dict[str, Any]
+Json: TypeAlias = Plain
 """Plain JSON."""
 LAYOUT = 3
 """Raise it when the files change their meaning: older caches are then built again."""

@@ -191,7 +191,7 @@ def _encoded(read: _Read, vocab: Vocab) -> Ragged:
     return Ragged(final_ids[read.texts.flat], read.texts.offsets)
 
 
-class ClassificationData(BucketedData):
+class ClassificationData(BucketedData[TextBatch]):
     """Labelled texts in batches of like length; prepared once, then read from disk."""
 
     items = "texts"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -251,6 +251,10 @@ class TextPairBatch(PaddedBatch):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+LabelledBatch: TypeAlias = TextBatch | TextPairBatch
+"""Texts or pairs with a class each."""
 
 
 class TextPairBatchMaker:

@@ -1,13 +1,14 @@
 """What the DataModules share: resuming in the middle of an epoch, and batches of items of like length."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from sluice.data.collate import AnyBatch
 from sluice.data.identity import DataIdentity
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
@@ -62,7 +63,7 @@ class ResumableData(pl.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-class BucketedData(ResumableData):
+class BucketedData(ResumableData, Generic[AnyBatch]):
     """Items in batches of like length, shared out among the processes; a subclass has `loader`."""
 
     items: ClassVar[str]
@@ -81,28 +82,28 @@ class BucketedData(ResumableData):
         super().__init__()
         self.batch_size, self.num_workers, self.seed, self.max_tokens = batch_size, num_workers, seed, max_tokens
 
-    def loader(self, name: str, shuffle: bool = False) -> DataLoader[Any]:
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[AnyBatch]:
         """A split in batches, this process's share; those of training are shuffled."""
         raise NotImplementedError
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> DataLoader[AnyBatch]:
         return self.loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> DataLoader[AnyBatch]:
         return self.loader("val")
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> DataLoader[AnyBatch]:
         return self.loader("test")
 
     def bucketed(
         self,
         name: str,
         keys: NDArray[np.int64],
-        make: Callable[[list[int]], Any],
+        make: Callable[[list[int]], AnyBatch],
         *,
         shuffle: bool,
         max_tokens: int | None = None,
-    ) -> DataLoader[Any]:
+    ) -> DataLoader[AnyBatch]:
         """This process's share of a split in batches.
 
         Args:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sluice.data.corpus import Sources
 from sluice.data.progress import track
@@ -182,5 +182,5 @@ def fingerprint_of(sources: Sources, cache_dir: Path) -> Fingerprint:
     return Fingerprint(sources.recipe, tuple(named), sources.seed)
 
 
-def _digest(content: Any) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

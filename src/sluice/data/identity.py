@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from sluice.data.corpus import SPLITS
 from sluice.data.fingerprints import FileDigest, Fingerprint
 from sluice.errors import UserError
 from sluice.files import atomic_file
+from sluice.plain import Plain, PlainMapping
 
 FILE_NAME = "splits.npz"
 """In a run's folder."""
@@ -151,7 +152,7 @@ class DataIdentity:
     split_as_earlier: bool = True
     """Whether versions that recorded nothing of the data, and drew identical texts one by one, cut the same splits."""
 
-    def saved(self) -> dict[str, Any]:
+    def saved(self) -> Plain:
         """What a checkpoint carries of it: plain containers."""
         return {
             "fingerprint": self.fingerprint.digest,
@@ -162,7 +163,7 @@ class DataIdentity:
         }
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changes(before: PlainMapping, now: PlainMapping) -> list[str]:
     """What differs between two identities as `DataIdentity.saved` gives them, in words; empty if nothing does."""
     found = _changed_files(
         [FileDigest(*file) for file in before["files"]], [FileDigest(*file) for file in now["files"]]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Lines, PairSplit, Ragged
 from sluice.data.splits import HeldOut, assign_splits, same_rows
 from sluice.errors import UserError
+from sluice.plain import Plain
 from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder, SentenceVocab, make_unit
 from sluice.text.units import Subwords, Unit
 
@@ -225,9 +225,9 @@ def _units(
     return {side: (make_unit(**_described(corpus, settings, side, models[side])), models[side]) for side in SIDES}
 
 
-def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model: bytes | None) -> dict[str, Any]:
+def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model: bytes | None) -> Plain:
     language = corpus.source_language if side == "source" else corpus.target_language
-    shared: dict[str, Any] = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
+    shared: Plain = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
     if settings.symbols and side == "source":
         shared, model = {"unit": "words", "tokenizer": "whitespace", "lowercase": False}, None
     return {**shared, "language": language or "en", "subwords": model}
@@ -289,10 +289,10 @@ def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder)
     )
 
 
-def _as_json(coder: SentenceCoder) -> dict[str, Any]:
+def _as_json(coder: SentenceCoder) -> Plain:
     saved = coder.saved()
     return {**saved, "subwords": saved["subwords"] and base64.b64encode(saved["subwords"]).decode()}
 
 
-def _from_json(saved: dict[str, Any]) -> SentenceCoder:
+def _from_json(saved: Plain) -> SentenceCoder:
     return SentenceCoder.from_saved({**saved, "subwords": saved["subwords"] and base64.b64decode(saved["subwords"])})

@@ -33,7 +33,7 @@ class ChunkedStreams(Dataset[SequenceBatch]):
 Split = Sequences | RaggedSequences
 
 
-class SequenceData(BucketedData):
+class SequenceData(BucketedData[SequenceBatch]):
     """Sequences in batches of like length, in another order in every epoch."""
 
     items = "sequences"

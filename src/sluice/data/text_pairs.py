@@ -132,7 +132,7 @@ def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, floa
     return Stored(arrays, info)
 
 
-class TextPairData(BucketedData):
+class TextPairData(BucketedData[TextPairBatch]):
     """Pairs in batches whose longer texts are of like length; prepared once, then read from disk."""
 
     items = "pairs"

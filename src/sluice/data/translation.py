@@ -16,11 +16,12 @@ from sluice.data.datamodule import BucketedData
 from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
 
 
-class TranslationData(BucketedData):
+class TranslationData(BucketedData[PairBatch]):
     """Sentence pairs in batches whose sources and targets are of like length; prepared once, then read from disk."""
 
     items = "pairs"
@@ -115,7 +116,7 @@ class StagedPairs(TranslationData):
         Raises:
             UserError: if pairs were dropped, so that nobody knows where a stage ends.
         """
-        options: dict[str, Any] = {"batch_size": batch_size, "max_tokens": max_tokens, "shuffle": shuffle}
+        options: Plain = {"batch_size": batch_size, "max_tokens": max_tokens, "shuffle": shuffle}
         if not shuffle:
             return super().sampler(keys, **options)
         missing = self.stages * self.stage_size - len(keys)

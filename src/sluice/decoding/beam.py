@@ -1,18 +1,16 @@
 """Beam search over many sentences at once."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StepFunction, end_where
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction, end_where
 
 
 @torch.no_grad()
 def beam_search(
-    step: StepFunction,
-    state: Any,
+    step: StepFunction[StateT],
+    state: StateT,
     longest: Tensor,
     *,
     begin_id: int,

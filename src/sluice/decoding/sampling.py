@@ -1,12 +1,14 @@
 """Writing on: a text continued token by token, over a step function."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+from sluice.recurrent import State
+
+Step = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """(last tokens (N,), state) -> (log-probabilities (N, V), next state); state tensors have N as their second axis."""
 
 COLDEST = 1e-30
@@ -26,7 +28,7 @@ class Continued(NamedTuple):
 def sample(
     step: Step,
     last: Tensor,
-    state: Any,
+    state: State | None,
     *,
     tokens: int,
     temperature: float = 1.0,
@@ -63,7 +65,9 @@ def sample(
 
 
 @torch.inference_mode()
-def beam(step: Step, last: Tensor, state: Any, *, tokens: int, width: int, banned: Sequence[int] = ()) -> Continued:
+def beam(
+    step: Step, last: Tensor, state: State | None, *, tokens: int, width: int, banned: Sequence[int] = ()
+) -> Continued:
     """The likeliest continuations that a beam of a width finds, the best first; with width 1 the greedy one.
 
     Args:

@@ -1,7 +1,6 @@
 """Which search, by its settings."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +8,7 @@ from torch import Tensor
 from sluice.decoding.beam import beam_search
 from sluice.decoding.greedy import greedy_search
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StepFunction
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +59,8 @@ class DecodingSettings:
 
 
 def search(
-    step: StepFunction,
-    state: Any,
+    step: StepFunction[StateT],
+    state: StateT,
     source_lengths: Tensor,
     settings: DecodingSettings,
     *,

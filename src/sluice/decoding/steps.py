@@ -1,6 +1,6 @@
 """What every search asks of a model, and what it answers with."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor
 
@@ -8,25 +8,27 @@ from torch import Tensor
 class SearchState(Protocol):
     """What a model carries from step to step, for R rows."""
 
-    def select(self, rows: Tensor) -> Any:
+    def select(self, rows: Tensor) -> Self:
         """The state of these rows (R',) int64, in their order; a row may come more than once."""
 
 
-class Step(NamedTuple):
+StateT = TypeVar("StateT", bound=SearchState)
+
+
+class Step(NamedTuple, Generic[StateT]):
     """One step of a model for R rows."""
 
     log_probabilities: Tensor
     """(R, V), of the next word; the search may write into it."""
-    state: Any
-    """A SearchState."""
+    state: StateT
     weights: Tensor | None
     """(R, S), where the model looked in the source; None where it cannot say."""
 
 
-class StepFunction(Protocol):
+class StepFunction(Protocol[StateT]):
     """A model as a search sees it."""
 
-    def __call__(self, words: Tensor, state: Any) -> Step:
+    def __call__(self, words: Tensor, state: StateT) -> Step[StateT]:
         """The words (R,) int64 written last and the state before them to the next step."""
 
 

@@ -1,7 +1,5 @@
 """From token ids to what a recurrent stack takes: learned vectors, one-hot rows, or the raw index."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -63,7 +61,7 @@ class Embedding(nn.Module):
         keep = torch.empty(self.vocab_size, dtype=dtype, device=ids.device).bernoulli_(1 - self.word_dropout)
         return (keep / (1 - self.word_dropout))[ids]
 
-    def forward(self, ids: Tensor) -> Any:
+    def forward(self, ids: Tensor) -> Tensor | OneHot:
         raise NotImplementedError
 
 

@@ -1,7 +1,6 @@
 """Output layers over a large vocabulary: from features to the probability of every word."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,9 +128,9 @@ class AdaptiveHead(Head):
         groups = len(cutoffs)
         self.groups = nn.Linear(input_size, groups)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.weight: Any = None
-        self.maps: Any = nn.ModuleList()
-        self.rows: Any = nn.ParameterList()
+        self.weight: nn.Parameter | None = None
+        self.maps = nn.ModuleList()
+        self.rows = nn.ParameterList()
         if table is not None:
             self.weight = _own_or_tied(table, vocab_size, input_size)
             return
@@ -181,7 +180,7 @@ class AdaptiveHead(Head):
 
     def _parts(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Weights and biases by group; split in one go, whose gradient is put together in one go."""
-        weights = self.rows if self.weight is None else self.weight.split(self.sizes)
+        weights = list(self.rows) if self.weight is None else self.weight.split(self.sizes)
         return weights, self.bias.split(self.sizes)
 
 

@@ -79,7 +79,7 @@ class _Chunked(torch.autograd.Function):
         return sums[0], sums[1], right
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("the output loss cannot be differentiated twice (create_graph=True)")
         return (*(None if own is None else own * grad for own in ctx.saved_tensors), None, None)

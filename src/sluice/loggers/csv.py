@@ -4,13 +4,13 @@ import csv
 import os
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from sluice.errors import UserError
 from sluice.files import Guard
+from sluice.plain import Plain
 
 
 class CSVLog(Logger):
@@ -19,7 +19,7 @@ class CSVLog(Logger):
     def __init__(self, *, run_dir: str) -> None:
         super().__init__()
         self.path = Path(run_dir) / "metrics.csv"
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, float | str]] = []
         self._written, self._columns = 0, ["step"]
         self.guard: Guard | None = None
         """Asked before every write."""
@@ -53,7 +53,7 @@ class CSVLog(Logger):
         self._rows.append({"step": step or 0, **{name: float(value) for name, value in metrics.items()}})
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Plain | Namespace, *args: object, **kwargs: object) -> None:
         """config.yaml has them."""
 
     @rank_zero_only

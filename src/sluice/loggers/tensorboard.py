@@ -1,10 +1,13 @@
 """TensorBoard's logger, and finding its writer."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoard(TensorBoardLogger):
@@ -22,7 +25,7 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.flush()
 
 
-def find_writer(trainer: pl.Trainer) -> Any | None:
+def find_writer(trainer: pl.Trainer) -> "SummaryWriter | None":
     """The SummaryWriter of the trainer's TensorBoard logger; None on other ranks and where there is no such logger."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:

@@ -4,8 +4,6 @@ Instead of torchmetrics' accuracy and exact match with `ignore_index`, which sel
 on a GPU each batch would wait to learn how many there are.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -20,8 +18,8 @@ class _Fraction(Metric):
     all: Tensor
     full_state_update = False
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         for name in ("right", "all"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -56,8 +54,8 @@ class DecidingFound(Metric):
     all: Tensor
     full_state_update = False
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         for name in ("found", "all"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 

@@ -1,7 +1,7 @@
 """Labelled stretches of a sentence, as B- and I- tags mark them, and how many of them are found."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,8 +39,8 @@ class SpanF1(Metric):
     right: Tensor
     full_state_update = False
 
-    def __init__(self, tags: tuple[str, ...], **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, tags: tuple[str, ...]) -> None:
+        super().__init__()
         self.tags = tags
         for name in ("found", "there", "right"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

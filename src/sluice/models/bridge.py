@@ -1,7 +1,5 @@
 """From what an encoder ends with to what a decoder begins with."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +66,7 @@ class LastBridge(Bridge):
             )
 
     def forward(self, state: State) -> State:
-        there: Any = state._asdict()
+        there = state._asdict()
         zeros = torch.zeros_like(self.sides(state.hidden))
         whole = (self.sides(there[name]) if name in there else zeros for name in self.state_type._fields)
         return self.state_type(*(tensor[-self.layers :] for tensor in whole))

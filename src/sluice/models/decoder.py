@@ -1,7 +1,7 @@
 """The half of a translator that writes: a word at a time, looking back at the source."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from sluice.recurrent.stepping import StackSteps
 class DecoderState(NamedTuple):
     """All that a decoder needs to know to write the next word of every sentence."""
 
-    cells: Any
+    cells: State
     """The stack's state, tensors (layers, B, H)."""
     feed: Tensor
     """(B, F), what the last step ended with; zeros at first."""
@@ -86,7 +86,7 @@ class Decoder(nn.Module):
             raise ValueError("a decoder writes from left to right, it cannot be bidirectional: set bidirectional=false")
         sizes = {"embedding_size": embedding.output_size, "output_size": output_size, "memory_size": memory_size}
         wanted = decoder_input_size(**sizes, attention=attention is not None, input_feeding=input_feeding)
-        first: Any = stack.cells[0]
+        first = stack.cell_list()[0]
         if first.input_size != wanted:
             raise ValueError(f"the decoder's stack takes {first.input_size} inputs, it is to be given {wanted}")
         self.embedding, self.stack, self.attention = embedding, stack, attention
@@ -174,7 +174,7 @@ class Decoder(nn.Module):
 
     def _begin(self, state: DecoderState) -> "_Run":
         batch_size = len(state.feed)
-        first: Any = self.stack.cells[0]
+        first = self.stack.cell_list()[0]
         steps = StackSteps(self.stack, batch_size, first.input_size - self.output_size * self.input_feeding)
         kept = None
         if self.training and self.hidden_dropout.p:

@@ -1,6 +1,6 @@
 """Autoregressive language model: the next word from all words before it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class Read(NamedTuple):
     """(B, T, H) of the recurrent core, before dropout."""
     dropped: Tensor
     """(B, T, H), after it."""
-    state: Any
+    state: State
     """After the last step; goes in again with the text that follows."""
 
 
@@ -106,7 +106,7 @@ class LanguageModel(nn.Module):
         return self.next_words(read), read.state
 
     @torch.no_grad()
-    def warmed(self, ids: Tensor) -> tuple[Tensor, Any]:
+    def warmed(self, ids: Tensor) -> tuple[Tensor, State | None]:
         """Reads all but the last token of texts (N, T).
 
         Returns:

@@ -1,6 +1,6 @@
 """Sequence to sequence: an encoder reads, a decoder writes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
 from sluice.options import TIES
-from sluice.recurrent import OneHot, RecurrentStack
+from sluice.recurrent import OneHot, RecurrentStack, State
 from sluice.recurrent.devices import to_device
 
 
@@ -109,7 +109,7 @@ class Seq2Seq(nn.Module):
         mask = step_mask(lengths, outputs.shape[1], outputs.device)
         return self.decoder.start(self.bridge(state), self.memory_dropout(outputs), last, mask)
 
-    def read(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
+    def read(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """The encoder's outputs (B, S, memory size) on sources (B, S) of `lengths` (B,), and its final state."""
         embedded = self.source_embedding(source)
         features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)

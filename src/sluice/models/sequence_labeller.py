@@ -1,6 +1,6 @@
 """Many-to-many at the same pace: an output for every step."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ class Labelled(NamedTuple):
 
     outputs: Tensor
     """(B, T, K): logits of classes, or values; beyond a sequence's length they mean nothing."""
-    state: Any
+    state: State
     """After each sequence's own last step; goes in again with what follows."""
 
 

@@ -1,13 +1,14 @@
 """What every LightningModule of Sluice does the same way."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
 
 from sluice.lightning_internals import is_logged_step
@@ -19,6 +20,8 @@ from sluice.optim.changed_settings import (
     total_steps,
 )
 from sluice.optim.schedules import Schedule, Stretchable
+from sluice.plain import Plain
+from sluice.recurrent import RecurrentStack, State
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class Task(pl.LightningModule):
         monitor: Monitor,
         optimizer: OptimizerFactory | None = None,
         schedule: ScheduleFactory | None = None,
-        saved_with: dict[str, Any] | None = None,
+        saved_with: Plain | None = None,
     ) -> None:
         """
         Args:
@@ -66,11 +69,11 @@ class Task(pl.LightningModule):
         self.monitor = monitor
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
-        self._resumed_from: dict[str, Any] | None = None
-        self.carried_states: dict[str, Any] = {}
+        self._resumed_from: Plain | None = None
+        self.carried_states: dict[str, State] = {}
         """By stage, the state after the last chunk, where batches are chunks of the same streams."""
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         if self._make_optimizer is None:
             raise ValueError("this task was built without an optimizer, it can only be evaluated")
         optimizer = self._make_optimizer(self.parameters())
@@ -109,7 +112,7 @@ class Task(pl.LightningModule):
         """
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch_size)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: Plain) -> None:
         self._resumed_from = checkpoint["sluice"]
 
     def on_train_start(self) -> None:
@@ -122,7 +125,7 @@ class Task(pl.LightningModule):
         if length_differs(self._resumed_from, self.saved_with, total_steps(self.trainer)):
             self._stretch(schedulers, steps_left(self.trainer))
 
-    def _stretch(self, schedulers: list[Any], left: int) -> None:
+    def _stretch(self, schedulers: Sequence[LRScheduler], left: int) -> None:
         for scheduler in schedulers:
             if isinstance(scheduler, Stretchable) and left > 0:
                 step = scheduler.last_epoch
@@ -131,7 +134,7 @@ class Task(pl.LightningModule):
                     "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
                 )
 
-    def carry_over(self, stage: str, state: Any) -> None:
+    def carry_over(self, stage: str, state: State) -> None:
         """Carries the state after a chunk over to the next chunk of the stage, detached."""
         self.carried_states[stage] = type(state)(*(part.detach() for part in state))
 
@@ -142,10 +145,11 @@ class Task(pl.LightningModule):
 
     def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
         """Restores what `recurrent_state` gave."""
-        network: Any = self.network
         for stage, parts in saved.items():
-            self.carried_states[stage] = network.recurrent.state_type(*(part.to(self.device) for part in parts))
+            recurrent = self.network.recurrent
+            assert isinstance(recurrent, RecurrentStack)
+            self.carried_states[stage] = recurrent.state_type(*(part.to(self.device) for part in parts))
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: Plain) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["sluice"] = {**self.saved_with, "metrics": metrics, "total_steps": total_steps(self.trainer)}

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
 
-from sluice.data.collate import TextBatch
+from sluice.data.collate import LabelledBatch, TextBatch
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, Task
@@ -45,10 +46,10 @@ class ClassificationTask(Task):
         weights = None if class_weights is None else torch.tensor(class_weights)
         self._class_weights: Tensor | None
         self.register_buffer("_class_weights", weights, persistent=False)
-        self.metrics: Any = nn.ModuleDict(
+        self.metrics: MetricDict[MetricCollection] = MetricDict(
             {f"{stage}_metrics": _metrics(stage, len(labels)) for stage in ("val", "test")}
         )
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.train_accuracy = Accuracy(task="multiclass", num_classes=len(labels))
         self.confusion = ConfusionMatrix(task="multiclass", num_classes=len(labels))
         self._confusion = torch.zeros(len(labels), len(labels))
@@ -58,7 +59,7 @@ class ClassificationTask(Task):
         """What a validation logs; any of it can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
-    def model_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
+    def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
         moved = None
         if stage == "train" and self.adversarial:
@@ -72,20 +73,22 @@ class ClassificationTask(Task):
         loss = self._training_loss(logits, batch.labels)
         return loss if moved is None else (loss + self._training_loss(moved, batch.labels)) / 2, logits
 
-    def logits_of(self, batch: Any, stage: str) -> Tensor:
+    def logits_of(self, batch: LabelledBatch, stage: str) -> Tensor:
         """(B, classes)."""
+        assert isinstance(batch, TextBatch)
         return self.network(batch.ids, batch.lengths).logits
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
-    def _clean_and_moved(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+    def _clean_and_moved(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
         """Logits (B, classes) of the texts, and of the texts moved a little where it raises the loss most.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
         r = ε g / ‖g‖ with g the loss's gradient, each text as one vector; ε is a share of the text's own length.
         """
+        assert isinstance(batch, TextBatch)
         features = self.network.embed(batch.ids)
         assert isinstance(features, Tensor)
         if not features.requires_grad:  # the vectors are frozen
@@ -97,7 +100,7 @@ class ClassificationTask(Task):
         moved = features + self.adversarial * scale.view(-1, 1, 1) * gradient
         return clean, self.network.classify(moved, batch.lengths).logits
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", loss, batch_size=len(batch))
@@ -106,10 +109,10 @@ class ClassificationTask(Task):
         self.log_epoch(epoch, len(batch))
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         outputs = self._evaluate(batch, "test")
         self.confusion.update(outputs["probabilities"], batch.labels)
         return outputs
@@ -122,10 +125,10 @@ class ClassificationTask(Task):
         self._confusion = self.confusion.compute()
         self.confusion.reset()
 
-    def _evaluate(self, batch: Any, stage: str) -> dict[str, Tensor]:
+    def _evaluate(self, batch: LabelledBatch, stage: str) -> dict[str, Tensor]:
         _, logits = self.model_step(batch, stage)
         probabilities = logits.float().softmax(-1)
-        metrics: MetricCollection = self.metrics[f"{stage}_metrics"]
+        metrics = self.metrics[f"{stage}_metrics"]
         metrics.update(probabilities[:, 1] if len(self.labels) == 2 else probabilities, batch.labels)
         self.log_epoch(metrics, len(batch))
         self.log_epoch({f"{stage}/loss": self.losses[f"{stage}_loss"]}, len(batch))
@@ -137,6 +140,8 @@ def _metrics(stage: str, classes: int) -> MetricCollection:
     if classes == 2:
         metrics = {"accuracy": Accuracy(task="binary"), "f1": F1Score(task="binary"), "auroc": AUROC(task="binary")}
     else:
-        shared: dict[str, Any] = {"task": "multiclass", "num_classes": classes}
-        metrics = {"accuracy": Accuracy(**shared), "f1": F1Score(average="macro", **shared)}
+        metrics = {
+            "accuracy": Accuracy(task="multiclass", num_classes=classes),
+            "f1": F1Score(task="multiclass", num_classes=classes, average="macro"),
+        }
     return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
 from sluice.data.language_modeling import ChunkBatch
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
 from sluice.models.language import LanguageModel, Read
 from sluice.modules.base import STAGES, Task
@@ -40,12 +41,14 @@ class LanguageTask(Task):
         super().__init__(**shared)
         self.tokens_per_batch = tokens_per_batch
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
-        self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES})
+        self.metrics: MetricDict[MetricCollection] = MetricDict(
+            {f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES}
+        )
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
-        return list(self.metrics["val_metrics"])
+        return [*self.metrics["val_metrics"]]
 
     def read(self, batch: ChunkBatch, stage: str) -> Read:
         """Runs the network on a chunk, from where the chunk before it ended."""
@@ -89,7 +92,7 @@ class LanguageTask(Task):
 
 def _metrics(stage: str, letters: bool) -> MetricCollection:
     name = "epoch_loss" if stage == "train" else "loss"
-    metrics: dict[str, Any] = {name: TokenLoss(), "perplexity": Perplexity()}
+    metrics: dict[str, Metric | MetricCollection] = {name: TokenLoss(), "perplexity": Perplexity()}
     if letters:
         metrics["bits_per_character"] = BitsPerToken()
     return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

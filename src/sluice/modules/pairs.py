@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from sluice.data.collate import TextPairBatch
+from sluice.data.collate import LabelledBatch, TextPairBatch
 from sluice.metrics.accuracy import DecidingFound
+from sluice.metrics.metric_dict import MetricDict
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.classification import ClassificationTask
 
@@ -27,29 +28,32 @@ class PairTask(ClassificationTask):
         """
         super().__init__(**options)
         stages = ("val", "test") if knows_deciding else ()
-        self.deciding: Any = nn.ModuleDict({f"{stage}_deciding": DecidingFound() for stage in stages})
+        self.deciding: MetricDict[DecidingFound] = MetricDict(
+            {f"{stage}_deciding": DecidingFound() for stage in stages}
+        )
 
     @property
     def validation_metrics(self) -> list[str]:
         return [*super().validation_metrics, *(["val/deciding_found"] if self.deciding else [])]
 
-    def logits_of(self, batch: TextPairBatch, stage: str) -> Tensor:
+    def logits_of(self, batch: LabelledBatch, stage: str) -> Tensor:
+        assert isinstance(batch, TextPairBatch)
         paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
         if batch.deciding is not None:
             self.deciding[f"{stage}_deciding"].update(paired.moved(), batch.deciding)
         return paired.logits
 
-    def validation_step(self, batch: TextPairBatch, batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().validation_step(batch, batch_idx)
         self._log_deciding("val", batch)
         return outputs
 
-    def test_step(self, batch: TextPairBatch, batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().test_step(batch, batch_idx)
         self._log_deciding("test", batch)
         return outputs
 
-    def _log_deciding(self, stage: str, batch: TextPairBatch) -> None:
+    def _log_deciding(self, stage: str, batch: LabelledBatch) -> None:
         if self.deciding:
             name, metric = f"{stage}/deciding_found", self.deciding[f"{stage}_deciding"]
             self.log_epoch({name: metric}, len(batch))

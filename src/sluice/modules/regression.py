@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.data.collate import SequenceBatch
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
@@ -26,9 +27,9 @@ class RegressionTask(Task):
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
-        self.errors: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
-        self.last: Any = nn.ModuleDict({f"{stage}_last": WeightedMean() for stage in ("val", "test")})
-        self.roots: Any = nn.ModuleDict({f"{stage}_rmse": RootMean() for stage in ("val", "test")})
+        self.errors: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.last: MetricDict[WeightedMean] = MetricDict({f"{stage}_last": WeightedMean() for stage in ("val", "test")})
+        self.roots: MetricDict[RootMean] = MetricDict({f"{stage}_rmse": RootMean() for stage in ("val", "test")})
 
     @property
     def every_step(self) -> bool:

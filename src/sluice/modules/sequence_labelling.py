@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.metrics.accuracy import ExactMatch, StepAccuracy
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
@@ -32,8 +33,10 @@ class SequenceLabellingTask(Task):
         """
         super().__init__(**shared)
         self.tags, self.chunked = tags, carry_state
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
-        self.metrics: Any = nn.ModuleDict({f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES})
+        self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.metrics: MetricDict[MetricCollection] = MetricDict(
+            {f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES}
+        )
 
     @property
     def validation_metrics(self) -> list[str]:

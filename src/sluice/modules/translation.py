@@ -1,19 +1,22 @@
 """Translation: a sentence in, a sentence out."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sluice.data.collate import PairBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import Perplexity, TokenLoss
 from sluice.metrics.translation_scores import AS_TRANSLATIONS, Scoring
 from sluice.models.seq2seq import Seq2Seq
 from sluice.modules.base import STAGES, Task
+
+Row = TypeVar("Row")
 
 
 class Scored(NamedTuple):
@@ -71,7 +74,9 @@ class TranslationTask(Task):
         for settings in self.decoding.values():
             settings.check()
         kinds = {"loss": TokenLoss, "perplexity": Perplexity, "accuracy": TokenLoss}
-        self.sums: Any = nn.ModuleDict({f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()})
+        self.sums: MetricDict[TokenLoss] = MetricDict(
+            {f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()}
+        )
         self._scored: list[Scored] = []
         self._written: list[tuple[str, str, str]] = []
 
@@ -171,10 +176,10 @@ class TranslationTask(Task):
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
 
 
-def _gathered(own: list[Any]) -> list[list[Any]]:
+def _gathered(own: list[Row]) -> list[list[Row]]:
     """What every rank has."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    parts: list[list[Row]] = [[] for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather_object(parts, own)
     return parts

@@ -3,9 +3,12 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 
 from sluice.data.word2vec import WindowBatch
+from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.word2vec import Word2Vec
 from sluice.modules.base import STAGES, Task
@@ -27,15 +30,15 @@ class Word2VecTask(Task):
         """
         super().__init__(**shared)
         self.automatic_optimization = False
-        self.losses: Any = nn.ModuleDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
+        self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
 
     @property
     def validation_metrics(self) -> list[str]:
         """What a validation logs; any of it can be monitored."""
         return ["val/loss"]
 
-    def configure_optimizers(self) -> Any:
-        made = super().configure_optimizers()
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        made: Any = super().configure_optimizers()
         if isinstance(made, dict):
             del made["lr_scheduler"]["monitor"]  # schedules are stepped here
         return made
@@ -49,7 +52,8 @@ class Word2VecTask(Task):
         return loss
 
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
-        optimizer: Any = self.optimizers()
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
         loss: Tensor = optimizer.step(lambda: self.model_step(batch, "train"))
         self.log("train/loss", loss, batch_size=len(batch))
         self.log_epoch({"train/epoch_loss": self.losses["train_loss"]}, len(batch))

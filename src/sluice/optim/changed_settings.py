@@ -3,15 +3,20 @@
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sluice.plain import PlainMapping
 
 log = logging.getLogger(__name__)
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Entries of a parameter group that follow the optimiser's learning rate."""
+Changes: TypeAlias = dict[str, tuple[Any, Any]]
+"""(old, new) of each argument of an optimiser."""
 
 
 def total_steps(trainer: pl.Trainer) -> int | None:
@@ -34,7 +39,7 @@ def steps_left(trainer: pl.Trainer) -> int:
     return min(limits)
 
 
-def length_differs(before: dict[str, Any], now: dict[str, Any], total: int | None) -> bool:
+def length_differs(before: PlainMapping, now: PlainMapping, total: int | None) -> bool:
     """Whether a training has another number of optimizer steps than when its checkpoint was written.
 
     Args:
@@ -50,15 +55,13 @@ def length_differs(before: dict[str, Any], now: dict[str, Any], total: int | Non
     return any(old.get(key) != new.get(key) for key in ("max_epochs", "max_steps"))
 
 
-def optimizer_changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def optimizer_changes(before: PlainMapping, now: PlainMapping) -> Changes:
     """(old, new) of every argument of the optimiser that differs between what two checkpoints keep."""
     old, new = (saved.get("config", {}).get("optimizer", {}) for saved in (before, now))
     return {key: (old[key], new[key]) for key in new if key in old and old[key] != new[key]}
 
 
-def apply_to_optimizers(
-    changes: dict[str, tuple[Any, Any]], optimizers: Sequence[Optimizer], schedulers: Sequence[Any]
-) -> None:
+def apply_to_optimizers(changes: Changes, optimizers: Sequence[Optimizer], schedulers: Sequence[LRScheduler]) -> None:
     """Gives restored optimisers the arguments they have now; a schedule keeps its shape and takes the new peak.
 
     Args:

@@ -1,10 +1,10 @@
 """Stochastic gradient descent that begins to average when it stops getting better."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 
 class NTASGD(Optimizer):
@@ -14,7 +14,7 @@ class NTASGD(Optimizer):
     average of all weights since is what counts: `swap` puts it in the weights' place, and back.
     """
 
-    def __init__(self, params: Any, lr: float = 30.0, weight_decay: float = 1.2e-6, patience: int = 5) -> None:
+    def __init__(self, params: ParamsT, lr: float = 30.0, weight_decay: float = 1.2e-6, patience: int = 5) -> None:
         """
         Args:
             params: parameters or groups.

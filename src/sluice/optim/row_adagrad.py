@@ -1,14 +1,16 @@
 """Adagrad that keeps one number a row."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 EPSILON = 1e-10
+Loss = TypeVar("Loss", float, Tensor)
 
 
 class RowAdagrad(Optimizer):
@@ -18,7 +20,7 @@ class RowAdagrad(Optimizer):
     what is kept beside a table is a column of it. Of a sparse gradient only the rows that it has are touched.
     """
 
-    def __init__(self, params: Any, *, lr: float) -> None:
+    def __init__(self, params: ParamsT, *, lr: float) -> None:
         """
         Args:
             params: what is optimised.
@@ -32,7 +34,7 @@ class RowAdagrad(Optimizer):
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], Loss] | None = None) -> Loss | None:  # type: ignore[override]
         """One step, after `closure` where there is one; what that gave."""
         with torch.enable_grad():
             loss = None if closure is None else closure()

@@ -1,7 +1,8 @@
 """Learning-rate schedules, each made from an optimiser and the number of steps to come."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 
@@ -33,7 +34,7 @@ class Stretchable(lr_scheduler.LRScheduler):
         if total_steps > step:
             self.stretched = [step, position, (self.length - position) / (total_steps - step)]
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> list[float | Tensor]:
         if self.stretched is None and self.last_epoch <= self.length:
             return super().get_lr()
         step = self.last_epoch
@@ -43,9 +44,9 @@ class Stretchable(lr_scheduler.LRScheduler):
         finally:
             self.last_epoch = step
 
-    def _lr_at_position(self) -> list[Any]:
+    def _lr_at_position(self) -> list[float | Tensor]:
         """The learning rates at `last_epoch`, which may lie between two steps."""
-        rates: list[Any] = self._get_closed_form_lr()  # type: ignore[attr-defined]
+        rates: list[float | Tensor] = self._get_closed_form_lr()  # type: ignore[attr-defined]
         return rates
 
 
@@ -56,7 +57,7 @@ class OneCycleLR(Stretchable, lr_scheduler.OneCycleLR):
     def length(self) -> int:
         return int(self.total_steps) - 1
 
-    def _lr_at_position(self) -> list[Any]:
+    def _lr_at_position(self) -> list[float | Tensor]:
         return lr_scheduler.OneCycleLR.get_lr(self)
 
 
@@ -79,7 +80,7 @@ class LinearLR(Stretchable, lr_scheduler.LinearLR):
 class Schedule(NamedTuple):
     """A scheduler and when it moves."""
 
-    scheduler: Any
+    scheduler: lr_scheduler.LRScheduler
     interval: str
     """"step" (optimizer steps) or "epoch"."""
 

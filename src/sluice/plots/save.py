@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sluice.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = "inspect"
 """Of a run, for its pictures; to TensorBoard it is a run of its own, so that the training's events stay alone."""
@@ -33,7 +36,7 @@ def name_for(text: str) -> str:
     return re.sub(r"\W+", "-", text.lower())[:LONGEST_NAME].strip("-") or "text"
 
 
-def save_picture(figure: Any, path: Path) -> None:
+def save_picture(figure: "Figure", path: Path) -> None:
     """Writes a matplotlib figure.
 
     Raises:
@@ -45,7 +48,7 @@ def save_picture(figure: Any, path: Path) -> None:
         raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def show_in_tensorboard(folder: Path, tag: str, figure: Any) -> None:
+def show_in_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
     """Adds the figure to the images of a folder of events.
 
     Raises:

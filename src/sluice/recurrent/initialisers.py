@@ -1,13 +1,12 @@
 """Initialisers for fused gate matrices, each gate drawn as if it stood alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any]) -> None:
+def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], object]) -> None:
     """Fills a fused matrix in place, one gate after the other.
 
     A fused (4H, D) matrix has another fan-out than its four (H, D) parts, and an orthogonal (4H, H) matrix has no
@@ -29,5 +28,5 @@ def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], Any]
 xavier = nn.init.xavier_uniform_
 orthogonal = nn.init.orthogonal_
 
-INITIALISERS: dict[str, Callable[[Tensor], Any]] = {"orthogonal": orthogonal, "xavier": xavier}
+INITIALISERS: dict[str, Callable[[Tensor], object]] = {"orthogonal": orthogonal, "xavier": xavier}
 """By the name of `recurrent_init`."""

@@ -7,7 +7,7 @@ on, its state held (see `Cell.hold`). The pieces, there and back: packing.py.
 """
 
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class LengthPlan:
         self._device = device
         self._reversal: Tensor | None = None
 
-    def to_time_major(self, inputs: Tensor | OneHot) -> Any:
+    def to_time_major(self, inputs: Tensor | OneHot) -> Tensor | OneHot:
         """(B, T, ...) in the caller's order -> (T, B, ...) sorted."""
         if isinstance(inputs, OneHot):
             return inputs.map(lambda ids: ids.index_select(0, self._to_sorted).transpose(0, 1))
@@ -78,7 +78,11 @@ class LengthPlan:
         """A state (..., B, H), sorted -> the same in the caller's order."""
         return self._select(state, self._from_sorted, self._to_sorted, dim=-2)
 
-    def reverse(self, inputs: Tensor | OneHot) -> Any:
+    @overload
+    def reverse(self, inputs: Tensor) -> Tensor: ...
+    @overload
+    def reverse(self, inputs: OneHot) -> OneHot: ...
+    def reverse(self, inputs: Tensor | OneHot) -> Tensor | OneHot:
         """Turns every sequence round within its own length; padding stays where it is. Its own inverse."""
         if isinstance(inputs, OneHot):
             return inputs.map(lambda ids: ids.reshape(-1)[self._reversed_rows()].view_as(ids))
@@ -105,7 +109,7 @@ class LengthPlan:
         """How many sequences reach each step."""
         return [rows for steps, rows in cut(self.lengths) for _ in range(steps)]
 
-    def without_padding(self, inputs: Tensor | OneHot) -> Any:
+    def without_padding(self, inputs: Tensor | OneHot) -> Tensor | OneHot:
         """The inputs (T, B, ...), zero beyond each length, whatever stood there, NaN too."""
         if self.all_run_through or isinstance(inputs, OneHot):
             return inputs

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from sluice.recurrent.devices import to_device
 
@@ -168,7 +169,9 @@ class _Move(torch.autograd.Function):
     """Rows to other places, zero in empty ones; its backward moves them back instead of a slow scatter-add."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, empty: Tensor, back: Tensor, back_empty: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, rows: Tensor, index: Tensor, empty: Tensor, back: Tensor, back_empty: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(back, back_empty, index, empty)
         return rows.contiguous().index_select(0, index).index_fill_(0, empty, 0)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 WORTH_PACKING = {"as it lies": 2**22, "transposed": 2**24}
@@ -73,7 +74,7 @@ def _times(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
         return _times(inputs, weight, bias)
 

@@ -8,7 +8,7 @@ steps   the cell's `step` again and again under plain autograd: any cell, the re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, cat
@@ -23,6 +23,8 @@ from sluice.recurrent.states import State
 
 WAYS = ("kernel", "fused", "steps")
 _forced: list[str] = []
+Given = TypeVar("Given")
+"""What a run over one piece gives."""
 
 
 class Scanned(NamedTuple):
@@ -30,9 +32,9 @@ class Scanned(NamedTuple):
 
     outputs: Tensor
     """(T, B, H), zero beyond each length."""
-    final: Any
+    final: State
     """The state at each sequence's own last step, tensors (B, H)."""
-    states: Any = None
+    states: State | None = None
     """The state after every step, tensors (T, B, H), zero beyond each length; None where it wasn't asked for."""
 
 
@@ -145,7 +147,7 @@ class Run(NamedTuple):
     """A cell over a batch in one direction."""
 
     cell: Cell
-    state: Any
+    state: State
     """The initial state, tensors (B, H), sorted."""
     recurrent: Recurrence
 
@@ -187,7 +189,9 @@ def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recu
     return Scanned(padded, final)
 
 
-def _by_pieces(run: Callable[[Tensor, State], Any], pieces: Sequence[Tensor], state: State) -> tuple[list[Any], Any]:
+def _by_pieces(
+    run: Callable[[Tensor, State], tuple[Given, State]], pieces: Sequence[Tensor], state: State
+) -> tuple[list[Given], State]:
     """Runs piece after piece, parting from the rows that go no further.
 
     Args:
@@ -198,7 +202,7 @@ def _by_pieces(run: Callable[[Tensor, State], Any], pieces: Sequence[Tensor], st
     Returns:
         What the runs gave, and the final state.
     """
-    given: list[Any] = []
+    given: list[Given] = []
     finished: list[State] = []
     for piece in pieces:
         state, ended = _part(state, piece.shape[1])

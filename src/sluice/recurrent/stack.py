@@ -20,7 +20,7 @@ class CellTrace(NamedTuple):
     The backward direction's step t is its state after it has read the tokens from the end down to t.
     """
 
-    states: Any
+    states: State
     """The cell's state tuple, tensors (B, T, H)."""
     gates: dict[str, Tensor]
     """Each gate's value by its name, (B, T, H)."""
@@ -31,7 +31,7 @@ class StackOutput(NamedTuple):
 
     outputs: Tensor
     """(B, T, directions · H) of the top layer, zero beyond each length."""
-    state: Any
+    state: State
     """The cell's state tuple, tensors (layers · directions, B, H), at each sequence's own last step.
 
     Layers from the bottom, forward before backward, as torch has it. The backward direction's last step is the
@@ -44,7 +44,7 @@ class StackTrace(NamedTuple):
 
     outputs: Tensor
     """As StackOutput has it."""
-    state: Any
+    state: State
     """As StackOutput has it."""
     cells: list[CellTrace]
     """One for each layer and direction, in the order of the state."""
@@ -97,8 +97,8 @@ class RecurrentStack(nn.Module):
         self.dropout, self.variational = nn.Dropout(dropout), variational
         cells = self._make_cells(cell, input_size, one_hot, options)
         self.cells = nn.ModuleList(cells)
-        self.state_type: Any = cells[0].state_type
-        self.initial_state: Any = _learned_state(cells, hidden_size) if initial_state == "learned" else None
+        self.state_type = cells[0].state_type
+        self.initial_state = _learned_state(cells, hidden_size) if initial_state == "learned" else None
 
     def _make_cells(self, cell: str, input_size: int, one_hot: bool, options: CellOptions | None) -> list[Cell]:
         """One for each layer and direction, the lowest layer first."""
@@ -108,6 +108,10 @@ class RecurrentStack(nn.Module):
             for size, hot in inputs
             for _ in range(self.directions)
         ]
+
+    def cell_list(self) -> list[Cell]:
+        """`cells` as a list of their own type: from the bottom, forward before backward."""
+        return cast(list[Cell], list(self.cells))
 
     def forward(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackOutput:
         """
@@ -141,10 +145,10 @@ class RecurrentStack(nn.Module):
             state = self.first_state(shape[0])
         else:
             state = self.state_type(*(plan.sort_rows(tensor) for tensor in state))
-        recurrents = [cast(Cell, cell).recurrence(plan.batch_size) for cell in self.cells]
+        cells = self.cell_list()
+        recurrents = [cell.recurrence(plan.batch_size) for cell in cells]
         as_given = all(
-            runs_in_pieces(cast(Cell, cell), inputs, recurrent, trace)
-            for cell, recurrent in zip(self.cells, recurrents, strict=True)
+            runs_in_pieces(cell, inputs, recurrent, trace) for cell, recurrent in zip(cells, recurrents, strict=True)
         )
         features: Any = inputs if as_given else plan.to_time_major(inputs)
         finals: list[State] = []
@@ -165,9 +169,9 @@ class RecurrentStack(nn.Module):
         return features if as_given else plan.to_batch_major(features), stacked, traces
 
     def _runs(self, layer: int, state: State, recurrents: Sequence[Recurrence]) -> list[Run]:
-        places = range(layer * self.directions, (layer + 1) * self.directions)
+        cells, places = self.cell_list(), range(layer * self.directions, (layer + 1) * self.directions)
         return [
-            Run(cast(Cell, self.cells[place]), self.state_type(*(tensor[place] for tensor in state)), recurrents[place])
+            Run(cells[place], self.state_type(*(tensor[place] for tensor in state)), recurrents[place])
             for place in places
         ]
 
@@ -187,7 +191,7 @@ class RecurrentStack(nn.Module):
 
 
 def _run_sorted(
-    runs: Sequence[Run], features: Any, plan: LengthPlan, trace: bool
+    runs: Sequence[Run], features: Tensor | OneHot, plan: LengthPlan, trace: bool
 ) -> tuple[Tensor, list[State], list[CellTrace]]:
     """(T, B, D) -> (T, B, H), or (T, B, 2H)."""
     outputs, finals, traces = [], [], []
@@ -197,6 +201,7 @@ def _run_sorted(
         outputs.append(plan.reverse(scanned.outputs) if direction else scanned.outputs)
         finals.append(scanned.final)
         if trace:
+            assert scanned.states is not None
             gates = _gates(run, plan.without_padding(own_inputs), scanned.states)
             traces.append(_trace(plan, scanned.states, gates, reverse=bool(direction)))
     return torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0], finals, traces
@@ -219,7 +224,7 @@ def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) 
         raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
 
 
-def _gates(run: Run, inputs: Any, states: State) -> dict[str, Tensor]:
+def _gates(run: Run, inputs: Tensor | OneHot, states: State) -> dict[str, Tensor]:
     """Every gate at every step, (T, B, H): all steps at once, now that the states before them are known."""
     before = type(states)(
         *(torch.cat([first.unsqueeze(0), all_[:-1]]) for first, all_ in zip(run.state, states, strict=True))

@@ -1,11 +1,9 @@
 """A stack taken one step at a time, for inputs that are known only once the step before is done."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from sluice.recurrent.cells import Cell, Recurrence
+from sluice.recurrent.cells import Cell
 from sluice.recurrent.products import linear
 from sluice.recurrent.stack import RecurrentStack
 from sluice.recurrent.states import State
@@ -31,8 +29,8 @@ class StackSteps:
         if stack.directions != 1:
             raise ValueError("a bidirectional stack cannot be taken step by step: it reads from the end as well")
         self.stack = stack
-        self.cells: list[Any] = list(stack.cells)
-        self.recurrences: list[Recurrence] = [cell.recurrence(batch_size) for cell in self.cells]
+        self.cells = stack.cell_list()
+        self.recurrences = [cell.recurrence(batch_size) for cell in self.cells]
         first = self.cells[0]
         self.known_whole = known_size == first.input_size
         self.in_parts = not self.known_whole and type(first).project is Cell.project

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sluice.options import UNITS
+from sluice.plain import Plain
 from sluice.text.units import Characters, Pieces, Subwords, Unit, Words
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
@@ -94,11 +94,11 @@ class SentenceCoder:
         self.unit = make_unit(unit, language=language, tokenizer=tokenizer, lowercase=lowercase, subwords=subwords)
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any]) -> "SentenceCoder":
+    def from_saved(cls, saved: Plain) -> "SentenceCoder":
         """The coder that `saved` describes."""
         return cls(**{**saved, "vocab": SentenceVocab(saved["vocab"])})
 
-    def saved(self) -> dict[str, Any]:
+    def saved(self) -> Plain:
         """Plain containers from which `from_saved` makes the same coder."""
         return {**self._saved, "subwords": self._subwords, "vocab": self.vocab.tokens}
 

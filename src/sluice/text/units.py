@@ -143,7 +143,7 @@ class Words:
         moses = MosesTokenizer(self.language)
         return lambda text: moses.tokenize(text, escape=False)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name != "_tokenize"}
 
 

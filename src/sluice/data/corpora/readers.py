@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sluice.data.corpora.download import limited
 from sluice.data.corpus import Tagged
 from sluice.errors import UserError, reading
+from sluice.plain import Plain
 
 LONGEST_FIELD = 2**31 - 1
 """Characters in one field of a CSV file; as many as a C long holds on every platform."""
@@ -185,7 +186,7 @@ def _json_rows(path: Path, text_columns: Sequence[str], label_column: str) -> It
             yield Row(line, tuple(texts), label)
 
 
-def _json_object(path: Path, line: int, content: str) -> dict[str, Any]:
+def _json_object(path: Path, line: int, content: str) -> Plain:
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -196,7 +197,7 @@ def _json_object(path: Path, line: int, content: str) -> dict[str, Any]:
     return fields
 
 
-def _json_field(path: Path, line: int, fields: dict[str, Any], name: str, kinds: tuple[type, ...]) -> str:
+def _json_field(path: Path, line: int, fields: Plain, name: str, kinds: tuple[type, ...]) -> str:
     """The field as str, "" for null."""
     if name not in fields:
         raise UserError(f"{path}, line {line}: no field {name!r}; choose one of {', '.join(map(repr, fields))}.")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,15 @@ from torch.nn import functional as F
 
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.cells.options import CellOptions
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.fused.run import FusedOptions, FusedRun
 from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import HiddenState, State
 
 CELLS: dict[str, type["Cell"]] = {}
+Kernel: TypeAlias = Callable[..., tuple[Tensor, ...]]
+"""A fused function of torch: the outputs, then the parts of the final state."""
 
 
 def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
@@ -73,7 +75,7 @@ class Cell(nn.Module):
     """
 
     gates: ClassVar[tuple[str, ...]]
-    state_type: ClassVar[type[HiddenState] | type[Any]] = HiddenState
+    state_type: ClassVar[type[State]] = HiddenState
     own_activations: ClassVar[dict[str, str]] = {}
     """Which activations may be chosen ("activation", "cell_activation") and what they are by default."""
     keeping_gate: ClassVar[str | None] = None
@@ -81,7 +83,7 @@ class Cell(nn.Module):
     own_norm_gain: ClassVar[float] = 1.0
     """What `norm_gain` is by default."""
     biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")
-    kernel: ClassVar[Callable[..., Any] | None] = None
+    kernel: ClassVar[Kernel | None] = None
     """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
     kernel_is_best_on_cpu: ClassVar[bool] = False
     """Whether that function is faster on a CPU than `fused`."""
@@ -94,7 +96,7 @@ class Cell(nn.Module):
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """A class with equations of its own does not inherit the fast ways of another's."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
@@ -209,7 +211,7 @@ class Cell(nn.Module):
         """
         raise NotImplementedError
 
-    def fused_options(self) -> Any:
+    def fused_options(self) -> FusedOptions:
         """What the fused run is told of this cell."""
         raise NotImplementedError
 
@@ -269,9 +271,9 @@ class Cell(nn.Module):
         )
         return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
 
-    def _apply(self, *args: Any, **options: Any) -> "Cell":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Cell":
         """Moves or casts the cell, and lays its weights out anew."""
-        super()._apply(*args, **options)
+        super()._apply(fn, recurse)
         self.flatten_parameters()
         return self
 
@@ -290,11 +292,11 @@ class Cell(nn.Module):
                 weights, len(weights), self.input_size, mode, self.hidden_size, 0, 1, False, False
             )
 
-    def _kernel(self) -> Callable[..., Any]:
+    def _kernel(self) -> Kernel:
         assert self.kernel is not None
         return self.kernel
 
-    def _as_kernel_state(self, state: State) -> Any:
+    def _as_kernel_state(self, state: State) -> Tensor | list[Tensor]:
         tensors = [tensor.unsqueeze(0).contiguous() for tensor in state]
         return tensors if len(tensors) > 1 else tensors[0]
 

@@ -1,14 +1,13 @@
 """The gated recurrent unit, reset applied after the recurrent product, as cuDNN and torch have it."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sluice.recurrent.cells.base import Cell, Recurrence, register_cell
-from sluice.recurrent.fused.gru import GRUOptions, GRURun
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.cells.base import Cell, Kernel, Recurrence, register_cell
+from sluice.recurrent.fused.gru import GRURun
+from sluice.recurrent.fused.run import FusedOptions, FusedRun
 from sluice.recurrent.states import HiddenState, State
 
 
@@ -28,7 +27,7 @@ class GRUCell(Cell):
     gates: ClassVar[tuple[str, ...]] = ("reset", "keep", "new")
     own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     keeping_gate = "keep"
-    kernel: ClassVar[Callable[..., Any] | None] = staticmethod(torch.gru)
+    kernel: ClassVar[Kernel | None] = staticmethod(torch.gru)
     fused: ClassVar[type[FusedRun] | None] = GRURun
 
     def keeping_bias(self) -> float:
@@ -42,5 +41,5 @@ class GRUCell(Cell):
         new = self.activate()(new_in + reset * new_hidden)
         return HiddenState((1 - keep) * new + keep * state.hidden), (reset, keep, new)
 
-    def fused_options(self) -> GRUOptions:
-        return GRUOptions(self.activations["activation"])
+    def fused_options(self) -> FusedOptions:
+        return FusedOptions(self.activations["activation"])

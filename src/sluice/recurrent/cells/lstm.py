@@ -1,13 +1,13 @@
 """The long short-term memory with a forget gate, as torch and cuDNN have it."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sluice.recurrent.cells.base import Cell, Recurrence, register_cell
-from sluice.recurrent.fused.lstm import LSTMOptions, LSTMRun
+from sluice.recurrent.cells.base import Cell, Kernel, Recurrence, register_cell
+from sluice.recurrent.fused.lstm import LSTMRun
+from sluice.recurrent.fused.run import FusedOptions
 from sluice.recurrent.states import LSTMState, State
 
 
@@ -31,7 +31,7 @@ class LSTMCell(Cell):
     state_type = LSTMState
     own_activations: ClassVar[dict[str, str]] = {"activation": "tanh", "cell_activation": "tanh"}
     keeping_gate = "forget"
-    kernel: ClassVar[Callable[..., Any] | None] = staticmethod(torch.lstm)
+    kernel: ClassVar[Kernel | None] = staticmethod(torch.lstm)
     kernel_is_best_on_cpu = True
     hold = (-1e4, 1e4, 0.0, 0.0)
     fused = LSTMRun
@@ -45,8 +45,8 @@ class LSTMCell(Cell):
         hidden = output_gate * self.activate()(cell)
         return LSTMState(hidden, cell), (input_gate, forget_gate, candidate, output_gate)
 
-    def fused_options(self) -> LSTMOptions:
-        return LSTMOptions(self.activations["activation"], self.activations["cell_activation"])
+    def fused_options(self) -> FusedOptions:
+        return FusedOptions(self.activations["activation"], self.activations["cell_activation"])
 
     def fused_parameters(self) -> dict[str, Tensor | None]:
         return dict.fromkeys(("peephole", "gain", "norm_bias", "cell_gain", "cell_bias"))

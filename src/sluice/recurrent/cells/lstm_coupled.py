@@ -4,7 +4,8 @@ from torch import Tensor
 
 from sluice.recurrent.cells.base import Recurrence, register_cell
 from sluice.recurrent.cells.lstm import LSTMCell
-from sluice.recurrent.fused.lstm import LSTMOptions, LSTMRun
+from sluice.recurrent.fused.lstm import LSTMRun
+from sluice.recurrent.fused.run import FusedOptions
 from sluice.recurrent.states import LSTMState, State
 
 
@@ -33,5 +34,5 @@ class CoupledLSTMCell(LSTMCell):
         hidden = output_gate * self.activate()(cell)
         return LSTMState(hidden, cell), (forget_gate, candidate, output_gate)
 
-    def fused_options(self) -> LSTMOptions:
+    def fused_options(self) -> FusedOptions:
         return super().fused_options()._replace(coupled=True)

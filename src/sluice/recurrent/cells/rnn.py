@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.cells.base import Cell, Recurrence, register_cell
-from sluice.recurrent.fused.rnn import RNNOptions, RNNRun
+from sluice.recurrent.fused.rnn import RNNRun
+from sluice.recurrent.fused.run import FusedOptions
 from sluice.recurrent.states import HiddenState, State
 
 
@@ -20,8 +21,8 @@ class SimpleRNNCell(Cell):
         new = self.activate()(projected + recurrent(state.hidden))
         return HiddenState(new), (new,)
 
-    def fused_options(self) -> RNNOptions:
-        return RNNOptions(self.activations["activation"])
+    def fused_options(self) -> FusedOptions:
+        return FusedOptions(self.activations["activation"])
 
     def fused_parameters(self) -> dict[str, Tensor | None]:
         return {"gain": None, "norm_bias": None}

@@ -7,17 +7,16 @@ shape has a set of tensors of its own, into which a call's inputs are copied and
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sluice.recurrent.fused.run import FusedRun, Schedule
+from sluice.recurrent.fused.run import FusedOptions, FusedRun, NamedTensors, Schedule
 
 MOST_SHAPES = 16
 """Graphs kept; the one that was not used for longest gives way."""
 
-Capture = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
+Capture = Callable[[Callable[[], NamedTensors]], tuple[Callable[[], None], NamedTensors]]
 """Runs a function once and gives what repeats it on the same memory, and what it returned the first time."""
 
 
@@ -26,7 +25,7 @@ def graphs_wanted(tensor: Tensor) -> bool:
     return tensor.is_cuda and os.environ.get("SLUICE_CUDA_GRAPHS", "0") == "1"
 
 
-def capture_cuda(function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+def capture_cuda(function: Callable[[], NamedTensors]) -> tuple[Callable[[], None], NamedTensors]:
     """Captures a function into a CUDA graph after three runs that let the libraries choose their kernels."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -45,10 +44,10 @@ class GraphedRuns:
 
     def __init__(self, capture: Capture = capture_cuda) -> None:
         self._capture = capture
-        self._made: OrderedDict[Any, _Graphed] = OrderedDict()
+        self._made: OrderedDict[tuple[object, ...], _Graphed] = OrderedDict()
 
     def forward(
-        self, run_type: type[FusedRun], options: Any, schedule: Schedule, tensors: dict[str, Any]
+        self, run_type: type[FusedRun], options: FusedOptions, schedule: Schedule, tensors: NamedTensors
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The buffers of a run's forward pass, and its final state by field."""
 
@@ -56,7 +55,7 @@ class GraphedRuns:
             own = _copies(tensors)
             run = run_type(options, schedule, own, {})
 
-            def pass_forward() -> dict[str, Tensor]:
+            def pass_forward() -> NamedTensors:
                 run.forward()
                 final = {f"final {field}": run.final(field) for field in run.fields}
                 return {**{f"buffer {name}": buffer for name, buffer in run.buffers.items()}, **final}
@@ -71,12 +70,12 @@ class GraphedRuns:
     def backward(
         self,
         run_type: type[FusedRun],
-        options: Any,
+        options: FusedOptions,
         schedule: Schedule,
-        tensors: dict[str, Any],
+        tensors: NamedTensors,
         buffers: dict[str, Tensor],
-        came: dict[str, Any],
-    ) -> dict[str, Any]:
+        came: NamedTensors,
+    ) -> NamedTensors:
         """Gradients by the names of the tensors; `came` has "states <field>" and "final <field>"."""
         given = {**tensors, **{f"buffer {name}": value for name, value in buffers.items()}, **came}
 
@@ -84,7 +83,7 @@ class GraphedRuns:
             own = _copies(given)
             fields = run_type.fields
 
-            def pass_backward() -> dict[str, Any]:
+            def pass_backward() -> NamedTensors:
                 run = run_type(
                     options,
                     schedule,
@@ -98,7 +97,7 @@ class GraphedRuns:
 
         return self._get(("backward", run_type, options, len(schedule.alive), _shapes(given)), make)(given)
 
-    def _get(self, key: Any, make: Callable[[], "_Graphed"]) -> "_Graphed":
+    def _get(self, key: tuple[object, ...], make: Callable[[], "_Graphed"]) -> "_Graphed":
         if key not in self._made:
             self._made[key] = make()
             while len(self._made) > MOST_SHAPES:
@@ -110,10 +109,10 @@ class GraphedRuns:
 class _Graphed:
     """One captured pass with its own memory."""
 
-    def __init__(self, inputs: dict[str, Any], replay: Callable[[], None], results: dict[str, Any]) -> None:
+    def __init__(self, inputs: NamedTensors, replay: Callable[[], None], results: NamedTensors) -> None:
         self._inputs, self._replay, self._results = inputs, replay, results
 
-    def __call__(self, given: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, given: NamedTensors) -> NamedTensors:
         for name, value in given.items():
             if isinstance(value, Tensor):
                 self._inputs[name].copy_(value)
@@ -121,14 +120,14 @@ class _Graphed:
         return _copies(self._results)
 
 
-def _copies(tensors: dict[str, Any]) -> dict[str, Any]:
+def _copies(tensors: NamedTensors) -> NamedTensors:
     return {
         name: value.detach().clone(memory_format=torch.contiguous_format) if isinstance(value, Tensor) else value
         for name, value in tensors.items()
     }
 
 
-def _shapes(tensors: dict[str, Any]) -> tuple[Any, ...]:
+def _shapes(tensors: NamedTensors) -> tuple[object, ...]:
     return tuple(
         (name, tuple(value.shape), value.dtype, str(value.device)) if isinstance(value, Tensor) else (name, value)
         for name, value in tensors.items()

@@ -1,20 +1,13 @@
 """The GRU's steps, reset after the recurrent product and before it."""
 
-from typing import Any, NamedTuple
+import ctypes
 
 import torch
 from torch import Tensor
 
-from sluice.recurrent.activations import find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, GRUBeforeFields, GRUFields
-from sluice.recurrent.fused.run import FusedRun
+from sluice.recurrent.fused.run import FusedRun, Gradients
 from sluice.recurrent.products import weight_gradient
-
-
-class GRUOptions(NamedTuple):
-    """Which GRU."""
-
-    activation: str
 
 
 class GRURun(FusedRun):
@@ -23,9 +16,7 @@ class GRURun(FusedRun):
     native_run = "gru"
     keeps_hidden = True
 
-    def __init__(self, options: GRUOptions, *args: Any) -> None:
-        self.activation = find_activation(options.activation)
-        super().__init__(options, *args)
+    def prepare(self) -> None:
         self.behind = self.buffers["behind"]
 
     def allocate(self) -> None:
@@ -54,7 +45,7 @@ class GRURun(FusedRun):
         product[:, : 2 * size] = self.grads["projected"][step, :rows, : 2 * size]
         torch.mul(to_new, reset, out=product[:, 2 * size :])
 
-    def native_fields(self) -> Any:
+    def native_fields(self) -> ctypes.Structure:
         return self.fill(GRUFields, activation=ACTIVATION_CODES[self.options.activation])
 
 
@@ -64,9 +55,7 @@ class GRUBeforeRun(FusedRun):
     native_run = "gru_before"
     keeps_hidden = True
 
-    def __init__(self, options: GRUOptions, *args: Any) -> None:
-        self.activation = find_activation(options.activation)
-        super().__init__(options, *args)
+    def prepare(self) -> None:
         self.resets = self.buffers["resets"]
 
     def allocate(self) -> None:
@@ -106,14 +95,14 @@ class GRUBeforeRun(FusedRun):
         torch.mul(came * self.hiddens[step, :rows], reset - reset * reset, out=to_reset)
         self.grad_hidden[:rows].addcmul_(came, reset)
 
-    def native_fields(self) -> Any:
+    def native_fields(self) -> ctypes.Structure:
         return self.fill(GRUBeforeFields, activation=ACTIVATION_CODES[self.options.activation])
 
     def reach_back(self, step: int, rows: int) -> None:
         came = self.multiply(self.grads["projected"][step, :rows, : 2 * self.hidden_size].contiguous())
         self.grad_hidden[:rows].add_(self.masked(came))
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self) -> Gradients:
         grads = self.grads["projected"].flatten(0, 1)
         gates, new = (part.contiguous() for part in grads.split([2 * self.hidden_size, self.hidden_size], -1))
         fed = self.masked(self.hiddens[:-1]).flatten(0, 1)
@@ -131,6 +120,7 @@ def _through_mix(run: FusedRun, step: int, rows: int, keep: Tensor, new: Tensor)
     grad_hidden, old = run.grad_hidden[:rows], run.hiddens[step, :rows]
     _, to_keep, to_new = run.grads["projected"][step, :rows].chunk(3, -1)
     torch.mul(grad_hidden * (old - new), keep - keep * keep, out=to_keep)
-    torch.mul(grad_hidden - grad_hidden * keep, run.activation.slope(new), out=to_new)  # type: ignore[attr-defined]
+    assert run.activation.slope is not None
+    torch.mul(grad_hidden - grad_hidden * keep, run.activation.slope(new), out=to_new)
     grad_hidden.mul_(keep)
     return to_new

@@ -1,6 +1,6 @@
 """The LSTM family's steps: plain, peephole, coupled, layer-normalised, with activations of one's own."""
 
-from typing import Any, NamedTuple
+import ctypes
 
 import torch
 from torch import Tensor
@@ -8,15 +8,7 @@ from torch import Tensor
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, LSTMFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.run import FusedRun
-
-
-class LSTMOptions(NamedTuple):
-    """Which LSTM."""
-
-    activation: str
-    cell_activation: str
-    coupled: bool = False
+from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class LSTMRun(FusedRun):
@@ -29,10 +21,8 @@ class LSTMRun(FusedRun):
     native_run = "lstm"
     fields = ("hidden", "cell")
 
-    def __init__(self, options: LSTMOptions, *args: Any) -> None:
-        self.activation: Activation = find_activation(options.activation)
-        self.cell_activation: Activation = find_activation(options.cell_activation)
-        super().__init__(options, *args)
+    def prepare(self) -> None:
+        self.cell_activation = find_activation(self.options.cell_activation)
         self.cells = self.buffers["cells"]
         self.peephole, self.gain, self.cell_gain = (self.tensors[name] for name in ("peephole", "gain", "cell_gain"))
 
@@ -125,7 +115,7 @@ class LSTMRun(FusedRun):
         self.grads["cell_gain"][:rows].addcmul_(of_normal, normal)
         self.grads["cell_bias"][:rows].add_(of_normal)
 
-    def native_fields(self) -> Any:
+    def native_fields(self) -> ctypes.Structure:
         return self.fill(
             LSTMFields,
             coupled=self.options.coupled,
@@ -135,7 +125,7 @@ class LSTMRun(FusedRun):
             cell_norm=self.norm("cell_gain", "cell_bias", "cell_normal", "cell_scale", "cell_gain", "cell_bias"),
         )
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self) -> Gradients:
         found = super().gradients()
         grads = self.grads["projected"]
         if self.peephole is not None:

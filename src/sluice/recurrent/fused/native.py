@@ -9,8 +9,9 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
-        self.passes: dict[str, Any] = {}
+        self.passes: dict[str, Callable[[int, int], None]] = {}
         for name in (f"{run}_{direction}" for run in RUNS for direction in ("forward", "backward")):
             function = getattr(loaded, name)
             function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None
@@ -102,11 +103,14 @@ def address(tensor: Tensor | None) -> int | None:
     return tensor.data_ptr()
 
 
-def pointers(*names: str) -> list[tuple[str, Any]]:
+Fields: TypeAlias = list[tuple[str, type[ctypes.c_int64] | type[ctypes.c_void_p]]]
+
+
+def pointers(*names: str) -> Fields:
     return [(name, ctypes.c_void_p) for name in names]
 
 
-def counts(*names: str) -> list[tuple[str, Any]]:
+def counts(*names: str) -> Fields:
     return [(name, ctypes.c_int64) for name in names]
 
 

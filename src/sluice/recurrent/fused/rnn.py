@@ -1,19 +1,12 @@
 """The simple RNN's steps, plain and layer-normalised."""
 
-from typing import Any, NamedTuple
+import ctypes
 
 import torch
 
-from sluice.recurrent.activations import find_activation
 from sluice.recurrent.fused.native import ACTIVATION_CODES, RNNFields
 from sluice.recurrent.fused.norm import normalise, normalise_backward
-from sluice.recurrent.fused.run import FusedRun
-
-
-class RNNOptions(NamedTuple):
-    """Which simple RNN."""
-
-    activation: str
+from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class RNNRun(FusedRun):
@@ -21,9 +14,7 @@ class RNNRun(FusedRun):
 
     native_run = "rnn"
 
-    def __init__(self, options: RNNOptions, *args: Any) -> None:
-        self.activation = find_activation(options.activation)
-        super().__init__(options, *args)
+    def prepare(self) -> None:
         self.gain = self.tensors["gain"]
 
     def allocate(self) -> None:
@@ -57,11 +48,11 @@ class RNNRun(FusedRun):
             self.grads["norm_gain"][:rows].addcmul_(grads, normal)
             self.grads["norm_bias"][:rows].add_(grads)
 
-    def native_fields(self) -> Any:
+    def native_fields(self) -> ctypes.Structure:
         norm = self.norm("gain", "norm_bias", "normal", "scale", "norm_gain", "norm_bias")
         return self.fill(RNNFields, activation=ACTIVATION_CODES[self.options.activation], norm=norm)
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self) -> Gradients:
         found = super().gradients()
         if self.gain is not None:
             found["gain"], found["norm_bias"] = self.grads["norm_gain"].sum(0), self.grads["norm_bias"].sum(0)

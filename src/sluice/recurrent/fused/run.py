@@ -1,17 +1,24 @@
 """One run of a fast cell through time: forward, backward, and one weight-gradient product for the whole sequence."""
 
 import ctypes
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from sluice.recurrent.activations import find_activation
 from sluice.recurrent.devices import to_device
 from sluice.recurrent.fused.native import Library, Norm, TimeFields, address, kernels
 from sluice.recurrent.products import Product, weight_gradient
 
 FEW_ROWS = 16
 """With more of them, a single step is not worth packing a weight for."""
+
+
+NamedTensors: TypeAlias = dict[str, Any]
+"""Tensors by name; None stands for one that the cell hasn't."""
+Gradients: TypeAlias = dict[str, Tensor | None]
+"""By the names of the tensors."""
 
 
 class Schedule(NamedTuple):
@@ -23,6 +30,16 @@ class Schedule(NamedTuple):
     """(B,) on the CPU; None where every row runs through all steps."""
     consume: bool = False
     """Whether the gates may take the memory of the pre-activations, which then nobody else may need."""
+
+
+class FusedOptions(NamedTuple):
+    """Which cell of its kind a run is for."""
+
+    activation: str
+    cell_activation: str = ""
+    """Of an LSTM's candidate."""
+    coupled: bool = False
+    """Whether an LSTM's input gate is one minus its forget gate."""
 
 
 class FusedRun:
@@ -43,8 +60,11 @@ class FusedRun:
     keeps_hidden: ClassVar[bool] = False
     """Whether the old hidden state also reaches the new one past the recurrent product."""
 
-    def __init__(self, options: Any, schedule: Schedule, tensors: dict[str, Any], buffers: dict[str, Tensor]) -> None:
+    def __init__(
+        self, options: FusedOptions, schedule: Schedule, tensors: NamedTensors, buffers: dict[str, Tensor]
+    ) -> None:
         self.options, self.schedule, self.tensors, self.buffers = options, schedule, tensors, buffers
+        self.activation = find_activation(options.activation)
         self.weight: Tensor = tensors["weight"]
         self.mask: Tensor | None = tensors["mask"]
         self.hidden_size = self.weight.shape[1]
@@ -59,6 +79,10 @@ class FusedRun:
         self.grads: dict[str, Tensor] = {}
         self.grad_hidden: Tensor = self.hiddens
         self.product_at: tuple[Tensor, ...] = ()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Takes what the steps need of the cell's own parameters and buffers."""
 
     def _begin(self) -> None:
         projected: Tensor = self.tensors["projected"]
@@ -143,7 +167,7 @@ class FusedRun:
         lengths = to_device(self.schedule.lengths, states.device)
         return states[lengths, torch.arange(self.batch_size, device=states.device)]
 
-    def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> dict[str, Any]:
+    def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> Gradients:
         """Gradients by the names of the tensors, from those of all states (T, B, H) and of the final state (B, H)."""
         self.prepare_backward(of_states, of_final)
         if self.library:
@@ -185,7 +209,7 @@ class FusedRun:
         else:
             self.grad_hidden = self.grads["hidden"] = came
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self) -> Gradients:
         """Sums over time: the weight's gradient in a single product."""
         rows = self.grads["product"].flatten(0, 1)
         fed = self.masked(self.hiddens[:-1]).flatten(0, 1)
@@ -210,11 +234,11 @@ class FusedRun:
         """Makes "projected" and "product", the gradients of the pre-activations and of the recurrent product."""
         raise NotImplementedError
 
-    def native_fields(self) -> Any:
+    def native_fields(self) -> ctypes.Structure:
         """The run as kernels.c wants it."""
         raise NotImplementedError
 
-    def fill(self, structure: type[ctypes.Structure], **given: Any) -> Any:
+    def fill(self, structure: type[ctypes.Structure], **given: int | Norm) -> ctypes.Structure:
         """A structure of kernels.c: the given numbers, and for each pointer the tensor that has its name here."""
         fields = structure(batch=self.batch_size, hidden=self.hidden_size, **given)
         for name, kind in structure._fields_:  # type: ignore[misc]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.fused import graphs
-from sluice.recurrent.fused.run import FusedRun, Schedule
+from sluice.recurrent.fused.run import FusedOptions, FusedRun, NamedTensors, Schedule
 
 
 class FusedResult(NamedTuple):
@@ -18,7 +18,9 @@ class FusedResult(NamedTuple):
     """(B, H) each, at each row's own end."""
 
 
-def run_fused(run_type: type[FusedRun], options: Any, schedule: Schedule, tensors: dict[str, Any]) -> FusedResult:
+def run_fused(
+    run_type: type[FusedRun], options: FusedOptions, schedule: Schedule, tensors: NamedTensors
+) -> FusedResult:
     """Runs a cell through time with gradients.
 
     Args:
@@ -39,10 +41,15 @@ def run_fused(run_type: type[FusedRun], options: Any, schedule: Schedule, tensor
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, run_type: type[FusedRun], options: Any, schedule: Schedule, names: tuple[str, ...], *values: Any
+        ctx: Any,
+        run_type: type[FusedRun],
+        options: FusedOptions,
+        schedule: Schedule,
+        names: tuple[str, ...],
+        *values: Tensor | None,
     ) -> tuple[Tensor, ...]:
         given = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
-        tensors = dict(zip(names, given, strict=True))
+        tensors: NamedTensors = dict(zip(names, given, strict=True))
         ctx.graphs = graphs_for(tensors["weight"], schedule)
         if ctx.graphs is not None:
             schedule = schedule._replace(consume=False)
@@ -58,7 +65,7 @@ class _Fused(torch.autograd.Function):
         return (*(buffers[field + "s"][1:] for field in run_type.fields), *final.values())
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("a fused scan cannot be differentiated twice (create_graph=True); a cell's `step` can")
         run_type, options, schedule, names, buffered = ctx.made
