@@ -79,8 +79,11 @@ def folders_among_settings(run: Path, leak: Path) -> None:
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     existing = leak.parent / "existing"
     existing.mkdir()
+    (existing / "a-b").mkdir()
+    (existing / "a-b" / "meta.json").write_text("{}", encoding="utf-8")
     for name in ("cache_dir", "output_dir"):
         settings["paths"][name] = str(existing)
+    settings["logger"]["csv"]["run_dir"] = settings["logger"]["tensorboard"]["run_dir"] = str(existing)
     (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     (run / "overrides.yaml").unlink()
 
@@ -101,7 +104,7 @@ def test_a_hostile_run_folder_leaves_no_trace(
         assert ended.code in (0, 2), ended
         assert "Traceback" not in ended.err
     existing = leak.parent / "existing"
-    assert not existing.exists() or not any(existing.iterdir())
+    assert not existing.exists() or [found.name for found in existing.iterdir()] == ["a-b"]
 
 
 RESULTS = (

@@ -7,10 +7,12 @@ from unittest.mock import patch
 
 import pytest
 
+import sluice as package
 from own_cell import forget_own_cells
 from running import CONF, Ended, complaint, json_lines, sluice, train
 from sluice.config import user_code
 from sluice.config.compose import compose_config
+from sluice.config.schema import find_schema
 from sluice.recipes.registry import BUILT_IN, recipe_named, register
 from stopping import stop_signal, stopped
 
@@ -97,8 +99,15 @@ def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Pat
         def load(self) -> None:
             exec(compile(block("python"), "majority.py", "exec"), {"__name__": "builtins"})
 
+    class Broken:
+        name, value = "broken", "mypackage.broken"
+
+        def load(self) -> None:
+            raise ImportError("no such package")
+
     user_code.load_installed_recipes.cache_clear()
-    with patch.object(user_code, "entry_points", return_value=[Point()]):
+    with patch.object(user_code, "entry_points", return_value=[Broken(), Point()]):
+        assert find_schema("majority") is not None
         recipe = recipe_named("majority")
         composed = compose_config([f"hydra.searchpath=[file://{own_task / 'myconf'}]", "task=majority"], CONF)
     user_code.load_installed_recipes.cache_clear()
@@ -109,6 +118,30 @@ def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Pat
 def test_a_task_of_sluices_cannot_be_replaced() -> None:
     with pytest.raises(ValueError, match="there is a task named 'imdb' in Sluice"):
         register("imdb", recipe_named("imdb"))
+    with pytest.raises(ValueError, match="Imdb holds the settings of task=imdb: derive a dataclass of its own"):
+        register("mine", recipe_named("imdb"))
+
+
+@pytest.mark.usefixtures("own_task")
+def test_its_settings_may_be_called_as_those_of_another_task() -> None:
+    source = Path("majority.py").read_text(encoding="utf-8").replace("class Majority(", "class Reviews(")
+    source = source.replace("[Majority]", "[Reviews]").replace("settings_type = Majority", "settings_type = Reviews")
+    Path("majority.py").write_text(source, encoding="utf-8")
+    ended = run_command([*commands()[0], "debug=fast"])
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.usefixtures("own_task")
+def test_a_moved_file_resumes_and_loads() -> None:
+    training, _, _, resuming = commands()
+    with stopped(stop_signal, "on_train_batch_end", 3):
+        run_command(training)
+    Path("majority.py").rename("moved.py")
+    moved = [part.replace("majority.py", "moved.py") for part in resuming]
+    assert run_command(moved).code == 0
+    forget_own_cells()
+    Path("other.py").write_text("", encoding="utf-8")
+    assert package.load(RUN, modules=["other.py", "moved.py"]).labels == ("no", "yes")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

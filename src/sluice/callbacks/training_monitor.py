@@ -60,7 +60,7 @@ class Throughput(Callback):
     ) -> None:
         now = time.perf_counter()
         self.seconds += now - self._since
-        self.count += getattr(batch, self.counted) * trainer.world_size
+        self.count += getattr(batch, self.counted, 0) * trainer.world_size
         self._since = now
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             count, seconds = self.count - self._logged[0], self.seconds - self._logged[1]

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
-from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, register_schemas
+from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -70,8 +70,10 @@ def import_named_task(overrides: Sequence[str]) -> None:
 def with_registered_type(task: DictConfig) -> DictConfig:
     """A task's settings with the registered class of that name: a job of submitit's unpickles a copy of the class."""
     own: Any = OmegaConf.get_type(task)
-    registered = next((schema for schema in TASK_SCHEMAS.values() if schema.__qualname__ == own.__qualname__), own)
-    if registered is own:
+    schemas = list(TASK_SCHEMAS.values())
+    name = (own.__module__, own.__qualname__)
+    registered = next((schema for schema in schemas if (schema.__module__, schema.__qualname__) == name), None)
+    if own in schemas or registered is None:
         return task
     plain = OmegaConf.to_container(task, resolve=False)
     return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
@@ -137,11 +139,12 @@ def with_schema(plain: Plain, schema: str) -> DictConfig:
     Raises:
         UserError: as `restored`.
     """
-    if schema not in TASK_SCHEMAS:
+    task_schema = find_schema(schema)
+    if task_schema is None:
         raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
     try:
         literal = _literal(renamed_targets(plain))
-        task = OmegaConf.merge(OmegaConf.structured(TASK_SCHEMAS[schema]), literal.pop("task"))
+        task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
         return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(

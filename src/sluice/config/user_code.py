@@ -8,6 +8,8 @@ the file's name and hash for comparison only.
 import hashlib
 import importlib
 import importlib.util
+import json
+import logging
 import os
 import sys
 import zlib
@@ -20,12 +22,14 @@ from typing import Any
 
 from sluice.errors import UserError
 
+log = logging.getLogger(__name__)
+
 CELL, TASK = "model.module", "task.module"
 """Settings that name a Python file: what it registers is a cell or a task."""
 REGISTERS = {CELL: "cell", TASK: "task"}
 MODULES, CHANGED_ALLOWED = "SLUICE_MODULES", "SLUICE_ALLOW_CHANGED_CODE"
-"""Environment variables: SETTING=FILE of the files that the command line named; "1" where they may have changed since
-the training."""
+"""Environment variables: a JSON list of SETTING=FILE, the files that the command line named; "1" where they may have
+changed since the training."""
 CHECKSUMS = {CELL: "module_checksum", TASK: "task_module_checksum"}
 """In a checkpoint: the SHA-256 of these files."""
 KEPT_SOURCES = {CELL: "model_module.py", TASK: "task_module.py"}
@@ -48,7 +52,7 @@ SCHEDULES = "sluice.optim.schedules"
 def allow_module(path: Path, setting: str = CELL) -> None:
     """Lets this process and its workers run a Python file: the command line named it."""
     named = [*_entries(), f"{setting}={path.absolute()}"]
-    os.environ[MODULES] = os.pathsep.join(dict.fromkeys(named))
+    os.environ[MODULES] = json.dumps(list(dict.fromkeys(named)))
 
 
 def allow_named(arguments: Sequence[str]) -> None:
@@ -95,12 +99,13 @@ def module_of_checkpoint(checkpoint: Path, stored: str, checksum: str | None, se
     named = _named(setting)
     path = str(Path(stored).absolute())
     if path not in named:
-        if len(named) != 1:
+        same = [own for own in named if Path(own).is_file() and checksum_of(own) == checksum]
+        if not same and len(named) != 1:
             raise UserError(
                 f"{checkpoint} has a {REGISTERS[setting]} of your own, from {stored}: add {setting}={stored} to the "
                 "command line to run that file; a checkpoint alone never runs code"
             )
-        path = named[0]
+        path = (same or named)[0]
     check_unchanged(checkpoint, path, checksum, setting)
     return path
 
@@ -165,16 +170,19 @@ def import_module(path: Path, setting: str = CELL) -> None:
 def load_installed_recipes() -> None:
     """Imports the tasks that installed packages register: entry points of the group `sluice.recipes`.
 
-    Raises:
-        UserError: if one cannot be imported.
+    One that cannot be imported is reported and left out: other tasks don't need it.
     """
     for point in entry_points(group=ENTRY_POINTS):
         try:
             point.load()
         except Exception as error:  # another package's code: anything may go wrong in it
-            raise UserError(
-                f"the installed task {point.name} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+            log.warning(
+                "The installed task %s (%s) cannot be imported: %s: %s",
+                point.name,
+                point.value,
+                type(error).__name__,
+                error,
+            )
 
 
 def target_problem(group: str, value: object) -> str | None:
@@ -222,4 +230,5 @@ def _named(setting: str) -> list[str]:
 
 
 def _entries() -> list[str]:
-    return [entry for entry in os.environ.get(MODULES, "").split(os.pathsep) if entry]
+    entries: list[str] = json.loads(os.environ.get(MODULES) or "[]")
+    return entries

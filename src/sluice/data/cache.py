@@ -54,8 +54,16 @@ def entry_path(cache_dir: Path, name: str, key: Json) -> Path:
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder is a cache folder: one of its sub-folders is an entry."""
-    return any(path.parent.name.rpartition("-")[0] for path in folder.glob("*/meta.json"))
+    """Whether a folder is a cache folder: one of its sub-folders is an entry, as Sluice writes it."""
+    return any(_is_entry(path) for path in folder.glob("*-*/meta.json"))
+
+
+def _is_entry(meta_file: Path) -> bool:
+    try:
+        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+        return bool(meta["layout"] == LAYOUT and _info_checksum(meta["info"]) == meta["info_checksum"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:

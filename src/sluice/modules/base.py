@@ -90,6 +90,11 @@ class Task(pl.LightningModule):
             },
         }
 
+    @property
+    def validation_metrics(self) -> list[str]:
+        """Names of the metrics that validation logs; empty where they are not known in advance."""
+        return []
+
     def log_number(self, name: str, value: float, batch_size: int) -> None:
         """Logs a Python number of a training batch, on the steps that loggers are given.
 

@@ -35,7 +35,7 @@ from sluice.recipes.evaluation import (
     run_test,
 )
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank
 from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
 from sluice.text.tokenizers import make_tokenizer
@@ -120,7 +120,7 @@ class ClassificationRecipe(
             raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
         if config.embedding.start == "ppmi":
             _start_from_ppmi(network, data, config.embedding)
-        module = ClassificationTask(
+        return ClassificationTask(
             network=network,
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
@@ -128,8 +128,6 @@ class ClassificationRecipe(
             class_weights=class_weights(settings.class_weights, prepared.labels, prepared.splits["train"].labels),
             **self.module_arguments(config, data),
         )
-        check_monitors(config, module.validation_metrics)
-        return module
 
     def module_for_test(self, model: SavedModel) -> ClassificationTask:
         return ClassificationTask(network=model.network, labels=model.labels, monitor=TEST_MONITOR)

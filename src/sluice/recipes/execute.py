@@ -21,6 +21,7 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
 
     settings_type = Execute
     kind = "execution"
+    description = "writes what programs print"
     usage = 'sluice translate {run} "print((12+7))"'
 
     def find_corpus(

@@ -27,7 +27,7 @@ from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
 
@@ -113,7 +113,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         refuse_embedding_options(config)
         if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
             log.info("The vocabulary has %d words, fewer than task.cutoffs: head=full.", len(data.prepared.vocab))
-        module = LanguageTask(
+        return LanguageTask(
             network=self.new_network(config, data),
             tokens_per_batch=data.batch_size * data.chunk_length,
             activation_regularisation=settings.activation_regularisation,
@@ -121,8 +121,6 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             letters=settings.text.unit == "chars",
             **self.module_arguments(config, data),
         )
-        check_monitors(config, module.validation_metrics)
-        return module
 
     def module_for_test(self, model: SavedModel) -> LanguageTask:
         data = self.settings(model.config).data

@@ -41,7 +41,7 @@ from sluice.recipes.evaluation import (
     run_test,
 )
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank
 from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
 
@@ -121,7 +121,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, Classifi
         if config.embedding.adversarial or config.embedding.start != "random":
             raise UserError("embedding.adversarial and embedding.start are for single texts: leave them out")
         prepared, settings = data.prepared, self.settings(config)
-        module = PairTask(
+        return PairTask(
             network=self.new_network(config, data),
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
@@ -129,8 +129,6 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, Classifi
             knows_deciding=data.corpus.knows_deciding,
             **self.module_arguments(config, data),
         )
-        check_monitors(config, module.validation_metrics)
-        return module
 
     def module_for_test(self, model: SavedModel) -> PairTask:
         path = self.settings(model.config).data.path

@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from sluice.config.schema import Config, register_task, schema_name
+from sluice.config.schema import TASK_SCHEMAS, Config, register_task, schema_name
 from sluice.config.user_code import load_installed_recipes
 from sluice.errors import UserError
 
@@ -42,10 +42,16 @@ def register(name: str, recipe: "AnyRecipe") -> None:
         recipe: its recipe. A second one of the same name replaces the first, unless that is one of Sluice's.
 
     Raises:
-        ValueError: if Sluice has a task of this name.
+        ValueError: if Sluice has a task of this name, or another task has the same `settings_type`.
     """
     if name in BUILT_IN:
         raise ValueError(f"there is a task named {name!r} in Sluice: choose another name")
+    settings = recipe.settings_type
+    other = next((known for known, schema in TASK_SCHEMAS.items() if schema is settings and known != name), None)
+    if other is not None:
+        raise ValueError(
+            f"{settings.__name__} holds the settings of task={other}: derive a dataclass of its own from it"
+        )
     register_task(name, recipe.settings_type)
     _found[name] = recipe
 

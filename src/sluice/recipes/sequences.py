@@ -21,7 +21,7 @@ from sluice.modules.sequence_labelling import SequenceLabellingTask
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.evaluation import TEST_MONITOR
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
 
 BATCHES = ("batch_size", "split_batch")
 """Settings of the data that say nothing of the sequences."""
@@ -134,9 +134,7 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
     def build_module(self, config: Config, data: TaskData) -> SequenceModule:
         refuse_embedding_options(config)
         network = self.new_network(config, data)
-        module = self.sequence_module(network, data.parts, **self.module_arguments(config, data))
-        check_monitors(config, module.validation_metrics)
-        return module
+        return self.sequence_module(network, data.parts, **self.module_arguments(config, data))
 
     def module_for_test(self, model: SavedModel) -> SequenceModule:
         return self.sequence_module(model.network, self.parts_of(model.parts), monitor=TEST_MONITOR)

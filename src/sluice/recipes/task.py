@@ -49,11 +49,11 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     settings_type: type[Settings]
     """The dataclass of `task.*`; its fields are made with `sluice.config.fields`."""
-    kind: ClassVar[str]
+    kind: ClassVar[str] = "other"
     """Tasks of one kind have like networks, and can start from each other's weights (`init_from`)."""
-    description: ClassVar[str]
+    description: ClassVar[str] = "has a task from outside Sluice"
     """What its models do, as in "a model that classifies texts"."""
-    usage: ClassVar[str]
+    usage: ClassVar[str] = "sluice evaluate {run}"
     """The command that uses a trained model; {run} stands for its folder."""
     evaluates_files: ClassVar[bool] = False
     """Whether `sluice evaluate --file` takes a file of labelled texts."""
@@ -240,21 +240,6 @@ def batch_size_per_rank(config: Config, batch_size: int, split_batch: bool) -> i
     if batch_size % ranks:
         raise UserError(f"task.data.batch_size={batch_size} cannot be split among {ranks} ranks: choose a multiple")
     return batch_size // ranks
-
-
-def check_monitors(config: Config, known: list[str]) -> None:
-    """Refuses a metric that no validation will log, before the first epoch rather than after it.
-
-    Raises:
-        UserError: for the first such metric.
-    """
-    monitors = {"task.monitor": config.task.monitor}
-    for name, spec in (config.callbacks or {}).items():
-        if isinstance(spec, dict) and str(spec.get("monitor", "")).startswith("val/"):
-            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
-    for key, metric in monitors.items():
-        if metric not in known:
-            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
 
 
 def refuse_embedding_options(config: Config) -> None:

@@ -29,7 +29,7 @@ from sluice.recipes.build import build_decoder, build_embedding, build_stack, lo
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, check_monitors, refuse_embedding_options
+from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.results import write_tsv
 from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder
 from sluice.text.vocab import PADDING_ID
@@ -140,7 +140,6 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             )
         except ValueError as error:
             raise UserError(str(error)) from error
-        check_monitors(config, module.validation_metrics)
         return module
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:

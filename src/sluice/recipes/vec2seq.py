@@ -27,6 +27,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
 
     settings_type = VectorToSequence
     kind = "one to many"
+    description = "writes the sentence of a number or a label"
     usage = "sluice translate {run} 0 (or a label: pos)"
 
     def find_corpus(

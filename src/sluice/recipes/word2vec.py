@@ -29,7 +29,7 @@ from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.recipes.language import VocabularyParts
 from sluice.recipes.saved_model import SavedModel
-from sluice.recipes.task import TaskRecipe, check_monitors, may_use_sample
+from sluice.recipes.task import TaskRecipe, may_use_sample
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors
 from sluice.text.vocab import SPECIALS
@@ -103,9 +103,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask,
         )
 
     def build_module(self, config: Config, data: WindowData) -> Word2VecTask:
-        module = Word2VecTask(network=self.new_network(config, data), **self.module_arguments(config, data))
-        check_monitors(config, module.validation_metrics)
-        return module
+        return Word2VecTask(network=self.new_network(config, data), **self.module_arguments(config, data))
 
     def module_for_test(self, model: SavedModel) -> Word2VecTask:
         return Word2VecTask(network=model.network, monitor=TEST_MONITOR)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
+from sluice.callbacks.training_state import STORED_AS
 from sluice.config.compose import flat, renamed_targets
 from sluice.config.errors import FREE_GROUPS
 from sluice.config.schema import Config
@@ -126,8 +127,8 @@ def resumed(folder: Path) -> Resumed:
             continue
         try:
             checkpoint = read_checkpoint(path)[1]
-            moment = checkpoint["moment"]
-            step, finished = int(moment["next_logged_step"]), bool(moment["finished"])
+            state = checkpoint[STORED_AS]
+            step, finished = int(state["next_logged_step"]), bool(state["finished"])
         except UserError as error:
             reason = str(error)
             log.warning("%s: looking for the checkpoint before it.", error)
@@ -270,9 +271,17 @@ def _plain(config: Plain) -> Plain:
 def _compared(config: Plain) -> Plain:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
     trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
-    model = {key: value for key, value in kept["model"].items() if key != "module"}  # its content is compared
+    model, task = ({key: value for key, value in kept[group].items() if key != "module"} for group in ("model", "task"))
     schedule = kept.get("scheduler") or {}  # null and scheduler=constant are the same
-    return {**kept, "model": model, "trainer": trainer, "scheduler": schedule, "callbacks": None, "logger": None}
+    return {
+        **kept,
+        "model": model,
+        "task": task,
+        "trainer": trainer,
+        "scheduler": schedule,
+        "callbacks": None,
+        "logger": None,
+    }
 
 
 def _differences(before: object, now: object, prefix: str = "") -> list[Difference]:

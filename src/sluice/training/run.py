@@ -1,15 +1,14 @@
 """A whole training run, from a configuration to a table of results."""
 
 import logging
-import os
 import shlex
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -17,12 +16,11 @@ from omegaconf import DictConfig
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import checked, with_registered_type
+from sluice.config.compose import checked
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
-from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module, keep_source
-from sluice.data.corpus import Corpus
-from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
+from sluice.config.user_code import CELL, TASK, keep_source
+from sluice.distributed import devices_wanted, global_rank, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
@@ -34,33 +32,19 @@ from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import show_results
 from sluice.runs.results import read_results, write_results
-from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
-from sluice.training.data_checks import check_same_data, check_same_sources, write_splits
+from sluice.training.claim import Claimed
+from sluice.training.data_checks import write_splits
 from sluice.training.gpus import own_gpus
 from sluice.training.launch import check_launch, launch
+from sluice.training.prepare import Interrupted, Prepared, completed_config, make_paths_absolute, prepared_run
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
-from sluice.training.resume import AlreadyDone, Resumed, check_trainable
+from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
-from sluice.training.trainer import build_trainer, check_trainer, try_trainer
-from sluice.training.warm_start import start_from
+from sluice.training.trainer import build_trainer, check_trainer
 
 log = logging.getLogger(__name__)
 
 __all__ = ["AlreadyDone", "Interrupted", "Trained", "run", "train"]
-
-Complete = Callable[[Path, bool], Config]
-"""From the run's folder, and whether the data are the generated sample, to the complete configuration."""
-
-
-class Prepared(NamedTuple):
-    """A run that is ready to train."""
-
-    config: Config
-    """Complete: nothing sets anything from here on."""
-    data: Any
-    """A LightningDataModule that is also a `sluice.recipes.task.Data`."""
-    module: Task
-    claim: Claimed
 
 
 @dataclass(frozen=True)
@@ -72,14 +56,6 @@ class Trained:
     results: Plain
     """What results.json holds."""
     folder: Path
-
-
-class Interrupted(Exception):
-    """Ctrl-C or a stop signal ended the run; the results so far have been shown and written."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder))
-        self.folder = folder
 
 
 def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
@@ -96,7 +72,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         UserError: for a mistake of the user's.
         Interrupted: after Ctrl-C or a stop signal.
     """
-    _make_paths_absolute(composed)
+    make_paths_absolute(composed)
     config = checked(composed)
     start_logging()
     with own_gpus(config.trainer) as devices:
@@ -107,7 +83,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         check_launch(config.trainer)
         workers = devices_wanted(config.trainer)
         alone = workers == 1 or started_by_launcher()
-        prepared = _prepared(config, lambda *settled: _completed_config(composed, *settled), sweep_number, overrides)
+        prepared = prepared_run(config, lambda *settled: completed_config(composed, *settled), sweep_number, overrides)
         return _run_prepared(config, prepared) if alone else _run_workers(prepared, workers)
 
 
@@ -119,32 +95,7 @@ def run(config: Config) -> Trained:
         freeze(config)
         return config
 
-    return _run_prepared(config, _prepared(config, complete, None, None))
-
-
-def _make_paths_absolute(composed: DictConfig) -> None:
-    """Relative paths are meant from the folder in which the command was given; files of code it names may run."""
-    for key in ("data_dir", "cache_dir", "output_dir"):
-        composed.paths[key] = str(Path(composed.paths[key]).absolute())
-    for setting, group in ((CELL, composed.model), (TASK, composed.task)):
-        if group.module is not None:
-            group.module = str(Path(group.module).absolute())
-            allow_module(Path(group.module), setting)
-    if composed.task.module is not None:
-        import_module(Path(composed.task.module), TASK)
-        composed.task = with_registered_type(composed.task)
-    if composed.embedding.get("path") is not None:  # "???" is reported by `checked`
-        composed.embedding.path = str(Path(composed.embedding.path).absolute())
-
-
-def _completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
-    """The configuration once the run's folder is known, so that ${paths.run_dir} resolves under any key; read-only."""
-    composed.name, composed.paths.run_dir = folder.name, str(folder)
-    if sample and "source" in composed.task.data:
-        composed.task.data.source = "sample"
-    config = checked(composed)
-    freeze(config)
-    return config
+    return _run_prepared(config, prepared_run(config, complete, None, None))
 
 
 def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) -> Trained:
@@ -183,75 +134,6 @@ def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> T
             raise SystemExit(code)
         module.network.load_state_dict(network_weights(read_checkpoint(claim.folder)[1]))
         return Trained(config, module, read_results(claim.folder), claim.folder)
-
-
-@contextmanager
-def _prepared(
-    early: Config, complete: Complete, sweep_number: int | None, overrides: Sequence[str] | None
-) -> Iterator[Prepared]:
-    """Texts, network and the run's folder, ready to train; what needs no data is refused before any is read.
-
-    Args:
-        early: the configuration as it is before the run's folder is known.
-        complete: gives the complete one.
-        sweep_number: the run's place in a sweep.
-        overrides: the command line, kept for resuming.
-
-    Raises:
-        UserError: for anything that is wrong with the settings, the folder or the data.
-    """
-    try_trainer(early)
-    check_early(early, sweep_number)
-    corpus = _find_corpus(early)
-    sample = corpus.name == "sample"
-    place = settled(early, sample=sample, sweep_number=sweep_number)
-    config = complete(place.folder, sample)
-    check_free(place, config)
-    if place.resumes:
-        check_same_sources(place.folder, config, corpus)
-    data, module = _data_and_module(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, module)) as claim:
-        try:
-            yield Prepared(config, data, module, claim)
-        except KeyboardInterrupt:
-            raise Interrupted(claim.folder) from None
-
-
-def _check_resumable(found: Resumed, config: Config, data: Any, module: Task) -> None:
-    """Refuses a checkpoint of other data, of changed code, or that the network cannot take up.
-
-    Raises:
-        UserError: naming what has changed.
-    """
-    check_same_data(found.checkpoint, module.saved_with, data.identity)
-    if not config.resume_force:
-        saved = read_checkpoint(found.checkpoint)[1]["sluice"]
-        for setting, path in ((CELL, config.model.module), (TASK, config.task.module)):
-            if path is not None:
-                check_unchanged(found.checkpoint, path, saved.get(CHECKSUMS[setting]), setting)
-    check_trainable(found, config, {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()})
-
-
-def _find_corpus(config: Config) -> Corpus:
-    corpus: Corpus = recipe_of(config).find_corpus(config)
-    if corpus.name == "sample" and LAUNCHED not in os.environ:  # or else the parent has said so
-        log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
-    return corpus
-
-
-def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Any, Task]:
-    """The texts and the network; a fresh one starts from the weights of `init_from`, a resumed one from its own."""
-    recipe = recipe_of(config)
-    data = recipe.build_data(config, corpus)
-    if LAUNCHED not in os.environ:
-        log.info("%s: texts from %s", config.task.name, corpus.description)
-    pl.seed_everything(config.seed, verbose=False)
-    module = recipe.build_module(config, data)
-    if config.init_from and fresh:
-        start_from(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
-    if global_rank():
-        pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
-    return data, module
 
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:

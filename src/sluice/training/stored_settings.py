@@ -29,6 +29,12 @@ from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_b
 OVERRIDES = "overrides.yaml"
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of one command; the next one gives its own."""
+RUN_DIRS = ("logger.tensorboard.run_dir", "logger.csv.run_dir", "callbacks.recent.run_dir")
+"""Settings that are the run's folder, as conf/ has them."""
+WRITING_GROUPS = ("callbacks", "logger", "trainer")
+"""Groups whose objects write files."""
+_PATH_KEY = re.compile(r"(dir|path|file|root|folder)(name)?$")
+"""Settings of these that name a folder or a file."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
 """Values that Hydra's grammar reads as they are."""
 
@@ -87,20 +93,45 @@ def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None
         UserError: naming the setting, which the command line may give.
     """
     group, _, last = key.lstrip("+").partition(".")
-    found = {"_target_": value} if last.rsplit(".")[-1] == "_target_" else value
-    if key in REGISTERS:
-        problem: str | None = f"{value} is code from outside Sluice"
+    leaves = flat({key.lstrip("+"): value})
+    named = [path for leaf, path in leaves.items() if leaf in REGISTERS and path is not None]
+    if named:
+        problem: str | None = f"{named[0]} is code from outside Sluice"
+    elif elsewhere := _folder_elsewhere(group, leaves):
+        problem = f"{elsewhere} would decide where files are written"
     elif "${" in line:
         problem = "it refers to what only a command line may"
     elif not last and isinstance(value, str) and (value.startswith("/") or ".." in value):
         problem = f"{value} is an option from outside the configuration folder"
     else:
-        problem = target_problem(group, found)
+        problem = _target_problem(group, leaves) or target_problem(group, value)
     if problem and value is not None:
         raise UserError(
             f"the run in {folder} was started with {line}, and {problem}: it is used only if the command line names "
             f"it, add {line}"
         )
+
+
+def _target_problem(group: str, leaves: Plain) -> str | None:
+    """Why a setting that names a class may not be used, None if it may."""
+    targets = (path for key, path in leaves.items() if key.rpartition(".")[2] == "_target_")
+    return next((problem for path in targets if (problem := target_problem(group, {"_target_": path}))), None)
+
+
+def _folder_elsewhere(group: str, leaves: Plain) -> str | None:
+    """A stored folder or file to which a callback, a logger or the trainer would write, None if there is none."""
+    if group not in WRITING_GROUPS:
+        return None
+    return next(
+        (
+            f"{key}={value}"
+            for key, value in leaves.items()
+            if isinstance(value, str)
+            and not key.endswith("_target_")
+            and (_PATH_KEY.search(key) or value.startswith(("/", "~", "..")))
+        ),
+        None,
+    )
 
 
 def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
@@ -167,6 +198,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
         return None
     plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
     changed = {_key(change) for change in changes}
+    _reset_run_dirs(plain)
     for key, value in flat(plain).items():
         if key not in changed:
             check_runs_no_code(folder, key, value, f"{key}={value}")
@@ -174,6 +206,9 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
     config.paths = OmegaConf.merge(config.paths, _own_paths(folder, conf))
+    for key in RUN_DIRS:
+        if OmegaConf.select(config, key.rpartition(".")[0]) is not None:
+            OmegaConf.update(config, key, "${paths.run_dir}", force_add=True)
     OmegaConf.set_struct(config, True)
     derived = dict(_derivations(schema, conf))
     for change in changes:
@@ -182,6 +217,13 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
             OmegaConf.update(config, _key(change), change.value(), force_add=change.is_add())
     config.resume = str(folder)
     return config
+
+
+def _reset_run_dirs(plain: Plain) -> None:
+    """Takes the run's folder out of the settings of Sluice's loggers: they follow the folder that is resumed."""
+    for key in RUN_DIRS:
+        group, name, _ = key.split(".")
+        (plain.get(group) or {}).get(name, {}).pop("run_dir", None)
 
 
 def _own_paths(folder: Path, conf: Path) -> Plain:

@@ -114,6 +114,25 @@ def _environment() -> list[ClusterEnvironment]:
     return []
 
 
+def check_monitors(config: Config, known: list[str]) -> None:
+    """Refuses a metric that no validation will log, before the first epoch rather than after it.
+
+    Args:
+        config: the configuration.
+        known: the metrics that validation logs; empty where they are not known in advance.
+
+    Raises:
+        UserError: for the first such metric.
+    """
+    monitors = {"task.monitor": config.task.monitor}
+    for name, spec in (config.callbacks or {}).items():
+        if isinstance(spec, dict) and str(spec.get("monitor", "")).startswith("val/"):
+            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
+    for key, metric in monitors.items():
+        if known and metric not in known:
+            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
+
+
 def check_trainer(spec: Plain) -> None:
     """Refuses what Lightning would accept now and stumble over later.
 

@@ -88,7 +88,7 @@ def _counts(network: Network, name: str, tensor: Tensor, parts: PlainMapping, sa
     """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
-    if name not in network.word_parameters:
+    if name not in getattr(network, "word_parameters", ()):
         return True
     words = set(_words_of(parts, name)) - {*SPECIALS, *MARKS, END_OF_LINE}
     return len(words & set(_words_of(saved, name))) >= max(1, LEAST_WORDS * len(words))
@@ -104,7 +104,7 @@ def _matched(
             continue
         if name.startswith(BY_PLACE) and _words_of(parts, name) != _words_of(saved, name):
             continue
-        if name in network.word_parameters:
+        if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))
             matched |= _by_word(name, tensor, words, theirs[name], their_words)
         elif theirs[name].shape == tensor.shape:
