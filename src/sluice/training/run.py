@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sluice.callbacks.checkpoints import LastCheckpoint, heard
 from sluice.callbacks.training_monitor import TrainingMonitor
@@ -203,13 +204,24 @@ def _named_code(config: Config) -> str:
 
 
 def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
-    """Runs a stage; False where Ctrl-C ended it, after Lightning has shut down and training wrote last.ckpt."""
+    """Runs a stage; False where Ctrl-C ended it, after Lightning has shut down and training wrote last.ckpt.
+
+    Raises:
+        UserError: if validation logged other metrics than the monitored one.
+    """
     try:
         stage()
     except SystemExit:
         if not trainer.interrupted:
             raise
         return False
+    except MisconfigurationException as error:
+        if "could not find the monitored key" not in str(error):
+            raise
+        logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+        raise UserError(
+            f"task.monitor={trainer.lightning_module.monitor.metric} cannot be used: validation logs {logged or 'nothing'}"  # type: ignore[union-attr]
+        ) from error
     return True
 
 

@@ -1,0 +1,21 @@
+"""What Lightning would accept and stumble over later."""
+
+import pytest
+import torch
+
+from sluice.training import trainer as trainers
+
+
+@pytest.mark.parametrize(
+    ("supported", "precision", "warned"),
+    [(False, "bf16-mixed", True), (True, "bf16-mixed", False), (False, "32-true", False)],
+)
+def test_emulated_bfloat16_is_reported(
+    supported: bool, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(trainers.log, "warning", lambda text, *values: lines.append(text % values))
+    trainers.check_trainer({"accelerator": "gpu", "max_epochs": 1, "precision": precision})
+    assert [line.startswith("This GPU computes in bfloat16 by slow emulation") for line in lines] == [True] * warned
