@@ -21,7 +21,7 @@ from sluice.errors import UserError
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.tensorboard import TensorBoard
 from sluice.modules.base import Task
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 from sluice.recipes.registry import recipe_of
 from sluice.training.trainer import build_trainer
 
@@ -206,7 +206,7 @@ def test_settings_of_the_data_reach_the_data(home: Path) -> None:
 
 def test_settings_of_the_loss_reach_the_task(home: Path) -> None:
     task, _ = built(composed(home, "task.label_smoothing=0.25", "task.class_weights={pos: 3, neg: 0.5}"))
-    assert isinstance(task, ClassificationTask)
+    assert isinstance(task, ClassificationModule)
     assert (task.label_smoothing, task.class_weights) == (0.25, [0.5, 3.0])
 
 

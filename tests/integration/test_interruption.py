@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from running import TINY, Ended, only_run, places, results_of, sluice, train
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 from sluice.recipes.imdb import ImdbRecipe
 from stopping import ctrl_c, raised, stop_signal, stopped
 
@@ -57,7 +57,7 @@ def test_during_the_test_training_is_not_lost(workplace: Path, monkeypatch: pyte
         before.append(last.read_bytes())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ClassificationTask, "test_step", press)
+    monkeypatch.setattr(ClassificationModule, "test_step", press)
     ended = train(*TINY, *LONGER, *places(workplace))
     run = only_run(workplace)
     results = results_of(run)

@@ -13,7 +13,7 @@ from sluice.data.text_pairs import LetterSettings, TextPairData
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
-from sluice.modules.pairs import PairTask
+from sluice.modules.pairs import PairModule
 from sluice.recurrent import RecurrentStack
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -32,7 +32,7 @@ def test_titles(tmp_path: Path) -> None:
     )
     optimizer = partial(torch.optim.Adam, lr=2e-3)
     monitor = Monitor("val/loss", "min")
-    task = PairTask(network=network, monitor=monitor, labels=corpus.labels, optimizer=optimizer, knows_deciding=True)
+    task = PairModule(network=network, monitor=monitor, labels=corpus.labels, optimizer=optimizer, knows_deciding=True)
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(
         max_epochs=4,

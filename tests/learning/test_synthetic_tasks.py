@@ -22,9 +22,9 @@ from sluice.models.classifier import TextClassifier
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import Monitor
-from sluice.modules.classification import ClassificationTask
-from sluice.modules.regression import RegressionTask
-from sluice.modules.sequence_labelling import SequenceLabellingTask
+from sluice.modules.classification import ClassificationModule
+from sluice.modules.regression import RegressionModule
+from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recurrent import RecurrentStack
 from sluice.text.vocab import PADDING_ID
 
@@ -66,7 +66,7 @@ def test_temporal_order(tmp_path: Path) -> None:
     stack = RecurrentStack(cell="gru", input_size=size, hidden_size=UNITS, one_hot=True)
     network = TextClassifier(embedding=words, recurrent=stack, num_classes=4, pooling="last")
     assert (
-        figures_of(ClassificationTask(network=network, labels=corpus.labels, **SHARED), data, epochs=4)["accuracy"]
+        figures_of(ClassificationModule(network=network, labels=corpus.labels, **SHARED), data, epochs=4)["accuracy"]
         > 0.99
     )
 
@@ -75,13 +75,13 @@ def test_adding() -> None:
     adding = Adding(steps=10, size=6000, val_size=100, test_size=1000)
     torch.manual_seed(1)
     stack = RecurrentStack(cell="lstm", input_size=2, hidden_size=UNITS)
-    task = RegressionTask(network=Regressor(recurrent=stack), **SHARED)
+    task = RegressionModule(network=Regressor(recurrent=stack), **SHARED)
     assert figures_of(task, SequenceData(splits=adding.sequences, batch_size=32), epochs=5)["loss"] < BASELINE / 50
 
 
 def test_copying() -> None:
     copying = Copying(delay=3, length=4, size=8000, test_size=500)
-    task = SequenceLabellingTask(network=one_hot_labeller(copying.num_ids, copying.num_ids), **SHARED)
+    task = SequenceLabellingModule(network=one_hot_labeller(copying.num_ids, copying.num_ids), **SHARED)
     figures = figures_of(task, SequenceData(splits=copying.sequences, batch_size=32), epochs=8)
     assert figures["exact"] > 0.85
     assert figures["loss"] < copying.baseline / 10
@@ -91,7 +91,7 @@ def test_echo_across_chunks_shorter_than_the_delay_needs_the_state() -> None:
     echo = Echo(delay=3, length=400, chunk=4, streams=32)
     carried, fresh = (
         figures_of(
-            SequenceLabellingTask(network=one_hot_labeller(2, 2, "rnn"), carry_state=carry, **SHARED),
+            SequenceLabellingModule(network=one_hot_labeller(2, 2, "rnn"), carry_state=carry, **SHARED),
             StreamData(splits=echo.sequences, chunk=echo.chunk),
             epochs=6,
         )
@@ -109,7 +109,7 @@ def test_counting(language: str) -> None:
         strings = counting.strings("val" if split == "test" else split)
         return RaggedSequences(strings.ids, strings.determined)
 
-    task = SequenceLabellingTask(network=one_hot_labeller(len(SYMBOLS), len(SYMBOLS)), **SHARED)
+    task = SequenceLabellingModule(network=one_hot_labeller(len(SYMBOLS), len(SYMBOLS)), **SHARED)
     assert figures_of(task, SequenceData(splits=determined, batch_size=32), epochs=10)["exact"] == 1
 
 
@@ -117,7 +117,7 @@ def test_waves_beat_a_linear_model() -> None:
     waves = Waves(steps=30, size=3000, val_size=100, test_size=500)
     torch.manual_seed(1)
     stack = RecurrentStack(cell="gru", input_size=1, hidden_size=UNITS)
-    task = RegressionTask(network=SequenceLabeller(recurrent=stack, num_outputs=waves.horizon), **SHARED)
+    task = RegressionModule(network=SequenceLabeller(recurrent=stack, num_outputs=waves.horizon), **SHARED)
     figures = figures_of(task, SequenceData(splits=waves.sequences, batch_size=32), epochs=5)
     test = waves.sequences("test")
     assert figures["last_step"] < last_step_error(linear_model(waves.sequences("train"), test), test)
@@ -130,7 +130,7 @@ def test_tagging_needs_both_directions(tmp_path: Path, bidirectional: bool) -> N
     words = make_embedding("learned", vocab_size=len(prepared.vocab), size=32, padding_id=PADDING_ID, word_dropout=0.0)
     stack = RecurrentStack(cell="lstm", input_size=32, hidden_size=32, bidirectional=bidirectional)
     network = SequenceLabeller(embedding=words, recurrent=stack, num_outputs=len(prepared.tags))
-    task = SequenceLabellingTask(network=network, tags=prepared.tags, **SHARED)
+    task = SequenceLabellingModule(network=network, tags=prepared.tags, **SHARED)
     figures = figures_of(task, SequenceData(splits=lambda split: prepared.splits[split], batch_size=32), epochs=6)
     assert (figures["f1"] > 0.97) == bidirectional
     assert figures["f1"] > 0.4

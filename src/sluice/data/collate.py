@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.ragged import PairSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
+from sluice.data.ragged import ParallelSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
 from sluice.layers.output_loss import IGNORED
 from sluice.layers.padding import move_padding
 from sluice.text.truncation import kept_places
@@ -162,7 +162,7 @@ class SequenceBatchMaker:
 
 
 @dataclass
-class PairBatch(Batch):
+class ParallelBatch(Batch):
     """A padded batch of sentence pairs."""
 
     moved: ClassVar[tuple[str, ...]] = ("source", "target")
@@ -201,10 +201,10 @@ class PairBatch(Batch):
         return int(self.target_lengths.sum())
 
 
-class PairBatchMaker:
-    """Turns the indices of a batch into a PairBatch: a DataLoader's collate function."""
+class ParallelBatchMaker:
+    """Turns the indices of a batch into a ParallelBatch: a DataLoader's collate function."""
 
-    def __init__(self, split: PairSplit, *, with_texts: bool) -> None:
+    def __init__(self, split: ParallelSplit, *, with_texts: bool) -> None:
         """
         Args:
             split: where the pairs are.
@@ -212,7 +212,7 @@ class PairBatchMaker:
         """
         self.split, self.with_texts = split, with_texts
 
-    def __call__(self, indices: Sequence[int]) -> PairBatch:
+    def __call__(self, indices: Sequence[int]) -> ParallelBatch:
         index = np.asarray(indices, dtype=np.int64)
         source, source_lengths = _whole(self.split.source, index)
         target, target_lengths = _whole(self.split.target, index)
@@ -220,7 +220,7 @@ class PairBatchMaker:
         if self.with_texts:
             texts["source_texts"] = [self.split.source_lines[place] for place in indices]
             texts["target_texts"] = [self.split.target_lines[place] for place in indices]
-        return PairBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
+        return ParallelBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
 
 
 def _whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

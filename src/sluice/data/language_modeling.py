@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from sluice.data.collate import Batch
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
+from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
 from sluice.data.samplers import Piece, PieceSampler
-from sluice.data.streams import PreparedText, StreamSettings, prepare_text
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 from sluice.text.tokenizers import END_OF_LINE

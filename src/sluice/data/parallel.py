@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sluice.data.cache import Arrays, Stored, load_or_prepare
 from sluice.data.corpus import SPLITS, ParallelCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
-from sluice.data.ragged import Lines, PairSplit, Ragged
+from sluice.data.ragged import Lines, ParallelSplit, Ragged
 from sluice.data.splits import HeldOut, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -25,7 +25,7 @@ SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
-class PairSettings(HeldOut):
+class ParallelSettings(HeldOut):
     """How sentence pairs become ids; with the corpus, all that the prepared arrays depend on."""
 
     unit: str = "words"
@@ -54,10 +54,10 @@ class PairSettings(HeldOut):
 
 
 @dataclass(frozen=True)
-class PreparedPairs:
+class PreparedParallel:
     """A parallel corpus ready for training."""
 
-    splits: dict[str, PairSplit]
+    splits: dict[str, ParallelSplit]
     source: SentenceCoder
     target: SentenceCoder
     notes: list[str]
@@ -89,7 +89,7 @@ class ParallelTexts:
         self.target_tokens = [target.split(text) for text in self.target]
 
 
-def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Path) -> PreparedPairs:
+def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_dir: Path) -> PreparedParallel:
     """Opens the prepared corpus, preparing and storing it on first use.
 
     Raises:
@@ -101,7 +101,7 @@ def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Pat
     key = {"languages": languages, **vars(settings)}
     prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings))
     splits = {
-        name: PairSplit(
+        name: ParallelSplit(
             prepared.ragged(f"{name}_source", f"{name}_source_offsets"),
             prepared.ragged(f"{name}_target", f"{name}_target_offsets"),
             Lines(prepared.array(f"{name}_source_lines"), prepared.array(f"{name}_source_lines_offsets")),
@@ -110,17 +110,17 @@ def prepare_pairs(corpus: ParallelCorpus, settings: PairSettings, cache_dir: Pat
         for name in SPLITS
     }
     source, target = (_from_json(prepared.info[side]) for side in SIDES)
-    return PreparedPairs(splits, source, target, prepared.info["notes"], prepared.identity)
+    return PreparedParallel(splits, source, target, prepared.info["notes"], prepared.identity)
 
 
-def encode_pairs(
+def encode_parallel(
     pairs: ParallelTexts,
     source: SentenceCoder,
     target: SentenceCoder,
-    settings: PairSettings,
+    settings: ParallelSettings,
     *,
     filtered: bool = False,
-) -> PairSplit:
+) -> ParallelSplit:
     """Pairs in the ids of given coders; longer sources are cut, nothing is stored.
 
     Args:
@@ -137,7 +137,7 @@ def encode_pairs(
     return _encoded(pairs, source, target)
 
 
-def read_pair_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
+def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
     """The pairs as they were written, the split that the corpus gives each, and what was dropped: half-empty pairs.
 
     Raises:
@@ -162,8 +162,8 @@ def read_pair_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.s
     return texts, np.asarray(given, dtype=np.str_), notes
 
 
-def assign_pairs(
-    texts: ParallelTexts, given: NDArray[np.str_], settings: PairSettings, *, one_by_one: bool = False
+def assign_parallel(
+    texts: ParallelTexts, given: NDArray[np.str_], settings: ParallelSettings, *, one_by_one: bool = False
 ) -> dict[str, NDArray[np.int64]]:
     """The rows of each split; pairs with equal sources are in one split.
 
@@ -185,10 +185,10 @@ def assign_pairs(
     )
 
 
-def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
-    texts, given, notes = read_pair_texts(corpus)
-    rows = assign_pairs(texts, given, settings)
-    as_earlier = same_rows(rows, lambda: assign_pairs(texts, given, settings, one_by_one=True))
+def _stored(corpus: ParallelCorpus, settings: ParallelSettings) -> Stored:
+    texts, given, notes = read_parallel_texts(corpus)
+    rows = assign_parallel(texts, given, settings)
+    as_earlier = same_rows(rows, lambda: assign_parallel(texts, given, settings, one_by_one=True))
     splits = {name: texts.chosen(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
@@ -211,7 +211,7 @@ def _stored(corpus: ParallelCorpus, settings: PairSettings) -> Stored:
 
 
 def _units(
-    corpus: ParallelCorpus, settings: PairSettings, train: ParallelTexts
+    corpus: ParallelCorpus, settings: ParallelSettings, train: ParallelTexts
 ) -> dict[str, tuple[Unit, bytes | None]]:
     """Each side's unit with its model of subwords, learned from the training pairs."""
     models: dict[str, bytes | None] = dict.fromkeys(SIDES)
@@ -225,7 +225,7 @@ def _units(
     return {side: (make_unit(**_described(corpus, settings, side, models[side])), models[side]) for side in SIDES}
 
 
-def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model: bytes | None) -> Plain:
+def _described(corpus: ParallelCorpus, settings: ParallelSettings, side: str, model: bytes | None) -> Plain:
     language = corpus.source_language if side == "source" else corpus.target_language
     shared: Plain = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
     if settings.symbols and side == "source":
@@ -233,7 +233,7 @@ def _described(corpus: ParallelCorpus, settings: PairSettings, side: str, model:
     return {**shared, "language": language or "en", "subwords": model}
 
 
-def _filtered(texts: ParallelTexts, settings: PairSettings, notes: list[str]) -> ParallelTexts:
+def _filtered(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]) -> ParallelTexts:
     """The pairs that are neither too long nor too unequal; notes how many are not."""
     lengths = np.asarray(
         [(len(source), len(target)) for source, target in zip(texts.source_tokens, texts.target_tokens, strict=True)]
@@ -265,7 +265,7 @@ def _shorten(texts: ParallelTexts, max_length: int) -> int:
 
 
 def _coders(
-    corpus: ParallelCorpus, settings: PairSettings, train: ParallelTexts, models: dict[str, bytes | None]
+    corpus: ParallelCorpus, settings: ParallelSettings, train: ParallelTexts, models: dict[str, bytes | None]
 ) -> dict[str, SentenceCoder]:
     counts = {
         "source": Counter(chain.from_iterable(train.source_tokens)),
@@ -280,8 +280,8 @@ def _coders(
     }
 
 
-def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> PairSplit:
-    return PairSplit(
+def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:
+    return ParallelSplit(
         Ragged.from_rows([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
         Ragged.from_rows([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
         Lines.of(texts.source),

@@ -100,7 +100,7 @@ class RaggedSequences(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairSplit:
+class ParallelSplit:
     """The pairs of one split."""
 
     source: Ragged

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import PairBatch, PairBatchMaker
+from sluice.data.collate import ParallelBatch, ParallelBatchMaker
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.datamodule import BucketedData
-from sluice.data.parallel import PairSettings, PreparedPairs, prepare_pairs
+from sluice.data.parallel import ParallelSettings, PreparedParallel, prepare_parallel
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -21,7 +21,7 @@ from sluice.plain import Plain
 log = logging.getLogger(__name__)
 
 
-class TranslationData(BucketedData[PairBatch]):
+class TranslationData(BucketedData[ParallelBatch]):
     """Sentence pairs in batches whose sources and targets are of like length; prepared once, then read from disk."""
 
     items = "pairs"
@@ -31,7 +31,7 @@ class TranslationData(BucketedData[PairBatch]):
         self,
         *,
         corpus: ParallelCorpus,
-        settings: PairSettings,
+        settings: ParallelSettings,
         cache_dir: Path,
         batch_size: int = 128,
         max_tokens: int | None = None,
@@ -53,14 +53,14 @@ class TranslationData(BucketedData[PairBatch]):
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
 
     @cached_property
-    def prepared(self) -> PreparedPairs:
+    def prepared(self) -> PreparedParallel:
         """The arrays and both languages' coders; prepared on first use."""
-        prepared = prepare_pairs(self.corpus, self.settings, self.cache_dir)
+        prepared = prepare_parallel(self.corpus, self.settings, self.cache_dir)
         for note in prepared.notes if self.place[0] == 0 else ():
             log.warning("%s.", note)
         return prepared
 
-    def loader(self, name: str, shuffle: bool = False) -> DataLoader[PairBatch]:
+    def loader(self, name: str, shuffle: bool = False) -> DataLoader[ParallelBatch]:
         """A split in batches, with the texts unless it is shuffled; this process's share.
 
         Raises:
@@ -75,7 +75,7 @@ class TranslationData(BucketedData[PairBatch]):
                 f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
                 f"{longest + 1}; choose a larger one"
             )
-        make = PairBatchMaker(split, with_texts=not shuffle)
+        make = ParallelBatchMaker(split, with_texts=not shuffle)
         return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=budget and budget * scale)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sluice.data.corpora.readers import file_lines
-from sluice.data.streams import encode_lines
+from sluice.data.running_text import encode_lines
 from sluice.decoding.sampling import beam, sample
 from sluice.errors import UserError
 from sluice.inference.lm_evaluation import Reader

@@ -14,7 +14,7 @@ from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, Task
 
 
-class ClassificationTask(Task):
+class ClassificationModule(Task):
     """Cross-entropy over classes; accuracy, F1 and, for two classes, AUROC and a confusion matrix at test.
 
     Every figure of an epoch is summed over all texts and ranks, never averaged over batches.

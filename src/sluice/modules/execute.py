@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sluice.data.collate import PairBatch
+from sluice.data.collate import ParallelBatch
 from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.perplexity import TokenLoss
-from sluice.modules.translation import TranslationTask
+from sluice.modules.translation import TranslationModule
 from sluice.recurrent.devices import to_device
 
 
-class ExecutionTask(TranslationTask):
+class ExecutionModule(TranslationModule):
     """Translation of programs to what they print, with the accuracy of a digit as a further figure.
 
     Each digit is predicted from the program and the right digits before it (Zaremba & Sutskever 2014, arXiv 1410.4615,
@@ -23,7 +23,7 @@ class ExecutionTask(TranslationTask):
     def __init__(self, **options: Any) -> None:
         """
         Args:
-            options: see TranslationTask.
+            options: see TranslationModule.
         """
         super().__init__(**options)
         for stage in ("val", "test"):
@@ -33,7 +33,7 @@ class ExecutionTask(TranslationTask):
     def validation_metrics(self) -> list[str]:
         return [*super().validation_metrics, "val/digit_accuracy"]
 
-    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: PairBatch, stage: str) -> None:
+    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
         super()._sum_up(cost, features, batch, stage)
         if stage == "train":
             return

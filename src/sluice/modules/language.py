@@ -12,7 +12,7 @@ from sluice.models.language import LanguageModel, Read
 from sluice.modules.base import STAGES, Task
 
 
-class LanguageTask(Task):
+class LanguageModelModule(Task):
     """Cross-entropy of the next token; the state goes over from chunk to chunk, detached.
 
     Every figure of an epoch is exp or mean of sums over all tokens and ranks.

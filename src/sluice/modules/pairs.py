@@ -8,10 +8,10 @@ from sluice.data.collate import LabelledBatch, TextPairBatch
 from sluice.metrics.accuracy import DecidingFound
 from sluice.metrics.metric_dict import MetricDict
 from sluice.models.pair_classifier import PairClassifier
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 
 
-class PairTask(ClassificationTask):
+class PairModule(ClassificationModule):
     """Cross-entropy over classes, with the metrics of any classification.
 
     Where the corpus knows the words that decide, also the share of its pairs with such words of which the word that
@@ -24,7 +24,7 @@ class PairTask(ClassificationTask):
         """
         Args:
             knows_deciding: whether batches of validation and test come with their deciding words.
-            options: what ClassificationTask takes.
+            options: what ClassificationModule takes.
         """
         super().__init__(**options)
         stages = ("val", "test") if knows_deciding else ()

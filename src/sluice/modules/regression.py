@@ -13,7 +13,7 @@ from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import STAGES, Task
 
 
-class RegressionTask(Task):
+class RegressionModule(Task):
     """Mean squared error; its root (rmse), and the error after the last step alone where every step is answered.
 
     All sequences have the same length. Every figure of an epoch is summed over all values and ranks.

@@ -16,7 +16,7 @@ from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import STAGES, Task
 
 
-class SequenceLabellingTask(Task):
+class SequenceLabellingModule(Task):
     """Cross-entropy of each step's class; accuracy of steps and of whole sequences, F1 of stretches where tags have B-.
 
     Every figure of an epoch is summed over all steps, sequences and ranks, never averaged over batches.

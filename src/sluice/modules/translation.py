@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from sluice.data.collate import PairBatch
+from sluice.data.collate import ParallelBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss
@@ -29,7 +29,7 @@ class Scored(NamedTuple):
     translation: Translation
 
 
-class TranslationTask(Task):
+class TranslationModule(Task):
     """Cross-entropy a target token; perplexity, token accuracy, and scores of what a search writes.
 
     Loss, perplexity and accuracy of an epoch are summed over all tokens and ranks; translations of all ranks are
@@ -94,7 +94,7 @@ class TranslationTask(Task):
         """Share of words that are replaced at the present step."""
         return self.sampling * min(1.0, self.global_step / self.sampling_steps) if self.sampling else 0.0
 
-    def model_step(self, batch: PairBatch, stage: str) -> Tensor:
+    def model_step(self, batch: ParallelBatch, stage: str) -> Tensor:
         """The loss a token to minimise; the plain cross-entropy and the accuracy are summed up for `stage`."""
         training = stage == "train"
         made = self.network(
@@ -109,11 +109,11 @@ class TranslationTask(Task):
         self._sum_up(cost, made.features, batch, stage)
         return cost.smoothed / batch.tokens
 
-    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: PairBatch, stage: str) -> None:
+    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
         for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.right)):
             self.sums[f"{stage}_{name}"].update(total, batch.tokens)
 
-    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:
         loss = self.model_step(batch, "train")
         self.log("train/loss", loss, batch_size=len(batch))
         self.log_number("train/padding_share", 1 - batch.tokens / batch.labels.numel(), len(batch))
@@ -122,10 +122,10 @@ class TranslationTask(Task):
             self.log_number("train/sampling_share", self.sampling_share, len(batch))
         return loss
 
-    def validation_step(self, batch: PairBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: PairBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def test_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
         return self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
@@ -134,7 +134,7 @@ class TranslationTask(Task):
     def on_test_epoch_end(self) -> None:
         self._score("test")
 
-    def _evaluate(self, batch: PairBatch, stage: str) -> dict[str, list[Scored]]:
+    def _evaluate(self, batch: ParallelBatch, stage: str) -> dict[str, list[Scored]]:
         self.model_step(batch, stage)
         self._log_sums(stage, len(batch), loss_name=f"{stage}/loss")
         found = self.translator.translate_ids(
@@ -146,7 +146,7 @@ class TranslationTask(Task):
         return {"translations": scored}
 
     @torch.no_grad()
-    def scores_of(self, batches: Iterable[PairBatch], decoding: DecodingSettings) -> dict[str, float]:
+    def scores_of(self, batches: Iterable[ParallelBatch], decoding: DecodingSettings) -> dict[str, float]:
         """Scores of what another search writes, on this process alone.
 
         Raises:

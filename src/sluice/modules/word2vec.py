@@ -14,7 +14,7 @@ from sluice.models.word2vec import Word2Vec
 from sluice.modules.base import STAGES, Task
 
 
-class Word2VecTask(Task):
+class Word2VecModule(Task):
     """The negative sampling loss of a pair, of CBOW of a word; gradients are the network's own, without autograd.
 
     A step takes the sum over a batch's pairs, as if each had been stepped by itself. Every figure of an epoch is a mean

@@ -11,7 +11,7 @@ from sluice.data.sequences import Split
 from sluice.data.synthetic.memory_problems import BASELINE
 from sluice.data.synthetic.memory_problems import Adding as AddingProblem
 from sluice.models.regressor import Regressor
-from sluice.modules.regression import RegressionTask
+from sluice.modules.regression import RegressionModule
 from sluice.recipes.build import build_stack
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
@@ -37,7 +37,7 @@ class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
         )
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
-        return RegressionTask(network=network, **options)
+        return RegressionModule(network=network, **options)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The error of always answering 1."""

@@ -21,7 +21,7 @@ from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.modules.class_weights import class_weights
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (
@@ -55,7 +55,7 @@ class ClassifierParts(TypedDict):
 
 
 class ClassificationRecipe(
-    TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationTask, ClassifierParts]
+    TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationModule, ClassifierParts]
 ):
     """A text in, a class out."""
 
@@ -113,14 +113,14 @@ class ClassificationRecipe(
             padding=settings.padding,
         )
 
-    def build_module(self, config: Config, data: ClassificationData) -> ClassificationTask:
+    def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
         prepared, settings = data.prepared, self.settings(config)
         network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.adversarial and config.embedding.kind == "onehot":
             raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
         if config.embedding.start == "ppmi":
             _start_from_ppmi(network, data, config.embedding)
-        return ClassificationTask(
+        return ClassificationModule(
             network=network,
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
@@ -129,17 +129,17 @@ class ClassificationRecipe(
             **self.module_arguments(config, data),
         )
 
-    def module_for_test(self, model: SavedModel) -> ClassificationTask:
-        return ClassificationTask(network=model.network, labels=model.labels, monitor=TEST_MONITOR)
+    def module_for_test(self, model: SavedModel) -> ClassificationModule:
+        return ClassificationModule(network=model.network, labels=model.labels, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
         return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
-    def write_artifacts(self, module: ClassificationTask, folder: Path) -> None:
+    def write_artifacts(self, module: ClassificationModule, folder: Path) -> None:
         """confusion.csv, true classes down and predicted ones across."""
         write_confusion(folder, module.labels, module.confusion_matrix())
 
-    def print_summary(self, module: ClassificationTask) -> None:
+    def print_summary(self, module: ClassificationModule) -> None:
         """The confusion matrix of more than two classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
             show_confusion(module.labels, module.confusion_matrix())

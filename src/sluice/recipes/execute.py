@@ -5,13 +5,13 @@ from typing import Any
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import Execute
 from sluice.data.corpus import ParallelCorpus
-from sluice.data.parallel import PairSettings
+from sluice.data.parallel import ParallelSettings
 from sluice.data.synthetic.execute import Execute as Programs
 from sluice.data.synthetic.execute import programs_as_pairs
 from sluice.data.translation import StagedPairs, climbing
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import as_the_only_answers
-from sluice.modules.execute import ExecutionTask
+from sluice.modules.execute import ExecutionModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import SentenceCoder
 
@@ -39,13 +39,13 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
             stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=settings.data.climb),
         )
 
-    def pair_settings(self, settings: Execute) -> PairSettings:
+    def pair_settings(self, settings: Execute) -> ParallelSettings:
         longest = settings.data.max_length
-        return PairSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
+        return ParallelSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
 
-    def translation_module(self, config: Config, translator: Translator, **options: Any) -> ExecutionTask:
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> ExecutionModule:
         scoring = as_the_only_answers(translator.target.unit.split)
-        return ExecutionTask(translator=translator, scoring=scoring, **options)
+        return ExecutionModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
         """A program; its line breaks may be written as \\n, since a text of one line is easier to give."""

@@ -13,7 +13,7 @@ from sluice.config.schema import Config
 from sluice.config.tasks.language import LanguageModelling
 from sluice.data.corpus import RunningText
 from sluice.data.language_modeling import LanguageData
-from sluice.data.streams import StreamSettings
+from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
 from sluice.inference.language_model import TextGenerator
 from sluice.inference.lm_evaluation import Cost, Reader
@@ -21,7 +21,7 @@ from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel, require_one_direction
-from sluice.modules.language import LanguageTask
+from sluice.modules.language import LanguageModelModule
 from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.data_checks import check_unchanged
@@ -42,7 +42,7 @@ class VocabularyParts(TypedDict):
     vocab: list[str]
 
 
-class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageTask, VocabularyParts]):
+class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageModelModule, VocabularyParts]):
     """The next token from all tokens before it."""
 
     kind = "language modelling"
@@ -108,12 +108,12 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             output_dropout=settings.output_dropout,
         )
 
-    def build_module(self, config: Config, data: LanguageData) -> LanguageTask:
+    def build_module(self, config: Config, data: LanguageData) -> LanguageModelModule:
         settings = self.settings(config)
         refuse_embedding_options(config)
         if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
             log.info("The vocabulary has %d words, fewer than task.cutoffs: head=full.", len(data.prepared.vocab))
-        return LanguageTask(
+        return LanguageModelModule(
             network=self.new_network(config, data),
             tokens_per_batch=data.batch_size * data.chunk_length,
             activation_regularisation=settings.activation_regularisation,
@@ -122,17 +122,17 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             **self.module_arguments(config, data),
         )
 
-    def module_for_test(self, model: SavedModel) -> LanguageTask:
+    def module_for_test(self, model: SavedModel) -> LanguageModelModule:
         data = self.settings(model.config).data
         tokens = data.batch_size * data.chunk_length
-        return LanguageTask(network=model.network, tokens_per_batch=tokens, monitor=TEST_MONITOR)
+        return LanguageModelModule(network=model.network, tokens_per_batch=tokens, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: LanguageData) -> list[Callback]:
         settings = self.settings(config)
         text = LanguageText(data.prepared.vocab, data.settings.tokenizer)
         return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]
 
-    def extra_figures(self, config: Config, data: LanguageData, module: LanguageTask) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: LanguageData, module: LanguageModelModule) -> dict[str, float]:
         """The test's perplexity with the other methods of task.test_methods."""
         settings = self.settings(config)
         wanted = [method for method in settings.test_methods if method != "plain"]

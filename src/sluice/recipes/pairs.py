@@ -27,7 +27,7 @@ from sluice.inference.pair_classifier import PairPredictor
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.class_weights import class_weights
-from sluice.modules.pairs import PairTask
+from sluice.modules.pairs import PairModule
 from sluice.recipes.build import build_stack
 from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts
 from sluice.recipes.data_checks import rows_of_split
@@ -46,7 +46,7 @@ from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
 
 
-class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, ClassifierParts]):
+class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, ClassifierParts]):
     """Generated product titles and pairs of one's own."""
 
     settings_type = Pairs
@@ -117,11 +117,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, Classifi
             output_dropout=settings.output_dropout,
         )
 
-    def build_module(self, config: Config, data: TextPairData) -> PairTask:
+    def build_module(self, config: Config, data: TextPairData) -> PairModule:
         if config.embedding.adversarial or config.embedding.start != "random":
             raise UserError("embedding.adversarial and embedding.start are for single texts: leave them out")
         prepared, settings = data.prepared, self.settings(config)
-        return PairTask(
+        return PairModule(
             network=self.new_network(config, data),
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
@@ -130,18 +130,18 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairTask, Classifi
             **self.module_arguments(config, data),
         )
 
-    def module_for_test(self, model: SavedModel) -> PairTask:
+    def module_for_test(self, model: SavedModel) -> PairModule:
         path = self.settings(model.config).data.path
-        return PairTask(network=model.network, labels=model.labels, knows_deciding=path is None, monitor=TEST_MONITOR)
+        return PairModule(network=model.network, labels=model.labels, knows_deciding=path is None, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: TextPairData) -> list[Callback]:
         return []
 
-    def write_artifacts(self, module: PairTask, folder: Path) -> None:
+    def write_artifacts(self, module: PairModule, folder: Path) -> None:
         """confusion.csv, true classes down and predicted ones across."""
         write_confusion(folder, module.labels, module.confusion_matrix())
 
-    def print_summary(self, module: PairTask) -> None:
+    def print_summary(self, module: PairModule) -> None:
         """The confusion matrix of more than two classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
             show_confusion(module.labels, module.confusion_matrix())

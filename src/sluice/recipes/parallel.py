@@ -6,7 +6,7 @@ from pathlib import Path
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Parallel
 from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
-from sluice.data.parallel import PairSettings
+from sluice.data.parallel import ParallelSettings
 from sluice.recipes.translation import SentencePairRecipe
 
 
@@ -27,7 +27,7 @@ class ParallelRecipe(SentencePairRecipe[Parallel]):
             target_language=data.target_language,
         )
 
-    def pair_settings(self, settings: Parallel) -> PairSettings:
+    def pair_settings(self, settings: Parallel) -> ParallelSettings:
         data = settings.data
         own = super().pair_settings(settings)
         return replace(own, validation_share=data.validation_share, test_share=data.test_share)

@@ -16,8 +16,8 @@ from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
 from sluice.data.sequences import SequenceData, Split, StreamData
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.regression import RegressionTask
-from sluice.modules.sequence_labelling import SequenceLabellingTask
+from sluice.modules.regression import RegressionModule
+from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.evaluation import TEST_MONITOR
 from sluice.recipes.saved_model import SavedModel
@@ -32,7 +32,7 @@ Settings = TypeVar("Settings", bound=SequenceTask)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 Problem = TypeVar("Problem")
 """The generator of a task's sequences."""
-SequenceModule: TypeAlias = SequenceLabellingTask | RegressionTask
+SequenceModule: TypeAlias = SequenceLabellingModule | RegressionModule
 
 
 class SequenceParts(TypedDict):
@@ -148,7 +148,7 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
             options: the arguments that every LightningModule of Sluice takes.
         """
         tags = tuple(parts["tags"]) if parts["tags"] else None
-        return SequenceLabellingTask(network=network, tags=tags, carry_state=self.carries_state, **options)
+        return SequenceLabellingModule(network=network, tags=tags, carry_state=self.carries_state, **options)
 
 
 class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Generic[Settings, Problem]):

@@ -14,16 +14,16 @@ from torch import nn
 from sluice.callbacks.translations import Translations
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
-from sluice.data.collate import PairBatchMaker
+from sluice.data.collate import ParallelBatchMaker
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.identity import SplitHashes, hashes_of
-from sluice.data.parallel import PairSettings, assign_pairs, encode_pairs, read_pair_texts
+from sluice.data.parallel import ParallelSettings, assign_parallel, encode_parallel, read_parallel_texts
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.models.seq2seq import Ids, Seq2Seq
-from sluice.modules.translation import TranslationTask
+from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
 from sluice.recipes.data_checks import rows_of_split
@@ -47,7 +47,7 @@ class CoderParts(TypedDict):
     target: Plain
 
 
-class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationTask, CoderParts]):
+class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationModule, CoderParts]):
     """A sequence in, a sequence out."""
 
     description = "translates"
@@ -55,7 +55,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
     evaluation_settings = ("decoding.", "test_beam", *OWN_FILES)
 
     @abstractmethod
-    def pair_settings(self, settings: Settings) -> PairSettings:
+    def pair_settings(self, settings: Settings) -> ParallelSettings:
         """How the task's sentences become ids."""
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
@@ -114,7 +114,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         if own is not None:
             load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
 
-    def build_module(self, config: Config, data: TranslationData) -> TranslationTask:
+    def build_module(self, config: Config, data: TranslationData) -> TranslationModule:
         settings = self.settings(config)
         refuse_embedding_options(config)
         translator = Translator(
@@ -142,17 +142,17 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             raise UserError(str(error)) from error
         return module
 
-    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
         """The LightningModule around a translator; tasks differ in how they score what was written.
 
         Args:
             config: the configuration.
             translator: with the network.
-            options: what else TranslationTask takes.
+            options: what else TranslationModule takes.
         """
-        return TranslationTask(translator=translator, **options)
+        return TranslationModule(translator=translator, **options)
 
-    def module_for_test(self, model: SavedModel) -> TranslationTask:
+    def module_for_test(self, model: SavedModel) -> TranslationModule:
         decoding = {"test": self._test_decoding(model)}
         return self.translation_module(model.config, self.inference(model), decoding=decoding, monitor=TEST_MONITOR)
 
@@ -171,7 +171,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
     def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
         return [Translations(size=len(data.prepared.splits["val"]))]
 
-    def extra_figures(self, config: Config, data: TranslationData, module: TranslationTask) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
         """The test's scores with the other beams of task.more_beams."""
         settings, found = self.settings(config), dict[str, float]()
         for beam in settings.more_beams:
@@ -179,13 +179,13 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
         return found
 
-    def write_artifacts(self, module: TranslationTask, folder: Path) -> None:
+    def write_artifacts(self, module: TranslationModule, folder: Path) -> None:
         """translations.tsv: what the test wrote next to source and reference; scores.json: how it was scored."""
         write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.written())
         if signatures := module.scoring.signatures():
             (folder / "scores.json").write_text(json.dumps(signatures, indent=2) + "\n", encoding="utf-8")
 
-    def print_summary(self, module: TranslationTask) -> None:
+    def print_summary(self, module: TranslationModule) -> None:
         """How the scores were computed."""
         for name, signature in module.scoring.signatures().items():
             log.info("%s: %s", name, signature)
@@ -236,15 +236,15 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         corpus = self.find_corpus(model.config, may_fall_back=False)
         own = self.settings(model.config)
         settings = self.pair_settings(own)
-        texts, given, _ = read_pair_texts(corpus)
+        texts, given, _ = read_parallel_texts(corpus)
         rows, left_out = rows_of_split(
-            model, split, given, texts.hashes(), lambda: assign_pairs(texts, given, settings, one_by_one=True)
+            model, split, given, texts.hashes(), lambda: assign_parallel(texts, given, settings, one_by_one=True)
         )
-        encoded = encode_pairs(
+        encoded = encode_parallel(
             texts.chosen(rows), translator.source, translator.target, settings, filtered=split == "train"
         )
         keys, _ = encoded.sort_keys()
-        loader = bucketed_loader(keys, PairBatchMaker(encoded, with_texts=True), own.data.batch_size)
+        loader = bucketed_loader(keys, ParallelBatchMaker(encoded, with_texts=True), own.data.batch_size)
         return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
 
 
@@ -261,9 +261,9 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
             max_tokens=settings.data.max_tokens,
         )
 
-    def pair_settings(self, settings: SentenceSettings) -> PairSettings:
+    def pair_settings(self, settings: SentenceSettings) -> ParallelSettings:
         data = settings.data
-        return PairSettings(
+        return ParallelSettings(
             **vars(settings.text),
             max_length=data.max_length,
             max_ratio=data.max_ratio,

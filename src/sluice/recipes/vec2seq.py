@@ -6,14 +6,14 @@ from typing import Any
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import VectorToSequence
 from sluice.data.corpus import ParallelCorpus
-from sluice.data.parallel import PairSettings
+from sluice.data.parallel import ParallelSettings
 from sluice.data.synthetic.vec2seq import BookSentences, LabelSentences, book_as_pairs, label_of, labels_as_pairs
 from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import UNSCORED, as_the_only_answers
-from sluice.modules.translation import TranslationTask
+from sluice.modules.translation import TranslationModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import MARKS, SentenceCoder
 from sluice.text.vocab import SPECIALS
@@ -45,14 +45,14 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
             raise UserError("task.text.joint=true doesn't go with task=vec2seq: a number is no word; leave it out")
         return super().build_data(config, corpus)
 
-    def pair_settings(self, settings: VectorToSequence) -> PairSettings:
+    def pair_settings(self, settings: VectorToSequence) -> ParallelSettings:
         longest = settings.data.max_length
-        return PairSettings(**vars(settings.text), max_length=longest, max_ratio=float(longest), symbols=True)
+        return ParallelSettings(**vars(settings.text), max_length=longest, max_ratio=float(longest), symbols=True)
 
-    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationTask:
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
         by_heart = self.settings(config).data.path is not None
         scoring = as_the_only_answers(translator.target.unit.split) if by_heart else UNSCORED
-        return TranslationTask(translator=translator, scoring=scoring, **options)
+        return TranslationModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
         """A number or a label that was learned."""
@@ -62,7 +62,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
             raise UserError(f"there is no sentence for {symbol!r}: the model knows {names}")
         return symbol
 
-    def extra_figures(self, config: Config, data: TranslationData, module: TranslationTask) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
         """Of labels, also the fraction of sentences drawn for a label that speak for it."""
         figures = super().extra_figures(config, data, module)
         settings = self.settings(config)

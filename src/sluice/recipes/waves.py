@@ -10,7 +10,7 @@ from sluice.data.ragged import Sequences
 from sluice.data.sequences import Split
 from sluice.data.synthetic.waves import Waves as WavesProblem
 from sluice.data.synthetic.waves import last_step_error, last_value, linear_model
-from sluice.modules.regression import RegressionTask
+from sluice.modules.regression import RegressionModule
 from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
 
 
@@ -27,7 +27,7 @@ class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
         return sequence_parts(features=1, outputs=settings.data.horizon)
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
-        return RegressionTask(network=network, **options)
+        return RegressionModule(network=network, **options)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The errors at the last step of the last value seen, and of a linear model."""

@@ -16,13 +16,13 @@ from sluice.data.corpora.penn_treebank import resolve_ptb
 from sluice.data.corpora.text_files import OwnText
 from sluice.data.corpora.wikitext import resolve_wikitext2
 from sluice.data.corpus import RunningText
-from sluice.data.streams import StreamSettings
+from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleText
 from sluice.data.word2vec import WindowData, WindowSettings
 from sluice.distributed import devices_wanted, nodes_wanted
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
-from sluice.modules.word2vec import Word2VecTask
+from sluice.modules.word2vec import Word2VecModule
 from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
 from sluice.recipes.data_checks import check_unchanged
@@ -42,7 +42,7 @@ PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "
 """Settings of the trainer that a network which steps by itself takes no notice of, at what it does."""
 
 
-class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask, VocabularyParts]):
+class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModule, VocabularyParts]):
     """Skip-gram and CBOW: Mikolov et al. (2013)."""
 
     settings_type = Settings
@@ -102,21 +102,21 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecTask,
             seed=config.seed,
         )
 
-    def build_module(self, config: Config, data: WindowData) -> Word2VecTask:
-        return Word2VecTask(network=self.new_network(config, data), **self.module_arguments(config, data))
+    def build_module(self, config: Config, data: WindowData) -> Word2VecModule:
+        return Word2VecModule(network=self.new_network(config, data), **self.module_arguments(config, data))
 
-    def module_for_test(self, model: SavedModel) -> Word2VecTask:
-        return Word2VecTask(network=model.network, monitor=TEST_MONITOR)
+    def module_for_test(self, model: SavedModel) -> Word2VecModule:
+        return Word2VecModule(network=model.network, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
         return [PairThroughput()]
 
-    def extra_figures(self, config: Config, data: WindowData, module: Word2VecTask) -> dict[str, float]:
+    def extra_figures(self, config: Config, data: WindowData, module: Word2VecModule) -> dict[str, float]:
         callbacks: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
         (speed,) = (callback for callback in callbacks if isinstance(callback, PairThroughput))
         return {"train/pairs_per_second": speed.per_second}
 
-    def write_artifacts(self, module: Word2VecTask, folder: Path) -> None:
+    def write_artifacts(self, module: Word2VecModule, folder: Path) -> None:
         """The words and their vectors, in word2vec's text format."""
         write_vectors(folder / VECTORS, *learned_vectors(module.network, module.saved_with["vocab"]))
 

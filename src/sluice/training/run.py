@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytorch_lightning as pl
 import torch
@@ -218,10 +218,9 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
     except MisconfigurationException as error:
         if "could not find the monitored key" not in str(error):
             raise
-        logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
-        raise UserError(
-            f"task.monitor={trainer.lightning_module.monitor.metric} cannot be used: validation logs {logged or 'nothing'}"  # type: ignore[union-attr]
-        ) from error
+        logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/"))) or "nothing"
+        monitor = cast(Task, trainer.lightning_module).monitor.metric
+        raise UserError(f"task.monitor={monitor} cannot be used: validation logs {logged}") from error
     return True
 
 

@@ -11,8 +11,8 @@ import pytest
 from sluice.data.cache import Stored, load_or_prepare
 from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpus import SourceFile, Sources
-from sluice.data.parallel import PairSettings, prepare_pairs
-from sluice.data.streams import StreamSettings, prepare_text
+from sluice.data.parallel import ParallelSettings, prepare_parallel
+from sluice.data.running_text import StreamSettings, prepare_text
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.data.synthetic.reviews import SampleReviews, SampleText
 from sluice.data.synthetic.tagging import TaggingSample
@@ -75,7 +75,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
 PREPARED: dict[str, Callable[[Path], object]] = {
     "texts": lambda cache: prepare_corpus(SampleReviews(size=20), TextSettings(), cache),
     "stream": lambda cache: prepare_text(SampleText(size=20), StreamSettings(), cache),
-    "pairs": lambda cache: prepare_pairs(SampleParallel(size=20), PairSettings(tokenizer="whitespace"), cache),
+    "pairs": lambda cache: prepare_parallel(SampleParallel(size=20), ParallelSettings(tokenizer="whitespace"), cache),
     "tags": lambda cache: prepare_tags(TaggingSample(size=60, val_size=9, test_size=9), TagSettings(), cache),
     "text-pairs": lambda cache: prepare_text_pairs(
         PairsSample(size=9, val_size=9, test_size=9), LetterSettings(), {"test": 0.1, "val": 0.1}, cache

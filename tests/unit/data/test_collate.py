@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.data.collate import Batch, BatchMaker, PairBatch, SequenceBatch, TextBatch, TextPairBatch, pad
+from sluice.data.collate import Batch, BatchMaker, ParallelBatch, SequenceBatch, TextBatch, TextPairBatch, pad
 from sluice.data.language_modeling import ChunkBatch
 from sluice.data.ragged import Ragged
 from sluice.data.word2vec import WindowBatch
@@ -19,7 +19,7 @@ from sluice.text.vocab import PADDING_ID
 from sluice.text.word_windows import Blocks
 from standin_gpu import GPU, OnGPU, standin_gpu, waits
 
-KINDS = (TextBatch, ChunkBatch, PairBatch, SequenceBatch, TextPairBatch, WindowBatch)
+KINDS = (TextBatch, ChunkBatch, ParallelBatch, SequenceBatch, TextPairBatch, WindowBatch)
 ON_CPU = {"lengths", "source_lengths", "target_lengths", "index"}
 
 

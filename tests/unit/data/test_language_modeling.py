@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sluice.data.corpus import Line, Sources
 from sluice.data.language_modeling import ChunkBatch, LanguageData
-from sluice.data.streams import StreamSettings
+from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 

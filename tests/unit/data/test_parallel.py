@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.data.corpus import SentencePair, Sources
-from sluice.data.parallel import PairSettings, PreparedPairs, encode_pairs, prepare_pairs, read_pair_texts
+from sluice.data.parallel import (
+    ParallelSettings,
+    PreparedParallel,
+    encode_parallel,
+    prepare_parallel,
+    read_parallel_texts,
+)
 from sluice.data.ragged import Lines
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.errors import UserError
@@ -40,12 +46,12 @@ class Listed:
 ROWS = [(f"ein wort {i}", f"a word {i}") for i in range(10)]
 
 
-def prepare(tmp_path: Path, corpus: Any = SAMPLE, **settings: Any) -> PreparedPairs:
+def prepare(tmp_path: Path, corpus: Any = SAMPLE, **settings: Any) -> PreparedParallel:
     settings = {"min_freq": 1, "subword_size": 100} | settings
-    return prepare_pairs(corpus, PairSettings(**settings), tmp_path)
+    return prepare_parallel(corpus, ParallelSettings(**settings), tmp_path)
 
 
-def sentences(prepared: PreparedPairs, split: str, side: str) -> list[str]:
+def sentences(prepared: PreparedParallel, split: str, side: str) -> list[str]:
     """The sentences as the ids have them."""
     ids, coder = getattr(prepared.splits[split], side), getattr(prepared, side)
     rows = [ids.rows(np.asarray([place])).flat.tolist() for place in range(len(ids))]
@@ -148,9 +154,9 @@ def test_prepared_once(tmp_path: Path) -> None:
 @UNITS
 def test_another_corpus_in_the_ids_of_a_trained_one(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit)
-    texts, given, _ = read_pair_texts(SAMPLE)
+    texts, given, _ = read_parallel_texts(SAMPLE)
     test = texts.chosen(np.flatnonzero(given == "test"))
-    encoded = encode_pairs(test, prepared.source, prepared.target, PairSettings())
+    encoded = encode_parallel(test, prepared.source, prepared.target, ParallelSettings())
     for side in ("source", "target"):
         mine, theirs = getattr(encoded, side), getattr(prepared.splits["test"], side)
         assert np.array_equal(mine.flat, theirs.flat)

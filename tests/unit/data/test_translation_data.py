@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import PairBatch, PairBatchMaker
-from sluice.data.parallel import PairSettings
+from sluice.data.collate import ParallelBatch, ParallelBatchMaker
+from sluice.data.parallel import ParallelSettings
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.parallel import SampleParallel
@@ -32,16 +32,16 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_data(cache_dir: Path, **options: Any) -> TranslationData:
-    settings = PairSettings(min_freq=1)
+    settings = ParallelSettings(min_freq=1)
     options = {"batch_size": 8} | options
     return TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir, **options)
 
 
-def loader_of(data: TranslationData, split: str) -> DataLoader[PairBatch]:
+def loader_of(data: TranslationData, split: str) -> DataLoader[ParallelBatch]:
     return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
 
 
-def seen(loader: DataLoader[PairBatch]) -> list[int]:
+def seen(loader: DataLoader[ParallelBatch]) -> list[int]:
     return torch.cat([batch.index for batch in loader]).tolist()
 
 
@@ -152,14 +152,14 @@ def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
 
 
 def test_notes_are_said_when_the_data_are_prepared(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = PairSettings(min_freq=1, max_length=8)
+    settings = ParallelSettings(min_freq=1, max_length=8)
     TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir).prepare_data()
     assert "training pairs are longer than 8 tokens and were dropped." in caplog.text
 
 
 def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
     data = make_data(cache_dir)
-    batch = PairBatchMaker(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
+    batch = ParallelBatchMaker(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
     moved = batch.to("meta")
     assert (moved.source.device.type, moved.target.device.type) == ("meta", "meta")
     assert {tensor.device.type for tensor in (moved.source_lengths, moved.target_lengths, moved.index)} == {"cpu"}
@@ -173,7 +173,7 @@ def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> St
     execute = Execute(length=2, nesting=2, curriculum="naive", size=SIZE, val_size=9, test_size=9)
     return StagedPairs(
         corpus=programs_as_pairs(execute),
-        settings=PairSettings(unit="chars", min_freq=1, max_length=max_length, max_ratio=500),
+        settings=ParallelSettings(unit="chars", min_freq=1, max_length=max_length, max_ratio=500),
         cache_dir=cache_dir,
         batch_size=8,
         stages=STAGES,
@@ -183,7 +183,7 @@ def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> St
     )
 
 
-def epoch_of(loader: DataLoader[PairBatch], epoch: int) -> list[list[int]]:
+def epoch_of(loader: DataLoader[ParallelBatch], epoch: int) -> list[list[int]]:
     _set_sampler_epoch(loader, epoch)
     return [batch.index.tolist() for batch in loader]
 

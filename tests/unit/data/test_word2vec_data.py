@@ -9,7 +9,7 @@ import torch
 from fingerprints import fingerprint
 from sluice.data.corpora.imdb import ReviewLines
 from sluice.data.corpus import Line, Sources
-from sluice.data.streams import StreamSettings
+from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.data.word2vec import WindowBatch, WindowData, WindowSettings, line_offsets
 from sluice.errors import UserError

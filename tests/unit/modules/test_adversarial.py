@@ -8,7 +8,7 @@ from sluice.data.collate import TextBatch
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import Monitor
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 from sluice.recurrent import RecurrentStack
 
 SHARE = 0.05
@@ -17,7 +17,7 @@ BATCH = TextBatch(
 )
 
 
-def make_task(adversarial: float) -> ClassificationTask:
+def make_task(adversarial: float) -> ClassificationModule:
     torch.manual_seed(2)
     network = TextClassifier(
         embedding=LearnedEmbedding(vocab_size=10, size=6, padding_id=1),
@@ -25,10 +25,10 @@ def make_task(adversarial: float) -> ClassificationTask:
         num_classes=2,
     )
     monitor = Monitor("val/loss", "min")
-    return ClassificationTask(network=network, monitor=monitor, labels=("neg", "pos"), adversarial=adversarial)
+    return ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"), adversarial=adversarial)
 
 
-def seen_features(task: ClassificationTask, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+def seen_features(task: ClassificationModule, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """What the network classified on the way to the training loss."""
     seen: list[torch.Tensor] = []
     classify = task.network.classify

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import TextBatch
 from sluice.models.classifier import Classified
 from sluice.modules.base import Monitor
-from sluice.modules.classification import ClassificationTask
+from sluice.modules.classification import ClassificationModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
 
@@ -31,10 +31,10 @@ class Lookup(nn.Module):
         return Classified(self.table[ids[:, 0]], None)
 
 
-def make_task(classes: int, **options: Any) -> ClassificationTask:
+def make_task(classes: int, **options: Any) -> ClassificationModule:
     table = torch.randn(12, classes, generator=torch.Generator().manual_seed(3))
     names = tuple("abc"[:classes])
-    return ClassificationTask(network=Lookup(table), monitor=Monitor("val/loss", "min"), labels=names, **options)
+    return ClassificationModule(network=Lookup(table), monitor=Monitor("val/loss", "min"), labels=names, **options)
 
 
 def labels_of(classes: int) -> Tensor:
@@ -45,7 +45,7 @@ def batch_of(index: Tensor, classes: int) -> TextBatch:
     return TextBatch(index.unsqueeze(1), torch.ones(len(index), dtype=torch.int64), labels_of(classes)[index], index)
 
 
-def measured(task: ClassificationTask, sizes: list[int], classes: int, stage: str = "validate") -> dict[str, float]:
+def measured(task: ClassificationModule, sizes: list[int], classes: int, stage: str = "validate") -> dict[str, float]:
     """The figures of one epoch over batches of these sizes."""
     batches = [batch_of(index, classes) for index in torch.arange(12).split(sizes)]
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from sluice.layers.heads import make_head
 from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
 from sluice.modules.base import Monitor
-from sluice.modules.language import LanguageTask
+from sluice.modules.language import LanguageModelModule
 from sluice.recurrent import RecurrentStack
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
@@ -27,7 +27,7 @@ WORDS, UNITS, STEPS, ROWS = 9, 5, 12, 3
 STAGES = ("train", "val", "test")
 
 
-def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1, **options: Any) -> LanguageTask:
+def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1, **options: Any) -> LanguageModelModule:
     torch.manual_seed(seed)
     words = make_embedding("learned", vocab_size=WORDS, size=UNITS, padding_id=1, word_dropout=0.0)
     stack = RecurrentStack(cell=cell, input_size=UNITS, hidden_size=UNITS, num_layers=2, initial_state="learned")
@@ -41,7 +41,7 @@ def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1,
         for parameter in model.parameters():
             parameter.add_(0.4 * torch.randn(parameter.shape))
     given_options: dict[str, Any] = {"tokens_per_batch": ROWS * 4, **options}
-    task = LanguageTask(network=model, monitor=Monitor("val/perplexity", "min"), **given_options)
+    task = LanguageModelModule(network=model, monitor=Monitor("val/perplexity", "min"), **given_options)
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment, method-assign]
     return task
 
@@ -63,16 +63,16 @@ def chunks(ends: Sequence[int], seed: int = 5) -> list[ChunkBatch]:
     ]
 
 
-def cost(task: LanguageTask, batch: ChunkBatch, stage: str) -> float:
+def cost(task: LanguageModelModule, batch: ChunkBatch, stage: str) -> float:
     """Σ −log p of a chunk."""
     return task.model_step(batch, stage)[0].item()
 
 
-def gradients(task: LanguageTask, loss: Tensor) -> list[Tensor]:
+def gradients(task: LanguageModelModule, loss: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(loss, list(task.network.parameters()), allow_unused=True, materialize_grads=True))
 
 
-def cut_at(task: LanguageTask, ends: Sequence[int], *, detached: bool) -> Tensor:
+def cut_at(task: LanguageModelModule, ends: Sequence[int], *, detached: bool) -> Tensor:
     """Σ −log p of the text read piece by piece, written out; the state is passed on with or without its gradient."""
     inputs, targets = text()
     state, total = None, torch.zeros(())

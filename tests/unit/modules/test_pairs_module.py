@@ -11,13 +11,13 @@ from sluice.data.collate import TextPairBatch
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor
-from sluice.modules.pairs import PairTask
+from sluice.modules.pairs import PairModule
 from sluice.recurrent import RecurrentStack
 
 PAIRS = 9
 
 
-def make_task(knows_deciding: bool = True) -> PairTask:
+def make_task(knows_deciding: bool = True) -> PairModule:
     torch.manual_seed(1)
     network = PairClassifier(
         embedding=CharNgramEmbedding(buckets=20, size=4, initial_std=1.0),
@@ -26,7 +26,7 @@ def make_task(knows_deciding: bool = True) -> PairTask:
         size=5,
     )
     monitor = Monitor("val/loss", "min")
-    return PairTask(network=network, monitor=monitor, labels=("no", "yes"), knows_deciding=knows_deciding)
+    return PairModule(network=network, monitor=monitor, labels=("no", "yes"), knows_deciding=knows_deciding)
 
 
 def batches(sizes: list[int], knows_deciding: bool = True) -> list[TextPairBatch]:
@@ -49,14 +49,14 @@ def batches(sizes: list[int], knows_deciding: bool = True) -> list[TextPairBatch
     ]
 
 
-def measured(task: PairTask, given: list[TextPairBatch], stage: str) -> dict[str, float]:
+def measured(task: PairModule, given: list[TextPairBatch], stage: str) -> dict[str, float]:
     loader: Any = DataLoader(given, batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     (metrics,) = getattr(pl.Trainer(**quiet), stage)(task, loader, verbose=False)
     return {name.split("/")[1]: value for name, value in metrics.items()}
 
 
-def found_by_hand(task: PairTask) -> float:
+def found_by_hand(task: PairModule) -> float:
     (batch,) = batches([PAIRS])
     paired = task.network.eval()(batch.ngrams, batch.offsets, batch.places, batch.lengths)
     assert batch.deciding is not None

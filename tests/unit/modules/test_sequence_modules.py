@@ -14,8 +14,8 @@ from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import Labelled, SequenceLabeller
 from sluice.modules.base import Monitor
-from sluice.modules.regression import RegressionTask
-from sluice.modules.sequence_labelling import SequenceLabellingTask
+from sluice.modules.regression import RegressionModule
+from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
@@ -61,8 +61,8 @@ def measured(task: Any, batches: list[SequenceBatch], stage: str) -> dict[str, f
     return {name.split("/")[1]: value for name, value in metrics.items()}
 
 
-def make_labelling(network: nn.Module, **options: Any) -> SequenceLabellingTask:
-    return SequenceLabellingTask(network=network, monitor=Monitor("val/loss", "min"), **options)
+def make_labelling(network: nn.Module, **options: Any) -> SequenceLabellingModule:
+    return SequenceLabellingModule(network=network, monitor=Monitor("val/loss", "min"), **options)
 
 
 @every_stage
@@ -163,11 +163,11 @@ def values(every_step: bool) -> SequenceBatch:
     return SequenceBatch(features, targets, torch.full((12,), 5), torch.arange(12))
 
 
-def make_regression(every_step: bool) -> RegressionTask:
+def make_regression(every_step: bool) -> RegressionModule:
     torch.manual_seed(2)
     stack = RecurrentStack(cell="gru", input_size=2, hidden_size=4)
     network = SequenceLabeller(recurrent=stack, num_outputs=3) if every_step else Regressor(recurrent=stack)
-    return RegressionTask(network=network, monitor=Monitor("val/rmse", "min"))
+    return RegressionModule(network=network, monitor=Monitor("val/rmse", "min"))
 
 
 @every_stage

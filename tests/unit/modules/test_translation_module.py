@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import PairBatch
+from sluice.data.collate import ParallelBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translator
 from sluice.layers.attention import make_attention
@@ -18,7 +18,7 @@ from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Ids, Seq2Seq
 from sluice.modules.base import Monitor
-from sluice.modules.translation import TranslationTask
+from sluice.modules.translation import TranslationModule
 from sluice.recurrent import RecurrentStack
 from sluice.text.coder import BEGIN_ID, END_ID, MARKS, SentenceCoder, SentenceVocab
 from sluice.text.vocab import PADDING_ID, SPECIALS
@@ -46,7 +46,7 @@ def make_coder(texts: list[str]) -> SentenceCoder:
 SOURCE, TARGET = make_coder(SOURCES), make_coder(TARGETS)
 
 
-def make_task(attention: str = "general", **options: Any) -> TranslationTask:
+def make_task(attention: str = "general", **options: Any) -> TranslationModule:
     torch.manual_seed(3)
     embeddings = [LearnedEmbedding(vocab_size=len(c.vocab), size=8, padding_id=PADDING_ID) for c in (SOURCE, TARGET)]
     looks = make_attention(attention, query_size=8, memory_size=8)
@@ -59,10 +59,10 @@ def make_task(attention: str = "general", **options: Any) -> TranslationTask:
     network = Seq2Seq(source_embedding=embeddings[0], encoder=encoder, decoder=decoder, ids=ids)
     nn.init.normal_(network.output.weight)
     translator = Translator(network=network, source=SOURCE, target=TARGET)
-    return TranslationTask(translator=translator, monitor=Monitor("val/bleu", "max"), **options)
+    return TranslationModule(translator=translator, monitor=Monitor("val/bleu", "max"), **options)
 
 
-def batch_of(places: list[int]) -> PairBatch:
+def batch_of(places: list[int]) -> ParallelBatch:
     def padded(rows: list[list[int]]) -> torch.Tensor:
         return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, PADDING_ID)
 
@@ -70,17 +70,17 @@ def batch_of(places: list[int]) -> PairBatch:
     targets = [[BEGIN_ID, *TARGET.encode(TARGETS[place]), END_ID] for place in places]
     lengths = [torch.tensor([len(row) for row in rows]) for rows in (sources, targets)]
     texts = ([SOURCES[place] for place in places], [TARGETS[place] for place in places])
-    return PairBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(places), *texts)
+    return ParallelBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(places), *texts)
 
 
-def measured(task: TranslationTask, sizes: list[int], stage: str = "validate") -> dict[str, float]:
+def measured(task: TranslationModule, sizes: list[int], stage: str = "validate") -> dict[str, float]:
     batches = [batch_of(index.tolist()) for index in torch.tensor([3, 1, 6, 0, 2, 5, 4]).split(sizes)]
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     (metrics,) = getattr(pl.Trainer(**QUIET), stage)(task, loader, verbose=False)
     return {name.split("/")[1]: value for name, value in metrics.items()}
 
 
-def expected_figures(task: TranslationTask) -> dict[str, float]:
+def expected_figures(task: TranslationModule) -> dict[str, float]:
     """All of them, one sentence at a time."""
     total, right, tokens, texts = 0.0, 0, 0, []
     network = task.network

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fingerprints import fingerprint
 from sluice.data.corpus import SPLITS
-from sluice.data.parallel import PairSettings, prepare_pairs
+from sluice.data.parallel import ParallelSettings, prepare_parallel
 from sluice.data.synthetic.base import GeneratedPairs
 from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.reviews import BAD, GOOD
@@ -95,7 +95,7 @@ def test_wrong_settings_are_told() -> None:
 
 
 PAIR_SIZES = {"size": 60, "val_size": 10, "test_size": 20}
-LETTERS = PairSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
+LETTERS = ParallelSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
 
 
 def executed(**options: object) -> Execute:
@@ -107,7 +107,7 @@ def programs(**options: object) -> GeneratedPairs:
 
 
 def test_programs_letter_by_letter(tmp_path: Path) -> None:
-    prepared = prepare_pairs(programs(), LETTERS, tmp_path)
+    prepared = prepare_parallel(programs(), LETTERS, tmp_path)
     assert prepared.notes == []
     assert {name: len(split) for name, split in prepared.splits.items()} == {"train": 240, "val": 10, "test": 20}
     own = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
@@ -161,8 +161,8 @@ def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
 def test_a_number_is_one_symbol_whatever_the_sentence_is_cut_into(tmp_path: Path, unit: str) -> None:
     text = " ".join(f"Sentence {'abcdefghijkl'[place]} ends." for place in range(12))
     (tmp_path / "book.txt").write_text(text)
-    settings = PairSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=40, lowercase=True, symbols=True)
-    prepared = prepare_pairs(book_as_pairs(BookSentences(tmp_path / "book.txt")), settings, tmp_path)
+    settings = ParallelSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=40, lowercase=True, symbols=True)
+    prepared = prepare_parallel(book_as_pairs(BookSentences(tmp_path / "book.txt")), settings, tmp_path)
     assert {len(prepared.source.source_ids(str(number))) for number in range(12)} == {2}
     assert sorted(prepared.source.vocab.tokens[4:], key=int) == [str(number) for number in range(12)]
     assert ("sentence" in prepared.target.vocab.tokens) == (unit == "words")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.data import streams
+from sluice.data import running_text as streams
 from sluice.data.corpus import Line, Sources
-from sluice.data.streams import PreparedText, StreamSettings, encode_lines, prepare_text
+from sluice.data.running_text import PreparedText, StreamSettings, encode_lines, prepare_text
 from sluice.errors import UserError
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, SPECIALS, UNKNOWN_ID, Vocab
