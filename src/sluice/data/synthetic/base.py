@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from itertools import islice
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -68,6 +69,38 @@ def split_sizes(size: int, val_size: int, test_size: int) -> dict[str, int]:
     """
     check_at_least(1, size=size, val_size=val_size, test_size=test_size)
     return {"train": size, "val": val_size, "test": test_size}
+
+
+class DrawnTexts:
+    """Texts drawn at random, so many of each split; the same sizes and seed give the same ones."""
+
+    default_sizes: ClassVar[tuple[int, int, int]]
+    """Of training, validation and test."""
+
+    def __init__(
+        self, *, size: int | None = None, val_size: int | None = None, test_size: int | None = None, seed: int = 0
+    ) -> None:
+        """
+        Args:
+            size: training texts; None for the default.
+            val_size: validation texts; None for the default.
+            test_size: test texts; None for the default.
+            seed: another seed gives other texts.
+
+        Raises:
+            UserError: a size is below 1.
+        """
+        given = zip((size, val_size, test_size), self.default_sizes, strict=True)
+        self.sizes = split_sizes(*(default if chosen is None else chosen for chosen, default in given))
+        self.seed = seed
+
+    def sources_of(self, what: str) -> Sources:
+        """A generator, `what` with its version, and its settings."""
+        return Sources(f"{what}, sizes {', '.join(map(str, self.sizes.values()))}", seed=self.seed)
+
+    def drawn(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
+        """Yields the texts of a split; no text is in two splits, in one it may come twice."""
+        yield from islice(own_sequences(draw, self.seed, split), self.sizes[split])
 
 
 def check_at_least(least: int, **settings: int) -> None:

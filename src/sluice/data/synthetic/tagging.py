@@ -5,12 +5,11 @@ The same names serve all three, so that only the words around tell, those behind
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 
 from sluice.data.corpus import SPLITS, Sources, Tagged
-from sluice.data.synthetic.base import own_sequences, split_sizes
+from sluice.data.synthetic.base import DrawnTexts
 
 VERSION = 1
 """Raise it with every change to the sentences: caches of the older ones are then no longer used."""
@@ -50,31 +49,17 @@ FRAMES = (
 SLOT = re.compile("<(.+)>")
 
 
-class TaggingSample:
+class TaggingSample(DrawnTexts):
     """Generated sentences with a label a word; the same sizes and seed give the same ones."""
 
     name = "sample"
     splits = SPLITS
-
-    def __init__(self, *, size: int = 2000, val_size: int = 500, test_size: int = 1000, seed: int = 0) -> None:
-        """
-        Args:
-            size: training sentences.
-            val_size: validation sentences.
-            test_size: test sentences.
-            seed: another seed gives other sentences.
-
-        Raises:
-            UserError: a size is below 1.
-        """
-        self.sizes = split_sizes(size, val_size, test_size)
-        self.seed = seed
+    default_sizes = (2000, 500, 1000)
 
     @property
     def sources(self) -> Sources:
         """The generator and its settings."""
-        sizes = ", ".join(map(str, self.sizes.values()))
-        return Sources(f"tagged sentences v{VERSION}, sizes {sizes}", seed=self.seed)
+        return self.sources_of(f"tagged sentences v{VERSION}")
 
     @property
     def description(self) -> str:
@@ -83,7 +68,7 @@ class TaggingSample:
 
     def sentences(self, split: str) -> Iterator[Tagged]:
         """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
-        for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
+        for text in self.drawn(split, _draw):
             words, tags = (tuple(part.split(" ")) for part in text.split("\n"))
             yield Tagged(words, tags)
 

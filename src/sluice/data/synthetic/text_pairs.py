@@ -1,13 +1,12 @@
 """Titles of goods made up on the spot, in pairs: is it the same thing in other words, or another brand or model?"""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from sluice.data.corpus import SPLITS, Sources, TextPair
-from sluice.data.synthetic.base import own_sequences, split_sizes
+from sluice.data.synthetic.base import DrawnTexts
 
 VERSION = 1
 """Raise it with every change to the titles: caches of the older ones are then no longer used."""
@@ -36,7 +35,7 @@ WORDINGS = (
 )
 
 
-class PairsSample:
+class PairsSample(DrawnTexts):
     """Generated pairs of product titles; the same sizes and seed give the same ones.
 
     Two titles are of the same thing when brand and model number are the same; wording, order and the features that are
@@ -46,26 +45,12 @@ class PairsSample:
     name = "generated"
     labels, splits = LABELS, SPLITS
     knows_deciding = True
-
-    def __init__(self, *, size: int = 8000, val_size: int = 1000, test_size: int = 2000, seed: int = 0) -> None:
-        """
-        Args:
-            size: training pairs.
-            val_size: validation pairs.
-            test_size: test pairs.
-            seed: another seed gives other pairs.
-
-        Raises:
-            UserError: a size is below 1.
-        """
-        self.sizes = split_sizes(size, val_size, test_size)
-        self.seed = seed
+    default_sizes = (8000, 1000, 2000)
 
     @property
     def sources(self) -> Sources:
         """The generator and its settings."""
-        sizes = ", ".join(map(str, self.sizes.values()))
-        return Sources(f"product titles v{VERSION}, sizes {sizes}", seed=self.seed)
+        return self.sources_of(f"product titles v{VERSION}")
 
     @property
     def description(self) -> str:
@@ -77,7 +62,7 @@ class PairsSample:
 
         The deciding words are those that tell the two apart, of either title; none where they are the same.
         """
-        for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
+        for text in self.drawn(split, _draw):
             first, second, label, deciding = text.split("\n")
             yield TextPair(first, second, int(label), tuple(deciding.split()))
 

@@ -4,14 +4,13 @@ import random as python_random
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from sluice.data.corpus import Sources
-from sluice.data.synthetic.base import GeneratedPairs, check_at_least, own_sequences, split_sizes
+from sluice.data.synthetic.base import DrawnTexts, GeneratedPairs, check_at_least
 from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
 from sluice.errors import UserError, reading
 
@@ -25,28 +24,15 @@ class Written(NamedTuple):
     text: str
 
 
-class LabelSentences:
+class LabelSentences(DrawnTexts):
     """A class, and sentences like those of the generated reviews that speak for it."""
 
     labels = ("neg", "pos")
-
-    def __init__(self, *, size: int = 8000, val_size: int = 1000, test_size: int = 2000, seed: int = 0) -> None:
-        """
-        Args:
-            size: training sentences.
-            val_size: validation sentences.
-            test_size: test sentences.
-            seed: another seed gives other sentences.
-
-        Raises:
-            UserError: a size is below 1.
-        """
-        self.sizes = split_sizes(size, val_size, test_size)
-        self.seed = seed
+    default_sizes = (8000, 1000, 2000)
 
     def sentences(self, split: str) -> Iterator[Written]:
         """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
-        for text in islice(own_sequences(_draw, self.seed, split), self.sizes[split]):
+        for text in self.drawn(split, _draw):
             yield Written(int(text[0]), text[1:])
 
 
