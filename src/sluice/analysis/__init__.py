@@ -1,0 +1,1 @@
+"""Hidden states, gradients and embedding spaces of trained networks: computed here, drawn in plots."""

@@ -1,0 +1,1 @@
+"""Timing of cells, training steps and decoding, in interleaved runs."""

@@ -1,0 +1,1 @@
+"""What hooks into a Trainer: checkpoints, training state, progress, examples for TensorBoard."""

@@ -1,0 +1,1 @@
+"""Settings with their ranges, composition by Hydra, error sentences and help."""

@@ -1,0 +1,1 @@
+"""DataModules, collation, samplers, cached preparation, corpora."""

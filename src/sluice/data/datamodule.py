@@ -1,17 +1,42 @@
 """What the DataModules share: resuming in the middle of an epoch, and batches of items of like length."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import AnyBatch
+from sluice.data.collate import AnyBatch, Batch
+from sluice.data.corpus import Corpus
 from sluice.data.identity import DataIdentity
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
+
+
+class Data(Protocol):
+    """A LightningDataModule over a corpus."""
+
+    @property
+    def corpus(self) -> Corpus:
+        """What it reads."""
+
+    @property
+    def identity(self) -> DataIdentity:
+        """Its sources and splits, for comparison when a model is used or resumed."""
+
+    def prepare_data(self) -> None:
+        """Prepares and caches."""
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the training split."""
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the validation split."""
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split."""
 
 
 class ResumableData(pl.LightningDataModule):

@@ -1,0 +1,1 @@
+"""Sampling, greedy and beam search over a step function."""

@@ -1,0 +1,1 @@
+"""Trained models in use: classes of texts, generated text, translations, perplexities."""

@@ -1,0 +1,1 @@
+"""Embeddings, dropout, pooling, attention and output layers."""

@@ -1,0 +1,1 @@
+"""metrics.csv and TensorBoard, both fit for resuming."""

@@ -1,0 +1,1 @@
+"""Metrics that are the same on one process and on many."""

@@ -1,0 +1,1 @@
+"""LightningModules: the loss, the metrics and the optimizer of a task."""

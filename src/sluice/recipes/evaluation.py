@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import Batch
-from sluice.data.protocol import Data
+from sluice.data.datamodule import Data
 from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, Task
 from sluice.plain import Plain, PlainMapping

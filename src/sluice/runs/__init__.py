@@ -1,0 +1,1 @@
+"""Run folders: names, leases, checkpoint files, results, logs, comparison tables."""

@@ -1,0 +1,1 @@
+"""One training run: preparing, processes, Trainer, resuming, SLURM."""

@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
     config: Config
     """Complete: nothing sets anything from here on."""
     data: Any
-    """A LightningDataModule that is also a `sluice.data.protocol.Data`."""
+    """A LightningDataModule that is also a `sluice.data.datamodule.Data`."""
     module: Task
     claim: Claimed
 

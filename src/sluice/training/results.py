@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
 from sluice.config.schema import Config
-from sluice.data.protocol import Data
+from sluice.data.datamodule import Data
 from sluice.modules.base import Task
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint

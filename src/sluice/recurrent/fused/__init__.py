@@ -1,0 +1,1 @@
+"""The whole time loop of a layer in one call."""
