@@ -55,7 +55,7 @@ def test_texts_that_cannot_be_read_are_told(finished: Finished, tmp_path: Path) 
     latin = tmp_path / "latin.txt"
     latin.write_bytes(b"f\xe4r\n")
     said = complaint(sluice("predict", finished.folder, "--file", tmp_path / "nowhere.txt"))
-    assert "nowhere.txt cannot be read: no such file" in said
+    assert "nowhere.txt cannot be read (no such file" in said
     assert "latin.txt is not UTF-8" in complaint(sluice("predict", finished.folder, "--file", latin))
     assert "standard input is not UTF-8" in complaint(sluice("predict", finished.folder, stdin=b"f\xe4r\n"))
     assert "not both" in complaint(sluice("predict", finished.folder, "good", "--file", latin))

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from sluice.errors import UserError
+from sluice.errors import UserError, unreadable
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.recipes.load import load_for
 from sluice.terminal import PlainConsole
@@ -71,7 +71,7 @@ def lines_of(file: Path | None) -> Iterator[str]:
             with file.open(encoding="utf-8") as lines:
                 yield from (line.rstrip("\n") for line in lines)
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise unreadable(file or "standard input", error) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sluice.callbacks.checkpoint_file import is_whole
 from sluice.config.schema import Config, check_ranges
-from sluice.errors import UserError
+from sluice.errors import UserError, unreadable
 from sluice.plain import Plain, PlainMapping
 
 FORMAT = 2
@@ -72,7 +72,7 @@ def check_whole(path: Path) -> None:
     try:
         whole = is_whole(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise unreadable(path, error) from error
     if not whole:
         raise UserError(f"{path} is no checkpoint, or is cut short or damaged: give another, or train again")
 

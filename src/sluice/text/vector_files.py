@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.errors import UserError
+from sluice.errors import UserError, unreadable
 from sluice.files import atomic_file
 
 CHUNK = 2**20
@@ -62,7 +62,7 @@ class VectorFile:
             self._first = self._file.readline(2**24)
             self._second = self._file.readline(2**24)
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror or error}): check the path.") from error
+            raise unreadable(path, error) from error
         self.rows_told, self.size = self._read_header()
         """The header's number of rows, None without one; and the numbers of each vector."""
         self.binary = self.rows_told is not None and (_says_binary(path) or not _is_text(self._second))

@@ -165,7 +165,7 @@ def test_what_is_wrong_with_a_file_is_told(content: bytes, name: str, message: s
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"nowhere\.vec cannot be read \(No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.vec cannot be read \(no such file"):
         read_vectors(Path("nowhere.vec"))
 
 
