@@ -71,13 +71,15 @@ def stored_overrides(folder: Path) -> list[str] | None:
 def may_be_restored(key: str) -> bool:
     """Whether the folder of a run may set this when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; folders only as
-    `_places` says.
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; of the
+    folders only the one that is read.
 
     Args:
         key: a group or the dotted name of a setting.
     """
-    return key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
+    return key == "paths.data_dir" or (
+        key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
+    )
 
 
 def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None:
