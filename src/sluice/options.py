@@ -35,6 +35,6 @@ SENTENCE_TOKENIZERS = ("moses", "basic_english", "whitespace", "words")
 TRUNCATIONS = ("head", "tail", "head_tail")
 
 SOURCES = ("auto", "local", "download", "sample")
-"""Where a published corpus comes from, see `data.downloading`."""
+"""Where a published corpus comes from, see `data.corpora.download`."""
 CURRICULA = ("baseline", "naive", "mix", "combined")
 """See `data.synthetic.execute`."""
