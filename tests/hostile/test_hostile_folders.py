@@ -147,3 +147,39 @@ def test_a_hostile_name_makes_no_folder(workplace: Path, leak: Path, setting: st
 
 def test_an_error_text_keeps_to_one_line() -> None:
     assert "\n" not in explain(ValueError("one\ntwo"))
+
+
+SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "loggers are a text": lambda settings: settings.update(logger="x"),
+    "callbacks are a text": lambda settings: settings.update(callbacks="x"),
+    "the task is a number": lambda settings: settings.update(task=5),
+    "the task has no name": lambda settings: settings["task"].pop("name"),
+    "the name is a list": lambda settings: settings["task"].update(name=["a"]),
+    "the model is a text": lambda settings: settings.update(model="lstm"),
+    "the trainer is null": lambda settings: settings.update(trainer=None),
+    "there is no model": lambda settings: settings.pop("model"),
+}
+
+
+@pytest.mark.parametrize("change", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("older", [False, True], ids=["with its command line", "of an older version"])
+def test_settings_of_another_shape_are_answered_in_one_sentence(
+    change: Callable[[dict[str, Any]], Any], older: bool, run: Path
+) -> None:
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    change(settings)
+    (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    if older:
+        (run / "overrides.yaml").unlink()
+    ended = train(f"resume={run}")
+    assert ended.code == (0 if "model" not in settings and not older else 2), ended
+    assert "Traceback" not in ended.err
+
+
+def test_an_older_run_without_a_logger_is_resumed(run: Path) -> None:
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    settings["logger"]["csv"] = None
+    (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (run / "overrides.yaml").unlink()
+    ended = train(f"resume={run}")
+    assert ended.code == 0, ended.err

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from sluice.config.compose import checked, compose_config, find_conf
+from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
 from sluice.runs.logs import start_logging
@@ -22,6 +23,8 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     """
     start_logging()
     started = time.monotonic()
+    if config_dir is not None and not config_dir.is_dir():
+        raise UserError(f"--config-dir {config_dir} isn't there: name the folder with your options")
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     config = checked(compose_config(overrides, find_conf()))

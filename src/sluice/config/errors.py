@@ -74,6 +74,8 @@ def _unknown_option(text: str) -> str:
         group = re.search(r"Could not override '([^']+)'", text)
         return f"there is no group {group[1]!r}: see python train.py --help" if group else _first_line(text)
     group_name, name = found[1], found[2]
+    if group_name == "task" and name in TASK_SCHEMAS:
+        return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
     return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
 

@@ -71,7 +71,7 @@ def make_paths_absolute(composed: DictConfig) -> None:
 def completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
     """The configuration once the run's folder is known, so that ${paths.run_dir} resolves under any key; read-only."""
     composed.name, composed.paths.run_dir = folder.name, str(folder)
-    if sample and "source" in composed.task.data:
+    if sample and OmegaConf.select(composed, "task.data.source") is not None:
         composed.task.data.source = "sample"
     config = checked(composed)
     freeze(config)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -25,6 +26,8 @@ NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpo
 """Settings that may differ between a run's start and its resumption."""
 NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
 """Settings whose state a checkpoint holds in a form that no other value can take over, and what they choose."""
+GROUPS, NAMED = ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer"), ("callbacks", "logger")
+"""Groups of settings, and groups whose entries have names of their own."""
 OF_RESUMING = ("name", "resume", "resume_force", "init_from")
 """Settings that belong to one command, not to the run."""
 NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
@@ -257,10 +260,32 @@ def settings_before(folder: Path) -> Plain:
         before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         if not isinstance(before, dict) or fields(Config)[-1].name not in before:
             raise ValueError("it is empty or cut short")
+        _check_shape(before)
         before = renamed_targets(before)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
     return before
+
+
+def _check_shape(settings: Plain) -> None:
+    """
+    Raises:
+        ValueError: if settings are nested otherwise than any run writes them.
+    """
+    groups = {group: settings[group] for group in GROUPS if group in settings}
+    named = {f"{group}.{name}": entry for group in NAMED for name, entry in _entries(settings.get(group))}
+    for key, value in (groups | named).items():
+        if not (isinstance(value, dict) or (key in named and value is None)):
+            raise ValueError(f"{key} is no group of settings")
+    if not isinstance(settings.get("task", {}).get("name"), str):
+        raise ValueError("task.name is missing")
+
+
+def _entries(group: object) -> Iterable[tuple[object, object]]:
+    """Names and settings of the callbacks or loggers."""
+    if not isinstance(group, dict | None):
+        raise ValueError("callbacks and loggers have names")
+    return (group or {}).items()
 
 
 def _plain(config: Plain) -> Plain:
@@ -270,8 +295,10 @@ def _plain(config: Plain) -> Plain:
 
 def _compared(config: Plain) -> Plain:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
-    trainer = {key: value for key, value in kept["trainer"].items() if key not in NOT_COMPARED_OF_TRAINER}
-    model, task = ({key: value for key, value in kept[group].items() if key != "module"} for group in ("model", "task"))
+    trainer = {key: value for key, value in kept.get("trainer", {}).items() if key not in NOT_COMPARED_OF_TRAINER}
+    model, task = (
+        {key: value for key, value in kept.get(group, {}).items() if key != "module"} for group in ("model", "task")
+    )
     schedule = kept.get("scheduler") or {}  # null and scheduler=constant are the same
     return {
         **kept,

@@ -71,15 +71,14 @@ def stored_overrides(folder: Path) -> list[str] | None:
 def may_be_restored(key: str) -> bool:
     """Whether the folder of a run may set this when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; of the
-    folders only the one that is read.
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not;
+    of the folders, only the one that data are read from.
 
     Args:
         key: a group or the dotted name of a setting.
     """
-    return key == "paths.data_dir" or (
-        key not in NOT_STORED and key.split(".")[0].split("/")[0] not in ("hydra", "paths")
-    )
+    first = key.split(".")[0].split("/")[0]
+    return key == "paths.data_dir" or (key not in NOT_STORED and first not in ("hydra", "paths"))
 
 
 def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None:
@@ -225,7 +224,7 @@ def _reset_run_dirs(plain: Plain) -> None:
     """Takes the run's folder out of the settings of Sluice's loggers: they follow the folder that is resumed."""
     for key in RUN_DIRS:
         group, name, _ = key.split(".")
-        (plain.get(group) or {}).get(name, {}).pop("run_dir", None)
+        ((plain.get(group) or {}).get(name) or {}).pop("run_dir", None)
 
 
 def _own_paths(folder: Path, conf: Path) -> Plain:
