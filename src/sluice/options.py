@@ -14,14 +14,14 @@ INITIAL_STATES = ("zeros", "learned")
 """See `recurrent.stack`."""
 
 EMBEDDINGS = ("learned", "onehot", "index")
-EMBEDDING_STARTS = ("random", "ppmi")
+EMBEDDING_INITS = ("random", "ppmi")
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
 ATTENTIONS = ("none", "additive", "dot", "general", "scaled_dot")
 PADDINGS = ("left", "right")
 HEADS = ("full", "adaptive")
 
 BRIDGES = ("zeros", "last", "learned")
-TIES = ("none", "target", "all")
+TIED_WEIGHTS = ("none", "output", "all")
 WORD2VEC_METHODS = ("skipgram", "cbow")
 LENGTH_PENALTIES = ("none", "average", "gnmt")
 EVALUATION_METHODS = ("plain", "cache", "dynamic")

@@ -171,7 +171,7 @@ def test_only_nt_asgd_averages_weights(home: Path) -> None:
     def averaged(*overrides: str) -> list[bool]:
         return [isinstance(callback, AveragedWeights) for callback in built(composed(home, *overrides))[1].callbacks]
 
-    assert averaged("optimizer=nt_asgd", "callbacks=recent")[-1], "after the checkpoints"
+    assert averaged("optimizer=nt_asgd", "callbacks=last_epochs")[-1], "after the checkpoints"
     assert not any(averaged("optimizer=sgd"))
 
 
@@ -232,7 +232,7 @@ TOGETHER = {
     "embedding.kind=index": ("embedding=index",),
     "embedding.kind=onehot": ("embedding=onehot",),
     "task.head=adaptive": ("task.cutoffs=[5,9]",),
-    "task.tie=all": ("task.text.joint=true",),
+    "task.tie_weights=all": ("task.text.joint=true",),
     "task.text.unit=subwords": ("task.text.subword_size=200",),
     "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=200"),
 }

@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     **{f"task={task}": () for task in TASKS},
     "task=wikitext2 adaptive": ("task.head=adaptive", "task.cutoffs=[8,16]"),
     "task=wikitext2 awd": (
-        *("task.head=full", "task.tied=true", "task.projection=true", "model.weight_dropout=0.5"),
+        *("task.head=full", "task.tie_weights=output", "task.projection=true", "model.weight_dropout=0.5"),
         *("task.activation_regularisation=2", "task.temporal_regularisation=1", "model.variational=true"),
         *("model.num_layers=2", "model.dropout=0.2", "model.input_dropout=0.2", "model.initial_state=learned"),
     ),
@@ -34,7 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "task=reviews left": ("model=lstm_layernorm", "task.padding=left"),
     "task=multi30k feeding": (
         *("model=gru_reset_before", "task.attention=additive", "task.decoder.input_feeding=true"),
-        *("task.scheduled_sampling=0.5", "task.tie=target", "task.decoder.hidden_size=8"),
+        *("task.scheduled_sampling=0.5", "task.tie_weights=output", "task.decoder.hidden_size=8"),
     ),
     "task=multi30k plain": ("model=rnn_relu", "task.attention=none", "task.label_smoothing=0.1"),
     "task=temporal_order coupled": ("model=lstm_coupled", "embedding=onehot", "model.bidirectional=true"),

@@ -20,7 +20,7 @@ PAIRS = (*SAMPLE, "model.hidden_size=4", "embedding.size=4", "task.decoder.hidde
 SWEEPS = {
     "inputs": ((*SAMPLE, "model.hidden_size=4"), "embedding=index,onehot", "embedding.kind"),
     "lengths": ((*ORDER, "model=rnn"), "task.level=easy,normal", "task.level"),
-    "fair": ((*SAMPLE, "model.budget=2000"), "model=rnn,lstm", "model.cell"),
+    "fair": ((*SAMPLE, "model.num_params=2000"), "model=rnn,lstm", "model.cell"),
     "britz": ((*PAIRS, "model=gru", "model.num_layers=2"), "task.attention=none,dot", "task.attention"),
 }
 SLOW = ("inputs", "fair", "britz")
@@ -68,11 +68,11 @@ def test_the_hidden_size_is_the_largest_within_the_budget(cell: str, one_hot: bo
 
 
 def test_a_budget_too_small_for_one_unit_is_told(workplace: Path) -> None:
-    ended = train_by_hydra("task=adding", "model.budget=3", *places(workplace))
-    assert "model.budget=3 is too small: one unit has" in complaint(ended)
+    ended = train_by_hydra("task=adding", "model.num_params=3", *places(workplace))
+    assert "model.num_params=3 is too small: one unit has" in complaint(ended)
 
 
 def test_a_beam_that_is_none_is_told_before_training(workplace: Path) -> None:
-    ended = train_by_hydra("task=multi30k", *PAIRS, "task.more_beams=[5,0]", *places(workplace))
+    ended = train_by_hydra("task=multi30k", *PAIRS, "task.extra_beams=[5,0]", *places(workplace))
     assert "beam" in complaint(ended)
     assert "0" in complaint(ended)

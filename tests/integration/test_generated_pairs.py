@@ -19,7 +19,7 @@ SMALL = (
 PROGRAMS = (
     *("task=execute", "task.data.length=2", "task.data.nesting=2", "task.data.curriculum=naive", *SMALL),
     *("task.data.size=40", "task.data.val_size=20", "task.data.test_size=30", "trainer.max_epochs=4"),
-    *("task.data.climb=0.99", "task.attention=none"),
+    *("task.data.curriculum_fraction=0.99", "task.attention=none"),
 )
 LABELS = (
     *("task=vec2seq", *SMALL, "task.data.size=64", "task.data.val_size=10", "task.data.test_size=20"),
@@ -138,7 +138,7 @@ WRONG = {
     "a length": (["task=execute", "task.data.length=0"], "task.data.length=0 cannot be used: it must be at least 1"),
     "a nesting": (["task=execute", "task.data.nesting=0"], "it must be at least 1"),
     "a size": (["task=execute", "task.data.size=0"], "it must be at least 1"),
-    "a climb": (["task=execute", "task.data.climb=1"], "it must be at least 0 and below 1"),
+    "a climb": (["task=execute", "task.data.curriculum_fraction=1"], "it must be at least 0 and below 1"),
     "no such digits": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
     "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "choose a larger one"),
     "no book": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),

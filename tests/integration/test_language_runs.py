@@ -60,7 +60,7 @@ class TestRuns:
         assert len(curves["val/perplexity"]) == 2
 
     def test_ptb_too(self, workplace: Path) -> None:
-        settings = ("task=ptb", *SAMPLE[1:], "debug=fast", "model=gru", "embedding=onehot", "task.tied=false")
+        settings = ("task=ptb", *SAMPLE[1:], "debug=fast", "model=gru", "embedding=onehot", "task.tie_weights=none")
         run = trained(workplace, *settings)
         assert run.results["task"] == "ptb"
         assert run.results["test/perplexity"] > 1
@@ -173,7 +173,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_processes_measure_what_one_does_and_tie_what_one_ties(workplace: Path, ranks: int) -> None:
     """The test is one stream, so that all processes but one have none of it."""
-    settings = (*SAMPLE, "trainer.max_epochs=1", "task.data.evaluation_streams=5", "task.data.test_streams=1")
+    settings = (*SAMPLE, "trainer.max_epochs=1", "task.data.val_streams=5", "task.data.test_streams=1")
     several = ("trainer=ddp_cpu", f"trainer.devices={ranks}", "task.data.chunk_length=40")
     ended = command(*TRAIN, *settings, *several, *places(workplace), cwd=workplace)
     assert ended.code == 0, ended.err

@@ -110,9 +110,9 @@ WRONG = {
         ["embedding=onehot"],
         "vector of its letters: it doesn't go with embedding=onehot",
     ),
-    "adversarial training": (["embedding.adversarial=0.1"], "for single texts: leave them out"),
+    "adversarial training": (["embedding.adversarial_epsilon=0.1"], "for single texts: leave them out"),
     "a metric": (["task.monitor=val/deciding_found"], "it must be one of val/loss, val/accuracy"),
-    "no piece": (["task.text.longest_ngram=0"], "task.text.longest_ngram=0 cannot be used: it must be at least 1"),
+    "no piece": (["task.text.max_ngram=0"], "task.text.max_ngram=0 cannot be used: it must be at least 1"),
 }
 
 

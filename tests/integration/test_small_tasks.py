@@ -24,7 +24,7 @@ TASKS = {
         ["task.data.length=60", "task.data.streams=4", "task.data.val_streams=2", "task.data.test_streams=2"],
         "exact",
     ),
-    "counting": (["task.data.longest=10", "task.data.longest_test=20", "task.data.size=50"], "first_failure"),
+    "counting": (["task.data.max_n=10", "task.data.test_max_n=20", "task.data.size=50"], "first_failure"),
     "waves": (["task.data.size=64", "task.data.val_size=16", "task.data.test_size=16"], "last_step"),
     "tagging": ([], "f1"),
 }

@@ -100,7 +100,7 @@ def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Pat
 def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finished, tmp_path: Path) -> None:
     saved = load_model(book_run.folder)
     config = saved.config
-    config.task.head, config.task.tied, config.task.cutoffs = "adaptive", False, [4, 8]
+    config.task.head, config.task.tie_weights, config.task.cutoffs = "adaptive", "none", [4, 8]
     network = recipe_named("corpus").build_network(config, {"vocab": saved.vocab.tokens})
     assert isinstance(network, LanguageModel)
     path = tmp_path / "adaptive.ckpt"

@@ -23,7 +23,7 @@ def events(finished: Finished) -> EventAccumulator:
         ("train/learning_rate", STEPS),
         ("train/gradient_norm", STEPS),
         ("train/tokens_per_second", STEPS),
-        ("train/padding_share", STEPS),
+        ("train/padding_fraction", STEPS),
         ("train/accuracy", EPOCHS),
         ("val/accuracy", EPOCHS),
         ("val/loss", EPOCHS),

@@ -22,7 +22,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run on the sample; look, don't touch."""
     home = tmp_path_factory.mktemp("translator")
     (home / "data").mkdir()
-    return trained(home, "task=multi30k", *SAMPLE, *SMALL, "callbacks=recent", "task.test_beam=2")
+    return trained(home, "task=multi30k", *SAMPLE, *SMALL, "callbacks=last_epochs", "task.test_beam=2")
 
 
 def rows_of(run: Path) -> list[list[str]]:
@@ -87,13 +87,18 @@ def test_own_pairs_with_subwords_and_input_feeding(workplace: Path) -> None:
 WRONG = {
     "an attention that isn't there": (["task.attention=foo"], "must be one of none, additive"),
     "sizes that dot cannot join": (["task.attention=dot", "task.decoder.hidden_size=7"], "make them equal"),
-    "a decoder in two directions": (["task.decoder.bidirectional=true"], "set bidirectional=false"),
+    "a decoder in two directions": (["task.decoder.bidirectional=true"], "writes from left to right"),
     "a language that isn't there": (["task.data.source_language=xx", "task.data.source=local"], "xx"),
     "no beam": (["task.decoding.beam=0"], "task.decoding.beam=0 cannot be used: it must be at least 1"),
-    "adversarial": (["embedding.adversarial=0.1"], "for tasks that classify"),
+    "adversarial": (["embedding.adversarial_epsilon=0.1"], "for tasks that classify"),
     "two files for one embedding": (
-        ["task.text.joint=true", "task.tie=all", "task.decoder.output_size=8", "task.decoder.embedding_path=a.txt"],
-        "cannot be used: task.tie=all",
+        [
+            "task.text.joint=true",
+            "task.tie_weights=all",
+            "task.decoder.output_size=8",
+            "task.decoder.embedding_path=a.txt",
+        ],
+        "cannot be used: task.tie_weights=all",
     ),
 }
 

@@ -81,7 +81,7 @@ def test_the_file_has_the_words_and_not_the_marks(vectors: Finished) -> None:
 def test_another_run_begins_with_them(vectors: Finished, workplace: Path) -> None:
     begin = ("embedding=pretrained", "embedding.size=16", "embedding.frozen=true", "trainer.max_epochs=1")
     ended = trained(
-        workplace, "task=corpus", own(workplace), *begin, f"embedding.path={vectors.folder}", "task.tied=false",
+        workplace, "task=corpus", own(workplace), *begin, f"embedding.path={vectors.folder}", "task.tie_weights=none",
         "model.hidden_size=4", "trainer.accelerator=cpu", "task.data.batch_size=2", "task.data.chunk_length=20",
     )  # fmt: skip
     assert "vectors for 12 of" in ended.ended.err

@@ -11,7 +11,7 @@ SENTENCE = "The old owl in the tree saw the cat that saw the dog."
 SETTINGS = (
     *("task=corpus", "task.data.path=book.txt", "trainer.accelerator=cpu", "task.recurrent.num_layers=1"),
     *("embedding.size=32", "task.data.batch_size=4", "task.data.chunk_length=20", "task.sample_tokens=0"),
-    *("task.recurrent.hidden_size=32", "optimizer.lr=3e-2", "task.data.evaluation_streams=1"),
+    *("task.recurrent.hidden_size=32", "optimizer.lr=3e-2", "task.data.val_streams=1"),
 )
 
 

@@ -88,11 +88,11 @@ def test_copying() -> None:
 
 
 def test_echo_across_chunks_shorter_than_the_delay_needs_the_state() -> None:
-    echo = Echo(delay=3, length=400, chunk=4, streams=32)
+    echo = Echo(delay=3, length=400, chunk_length=4, streams=32)
     carried, fresh = (
         figures_of(
             SequenceLabellingModule(network=one_hot_labeller(2, 2, "rnn"), carry_state=carry, **SHARED),
-            StreamData(splits=echo.sequences, chunk=echo.chunk),
+            StreamData(splits=echo.sequences, chunk_length=echo.chunk_length),
             epochs=6,
         )
         for carry in (True, False)
@@ -103,7 +103,7 @@ def test_echo_across_chunks_shorter_than_the_delay_needs_the_state() -> None:
 
 @pytest.mark.parametrize("language", ["anbn", "anbncn"])
 def test_counting(language: str) -> None:
-    counting = Counting(language=language, longest=12, longest_test=13, size=3000)
+    counting = Counting(language=language, max_n=12, test_max_n=13, size=3000)
 
     def determined(split: str) -> RaggedSequences:
         strings = counting.strings("val" if split == "test" else split)

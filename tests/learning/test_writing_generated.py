@@ -29,7 +29,7 @@ def test_a_book_is_learned_by_heart(workplace: Path, model: str) -> None:
 
 
 def test_sentences_speak_for_their_label(workplace: Path) -> None:
-    short = ("task.data.max_length=40", "task.decoding.longest_extra=40", "task.data.test_size=300")
+    short = ("task.data.max_length=40", "task.decoding.max_length_offset=40", "task.data.test_size=300")
     run = trained(
         workplace, "task=vec2seq", "task.data.val_size=100", "task.max_epochs=12", "task.learning_rate=4e-3", *short
     )

@@ -136,7 +136,7 @@ def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:
 
 
 def _decoding_step(network: Seq2Seq, pairs: Pairs, beam: int) -> Callable[[], None]:
-    settings = DecodingSettings(beam=beam, longest_factor=1.0, longest_extra=1)
+    settings = DecodingSettings(beam=beam, max_length_factor=1.0, max_length_offset=1)
 
     def step() -> None:
         network.translate(pairs.source, pairs.source_lengths, settings)

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from sluice.callbacks.checkpoints import AtomicCheckpointIO
-from sluice.callbacks.recent_weights import NAME
+from sluice.callbacks.last_epochs import NAME
 from sluice.errors import UserError
 from sluice.models.averaging import average_states
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.terminal import say
 
 AVERAGE = "average.ckpt"
+OLD_NAME = "recent"
+"""Of the files of earlier versions."""
 
 
 def average_run(run: Path, *, last: int | None) -> None:
@@ -22,10 +24,11 @@ def average_run(run: Path, *, last: int | None) -> None:
     Raises:
         UserError: if there are fewer than two.
     """
-    found = sorted(run.glob(f"{NAME}-*.ckpt"), key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
+    files = [path for name in (NAME, OLD_NAME) for path in run.glob(f"{name}-*.ckpt")]
+    found = sorted(files, key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
     if len(found) < 2:
         raise UserError(
-            f"{run} holds {len(found)} checkpoints of epochs, averaging needs two: train with callbacks=recent"
+            f"{run} holds {len(found)} checkpoints of epochs, averaging needs two: train with callbacks=last_epochs"
         )
     checkpoints = [read_checkpoint(path)[1] for path in found]
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]

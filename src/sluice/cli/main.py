@@ -70,7 +70,7 @@ def evaluate(
     label_column: Annotated[str, typer.Option(help="Its column with the class.")] = "label",
     method: Annotated[str, typer.Option(help="Of a language model: plain, cache or dynamic.")] = "plain",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Of the task, as in --set cache.share=0.2; more than once.")
+        list[str] | None, typer.Option("--set", help="Of the task, as in --set cache.weight=0.2; more than once.")
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the corpora lie; default SLUICE_DATA, or else as at training.")
@@ -231,7 +231,7 @@ def inspect(
 
 @app.command()
 def average(
-    run: Annotated[Path, typer.Argument(help="A run's folder, trained with callbacks=recent.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, trained with callbacks=last_epochs.")],
     last: Annotated[int | None, typer.Option(min=2, help="Epochs; default: all that were kept.")] = None,
 ) -> None:
     """Write the mean of the last epochs' weights as a checkpoint of its own."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import II, MISSING
 
-from sluice.config.fields import Settings, choice, count, setting, share
-from sluice.options import ACTIVATIONS, EMBEDDING_STARTS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
+from sluice.config.fields import Settings, choice, count, fraction, setting
+from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 
 @dataclass
@@ -15,8 +15,8 @@ class RecurrentDefaults(Settings):
     hidden_size: int = count("units of each layer and direction", 128)
     num_layers: int = count("layers", 1)
     bidirectional: bool = setting("also run from each text's own end", False)
-    dropout: float = share("share of a layer's outputs dropped before the next layer")
-    input_dropout: float = share("variational dropout on the embedded words")
+    dropout: float = fraction("share of a layer's outputs dropped before the next layer")
+    input_dropout: float = fraction("variational dropout on the embedded words")
     variational: bool = setting("between layers too, the same units are dropped at every step of a text", False)
 
 
@@ -28,23 +28,25 @@ class Model(Settings):
     cell: str = setting("a registered cell; each has a file in conf/model")
     module: str | None = setting("Python file that registers a cell of your own, imported first", None)
     hidden_size: int = count("units of each layer and direction", II("task.recurrent.hidden_size"))
-    budget: int | None = count("parameters of the core: hidden_size is then solved for; null takes hidden_size", None)
+    num_params: int | None = count(
+        "parameters of the core: hidden_size is then solved for; null takes hidden_size", None
+    )
     num_layers: int = count("layers", II("task.recurrent.num_layers"))
     bidirectional: bool = setting("also run from each text's own end", II("task.recurrent.bidirectional"))
-    dropout: float = share("share of a layer's outputs dropped before the next layer", II("task.recurrent.dropout"))
-    input_dropout: float = share("variational dropout on the embedded words", II("task.recurrent.input_dropout"))
+    dropout: float = fraction("share of a layer's outputs dropped before the next layer", II("task.recurrent.dropout"))
+    input_dropout: float = fraction("variational dropout on the embedded words", II("task.recurrent.input_dropout"))
     variational: bool = setting(
         "between layers too, the same units are dropped at every step of a text", II("task.recurrent.variational")
     )
-    recurrent_dropout: float = share("share of the hidden units the recurrent product doesn't see, by sequence")
-    weight_dropout: float = share("share of the recurrent weights dropped from each batch (DropConnect)")
+    recurrent_dropout: float = fraction("share of the hidden units the recurrent product doesn't see, by sequence")
+    weight_dropout: float = fraction("share of the recurrent weights dropped from each batch (DropConnect)")
     residual: bool = setting("add a layer's input to its output, from the second layer on", False)
     activation: str | None = choice("f of the new state, f_h of an LSTM; null for the cell's own", ACTIVATIONS, None)
     cell_activation: str | None = choice("f_c of an LSTM's candidate; null for the cell's own", ACTIVATIONS, None)
     initial_state: str = choice("the state before the first word", INITIAL_STATES, "zeros")
     recurrent_init: str = choice("how each gate's recurrent matrix begins", RECURRENT_INITS, "orthogonal")
     forget_bias: float = setting("initial bias of the gate that keeps the old state", 1.0)
-    norm_gain: float | None = setting(
+    layernorm_init_gain: float | None = setting(
         "initial gain of a layer-normalised recurrent product; null for the cell's own", None, above=0
     )
 
@@ -54,10 +56,10 @@ class EmbeddingDefaults(Settings):
     """What suits a task; the settings of `embedding` default to it."""
 
     size: int = count("units of a learned embedding", 100)
-    word_dropout: float = share("share of the vocabulary dropped from a training batch", 0.3)
-    start: str = choice("how a learned embedding begins", EMBEDDING_STARTS, "random")
+    word_dropout: float = fraction("share of the vocabulary dropped from a training batch", 0.3)
+    init: str = choice("how a learned embedding begins", EMBEDDING_INITS, "random")
     initial_std: float = setting("deviation of the numbers in a random one", 0.1, above=0)
-    adversarial: float = share("perturbation of embedded texts in training, where the embedding is learned")
+    adversarial_epsilon: float = fraction("perturbation of embedded texts in training, where the embedding is learned")
 
 
 @dataclass
@@ -66,8 +68,8 @@ class Embedding(Settings):
 
     kind: str = choice("what a word becomes", EMBEDDINGS)
     size: int = count("units of a learned embedding", II("task.embedding.size"))
-    start: str = choice(
-        "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_STARTS, "random"
+    init: str = choice(
+        "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_INITS, "random"
     )
     path: str | None = setting(
         "file of vectors to begin with (GloVe, fastText, word2vec) or run of task=word2vec; a translator's are for its "
@@ -77,10 +79,12 @@ class Embedding(Settings):
     initial_std: float = setting(
         "deviation of the numbers it begins with at random", II("task.embedding.initial_std"), above=0
     )
-    word_dropout: float = share(
+    word_dropout: float = fraction(
         "share of the vocabulary dropped from a training batch", II("task.embedding.word_dropout")
     )
-    adversarial: float = share("perturbation of embedded texts in training, a share of their length; 0 for none")
+    adversarial_epsilon: float = fraction(
+        "perturbation of embedded texts in training, a share of their length; 0 for none"
+    )
 
 
 @dataclass

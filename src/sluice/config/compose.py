@@ -13,23 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from sluice.config.common import TaskSettings
 from sluice.config.errors import explain, explained, no_setting
 from sluice.config.fused_optimizer import choose_fused
+from sluice.config.renamed import update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
 from sluice.plain import Plain
 
-RENAMED_TARGETS = {
-    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
-    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
-    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
-    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
-    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
-    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
-    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.recent_weights.RecentWeights",
-    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
-    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
-}
-"""Classes and functions in stored settings of earlier versions, and where they are today."""
+BATCH_SIZE, GLOBAL_BATCH_SIZE = "task.data.batch_size", "task.data.global_batch_size"
 
 
 def find_conf() -> Path:
@@ -53,7 +43,19 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     import_named_task(overrides)
     register_schemas()
     with explained(), initialize_config_dir(str(conf), version_base="1.3"):
-        return compose("config", overrides=overrides)
+        config = compose("config", overrides=overrides)
+    check_batch_size(config, overrides)
+    return config
+
+
+def check_batch_size(config: DictConfig, overrides: Sequence[str]) -> None:
+    """
+    Raises:
+        UserError: if the command line sets the batch size of a rank, and that of all ranks is set too.
+    """
+    total = OmegaConf.select(config, GLOBAL_BATCH_SIZE, throw_on_missing=False)
+    if total is not None and any(override.lstrip("+").startswith(f"{BATCH_SIZE}=") for override in overrides):
+        raise UserError(f"{BATCH_SIZE} and {GLOBAL_BATCH_SIZE}={total} exclude each other: set one of them")
 
 
 def import_named_task(overrides: Sequence[str]) -> None:
@@ -112,18 +114,6 @@ def restored(plain: Plain, schema: str) -> Config:
     return config
 
 
-def renamed_targets(stored: Any) -> Any:
-    """Stored settings with every `_target_` that an earlier version had in another module under its name of today."""
-    if isinstance(stored, dict):
-        return {
-            key: RENAMED_TARGETS.get(value, value)
-            if key == "_target_" and isinstance(value, str)
-            else renamed_targets(value)
-            for key, value in stored.items()
-        }
-    return [renamed_targets(value) for value in stored] if isinstance(stored, list) else stored
-
-
 def _literal(stored: Any) -> Any:
     """Stored settings with interpolations escaped: they were resolved when they were stored, and are not again."""
     if isinstance(stored, dict):
@@ -143,7 +133,7 @@ def with_schema(plain: Plain, schema: str) -> DictConfig:
     if task_schema is None:
         raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
     try:
-        literal = _literal(renamed_targets(plain))
+        literal = _literal(update_settings(plain))
         task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
         return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
@@ -153,7 +143,7 @@ def with_schema(plain: Plain, schema: str) -> DictConfig:
 
 
 def changed(task: Any, settings: list[str]) -> Any:
-    """A task's settings with some of them changed, as in ["cache.share=0.2"].
+    """A task's settings with some of them changed, as in ["cache.weight=0.2"].
 
     Raises:
         UserError: if there is no such setting, or a value is of another kind or out of range.

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
 
@@ -48,6 +49,9 @@ def explain(error: Exception) -> str:
     if "Ambiguous value" in text:
         return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
     where = _full_key(str(cause)) or _full_key(text)
+    old = explain_old_name(where or "")
+    if old:
+        return old
     override = re.search(r"Error merging override (\S+)", text)
     if override:
         return f"{override[1]} cannot be used: {_expectation(cause)}"
@@ -76,6 +80,9 @@ def _unknown_option(text: str) -> str:
     group_name, name = found[1], found[2]
     if group_name == "task" and name in TASK_SCHEMAS:
         return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
+    new = RENAMED_OPTIONS.get(f"{group_name}={name}")
+    if new:
+        return f"there is no {group_name}={name}: it is now called {new}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
     return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
 
@@ -86,6 +93,9 @@ def _unknown_key(text: str) -> str:
     key = found[1].split("@")[0] if found else text
     if not key:
         return "a setting without a name cannot be read: a setting is written key=value"
+    old = explain_old_name(key)
+    if old:
+        return old
     if key.split(".")[0] in FREE_GROUPS:
         return f"{key} is not set by the option chosen: if its class takes it, add it as +{key}=..."
     return no_setting(key, list(_known_keys(key.rpartition(".")[0])))
@@ -93,6 +103,9 @@ def _unknown_key(text: str) -> str:
 
 def no_setting(key: str, known: list[str]) -> str:
     """What is said of a setting that doesn't exist; `known` are those that do beside it."""
+    old = explain_old_name(key)
+    if old:
+        return old
     parent, _, leaf = key.rpartition(".")
     if not known:
         return f"there is no setting {key!r}: see python train.py --help"

@@ -76,7 +76,7 @@ def count(meaning: str, default: object = MISSING) -> Any:
     return setting(meaning, default, least=1)
 
 
-def share(meaning: str, default: object = 0.0) -> Any:
+def fraction(meaning: str, default: object = 0.0) -> Any:
     """A number from 0 to below 1."""
     return setting(meaning, default, least=0, below=1)
 

@@ -37,8 +37,8 @@ class TextSettings(HeldOut):
     tokenizer: str = "basic_english"
     min_freq: int = 1
     max_size: int | None = None
-    validation_share: float = 0.1
-    test_share: float = 0.1
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
     """Used only where the corpus has no test texts of its own."""
 
 

@@ -63,7 +63,7 @@ class PaddedBatch(Batch):
         return int(self.lengths.sum())
 
     @property
-    def padding_share(self) -> float:
+    def padding_fraction(self) -> float:
         """Share of padding in the batch."""
         return 1 - self.tokens / getattr(self, self.padded).shape[:2].numel()
 

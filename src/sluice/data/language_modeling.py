@@ -104,7 +104,7 @@ class LanguageData(ResumableData):
         batch_size: int = 40,
         chunk_length: int = 50,
         variable_chunks: bool = False,
-        evaluation_streams: int = 10,
+        val_streams: int = 10,
         test_streams: int = 1,
         seed: int = 0,
     ) -> None:
@@ -116,14 +116,14 @@ class LanguageData(ResumableData):
             batch_size: streams of one rank in training.
             chunk_length: steps of a chunk, in training and evaluation.
             variable_chunks: training chunks of random lengths, see PieceSampler.
-            evaluation_streams: streams in validation, on all ranks together.
+            val_streams: streams in validation, on all ranks together.
             test_streams: streams in the test, on all ranks together.
             seed: of the variable lengths.
         """
         super().__init__()
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
         self.batch_size, self.chunk_length, self.variable_chunks = batch_size, chunk_length, variable_chunks
-        self.evaluation_streams, self.test_streams, self.seed = evaluation_streams, test_streams, seed
+        self.val_streams, self.test_streams, self.seed = val_streams, test_streams, seed
 
     @cached_property
     def prepared(self) -> PreparedText:
@@ -145,7 +145,7 @@ class LanguageData(ResumableData):
         return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[ChunkBatch]:
-        return self._evaluation("val", self.evaluation_streams)
+        return self._evaluation("val", self.val_streams)
 
     def test_dataloader(self) -> DataLoader[ChunkBatch]:
         return self._evaluation("test", self.test_streams)

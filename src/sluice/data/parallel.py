@@ -46,8 +46,8 @@ class ParallelSettings(HeldOut):
     """Most tokens of a sentence: longer pairs don't train, longer sources are cut where they are translated."""
     max_ratio: float = 9.0
     """Longer sentence by shorter, in tokens: pairs above it don't train."""
-    validation_share: float = 0.1
-    test_share: float = 0.1
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
     """Used only where the corpus has no test pairs of its own."""
     symbols: bool = False
     """A source is one symbol, however it is written: a number, the name of a class."""

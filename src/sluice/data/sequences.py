@@ -81,15 +81,17 @@ class SequenceData(BucketedData[SequenceBatch]):
 class StreamData(ResumableData):
     """Streams that run side by side, a chunk of steps a batch, in order; each rank has streams of its own."""
 
-    def __init__(self, *, splits: Callable[[str], Sequences], chunk: int, identity: DataIdentity | None = None) -> None:
+    def __init__(
+        self, *, splits: Callable[[str], Sequences], chunk_length: int, identity: DataIdentity | None = None
+    ) -> None:
         """
         Args:
             splits: gives the streams of "train", "val" and "test".
-            chunk: steps of a batch.
+            chunk_length: steps of a batch.
             identity: what the streams are.
         """
         super().__init__(identity)
-        self._make, self.chunk = splits, chunk
+        self._make, self.chunk_length = splits, chunk_length
 
     def split(self, name: str) -> Sequences:
         """The streams of a split."""
@@ -122,6 +124,6 @@ class StreamData(ResumableData):
         self, streams: Sequences, rank: int, world_size: int, start: tuple[int, int] = (0, 0)
     ) -> DataLoader[SequenceBatch]:
         dataset = ChunkedStreams(Sequences(*(part[rank::world_size] for part in streams)))
-        sampler = PieceSampler(len(dataset), chunk_length=self.chunk)
+        sampler = PieceSampler(len(dataset), chunk_length=self.chunk_length)
         sampler.start_at(*start)
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

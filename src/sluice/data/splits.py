@@ -17,13 +17,13 @@ UNDECIDED, KEPT, HELD = -1, 0, 1
 class HeldOut:
     """Settings with the fractions of the texts that are held out where a corpus has no such split of its own."""
 
-    validation_share: float
-    test_share: float
+    validation_fraction: float
+    test_fraction: float
 
     @property
     def fractions(self) -> dict[str, float]:
         """By the name of the split; what `assign_splits` takes."""
-        return {"test": self.test_share, "val": self.validation_share}
+        return {"test": self.test_fraction, "val": self.validation_fraction}
 
 
 def assign_splits(

@@ -24,8 +24,8 @@ class TagSettings(HeldOut):
 
     min_freq: int = 1
     max_size: int | None = None
-    validation_share: float = 0.1
-    test_share: float = 0.1
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
     """Used only where the corpus has no such split of its own."""
 
 

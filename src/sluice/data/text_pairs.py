@@ -29,7 +29,7 @@ class LetterSettings:
     """How a text becomes words and a word its letters."""
 
     tokenizer: str = "words"
-    longest_ngram: int = 3
+    max_ngram: int = 3
     buckets: int = 20_000
 
 
@@ -110,7 +110,7 @@ def new_table() -> dict[str, int]:
 
 def letters_of(words: Sequence[str], settings: LetterSettings) -> Ragged:
     """The n-grams of each word of a table."""
-    options = {"longest": settings.longest_ngram, "buckets": settings.buckets}
+    options = {"longest": settings.max_ngram, "buckets": settings.buckets}
     return Ragged.from_rows([] if word in NO_WORDS else hashed_ngrams(word, **options) for word in words)
 
 
@@ -143,8 +143,8 @@ class TextPairData(BucketedData[TextPairBatch]):
         corpus: PairCorpus,
         settings: LetterSettings,
         cache_dir: Path,
-        validation_share: float = 0.1,
-        test_share: float = 0.1,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
         batch_size: int = 64,
         max_length: int = 100,
         truncation: str = "head_tail",
@@ -156,8 +156,8 @@ class TextPairData(BucketedData[TextPairBatch]):
             corpus: where the pairs come from.
             settings: how they become words and letters.
             cache_dir: where the prepared arrays are kept.
-            validation_share: of each class, where the corpus has no validation pairs.
-            test_share: of each class, where the corpus has no test pairs.
+            validation_fraction: of each class, where the corpus has no validation pairs.
+            test_fraction: of each class, where the corpus has no test pairs.
             batch_size: pairs in a training batch on one rank; evaluation takes four times as many.
             max_length: most words kept of a text.
             truncation: "head", "tail" or "head_tail".
@@ -166,7 +166,7 @@ class TextPairData(BucketedData[TextPairBatch]):
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
-        self.shares = {"test": test_share, "val": validation_share}
+        self.shares = {"test": test_fraction, "val": validation_fraction}
         self.max_length, self.truncation = max_length, truncation
 
     @cached_property

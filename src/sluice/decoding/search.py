@@ -23,9 +23,9 @@ class DecodingSettings:
     """"none", "average" or "gnmt"."""
     alpha: float = 1.0
     """Of the length penalty."""
-    longest_factor: float = 1.5
-    longest_extra: int = 10
-    """A sentence has at most `longest_factor` times as many words as its source, and `longest_extra` more."""
+    max_length_factor: float = 1.5
+    max_length_offset: int = 10
+    """A sentence has at most `max_length_factor` times as many words as its source, and `max_length_offset` more."""
 
     seed: int | None = None
     """None searches for probable sentences; a number draws every word by its probability, the same ones each time."""
@@ -46,16 +46,16 @@ class DecodingSettings:
             raise ValueError(f"n_best={self.n_best} must lie between 1 and the beam, {self.beam}: widen the beam")
         if self.seed is not None and self.beam > 1:
             raise ValueError(f"words are drawn for one sentence at a time, not with beam={self.beam}: set it to 1")
-        if self.longest_factor < 0 or self.longest_extra < 1:
+        if self.max_length_factor < 0 or self.max_length_offset < 1:
             raise ValueError(
-                f"longest_factor must be at least 0 and longest_extra at least 1, got {self.longest_factor} and "
-                f"{self.longest_extra}"
+                "max_length_factor must be at least 0 and max_length_offset at least 1, "
+                f"got {self.max_length_factor} and {self.max_length_offset}"
             )
         self.penalty.check()
 
     def longest(self, source_lengths: Tensor) -> Tensor:
         """(B,) most words of each translation from the lengths (B,) of the sources."""
-        return (source_lengths * self.longest_factor).long() + self.longest_extra
+        return (source_lengths * self.max_length_factor).long() + self.max_length_offset
 
 
 def search(

@@ -12,22 +12,22 @@ class NeuralCache:
     over the last `window` places i before t. Nothing is learned, the model stays as it is.
     """
 
-    def __init__(self, *, window: int, sharpness: float, share: float) -> None:
+    def __init__(self, *, window: int, sharpness: float, weight: float) -> None:
         """
         Args:
             window: places remembered.
             sharpness: θ.
-            share: λ.
+            weight: λ.
 
         Raises:
             ValueError: if the window is below 1, θ below 0 or λ outside [0, 1).
         """
-        if window < 1 or sharpness < 0 or not 0 <= share < 1:
+        if window < 1 or sharpness < 0 or not 0 <= weight < 1:
             raise ValueError(
-                f"a cache needs a window of 1 or more, a sharpness of 0 or more and a share in [0, 1), "
-                f"got {window}, {sharpness:g} and {share:g}"
+                f"a cache needs a window of 1 or more, a sharpness of 0 or more and a weight in [0, 1), "
+                f"got {window}, {sharpness:g} and {weight:g}"
             )
-        self.window, self.sharpness, self.share = window, sharpness, share
+        self.window, self.sharpness, self.weight = window, sharpness, weight
         self._keys: Tensor | None = None
         self._words: Tensor | None = None
 
@@ -54,7 +54,7 @@ class NeuralCache:
         likeness = (self.sharpness * outputs @ keys.transpose(1, 2)).masked_fill(~seen, -torch.inf)
         weights = likeness.softmax(-1).nan_to_num(0.0)
         cached = (weights * (words.unsqueeze(1) == targets.unsqueeze(2))).sum(-1)
-        share = torch.where(seen.any(-1), self.share, 0.0)
-        mixed = (1 - share) * (-losses).exp() + share * cached
+        weight = torch.where(seen.any(-1), self.weight, 0.0)
+        mixed = (1 - weight) * (-losses).exp() + weight * cached
         self._keys, self._words = keys[:, -self.window :], words[:, -self.window :]
         return torch.where(targets >= 0, -mixed.log(), 0.0)

@@ -194,6 +194,6 @@ def _own_or_tied(table: nn.Parameter | None, words: int, size: int) -> nn.Parame
     if tuple(table.shape) != (words, size):
         raise ValueError(
             f"tied weights need one size: the embedding has {table.shape[1]} units a word, the output layer {size}; "
-            "set embedding.size to it, or task.projection=true, or task.tied=false"
+            "set embedding.size to it, or task.projection=true, or task.tie_weights=none"
         )
     return table

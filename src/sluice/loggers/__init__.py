@@ -1,1 +1,11 @@
-"""metrics.csv and TensorBoard, both fit for resuming."""
+"""Loggers that survive a resumed run: `metrics.csv` and TensorBoard."""
+
+from typing import TYPE_CHECKING
+
+from sluice.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sluice.loggers.csv import CSVLog as CSVLog
+    from sluice.loggers.tensorboard import TensorBoard as TensorBoard
+
+__getattr__, __all__ = lazy_exports(__name__, {"csv": ["CSVLog"], "tensorboard": ["TensorBoard"]})

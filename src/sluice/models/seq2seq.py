@@ -13,7 +13,7 @@ from sluice.layers.output_loss import OutputLoss, output_loss
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
-from sluice.options import TIES
+from sluice.options import TIED_WEIGHTS
 from sluice.recurrent import OneHot, RecurrentStack, State
 from sluice.recurrent.devices import to_device
 
@@ -38,7 +38,7 @@ class Seq2Seq(nn.Module):
         decoder: Decoder,
         ids: Ids,
         bridge: str = "learned",
-        tie: str = "target",
+        tie_weights: str = "output",
         input_dropout: float = 0.0,
         memory_dropout: float = 0.0,
     ) -> None:
@@ -49,14 +49,13 @@ class Seq2Seq(nn.Module):
             decoder: see Decoder; its memory size is the encoder's output size.
             ids: begin, end and what is never written.
             bridge: "zeros", "last" or "learned".
-            tie: which weights are the same: "none", "target" (the output layer's rows are the target's embedding) or
-                "all" (the source's embedding too, for a joint vocabulary).
+            tie_weights: "none"; "output": the output layer uses the weights of the target embedding; "all": so does the
+                source embedding (needs a joint vocabulary).
             input_dropout: variational dropout on the embedded source words (features only, not one-hot rows).
             memory_dropout: variational dropout on the encoder's outputs.
 
         Raises:
-            ValueError: for an unknown bridge or tie, sizes that cannot be tied or handed over, or a dropout outside
-                [0, 1).
+            ValueError: for an unknown bridge or tie_weights, sizes that do not fit, or a dropout outside [0, 1).
         """
         super().__init__()
         self.source_embedding, self.encoder, self.decoder, self.ids = source_embedding, encoder, decoder, ids
@@ -65,23 +64,23 @@ class Seq2Seq(nn.Module):
         self.memory_dropout = VariationalDropout(memory_dropout)
         self.output = nn.Linear(decoder.output_size, decoder.embedding.vocab_size)
         nn.init.zeros_(self.output.bias)
-        self._tie(tie)
+        self._tie_weights(tie_weights)
 
-    def _tie(self, tie: str) -> None:
-        if tie not in TIES:
-            raise ValueError(f"there is no tie {tie!r}; there are {', '.join(TIES)}")
+    def _tie_weights(self, tie_weights: str) -> None:
+        if tie_weights not in TIED_WEIGHTS:
+            raise ValueError(f"there is no tie_weights={tie_weights!r}; there are {', '.join(TIED_WEIGHTS)}")
         target, source = self.decoder.embedding, self.source_embedding
-        if tie != "none":
+        if tie_weights != "none":
             if target.output_size != self.decoder.output_size:
                 raise ValueError(
-                    f"tie={tie} makes the output layer of the target's embedding: the decoder's features "
-                    f"({self.decoder.output_size}) must be as many as its units ({target.output_size})"
+                    f"tie_weights={tie_weights} needs one size: the decoder has {self.decoder.output_size} output "
+                    f"features and the target embedding {target.output_size} units"
                 )
             self.output.weight = target.table.weight
-        if tie == "all":
+        if tie_weights == "all":
             if not isinstance(source, LearnedEmbedding) or source.table.weight.shape != target.table.weight.shape:
                 raise ValueError(
-                    "tie=all takes one embedding for both languages: it needs a joint vocabulary "
+                    "tie_weights=all takes one embedding for both languages: it needs a joint vocabulary "
                     "(task.text.joint=true) and learned vectors of one size"
                 )
             source.table.weight = target.table.weight

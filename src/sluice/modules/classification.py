@@ -28,7 +28,7 @@ class ClassificationModule(Task):
         labels: tuple[str, ...],
         label_smoothing: float = 0.0,
         class_weights: list[float] | None = None,
-        adversarial: float = 0.0,
+        adversarial_epsilon: float = 0.0,
         **shared: Any,
     ) -> None:
         """
@@ -36,13 +36,13 @@ class ClassificationModule(Task):
             labels: class names; the position is the class id. F1 of two classes is that of the second.
             label_smoothing: share of the target spread over all classes, in training only.
             class_weights: weight of each class in the training loss; None for all alike.
-            adversarial: length of the perturbation of the embedded text in training, as a share of the text's own
-                length; 0 for none. The loss is then the mean over the texts and the perturbed texts.
+            adversarial_epsilon: norm of the perturbation of the embedded text in training, as a fraction of the norm of
+                the text; 0 for none. The loss is then the mean over the texts and the perturbed texts.
             shared: what every task takes, see Task.
         """
         super().__init__(**shared)
         self.labels, self.label_smoothing = labels, label_smoothing
-        self.class_weights, self.adversarial = class_weights, adversarial
+        self.class_weights, self.adversarial_epsilon = class_weights, adversarial_epsilon
         weights = None if class_weights is None else torch.tensor(class_weights)
         self._class_weights: Tensor | None
         self.register_buffer("_class_weights", weights, persistent=False)
@@ -62,7 +62,7 @@ class ClassificationModule(Task):
     def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
         """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
         moved = None
-        if stage == "train" and self.adversarial:
+        if stage == "train" and self.adversarial_epsilon:
             logits, moved = self._clean_and_moved(batch)
         else:
             logits = self.logits_of(batch, stage)
@@ -97,14 +97,14 @@ class ClassificationModule(Task):
         total = F.cross_entropy(clean, batch.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        moved = features + self.adversarial * scale.view(-1, 1, 1) * gradient
+        moved = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
         return clean, self.network.classify(moved, batch.lengths).logits
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", loss, batch_size=len(batch))
-        self.log_number("train/padding_share", batch.padding_share, len(batch))
+        self.log_number("train/padding_fraction", batch.padding_fraction, len(batch))
         epoch = {"train/epoch_loss": self.losses["train_loss"], "train/accuracy": self.train_accuracy}
         self.log_epoch(epoch, len(batch))
         return loss

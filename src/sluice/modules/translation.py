@@ -90,7 +90,7 @@ class TranslationModule(Task):
         return self._written
 
     @property
-    def sampling_share(self) -> float:
+    def sampling_probability(self) -> float:
         """Share of words that are replaced at the present step."""
         return self.sampling * min(1.0, self.global_step / self.sampling_steps) if self.sampling else 0.0
 
@@ -102,7 +102,7 @@ class TranslationModule(Task):
             batch.source_lengths,
             batch.inputs,
             batch.target_lengths,
-            self.sampling_share if training else 0.0,
+            self.sampling_probability if training else 0.0,
         )
         smoothing = self.label_smoothing if training else 0.0
         cost = self.network.loss(made.features, batch.labels, batch.target_lengths, smoothing=smoothing)
@@ -116,10 +116,10 @@ class TranslationModule(Task):
     def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:
         loss = self.model_step(batch, "train")
         self.log("train/loss", loss, batch_size=len(batch))
-        self.log_number("train/padding_share", 1 - batch.tokens / batch.labels.numel(), len(batch))
+        self.log_number("train/padding_fraction", 1 - batch.tokens / batch.labels.numel(), len(batch))
         self._log_sums("train", len(batch), loss_name="train/epoch_loss")
         if self.sampling:
-            self.log_number("train/sampling_share", self.sampling_share, len(batch))
+            self.log_number("train/sampling_probability", self.sampling_probability, len(batch))
         return loss
 
     def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:

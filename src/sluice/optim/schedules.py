@@ -85,18 +85,18 @@ class Schedule(NamedTuple):
     """"step" (optimizer steps) or "epoch"."""
 
 
-def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_share: float = 0.3) -> Schedule:
+def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fraction: float = 0.3) -> Schedule:
     """Up to the optimiser's learning rate and down to nearly nothing, once (Smith 2018, arXiv 1803.09820).
 
     Args:
         optimizer: its `lr` is the peak.
         total_steps: optimizer steps of the whole training.
         mode: not used.
-        warmup_share: share of the steps on the way up.
+        warmup_fraction: share of the steps on the way up.
     """
     peak = optimizer.param_groups[0]["lr"]
     has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
-    cycle = OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_share, cycle_momentum=has_momentum)
+    cycle = OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_fraction, cycle_momentum=has_momentum)
     return Schedule(cycle, "step")
 
 

@@ -80,32 +80,34 @@ def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> Recu
     """The recurrent core on inputs of a size.
 
     Raises:
-        UserError: for a cell that isn't there, or a budget too small for it.
+        UserError: for a cell that isn't there, or fewer parameters than one unit has.
         ValueError: for settings that the stack or its cell refuses.
     """
     make = partial(_stack_of, model, known_cell(model), input_size, one_hot)
-    if model.budget is None:
+    if model.num_params is None:
         return make(model.hidden_size)
-    hidden_size = hidden_size_within(model.budget, make)
+    hidden_size = hidden_size_within(model.num_params, make)
     if not hidden_size:
-        raise UserError(f"model.budget={model.budget} is too small: one unit has {_size_of(make, 1)} parameters")
-    log.info("%d units for model.budget=%d parameters.", hidden_size, model.budget)
+        raise UserError(
+            f"model.num_params={model.num_params} is too small: one unit has {_size_of(make, 1)} parameters"
+        )
+    log.info("%d units for model.num_params=%d parameters.", hidden_size, model.num_params)
     return make(hidden_size)
 
 
-def hidden_size_within(budget: int, make: Callable[[int], nn.Module]) -> int:
-    """The most units with which what `make` builds has no more parameters than the budget; 0 where one is too many.
+def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int:
+    """The most units with which what `make` builds has no more parameters than `num_params`; 0 where one is too many.
 
     Args:
-        budget: parameters.
+        num_params: the most parameters.
         make: from the number of units to a module; its parameters grow with them.
     """
     low, high = 0, 1
-    while _size_of(make, high) <= budget:
+    while _size_of(make, high) <= num_params:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _size_of(make, middle) <= budget else (low, middle)
+        low, high = (middle, high) if _size_of(make, middle) <= num_params else (low, middle)
     return low
 
 
@@ -149,7 +151,7 @@ def cell_options(model: Model) -> CellOptions:
         activation=model.activation,
         cell_activation=model.cell_activation,
         forget_bias=model.forget_bias,
-        norm_gain=model.norm_gain,
+        layernorm_init_gain=model.layernorm_init_gain,
         recurrent_dropout=model.recurrent_dropout,
         weight_dropout=model.weight_dropout,
         recurrent_init=model.recurrent_init,
@@ -207,9 +209,9 @@ def _decoder_core(model: Model, own: DecoderSettings) -> Model:
         model,
         cell=own.cell,
         hidden_size=own.hidden_size,
-        budget=None,
+        num_params=None,
         num_layers=own.num_layers,
-        bidirectional=own.bidirectional,
+        bidirectional=False,
         residual=model.residual and own.num_layers > 1,
         dropout=model.dropout if own.num_layers > 1 else 0.0,
     )

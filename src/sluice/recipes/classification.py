@@ -71,8 +71,8 @@ class ClassificationRecipe(
             tokenizer=text.tokenizer,
             min_freq=text.min_freq,
             max_size=text.max_size,
-            validation_share=data.validation_share,
-            test_share=0.0,
+            validation_fraction=data.validation_fraction,
+            test_fraction=0.0,
         )
 
     def build_data(self, config: Config, corpus: LabelledCorpus) -> ClassificationData:
@@ -87,7 +87,7 @@ class ClassificationRecipe(
             corpus=corpus,
             settings=self.text_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
-            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
+            batch_size=batch_size_per_rank(config, data.batch_size, data.global_batch_size),
             max_tokens=data.max_tokens,
             max_length=data.max_length,
             truncation=data.truncation,
@@ -116,15 +116,17 @@ class ClassificationRecipe(
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
         prepared, settings = data.prepared, self.settings(config)
         network = cast(TextClassifier, self.new_network(config, data))
-        if config.embedding.adversarial and config.embedding.kind == "onehot":
-            raise UserError("embedding.adversarial needs learned vectors to move: it doesn't go with embedding=onehot")
-        if config.embedding.start == "ppmi":
+        if config.embedding.adversarial_epsilon and config.embedding.kind == "onehot":
+            raise UserError(
+                "embedding.adversarial_epsilon needs learned vectors to move: it doesn't go with embedding=onehot"
+            )
+        if config.embedding.init == "ppmi":
             _start_from_ppmi(network, data, config.embedding)
         return ClassificationModule(
             network=network,
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
-            adversarial=config.embedding.adversarial,
+            adversarial_epsilon=config.embedding.adversarial_epsilon,
             class_weights=class_weights(settings.class_weights, prepared.labels, prepared.splits["train"].labels),
             **self.module_arguments(config, data),
         )
@@ -146,7 +148,7 @@ class ClassificationRecipe(
 
     def prepare(self, config: Config, data: ClassificationData) -> None:
         data.prepare_data()
-        if config.embedding.start == "ppmi":
+        if config.embedding.init == "ppmi":
             data.word_vectors(config.embedding.size)
 
     def data_summary(self, data: ClassificationData) -> list[str]:
@@ -225,7 +227,7 @@ class ClassificationRecipe(
 def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
     """Initialises the embedding from the PPMI vectors of the training texts."""
     if not isinstance(network.embedding, LearnedEmbedding):
-        raise UserError(f"embedding.start=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
+        raise UserError(f"embedding.init=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
     vectors = data.word_vectors(settings.size)
     if vectors.any():
         network.embedding.start_from(vectors)

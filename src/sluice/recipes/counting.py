@@ -33,9 +33,9 @@ class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
         """The first n that fails; one above the longest if none does."""
         settings = self.settings(config).data
         failed = first_failure(
-            _passes(cast(SequenceLabeller, module.network.eval()), settings.language), settings.longest_test
+            _passes(cast(SequenceLabeller, module.network.eval()), settings.language), settings.test_max_n
         )
-        return {"test/first_failure": float(settings.longest_test + 1 if failed is None else failed)}
+        return {"test/first_failure": float(settings.test_max_n + 1 if failed is None else failed)}
 
 
 def _passes(network: SequenceLabeller, language: str) -> Callable[[int], bool]:

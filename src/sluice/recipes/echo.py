@@ -28,6 +28,6 @@ class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
             corpus=corpus,
             parts=self.parts(settings, corpus.problem),
             splits=partial(self.split, corpus.problem),
-            chunk=settings.data.chunk,
+            chunk_length=settings.data.chunk_length,
             identity=self.identity(config, corpus),
         )

@@ -36,7 +36,7 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
             settings=self.pair_settings(settings),
             stages=stages,
             stage_size=settings.data.size,
-            stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=settings.data.climb),
+            stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=settings.data.curriculum_fraction),
         )
 
     def pair_settings(self, settings: Execute) -> ParallelSettings:

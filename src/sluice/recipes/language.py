@@ -51,7 +51,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
     files_hint = ": use sluice score"
     evaluation_methods = EVALUATION_METHODS
     evaluation_settings = (
-        *("cache.", "dynamic.", "data.evaluation_streams", "data.test_streams", "data.chunk_length"),
+        *("cache.", "dynamic.", "data.val_streams", "data.test_streams", "data.chunk_length"),
         *OWN_FILES,
     )
 
@@ -73,10 +73,10 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             corpus=corpus,
             settings=self.text_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
-            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
+            batch_size=batch_size_per_rank(config, data.batch_size, data.global_batch_size),
             chunk_length=data.chunk_length,
             variable_chunks=data.variable_chunks,
-            evaluation_streams=data.evaluation_streams,
+            val_streams=data.val_streams,
             test_streams=data.test_streams,
             seed=config.seed,
         )
@@ -89,7 +89,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         embedding = build_embedding(config, vocab_size)
         recurrent = build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot)
         require_one_direction(recurrent)  # before its size is found wrong
-        table = _tied_table(embedding, config.embedding.kind) if settings.tied else None
+        table = _tied_table(embedding, config.embedding.kind) if settings.tie_weights == "output" else None
         size = config.embedding.size if settings.projection else recurrent.output_size
         cutoffs = _cutoffs(settings, vocab_size)
         head = make_head(
@@ -133,9 +133,9 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]
 
     def extra_figures(self, config: Config, data: LanguageData, module: LanguageModelModule) -> dict[str, float]:
-        """The test's perplexity with the other methods of task.test_methods."""
+        """The test's perplexity with the other methods of task.eval_modes."""
         settings = self.settings(config)
-        wanted = [method for method in settings.test_methods if method != "plain"]
+        wanted = [method for method in settings.eval_modes if method != "plain"]
         costs = {method: _measure(settings, module.network, data, "test", method) for method in wanted}
         return {f"test/{method}_perplexity": cost.perplexity for method, cost in costs.items()}
 
@@ -175,7 +175,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 def _measure(settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str) -> Cost:
     """Σ −log p of a split of the task's text, evaluated by a method: "plain", "cache" or "dynamic"."""
     splits = data.prepared.splits
-    streams = settings.data.test_streams if split == "test" else settings.data.evaluation_streams
+    streams = settings.data.test_streams if split == "test" else settings.data.val_streams
     length = settings.dynamic.chunk_length if method == "dynamic" else settings.data.chunk_length
     end_id = data.prepared.vocab.encode([END_OF_LINE])[0]
     reader = Reader(network, end_id=end_id, streams=streams, chunk_length=length)
@@ -195,6 +195,6 @@ def _cutoffs(settings: LanguageModelling, vocab_size: int) -> list[int]:
 def _tied_table(embedding: Embedding, kind: str) -> nn.Parameter:
     """The weights that the output layer shares."""
     if not isinstance(embedding, LearnedEmbedding):
-        raise UserError(f"task.tied=true needs learned vectors: with embedding={kind} set it to false")
+        raise UserError(f"task.tie_weights=output needs learned vectors: with embedding={kind} set it to false")
     table: nn.Parameter = embedding.table.weight  # type: ignore[assignment]
     return table

@@ -57,7 +57,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def letter_settings(self, settings: Pairs) -> LetterSettings:
         """How the task's texts become words and character n-grams."""
         text = settings.text
-        return LetterSettings(tokenizer=text.tokenizer, longest_ngram=text.longest_ngram, buckets=text.buckets)
+        return LetterSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
@@ -82,9 +82,9 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             corpus=corpus,
             settings=self.letter_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
-            validation_share=data.validation_share,
-            test_share=data.test_share,
-            batch_size=batch_size_per_rank(config, data.batch_size, data.split_batch),
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            batch_size=batch_size_per_rank(config, data.batch_size, data.global_batch_size),
             max_length=data.max_length,
             truncation=data.truncation,
             num_workers=data.num_workers,
@@ -118,8 +118,8 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def build_module(self, config: Config, data: TextPairData) -> PairModule:
-        if config.embedding.adversarial or config.embedding.start != "random":
-            raise UserError("embedding.adversarial and embedding.start are for single texts: leave them out")
+        if config.embedding.adversarial_epsilon or config.embedding.init != "random":
+            raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
         prepared, settings = data.prepared, self.settings(config)
         return PairModule(
             network=self.new_network(config, data),
@@ -184,7 +184,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         pairs, given = read_pairs(corpus)
         own = self.settings(model.config)
         data = own.data
-        fractions = {"test": data.test_share, "val": data.validation_share}
+        fractions = {"test": data.test_fraction, "val": data.validation_fraction}
         labels = np.asarray([pair.label for pair in pairs], dtype=np.int64)
 
         def assigned(texts: Hashes | None = None) -> dict[str, np.ndarray]:

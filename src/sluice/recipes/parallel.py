@@ -30,7 +30,7 @@ class ParallelRecipe(SentencePairRecipe[Parallel]):
     def pair_settings(self, settings: Parallel) -> ParallelSettings:
         data = settings.data
         own = super().pair_settings(settings)
-        return replace(own, validation_share=data.validation_share, test_share=data.test_share)
+        return replace(own, validation_fraction=data.validation_fraction, test_fraction=data.test_fraction)
 
 
 def _paths(source: str, target: str | None) -> PairPaths:

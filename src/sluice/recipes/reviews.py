@@ -30,4 +30,4 @@ class ReviewsRecipe(ClassificationRecipe[Reviews]):
         )
 
     def text_settings(self, settings: Reviews) -> TextSettings:
-        return replace(super().text_settings(settings), test_share=settings.data.test_share)
+        return replace(super().text_settings(settings), test_fraction=settings.data.test_fraction)

@@ -32,7 +32,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
     def tag_settings(self, settings: Tagging) -> TagSettings:
         """How the task's words become ids."""
         data = settings.data
-        return TagSettings(data.min_freq, data.max_size, data.validation_share, data.test_share)
+        return TagSettings(data.min_freq, data.max_size, data.validation_fraction, data.test_fraction)
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
@@ -51,7 +51,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
             corpus=corpus,
             parts=sequence_parts(vocab=prepared.vocab.tokens, tags=list(prepared.tags), outputs=len(prepared.tags)),
             splits=prepared.splits.__getitem__,
-            batch_size=batch_size_per_rank(config, settings.data.batch_size, settings.data.split_batch),
+            batch_size=batch_size_per_rank(config, settings.data.batch_size, settings.data.global_batch_size),
             seed=config.seed,
             identity=prepared.identity,
         )

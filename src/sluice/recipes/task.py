@@ -180,7 +180,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         embedding, words = self.embedded_words(network, parts)
         if config.embedding.path is not None:
             load_vectors(embedding, config.embedding.path, words, config.seed)
-        elif config.embedding.frozen and config.embedding.start == "random":
+        elif config.embedding.frozen and config.embedding.init == "random":
             log.warning("embedding.frozen=true without embedding.path: the random vectors stay as they are.")
         if config.embedding.frozen:
             freeze_vectors(embedding)
@@ -223,23 +223,25 @@ def may_use_sample(config: Config, may_fall_back: bool) -> bool:
     return may_fall_back and not started_by_launcher() and devices_wanted(config.trainer) == 1
 
 
-def batch_size_per_rank(config: Config, batch_size: int, split_batch: bool) -> int:
+def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int | None) -> int:
     """The batch size of each rank.
 
     Args:
         config: the configuration.
-        batch_size: of each rank, or of all ranks together.
-        split_batch: whether it is that of all ranks together.
+        batch_size: of each rank, where `global_batch_size` is None.
+        global_batch_size: of all ranks together.
 
     Raises:
         UserError: if a batch of all ranks cannot be split evenly.
     """
-    if not split_batch:
+    if global_batch_size is None:
         return batch_size
     ranks = devices_wanted(config.trainer) * int(config.trainer.get("num_nodes") or 1)
-    if batch_size % ranks:
-        raise UserError(f"task.data.batch_size={batch_size} cannot be split among {ranks} ranks: choose a multiple")
-    return batch_size // ranks
+    if global_batch_size % ranks:
+        raise UserError(
+            f"task.data.global_batch_size={global_batch_size} cannot be divided among {ranks} ranks: choose a multiple"
+        )
+    return global_batch_size // ranks
 
 
 def refuse_embedding_options(config: Config) -> None:
@@ -247,8 +249,8 @@ def refuse_embedding_options(config: Config) -> None:
     Raises:
         UserError: for options of the embedding that only classification has.
     """
-    if config.embedding.adversarial or config.embedding.start != "random":
-        raise UserError("embedding.adversarial and embedding.start are for tasks that classify: leave them out")
+    if config.embedding.adversarial_epsilon or config.embedding.init != "random":
+        raise UserError("embedding.adversarial_epsilon and embedding.init are for tasks that classify: leave them out")
 
 
 AnyRecipe: TypeAlias = TaskRecipe[Any, Any, Any, Any, Any]

@@ -26,7 +26,7 @@ class TemporalOrderRecipe(ClassificationRecipe[TemporalOrder]):
             size=data.size,
             val_size=data.val_size,
             test_size=data.test_size,
-            easier=data.easier,
+            easy_fraction=data.easy_fraction,
             seed=config.seed,
         )
 

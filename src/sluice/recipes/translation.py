@@ -69,7 +69,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return {
             "corpus": corpus,
             "cache_dir": Path(config.paths.cache_dir),
-            "batch_size": batch_size_per_rank(config, data.batch_size, data.split_batch),
+            "batch_size": batch_size_per_rank(config, data.batch_size, data.global_batch_size),
             "num_workers": data.num_workers,
             "seed": config.seed,
         }
@@ -91,7 +91,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             decoder=decoder,
             ids=Ids(BEGIN_ID, END_ID, never=(PADDING_ID, BEGIN_ID)),
             bridge=settings.bridge,
-            tie=settings.tie,
+            tie_weights=settings.tie_weights,
             input_dropout=config.model.input_dropout,
             memory_dropout=settings.memory_dropout,
         )
@@ -105,9 +105,9 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         assert isinstance(network, Seq2Seq)
         settings = self.settings(config)
         own = settings.decoder.embedding_path
-        if own is not None and settings.tie == "all":
+        if own is not None and settings.tie_weights == "all":
             raise UserError(
-                f"task.decoder.embedding_path={own} cannot be used: task.tie=all has one embedding for both, "
+                f"task.decoder.embedding_path={own} cannot be used: task.tie_weights=all has one embedding for both, "
                 "which embedding.path begins"
             )
         super().load_vectors(config, network, parts)
@@ -124,7 +124,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             replaces_unknown=settings.replace_unknown,
         )
         try:
-            for beam in settings.more_beams:
+            for beam in settings.extra_beams:
                 decoding_settings(settings.decoding, beam=beam).check()
             module = self.translation_module(
                 config,
@@ -172,9 +172,9 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return [Translations(size=len(data.prepared.splits["val"]))]
 
     def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
-        """The test's scores with the other beams of task.more_beams."""
+        """The test's scores with the other beams of task.extra_beams."""
         settings, found = self.settings(config), dict[str, float]()
-        for beam in settings.more_beams:
+        for beam in settings.extra_beams:
             scores = module.scores_of(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
             found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
         return found
@@ -267,8 +267,8 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
             **vars(settings.text),
             max_length=data.max_length,
             max_ratio=data.max_ratio,
-            validation_share=0.0,
-            test_share=0.0,
+            validation_fraction=0.0,
+            test_fraction=0.0,
         )
 
 

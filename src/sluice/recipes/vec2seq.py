@@ -69,7 +69,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         if settings.data.path is not None:
             return figures
         labels = [label for label in LabelSentences.labels for _ in range(DRAWN)]
-        how = DecodingSettings(longest_factor=0, longest_extra=settings.data.max_length, seed=config.seed)
+        how = DecodingSettings(max_length_factor=0, max_length_offset=settings.data.max_length, seed=config.seed)
         written = module.translator.translate(labels, how)
         meant = [LabelSentences.labels.index(label) for label in labels]
         right = sum(label == label_of(best.text) for label, (best, *_) in zip(meant, written, strict=True))

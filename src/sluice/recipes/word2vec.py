@@ -61,8 +61,8 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
                 path=Path(str(data.path)),
                 validation_path=Path(data.validation_path) if data.validation_path else None,
                 test_path=Path(data.test_path) if data.test_path else None,
-                validation_share=data.validation_share,
-                test_share=data.test_share,
+                validation_fraction=data.validation_fraction,
+                test_fraction=data.test_fraction,
                 pattern=data.pattern,
             )
         if corpus == "sample":

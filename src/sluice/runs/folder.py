@@ -37,7 +37,7 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
 LEFTOVERS = ("error*.txt",)
 """What an earlier attempt leaves that must not outlast the next one."""
 OF_ONE_TRAINING = (
-    *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "recent-*.ckpt"),
+    *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "epoch-*.ckpt", "recent-*.ckpt"),
     *("config.yaml", "overrides.yaml", "launch.yaml", "splits.npz", "model_module.py", "task_module.py"),
 )
 """What belongs to one training from its first step on."""

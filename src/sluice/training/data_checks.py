@@ -22,7 +22,7 @@ PARTS = {
 """Of a checkpoint, with their names in messages."""
 
 
-TOKENIZER = ("unit", "tokenizer", "lowercase", "longest_ngram", "buckets")
+TOKENIZER = ("unit", "tokenizer", "lowercase", "max_ngram", "buckets")
 """Settings of task.text that say how a text is cut."""
 
 

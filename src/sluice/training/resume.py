@@ -11,8 +11,9 @@ import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
-from sluice.config.compose import flat, renamed_targets
+from sluice.config.compose import flat
 from sluice.config.errors import FREE_GROUPS
+from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -261,7 +262,7 @@ def settings_before(folder: Path) -> Plain:
         if not isinstance(before, dict) or fields(Config)[-1].name not in before:
             raise ValueError("it is empty or cut short")
         _check_shape(before)
-        before = renamed_targets(before)
+        before = update_settings(before)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
     return before

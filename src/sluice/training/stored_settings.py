@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sluice.config.compose import compose_config, flat, with_schema
 from sluice.config.errors import explained
+from sluice.config.renamed import update_overrides
 from sluice.config.schema import TASK_SCHEMAS
 from sluice.config.user_code import REGISTERS, target_problem
 from sluice.data.cache import is_cache
@@ -29,7 +30,7 @@ from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_b
 OVERRIDES = "overrides.yaml"
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of one command; the next one gives its own."""
-RUN_DIRS = ("logger.tensorboard.run_dir", "logger.csv.run_dir", "callbacks.recent.run_dir")
+RUN_DIRS = ("logger.tensorboard.run_dir", "logger.csv.run_dir", "callbacks.last_epochs.run_dir")
 """Settings that are the run's folder, as conf/ has them."""
 WRITING_GROUPS = ("callbacks", "logger", "trainer")
 """Groups whose objects write files."""
@@ -60,7 +61,7 @@ def stored_overrides(folder: Path) -> list[str] | None:
         kept: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(kept, list) or not all(isinstance(line, str) for line in kept):
             raise ValueError("it is no list of overrides")
-        parsed = _parsed(kept)
+        parsed = _parsed(update_overrides(kept))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, yaml.YAMLError, HydraException) as error:

@@ -82,11 +82,11 @@ PREPARED: dict[str, Callable[[Path], object]] = {
     ),
 }
 ENTRIES = {
-    "texts": ("texts-sample-5e3236fab23939fa", 3132232982),
+    "texts": ("texts-sample-e15a77ca852013ab", 3132232982),
     "stream": ("stream-sample-c4717845355ab17f", 895399692),
-    "pairs": ("pairs-sample-34e96f3eb5cb30ea", 702643925),
-    "tags": ("tags-sample-4b9690d6a55fd8a0", 2961136519),
-    "text-pairs": ("text-pairs-generated-6029ff3a6a171543", 799062821),
+    "pairs": ("pairs-sample-2c941a2eaa899aeb", 702643925),
+    "tags": ("tags-sample-f6df3d8e61ae9f3f", 2961136519),
+    "text-pairs": ("text-pairs-generated-d3cce9ab0b38d490", 799062821),
 }
 """Name of each kind's entry, and a checksum over its arrays and its description."""
 

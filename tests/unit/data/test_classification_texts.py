@@ -99,7 +99,7 @@ class TestVocabulary:
         assert decoded(prepared, "test") == ["dull , <unk> film", "fine"]
 
     def test_words_of_the_texts_held_out_are_not_counted(self, tmp_path: Path) -> None:
-        prepared = prepare(tmp_path, unique_texts(20), validation_share=0.25, test_share=0.25)
+        prepared = prepare(tmp_path, unique_texts(20), validation_fraction=0.25, test_fraction=0.25)
         assert len(prepared.vocab) == len(SPECIALS) + 1 + len(prepared.splits["train"].labels)
         for split in ("val", "test"):
             assert set(decoded(prepared, split)) == {"shared <unk>"}
@@ -126,7 +126,7 @@ class TestVocabulary:
 class TestSplits:
     def test_given_ones_are_kept(self, tmp_path: Path) -> None:
         texts = [*unique_texts(6), *unique_texts(2, "val"), *unique_texts(3, "test")]
-        prepared = prepare(tmp_path, texts, validation_share=0.5, test_share=0.5)
+        prepared = prepare(tmp_path, texts, validation_fraction=0.5, test_fraction=0.5)
         assert {name: len(split.labels) for name, split in prepared.splits.items()} == {
             "train": 12,
             "val": 4,
@@ -144,13 +144,13 @@ class TestSplits:
     def test_missing_ones_are_cut(self, tmp_path: Path, given: list[str], sizes: dict[str, int]) -> None:
         """The test texts are cut first, the validation texts from what is left."""
         texts = [*unique_texts(20), *chain(*(unique_texts(2, split) for split in given))]
-        prepared = prepare(tmp_path, texts, validation_share=0.25, test_share=0.2)
+        prepared = prepare(tmp_path, texts, validation_fraction=0.25, test_fraction=0.2)
         assert {name: len(split.labels) for name, split in prepared.splits.items()} == sizes
         for split in prepared.splits.values():
             assert Counter(split.labels.tolist()) == {label: len(split.labels) // 2 for label in (0, 1)}
 
     def test_no_text_is_lost_or_twice(self, tmp_path: Path) -> None:
-        prepared = prepare(tmp_path, unique_texts(10), validation_share=0.3)
+        prepared = prepare(tmp_path, unique_texts(10), validation_fraction=0.3)
         hashes = chain(*(own.tolist() for own in prepared.identity.hashes.splits.values()))
         assert sorted(hashes) == sorted(text_hash(document.text) for document in unique_texts(10))
 
@@ -164,7 +164,7 @@ class TestSplits:
         texts = [
             Document("train", text, i % 2) for i in range(10) for text in (f"caf\u00e9 {i}", f" cafe\u0301  {i}\n")
         ]
-        hashes = prepare(tmp_path, texts, validation_share=0.3).identity.hashes.splits
+        hashes = prepare(tmp_path, texts, validation_fraction=0.3).identity.hashes.splits
         assert {name: len(own) for name, own in hashes.items()} == {"train": 12, "val": 4, "test": 4}
         assert sum(len(set(own.tolist())) for own in hashes.values()) == 10
 
@@ -182,7 +182,7 @@ class TestSplits:
         assert encoded.labels.tolist() == [0, 1, 0, 1]
 
 
-OTHER = {"tokenizer": "whitespace", "min_freq": 2, "max_size": 3, "validation_share": 0.3, "test_share": 0.3}
+OTHER = {"tokenizer": "whitespace", "min_freq": 2, "max_size": 3, "validation_fraction": 0.3, "test_fraction": 0.3}
 
 
 class TestOnce:

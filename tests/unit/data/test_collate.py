@@ -116,7 +116,7 @@ def test_padding_on_the_left() -> None:
     batch = make([0, 1, 2])
     assert batch.ids.tolist() == [[5, 6, 7], [PADDING_ID, PADDING_ID, 4], [PADDING_ID, 2, 3]]
     assert batch.lengths.tolist() == [3, 1, 2]
-    assert batch.padding_share == pytest.approx(3 / 9)
+    assert batch.padding_fraction == pytest.approx(3 / 9)
 
 
 def test_no_wider_than_the_longest_text_of_the_batch() -> None:

@@ -65,9 +65,7 @@ def counted(targets: Tensor) -> list[int]:
 @pytest.mark.parametrize("streams", [1, 2, 5, 100])
 @pytest.mark.parametrize("stage", ["val", "test"])
 def test_every_token_is_measured_once_on_however_many_ranks(cache: Path, stage: str, streams: int, ranks: int) -> None:
-    parts = [
-        make(cache, rank=rank, ranks=ranks, evaluation_streams=streams, test_streams=streams) for rank in range(ranks)
-    ]
+    parts = [make(cache, rank=rank, ranks=ranks, val_streams=streams, test_streams=streams) for rank in range(ranks)]
     seen = [token for part in parts for token in counted(read(part, stage)[1])]
     assert sorted(seen) == sorted(parts[0].prepared.splits[stage].tolist())
     assert len({len(loader_of(part, stage)) for part in parts}) == 1, "all ranks take as many steps"
@@ -76,7 +74,7 @@ def test_every_token_is_measured_once_on_however_many_ranks(cache: Path, stage: 
 @pytest.mark.parametrize("stage", ["val", "test"])
 @pytest.mark.parametrize("streams", [1, 2, 5])
 def test_the_number_of_streams_in_evaluation_is_that_of_one_process(cache: Path, stage: str, streams: int) -> None:
-    options = {"evaluation_streams": streams, "test_streams": streams}
+    options = {"val_streams": streams, "test_streams": streams}
     alone = read(make(cache, **options), stage)
     assert len(alone[0]) == streams
     for rank in range(3):
@@ -116,7 +114,7 @@ def test_variable_chunks_are_of_one_length_on_all_ranks_and_all_of_the_text(cach
 
 @pytest.mark.parametrize("stage", ["val", "test"])
 def test_evaluation_chunks_do_not_vary(cache: Path, stage: str) -> None:
-    data = make(cache, variable_chunks=True, evaluation_streams=2)
+    data = make(cache, variable_chunks=True, val_streams=2)
     lengths = [batch.inputs.shape[1] for batch in loader_of(data, stage)]
     assert set(lengths[:-1]) == {6}
 

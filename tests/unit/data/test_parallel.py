@@ -132,7 +132,7 @@ def test_no_pair_left(tmp_path: Path) -> None:
 
 def test_splits_that_are_missing_are_held_out_and_equal_sources_stay_together(tmp_path: Path) -> None:
     rows = [(f"satz {i // 2}", f"sentence {i}") for i in range(200)]
-    prepared = prepare(tmp_path, Listed(train=rows), validation_share=0.2)
+    prepared = prepare(tmp_path, Listed(train=rows), validation_fraction=0.2)
     parts = {name: set(split.source_lines) for name, split in prepared.splits.items()}
     assert sum(len(split) for split in prepared.splits.values()) == 200
     assert len(prepared.splits["test"]) == 20

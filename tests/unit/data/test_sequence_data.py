@@ -22,8 +22,8 @@ from sluice.layers.output_loss import IGNORED
 from sluice.text.vocab import PADDING_ID
 
 ADDING = Adding(steps=6, size=50, val_size=30, test_size=33)
-ECHO = Echo(delay=2, length=23, chunk=5, streams=4, val_streams=3, test_streams=2)
-COUNTING = Counting(longest=40, longest_test=44, size=30)
+ECHO = Echo(delay=2, length=23, chunk_length=5, streams=4, val_streams=3, test_streams=2)
+COUNTING = Counting(max_n=40, test_max_n=44, size=30)
 
 
 def counted(split: str) -> RaggedSequences:
@@ -103,7 +103,10 @@ def test_the_order_changes_with_epoch_and_seed_alone() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: SequenceData(splits=ADDING.sequences, batch_size=4), lambda: StreamData(splits=ECHO.sequences, chunk=5)],
+    [
+        lambda: SequenceData(splits=ADDING.sequences, batch_size=4),
+        lambda: StreamData(splits=ECHO.sequences, chunk_length=5),
+    ],
 )
 def test_a_run_goes_on_where_it_was(make: Any) -> None:
     whole = list(make().train_dataloader())
@@ -133,7 +136,10 @@ class Watching(pl.LightningModule):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_place_is_told_while_training() -> None:
-    for data in (SequenceData(splits=ADDING.sequences, batch_size=4), StreamData(splits=ECHO.sequences, chunk=5)):
+    for data in (
+        SequenceData(splits=ADDING.sequences, batch_size=4),
+        StreamData(splits=ECHO.sequences, chunk_length=5),
+    ):
         assert data.state_dict() == {"epoch": 0, "batch": 0}
         quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         trainer = pl.Trainer(max_steps=2, accelerator="cpu", enable_checkpointing=False, limit_val_batches=0, **quiet)
@@ -144,7 +150,7 @@ def test_the_place_is_told_while_training() -> None:
 
 @pytest.mark.parametrize(("split", "streams"), [("train", 4), ("val", 3), ("test", 2)])
 def test_chunks_put_together_are_the_streams(split: str, streams: int) -> None:
-    batches = list(loaders(StreamData(splits=ECHO.sequences, chunk=5))[split])
+    batches = list(loaders(StreamData(splits=ECHO.sequences, chunk_length=5))[split])
     assert [batch.first for batch in batches] == [True, False, False, False, False]
     assert [batch.lengths.tolist() for batch in batches] == [[5] * streams] * 4 + [[3] * streams]
     whole = ECHO.sequences(split)
@@ -158,7 +164,7 @@ def test_each_process_has_streams_of_its_own() -> None:
             torch.cat(
                 [
                     batch.inputs
-                    for batch in loaders(on_rank(StreamData(splits=ECHO.sequences, chunk=5), rank, 2))[split]
+                    for batch in loaders(on_rank(StreamData(splits=ECHO.sequences, chunk_length=5), rank, 2))[split]
                 ],
                 1,
             )
@@ -170,9 +176,9 @@ def test_each_process_has_streams_of_its_own() -> None:
 
 def test_streams_that_cannot_be_split() -> None:
     with pytest.raises(UserError, match="4 training streams cannot be split among 3 processes"):
-        on_rank(StreamData(splits=ECHO.sequences, chunk=5), 0, 3).train_dataloader()
+        on_rank(StreamData(splits=ECHO.sequences, chunk_length=5), 0, 3).train_dataloader()
     with pytest.raises(UserError, match="test split has 2 streams, too few for 3"):
-        on_rank(StreamData(splits=ECHO.sequences, chunk=5), 0, 3).test_dataloader()
+        on_rank(StreamData(splits=ECHO.sequences, chunk_length=5), 0, 3).test_dataloader()
     few = Sequences(np.zeros((2, 3), dtype=np.int64), np.zeros((2, 3), dtype=np.int64))
     with pytest.raises(UserError, match="val split has 2 sequences, too few for 3"):
         on_rank(SequenceData(splits=lambda _: few), 0, 3).val_dataloader()

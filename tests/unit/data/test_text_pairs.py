@@ -19,7 +19,7 @@ from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
 
 SIZES = {"train": 40, "val": 21, "test": 30}
-SETTINGS = LetterSettings(tokenizer="whitespace", longest_ngram=2, buckets=500)
+SETTINGS = LetterSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
 
 
 class CountingPairs:
@@ -89,11 +89,11 @@ def test_deciding_words_are_marked_in_evaluation(cache_dir: Path) -> None:
 def test_a_batch_says_how_much_of_it_is_padding(cache_dir: Path) -> None:
     (batch,) = make_data(cache_dir, batch_size=50).train_dataloader()
     assert batch.tokens == sum(min(i % 11 + 1, 8) + 2 for i in range(40))
-    assert batch.padding_share == pytest.approx(1 - batch.tokens / (80 * 8))
+    assert batch.padding_fraction == pytest.approx(1 - batch.tokens / (80 * 8))
 
 
 def test_splits_without_a_file_are_cut_from_the_training_pairs(cache_dir: Path) -> None:
-    data = make_data(cache_dir, "train", validation_share=0.2, test_share=0.25)
+    data = make_data(cache_dir, "train", validation_fraction=0.2, test_fraction=0.25)
     splits = data.prepared.splits
     assert [len(splits[name]) for name in SIZES] == [24, 6, 10]
     pairs = [data.text_of(name, index) for name in SIZES for index in range(len(splits[name]))]

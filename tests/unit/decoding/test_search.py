@@ -128,12 +128,14 @@ def test_a_model_that_does_not_say_where_it_looked() -> None:
         return toy(words, state)._replace(weights=None)
 
     for beam in (1, 3):
-        found = search(step, toy.start(2), torch.tensor([1, 1]), DecodingSettings(beam=beam, longest_extra=2), **MARKS)
+        found = search(
+            step, toy.start(2), torch.tensor([1, 1]), DecodingSettings(beam=beam, max_length_offset=2), **MARKS
+        )
         assert all(hypothesis.weights is None for hypotheses in found for hypothesis in hypotheses)
 
 
 def test_lengths_follow_the_source() -> None:
-    settings = DecodingSettings(longest_factor=1.5, longest_extra=3)
+    settings = DecodingSettings(max_length_factor=1.5, max_length_offset=3)
     assert settings.longest(torch.tensor([1, 4, 7])).tolist() == [4, 9, 13]
 
 
@@ -145,7 +147,7 @@ def test_lengths_follow_the_source() -> None:
         ({"n_best": 0}, "n_best=0 must lie"),
         ({"length_penalty": "wu"}, "no length penalty 'wu'; there are none, average, gnmt"),
         ({"alpha": -1.0}, "alpha of the length penalty must be at least 0, got -1.0"),
-        ({"longest_extra": 0}, "longest_extra at least 1"),
+        ({"max_length_offset": 0}, "max_length_offset at least 1"),
     ],
 )
 def test_settings_that_are_none(options: dict[str, Any], said: str) -> None:
@@ -170,7 +172,7 @@ def test_no_continuation_beats_the_bound(
 def test_words_are_drawn_by_their_probability() -> None:
     toy, drawn = Toy(3), []
     for seed in range(20):
-        how = DecodingSettings(longest_factor=0, longest_extra=2, seed=seed)
+        how = DecodingSettings(max_length_factor=0, max_length_offset=2, seed=seed)
         found = search(toy, toy.start(1).select(torch.zeros(200).long()), torch.ones(200).long(), how, **MARKS)
         drawn += [tuple(best.words) for (best,) in found]
     for words in toy.every_sentence(1):  # longer ones have no choice but to end
@@ -182,7 +184,7 @@ def test_a_seed_draws_the_same_words_each_time_and_not_with_a_beam() -> None:
     toy = Toy(3)
 
     def drawn(seed: int) -> list[list[Hypothesis]]:
-        how = DecodingSettings(longest_factor=0, longest_extra=4, seed=seed)
+        how = DecodingSettings(max_length_factor=0, max_length_offset=4, seed=seed)
         return search(toy, toy.start(3), torch.ones(3).long(), how, **MARKS)
 
     assert [best.words for (best,) in drawn(1)] == [best.words for (best,) in drawn(1)]

@@ -86,10 +86,10 @@ def test_perplexity_is_exp_of_the_loss_a_token() -> None:
 def test_a_cache_mixes_in_what_was_read(streams: int, chunk_length: int) -> None:
     model = make_model().eval()
     found = reader(model, streams=streams, chunk_length=chunk_length)
-    none = NeuralCache(window=20, sharpness=0.5, share=0.0)
+    none = NeuralCache(window=20, sharpness=0.5, weight=0.0)
     assert found.cost_with_cache(TEXT, none).nll == pytest.approx(found.cost(TEXT).nll, rel=1e-5)
     repeated = np.tile(TEXT[:6], 12)
-    cache = NeuralCache(window=20, sharpness=0.5, share=0.3)
+    cache = NeuralCache(window=20, sharpness=0.5, weight=0.3)
     assert found.cost_with_cache(repeated, cache).nll < found.cost(repeated).nll
 
 
@@ -133,7 +133,7 @@ def test_the_statistics_may_ask_for_more_chunks_than_there_are() -> None:
     "read",
     [
         lambda found: found.cost(TEXT),
-        lambda found: found.cost_with_cache(TEXT, NeuralCache(window=5, sharpness=1.0, share=0.5)),
+        lambda found: found.cost_with_cache(TEXT, NeuralCache(window=5, sharpness=1.0, weight=0.5)),
     ],
     ids=["plain", "cache"],
 )

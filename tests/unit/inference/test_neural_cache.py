@@ -21,7 +21,7 @@ def text() -> tuple[Tensor, Tensor, Tensor]:
     return outputs, words, losses
 
 
-def written_out(window: int, sharpness: float, share: float) -> Tensor:
+def written_out(window: int, sharpness: float, weight: float) -> Tensor:
     """The formula, one place at a time."""
     outputs, words, losses = text()
     found = torch.zeros(ROWS, STEPS)
@@ -33,7 +33,7 @@ def written_out(window: int, sharpness: float, share: float) -> Tensor:
             weights = [float((sharpness * outputs[row, t] @ outputs[row, i]).exp()) for i in places]
             hits = [weight for weight, i in zip(weights, places, strict=True) if words[row, i] == words[row, t]]
             model = float((-losses[row, t]).exp())
-            mixed = (1 - share) * model + share * sum(hits) / sum(weights) if places else model
+            mixed = (1 - weight) * model + weight * sum(hits) / sum(weights) if places else model
             found[row, t] = -torch.tensor(mixed).log()
     return found
 
@@ -45,18 +45,18 @@ def written_out(window: int, sharpness: float, share: float) -> Tensor:
     st.lists(st.integers(1, STEPS - 1), unique=True, max_size=5).map(sorted),
 )
 @settings(deadline=None, max_examples=40)
-def test_it_is_the_formula_whatever_the_pieces(window: int, sharpness: float, share: float, ends: list[int]) -> None:
-    cache = NeuralCache(window=window, sharpness=sharpness, share=share)
+def test_it_is_the_formula_whatever_the_pieces(window: int, sharpness: float, weight: float, ends: list[int]) -> None:
+    cache = NeuralCache(window=window, sharpness=sharpness, weight=weight)
     pieces = [
         cache.losses(*(part[:, start:end] for part in text()))
         for start, end in zip([0, *ends], [*ends, STEPS], strict=True)
     ]
-    torch.testing.assert_close(torch.cat(pieces, 1), written_out(window, sharpness, share), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat(pieces, 1), written_out(window, sharpness, weight), rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_share_the_model_stands_alone() -> None:
     outputs, words, losses = text()
-    torch.testing.assert_close(NeuralCache(window=5, sharpness=1.0, share=0.0).losses(outputs, words, losses), losses)
+    torch.testing.assert_close(NeuralCache(window=5, sharpness=1.0, weight=0.0).losses(outputs, words, losses), losses)
 
 
 def test_probabilities_of_all_words_sum_to_one() -> None:
@@ -65,14 +65,14 @@ def test_probabilities_of_all_words_sum_to_one() -> None:
     model = torch.rand(ROWS, WORDS).softmax(1)
     total = torch.zeros(ROWS)
     for word in range(WORDS):
-        cache = NeuralCache(window=8, sharpness=0.7, share=0.4)
+        cache = NeuralCache(window=8, sharpness=0.7, weight=0.4)
         cache.losses(outputs[:, :8], words[:, :8], torch.ones(ROWS, 8))
         asked = torch.full((ROWS, 1), word)
         total += (-cache.losses(outputs[:, 8:9], asked, -model[:, word : word + 1].log())).exp().squeeze(1)
     torch.testing.assert_close(total, torch.ones(ROWS))
 
 
-@pytest.mark.parametrize(("name", "value"), [("window", 0), ("sharpness", -0.1), ("share", -0.1), ("share", 1.0)])
+@pytest.mark.parametrize(("name", "value"), [("window", 0), ("sharpness", -0.1), ("weight", -0.1), ("weight", 1.0)])
 def test_values_out_of_range_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=r"a window of 1 or more, a sharpness of 0 or more and a share in \[0, 1\)"):
-        NeuralCache(**{"window": 5, "sharpness": 0.3, "share": 0.1, name: value})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"a window of 1 or more, a sharpness of 0 or more and a weight in \[0, 1\)"):
+        NeuralCache(**{"window": 5, "sharpness": 0.3, "weight": 0.1, name: value})  # type: ignore[arg-type]

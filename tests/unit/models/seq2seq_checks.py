@@ -20,7 +20,7 @@ def make_seq2seq(
     attention: str = "general",
     input_feeding: bool = False,
     bridge: str = "learned",
-    tie: str = "target",
+    tie_weights: str = "output",
     layers: int = 2,
     embedding_size: int = 6,
     hidden_size: int = 4,
@@ -55,7 +55,7 @@ def make_seq2seq(
         decoder=decoder,
         ids=Ids(BEGIN, END, (PADDING, BEGIN)),
         bridge=bridge,
-        tie=tie,
+        tie_weights=tie_weights,
         input_dropout=dropout,
         memory_dropout=dropout,
     )

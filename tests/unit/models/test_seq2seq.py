@@ -94,7 +94,7 @@ def test_a_translation_does_not_depend_on_its_batch(input_feeding: bool, beam: i
 @pytest.mark.parametrize("penalty", ["none", "average", "gnmt"])
 def test_scores_are_those_of_rescoring(input_feeding: bool, beam: int, penalty: str) -> None:
     network = make_seq2seq(input_feeding=input_feeding)
-    settings = DecodingSettings(beam=beam, n_best=beam, length_penalty=penalty, alpha=0.7, longest_extra=3)
+    settings = DecodingSettings(beam=beam, n_best=beam, length_penalty=penalty, alpha=0.7, max_length_offset=3)
     source, lengths, *_ = random_pairs([5, 2, 4], [1] * 3)
     for row, hypotheses in enumerate(network.translate(source, lengths, settings)):
         assert len({tuple(found.words) for found in hypotheses}) == beam
@@ -197,8 +197,8 @@ def test_marks_are_never_written() -> None:
 
 
 def test_tied_weights_are_one() -> None:
-    for tie, count in (("none", 3), ("target", 2), ("all", 1)):
-        network = make_seq2seq(tie=tie, source_words=TARGET_WORDS)
+    for tie, count in (("none", 3), ("output", 2), ("all", 1)):
+        network = make_seq2seq(tie_weights=tie, source_words=TARGET_WORDS)
         tables = (network.output.weight, network.decoder.embedding.table.weight, network.source_embedding.table.weight)
         assert len({id(table) for table in tables}) == count
         assert network.output.weight is tables[1] or tie == "none"
@@ -223,19 +223,19 @@ def test_a_one_hot_source_is_a_look_up_of_the_first_weights() -> None:
 
 class TestWrongSettings:
     def test_unknown_names(self) -> None:
-        with pytest.raises(ValueError, match="no tie 'source'; there are none, target, all"):
-            make_seq2seq(tie="source")
+        with pytest.raises(ValueError, match="no tie_weights='source'; there are none, output, all"):
+            make_seq2seq(tie_weights="source")
         with pytest.raises(ValueError, match="no bridge 'first'; there are zeros, last, learned"):
             make_seq2seq(bridge="first")
 
     def test_sizes_that_cannot_be_tied(self) -> None:
-        with pytest.raises(ValueError, match=r"the decoder's features \(7\) must be as many as its units \(6\)"):
+        with pytest.raises(ValueError, match="7 output features and the target embedding 6 units"):
             make_seq2seq(output_size=7)
-        make_seq2seq(output_size=7, tie="none")
+        make_seq2seq(output_size=7, tie_weights="none")
 
     def test_vocabularies_that_cannot_be_tied(self) -> None:
         with pytest.raises(ValueError, match="needs a joint vocabulary"):
-            make_seq2seq(tie="all")
+            make_seq2seq(tie_weights="all")
 
     def test_a_decoder_in_two_directions(self) -> None:
         stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4, bidirectional=True)

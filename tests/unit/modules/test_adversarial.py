@@ -17,7 +17,7 @@ BATCH = TextBatch(
 )
 
 
-def make_task(adversarial: float) -> ClassificationModule:
+def make_task(epsilon: float) -> ClassificationModule:
     torch.manual_seed(2)
     network = TextClassifier(
         embedding=LearnedEmbedding(vocab_size=10, size=6, padding_id=1),
@@ -25,7 +25,7 @@ def make_task(adversarial: float) -> ClassificationModule:
         num_classes=2,
     )
     monitor = Monitor("val/loss", "min")
-    return ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"), adversarial=adversarial)
+    return ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"), adversarial_epsilon=epsilon)
 
 
 def seen_features(task: ClassificationModule, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:

@@ -142,9 +142,9 @@ def test_the_share_of_own_words_grows_with_the_steps() -> None:
     shares = []
     for step in (0, 5, 10, 50):
         task.trainer = type("Trainer", (), {"global_step": step})()  # type: ignore[assignment]
-        shares.append(task.sampling_share)
+        shares.append(task.sampling_probability)
     assert shares == pytest.approx([0, 0.2, 0.4, 0.4])
-    assert make_task().sampling_share == 0
+    assert make_task().sampling_probability == 0
 
 
 def test_a_task_that_learns_seven_sentences_by_heart() -> None:

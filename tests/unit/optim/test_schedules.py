@@ -25,7 +25,7 @@ def rates(schedule: Schedule, optimizer: SGD, steps: int) -> list[float]:
 
 def test_one_cycle_peaks_at_the_learning_rate_after_the_warm_up() -> None:
     optimizer = make_optimizer()
-    seen = rates(one_cycle(optimizer, total_steps=101, mode="max", warmup_share=0.3), optimizer, 100)
+    seen = rates(one_cycle(optimizer, total_steps=101, mode="max", warmup_fraction=0.3), optimizer, 100)
     assert max(seen) == pytest.approx(2.0, rel=1e-3)
     assert seen.index(max(seen)) in (29, 30)
     assert seen[0] < 0.1

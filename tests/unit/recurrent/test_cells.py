@@ -70,8 +70,10 @@ def test_forget_bias_sits_on_the_keep_gate_alone(forget_bias: float) -> None:
 
 @pytest.mark.parametrize(("name", "norm", "own"), [("lstm_layernorm", "gain_hh", 0.1), ("rnn_layernorm", "gain", 1.0)])
 @pytest.mark.parametrize("chosen", [None, 0.25])
-def test_norm_gain_sits_on_the_recurrent_product_alone(name: str, norm: str, own: float, chosen: float | None) -> None:
-    cell = make_cell(name, input_size=3, hidden_size=H, options=CellOptions(norm_gain=chosen))
+def test_layernorm_init_gain_sits_on_the_recurrent_product_alone(
+    name: str, norm: str, own: float, chosen: float | None
+) -> None:
+    cell = make_cell(name, input_size=3, hidden_size=H, options=CellOptions(layernorm_init_gain=chosen))
     gains = {key: value for key, value in cell.named_parameters() if key.startswith("gain")}
     expected = torch.tensor(own if chosen is None else chosen)
     assert all((value == (expected if key == norm else 1)).all() for key, value in gains.items())

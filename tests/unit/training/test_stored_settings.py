@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from running import CONF
-from sluice.config.compose import RENAMED_TARGETS, compose_config
+from sluice.config.compose import compose_config
+from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
 from sluice.training.resume import settings_before
 from sluice.training.stored_settings import (

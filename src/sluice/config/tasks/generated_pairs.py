@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults
-from sluice.config.fields import choice, count, setting, share
+from sluice.config.fields import choice, count, fraction, setting
 from sluice.config.tasks.translation import (
     DecoderSettings,
     Decoding,
@@ -11,7 +11,7 @@ from sluice.config.tasks.translation import (
     PairText,
     Translating,
 )
-from sluice.options import ATTENTIONS, CURRICULA, TIES
+from sluice.options import ATTENTIONS, CURRICULA, TIED_WEIGHTS
 
 
 @dataclass
@@ -26,7 +26,9 @@ class ExecuteData(PairBatches):
         CURRICULA,
         "combined",
     )
-    climb: float = share("share of the epochs in which naive and combined go through their stages", 0.5)
+    curriculum_fraction: float = fraction(
+        "share of the epochs in which naive and combined go through their stages", 0.5
+    )
     size: int = count("training programs of one stage; an epoch has those of one", 100_000)
     val_size: int = count("validation programs", 2_000)
     test_size: int = count("test programs", 10_000)
@@ -58,10 +60,10 @@ class Execute(Translating):
         default_factory=lambda: EmbeddingDefaults(size=64, word_dropout=0.0, initial_std=1.0)
     )
     decoder: DecoderSettings = field(default_factory=lambda: DecoderSettings(hidden_size=256))
-    output_dropout: float = share("variational dropout on what the output layer reads")
-    label_smoothing: float = share("share of the target spread over all letters")
+    output_dropout: float = fraction("variational dropout on what the output layer reads")
+    label_smoothing: float = fraction("share of the target spread over all letters")
     replace_unknown: bool = setting("the source letter looked at most stands in for an unknown letter", False)
-    decoding: Decoding = field(default_factory=lambda: Decoding(length_penalty="none", longest_factor=0.5))
+    decoding: Decoding = field(default_factory=lambda: Decoding(length_penalty="none", max_length_factor=0.5))
     test_beam: int = count("beam of the test", 1)
 
 
@@ -79,12 +81,16 @@ class VectorToSequence(Translating):
         default_factory=lambda: EmbeddingDefaults(size=128, word_dropout=0.0, initial_std=1.0)
     )
     attention: str = choice("how the decoder looks at the symbol", ATTENTIONS, "none")
-    tie: str = choice("the output layer's weights are the target's embedding; all: the source's too", TIES, "target")
+    tie_weights: str = choice(
+        "which weights the embedding shares: output: target embedding and output layer; all: the source embedding too",
+        TIED_WEIGHTS,
+        "output",
+    )
     decoder: DecoderSettings = field(default_factory=lambda: DecoderSettings(hidden_size=256))
-    output_dropout: float = share("variational dropout on what the output layer reads")
-    label_smoothing: float = share("share of the target spread over all words")
+    output_dropout: float = fraction("variational dropout on what the output layer reads")
+    label_smoothing: float = fraction("share of the target spread over all words")
     replace_unknown: bool = setting("the symbol stands in for an unknown word", False)
     decoding: Decoding = field(
-        default_factory=lambda: Decoding(length_penalty="none", longest_factor=0.0, longest_extra=300)
+        default_factory=lambda: Decoding(length_penalty="none", max_length_factor=0.0, max_length_offset=300)
     )
     test_beam: int = count("beam of the test", 1)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import Settings, choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import EVALUATION_METHODS, HEADS, SOURCES, WORD_TOKENIZERS
 
 UNITS = ("words", "chars")
+LM_TIED_WEIGHTS = ("none", "output")
 
 
 @dataclass
@@ -24,10 +25,10 @@ class StreamData(Settings):
     """From ids to chunks of streams that run side by side."""
 
     batch_size: int = count("streams side by side in training, per rank", 40)
-    split_batch: bool = setting("batch_size is that of all ranks together", False)
+    global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
     chunk_length: int = count("steps of a chunk: as far as gradients go back", 50)
     variable_chunks: bool = setting("chunks of random lengths around chunk_length, others in every epoch (AWD)", False)
-    evaluation_streams: int = count("streams in validation, whatever the number of ranks", 10)
+    val_streams: int = count("streams in validation, whatever the number of ranks", 10)
     test_streams: int = count("streams in the test; published figures have one", 1)
 
 
@@ -44,10 +45,10 @@ class OwnData(StreamData):
     """One's own text."""
 
     path: str = setting("text file, or folder with text files, read in the order of their names")
-    validation_path: str | None = setting("validation text; null cuts validation_share from path", None)
-    test_path: str | None = setting("test text; null cuts test_share from path", None)
-    validation_share: float = setting("share of the text, before the test's", 0.05, above=0, below=1)
-    test_share: float = setting("share of the text, at its end", 0.05, above=0, below=1)
+    validation_path: str | None = setting("validation text; null cuts validation_fraction from path", None)
+    test_path: str | None = setting("test text; null cuts test_fraction from path", None)
+    validation_fraction: float = setting("share of the text, before the test's", 0.05, above=0, below=1)
+    test_fraction: float = setting("share of the text, at its end", 0.05, above=0, below=1)
     pattern: str = setting("which files of a folder", "*.txt")
 
 
@@ -57,7 +58,7 @@ class Cache(Settings):
 
     window: int = count("words remembered", 2000)
     sharpness: float = setting("theta: how much likeness to the present counts", 0.3, least=0)
-    share: float = share("lambda: weight of the cache beside the model", 0.1)
+    weight: float = fraction("lambda: weight of the cache beside the model", 0.1)
 
 
 @dataclass
@@ -84,12 +85,12 @@ class LanguageModelling(TaskSettings):
     data: StreamData = field(default_factory=StreamData)
     head: str = choice("the output layer", HEADS, "full")
     cutoffs: list[int] = setting("adaptive: ids where the rarer groups of words begin", (2_000, 10_000))
-    tied: bool = setting("the output layer's weights are the embedding's", True)
+    tie_weights: str = choice("output: the output layer uses the weights of the embedding", LM_TIED_WEIGHTS, "output")
     projection: bool = setting("a linear map from the outputs to the embedding's size before the output layer", False)
-    output_dropout: float = share("variational dropout on the outputs of the recurrent core")
+    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
     activation_regularisation: float = setting("alpha of AWD, on the size of the outputs", 0.0, least=0)
     temporal_regularisation: float = setting("beta of AWD, on the change of the outputs", 0.0, least=0)
-    test_methods: list[str] = setting("how the test is run, one or more", ("plain",), choices=EVALUATION_METHODS)
+    eval_modes: list[str] = setting("how the test is run, one or more", ("plain",), choices=EVALUATION_METHODS)
     cache: Cache = field(default_factory=Cache)
     dynamic: Dynamic = field(default_factory=Dynamic)
     sample_prompt: str = setting("how the text begins that TensorBoard shows after each validation", "the")

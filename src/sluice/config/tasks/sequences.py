@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import Settings, choice, count, setting, share
+from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.config.tasks.classification import Classification, Text, TextData
+from sluice.options import POOLINGS
 
 LEVELS = ("easy", "normal", "moderate", "hard", "nightmare")
 LANGUAGES = ("anbn", "anbncn")
@@ -15,7 +16,7 @@ class SequenceBatches(Settings):
     """From sequences to batches."""
 
     batch_size: int = count("sequences in a training batch, per rank", 64)
-    split_batch: bool = setting("batch_size is that of all ranks together", False)
+    global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
 
 
 @dataclass
@@ -34,7 +35,7 @@ class OrderData(TextData):
     size: int = count("training sequences", 10_000)
     val_size: int = count("validation sequences", 1_000)
     test_size: int = count("test sequences", 10_000)
-    easier: float = share("share of the training sequences that are of easier levels")
+    easy_fraction: float = fraction("share of the training sequences that are of easier levels")
     lengths: list[int] | None = setting("shortest and longest sequence; null for the level's", None)
     t1: list[int] | None = setting("first and last place of the first telling symbol; null for the level's", None)
     t2: list[int] | None = setting("first and last place of the second; null for the level's", None)
@@ -62,7 +63,7 @@ class EchoData(Settings):
 
     delay: int = count("steps", 3)
     length: int = count("steps of a stream", 2_000)
-    chunk: int = count("steps of a batch: as far as gradients go back", 20)
+    chunk_length: int = count("steps of a batch: as far as gradients go back", 20)
     streams: int = count("training streams, of all ranks together", 64)
     val_streams: int = count("validation streams", 16)
     test_streams: int = count("test streams", 64)
@@ -73,8 +74,8 @@ class CountingData(SequenceBatches):
     """Strings of equally many a, b (and c)."""
 
     language: str = choice("a^n b^n, or a^n b^n c^n", LANGUAGES, "anbn")
-    longest: int | None = count("n of training; null for 100, of anbncn 50", None)
-    longest_test: int = count("n of the test, every one above that of training", 1_000)
+    max_n: int | None = count("n of training; null for 100, of anbncn 50", None)
+    test_max_n: int = count("n of the test, every one above that of training", 1_000)
     size: int = count("training strings", 1_000)
 
 
@@ -96,10 +97,10 @@ class TaggingData(SequenceBatches):
     """Sentences with a label for each word."""
 
     path: str | None = setting("two columns a line, an empty line between sentences; null generates some", None)
-    validation_path: str | None = setting("validation sentences; null cuts validation_share from path", None)
-    test_path: str | None = setting("test sentences; null cuts test_share from path", None)
-    validation_share: float = setting("share of the training sentences", 0.1, above=0, below=1)
-    test_share: float = setting("share of the training sentences", 0.1, above=0, below=1)
+    validation_path: str | None = setting("validation sentences; null cuts validation_fraction from path", None)
+    test_path: str | None = setting("test sentences; null cuts test_fraction from path", None)
+    validation_fraction: float = setting("share of the training sentences", 0.1, above=0, below=1)
+    test_fraction: float = setting("share of the training sentences", 0.1, above=0, below=1)
     min_freq: int = count("occurrences in the training sentences a word needs", 1)
     max_size: int | None = count("most frequent words kept; null for all", None)
 
@@ -111,8 +112,8 @@ class TemporalOrder(Classification):
     level: str = choice("how long the sequences are, and how far apart the symbols", LEVELS, "easy")
     text: Text = field(default_factory=lambda: Text(tokenizer="whitespace", min_freq=1))
     data: OrderData = field(default_factory=lambda: OrderData(batch_size=32, max_length=1_000))
-    pooling: str = choice("the last state: pooling over time would dissolve the problem", ("last",), "last")
-    output_dropout: float = share("variational dropout on the outputs of the recurrent core")
+    pooling: str = choice("from one vector a step to one a sequence", POOLINGS, "last")
+    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=16, word_dropout=0.0))
 
 
@@ -127,7 +128,7 @@ class SequenceTask(TaskSettings):
     learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 5.0e-3, above=0)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=64))
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=16, word_dropout=0.0))
-    output_dropout: float = share("variational dropout on the outputs of the recurrent core")
+    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
 
 
 @dataclass

@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 from omegaconf import II
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import Settings, choice, count, setting, share
-from sluice.options import ATTENTIONS, BRIDGES, LENGTH_PENALTIES, SENTENCE_TOKENIZERS, SOURCES, SUBWORDS, TIES, UNITS
+from sluice.config.fields import Settings, choice, count, fraction, setting
+from sluice.options import (
+    ATTENTIONS,
+    BRIDGES,
+    LENGTH_PENALTIES,
+    SENTENCE_TOKENIZERS,
+    SOURCES,
+    SUBWORDS,
+    TIED_WEIGHTS,
+    UNITS,
+)
 
 
 @dataclass
@@ -28,7 +37,7 @@ class PairBatches(Settings):
     """From ids to batches."""
 
     batch_size: int = count("pairs in a batch, per rank", 128)
-    split_batch: bool = setting("batch_size is that of all ranks together", False)
+    global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
     num_workers: int = setting("loader processes", 0, least=0)
 
 
@@ -57,12 +66,14 @@ class OwnPairs(PairData):
 
     path: str = setting("training pairs: a file with a pair a line (TSV), or the sentences of two aligned files")
     target_path: str | None = setting("the translations, line by line; null where path has both", None)
-    validation_path: str | None = setting("validation pairs; null cuts validation_share from the training pairs", None)
+    validation_path: str | None = setting(
+        "validation pairs; null cuts validation_fraction from the training pairs", None
+    )
     validation_target_path: str | None = setting("their translations; null where validation_path has both", None)
-    test_path: str | None = setting("test pairs; null cuts test_share from the training pairs", None)
+    test_path: str | None = setting("test pairs; null cuts test_fraction from the training pairs", None)
     test_target_path: str | None = setting("their translations; null where test_path has both", None)
-    validation_share: float = setting("share of the training pairs", 0.05, above=0, below=1)
-    test_share: float = setting("share of the training pairs", 0.05, above=0, below=1)
+    validation_fraction: float = setting("share of the training pairs", 0.05, above=0, below=1)
+    test_fraction: float = setting("share of the training pairs", 0.05, above=0, below=1)
     source_language: str = setting("code of the language translated from", "en")
     target_language: str = setting("code of the language translated into", "en")
 
@@ -74,11 +85,10 @@ class DecoderSettings(Settings):
     cell: str = setting("a registered cell", II("model.cell"))
     hidden_size: int = count("units of each layer", 512)
     num_layers: int = count("layers", 1)
-    bidirectional: bool = setting("refused: a decoder writes from left to right", False)
     output_size: int | None = count("units the output layer reads; null for embedding.size", None)
     input_feeding: bool = setting("what a step ended with goes into the next step, too", False)
     attention_size: int | None = count("hidden layer of additive attention; null for the decoder's units", None)
-    hidden_dropout: float = share("variational dropout on the decoder's states where words are made of them", 0.0)
+    hidden_dropout: float = fraction("variational dropout on the decoder's states where words are made of them", 0.0)
     embedding_path: str | None = setting("vectors that what it has written begins with, as embedding.path", None)
 
 
@@ -89,8 +99,8 @@ class Decoding(Settings):
     beam: int = count("hypotheses a sentence; 1 is greedy", 1)
     length_penalty: str = choice("how hypotheses of different lengths are compared", LENGTH_PENALTIES, "average")
     alpha: float = setting("of the length penalty", 1.0, least=0)
-    longest_factor: float = setting("a translation has at most so many times the source's tokens", 1.5, least=0)
-    longest_extra: int = count("and so many more", 10)
+    max_length_factor: float = setting("a translation has at most so many times the source's tokens", 1.5, least=0)
+    max_length_offset: int = count("and so many more", 10)
 
 
 @dataclass
@@ -109,17 +119,21 @@ class Translating(TaskSettings):
     data: PairBatches = field(default_factory=PairBatches)
     attention: str = choice("how the decoder looks at the source", ATTENTIONS, "general")
     bridge: str = choice("from the encoder's last state to the decoder's first", BRIDGES, "learned")
-    tie: str = choice("the output layer's weights are the target's embedding; all: the source's too", TIES, "target")
+    tie_weights: str = choice(
+        "which weights the embedding shares: output: target embedding and output layer; all: the source embedding too",
+        TIED_WEIGHTS,
+        "output",
+    )
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
-    memory_dropout: float = share("variational dropout on the encoder's outputs")
-    output_dropout: float = share("variational dropout on what the output layer reads", 0.3)
-    label_smoothing: float = share("share of the target spread over all words", 0.1)
+    memory_dropout: float = fraction("variational dropout on the encoder's outputs")
+    output_dropout: float = fraction("variational dropout on what the output layer reads", 0.3)
+    label_smoothing: float = fraction("share of the target spread over all words", 0.1)
     scheduled_sampling: float = setting("share of the words replaced by the model's own, in the end", 0.0, least=0)
     scheduled_sampling_steps: int = count("optimizer steps over which that share grows", 5_000)
     replace_unknown: bool = setting("the source word looked at most stands in for an unknown word", True)
     decoding: Decoding = field(default_factory=Decoding)
     test_beam: int = count("beam of the test", 5)
-    more_beams: list[int] = setting("beams that the test's scores are also told for", ())
+    extra_beams: list[int] = setting("beams that the test's scores are also told for", ())
 
 
 @dataclass

@@ -24,10 +24,10 @@ class WindowData(Settings):
 
     corpus: str | None = choice("the text; null for path, or wikitext2 where that is null too", CORPORA, None)
     path: str | None = setting("text file, or folder with text files, read in the order of their names", None)
-    validation_path: str | None = setting("validation text; null cuts validation_share from path", None)
-    test_path: str | None = setting("test text; null cuts test_share from path", None)
-    validation_share: float = setting("share of the text, before the test's", 0.05, above=0, below=1)
-    test_share: float = setting("share of the text, at its end", 0.05, above=0, below=1)
+    validation_path: str | None = setting("validation text; null cuts validation_fraction from path", None)
+    test_path: str | None = setting("test text; null cuts test_fraction from path", None)
+    validation_fraction: float = setting("share of the text, before the test's", 0.05, above=0, below=1)
+    test_fraction: float = setting("share of the text, at its end", 0.05, above=0, below=1)
     pattern: str = setting("which files of a folder", "*.txt")
     source: str = choice("where a corpus comes from; auto tries local, download, sample", SOURCES, "auto")
     sample_size: int = setting("generated reviews that the sample strings together", 4_000, least=20)
@@ -43,7 +43,9 @@ class Word2Vec(TaskSettings):
     mode: str = choice("which way that metric is better", ("max", "min"), "min")
     max_epochs: int = count("epochs", 10)
     learning_rate: float = setting("of the first step; it goes down to nothing along a line", 0.1, above=0)
-    gradient_clip: float | None = setting("refused: rows are stepped one by one", None, above=0)
+    gradient_clip: float | None = setting(
+        "default of trainer.gradient_clip_val; none, since single rows are updated", None, above=0
+    )
     gpu_precision: str = setting("default of trainer.precision with trainer=gpu; nothing else is supported", "32-true")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=100, word_dropout=0.0))
     method: str = choice(

@@ -84,8 +84,8 @@ class OwnText:
     path: Path
     validation_path: Path | None = None
     test_path: Path | None = None
-    validation_share: float = 0.05
-    test_share: float = 0.05
+    validation_fraction: float = 0.05
+    test_fraction: float = 0.05
     pattern: str = "*.txt"
     name: str = "file"
 
@@ -100,7 +100,7 @@ class OwnText:
         """The files, and where the text is cut."""
         parts = {"train": self.path, "val": self.validation_path, "test": self.test_path}
         files = [SourceFile(split, file) for split, path in parts.items() if path for file in self._files(path)]
-        shares = {"val": self.validation_share, "test": self.test_share}
+        shares = {"val": self.validation_fraction, "test": self.test_fraction}
         cut = ", ".join(f"{split} {share}" for split, share in shares.items() if parts[split] is None)
         return Sources(f"text cut into {cut}" if cut else "text", tuple(files))
 
@@ -113,8 +113,8 @@ class OwnText:
         held = [
             (split, path, share)
             for split, path, share in (
-                ("val", self.validation_path, self.validation_share),
-                ("test", self.test_path, self.test_share),
+                ("val", self.validation_path, self.validation_fraction),
+                ("test", self.test_path, self.test_fraction),
             )
         ]
         cut = [(split, share) for split, path, share in held if path is None]
@@ -146,7 +146,9 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
     *starts, total = [0, *accumulate(file.stat().st_size for file in files)]
     begins = 1 - sum(share for _, share in cut)
     if begins <= 0:
-        raise UserError("task.data.validation_share and task.data.test_share leave no text to train on: lower them")
+        raise UserError(
+            "task.data.validation_fraction and task.data.test_fraction leave no text to train on: lower them"
+        )
     waiting = []
     for split, share in cut:
         waiting.append((begins * total, split))

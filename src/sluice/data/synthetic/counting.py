@@ -42,41 +42,41 @@ class Counting:
         self,
         *,
         language: str = "anbn",
-        longest: int | None = None,
-        longest_test: int = 1000,
+        max_n: int | None = None,
+        test_max_n: int = 1000,
         size: int = 1000,
         seed: int = 0,
     ) -> None:
         """
         Args:
             language: "anbn" or "anbncn".
-            longest: largest n of training and validation; None for 100 and 50.
-            longest_test: largest n of the test, which has every n above `longest`.
+            max_n: largest n of training and validation; None for 100 and 50.
+            test_max_n: largest n of the test, which has every n above `max_n`.
             size: training strings, n drawn at random.
             seed: chooses the n kept for validation and draws those of training.
 
         Raises:
-            UserError: the language doesn't exist, `longest` is below 3, or there is no n to test.
+            UserError: the language doesn't exist, `max_n` is below 3, or there is no n to test.
         """
         if language not in LANGUAGES:
             raise UserError(f"there is no language {language!r}; there are {', '.join(LANGUAGES)}")
-        longest = LONGEST[language] if longest is None else longest
-        check_at_least(3, longest=longest)
-        check_at_least(longest + 1, longest_test=longest_test)
+        max_n = LONGEST[language] if max_n is None else max_n
+        check_at_least(3, max_n=max_n)
+        check_at_least(max_n + 1, test_max_n=test_max_n)
         check_at_least(1, size=size)
-        self.language, self.longest, self.longest_test = language, longest, longest_test
+        self.language, self.max_n, self.test_max_n = language, max_n, test_max_n
         self.size, self.seed = size, seed
 
     def counts(self, split: str) -> NDArray[np.int64]:
         """The n of each string of a split; no n is in two, and the smallest and the largest are in training."""
         random = generator(self.seed, split)
         if split == "test":
-            return np.arange(self.longest + 1, self.longest_test + 1)
-        inner = generator(self.seed, "val").permutation(np.arange(2, self.longest))
-        held = np.sort(inner[: max(self.longest // HELD_OUT, 1)])
+            return np.arange(self.max_n + 1, self.test_max_n + 1)
+        inner = generator(self.seed, "val").permutation(np.arange(2, self.max_n))
+        held = np.sort(inner[: max(self.max_n // HELD_OUT, 1)])
         if split == "val":
             return held
-        return random.choice(np.setdiff1d(np.arange(1, self.longest + 1), held), self.size)
+        return random.choice(np.setdiff1d(np.arange(1, self.max_n + 1), held), self.size)
 
     def strings(self, split: str) -> NextSymbols:
         """The strings of a split in ids."""
@@ -98,14 +98,14 @@ def next_symbols(language: str, counts: Sequence[int]) -> NextSymbols:
     return NextSymbols(*(Ragged.from_lengths(flat, lengths) for flat in (ids, targets, determined)))
 
 
-def first_failure(passes: Callable[[int], bool], longest: int) -> int | None:
-    """The smallest n from 1 to `longest` that fails; None if none does.
+def first_failure(passes: Callable[[int], bool], max_n: int) -> int | None:
+    """The smallest n from 1 to `max_n` that fails; None if none does.
 
     Args:
         passes: whether every determined symbol of the string for n is predicted.
-        longest: where the search ends.
+        max_n: where the search ends.
     """
-    return next((n for n in range(1, longest + 1) if not passes(n)), None)
+    return next((n for n in range(1, max_n + 1) if not passes(n)), None)
 
 
 def _ids(text: str) -> NDArray[np.int32]:

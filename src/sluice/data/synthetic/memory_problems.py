@@ -141,7 +141,7 @@ class Echo:
         *,
         delay: int = 3,
         length: int = 2000,
-        chunk: int = 20,
+        chunk_length: int = 20,
         streams: int = 64,
         val_streams: int = 16,
         test_streams: int = 64,
@@ -151,7 +151,7 @@ class Echo:
         Args:
             delay: steps; 0 says the bit itself.
             length: steps of a stream.
-            chunk: steps of a chunk.
+            chunk_length: steps of a chunk.
             streams: training streams, read side by side.
             val_streams: validation streams.
             test_streams: test streams.
@@ -162,13 +162,15 @@ class Echo:
                 setting is below 1.
         """
         check_at_least(0, delay=delay)
-        check_at_least(1, length=length, chunk=chunk)
+        check_at_least(1, length=length, chunk_length=chunk_length)
         check_at_least(1, streams=streams, val_streams=val_streams, test_streams=test_streams)
         if delay >= length:
             raise UserError(f"delay={delay} is longer than a stream of length={length}: choose a shorter one")
-        if chunk > length:
-            raise UserError(f"chunk={chunk} is longer than a stream of length={length}: choose a shorter one")
-        self.delay, self.length, self.chunk, self.seed = delay, length, chunk, seed
+        if chunk_length > length:
+            raise UserError(
+                f"chunk_length={chunk_length} is longer than a stream of length={length}: choose a shorter one"
+            )
+        self.delay, self.length, self.chunk_length, self.seed = delay, length, chunk_length, seed
         self.sizes = {"train": streams, "val": val_streams, "test": test_streams}
 
     def sequences(self, split: str) -> Sequences:

@@ -80,7 +80,7 @@ class TemporalOrder:
         size: int = 10_000,
         val_size: int = 1000,
         test_size: int = 10_000,
-        easier: float = 0.0,
+        easy_fraction: float = 0.0,
         seed: int = 0,
     ) -> None:
         """
@@ -92,8 +92,8 @@ class TemporalOrder:
             size: training sequences.
             val_size: validation sequences.
             test_size: test sequences.
-            easier: share of the training sequences that are of an easier level, any of them: what is far apart is
-                learned more surely with what is near beside it. Validation and test stay as they are.
+            easy_fraction: fraction of the training sequences that are drawn from the easier levels, which makes long
+                distances easier to learn. Validation and test stay as they are.
             seed: another seed gives other sequences.
 
         Raises:
@@ -102,24 +102,26 @@ class TemporalOrder:
         """
         if level not in LEVELS:
             raise UserError(f"there is no level {level!r}; there are {', '.join(LEVELS)}")
-        if not 0 <= easier <= 1:
-            raise UserError(f"easier={easier} is no share: choose from 0 to 1")
+        if not 0 <= easy_fraction <= 1:
+            raise UserError(f"easy_fraction={easy_fraction} cannot be used: choose from 0 to 1")
         self._easier_levels = list(LEVELS.values())[: list(LEVELS).index(level)]
-        if easier and not self._easier_levels:
-            raise UserError(f"task.data.easier={easier} is not possible: no level is easier than {level}, set it to 0")
+        if easy_fraction and not self._easier_levels:
+            raise UserError(
+                f"task.data.easy_fraction={easy_fraction} is not possible: no level is easier than {level}, set it to 0"
+            )
         own = LEVELS[level]
         self.level = Level(*(tuple(given or ours) for given, ours in zip((lengths, t1, t2), own, strict=True)))  # type: ignore[arg-type]
         self.level.check()
         self.level_name = level if self.level == own else f"{level}, altered"
         self.sizes = split_sizes(size, val_size, test_size)
-        self.easier, self.seed = easier, seed
+        self.easy_fraction, self.seed = easy_fraction, seed
 
     @property
     def sources(self) -> Sources:
         """The generator and its settings."""
         ranges = ", ".join(f"{low}-{high}" for low, high in self.level)
         sizes = ", ".join(map(str, self.sizes.values()))
-        recipe = f"temporal order v{VERSION}, ranges {ranges}, sizes {sizes}, easier {self.easier}"
+        recipe = f"temporal order v{VERSION}, ranges {ranges}, sizes {sizes}, easier {self.easy_fraction}"
         return Sources(recipe, seed=self.seed)
 
     @property
@@ -131,12 +133,12 @@ class TemporalOrder:
     def documents(self) -> Iterator[Document]:
         """Yields every sequence, split by split."""
         for split, size in self.sizes.items():
-            draw = self._draw_mixed if split == "train" and self.easier else self._draw
+            draw = self._draw_mixed if split == "train" and self.easy_fraction else self._draw
             for symbols in islice(own_sequences(draw, self.seed, split), size):
                 yield Document(split, " ".join(symbols), self.labels.index(class_of(symbols)))
 
     def _draw_mixed(self, random: np.random.Generator) -> str:
-        if random.random() >= self.easier:
+        if random.random() >= self.easy_fraction:
             return _drawn(random, self.level)
         return _drawn(random, self._easier_levels[random.integers(len(self._easier_levels))])
 

@@ -80,8 +80,8 @@ class Cell(nn.Module):
     """Which activations may be chosen ("activation", "cell_activation") and what they are by default."""
     keeping_gate: ClassVar[str | None] = None
     """The gate whose bias `forget_bias` sets."""
-    own_norm_gain: ClassVar[float] = 1.0
-    """What `norm_gain` is by default."""
+    own_layernorm_init_gain: ClassVar[float] = 1.0
+    """What `layernorm_init_gain` is by default."""
     biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")
     kernel: ClassVar[Kernel | None] = None
     """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
@@ -169,9 +169,13 @@ class Cell(nn.Module):
         """What the keeping gate's bias starts at."""
         return self.options.forget_bias
 
-    def norm_gain(self) -> float:
+    def layernorm_init_gain(self) -> float:
         """What the gain of a layer-normalised recurrent product starts at."""
-        return self.own_norm_gain if self.options.norm_gain is None else self.options.norm_gain
+        return (
+            self.own_layernorm_init_gain
+            if self.options.layernorm_init_gain is None
+            else self.options.layernorm_init_gain
+        )
 
     def activate(self, name: str = "activation") -> Callable[[Tensor], Tensor]:
         """The function of "activation" or "cell_activation"."""

@@ -23,11 +23,11 @@ class LayerNormLSTMCell(LSTMCell):
 
     Each product is normalised over all 4H pre-activations together; the paper's own bias b is that of the norms.
     Parameters beside the LSTM's: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at
-    `norm_gain`, the others at 1: a recurrent product blown up to unit deviation drowns what the state remembers
+    `layernorm_init_gain`, the others at 1: a recurrent product with unit deviation hides the content of the state
     (Cooijmans et al. 2016, "Recurrent batch normalization", arXiv 1603.09025, section 4, found 0.1 for theirs).
     """
 
-    own_norm_gain = 0.1
+    own_layernorm_init_gain = 0.1
     fused = LSTMRun
 
     def add_parameters(self) -> None:
@@ -39,7 +39,7 @@ class LayerNormLSTMCell(LSTMCell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.ones_(self.gain_ih)
-        nn.init.constant_(self.gain_hh, self.norm_gain())
+        nn.init.constant_(self.gain_hh, self.layernorm_init_gain())
         nn.init.ones_(self.gain_cell)
         nn.init.zeros_(self.bias_cell)
 

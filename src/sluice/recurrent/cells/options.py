@@ -22,7 +22,7 @@ class CellOptions:
     """Share of the recurrent weights dropped, anew at every call (DropConnect)."""
     recurrent_init: str = "orthogonal"
     """How each gate's recurrent matrix begins: "orthogonal" or "xavier"."""
-    norm_gain: float | None = None
+    layernorm_init_gain: float | None = None
     """Initial gain of a layer-normalised recurrent product; None for the cell's own, cells without one ignore it."""
 
     def check(self) -> None:
@@ -33,8 +33,8 @@ class CellOptions:
         for name in ("recurrent_dropout", "weight_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.norm_gain is not None and self.norm_gain <= 0:
-            raise ValueError(f"norm_gain must be above 0, got {self.norm_gain}")
+        if self.layernorm_init_gain is not None and self.layernorm_init_gain <= 0:
+            raise ValueError(f"layernorm_init_gain must be above 0, got {self.layernorm_init_gain}")
         for activation in (self.activation, self.cell_activation):
             if activation is not None:
                 find_activation(activation)

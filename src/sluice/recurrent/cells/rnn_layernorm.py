@@ -20,7 +20,7 @@ class LayerNormRNNCell(SimpleRNNCell):
     h' = f(gain ⊙ (a − mean(a)) / deviation(a) + bias),  f = tanh
 
     Mean and deviation are those of the layer's H units. Parameters beside the weights: gain, which starts at
-    `norm_gain`, and bias, (H,).
+    `layernorm_init_gain`, and bias, (H,).
     """
 
     own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
@@ -33,7 +33,7 @@ class LayerNormRNNCell(SimpleRNNCell):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        nn.init.constant_(self.gain, self.norm_gain())
+        nn.init.constant_(self.gain, self.layernorm_init_gain())
         nn.init.zeros_(self.bias)
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

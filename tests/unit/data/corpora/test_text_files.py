@@ -39,7 +39,7 @@ def test_a_text_without_paragraphs_is_cut_between_lines(tmp_path: Path, end: str
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
 def test_a_text_with_paragraphs_is_cut_between_them(tmp_path: Path, end: str) -> None:
     lines = [line for number in range(100) for line in (f"{number:02} begins", "and goes", "on", "")]
-    found = parts(OwnText(path=write(tmp_path / "book.txt", lines, end), validation_share=0.1, test_share=0.2))
+    found = parts(OwnText(path=write(tmp_path / "book.txt", lines, end), validation_fraction=0.1, test_fraction=0.2))
     assert [line for split in found.values() for line in split] == lines
     for split in found.values():
         assert split[0].endswith("begins")
@@ -90,7 +90,7 @@ def test_files_for_one_part_leave_the_other_to_be_cut(tmp_path: Path) -> None:
         "val": ["other"],
         "test": lines[95:],
     }
-    assert parts(OwnText(path=book, test_path=other, validation_share=0.2)) == {
+    assert parts(OwnText(path=book, test_path=other, validation_fraction=0.2)) == {
         "train": lines[:80],
         "val": lines[80:],
         "test": ["other"],
@@ -109,7 +109,7 @@ def test_no_line_is_lost_and_a_part_is_near_its_share(
 ) -> None:
     lines = [f"{number:03}" + "x" * length for number, length in enumerate(lengths)]
     path = write(tmp_path / "book.txt", lines, end)
-    found = parts(OwnText(path=path, validation_share=validation, test_share=test))
+    found = parts(OwnText(path=path, validation_fraction=validation, test_fraction=test))
     assert [line for split in found.values() for line in split] == lines
     total, longest = path.stat().st_size, 11
     for split, share in (("val", validation), ("test", test)):
@@ -154,16 +154,16 @@ def test_texts_that_are_not_there_are_told(tmp_path: Path) -> None:
 
 def test_shares_that_leave_nothing_are_told(tmp_path: Path) -> None:
     book = write(tmp_path / "book.txt", ["one"] * 10)
-    with pytest.raises(UserError, match=r"validation_share and task.data.test_share leave no text to train on"):
-        list(OwnText(path=book, validation_share=0.5, test_share=0.5).lines())
+    with pytest.raises(UserError, match=r"validation_fraction and task.data.test_fraction leave no text to train on"):
+        list(OwnText(path=book, validation_fraction=0.5, test_fraction=0.5).lines())
 
 
 def test_the_fingerprint_changes_with_whatever_changes_the_text(tmp_path: Path) -> None:
     book, other = write(tmp_path / "in/book.txt", ["one"]), write(tmp_path / "other.txt", ["two"])
     prints = {
         fingerprint(OwnText(path=book)),
-        fingerprint(OwnText(path=book, validation_share=0.1)),
-        fingerprint(OwnText(path=book, test_share=0.1)),
+        fingerprint(OwnText(path=book, validation_fraction=0.1)),
+        fingerprint(OwnText(path=book, test_fraction=0.1)),
         fingerprint(OwnText(path=book, validation_path=other)),
         fingerprint(OwnText(path=book, test_path=other)),
     }

@@ -57,7 +57,7 @@ def test_a_single_n_fits_what_was_read_from_the_first_b_on(language: str) -> Non
 @every_language
 @pytest.mark.parametrize("seed", [0, 7])
 def test_no_n_is_in_two_splits_and_those_held_out_lie_within(language: str, seed: int) -> None:
-    counting = Counting(language=language, longest_test=300, size=500, seed=seed)
+    counting = Counting(language=language, test_max_n=300, size=500, seed=seed)
     train, val, test = (set(counting.counts(split).tolist()) for split in SPLITS)
     longest = 100 if language == "anbn" else 50
     assert train | val == set(range(1, longest + 1))
@@ -84,8 +84,8 @@ def test_the_first_failure_is_the_smallest() -> None:
     ("wrong", "message"),
     [
         ({"language": "dyck"}, "no language 'dyck'; there are anbn, anbncn"),
-        ({"longest": 2}, "longest=2 is too small: choose 3"),
-        ({"longest_test": 100}, "longest_test=100 is too small: choose 101"),
+        ({"max_n": 2}, "max_n=2 is too small: choose 3"),
+        ({"test_max_n": 100}, "test_max_n=100 is too small: choose 101"),
         ({"size": 0}, "size=0"),
     ],
 )

@@ -114,7 +114,7 @@ def test_too_little_to_remember() -> None:
         (lambda: Copying(symbols=1), "symbols=1 is too small: choose 2"),
         (lambda: Echo(delay=30, length=30), "delay=30 is longer than a stream of length=30"),
         (lambda: Echo(delay=-1), "delay=-1"),
-        (lambda: Echo(length=10, chunk=11), "chunk=11 is longer than a stream of length=10"),
+        (lambda: Echo(length=10, chunk_length=11), "chunk_length=11 is longer than a stream of length=10"),
     ],
 )
 def test_wrong_settings_are_told(make: object, message: str) -> None:

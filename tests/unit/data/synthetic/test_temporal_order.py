@@ -82,7 +82,15 @@ def test_the_same_seed_gives_the_same_texts_and_another_others() -> None:
 
 
 def test_fingerprint_tells_apart_what_differs() -> None:
-    ways = [{}, {"level": "easy"}, {"seed": 1}, {"size": 61}, {"lengths": (30, 41)}, {"t1": (2, 6)}, {"easier": 0.5}]
+    ways = [
+        {},
+        {"level": "easy"},
+        {"seed": 1},
+        {"size": 61},
+        {"lengths": (30, 41)},
+        {"t1": (2, 6)},
+        {"easy_fraction": 0.5},
+    ]
     assert len({fingerprint(TemporalOrder(**way)) for way in ways}) == len(ways)  # type: ignore[arg-type]
     assert fingerprint(TemporalOrder(level="easy")) == fingerprint(TemporalOrder(level="easy"))
 
@@ -98,7 +106,7 @@ def test_the_classification_task_reads_it_unchanged(tmp_path: Path) -> None:
 
 
 def test_easier_sequences_are_mixed_into_the_training_alone() -> None:
-    drawn = documents(level="hard", easier=0.6, size=3000)
+    drawn = documents(level="hard", easy_fraction=0.6, size=3000)
     by_split = defaultdict(list)
     for document in drawn:
         by_split[document.split].append(len(document.text.split()))
@@ -131,8 +139,8 @@ def test_ranges_of_ones_own() -> None:
         ({"t2": (20, 29)}, "t2=29 lies outside a sequence of 30 symbols"),
         ({"lengths": (40, 30)}, r"lengths=\[40,30\] runs backwards"),
         ({"size": 0}, "size=0 is too small"),
-        ({"easier": 1.5}, r"easier=1\.5 is no share"),
-        ({"level": "easy", "easier": 0.5}, "no level is easier than easy"),
+        ({"easy_fraction": 1.5}, r"easy_fraction=1\.5 cannot be used"),
+        ({"level": "easy", "easy_fraction": 0.5}, "no level is easier than easy"),
     ],
 )
 def test_wrong_settings_are_told(wrong: dict[str, object], message: str) -> None:

@@ -2,17 +2,18 @@
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-NAME = "recent"
+NAME = "epoch"
+"""Of the files, `epoch-N.ckpt`."""
 
 
-class RecentWeights(ModelCheckpoint):
-    """Keeps recent-N.ckpt, the weights after each of the last epochs."""
+class LastEpochs(ModelCheckpoint):
+    """Saves epoch-N.ckpt, the weights after each of the last epochs."""
 
     def __init__(self, *, run_dir: str, count: int = 5) -> None:
         """
         Args:
             run_dir: the run's folder.
-            count: how many are kept.
+            count: number of files that are kept.
         """
         super().__init__(
             dirpath=run_dir,

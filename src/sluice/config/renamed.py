@@ -1,0 +1,153 @@
+"""Settings, classes and options that earlier versions called otherwise: for error messages, and for stored runs."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sluice.plain import Plain
+
+RENAMED_SETTINGS = {
+    "model.budget": "model.num_params",
+    "model.norm_gain": "model.layernorm_init_gain",
+    "embedding.start": "embedding.init",
+    "embedding.adversarial": "embedding.adversarial_epsilon",
+    "task.embedding.start": "task.embedding.init",
+    "task.embedding.adversarial": "task.embedding.adversarial_epsilon",
+    "task.tied": "task.tie_weights",
+    "task.tie": "task.tie_weights",
+    "task.test_methods": "task.eval_modes",
+    "task.more_beams": "task.extra_beams",
+    "task.cache.share": "task.cache.weight",
+    "task.decoding.longest_factor": "task.decoding.max_length_factor",
+    "task.decoding.longest_extra": "task.decoding.max_length_offset",
+    "task.text.longest_ngram": "task.text.max_ngram",
+    "task.data.split_batch": "task.data.global_batch_size",
+    "task.data.validation_share": "task.data.validation_fraction",
+    "task.data.test_share": "task.data.test_fraction",
+    "task.data.easier": "task.data.easy_fraction",
+    "task.data.climb": "task.data.curriculum_fraction",
+    "task.data.longest": "task.data.max_n",
+    "task.data.longest_test": "task.data.test_max_n",
+    "task.data.chunk": "task.data.chunk_length",
+    "task.data.evaluation_streams": "task.data.val_streams",
+    "scheduler.warmup_share": "scheduler.warmup_fraction",
+    "callbacks.recent": "callbacks.last_epochs",
+}
+"""Dotted names of earlier versions, and those of today."""
+
+RENAMED_VALUES: dict[str, dict[object, object]] = {
+    "task.tied": {True: "output", False: "none"},
+    "task.tie": {"target": "output"},
+}
+"""Values of renamed settings that are written differently today."""
+
+REMOVED_SETTINGS = {
+    "task.decoder.bidirectional": "a decoder writes from left to right",
+}
+"""Settings that earlier versions had only to refuse them, and why there is none."""
+
+RENAMED_OPTIONS = {"callbacks=recent": "callbacks=last_epochs"}
+
+RENAMED_TARGETS = {
+    "sluice.tasks.row_adagrad.RowAdagrad": "sluice.optim.row_adagrad.RowAdagrad",
+    "sluice.tasks.nt_asgd.NTASGD": "sluice.optim.nt_asgd.NTASGD",
+    "sluice.tasks.schedules.linear": "sluice.optim.schedules.linear",
+    "sluice.tasks.schedules.cosine": "sluice.optim.schedules.cosine",
+    "sluice.tasks.schedules.one_cycle": "sluice.optim.schedules.one_cycle",
+    "sluice.tasks.schedules.plateau": "sluice.optim.schedules.plateau",
+    "sluice.callbacks.recent.RecentWeights": "sluice.callbacks.last_epochs.LastEpochs",
+    "sluice.callbacks.recent_weights.RecentWeights": "sluice.callbacks.last_epochs.LastEpochs",
+    "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
+    "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
+}
+"""Classes and functions in stored settings of earlier versions, and where they are today."""
+
+
+def explain_old_name(key: str) -> str | None:
+    """The sentence about a setting of an earlier version; None for any other.
+
+    Args:
+        key: dotted name, as in "model.budget".
+    """
+    for old, new in RENAMED_SETTINGS.items():
+        if key == old or key.startswith(f"{old}."):
+            return f"there is no setting {key!r}: it is now called {new}{key[len(old) :]}{_new_values(old)}"
+    if key in REMOVED_SETTINGS:
+        return f"there is no setting {key!r}: {REMOVED_SETTINGS[key]}"
+    return None
+
+
+def _new_values(old: str) -> str:
+    if old == "task.data.split_batch":
+        return ", the batch size of all ranks together"
+    return " (none, output or all)" if old in RENAMED_VALUES else ""
+
+
+def update_settings(stored: Plain) -> Plain:
+    """Stored settings of an earlier version with the names, values and classes of today.
+
+    Args:
+        stored: nested plain containers, the whole configuration of a run.
+    """
+    return _updated(stored, "")
+
+
+def _updated(stored: Any, prefix: str) -> Any:
+    if isinstance(stored, list):
+        return [_updated(value, prefix) for value in stored]
+    if not isinstance(stored, dict):
+        return stored
+    found: Plain = {}
+    for key, value in stored.items():
+        name = f"{prefix}{key}"
+        if key == "_target_" and isinstance(value, str):
+            found[key] = RENAMED_TARGETS.get(value, value)
+        elif name == "task.data.split_batch":
+            found["global_batch_size"] = stored.get("batch_size") if value else None
+        elif name in REMOVED_SETTINGS:
+            continue
+        else:
+            new = RENAMED_SETTINGS.get(name, name).rpartition(".")[2]
+            found[new] = _new_value(name, _updated(value, f"{name}."))
+    return found
+
+
+def _new_value(old: str, value: Any) -> Any:
+    values = RENAMED_VALUES.get(old, {})
+    return values.get(value, value) if isinstance(value, str | bool) else value
+
+
+def update_overrides(stored: Sequence[str]) -> list[str]:
+    """A stored command line of an earlier version with the names and values of today.
+
+    Args:
+        stored: overrides such as "model.budget=100".
+    """
+    split = "task.data.split_batch=true" in [line.lower() for line in stored]
+    found = []
+    for line in stored:
+        prefix, key, value = re.fullmatch(r"([+~]*)([^=]*)=?(.*)", line, re.DOTALL).groups()  # type: ignore[union-attr]
+        if line in RENAMED_OPTIONS:
+            found.append(RENAMED_OPTIONS[line])
+        elif key == "task.data.split_batch" or key in REMOVED_SETTINGS:
+            continue
+        elif split and key == "task.data.batch_size":
+            found.append(f"{prefix}task.data.global_batch_size={value}")
+        elif explain_old_name(key):
+            found.append(f"{prefix}{_new_name(key)}={_override_value(key, value)}")
+        else:
+            found.append(line)
+    if split and not any("task.data.global_batch_size=" in line for line in found):
+        found.append("task.data.global_batch_size=${task.data.batch_size}")
+    return found
+
+
+def _new_name(key: str) -> str:
+    old = next(old for old in RENAMED_SETTINGS if key == old or key.startswith(f"{old}."))
+    return RENAMED_SETTINGS[old] + key[len(old) :]
+
+
+def _override_value(old: str, value: str) -> str:
+    truth = {"true": True, "false": False}.get(value.lower(), value)
+    new = _new_value(old, truth)
+    return value if new is truth else str(new)

@@ -1,0 +1,126 @@
+"""Names of earlier versions: refused with the new name, and understood in stored runs."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from sluice.config.compose import check_batch_size, checked, compose_config, flat
+from sluice.config.renamed import (
+    RENAMED_OPTIONS,
+    RENAMED_SETTINGS,
+    explain_old_name,
+    update_overrides,
+    update_settings,
+)
+from sluice.config.schema import TASK_SCHEMAS, Config, register_schemas
+from sluice.errors import UserError
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+
+
+def dotted_names() -> set[str]:
+    """Every setting of every task, by its dotted name, and of every option of scheduler and callbacks."""
+    register_schemas()
+    found: set[str] = set()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for overrides in (*([f"task={task}"] for task in TASK_SCHEMAS), ["callbacks=last_epochs"]):
+            config = compose("config", overrides=overrides)
+            found |= set(flat(_plain(config)))
+    return found | {name.rpartition(".")[0] for name in found}
+
+
+def _plain(config: object) -> dict[str, object]:
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def test_old_names_are_gone_and_new_ones_exist() -> None:
+    names = dotted_names()
+    assert not names & set(RENAMED_SETTINGS)
+    assert set(RENAMED_SETTINGS.values()) <= names
+
+
+@pytest.mark.parametrize("prefix", ["", "+"])
+@pytest.mark.parametrize("old", RENAMED_SETTINGS)
+def test_old_name_is_refused_with_the_new_one(old: str, prefix: str) -> None:
+    if prefix and old.split(".")[0] in ("scheduler", "callbacks"):
+        pytest.skip("these groups take what is added")
+    task = {"cache": "wikitext2", "decoding": "multi30k"}.get(old.split(".")[1], "imdb")
+    with pytest.raises(UserError, match=f"it is now called {RENAMED_SETTINGS[old]}"):
+        checked(compose_config([f"task={task}", f"{prefix}{old}=1"], CONF))
+
+
+def test_old_option_is_refused_with_the_new_one() -> None:
+    for old, new in RENAMED_OPTIONS.items():
+        with pytest.raises(UserError, match=f"it is now called {new}"):
+            compose_config([old], CONF)
+
+
+def test_removed_setting_is_refused_with_the_reason() -> None:
+    assert "left to right" in str(explain_old_name("task.decoder.bidirectional"))
+
+
+def test_other_unknown_settings_have_no_new_name() -> None:
+    assert explain_old_name("model.cells") is None
+    assert explain_old_name("task.tiedness") is None
+
+
+def test_stored_settings_get_new_names_values_and_classes() -> None:
+    stored = {
+        "task": {
+            "tied": False,
+            "decoder": {"bidirectional": False, "cell": "gru"},
+            "data": {"batch_size": 32, "split_batch": True, "validation_share": 0.2},
+        },
+        "model": {"budget": 100, "cell": "lstm"},
+        "callbacks": {"recent": {"_target_": "sluice.callbacks.recent_weights.RecentWeights", "count": 3}},
+    }
+    assert update_settings(stored) == {
+        "task": {
+            "tie_weights": "none",
+            "decoder": {"cell": "gru"},
+            "data": {"batch_size": 32, "global_batch_size": 32, "validation_fraction": 0.2},
+        },
+        "model": {"num_params": 100, "cell": "lstm"},
+        "callbacks": {"last_epochs": {"_target_": "sluice.callbacks.last_epochs.LastEpochs", "count": 3}},
+    }
+
+
+def test_stored_settings_without_split_batch_have_no_global_batch_size() -> None:
+    stored = {"task": {"tie": "target", "data": {"batch_size": 32, "split_batch": False}}}
+    data = {"batch_size": 32, "global_batch_size": None}
+    assert update_settings(stored) == {"task": {"tie_weights": "output", "data": data}}
+
+
+def test_stored_overrides_get_new_names_and_values() -> None:
+    assert update_overrides(["task=multi30k", "model.budget=100", "task.tie=target", "callbacks=recent"]) == [
+        *("task=multi30k", "model.num_params=100", "task.tie_weights=output", "callbacks=last_epochs")
+    ]
+    assert update_overrides(["task.tied=false", "+callbacks.recent.count=3", "seed=2"]) == [
+        *("task.tie_weights=none", "+callbacks.last_epochs.count=3", "seed=2")
+    ]
+
+
+def test_stored_split_batch_becomes_global_batch_size() -> None:
+    assert update_overrides(["task.data.batch_size=8", "task.data.split_batch=true"]) == [
+        "task.data.global_batch_size=8"
+    ]
+    (line,) = update_overrides(["task.data.split_batch=true"])
+    assert (
+        compose_config([line], CONF).task.data.global_batch_size
+        == Config(task=TASK_SCHEMAS["imdb"]()).task.data.batch_size
+    )  # type: ignore[attr-defined]
+    assert update_overrides(["task.data.split_batch=false"]) == []
+
+
+def test_batch_size_excludes_global_batch_size() -> None:
+    with pytest.raises(UserError, match=r"global_batch_size=8 exclude each other: set one of them"):
+        compose_config(["task.data.batch_size=4", "task.data.global_batch_size=8"], CONF)
+    config = compose_config(["task.data.global_batch_size=8"], CONF)
+    check_batch_size(config, [])
+    with pytest.raises(UserError, match="exclude each other"):
+        check_batch_size(config, ["task.data.batch_size=8"])
