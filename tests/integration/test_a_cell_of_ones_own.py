@@ -178,7 +178,7 @@ def test_a_run_folder_names_no_code(run_of_own: Finished, workplace: Path, line:
 
 @pytest.mark.usefixtures("workplace")
 def test_a_missing_file_is_answered_in_one_sentence() -> None:
-    assert "nowhere.py isn't there: give the Python file" in complaint(train(*TINY, *OWN, "model.module=nowhere.py"))
+    assert "nowhere.py does not exist: name the file" in complaint(train(*TINY, *OWN, "model.module=nowhere.py"))
 
 
 @pytest.mark.parametrize(

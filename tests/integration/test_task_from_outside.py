@@ -70,7 +70,7 @@ def test_its_code_runs_only_if_the_command_line_names_it() -> None:
     with stopped(stop_signal, "on_train_batch_end", 3):
         run_command(training)
     bare = [argument for argument in predicting if argument != MODULE]
-    assert "has a task of your own, from" in complaint(run_command(bare))
+    assert "has a custom task from" in complaint(run_command(bare))
     assert f"add {MODULE}" in complaint(run_command([part for part in resuming if part != MODULE]))
     Path("majority.py").write_text(block("python") + "# changed\n", encoding="utf-8")
     assert "is not the file that" in complaint(run_command(predicting))
