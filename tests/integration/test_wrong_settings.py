@@ -41,7 +41,7 @@ UNKNOWN = [
 MALFORMED = [
     (["="], "key=value"),
     (["foo"], "'foo' cannot be parsed: write settings as key=value"),
-    (["init_from=[1"], "'init_from=[1' cannot be read"),
+    (["init_from=[1"], "'init_from=[1' cannot be parsed"),
     (["seed=1,2"], "seed=1,2': add -m for a sweep"),
     (["optimizer=null"], "a group cannot be null"),
     (["task.data.batch_size="], "task.data.batch_size= cannot be used: it must be a whole number"),

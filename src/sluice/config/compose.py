@@ -141,7 +141,7 @@ def with_schema(plain: Plain, schema: str) -> DictConfig:
     if task_schema is None:
         raise UserError(f"the checkpoint has the unknown task {schema!r}: expected one of {', '.join(TASK_SCHEMAS)}")
     try:
-        literal = _literal(update_settings(plain))
+        literal = _literal(update_settings(plain, schema))
         task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
         return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:

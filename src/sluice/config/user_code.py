@@ -1,8 +1,8 @@
 """User code: which files may run, and importing them.
 
 A Python file registers a custom cell (`model.module`) or task (`task.module`). It runs only if the command line names
-it, as in `model.module=my_cell.py`; worker processes read the names from the environment. A checkpoint or run folder stores
-the path and hash of the file for comparison only.
+it, as in `model.module=my_cell.py`; worker processes read the names from the environment. A checkpoint or run folder
+stores the path and hash of the file for comparison only.
 """
 
 import hashlib
