@@ -122,9 +122,9 @@ def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Pat
 
 
 def test_a_task_of_sluices_cannot_be_replaced() -> None:
-    with pytest.raises(ValueError, match="there is a task named 'imdb' in Sluice"):
+    with pytest.raises(ValueError, match="Sluice already has a task named 'imdb'"):
         register("imdb", recipe_named("imdb"))
-    with pytest.raises(ValueError, match="Imdb holds the settings of task=imdb: derive a dataclass of its own"):
+    with pytest.raises(ValueError, match="Imdb is the settings type of task=imdb: derive a new dataclass"):
         register("mine", recipe_named("imdb"))
 
 

@@ -95,7 +95,7 @@ OUT_OF_RANGE = [
     (["task.segment_length=10", "task.pooling=last"], "pooling 'last' sees only a text's last segment"),
     (
         ["embedding.adversarial_epsilon=0.1", "embedding=onehot"],
-        "embedding.adversarial_epsilon needs learned vectors to move",
+        "embedding.adversarial_epsilon needs a learned embedding",
     ),
     (["+callbacks.x._target_=builtins.dict"], "it creates a dict, expected a Callback of pytorch_lightning"),
     (["+logger.x._target_=builtins.dict"], "it creates a dict, expected a Logger of pytorch_lightning"),

@@ -106,7 +106,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another task's settings": ({"schema": "reviews"}, "does not fit this version"),
     "a later format": ({"format": 99}, "has format 99, this version reads 2"),
     "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings ask for embedding.table.weight of shape"),
-    "no classes": ({"labels": None}, "don't fit together"),
+    "no classes": ({"labels": None}, "is inconsistent or corrupted"),
 }
 
 
