@@ -39,7 +39,7 @@ class TestWrongInput:
         ("settings", "words"),
         [
             ({"model__bidirectional": True}, "would see the words that it is to predict"),
-            ({"model__bidirectional": True, "task__tied": False}, "would see the words that it is to predict"),
+            ({"model__bidirectional": True, "task__tie_weights": "none"}, "would see the words that it is to predict"),
             (
                 {"embedding__size": 6},
                 "tied weights need one size: the embedding has 6 units a word, the output layer 8",

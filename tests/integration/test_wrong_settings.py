@@ -61,7 +61,7 @@ OUT_OF_RANGE = [
     (["task.data.batch_size=0"], "task.data.batch_size=0 cannot be used: it must be at least 1"),
     (["task.data.batch_size=-8"], "task.data.batch_size=-8 cannot be used: it must be at least 1"),
     (["task.data.max_length=0"], "task.data.max_length=0 cannot be used: it must be at least 1"),
-    (["task.data.max_tokens=3"], "task.data.max_tokens=3 cannot be used: one text may have task.data.max_length=400"),
+    (["task.data.max_tokens=3"], "task.data.max_tokens=3 cannot be used: it must be at least task.data.max_length=400"),
     (["task.data.sample_size=3"], "task.data.sample_size=3 cannot be used: it must be at least 20"),
     (["task.data.validation_fraction=1"], "it must be above 0 and below 1"),
     (["task.max_epochs=0"], "task.max_epochs=0 cannot be used: it must be at least 1"),

@@ -92,13 +92,15 @@ def update_settings(stored: Plain, schema: str | None = None) -> Plain:
         stored: nested plain containers, the whole configuration of a run.
         schema: registered name of the task's schema; None for the name of the task.
     """
-    updated: Plain = _updated(stored, "", _custom_settings(schema or stored.get("task", {}).get("name")))
+    task = stored.get("task")
+    name = task.get("name") if isinstance(task, dict) else None
+    updated: Plain = _updated(stored, "", _custom_settings(schema or str(name)))
     return updated
 
 
-def _custom_settings(schema: str | None) -> set[str]:
+def _custom_settings(schema: str) -> set[str]:
     """Dotted names of the settings of a custom task, which keep their names; empty for a task of Sluice."""
-    own = TASK_SCHEMAS.get(schema or "")
+    own = TASK_SCHEMAS.get(schema)
     return set() if own is None or own.__module__.startswith("sluice.") else set(_names(own(), "task."))
 
 
@@ -141,7 +143,7 @@ def update_overrides(stored: Sequence[str]) -> list[str]:
     Args:
         stored: overrides such as "model.budget=100".
     """
-    task = next((line.partition("=")[2] for line in stored if line.startswith("task=")), None)
+    task = next((line.partition("=")[2] for line in stored if line.startswith("task=")), "")
     custom = _custom_settings(task)
     split = "task.data.split_batch=true" in [line.lower() for line in stored]
     found = []
