@@ -71,7 +71,7 @@ class _Hashed:
         self.digest.update(part)
 
 
-def is_whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether nothing of the file has changed since it was written; of files without the comment, its records.
 
     Raises:

@@ -23,7 +23,7 @@ from sluice.lightning_internals import settle_progress
 from sluice.plain import Plain
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-COST_SHARE = 0.02
+MAX_SAVING_FRACTION = 0.02
 """Most of the run's time that saving may take, whatever interval was asked for in minutes."""
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
@@ -85,7 +85,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 @contextmanager
-def heard(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
+def catch_signals(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
     """Meanwhile the stop signal, where nobody else listens to it, doesn't end the process: it goes into the list."""
     early: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
@@ -103,7 +103,7 @@ class LastCheckpoint(Callback):
 
     It is written between two batches, when everything of the one is done and logged and nothing of the next has begun:
     at intervals, after a stop signal or Ctrl-C, and when training ends. The interval in minutes grows where saving
-    would take more than COST_SHARE of the time.
+    would take more than MAX_SAVING_FRACTION of the time.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LastCheckpoint(Callback):
         every_minutes: float = 5.0,
         every_steps: int | None = None,
         stop_signal: str = "SIGUSR1",
-        heard: Sequence[signal.Signals] = (),
+        early_signals: Sequence[signal.Signals] = (),
         guard: Guard | None = None,
     ) -> None:
         """
@@ -122,11 +122,11 @@ class LastCheckpoint(Callback):
             every_minutes: between two checkpoints.
             every_steps: optimizer steps between two checkpoints, in addition to the minutes; None for minutes alone.
             stop_signal: the signal after which the run saves and stops, to be gone on with later.
-            heard: stop signals that came before training, and may still come, see `heard`.
+            early_signals: signals received before training, see `catch_signals`; the list may still grow.
             guard: asked before every batch and every write.
         """
         self._guard = guard
-        self._heard = heard
+        self._early_signals = early_signals
         self.path = Path(run_dir) / LAST
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
         self.stop_signal = signal.Signals[stop_signal]
@@ -143,13 +143,13 @@ class LastCheckpoint(Callback):
         if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
             for number in (self.stop_signal, signal.SIGINT):
                 self._handlers[number] = signal.signal(number, self._ask)
-            if self._heard:
+            if self._early_signals:
                 self._asked = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.hand_back_signals()
+        self.restore_signal_handlers()
 
-    def hand_back_signals(self) -> None:
+    def restore_signal_handlers(self) -> None:
         """Restores the handlers that signals had before; after an interruption Lightning doesn't call `teardown`."""
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == self._ask:
@@ -209,7 +209,7 @@ class LastCheckpoint(Callback):
             self.stopped_by_signal = self._asked
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
-        checkpoint[STORED_AS] = self._state.gathered(trainer)
+        checkpoint[STORED_AS] = self._state.gather(trainer)
         settle_progress(checkpoint["loops"]["fit_loop"])
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
@@ -218,7 +218,7 @@ class LastCheckpoint(Callback):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps:
             return True
-        wait = max(self.every_seconds, self._cost / COST_SHARE)
+        wait = max(self.every_seconds, self._cost / MAX_SAVING_FRACTION)
         return time.monotonic() - self._saved_at >= wait
 
     def _agreed(self, trainer: pl.Trainer) -> tuple[bool, bool]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from sluice.data.collate import LabelledBatch
 from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
 
-WORDS_SHOWN = 150
+MAX_WORDS_SHOWN = 150
 
 
 class Misclassified(Callback):
@@ -64,4 +64,4 @@ class Misclassified(Callback):
 
     def _excerpt(self, index: int) -> str:
         words = self.text_of(index).split()
-        return escape_markdown(" ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else ""))
+        return escape_markdown(" ".join(words[:MAX_WORDS_SHOWN]) + (" …" if len(words) > MAX_WORDS_SHOWN else ""))

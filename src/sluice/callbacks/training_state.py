@@ -35,7 +35,7 @@ class TrainingState:
             _restore(trainer, self._to_restore)
             self._to_restore = None
 
-    def gathered(self, trainer: pl.Trainer) -> Plain:
+    def gather(self, trainer: pl.Trainer) -> Plain:
         """What goes into the checkpoint; every rank must ask."""
         module: Any = trainer.lightning_module
         own = {
@@ -56,7 +56,7 @@ class TrainingState:
         }
 
     def load(self, saved: Plain) -> None:
-        """Takes what `gathered` gave, to be restored before the first batch."""
+        """Takes what `gather` gave, to be restored before the first batch."""
         self._to_restore, self._seconds_before = saved, saved["seconds"]
         self.finished = saved["finished"]
 

@@ -37,7 +37,7 @@ class CSVLog(Logger):
     def experiment(self) -> "CSVLog":
         return self
 
-    def go_on_from(self, step: int) -> None:
+    def resume_from(self, step: int) -> None:
         """Takes over the rows an earlier process wrote before this step."""
         if not self.path.exists():
             return

@@ -15,9 +15,9 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, *, run_dir: str) -> None:
         self._run_dir = run_dir
-        self.go_on_from(0)  # a later process's word counts only where the first one has said its own
+        self.resume_from(0)  # a later process's word counts only where the first one has said its own
 
-    def go_on_from(self, step: int) -> None:
+    def resume_from(self, step: int) -> None:
         """Says, before anything is written, that what an earlier process wrote from this step on is void."""
         super().__init__(self._run_dir, name="", version="", default_hp_metric=False, purge_step=step)
 
