@@ -18,8 +18,8 @@ from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_places
 from sluice.text.vocab import Vocab
 
-WORDS_SHOWN = 8
-TEXT_SHOWN = 100
+MAX_WORDS_SHOWN = 8
+MAX_TEXT_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ClassPrediction:
         """Class, probability and text; the words with the largest attention weights."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(self.text)}"]
         if self.words is not None:
-            most = sorted(self.words, key=lambda pair: -pair[1])[:WORDS_SHOWN]
+            most = sorted(self.words, key=lambda pair: -pair[1])[:MAX_WORDS_SHOWN]
             found.append("    weighed most: " + ", ".join(f"{word} {weight:.2f}" for word, weight in most))
         if self.unknown_words:
             found.append(f"    {self.unknown_words} unknown {'word' if self.unknown_words == 1 else 'words'}")
@@ -114,9 +114,9 @@ class Classifier(TextPredictor):
 
 
 def shortened(text: str) -> str:
-    """A text in one line of at most TEXT_SHOWN characters."""
+    """A text in one line of at most MAX_TEXT_SHOWN characters."""
     line = " ".join(text.split())
-    return line if len(line) <= TEXT_SHOWN else line[: TEXT_SHOWN - 1] + "…"
+    return line if len(line) <= MAX_TEXT_SHOWN else line[: MAX_TEXT_SHOWN - 1] + "…"
 
 
 def _weighed(words: list[str], places: NDArray[np.int64], weights: Tensor) -> list[tuple[str, float]]:

@@ -50,7 +50,7 @@ class DynamicEvaluation:
                 parameter.grad = None
 
     @contextmanager
-    def undone(self) -> Iterator["DynamicEvaluation"]:
+    def restore_on_exit(self) -> Iterator["DynamicEvaluation"]:
         """At the end of the block the weights are what they were trained to be, to the bit."""
         try:
             yield self

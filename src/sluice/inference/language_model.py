@@ -15,12 +15,12 @@ from sluice.data.corpora.readers import file_lines
 from sluice.data.running_text import encode_lines
 from sluice.decoding.sampling import beam, sample
 from sluice.errors import UserError
-from sluice.inference.lm_evaluation import Reader
+from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
-MOST_CONTEXT = 400
+MAX_CONTEXT = 400
 """Tokens before a suggestion that are read."""
 
 
@@ -122,7 +122,7 @@ class TextGenerator:
     def suggest(self, text: str, top: int) -> list[tuple[str, float]]:
         """The `top` likeliest next tokens after a text, with their probabilities."""
         ids = self.text.prompt_ids(text)
-        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MOST_CONTEXT:]]]))
+        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
         scores[:, list(self.text.never_written)] = -torch.inf
@@ -139,7 +139,7 @@ class TextGenerator:
         ids = encode_lines(file_lines(file), self._tokenizer_for(file), self.vocab)
         if not len(ids):
             raise UserError(f"{file} is empty: there is no word in it to score")
-        reader = Reader(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
+        reader = LMEvaluator(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
         losses: Sequence[Tensor] = list(reader.losses(ids))
         return TokenScores(
             ids.astype(np.int64), [-loss for chunk in losses for loss in chunk.flatten().tolist()][: len(ids)]

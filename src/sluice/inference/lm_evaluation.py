@@ -16,12 +16,12 @@ from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
 
-CLIPPED = 0.25
+GRADIENT_CLIP = 0.25
 """Norm to which gradients are clipped in dynamic evaluation, as in the authors' program."""
 
 
 @dataclass(frozen=True)
-class Cost:
+class TextLoss:
     """Σ −log p of a text."""
 
     nll: float
@@ -38,7 +38,7 @@ class Cost:
         return math.exp(self.loss)
 
 
-class Reader:
+class LMEvaluator:
     """A trained model that reads a text from its beginning to its end."""
 
     def __init__(self, network: LanguageModel, *, end_id: int, streams: int = 1, chunk_length: int = 50) -> None:
@@ -53,11 +53,11 @@ class Reader:
         self.streams, self.chunk_length = streams, chunk_length
         self.device = next(network.parameters()).device
 
-    def cost(self, text: NDArray[np.int32]) -> Cost:
+    def evaluate(self, text: NDArray[np.int32]) -> TextLoss:
         """Of a text of ids (N,), plainly."""
         return self._summed(text, self.losses(text))
 
-    def cost_with_cache(self, text: NDArray[np.int32], cache: NeuralCache) -> Cost:
+    def evaluate_with_cache(self, text: NDArray[np.int32], cache: NeuralCache) -> TextLoss:
         """Of a text of ids (N,), with a fresh cache."""
         return self._summed(text, self.losses(text, cache))
 
@@ -72,7 +72,7 @@ class Reader:
                     losses = cache.losses(read.outputs, batch.targets, losses)
             yield losses
 
-    def cost_with_dynamic(
+    def evaluate_dynamic(
         self,
         text: NDArray[np.int32],
         *,
@@ -80,7 +80,7 @@ class Reader:
         learning_rate: float,
         decay: float,
         statistics_chunks: int,
-    ) -> Cost:
+    ) -> TextLoss:
         """Of a text of ids (N,), with weights that follow it; they are back to what they were afterwards.
 
         Args:
@@ -93,7 +93,7 @@ class Reader:
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         squares = self._mean_squares(training_text, statistics_chunks, parameters)
         dynamic = DynamicEvaluation(parameters, squares, learning_rate=learning_rate, decay=decay)
-        with dynamic.undone():
+        with dynamic.restore_on_exit():
             return self._summed(text, self._followed(text, parameters, dynamic))
 
     def _followed(
@@ -101,14 +101,14 @@ class Reader:
     ) -> Iterator[Tensor]:
         """The losses of each chunk before the weights have seen it."""
         for total, _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
             yield total
             dynamic.step()
 
     def _mean_squares(self, text: NDArray[np.int32], chunks: int, parameters: list[nn.Parameter]) -> list[Tensor]:
         squares, seen = [torch.zeros_like(parameter) for parameter in parameters], 0
         for _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
             for square, parameter in zip(squares, parameters, strict=True):
                 if parameter.grad is not None:  # that of a learned first state has one in the first chunk alone
                     square.addcmul_(parameter.grad, parameter.grad)
@@ -133,5 +133,5 @@ class Reader:
         for piece in PieceSampler(len(streams), chunk_length=self.chunk_length):
             yield streams[piece].to(self.device)
 
-    def _summed(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> Cost:
-        return Cost(sum(float(part.double().sum()) for part in losses), len(text))
+    def _summed(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> TextLoss:
+        return TextLoss(sum(float(part.double().sum()) for part in losses), len(text))

@@ -17,7 +17,7 @@ from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_places
 
-WORDS_SHOWN = 4
+MAX_WORDS_SHOWN = 4
 
 Pair = tuple[str, str]
 
@@ -45,7 +45,7 @@ class PairPrediction:
         found = [f"{self.label}  {self.probability:.3f}  {shortened(f'{self.first} | {self.second}')}"]
         decided = ", ".join(
             f"{word['word']} {word['moved']:+.2f} (text {word['text']}, beside {word['beside']})"
-            for word in self.words[:WORDS_SHOWN]
+            for word in self.words[:MAX_WORDS_SHOWN]
             if word["moved"] > 0
         )
         return [*found, f"    decided: {decided}"] if decided else found
@@ -75,13 +75,13 @@ class PairPredictor(Predictor[Pair]):
         self.max_length, self.truncation = max_length, truncation
         self.tokenize = make_tokenizer(settings.tokenizer)
 
-    def items_of_arguments(self, texts: Sequence[str]) -> list[Pair]:
+    def parse_arguments(self, texts: Sequence[str]) -> list[Pair]:
         """The two texts of the command line."""
         if len(texts) != 2:
             raise UserError(f"{_counted(len(texts))} given, and this model wants two to compare: give two in quotes")
         return [(texts[0], texts[1])]
 
-    def item_of_line(self, line: str, where: str) -> Pair:
+    def parse_line(self, line: str, where: str) -> Pair:
         """Two texts with a tab between them."""
         fields = line.split("\t")
         if len(fields) != 2:

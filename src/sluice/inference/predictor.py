@@ -38,7 +38,7 @@ class Predictor(ABC, Generic[Item]):
         """
 
     @abstractmethod
-    def items_of_arguments(self, texts: Sequence[str]) -> list[Item]:
+    def parse_arguments(self, texts: Sequence[str]) -> list[Item]:
         """The inputs that a command line gives.
 
         Raises:
@@ -46,7 +46,7 @@ class Predictor(ABC, Generic[Item]):
         """
 
     @abstractmethod
-    def item_of_line(self, line: str, where: str) -> Item:
+    def parse_line(self, line: str, where: str) -> Item:
         """The input that a line of a file is.
 
         Args:
@@ -61,8 +61,8 @@ class Predictor(ABC, Generic[Item]):
 class TextPredictor(Predictor[str]):
     """Assigns classes to single texts."""
 
-    def items_of_arguments(self, texts: Sequence[str]) -> list[str]:
+    def parse_arguments(self, texts: Sequence[str]) -> list[str]:
         return list(texts)
 
-    def item_of_line(self, line: str, where: str) -> str:
+    def parse_line(self, line: str, where: str) -> str:
         return line

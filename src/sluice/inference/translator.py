@@ -48,9 +48,9 @@ class Translator:
         network: Seq2Seq,
         source: SentenceCoder,
         target: SentenceCoder,
-        replaces_unknown: bool = True,
+        replace_unknown: bool = True,
         max_length: int | None = None,
-        source_of: Callable[[str], str] | None = None,
+        preprocess: Callable[[str], str] | None = None,
         decoding: DecodingSettings | None = None,
     ) -> None:
         """
@@ -58,15 +58,15 @@ class Translator:
             network: the network.
             source: vocabulary and tokenizer of the source language.
             target: vocabulary and tokenizer of the target language.
-            replaces_unknown: whether an unknown word is replaced by the source word with the largest attention weight.
+            replace_unknown: whether an unknown word is replaced by the source word with the largest attention weight.
             max_length: most tokens of a typed sentence that are read; None for all.
-            source_of: from a typed text to the source that it stands for; None takes it as it is.
+            preprocess: from a typed text to the source that it stands for; None takes it as it is.
             decoding: how the model is searched if nothing else is asked for; None for the defaults.
         """
-        self.max_length, self.source_of = max_length, source_of or (lambda text: text)
+        self.max_length, self.preprocess = max_length, preprocess or (lambda text: text)
         self.decoding = decoding or DecodingSettings()
         self.network, self.source, self.target = network, source, target
-        self.replaces_unknown = replaces_unknown
+        self.replace_unknown = replace_unknown
 
     def translate(
         self, texts: Sequence[str], settings: DecodingSettings, *, max_length: int | None = None, batch_size: int = 64
@@ -139,13 +139,13 @@ class Translator:
     def _written(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
         words = self.target.tokens(hypothesis.words)
         weights = hypothesis.weights
-        if self.replaces_unknown:
+        if self.replace_unknown:
             words = replace_unknowns(words, weights, source_words, UNKNOWN)
         seen = None if weights is None else weights[:, : len(source_words) + 1]
         return Translation(self.target.text(words), words, source_words, seen, hypothesis.score)
 
 
-def axes_of(translation: Translation) -> tuple[list[str], list[str]]:
+def attention_labels(translation: Translation) -> tuple[list[str], list[str]]:
     """What the columns and the rows of a translation's weights stand for: source words and words, with their ends."""
     return [*translation.source_words, END], [*translation.words, END]
 
@@ -160,5 +160,5 @@ def attention_map(translation: Translation) -> "Figure":
         raise ValueError("a model without attention has no map of it: train with another task.attention than none")
     from sluice.plots.attention import draw_attention  # matplotlib is slow to import
 
-    columns, rows = axes_of(translation)
-    return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns, most=1)
+    columns, rows = attention_labels(translation)
+    return draw_attention(translation.weights.float().numpy(), row_labels=rows, column_labels=columns, most=1)

@@ -57,7 +57,7 @@ def test_in_the_end_weights_are_what_they_were_to_the_bit(breaks: bool) -> None:
     before = [parameter.detach().clone() for parameter in parameters]
     dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.01)
     try:
-        with dynamic.undone():
+        with dynamic.restore_on_exit():
             for step in range(5):
                 follow(parameters, seed=step)
                 dynamic.step()
