@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sluice.analysis.hidden_states import HiddenStates, read_hidden_states
+from sluice.analysis.hidden_states import HiddenStates, record_hidden_states
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.inference.language_model import TextGenerator
@@ -37,12 +37,12 @@ class LayerChoice(NamedTuple):
     backward: bool
 
 
-class Answer(NamedTuple):
+class StepPrediction(NamedTuple):
     """What the model says after a symbol."""
 
-    likeliest: str
+    prediction: str
     probability: float
-    following: float | None = None
+    next_probability: float | None = None
     """Probability of the symbol that does follow: of a language model, None after the last one."""
 
 
@@ -54,9 +54,9 @@ class TextActivations:
     """T; an unknown word is marked as one."""
     hidden: HiddenStates
     unknown: list[str] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    predictions: list[StepPrediction] = field(default_factory=list)
     """One a symbol, as if the text ended there; none where the model answers the whole text only."""
-    verdict: Answer | None = None
+    prediction: StepPrediction | None = None
     """Of a classifier, on the whole text."""
     weights: list[float] | None = None
     """(T,) how much each symbol weighed in attention pooling."""
@@ -66,7 +66,7 @@ class TextActivations:
     """Tokens that it read."""
 
 
-def read_text(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
+def record_activations(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
     """Runs a text through a model.
 
     Raises:
@@ -93,12 +93,12 @@ def _classified(model: SavedModel, text: str, place: LayerChoice) -> TextActivat
     kept = [words[place] for place in places[0]]
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
-    hidden = read_hidden_states(network.recurrent, features, segment_length=network.segment_length, **place._asdict())
+    hidden = record_hidden_states(network.recurrent, features, segment_length=network.segment_length, **place._asdict())
     classified = network.classify(features, torch.tensor([len(kept)]))
     return TextActivations(
         *_marked(kept, model.vocab, hidden),
-        answers=_best(network.output(hidden.top), model.labels) if _answers_at_every_step(network) else [],
-        verdict=_best(classified.logits, model.labels)[0],
+        predictions=_best(network.output(hidden.top), model.labels) if _answers_at_every_step(network) else [],
+        prediction=_best(classified.logits, model.labels)[0],
         weights=None if classified.weights is None else classified.weights[0].tolist(),
         length=len(words),
         kept=len(kept),
@@ -116,18 +116,18 @@ def _written(model: SavedModel, text: str, place: LayerChoice) -> TextActivation
     reader = generator.text
     words = [END_OF_LINE, *_some(reader.tokens(text))]
     ids = reader.prompt_ids(text)
-    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
+    hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
     features = hidden.outputs if network.projection is None else network.projection(hidden.outputs)
-    answers: list[Answer] = []
+    predictions: list[StepPrediction] = []
     following: list[int | None] = [*ids[1:], None]
     for start, some in zip(range(0, len(ids), ROWS), features.split(ROWS), strict=True):
         chances = network.head.log_probabilities(some).exp()
         best = zip(*chances.max(-1), chances, following[start : start + ROWS], strict=True)
-        answers += [
-            Answer(model.vocab.tokens[int(index)], float(chance), None if after is None else float(row[after]))
+        predictions += [
+            StepPrediction(model.vocab.tokens[int(index)], float(chance), None if after is None else float(row[after]))
             for chance, index, row, after in best
         ]
-    return TextActivations(*_marked(words, model.vocab, hidden), answers=answers)
+    return TextActivations(*_marked(words, model.vocab, hidden), predictions=predictions)
 
 
 def _answered(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
@@ -140,11 +140,11 @@ def _answered(model: SavedModel, text: str, place: LayerChoice) -> TextActivatio
     else:
         words, names = _some(_letters(text, known)), known
         ids = [known.index(symbol) for symbol in words]
-    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
-    answers = _best(network.output(hidden.outputs), names)
+    hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
+    predictions = _best(network.output(hidden.outputs), names)
     if model.parts["tags"]:
-        return TextActivations(*_marked(words, Vocab(known), hidden), answers=answers)
-    return TextActivations(words, hidden, answers=answers)
+        return TextActivations(*_marked(words, Vocab(known), hidden), predictions=predictions)
+    return TextActivations(words, hidden, predictions=predictions)
 
 
 def _letters(text: str, known: list[str]) -> list[str]:
@@ -162,7 +162,7 @@ def _translated(model: SavedModel, text: str, place: LayerChoice) -> TextActivat
     coder, longest = translator.source, translator.max_length
     words = _some(coder.unit.raw(text))
     ids = coder.source_ids(text, longest)
-    hidden = read_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
+    hidden = record_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
     unknown = [word for word, index in zip(words, ids[:-1], strict=False) if index == UNKNOWN_ID]
     symbols = [_mark(word, index) for word, index in zip(words, ids[:-1], strict=False)]
     return TextActivations([*symbols, END], hidden, unknown, length=len(words), kept=len(ids) - 1)
@@ -193,7 +193,9 @@ def _mark(word: str, index: int) -> str:
     return f"{word} {UNKNOWN}" if index == UNKNOWN_ID and word != UNKNOWN else word
 
 
-def _best(logits: Tensor, names: list[str] | tuple[str, ...]) -> list[Answer]:
+def _best(logits: Tensor, names: list[str] | tuple[str, ...]) -> list[StepPrediction]:
     """(T, K) -> the likeliest class of each row."""
     chances, indices = logits.softmax(-1).max(-1)
-    return [Answer(names[index], chance) for chance, index in zip(chances.tolist(), indices.tolist(), strict=True)]
+    return [
+        StepPrediction(names[index], chance) for chance, index in zip(chances.tolist(), indices.tolist(), strict=True)
+    ]

@@ -44,7 +44,7 @@ class EmbeddingSpace:
         self._places = {word: place for place, word in enumerate(self.words)}
         self._units = _unit(vectors)
 
-    def place(self, word: str) -> int:
+    def index(self, word: str) -> int:
         """Which row is the word's.
 
         Raises:
@@ -66,7 +66,7 @@ class EmbeddingSpace:
             UserError: for a word that isn't there.
             ValueError: for a metric that doesn't exist.
         """
-        place = self.place(word)
+        place = self.index(word)
         return self._nearest(self.vectors[place], (place,), top, metric)
 
     def analogy(self, a: str, b: str, c: str, top: int = 10, metric: str = "cosine") -> list[Neighbour]:
@@ -85,7 +85,7 @@ class EmbeddingSpace:
             UserError: for a word that isn't there.
             ValueError: for a metric that doesn't exist.
         """
-        places = tuple(map(self.place, (a, b, c)))
+        places = tuple(map(self.index, (a, b, c)))
         first, taken, added = self._units[list(places)]
         return self._nearest(first - taken + added, places, top, metric, self._units)
 
@@ -112,16 +112,16 @@ class EmbeddingSpace:
         return f": did you mean {', '.join(found)}?" if found else ": give another one"
 
 
-class Plane(NamedTuple):
+class PCAProjection(NamedTuple):
     """Points in the two directions in which they differ most."""
 
     points: NDArray[np.float32]
     """(N, 2)."""
-    shares: tuple[float, float]
+    explained_variance_ratio: tuple[float, float]
     """Of all variance, that lies in each direction."""
 
 
-def principal_plane(vectors: NDArray[np.float32]) -> Plane:
+def pca_projection(vectors: NDArray[np.float32]) -> PCAProjection:
     """The first two principal components; each points to where its largest weight is positive.
 
     Args:
@@ -137,9 +137,11 @@ def principal_plane(vectors: NDArray[np.float32]) -> Plane:
     plane = directions[:2]
     largest = np.take_along_axis(plane, np.abs(plane).argmax(1)[:, None], 1)
     variances = lengths**2
-    shares = variances[:2] / max(float(variances.sum()), np.finfo(np.float64).tiny)
+    explained_variance_ratio = variances[:2] / max(float(variances.sum()), np.finfo(np.float64).tiny)
     points = centred @ (plane * np.where(largest < 0, -1.0, 1.0)).T
-    return Plane(points.astype(np.float32), (float(shares[0]), float(shares[1])))
+    return PCAProjection(
+        points.astype(np.float32), (float(explained_variance_ratio[0]), float(explained_variance_ratio[1]))
+    )
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

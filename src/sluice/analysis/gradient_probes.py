@@ -26,7 +26,7 @@ from sluice.recipes.registry import recipe_of
 from sluice.recipes.saved_model import SavedModel
 from sluice.recurrent import OneHot, RecurrentStack
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 """Of a running text or of answers step by step, where nothing else was asked for."""
 
 
@@ -42,7 +42,7 @@ class Probe(NamedTuple):
     """From the top layer's last states (B, H) to the sum of the sequences' losses."""
 
 
-def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Path | None) -> Probe:
+def validation_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Path | None) -> Probe:
     """Up to `count` sequences of the run's validation split, taken at even distances.
 
     A classifier's loss is that of its last state alone, as if the pooling saw nothing else: what other poolings take
@@ -51,7 +51,7 @@ def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Pat
     Args:
         model: the trained model.
         count: sequences.
-        steps: most steps of a sequence that can be cut, running text and answers step by step; None for MOST_STEPS.
+        steps: most steps of a sequence that can be cut, running text and answers step by step; None for MAX_STEPS.
         data_dir: where the corpora lie; None for SLUICE_DATA, or else where they lay at training.
 
     Raises:
@@ -73,7 +73,7 @@ def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Pat
     parts = recipe.saved_parts(data)
     if any(parts[name] != model.parts[name] for name in parts):
         raise UserError(f"{data.corpus.description} is not the text that {model.path} was trained on: set --data-dir")
-    return PROBES[kind](model.network, data, count, steps or MOST_STEPS)
+    return PROBES[kind](model.network, data, count, steps or MAX_STEPS)
 
 
 def _refuse_other_ways_back(model: SavedModel) -> None:
@@ -163,7 +163,7 @@ def _spread(size: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
 
-class Sequences(NamedTuple):
+class LabelledSequences(NamedTuple):
     """Symbols in which the order of two, long before the end, decides."""
 
     ids: Tensor
@@ -172,7 +172,7 @@ class Sequences(NamedTuple):
     """(B,) int64."""
 
 
-def order_sequences(steps: int, seed: int, count: int) -> Sequences:
+def temporal_order_batch(steps: int, seed: int, count: int) -> LabelledSequences:
     """Sequences of `steps` symbols of the temporal order problem: X or Y after a tenth to a fifth, and after a half.
 
     Raises:
@@ -182,4 +182,4 @@ def order_sequences(steps: int, seed: int, count: int) -> Sequences:
     problem = TemporalOrder(lengths=(steps, steps), t1=early, t2=middle, size=count, seed=seed)
     documents = list(islice(problem.documents(), count))
     ids = [[SYMBOLS.index(symbol) for symbol in document.text.split()] for document in documents]
-    return Sequences(torch.tensor(ids), torch.tensor([document.label for document in documents]))
+    return LabelledSequences(torch.tensor(ids), torch.tensor([document.label for document in documents]))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.analysis.gradient_probes import order_sequences, own_probe
+from sluice.analysis.gradient_probes import temporal_order_batch, validation_probe
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS
 from sluice.errors import UserError
 from sluice.recipes.load import load_model
@@ -18,7 +18,7 @@ from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.initialisers import INITIALISERS
 from sluice.recurrent.lengths import check_lengths
 
-FEWEST_STEPS = 10
+MIN_STEPS = 10
 SEQUENCES = 64
 
 Curves = dict[str, NDArray[np.float32]]
@@ -103,7 +103,7 @@ def _by_distance(norms: Tensor, lengths: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Fresh:
+class UntrainedNetworks:
     """Networks as they are before training, one for each cell."""
 
     cells: tuple[str, ...] = ("rnn", "rnn_relu", "gru", "lstm")
@@ -123,13 +123,13 @@ class Fresh:
             raise UserError(f"--cells has no {strange}: there are {', '.join(sorted(CELLS))}")
         if self.init not in INITIALISERS:
             raise UserError(f"--init {self.init} cannot be used: it must be one of {', '.join(sorted(INITIALISERS))}")
-        if self.steps < FEWEST_STEPS:
-            raise UserError(f"--steps {self.steps} is too few: choose {FEWEST_STEPS} or more")
+        if self.steps < MIN_STEPS:
+            raise UserError(f"--steps {self.steps} is too few: choose {MIN_STEPS} or more")
 
 
-def fresh_curves(fresh: Fresh) -> Curves:
+def untrained_curves(fresh: UntrainedNetworks) -> Curves:
     """A curve for each part of each cell's state, see `mean_by_distance`; every cell begins from the same seed."""
-    sequences = order_sequences(fresh.steps, fresh.seed, SEQUENCES)
+    sequences = temporal_order_batch(fresh.steps, fresh.seed, SEQUENCES)
     lengths = torch.full((len(sequences.ids),), fresh.steps)
     curves: Curves = {}
     for cell in fresh.cells:
@@ -180,7 +180,7 @@ def run_curves(run: Path, *, steps: int | None, layer: int | None, data_dir: Pat
         UserError: as `curves_of_runs`.
     """
     model = load_model(run)
-    probe = own_probe(model, count=SEQUENCES, steps=steps, data_dir=data_dir)
+    probe = validation_probe(model, count=SEQUENCES, steps=steps, data_dir=data_dir)
     layers = probe.stack.num_layers
     if layer is not None and not 1 <= layer <= layers:
         raise UserError(f"there is no layer {layer} in {run}: choose from 1 to {layers}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sluice.recurrent import CellTrace, OneHot, RecurrentStack, StackTrace
 
-MOST_CHANGING = 8
+DEFAULT_UNITS = 8
 """Units chosen where none were asked for."""
 
 
@@ -27,7 +27,7 @@ class HiddenStates(NamedTuple):
 
 
 @torch.no_grad()
-def read_hidden_states(
+def record_hidden_states(
     stack: RecurrentStack,
     inputs: Tensor | OneHot,
     *,
@@ -85,20 +85,20 @@ def _joined(traces: list[StackTrace]) -> StackTrace:
     return StackTrace(torch.cat([trace.outputs for trace in traces], 1), traces[-1].state, cells)
 
 
-def changing_units(values: NDArray[np.float32], most: int = MOST_CHANGING) -> list[int]:
+def most_varying_units(values: NDArray[np.float32], most: int = DEFAULT_UNITS) -> list[int]:
     """The units that change most over the steps of (T, H) values, the most changing first; of one step, the largest."""
     change = values.var(0) if len(values) > 1 else np.abs(values[0])
     return [int(unit) for unit in np.argsort(-change, kind="stable")[:most]]
 
 
-def scale_of(name: str, values: NDArray[np.float32]) -> str:
+def color_scale(name: str, values: NDArray[np.float32]) -> str:
     """From which value to which the colours of a part go, see sluice.plots.heatmaps.SCALES."""
     if name == "cell" or np.abs(values).max() > 1:
         return "tanh"
     return "signed" if name in ("hidden", "new", "candidate") or values.min() < 0 else "gate"
 
 
-def kind_of(name: str) -> str:
+def display_name(name: str) -> str:
     """What a part is called for people."""
     kinds = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
     return kinds.get(name, f"{name} gate")

@@ -1,1 +1,1 @@
-"""Timing of cells, training steps and decoding, in interleaved runs."""
+"""Timing of cells, training steps and decoding, in median_seconds runs."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from sluice.benchmarks.timing import bench_device, interleaved
+from sluice.benchmarks.timing import bench_device, median_seconds
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
@@ -21,7 +21,7 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.recurrent.scan import forced
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU}
-WAYS = ("default", "fused", "fused, no C", "loop")
+VARIANTS = ("default", "fused", "fused, no C", "loop")
 """What Sluice takes by itself; the hand-written scan; the same without the C kernels; `step` in a Python loop."""
 
 
@@ -90,17 +90,17 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
         steps[name, "default"] = _kernel_step(kernel(size.input_size, size.hidden_size, batch_first=True), inputs)
     for cell in cells:
         stack = RecurrentStack(cell=cell, input_size=size.input_size, hidden_size=size.hidden_size).to(device)
-        for way in WAYS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
+        for way in VARIANTS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
             if way != "fused, no C" or kernels(inputs):
                 steps[cell, way] = _stack_step(stack, inputs, way)
-    seconds = interleaved(steps, runs, device)
+    seconds = median_seconds(steps, runs, device)
     names = dict.fromkeys(name for name, _ in steps)
     reference = seconds["nn.LSTM", "default"]
     base = peak_memory(steps["nn.LSTM", "default"], device)
     return [
         {
             "cell": name,
-            **{f"{way} ms": seconds[name, way] * 1e3 for way in WAYS if (name, way) in seconds},
+            **{f"{way} ms": seconds[name, way] * 1e3 for way in VARIANTS if (name, way) in seconds},
             "/ nn.LSTM": seconds[name, "default"] / reference,
             "memory MiB": (memory := peak_memory(steps[name, "default"], device)) / 2**20,
             "memory / nn.LSTM": memory / base,
@@ -175,7 +175,7 @@ def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
         table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=True)
     reference = rows[0]["default ms"]
     for row in rows:
-        others = [_figure(row.get(f"{way} ms"), reference) for way in WAYS[1:]]
+        others = [_figure(row.get(f"{way} ms"), reference) for way in VARIANTS[1:]]
         table.add_row(
             row["cell"],
             f"{row['default ms']:,.1f} ms",

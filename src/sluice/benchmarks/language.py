@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.benchmarks.cells import peak_memory
-from sluice.benchmarks.timing import bench_device, describe_device, interleaved, synchronize
+from sluice.benchmarks.timing import bench_device, describe_device, median_seconds, synchronize
 from sluice.decoding.sampling import sample
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.layers.heads import make_head
@@ -22,11 +22,11 @@ from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 
 CUTOFFS = (2_000, 10_000)
-WRITTEN = 100
+GENERATED_TOKENS = 100
 """Words written to measure writing."""
 
 
-class PlainModel(nn.Module):
+class TorchBaseline(nn.Module):
     """What tutorials train: nn.Embedding, nn.LSTM, nn.Linear and cross-entropy over all logits at once."""
 
     def __init__(self, vocab_size: int, size: int, layers: int) -> None:
@@ -65,11 +65,11 @@ def bench_language(
     torch.manual_seed(0)
     words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1).to(where)
     inputs, targets = words[:, :-1], words[:, 1:]
-    plain = PlainModel(vocab_size, units, layers).to(where)
+    plain = TorchBaseline(vocab_size, units, layers).to(where)
     models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers).to(where) for kind in ("full", "adaptive")}
     ways: dict[str, Callable[[], None]] = {"plain torch": _plain_step(plain, inputs, targets)}
     ways |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
-    seconds = interleaved(ways, runs, where)
+    seconds = median_seconds(ways, runs, where)
     rows = [
         {
             "model": name,
@@ -99,7 +99,7 @@ def _words(vocab_size: int, number: int) -> Tensor:
     return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
 
 
-def _plain_step(model: PlainModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
+def _plain_step(model: TorchBaseline, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters())
 
     def step() -> None:
@@ -129,9 +129,9 @@ def _writing_speed(model: LanguageModel) -> float:
     sample(model.step, last, state, tokens=5)
     synchronize(device)
     started = time.perf_counter()
-    sample(model.step, last, state, tokens=WRITTEN)
+    sample(model.step, last, state, tokens=GENERATED_TOKENS)
     synchronize(device)
-    return WRITTEN / (time.perf_counter() - started)
+    return GENERATED_TOKENS / (time.perf_counter() - started)
 
 
 def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sluice.benchmarks.timing import bench_device, describe_device, interleaved
+from sluice.benchmarks.timing import bench_device, describe_device, median_seconds
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
@@ -39,7 +39,7 @@ class Sizes(NamedTuple):
     input_feeding: bool
 
 
-CONTENDERS = (
+CONFIGURATIONS = (
     Sizes("the default", "lstm", 256, 2, 512, "general", False),
     Sizes("input feeding, additive", "gru", 256, 1, 256, "additive", True),
 )
@@ -73,13 +73,13 @@ def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json
     torch.manual_seed(0)
     pairs = _pairs(batch_size, where)
     tokens = int(pairs.target_lengths.sum())
-    networks = {sizes.name: _network(sizes).to(where) for sizes in CONTENDERS}
+    networks = {sizes.name: _network(sizes).to(where) for sizes in CONFIGURATIONS}
     steps: dict[tuple[str, str], Callable[[], None]] = {}
     for name, network in networks.items():
         steps[name, "train"] = _training_step(network, pairs)
         for width in (1, beam):
             steps[name, f"beam {width}"] = _decoding_step(network, pairs, width)
-    seconds = interleaved(steps, runs, where)
+    seconds = median_seconds(steps, runs, where)
     rows = [
         {
             "model": name,

@@ -21,7 +21,7 @@ from sluice.recurrent.malloc import keep_freed_memory
 Name = TypeVar("Name")
 CPU = torch.device("cpu")
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
-WAYS = ("dense", "sluice", "final c", "packed")
+VARIANTS = ("dense", "sluice", "final c", "packed")
 """torch.nn ignoring the lengths; outputs and final h; the final c as well; torch.nn on a packed sequence."""
 
 
@@ -47,7 +47,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def interleaved(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
+def median_seconds(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
     """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count.
 
     Args:
@@ -108,7 +108,7 @@ def bench_lengths(
     rows = []
     for cell, bidirectional in product(KERNELS, (False, True)):
         ways = _ways(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
-        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **median_seconds(ways, runs, where)})
     title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
     _report(rows, title, as_json)
 
@@ -158,10 +158,10 @@ def _report(rows: list[Plain], title: str, as_json: bool) -> None:
             print(json.dumps({"bench": "lengths", "sizes": title, **row}))
         return
     table = Table(title=f"Training step, forward and backward: {title}", title_justify="left", box=None)
-    for heading in ("cell", "directions", *WAYS):
+    for heading in ("cell", "directions", *VARIANTS):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(row["cell"], str(row["directions"]), *(_figure(row, name) for name in WAYS))
+        table.add_row(row["cell"], str(row["directions"]), *(_figure(row, name) for name in VARIANTS))
     console = Console(soft_wrap=True)
     console.print(table)
     console.print("× is relative to dense: torch.nn's kernel on the same padded batch, which ignores the lengths.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from sluice.benchmarks.timing import interleaved
+from sluice.benchmarks.timing import median_seconds
 from sluice.data.corpora.wikitext import find_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
@@ -30,7 +30,7 @@ from sluice.text.word_windows import WordWindows
 MIN_FREQ, SUBSAMPLING = 5, 1e-3
 BATCH_BLOCKS, LEARNING_RATE = 64, 0.1
 SAMPLE_REVIEWS = 4_000
-NO_GENSIM = "gensim is not installed: pip install gensim sets it beside."
+GENSIM_MISSING = "gensim is not installed: pip install gensim sets it beside."
 
 
 class Sentences(NamedTuple):
@@ -86,7 +86,7 @@ def bench_word2vec(
         if importlib.util.find_spec("gensim"):
             settings = {"vector_size": size, "window": window, "negative": negatives, "sg": int(method == "skipgram")}
             ways["gensim"] = _gensim_epoch(sentences, {**settings, "workers": threads})
-        seconds = interleaved(ways, runs)
+        seconds = median_seconds(ways, runs)
     rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
     title = f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
     title += f"threads, {sentences.description}"
@@ -162,4 +162,4 @@ def _report(title: str, rows: list[Plain], as_json: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     if theirs is None:
-        console.print(NO_GENSIM)
+        console.print(GENSIM_MISSING)

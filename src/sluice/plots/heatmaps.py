@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
-SYMBOLS_A_LINE = 60
+SYMBOLS_PER_LINE = 60
 LINE_HEIGHT, LINE_WIDTH, MARGIN = 0.28, 0.19, 1.2
 """Inches: of a strip, of a symbol, around all."""
-LONGEST_LABEL = 3
+MAX_HORIZONTAL_LABEL = 3
 """Letters; where a symbol has more, all are written upright."""
 
 
@@ -30,7 +30,7 @@ SCALES = {
     "tanh": Scale(-1, 1, squash=True),
     "signed": Scale(-1, 1),
     "gate": Scale(0, 1),
-    "share": Scale(0, None, colours="Blues"),
+    "weight": Scale(0, None, colours="Blues"),
 }
 """By name: of cell states, of hidden states, of gates, of weights that make up a whole."""
 
@@ -48,7 +48,7 @@ class Panel(NamedTuple):
 
 
 def draw_panels(
-    symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_a_line: int = SYMBOLS_A_LINE
+    symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_per_line: int = SYMBOLS_PER_LINE
 ) -> Figure:
     """A strip for each unit over the symbols, each kind with colours of its own; a long text goes on in further lines.
 
@@ -56,20 +56,20 @@ def draw_panels(
         symbols: T words or letters.
         panels: from the top, one or more.
         title: above all.
-        symbols_a_line: places of a line.
+        symbols_per_line: places of a line.
 
     Raises:
         ValueError: if the shape of the values doesn't fit, or for a scale that doesn't exist.
     """
     for panel in panels:
         _check(symbols, panel)
-    lines = -(-len(symbols) // symbols_a_line)
+    lines = -(-len(symbols) // symbols_per_line)
     heights = [lines * (len(panel.names) + 2) * LINE_HEIGHT + MARGIN for panel in panels]
-    width = min(symbols_a_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN
+    width = min(symbols_per_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     holders = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for holder, panel in zip(holders, panels, strict=True):
-        _draw(holder, symbols, panel, symbols_a_line)
+        _draw(holder, symbols, panel, symbols_per_line)
     if title:
         figure.suptitle(title, parse_math=False)
     return figure
@@ -84,23 +84,23 @@ def _check(symbols: Sequence[str], panel: Panel) -> None:
         raise ValueError(f"there is no scale {panel.scale!r}; there are {', '.join(SCALES)}")
 
 
-def _draw(holder: FigureBase, symbols: Sequence[str], panel: Panel, symbols_a_line: int) -> None:
+def _draw(holder: FigureBase, symbols: Sequence[str], panel: Panel, symbols_per_line: int) -> None:
     low, high, squash, colours = SCALES[panel.scale]
-    starts = range(0, len(symbols), symbols_a_line)
+    starts = range(0, len(symbols), symbols_per_line)
     axes = holder.subplots(len(starts), 1, squeeze=False)[:, 0]
     coloured = np.tanh(panel.values) if squash else panel.values
     limits = {"vmin": low, "vmax": max(float(coloured.max()), 1e-12) if high is None else high}
     for start, axis in zip(starts, axes, strict=True):
-        line = slice(start, start + symbols_a_line)
+        line = slice(start, start + symbols_per_line)
         image = axis.imshow(coloured[line].T, cmap=colours, aspect="auto", **limits)
-        _label(axis, symbols[line], panel.names, min(symbols_a_line, len(symbols)))
+        _label(axis, symbols[line], panel.names, min(symbols_per_line, len(symbols)))
     holder.colorbar(image, ax=list(axes), label="tanh of the value" if squash else "value")
     axes[0].set_title(panel.title, loc="left", fontsize="medium", parse_math=False)
 
 
 def _label(axis: Axes, symbols: Sequence[str], names: Sequence[str], places: int) -> None:
     """Symbols below, units at the side; every line is as wide as the others."""
-    upright = max(map(len, symbols)) > LONGEST_LABEL
+    upright = max(map(len, symbols)) > MAX_HORIZONTAL_LABEL
     axis.set_xticks(range(len(symbols)), [_shown(symbol) for symbol in symbols], rotation=90 if upright else 0)
     axis.set_yticks(range(len(names)), list(names))
     axis.set_xlim(-0.5, places - 0.5)

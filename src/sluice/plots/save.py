@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 FOLDER = "inspect"
 """Of a run, for its pictures; to TensorBoard it is a run of its own, so that the training's events stay alone."""
-LONGEST_NAME = 40
-DOTS_AN_INCH = 110
+MAX_NAME_LENGTH = 40
+DPI = 110
 
 
-def check_new(path: Path | None) -> None:
+def check_unused(path: Path | None) -> None:
     """
     Raises:
         UserError: if the file is there already.
@@ -24,31 +24,31 @@ def check_new(path: Path | None) -> None:
         raise UserError(f"--png {path} is there already: choose another name, or remove it")
 
 
-def new_path(folder: Path, stem: str) -> Path:
+def unused_path(folder: Path, stem: str) -> Path:
     """folder/stem.png, with a number where that is taken; makes the folder."""
     folder.mkdir(exist_ok=True)
     names = (f"{stem}{'' if number == 1 else f'-{number}'}.png" for number in range(1, 10_000))
     return next(folder / name for name in names if not (folder / name).exists())
 
 
-def name_for(text: str) -> str:
+def file_stem(text: str) -> str:
     """The beginning of a text as part of a file's name."""
-    return re.sub(r"\W+", "-", text.lower())[:LONGEST_NAME].strip("-") or "text"
+    return re.sub(r"\W+", "-", text.lower())[:MAX_NAME_LENGTH].strip("-") or "text"
 
 
-def save_picture(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Writes a matplotlib figure.
 
     Raises:
         UserError: if the file cannot be written.
     """
     try:
-        figure.savefig(path, dpi=DOTS_AN_INCH)
+        figure.savefig(path, dpi=DPI)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def show_in_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
+def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
     """Adds the figure to the images of a folder of events.
 
     Raises:

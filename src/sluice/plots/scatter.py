@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-SIZE, FEW = 7.0, 60
+SIZE, LABELS_PER_SIZE = 7.0, 60
 """Inches of a side with so many labels; more make it larger."""
 LARGEST = 24.0
 
@@ -27,7 +27,7 @@ def draw_scatter(
     """
     if points.shape != (len(labels), 2):
         raise ValueError(f"{len(labels)} labels need as many points of a plane, got {points.shape}")
-    side = min(SIZE * max(1.0, (len(labels) / FEW) ** 0.5), LARGEST)
+    side = min(SIZE * max(1.0, (len(labels) / LABELS_PER_SIZE) ** 0.5), LARGEST)
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.subplots()
     axis.scatter(points[:, 0], points[:, 1], s=10, color="tab:blue")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from sluice.analysis.gradient_probes import own_probe
+from sluice.analysis.gradient_probes import validation_probe
 from sluice.errors import UserError
 from sluice.models.regressor import Regressor
 from sluice.recurrent import RecurrentStack
@@ -35,9 +35,9 @@ def regressor() -> Regressor:
 )
 def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        own_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
+        validation_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
 
 
 def test_a_network_of_another_kind() -> None:
     with pytest.raises(UserError, match="task=mine has no loss at the last step of one recurrent core"):
-        own_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)
+        validation_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)
