@@ -22,8 +22,8 @@ from sluice.runs.checkpoint import check_contents, check_shapes, network_weights
 class Wanted(Protocol):
     """A class of `sluice.inference`."""
 
-    wanted: ClassVar[str]
-    """What a command that takes such a model says it wants."""
+    description: ClassVar[str]
+    """Completes "a model that ..." in error messages."""
 
 
 Use = TypeVar("Use", bound=Wanted)
@@ -110,7 +110,7 @@ def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
     if not isinstance(found, kind):
         raise UserError(
             f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}; this command wants "
-            f"one that {kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
+            f"one that {kind.description}: use {recipe.usage.format(run=run or model.path)}"
         )
     return found
 

@@ -82,5 +82,5 @@ def test_a_weight_whose_gradient_was_always_zero_does_not_run_away() -> None:
 
 
 def test_mean_squares_for_every_weight_are_asked_for() -> None:
-    with pytest.raises(ValueError, match="2 parameters need as many mean squares, got 1"):
+    with pytest.raises(ValueError, match="2 parameters need 2 mean squares, got 1"):
         DynamicEvaluation(weights(), [torch.ones(4, 3)], learning_rate=0.1, decay=0.1)

@@ -125,7 +125,7 @@ def test_no_global_state_of_pyplot() -> None:
         (lambda: draw_strips(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
         (lambda: draw_gradients({}), "no gradient"),
         (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
-        (lambda: draw_attention(np.ones((2, 2)), row_labels=["a"], column_labels=["b", "c"]), "1 by 2 words"),
+        (lambda: draw_attention(np.ones((2, 2)), row_labels=["a"], column_labels=["b", "c"]), "1 row and 2 column"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: object, message: str) -> None:
