@@ -183,7 +183,7 @@ def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> Non
     assert (line["direction"], line["symbols"], line["unknown"]) == ("backward", ["the", "zebra <unk>"], ["zebra"])
     assert {answer["prediction"] for answer in line["predictions"]} <= {"O", "B-X"}
     assert list(line["states"]) == ["hidden"]
-    assert "reads in both directions" in complaint(sluice("inspect", "--gradients", tags.folder))
+    assert "is bidirectional" in complaint(sluice("inspect", "--gradients", tags.folder))
 
 
 def test_a_translators_encoder(workplace: Path) -> None:
@@ -231,7 +231,7 @@ def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path
 def test_gradients_of_language_models_and_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
     arguments = ("--gradients", book_run.folder, run, order.folder, run)
     told = complaint(sluice("inspect", "--gradients", run, "--steps", "5"))
-    assert "is read whole, leave it out" in told
+    assert "uses whole sequences, omit it" in told
     (line,) = json_lines(sluice("inspect", *arguments[:2], "--steps", "9", "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {9}
     (line,) = json_lines(sluice("inspect", "--gradients", run, order.folder, run, "--json"))
@@ -287,6 +287,6 @@ def test_numbers_are_no_symbols(workplace: Path) -> None:
     ended = train(*small, *FEW, *places(workplace))
     assert ended.code == 0, ended.err
     run = Finished.found(workplace, ended).folder
-    assert "no recurrent core that reads a text of symbols" in complaint(sluice("inspect", run, "1 2"))
+    assert "which has no recurrent core over tokens" in complaint(sluice("inspect", run, "1 2"))
     (line,) = json_lines(sluice("inspect", "--gradients", run, "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {8}

@@ -27,10 +27,10 @@ def regressor() -> Regressor:
 @pytest.mark.parametrize(
     ("settings", "steps", "expected"),
     [
-        ({"bidirectional": True}, None, "reads in both directions.*train with model.bidirectional=false"),
-        ({"segment_length": 5}, None, "begins anew in every segment: train with task.segment_length=null"),
-        ({"residual": True}, None, "has ways round its layers: train with model.residual=false"),
-        ({}, 7, "--steps 7 cannot be used: task=mine is read whole"),
+        ({"bidirectional": True}, None, "is bidirectional.*train with model.bidirectional=false"),
+        ({"segment_length": 5}, None, "resets its state in every segment: train with task.segment_length=null"),
+        ({"residual": True}, None, "has residual connections: train with model.residual=false"),
+        ({}, 7, "--steps 7 cannot be used: task=mine uses whole sequences"),
     ],
 )
 def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, expected: str) -> None:
@@ -39,5 +39,5 @@ def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, 
 
 
 def test_a_network_of_another_kind() -> None:
-    with pytest.raises(UserError, match="task=mine has no loss at the last step of one recurrent core"):
+    with pytest.raises(UserError, match="task=mine has no loss at the last step of a single recurrent core"):
         validation_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)

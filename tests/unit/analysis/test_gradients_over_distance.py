@@ -76,7 +76,7 @@ def test_the_mean_is_over_the_sequences_that_go_so_far() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"cells": ("lstm", "foo")}, "--cells has no foo: there are gru, gru_reset_before, lstm"),
+        ({"cells": ("lstm", "foo")}, "there is no cell 'foo' for --cells: there are gru, gru_reset_before, lstm"),
         ({"steps": 9}, "--steps 9 is too few: choose 10 or more"),
         ({"init": "zeros"}, "--init zeros cannot be used: it must be one of orthogonal, xavier"),
     ],
