@@ -129,7 +129,7 @@ def test_tensorboard_has_the_picture_beside_the_curves(run: Path) -> None:
     (image,) = events.Images("mine")
     assert image.encoded_image_string.startswith(b"\x89PNG")
     assert sorted(path.name for path in run.glob("events*")) == curves, "the training's events stay alone"
-    assert "is there already" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
+    assert "already exists" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
 
 
 def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:

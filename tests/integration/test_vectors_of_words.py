@@ -113,7 +113,7 @@ def test_a_map_and_a_projector_of_words(vectors: Finished, workplace: Path) -> N
     found = read_vectors(vectors.folder / "vectors.txt")
     assert labels.read_text(encoding="utf-8").split() == found.words[:5]
     np.testing.assert_allclose(np.loadtxt(rows), found.vectors[:5], rtol=1e-5)
-    assert "map.png is there already" in complaint(sluice(*project))
+    assert "map.png already exists" in complaint(sluice(*project))
     assert "words is there already" in complaint(sluice(*project[:3], "--projector", "words"))
 
 

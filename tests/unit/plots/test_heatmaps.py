@@ -50,5 +50,5 @@ def test_weights_of_nothing_can_be_drawn() -> None:
 
 
 def test_a_panel_that_does_not_fit_is_named() -> None:
-    with pytest.raises(ValueError, match="5 symbols and 1 units need as many values"):
+    with pytest.raises(ValueError, match="5 symbols and 1 units don't match values"):
         draw_panels(SYMBOLS, [PANELS[0], Panel("", GATES, ["3"], "gate")])

@@ -119,7 +119,7 @@ def test_no_global_state_of_pyplot() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units need as many values"),
+        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units don't match values"),
         (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
         (lambda: draw_strips("", np.ones((0, 1)), names=["u"]), "0 symbols"),
         (lambda: draw_strips(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
