@@ -209,5 +209,5 @@ def test_the_sample_says_so(workplace: Path, corpus: str) -> None:
 def test_speed_beside_gensim_or_without(workplace: Path) -> None:
     ended = sluice("bench", "word2vec", "--size", "4", "--threads", "1", "--runs", "1", "--json")
     rows = [json.loads(line) for line in ended.out.splitlines()]
-    assert rows[0]["who"] == "sluice"
+    assert rows[0]["library"] == "sluice"
     assert all(row["pairs/s"] > 0 for row in rows)
