@@ -50,15 +50,6 @@ def gradient_norms(
 
     Raises:
         ValueError: if the stack is bidirectional, or the lengths don't match the inputs.
-
-    Example:
-        >>> import torch
-        >>> from sluice.analysis import gradient_norms
-        >>> from sluice.recurrent import RecurrentStack
-        >>> stack = RecurrentStack(cell="gru", input_size=3, hidden_size=4)
-        >>> norms = gradient_norms(stack, torch.randn(2, 7, 3), torch.tensor([7, 5]), lambda top: top.sum())
-        >>> norms["hidden"].shape, norms["hidden"][0, 1].isnan().sum()
-        (torch.Size([1, 2, 7]), tensor(2))
     """
     if stack.directions == 2:
         raise ValueError("gradient norms need a unidirectional stack: set model.bidirectional=false")
