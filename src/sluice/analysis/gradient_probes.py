@@ -77,9 +77,10 @@ def validation_probe(model: SavedModel, *, count: int, steps: int | None, data_d
 
 
 def _check_single_path(model: SavedModel) -> None:
-    """
+    """Checks that gradients reach earlier states through the state of the next step only.
+
     Raises:
-        UserError: if gradients reach earlier states through more than the state of the next step.
+        UserError: if the model is bidirectional, segmented or residual.
     """
     core = model.config.model
     if core.bidirectional:

@@ -122,7 +122,8 @@ class UntrainedNetworks:
     """Initial bias of the forget or update gate."""
 
     def check(self) -> None:
-        """
+        """Checks the settings.
+
         Raises:
             UserError: if a cell or the initialiser is unknown, or there are too few steps.
         """

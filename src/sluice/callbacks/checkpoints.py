@@ -255,9 +255,10 @@ class LastCheckpoint(Callback):
         return number > 0, any_due > 0
 
     def _check_guard(self, trainer: pl.Trainer) -> None:
-        """
+        """Checks that this process may still write to the run's folder.
+
         Raises:
-            UserError: on every rank, if rank 0 has lost the right to write to the run's folder.
+            UserError: on every rank, if rank 0 may not.
         """
         lost: UserError | None = None
         if self._guard is not None:

@@ -43,9 +43,10 @@ class StopOnNaN(Callback):
         self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        """
+        """Checks the losses since the last check.
+
         Raises:
-            SharedError: if the loss was not finite on any rank since the last check.
+            SharedError: on every rank, if a loss of any rank was NaN or infinite.
         """
         first, self._checked_step = self._checked_step + 1, trainer.global_step
         failed, self._failed = self._failed, None

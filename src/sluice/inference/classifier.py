@@ -48,8 +48,10 @@ class ClassPrediction:
         """Class, probability and text; then the words with the largest attention weights and the unknown words."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(self.text)}"]
         if self.words is not None:
-            most = sorted(self.words, key=lambda pair: -pair[1])[:MAX_WORDS_SHOWN]
-            found.append("    largest attention weights: " + ", ".join(f"{word} {weight:.2f}" for word, weight in most))
+            largest = sorted(self.words, key=lambda pair: -pair[1])[:MAX_WORDS_SHOWN]
+            found.append(
+                "    largest attention weights: " + ", ".join(f"{word} {weight:.2f}" for word, weight in largest)
+            )
         if self.unknown_words:
             found.append(f"    {self.unknown_words} unknown {'word' if self.unknown_words == 1 else 'words'}")
         return found

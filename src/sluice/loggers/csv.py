@@ -48,9 +48,8 @@ class CSVLog(Logger):
         """Keeps the rows of an earlier process with steps below `step`, and deletes the others."""
         if not self.path.exists():
             return
-        complete, _, _ = self.path.read_text(encoding="utf-8").rpartition(
-            "\n"
-        )  # the last line is incomplete if the process was killed
+        # the last line is incomplete if the process was killed
+        complete, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")
         rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(complete.splitlines())]
         self._rows = [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) < step]
         self._columns = list(dict.fromkeys(["step", *(name for row in self._rows for name in row if name)]))
