@@ -102,7 +102,7 @@ class TextGenerator:
         True
     """
 
-    description: ClassVar[str] = "writes"
+    description: ClassVar[str] = "generates text"
     """Completes "a model that ..." in error messages."""
 
     def __init__(self, *, network: LanguageModel, vocab: Vocab, tokenizer: str, chunk_length: int) -> None:
