@@ -168,9 +168,9 @@ def test_prepare_counts_texts_in_two_published_splits(workplace: Path, task: str
     write(workplace / f"test-{name}", 28, 40)
     own = (f"task.data.path={workplace / name}", f"task.data.test_path={workplace / f'test-{name}'}")
     out = sluice("prepare", f"task={task}", *own, *places(workplace)).out
-    assert "2 texts of test are also in train, and stay there" in out
+    assert "2 texts of test also occur in train (they are kept)" in out
     assert "of val are" not in out
-    assert ("2 sources of test are also in train" in out) == (task == "parallel")
+    assert ("2 sources of test also occur in train" in out) == (task == "parallel")
 
 
 @pytest.mark.parametrize("task", ["corpus", "word2vec"])

@@ -172,7 +172,7 @@ def test_words_that_were_one_hot_have_no_vectors(workplace: Path) -> None:
 
 WRONG = {
     "a model": (["model=gru"], "no recurrent core, model=gru cannot be used"),
-    "units": (["model.hidden_size=5"], "model.hidden_size=5 changes nothing of task=word2vec"),
+    "units": (["model.hidden_size=5"], "model.hidden_size=5 has no effect on task=word2vec"),
     "an optimizer": (["optimizer=adam"], "leave optimizer= out"),
     "an embedding": (["embedding=onehot"], "embedding.kind=onehot changes nothing"),
     "dropout": (["task.embedding.word_dropout=0.5"], "embedding.word_dropout=0.5 changes nothing"),
