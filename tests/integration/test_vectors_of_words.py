@@ -113,7 +113,7 @@ def test_a_map_and_a_projector_of_words(vectors: Finished, workplace: Path) -> N
     found = read_vectors(vectors.folder / "vectors.txt")
     assert labels.read_text(encoding="utf-8").split() == found.words[:5]
     np.testing.assert_allclose(np.loadtxt(rows), found.vectors[:5], rtol=1e-5)
-    assert "map.png is there already" in complaint(sluice(*project))
+    assert "map.png already exists" in complaint(sluice(*project))
     assert "words is there already" in complaint(sluice(*project[:3], "--projector", "words"))
 
 
@@ -209,5 +209,5 @@ def test_the_sample_says_so(workplace: Path, corpus: str) -> None:
 def test_speed_beside_gensim_or_without(workplace: Path) -> None:
     ended = sluice("bench", "word2vec", "--size", "4", "--threads", "1", "--runs", "1", "--json")
     rows = [json.loads(line) for line in ended.out.splitlines()]
-    assert rows[0]["who"] == "sluice"
+    assert rows[0]["library"] == "sluice"
     assert all(row["pairs/s"] > 0 for row in rows)
