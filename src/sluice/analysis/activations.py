@@ -20,9 +20,9 @@ from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.load import use_of
 from sluice.recipes.saved_model import SavedModel
-from sluice.text.coder import END
+from sluice.text.coder import EOS
 from sluice.text.tokenizers import END_OF_LINE
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 ROWS = 100
@@ -89,7 +89,7 @@ def _classified(model: SavedModel, text: str, place: LayerChoice) -> TextActivat
     network: TextClassifier = model.network
     reader = use_of(model, Classifier)
     words = _some(reader.tokenize(text))
-    places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
+    places, _ = kept_positions(np.asarray([len(words)]), reader.max_length, reader.truncation)
     kept = [words[place] for place in places[0]]
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
@@ -165,7 +165,7 @@ def _translated(model: SavedModel, text: str, place: LayerChoice) -> TextActivat
     hidden = read_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
     unknown = [word for word, index in zip(words, ids[:-1], strict=False) if index == UNKNOWN_ID]
     symbols = [_mark(word, index) for word, index in zip(words, ids[:-1], strict=False)]
-    return TextActivations([*symbols, END], hidden, unknown, length=len(words), kept=len(ids) - 1)
+    return TextActivations([*symbols, EOS], hidden, unknown, length=len(words), kept=len(ids) - 1)
 
 
 READERS: dict[type, Callable[[SavedModel, str, LayerChoice], TextActivations]] = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.data.classification import ClassificationData
-from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator, TextCollator
 from sluice.data.language_modeling import LanguageData
 from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.temporal_order import SYMBOLS, TemporalOrder
@@ -91,7 +91,7 @@ def _refuse_other_ways_back(model: SavedModel) -> None:
 
 def _of_classifier(network: TextClassifier, data: ClassificationData, count: int, steps: int) -> Probe:
     split = data.prepared.splits["val"]
-    make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
+    make = TextCollator(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
     batch = make(_spread(len(split.labels), count).tolist())
 
     def loss(top: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ PROBES: dict[type, Callable[..., Probe]] = {
 
 def _batch(data: SequenceData | StreamData, count: int) -> SequenceBatch:
     split = data.split("val")
-    return SequenceBatchMaker(split)(_spread(len(split.lengths), count).tolist())
+    return SequenceCollator(split)(_spread(len(split.lengths), count).tolist())
 
 
 def _spread(size: int, count: int) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Stored:
+class CacheEntry:
     """What a cache entry holds."""
 
     arrays: Arrays
@@ -66,7 +66,7 @@ def _is_entry(meta_file: Path) -> bool:
         return False
 
 
-def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
+def load_or_build(path: Path, build: Callable[[], CacheEntry]) -> CacheEntry:
     """Opens the entry at `path`; builds and stores it first if it is not there or damaged (which is said).
 
     Where several processes share a machine, the first builds and the others wait.
@@ -85,7 +85,7 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
     return open_entry(path)
 
 
-def open_entry(path: Path) -> Stored:
+def open_entry(path: Path) -> CacheEntry:
     """Opens an entry and checks its layout, sizes and checksums.
 
     Raises:
@@ -105,10 +105,10 @@ def open_entry(path: Path) -> Stored:
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in meta["checksums"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CacheDamaged(f"cut short or unreadable ({type(error).__name__})") from error
-    return Stored(arrays, meta["info"])
+    return CacheEntry(arrays, meta["info"])
 
 
-def write_entry(path: Path, stored: Stored) -> None:
+def write_entry(path: Path, stored: CacheEntry) -> None:
     """Writes an entry beside its place and moves it there in one step; a sound entry already there stays.
 
     Raises:
@@ -170,7 +170,7 @@ def _info_checksum(info: Json) -> int:
 class Prepared(NamedTuple):
     """A prepared corpus, and what it was prepared from."""
 
-    stored: Stored
+    stored: CacheEntry
     fingerprint: Fingerprint
 
     @property
@@ -183,8 +183,8 @@ class Prepared(NamedTuple):
         """What the data are, by the digest of a running text or the hashes of separate ones."""
         if "text_digest" in self.info:
             return DataIdentity(self.fingerprint, text_digest=self.info["text_digest"])
-        hashes, as_earlier = SplitHashes.stored(self.stored.arrays), self.info["split_as_earlier"]
-        return DataIdentity(self.fingerprint, hashes=hashes, split_as_earlier=as_earlier)
+        hashes, matches = SplitHashes.from_arrays(self.stored.arrays), self.info["split_as_earlier"]
+        return DataIdentity(self.fingerprint, hashes=hashes, matches_legacy_split=matches)
 
     def array(self, name: str) -> NDArray[Any]:
         """An array by its name, memory-mapped."""
@@ -196,7 +196,7 @@ class Prepared(NamedTuple):
 
 
 def load_or_prepare(
-    kind: str, corpus: Corpus, settings: Json, cache_dir: Path, build: Callable[[], Stored]
+    kind: str, corpus: Corpus, settings: Json, cache_dir: Path, build: Callable[[], CacheEntry]
 ) -> Prepared:
     """Opens the cache entry of a corpus; builds it first where there is none.
 
@@ -213,7 +213,7 @@ def load_or_prepare(
     """
     fingerprint = fingerprint_of(corpus.sources, cache_dir)
 
-    def build_unchanged() -> Stored:
+    def build_unchanged() -> CacheEntry:
         stored = build()
         if fingerprint_of(corpus.sources, cache_dir) != fingerprint:
             raise UserError(f"the files of the {corpus.name} corpus changed while they were read: start again")

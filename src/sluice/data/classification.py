@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, Stored, entry_path, load_or_build, load_or_prepare
-from sluice.data.collate import BatchMaker, TextBatch
+from sluice.data.cache import Arrays, CacheEntry, entry_path, load_or_build, load_or_prepare
+from sluice.data.collate import TextBatch, TextCollator
 from sluice.data.corpus import SPLITS, Document, LabelledCorpus
 from sluice.data.datamodule import BucketedData
 from sluice.data.identity import DataIdentity, Hashes, text_hash
 from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
-from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TextSettings(HeldOut):
+class TextSettings(HoldOutSettings):
     """How texts become ids; with the corpus, all that the prepared arrays depend on."""
 
     tokenizer: str = "basic_english"
@@ -49,7 +49,7 @@ class Split:
     texts: Ragged
     labels: NDArray[np.int64]
 
-    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
+    def truncated_lengths(self, max_length: int) -> NDArray[np.int64]:
         """(N,) tokens of each text once truncated."""
         return np.minimum(self.texts.lengths, max_length)
 
@@ -85,7 +85,7 @@ def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab
     return Split(_encoded(read, vocab), read.labels)
 
 
-def assign_one_by_one(
+def assign_legacy_splits(
     documents: Sequence[Document], settings: TextSettings, labels: Sequence[str]
 ) -> dict[str, NDArray[np.int64]]:
     """The rows of each split as earlier versions cut them: identical texts were drawn one by one."""
@@ -133,7 +133,7 @@ class _Read:
     """(N,) group ids, None where no document has a group."""
 
 
-def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
+def _stored(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
     read = _read(track(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
     assign = partial(
         assign_splits,
@@ -158,7 +158,7 @@ def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
         arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
         arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
     info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": as_earlier}
-    return Stored(arrays, info)
+    return CacheEntry(arrays, info)
 
 
 def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
@@ -238,11 +238,11 @@ class ClassificationData(BucketedData[TextBatch]):
         key = {"texts": texts, "size": size, "window": WINDOW}
         path = entry_path(self.cache_dir, f"vectors-{self.corpus.name}", key)
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             started = time.monotonic()
             vectors = ppmi_vectors(self.prepared.splits["train"].texts, len(self.prepared.vocab), size)
             log.info("Word vectors from the training texts, once: %.0f s", time.monotonic() - started)
-            return Stored({"vectors": vectors.numpy()}, {})
+            return CacheEntry({"vectors": vectors.numpy()}, {})
 
         return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())
 
@@ -257,12 +257,12 @@ class ClassificationData(BucketedData[TextBatch]):
             UserError: if there are too few texts for all processes.
         """
         split = self.prepared.splits[name]
-        make = BatchMaker(
+        make = TextCollator(
             split.texts,
             split.labels,
             max_length=self.max_length,
             truncation=self.truncation,
             padding=self.padding,
         )
-        keys = split.kept_lengths(self.max_length)
+        keys = split.truncated_lengths(self.max_length)
         return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=self.max_tokens)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sluice.data.ragged import ParallelSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
 from sluice.layers.output_loss import IGNORED
 from sluice.layers.padding import move_padding
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 from sluice.text.vocab import PADDING_ID
 
 AnyBatch = TypeVar("AnyBatch", bound="Batch")
@@ -99,14 +99,14 @@ def pad(
 ) -> tuple[Tensor, Tensor]:
     """Padded ids (B, T) int64 and lengths (B,) int64 of the chosen texts, the padding on the "left" or "right"."""
     starts = texts.offsets[index]
-    places, kept = kept_places(texts.offsets[index + 1] - starts, max_length, truncation)
+    places, kept = kept_positions(texts.offsets[index + 1] - starts, max_length, truncation)
     ids = texts.flat[starts[:, None] + places].astype(np.int64)
     ids[np.arange(places.shape[1]) >= kept[:, None]] = PADDING_ID
     padded, lengths = torch.from_numpy(ids), torch.from_numpy(kept)
     return (padded if padding == "right" else move_padding(padded, lengths, to=padding)), lengths
 
 
-class BatchMaker:
+class TextCollator:
     """Turns the indices of a batch into a TextBatch: a DataLoader's collate function."""
 
     def __init__(
@@ -143,7 +143,7 @@ class SequenceBatch(PaddedBatch):
         return len(self.lengths)
 
 
-class SequenceBatchMaker:
+class SequenceCollator:
     """Turns the indices of a batch into a SequenceBatch: a DataLoader's collate function."""
 
     def __init__(self, split: Sequences | RaggedSequences) -> None:
@@ -201,7 +201,7 @@ class ParallelBatch(Batch):
         return int(self.target_lengths.sum())
 
 
-class ParallelBatchMaker:
+class ParallelCollator:
     """Turns the indices of a batch into a ParallelBatch: a DataLoader's collate function."""
 
     def __init__(self, split: ParallelSplit, *, with_texts: bool) -> None:
@@ -231,14 +231,14 @@ def _whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
 class TextPairBatch(PaddedBatch):
     """A padded batch of B pairs: 2 B texts, the first ones before the second ones."""
 
-    moved: ClassVar[tuple[str, ...]] = ("ngrams", "offsets", "places", "labels", "deciding")
-    padded: ClassVar[str] = "places"
+    moved: ClassVar[tuple[str, ...]] = ("ngrams", "offsets", "word_index", "labels", "deciding")
+    padded: ClassVar[str] = "word_index"
 
     ngrams: Tensor
     """(N,) int64, n-grams of the W different words of the batch, word after word."""
     offsets: Tensor
     """(W + 1,) int64, where each word's begin."""
-    places: Tensor
+    word_index: Tensor
     """(2 B, T) int64, which of the words stands where; that of the padding beyond each length."""
     lengths: Tensor
     """(2 B,) int64, always on the CPU."""
@@ -257,7 +257,7 @@ LabelledBatch: TypeAlias = TextBatch | TextPairBatch
 """Texts or pairs with a class each."""
 
 
-class TextPairBatchMaker:
+class TextPairCollator:
     """Turns the indices of a batch into a TextPairBatch: a DataLoader's collate function."""
 
     def __init__(
@@ -278,16 +278,16 @@ class TextPairBatchMaker:
         index = np.asarray(indices, dtype=np.int64)
         rows = self.split.rows(index)
         ids, lengths = pad(self.split.texts, rows, self.max_length, self.truncation)
-        words, places = np.unique(ids.numpy(), return_inverse=True)
-        letters = self.ngrams.rows(words)
+        words, word_index = np.unique(ids.numpy(), return_inverse=True)
+        ngrams = self.ngrams.rows(words)
         deciding = None
         if self.with_deciding:
             marks, _ = pad(self.split.deciding, rows, self.max_length, self.truncation)
             deciding = (marks == 1) & (torch.arange(ids.shape[1]) < lengths.unsqueeze(1))
         return TextPairBatch(
-            ngrams=torch.from_numpy(letters.flat.astype(np.int64)),
-            offsets=torch.from_numpy(letters.offsets),
-            places=torch.from_numpy(places.reshape(ids.shape)),
+            ngrams=torch.from_numpy(ngrams.flat.astype(np.int64)),
+            offsets=torch.from_numpy(ngrams.offsets),
+            word_index=torch.from_numpy(word_index.reshape(ids.shape)),
             lengths=lengths,
             labels=torch.from_numpy(self.split.labels[index]),
             index=torch.from_numpy(index),

@@ -15,7 +15,7 @@ from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
 
 
-class Data(Protocol):
+class CorpusData(Protocol):
     """A LightningDataModule over a corpus."""
 
     @property
@@ -83,7 +83,7 @@ class ResumableData(pl.LightningDataModule):
         return self._identity or self.prepared.identity
 
     @property
-    def place(self) -> tuple[int, int]:
+    def rank_and_world_size(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
@@ -141,7 +141,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
         Raises:
             UserError: if there are too few items for all processes.
         """
-        count, world_size = len(keys), self.place[1]
+        count, world_size = len(keys), self.rank_and_world_size[1]
         if count < world_size:
             raise UserError(f"the {name} split has {count} {self.items}, too few for {world_size} processes")
         if shuffle:
@@ -162,7 +162,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
         self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
     ) -> BucketBatchSampler | StagedBatchSampler:
         """Cuts a split into batches: this process's share; see BucketBatchSampler for what is given."""
-        rank, world_size = self.place
+        rank, world_size = self.rank_and_world_size
         return BucketBatchSampler(
             keys,
             batch_size=batch_size,

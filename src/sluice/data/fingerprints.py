@@ -26,7 +26,7 @@ FOLDER = "file-hashes"
 """In the cache folder: one JSON file for each folder with source files."""
 
 
-class Known(NamedTuple):
+class HashRecord(NamedTuple):
     """What is remembered of a file; the first three fields tell whether it is still the same file."""
 
     size: int
@@ -74,11 +74,11 @@ def _computed(index: Path, paths: list[Path]) -> dict[Path, str]:
             digests[path] = entry.digest
         else:
             missing.append((path, stat))
-    hashed: dict[str, Known] = {}
+    hashed: dict[str, HashRecord] = {}
     for path, stat in track(missing, "Hashing files (once)") if len(missing) > 1 else missing:
         now = time.time_ns()
         digests[path] = _sha256(path)
-        hashed[path.name] = Known(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
+        hashed[path.name] = HashRecord(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
     if missing:
         _write(index, {**_read(index), **hashed})  # another run may have hashed other files of the folder meanwhile
     return digests
@@ -99,7 +99,7 @@ def _awaited(index: Path, paths: list[Path]) -> dict[Path, str]:
     return digests
 
 
-def _is_same(entry: Known, stat: os.stat_result) -> bool:
+def _is_same(entry: HashRecord, stat: os.stat_result) -> bool:
     return entry[:3] == (stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
@@ -116,16 +116,16 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(index: Path) -> dict[str, Known]:
+def _read(index: Path) -> dict[str, HashRecord]:
     """What is remembered of a folder's files by name; nothing where the index is missing or damaged."""
     try:
         plain = json.loads(index.read_text(encoding="utf-8"))
-        return {name: Known(*entry) for name, entry in plain.items()}
+        return {name: HashRecord(*entry) for name, entry in plain.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _write(index: Path, known: dict[str, Known]) -> None:
+def _write(index: Path, known: dict[str, HashRecord]) -> None:
     """Replaces the index in one step; a folder that cannot be written costs time at the next start and no more."""
     with suppress(OSError):
         index.parent.mkdir(parents=True, exist_ok=True)

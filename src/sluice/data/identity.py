@@ -34,7 +34,7 @@ def hashes_of(texts: Iterable[Sequence[str]]) -> Hashes:
     return np.fromiter((text_hash(*parts) for parts in texts), dtype=np.uint64)
 
 
-class Chosen(NamedTuple):
+class SelectedRows(NamedTuple):
     """The rows of a corpus that belong to a split."""
 
     rows: NDArray[np.int64]
@@ -57,7 +57,7 @@ class SplitHashes:
             digest.update(np.ascontiguousarray(self.splits[name], dtype="<u8").tobytes())
         return digest.hexdigest()[:16]
 
-    def choose(self, split: str, given: NDArray[np.str_], hashes: Hashes) -> Chosen:
+    def select(self, split: str, given: NDArray[np.str_], hashes: Hashes) -> SelectedRows:
         """The rows of a corpus whose hash is in a split.
 
         Where a split has a file of its own, only the rows of that file are candidates, else those of the training
@@ -76,9 +76,9 @@ class SplitHashes:
         shared = np.isin(hashes[rows], elsewhere)
         if shared.any():
             rows = rows[~shared | (_occurrence(hashes[rows]) < _count(self.splits[split], hashes[rows]))]
-        return Chosen(rows, int((~np.isin(own, everywhere)).sum()))
+        return SelectedRows(rows, int((~np.isin(own, everywhere)).sum()))
 
-    def repeated(self) -> dict[str, int]:
+    def overlap_with_train(self) -> dict[str, int]:
         """How many texts of validation and test are also in the training split."""
         return {name: int(np.isin(self.splits[name], self.splits["train"]).sum()) for name in ("val", "test")}
 
@@ -91,7 +91,7 @@ class SplitHashes:
             np.savez(file, allow_pickle=False, **{name: self.splits[name] for name in SPLITS})
 
     @classmethod
-    def stored(cls, arrays: Mapping[str, Hashes]) -> "SplitHashes":
+    def from_arrays(cls, arrays: Mapping[str, Hashes]) -> "SplitHashes":
         """The hashes of a cache entry, its arrays `<split>_hashes`."""
         return cls({name: arrays[f"{name}_hashes"] for name in SPLITS})
 
@@ -149,7 +149,7 @@ class DataIdentity:
     """Of data that consist of separate texts."""
     text_digest: str | None = None
     """Of running text: over all lines."""
-    split_as_earlier: bool = True
+    matches_legacy_split: bool = True
     """Whether versions that recorded nothing of the data, and drew identical texts one by one, cut the same splits."""
 
     def saved(self) -> Plain:
@@ -163,7 +163,7 @@ class DataIdentity:
         }
 
 
-def changes(before: PlainMapping, now: PlainMapping) -> list[str]:
+def identity_changes(before: PlainMapping, now: PlainMapping) -> list[str]:
     """What differs between two identities as `DataIdentity.saved` gives them, in words; empty if nothing does."""
     found = _changed_files(
         [FileDigest(*file) for file in before["files"]], [FileDigest(*file) for file in now["files"]]

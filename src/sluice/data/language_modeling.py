@@ -15,7 +15,7 @@ from sluice.data.collate import Batch
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
 from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
-from sluice.data.samplers import Piece, PieceSampler
+from sluice.data.samplers import Chunk, ChunkSampler
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 from sluice.text.tokenizers import END_OF_LINE
@@ -79,7 +79,7 @@ class Streams(Dataset[ChunkBatch]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, piece: Piece) -> ChunkBatch:
+    def __getitem__(self, piece: Chunk) -> ChunkBatch:
         places = self.starts[:, None] + np.arange(piece.start, piece.start + piece.steps)
         ends = np.minimum(self.starts + self.length, len(self.text))
         inside = places < ends[:, None]
@@ -115,7 +115,7 @@ class LanguageData(ResumableData):
             cache_dir: where the prepared arrays are kept.
             batch_size: streams of one rank in training.
             chunk_length: steps of a chunk, in training and evaluation.
-            variable_chunks: training chunks of random lengths, see PieceSampler.
+            variable_chunks: training chunks of random lengths, see ChunkSampler.
             val_streams: streams in validation, on all ranks together.
             test_streams: streams in the test, on all ranks together.
             seed: of the variable lengths.
@@ -131,14 +131,14 @@ class LanguageData(ResumableData):
         return prepare_text(self.corpus, self.settings, self.cache_dir)
 
     def train_dataloader(self) -> DataLoader[ChunkBatch]:
-        text, streams = self.prepared.splits["train"], self.batch_size * self.place[1]
+        text, streams = self.prepared.splits["train"], self.batch_size * self.rank_and_world_size[1]
         if len(text) < streams * self.chunk_length:
             raise UserError(
                 f"the training text has {len(text):,} tokens, fewer than one chunk: task.data.chunk_length="
                 f"{self.chunk_length} steps of {streams} streams; lower the one or task.data.batch_size"
             )
         dataset = self._streams("train", streams, contiguous=True)
-        sampler = PieceSampler(
+        sampler = ChunkSampler(
             len(dataset), chunk_length=self.chunk_length, variable=self.variable_chunks, seed=self.seed
         )
         sampler.start_at(*self._start)
@@ -152,10 +152,10 @@ class LanguageData(ResumableData):
 
     def _evaluation(self, split: str, streams: int) -> DataLoader[ChunkBatch]:
         dataset = self._streams(split, min(streams, len(self.prepared.splits[split])), contiguous=False)
-        return self._loader(dataset, PieceSampler(len(dataset), chunk_length=self.chunk_length))
+        return self._loader(dataset, ChunkSampler(len(dataset), chunk_length=self.chunk_length))
 
     def _streams(self, split: str, streams: int, *, contiguous: bool) -> Streams:
-        rank, world_size = self.place
+        rank, world_size = self.rank_and_world_size
         return Streams(
             self.prepared.splits[split],
             streams=streams,
@@ -165,5 +165,5 @@ class LanguageData(ResumableData):
             contiguous=contiguous,
         )
 
-    def _loader(self, dataset: Streams, sampler: PieceSampler) -> DataLoader[ChunkBatch]:
+    def _loader(self, dataset: Streams, sampler: ChunkSampler) -> DataLoader[ChunkBatch]:
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

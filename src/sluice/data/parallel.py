@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, ParallelCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Lines, ParallelSplit, Ragged
-from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.plain import Plain
-from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.units import Subwords, Unit
+from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import SubwordModel, Unit
 
 SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
-class ParallelSettings(HeldOut):
+class ParallelSettings(HoldOutSettings):
     """How sentence pairs become ids; with the corpus, all that the prepared arrays depend on."""
 
     unit: str = "words"
@@ -78,7 +78,7 @@ class ParallelTexts:
         """(N,) the hash of each pair, both sentences."""
         return hashes_of(zip(self.source, self.target, strict=True))
 
-    def chosen(self, index: Iterable[int]) -> "ParallelTexts":
+    def select(self, index: Iterable[int]) -> "ParallelTexts":
         """The pairs at these places."""
         places = list(index)
         return ParallelTexts(*([column[place] for place in places] if column else [] for column in vars(self).values()))
@@ -163,7 +163,7 @@ def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[
 
 
 def assign_parallel(
-    texts: ParallelTexts, given: NDArray[np.str_], settings: ParallelSettings, *, one_by_one: bool = False
+    texts: ParallelTexts, given: NDArray[np.str_], settings: ParallelSettings, *, legacy: bool = False
 ) -> dict[str, NDArray[np.int64]]:
     """The rows of each split; pairs with equal sources are in one split.
 
@@ -171,7 +171,7 @@ def assign_parallel(
         texts: N pairs.
         given: (N,) the split that the corpus gives each pair.
         settings: with the fractions.
-        one_by_one: as earlier versions, which compared sources as they are written.
+        legacy: as earlier versions, which compared sources as they are written.
     """
     sources, ids = hashes_of((source,) for source in texts.source), dict[str, int]()
     groups = np.asarray([ids.setdefault(source, len(ids)) for source in texts.source], dtype=np.int64)
@@ -181,15 +181,15 @@ def assign_parallel(
         names=("sentence pairs",),
         fractions=settings.fractions,
         texts=sources,
-        groups=groups if one_by_one else None,
+        groups=groups if legacy else None,
     )
 
 
-def _stored(corpus: ParallelCorpus, settings: ParallelSettings) -> Stored:
+def _stored(corpus: ParallelCorpus, settings: ParallelSettings) -> CacheEntry:
     texts, given, notes = read_parallel_texts(corpus)
     rows = assign_parallel(texts, given, settings)
-    as_earlier = same_rows(rows, lambda: assign_parallel(texts, given, settings, one_by_one=True))
-    splits = {name: texts.chosen(rows[name]) for name in SPLITS}
+    as_earlier = same_rows(rows, lambda: assign_parallel(texts, given, settings, legacy=True))
+    splits = {name: texts.select(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
         splits[name].cut(units["source"][0], units["target"][0])
@@ -207,7 +207,7 @@ def _stored(corpus: ParallelCorpus, settings: ParallelSettings) -> Stored:
         for part, held in vars(split).items():
             arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = held.flat, held.offsets
     saved = {side: _as_json(coders[side]) for side in SIDES}
-    return Stored(arrays, {"notes": notes, "split_as_earlier": as_earlier, **saved})
+    return CacheEntry(arrays, {"notes": notes, "split_as_earlier": as_earlier, **saved})
 
 
 def _units(
@@ -219,7 +219,7 @@ def _units(
         read = {side: [text.lower() if settings.lowercase else text for text in vars(train)[side]] for side in SIDES}
         if settings.joint:
             read["source"] += read["target"]
-        learn = partial(Subwords.learn, size=settings.subword_size, kind=settings.subwords)
+        learn = partial(SubwordModel.learn, size=settings.subword_size, kind=settings.subwords)
         models["source"] = learn(read["source"]).model
         models["target"] = models["source"] if settings.joint else learn(read["target"]).model
     return {side: (make_unit(**_described(corpus, settings, side, models[side])), models[side]) for side in SIDES}
@@ -254,7 +254,7 @@ def _filtered(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]
             f"no training pair is left: all {len(kept):,} are longer than task.data.max_length={settings.max_length} "
             f"tokens or more unequal than task.data.max_ratio={settings.max_ratio:g}; choose larger limits"
         )
-    return texts.chosen(np.flatnonzero(kept))
+    return texts.select(np.flatnonzero(kept))
 
 
 def _shorten(texts: ParallelTexts, max_length: int) -> int:
@@ -282,8 +282,8 @@ def _coders(
 
 def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:
     return ParallelSplit(
-        Ragged.from_rows([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
-        Ragged.from_rows([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
+        Ragged.from_rows([[*source.vocab.encode(tokens), EOS_ID] for tokens in texts.source_tokens]),
+        Ragged.from_rows([[BOS_ID, *target.vocab.encode(tokens), EOS_ID] for tokens in texts.target_tokens]),
         Lines.of(texts.source),
         Lines.of(texts.target),
     )

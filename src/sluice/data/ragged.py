@@ -136,11 +136,11 @@ class TextPairSplit:
         """(2 B,) places of the texts of some pairs, first ones before second ones."""
         return np.concatenate([index, index + len(self)])
 
-    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
+    def truncated_lengths(self, max_length: int) -> NDArray[np.int64]:
         """(N,) words of each pair's longer text once truncated."""
         return np.minimum(self.texts.lengths.reshape(2, -1).max(0), max_length)
 
-    def chosen(self, index: NDArray[np.int64]) -> "TextPairSplit":
+    def select(self, index: NDArray[np.int64]) -> "TextPairSplit":
         """Some of the pairs, in the order given."""
         rows = self.rows(index)
         return TextPairSplit(self.texts.rows(rows), self.deciding.rows(rows), self.labels[index])

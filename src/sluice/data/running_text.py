@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
 from sluice.data.progress import track
@@ -66,7 +66,7 @@ def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[
     return np.asarray(flat, dtype=np.int32)
 
 
-def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> Stored:
+def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> CacheEntry:
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".stream-", dir=cache_dir) as folder:
@@ -76,7 +76,7 @@ def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> S
         raise UserError(f"the cache folder {cache_dir} cannot be written ({reason}): set paths.cache_dir") from error
 
 
-def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> Stored:
+def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> CacheEntry:
     """Reads the text once into files of provisional ids, then gives the ids of the vocabulary, block by block."""
     words, counts, sizes, text_digest = _read(folder, corpus, settings.tokenizer)
     for split in SPLITS:
@@ -92,7 +92,7 @@ def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) ->
         for start in range(0, len(ids), BLOCK):
             ids[start : start + BLOCK] = final[ids[start : start + BLOCK]]
         arrays[split] = ids
-    return Stored(arrays, {"vocab": vocab.tokens, "text_digest": text_digest})
+    return CacheEntry(arrays, {"vocab": vocab.tokens, "text_digest": text_digest})
 
 
 def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int], str]:

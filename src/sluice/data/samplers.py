@@ -165,14 +165,14 @@ class StagedBatchSampler(_BatchSampler):
             yield [first + place for place in batch]
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """Steps of the streams: from `start`, `steps` of them."""
 
     start: int
     steps: int
 
 
-class PieceSampler(ResumableSampler[Piece]):
+class ChunkSampler(ResumableSampler[Chunk]):
     """Cuts the length of the streams into pieces, in order; the same number in every epoch."""
 
     def __init__(self, length: int, *, chunk_length: int, variable: bool = False, seed: int = 0) -> None:
@@ -190,8 +190,8 @@ class PieceSampler(ResumableSampler[Piece]):
     def __len__(self) -> int:
         return -(-self.length // self.chunk_length)
 
-    def __iter__(self) -> Iterator[Piece]:
-        pieces = [Piece(start, end - start) for start, end in pairwise(self._borders())]
+    def __iter__(self) -> Iterator[Chunk]:
+        pieces = [Chunk(start, end - start) for start, end in pairwise(self._borders())]
         yield from pieces[self.first :]
 
     def _borders(self) -> list[int]:
@@ -208,14 +208,14 @@ class PieceSampler(ResumableSampler[Piece]):
         return np.linspace(0, self.length, len(self) + 1).round().astype(int).tolist()
 
 
-class Place(NamedTuple):
+class BatchIndex(NamedTuple):
     """A batch of an epoch."""
 
     epoch: int
     number: int
 
 
-class EpochSampler(ResumableSampler[Place]):
+class EpochSampler(ResumableSampler[BatchIndex]):
     """The places of an epoch's batches, in order."""
 
     def __init__(self, size: int) -> None:
@@ -229,12 +229,12 @@ class EpochSampler(ResumableSampler[Place]):
     def __len__(self) -> int:
         return self.size
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[BatchIndex]:
         for number in range(self.first, self.size):
-            yield Place(self.epoch, number)
+            yield BatchIndex(self.epoch, number)
 
 
-class FirstEpoch(EpochSampler):
+class FirstEpochSampler(EpochSampler):
     """The first epoch's batches, whichever epoch training is in."""
 
     def set_epoch(self, epoch: int) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from sluice.data.collate import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator
 from sluice.data.datamodule import BucketedData, ResumableData
 from sluice.data.identity import DataIdentity
 from sluice.data.ragged import RaggedSequences, Sequences
-from sluice.data.samplers import Piece, PieceSampler
+from sluice.data.samplers import Chunk, ChunkSampler
 from sluice.errors import UserError
 
 
@@ -23,7 +23,7 @@ class ChunkedStreams(Dataset[SequenceBatch]):
         """Steps of the streams."""
         return int(self.streams.inputs.shape[1])
 
-    def __getitem__(self, piece: Piece) -> SequenceBatch:
+    def __getitem__(self, piece: Chunk) -> SequenceBatch:
         end = piece.start + piece.steps
         inputs, targets = (torch.from_numpy(part[:, piece.start : end].copy()) for part in self.streams)
         rows = torch.arange(len(inputs))
@@ -74,7 +74,7 @@ class SequenceData(BucketedData[SequenceBatch]):
             UserError: if there are too few sequences for all processes.
         """
         split = self.split(name)
-        make = SequenceBatchMaker(split)
+        make = SequenceCollator(split)
         return self.bucketed(name, split.lengths, make, shuffle=shuffle, max_tokens=self.max_tokens)
 
 
@@ -98,7 +98,7 @@ class StreamData(ResumableData):
         return self._make(name)
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
-        rank, world_size = self.place
+        rank, world_size = self.rank_and_world_size
         streams = self._make("train")
         if len(streams.inputs) % world_size:
             raise UserError(
@@ -114,7 +114,7 @@ class StreamData(ResumableData):
         return self._evaluation("test")
 
     def _evaluation(self, name: str) -> DataLoader[SequenceBatch]:
-        rank, world_size = self.place
+        rank, world_size = self.rank_and_world_size
         streams = self._make(name)
         if len(streams.inputs) < world_size:
             raise UserError(f"the {name} split has {len(streams.inputs)} streams, too few for {world_size} processes")
@@ -124,6 +124,6 @@ class StreamData(ResumableData):
         self, streams: Sequences, rank: int, world_size: int, start: tuple[int, int] = (0, 0)
     ) -> DataLoader[SequenceBatch]:
         dataset = ChunkedStreams(Sequences(*(part[rank::world_size] for part in streams)))
-        sampler = PieceSampler(len(dataset), chunk_length=self.chunk_length)
+        sampler = ChunkSampler(len(dataset), chunk_length=self.chunk_length)
         sampler.start_at(*start)
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

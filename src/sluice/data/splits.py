@@ -14,7 +14,7 @@ SPLIT_SEED = 20110610
 UNDECIDED, KEPT, HELD = -1, 0, 1
 
 
-class HeldOut:
+class HoldOutSettings:
     """Settings with the fractions of the texts that are held out where a corpus has no such split of its own."""
 
     validation_fraction: float
@@ -90,13 +90,13 @@ def _apart_where_too_few(
 
 
 def hold_out(
-    labels: NDArray[np.int64], share: float, names: Sequence[str], groups: NDArray[np.int64] | None = None
+    labels: NDArray[np.int64], fraction: float, names: Sequence[str], groups: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """(N,) True for the held-out texts: `share` of every class, at least one of each, drawn once and for all.
+    """(N,) True for the held-out texts: `fraction` of every class, at least one of each, drawn once and for all.
 
     Args:
         labels: (N,) class ids.
-        share: of each class, in (0, 1).
+        fraction: of each class, in (0, 1).
         names: class names, for the error.
         groups: (N,) group ids; those of one class and group are held out together. None for texts drawn one by one.
 
@@ -115,7 +115,7 @@ def hold_out(
             own = units = members
             sizes = np.ones(len(members), dtype=np.int64)
         order = random.permutation(len(units))
-        count = min(int(np.abs(sizes[order].cumsum() - share * len(members)).argmin()) + 1, len(units) - 1)
+        count = min(int(np.abs(sizes[order].cumsum() - fraction * len(members)).argmin()) + 1, len(units) - 1)
         held[members[np.isin(own, units[order[:count]])]] = True
     return held
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, Tagged, TaggedCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Ragged, RaggedSequences
-from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.text.vocab import Vocab
 
 
 @dataclass(frozen=True)
-class TagSettings(HeldOut):
+class TagSettings(HoldOutSettings):
     """How words become ids; with the corpus, all that the prepared arrays depend on."""
 
     min_freq: int = 1
@@ -89,7 +89,7 @@ def encode_tagged(sentences: list[Tagged], vocab: Vocab, tags: tuple[str, ...]) 
     return RaggedSequences(Ragged.from_rows(words), Ragged.from_rows(classes))
 
 
-def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
+def _stored(corpus: TaggedCorpus, settings: TagSettings) -> CacheEntry:
     sentences, given = read_sentences(corpus)
     if len(given_tags := set(chain.from_iterable(sentence.tags for sentence in sentences))) < 2:
         raise UserError(f"all words have the tag {given_tags.pop()!r}: two or more are needed to tell apart")
@@ -106,7 +106,7 @@ def _stored(corpus: TaggedCorpus, settings: TagSettings) -> Stored:
         arrays[f"{name}_words"], arrays[f"{name}_tags"] = encoded.inputs.flat, encoded.targets.flat
         arrays[f"{name}_hashes"] = hashes[rows[name]]
     as_earlier = same_rows(rows, lambda: assign_sentences(given, settings, None))
-    return Stored(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": as_earlier})
+    return CacheEntry(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": as_earlier})
 
 
 def read_sentences(corpus: TaggedCorpus) -> tuple[list[Tagged], NDArray[np.str_]]:

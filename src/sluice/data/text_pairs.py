@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
-from sluice.data.collate import TextPairBatch, TextPairBatchMaker
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
+from sluice.data.collate import TextPairBatch, TextPairCollator
 from sluice.data.corpus import SPLITS, PairCorpus, TextPair
 from sluice.data.datamodule import BucketedData
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
@@ -25,7 +25,7 @@ NO_WORDS = ("", " ")
 
 
 @dataclass(frozen=True)
-class LetterSettings:
+class CharNgramSettings:
     """How a text becomes words and a word its letters."""
 
     tokenizer: str = "words"
@@ -47,21 +47,21 @@ class PreparedTextPairs:
 
 
 def prepare_text_pairs(
-    corpus: PairCorpus, settings: LetterSettings, shares: dict[str, float], cache_dir: Path
+    corpus: PairCorpus, settings: CharNgramSettings, fractions: dict[str, float], cache_dir: Path
 ) -> PreparedTextPairs:
     """Opens the prepared pairs, preparing and storing them on first use.
 
     Args:
         corpus: where the pairs come from.
         settings: how they become words and letters.
-        shares: what "test" and "val" are of the training pairs, where the corpus has none of its own.
+        fractions: what "test" and "val" are of the training pairs, where the corpus has none of its own.
         cache_dir: where the arrays are kept.
 
     Raises:
         UserError: whatever the corpus says is wrong with it, or a cache that can't be written.
     """
-    key = {"labels": corpus.labels, "shares": shares, **vars(settings)}
-    prepared = load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, shares))
+    key = {"labels": corpus.labels, "shares": fractions, **vars(settings)}
+    prepared = load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings, fractions))
     splits = {
         name: TextPairSplit(
             prepared.ragged(f"{name}_words", f"{name}_offsets"),
@@ -108,28 +108,28 @@ def new_table() -> dict[str, int]:
     return {word: place for place, word in enumerate(NO_WORDS)}
 
 
-def letters_of(words: Sequence[str], settings: LetterSettings) -> Ragged:
+def word_ngrams(words: Sequence[str], settings: CharNgramSettings) -> Ragged:
     """The n-grams of each word of a table."""
     options = {"longest": settings.max_ngram, "buckets": settings.buckets}
     return Ragged.from_rows([] if word in NO_WORDS else hashed_ngrams(word, **options) for word in words)
 
 
-def _stored(corpus: PairCorpus, settings: LetterSettings, shares: dict[str, float]) -> Stored:
+def _stored(corpus: PairCorpus, settings: CharNgramSettings, fractions: dict[str, float]) -> CacheEntry:
     table = new_table()
     pairs, given = read_pairs(corpus)
     whole, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
-    assign = partial(assign_splits, given, labels=whole.labels, names=corpus.labels, fractions=shares)
+    assign = partial(assign_splits, given, labels=whole.labels, names=corpus.labels, fractions=fractions)
     rows = assign(texts=hashes)
     as_earlier = same_rows(rows, lambda: assign(texts=None))
-    ngrams = letters_of(list(table), settings)
+    ngrams = word_ngrams(list(table), settings)
     arrays: Arrays = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
     for name in SPLITS:
-        split = whole.chosen(rows[name])
+        split = whole.select(rows[name])
         arrays |= {f"{name}_hashes": hashes[rows[name]]}
         arrays |= {f"{name}_words": split.texts.flat, f"{name}_offsets": split.texts.offsets}
         arrays |= {f"{name}_deciding": split.deciding.flat, f"{name}_labels": split.labels}
     info = {"words": list(table), "labels": list(corpus.labels), "split_as_earlier": as_earlier}
-    return Stored(arrays, info)
+    return CacheEntry(arrays, info)
 
 
 class TextPairData(BucketedData[TextPairBatch]):
@@ -141,7 +141,7 @@ class TextPairData(BucketedData[TextPairBatch]):
         self,
         *,
         corpus: PairCorpus,
-        settings: LetterSettings,
+        settings: CharNgramSettings,
         cache_dir: Path,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
@@ -166,13 +166,13 @@ class TextPairData(BucketedData[TextPairBatch]):
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
-        self.shares = {"test": test_fraction, "val": validation_fraction}
+        self.fractions = {"test": test_fraction, "val": validation_fraction}
         self.max_length, self.truncation = max_length, truncation
 
     @cached_property
     def prepared(self) -> PreparedTextPairs:
         """The arrays, the table of words and the labels; prepared on first use."""
-        return prepare_text_pairs(self.corpus, self.settings, self.shares, self.cache_dir)
+        return prepare_text_pairs(self.corpus, self.settings, self.fractions, self.cache_dir)
 
     def text_of(self, split: str, index: int) -> str:
         """The words of a pair, both texts."""
@@ -187,11 +187,11 @@ class TextPairData(BucketedData[TextPairBatch]):
             UserError: if there are too few pairs for all processes.
         """
         split = self.prepared.splits[name]
-        make = TextPairBatchMaker(
+        make = TextPairCollator(
             split,
             self.prepared.ngrams,
             max_length=self.max_length,
             truncation=self.truncation,
             with_deciding=not shuffle and self.corpus.knows_deciding,
         )
-        return self.bucketed(name, split.kept_lengths(self.max_length), make, shuffle=shuffle)
+        return self.bucketed(name, split.truncated_lengths(self.max_length), make, shuffle=shuffle)

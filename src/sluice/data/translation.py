@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import ParallelBatch, ParallelBatchMaker
+from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.datamodule import BucketedData
 from sluice.data.parallel import ParallelSettings, PreparedParallel, prepare_parallel
@@ -56,7 +56,7 @@ class TranslationData(BucketedData[ParallelBatch]):
     def prepared(self) -> PreparedParallel:
         """The arrays and both languages' coders; prepared on first use."""
         prepared = prepare_parallel(self.corpus, self.settings, self.cache_dir)
-        for note in prepared.notes if self.place[0] == 0 else ():
+        for note in prepared.notes if self.rank_and_world_size[0] == 0 else ():
             log.warning("%s.", note)
         return prepared
 
@@ -75,26 +75,26 @@ class TranslationData(BucketedData[ParallelBatch]):
                 f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
                 f"{longest + 1}; choose a larger one"
             )
-        make = ParallelBatchMaker(split, with_texts=not shuffle)
+        make = ParallelCollator(split, with_texts=not shuffle)
         return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=budget and budget * scale)
 
 
-def climbing(stages: int, *, epochs: int, share: float) -> Callable[[int], int]:
+def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:
     """From an epoch to its stage: they last equally long, the last one also for the rest.
 
     Args:
         stages: from 1 on.
         epochs: of the whole training.
-        share: part of the epochs in which all stages but for the rest of the last one go by; 0 has the last one only.
+        fraction: of the epochs after which the last stage has begun to last; 0 has the last one only.
     """
 
     def stage_of(epoch: int) -> int:
-        return min(stages - 1, int(epoch * stages / (share * epochs))) if share else stages - 1
+        return min(stages - 1, int(epoch * stages / (fraction * epochs))) if fraction else stages - 1
 
     return stage_of
 
 
-class StagedPairs(TranslationData):
+class StagedTranslationData(TranslationData):
     """Training pairs in stages, one after the other in the corpus; an epoch has those of one stage."""
 
     def __init__(self, *, stages: int, stage_size: int, stage_of: Callable[[int], int], **shared: Any) -> None:
@@ -126,5 +126,5 @@ class StagedPairs(TranslationData):
                 "and no stage can do without; choose a larger one"
             )
         parts = np.split(keys, self.stages)
-        samplers = [super(StagedPairs, self).sampler(part, **options) for part in parts]
+        samplers = [super(StagedTranslationData, self).sampler(part, **options) for part in parts]
         return StagedBatchSampler(samplers, stage_of=self.stage_of)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from sluice.data.collate import Batch
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
 from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
-from sluice.data.samplers import EpochSampler, FirstEpoch, Place
+from sluice.data.samplers import BatchIndex, EpochSampler, FirstEpochSampler
 from sluice.errors import UserError
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, UNKNOWN_ID
@@ -68,7 +68,7 @@ class WindowBatches(Dataset[WindowBatch]):
     def __len__(self) -> int:
         return self.windows.batches(self.batch_blocks)
 
-    def __getitem__(self, place: Place) -> WindowBatch:
+    def __getitem__(self, place: BatchIndex) -> WindowBatch:
         return WindowBatch.of(self.windows.batch(place.epoch, place.number, self.batch_blocks))
 
 
@@ -126,7 +126,7 @@ class WindowData(ResumableData):
     def loader(self, split: str, start: tuple[int, int] = (0, 0)) -> DataLoader[WindowBatch]:
         """The batches of a split, from a batch of an epoch on; of validation and test the first epoch, every time."""
         dataset = WindowBatches(self.windows(split), batch_blocks=self.batch_size)
-        sampler = EpochSampler(len(dataset)) if split == "train" else FirstEpoch(len(dataset))
+        sampler = EpochSampler(len(dataset)) if split == "train" else FirstEpochSampler(len(dataset))
         sampler.start_at(*start)
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)
 
@@ -148,10 +148,10 @@ class WindowData(ResumableData):
             )
         except ValueError as error:
             raise UserError(f"the {split} text has no word of the vocabulary: lower task.text.min_freq") from error
-        if windows.words_an_epoch < BLOCK:
+        if windows.words_per_epoch < BLOCK:
             raise UserError(
                 f"of the {split} text's {len(windows.words):,} known words subsampling leaves "
-                f"{windows.words_an_epoch:.0f}, too few to learn from or to measure by: give more text, or set "
+                f"{windows.words_per_epoch:.0f}, too few to learn from or to measure by: give more text, or set "
                 "task.subsampling=0"
             )
         return windows

@@ -96,7 +96,7 @@ class TextGenerator:
         """
         ids = self.text.prompt_ids(prompt)
         last, state = self.network.warmed(torch.tensor([ids]))
-        never = self.text.never_written
+        never = self.text.banned_ids
         banned = never if sampling.allow_unknown else (*never, UNKNOWN_ID)
         if sampling.beam is not None:
             width = max(sampling.beam, number)
@@ -125,7 +125,7 @@ class TextGenerator:
         last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MOST_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
-        scores[:, list(self.text.never_written)] = -torch.inf
+        scores[:, list(self.text.banned_ids)] = -torch.inf
         likeliest: Any = scores[0].topk(min(top, scores.shape[1]))
         words = self.vocab.decode(likeliest.indices.tolist())
         return list(zip(words, likeliest.values.exp().tolist(), strict=True))

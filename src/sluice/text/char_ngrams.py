@@ -5,7 +5,7 @@ import zlib
 BEGIN, END = "<", ">"
 
 
-def letter_ngrams(word: str, longest: int) -> list[str]:
+def character_ngrams(word: str, longest: int) -> list[str]:
     """The letters of a word, its pieces of 2 to `longest` letters and the whole of it, in lower case.
 
     Bojanowski et al. (2017), "Enriching word vectors with subword information", arXiv 1607.04606, section 3.2, with
@@ -20,6 +20,6 @@ def letter_ngrams(word: str, longest: int) -> list[str]:
 
 
 def hashed_ngrams(word: str, *, longest: int, buckets: int) -> list[int]:
-    """The buckets of `letter_ngrams`, the same on every machine; several may share one (the paper's section 3.2)."""
-    pieces = letter_ngrams(word, longest)
+    """The buckets of `character_ngrams`, the same on every machine; several may share one (the paper's section 3.2)."""
+    pieces = character_ngrams(word, longest)
     return [zlib.crc32(piece.encode("utf-8", "surrogatepass")) % buckets for piece in pieces]

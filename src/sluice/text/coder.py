@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from sluice.options import UNITS
 from sluice.plain import Plain
-from sluice.text.units import Characters, Pieces, Subwords, Unit, Words
+from sluice.text.units import CharUnit, SubwordModel, SubwordUnit, Unit, WordUnit
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
-BEGIN, END = "<bos>", "<eos>"
-BEGIN_ID, END_ID = 2, 3
-MARKS = (BEGIN, END)
+BOS, EOS = "<bos>", "<eos>"
+BOS_ID, EOS_ID = 2, 3
+MARKS = (BOS, EOS)
 
 
 class SentenceVocab(Vocab):
@@ -57,12 +57,12 @@ def make_unit(unit: str, *, language: str, tokenizer: str, lowercase: bool, subw
         ValueError: for a unit or tokenizer that doesn't exist.
     """
     if unit == "words":
-        return Words(language=language, tokenizer=tokenizer, lowercase=lowercase)
+        return WordUnit(language=language, tokenizer=tokenizer, lowercase=lowercase)
     if unit == "subwords":
         assert subwords is not None
-        return Pieces(Subwords(subwords), lowercase=lowercase)
+        return SubwordUnit(SubwordModel(subwords), lowercase=lowercase)
     if unit == "chars":
-        return Characters(lowercase=lowercase)
+        return CharUnit(lowercase=lowercase)
     raise ValueError(f"there is no unit {unit!r}; there are {', '.join(UNITS)}")
 
 
@@ -108,7 +108,7 @@ class SentenceCoder:
 
     def source_ids(self, text: str, max_length: int | None = None) -> list[int]:
         """What an encoder reads: the first `max_length` ids (None for all) and the mark of the end."""
-        return [*self.encode(text)[:max_length], END_ID]
+        return [*self.encode(text)[:max_length], EOS_ID]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Tokens of ids without marks."""

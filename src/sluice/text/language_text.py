@@ -19,12 +19,12 @@ class LanguageText:
         Raises:
             ValueError: for a tokenizer that doesn't exist.
         """
-        self.vocab, self.letters = vocab, tokenizer == "chars"
+        self.vocab, self.char_level = vocab, tokenizer == "chars"
         self._cut = make_tokenizer("words" if tokenizer == "whitespace" else tokenizer)
         self.end_id = vocab.encode([END_OF_LINE])[0]
 
     @property
-    def never_written(self) -> tuple[int, ...]:
+    def banned_ids(self) -> tuple[int, ...]:
         """Ids that stand for no text."""
         return (PADDING_ID,)
 
@@ -48,7 +48,7 @@ class LanguageText:
     def join(self, ids: Sequence[int]) -> str:
         """The text of the ids as people write it."""
         tokens = self.vocab.decode(ids)
-        if self.letters:
+        if self.char_level:
             return "".join("\n" if token == END_OF_LINE else token for token in tokens)
         return detokenize(tokens)
 

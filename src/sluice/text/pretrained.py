@@ -11,7 +11,7 @@ from sluice.text.vector_files import VectorFile
 from sluice.text.vocab import PADDING_ID, SPECIALS, Vocab
 
 
-class Matched(NamedTuple):
+class VectorMatches(NamedTuple):
     """The vectors of a file by the ids of a vocabulary."""
 
     vectors: NDArray[np.float32]
@@ -20,16 +20,16 @@ class Matched(NamedTuple):
     """(V,)."""
 
     @property
-    def words(self) -> int:
+    def num_found(self) -> int:
         """How many words were found, specials not counted."""
         return int(self.found[len(SPECIALS) :].sum())
 
     @property
-    def share(self) -> float:
+    def coverage(self) -> float:
         """Which part of the vocabulary's words that is."""
-        return self.words / max(len(self.found) - len(SPECIALS), 1)
+        return self.num_found / max(len(self.found) - len(SPECIALS), 1)
 
-    def completed(self, seed: int) -> NDArray[np.float32]:
+    def fill_missing(self, seed: int) -> NDArray[np.float32]:
         """(V, D) with normal vectors, spread as widely as the found ones, for the words that were not found."""
         vectors, missing = self.vectors.copy(), ~self.found
         missing[PADDING_ID] = False
@@ -39,7 +39,7 @@ class Matched(NamedTuple):
         return vectors
 
 
-def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Matched:
+def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> VectorMatches:
     """Reads from a file the vectors of the words that a vocabulary has, and no others into memory.
 
     Args:
@@ -65,4 +65,4 @@ def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Match
                 vectors[index], found[index] = file.numbers(row), True
     if not found[len(SPECIALS) :].any():
         raise UserError(f"{path} has none of the {len(vocab) - len(SPECIALS)} words: is it of this language?")
-    return Matched(vectors, found)
+    return VectorMatches(vectors, found)

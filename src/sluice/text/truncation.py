@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sluice.options import TRUNCATIONS
 
 
-def kept_head(truncation: str, max_length: int) -> int:
+def kept_head_length(truncation: str, max_length: int) -> int:
     """How many of the kept tokens come from the beginning of a text that is too long; the rest come from its end.
 
     Raises:
@@ -17,7 +17,7 @@ def kept_head(truncation: str, max_length: int) -> int:
     return {"head": max_length, "tail": 0, "head_tail": max_length // 2}[truncation]
 
 
-def kept_places(
+def kept_positions(
     lengths: NDArray[np.int64], max_length: int, truncation: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the tokens kept of a batch of texts.
@@ -32,5 +32,5 @@ def kept_places(
     """
     kept = np.minimum(lengths, max_length)
     steps = np.arange(kept.max(initial=1))
-    skipped = np.where(steps >= kept_head(truncation, max_length), (lengths - kept)[:, None], 0)
+    skipped = np.where(steps >= kept_head_length(truncation, max_length), (lengths - kept)[:, None], 0)
     return np.where(steps < kept[:, None], steps + skipped, 0), kept

@@ -10,7 +10,7 @@ from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
 from sluice.text.tokenizers import Tokenizer, make_tokenizer
 
 
-class Subwords:
+class SubwordModel:
     """A learned segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
 
     Pieces that begin a word begin with "▁", so that joining the pieces gives the text back. The model is plain bytes,
@@ -24,7 +24,7 @@ class Subwords:
         self._processor: Any = SentencePieceProcessor(model_proto=model)
 
     @classmethod
-    def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "Subwords":
+    def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "SubwordModel":
         """Learns a segmentation; the same texts give the same model.
 
         Args:
@@ -74,7 +74,7 @@ class Subwords:
         return self.model
 
     def __setstate__(self, model: bytes) -> None:
-        Subwords.__init__(self, model)
+        SubwordModel.__init__(self, model)
 
 
 def _too_small(size: int, texts: list[str], error: RuntimeError) -> str:
@@ -103,8 +103,8 @@ class Unit(Protocol):
         """The sentence of the tokens, for people."""
 
 
-class Words:
-    """Words and punctuation marks."""
+class WordUnit:
+    """WordUnit and punctuation marks."""
 
     def __init__(self, *, language: str, tokenizer: str = MOSES, lowercase: bool = False) -> None:
         """
@@ -147,10 +147,10 @@ class Words:
         return {name: value for name, value in vars(self).items() if name != "_tokenize"}
 
 
-class Pieces:
+class SubwordUnit:
     """Learned subwords."""
 
-    def __init__(self, subwords: Subwords, *, lowercase: bool = False) -> None:
+    def __init__(self, subwords: SubwordModel, *, lowercase: bool = False) -> None:
         self.subwords, self.lowercase = subwords, lowercase
 
     def split(self, text: str) -> list[str]:
@@ -163,8 +163,8 @@ class Pieces:
         return self.subwords.decode(tokens)
 
 
-class Characters:
-    """Characters, blanks among them."""
+class CharUnit:
+    """CharUnit, blanks among them."""
 
     def __init__(self, *, lowercase: bool = False) -> None:
         self.lowercase = lowercase

@@ -63,9 +63,9 @@ class VectorFile:
             self._second = self._file.readline(2**24)
         except OSError as error:
             raise unreadable(path, error) from error
-        self.rows_told, self.size = self._read_header()
+        self.num_rows, self.size = self._read_header()
         """The header's number of rows, None without one; and the numbers of each vector."""
-        self.binary = self.rows_told is not None and (_says_binary(path) or not _is_text(self._second))
+        self.binary = self.num_rows is not None and (_says_binary(path) or not _is_text(self._second))
 
     def __enter__(self) -> "VectorFile":
         return self
@@ -107,9 +107,9 @@ class VectorFile:
                 yield row
         except (OSError, EOFError) as error:
             raise UserError(f"{self.path} cannot be read to its end ({error}): get it anew.") from error
-        if self.rows_told is not None and count != self.rows_told:
+        if self.num_rows is not None and count != self.num_rows:
             raise UserError(
-                f"{self.path}: the header tells {self.rows_told} rows, the file has {count}; "
+                f"{self.path}: the header tells {self.num_rows} rows, the file has {count}; "
                 "correct the header or get the file anew."
             )
 
@@ -131,7 +131,7 @@ class VectorFile:
         return f"{self.path}, {'row' if self.binary else 'line'} {number}"
 
     def _text_rows(self) -> Iterator[VectorRow]:
-        for number, line in enumerate(self._lines(), start=1 if self.rows_told is None else 2):
+        for number, line in enumerate(self._lines(), start=1 if self.num_rows is None else 2):
             content = line.rstrip(b" \r\n")
             word, _, numbers = content.partition(b" ")
             if content and content.count(b" ") != self.size:
@@ -140,7 +140,7 @@ class VectorFile:
                 yield VectorRow(number, word, numbers)
 
     def _lines(self) -> Iterator[bytes]:
-        if self.rows_told is None:
+        if self.num_rows is None:
             yield self._first
         yield self._second
         yield from self._file
@@ -149,7 +149,7 @@ class VectorFile:
         fields = content.split(b" ")
         found = _numbers_at_the_end(fields)
         if found != self.size:
-            told = "the first row" if self.rows_told is None else "the header"
+            told = "the first row" if self.num_rows is None else "the header"
             raise UserError(
                 f"{self._place(number)}: the row has {found} numbers, {told} says {self.size}; "
                 "every row must have as many."
@@ -158,7 +158,7 @@ class VectorFile:
 
     def _binary_rows(self) -> Iterator[VectorRow]:
         buffer, place, width = self._second, 0, 4 * self.size
-        for number in range(1, (self.rows_told or 0) + 1):
+        for number in range(1, (self.num_rows or 0) + 1):
             blank = buffer.find(b" ", place)
             while blank < 0 or len(buffer) < blank + 1 + width:
                 if blank < 0 and len(buffer) - place > LONGEST_WORD:
@@ -174,7 +174,7 @@ class VectorFile:
         rest = (buffer[place:] + self._file.read(CHUNK)).strip(b"\n")
         if rest:
             raise UserError(
-                f"{self.path}: the file goes on after the {self.rows_told} rows of {self.size} numbers that the "
+                f"{self.path}: the file goes on after the {self.num_rows} rows of {self.size} numbers that the "
                 "header tells; correct the header or get the file anew."
             )
 

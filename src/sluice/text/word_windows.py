@@ -94,13 +94,13 @@ class WordWindows:
         """(V,), that decide how often a word is left out and how often it is drawn."""
         self._keep = keep_probabilities(self.counts, sample)
         self._cumulative = np.cumsum(self.counts**CONTEXT_SMOOTHING)
-        self.words_an_epoch = float(self._keep @ own)
+        self.words_per_epoch = float(self._keep @ own)
         """How many are left, on average."""
         self._drawn: _Epoch | None = None
 
     def batches(self, batch_blocks: int) -> int:
         """Batches of an epoch, the same number in each, for about so many blocks a batch."""
-        return max(1, math.ceil(self.words_an_epoch / (BLOCK * batch_blocks)))
+        return max(1, math.ceil(self.words_per_epoch / (BLOCK * batch_blocks)))
 
     def epoch(self, epoch: int, batch_blocks: int) -> Iterator[Blocks]:
         """Yields the batches of an epoch, its blocks in random order; a seed and an epoch repeat."""

@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.data.cache import LAYOUT, CacheDamaged, Stored, entry_path, load_or_build, open_entry, write_entry
+from sluice.data.cache import LAYOUT, CacheDamaged, CacheEntry, entry_path, load_or_build, open_entry, write_entry
 from sluice.errors import UserError
 
 KEY = {"corpus": "abc", "min_freq": 2, "labels": ("neg", "pos")}
 
 
-def content() -> Stored:
+def content() -> CacheEntry:
     arrays = {
         "train_ids": np.arange(20, dtype=np.int32),
         "train_offsets": np.asarray([0, 12, 20], dtype=np.int64),
         "val_ids": np.zeros(0, dtype=np.int32),
     }
-    return Stored(arrays, {"vocab": ["<unk>", "<pad>", "été"], "share": 0.1})
+    return CacheEntry(arrays, {"vocab": ["<unk>", "<pad>", "été"], "share": 0.1})
 
 
-def assert_is_content(stored: Stored) -> None:
+def assert_is_content(stored: CacheEntry) -> None:
     expected = content()
     assert stored.info == expected.info
     assert stored.arrays.keys() == expected.arrays.keys()
@@ -36,7 +36,7 @@ def assert_is_content(stored: Stored) -> None:
         assert np.array_equal(stored.arrays[name], array)
 
 
-def forbidden() -> Stored:
+def forbidden() -> CacheEntry:
     raise AssertionError("built although it is there")
 
 
@@ -244,7 +244,7 @@ class TestTwoBuilders:
         """Another process may have mapped the first entry already: pulling it away would hurt on a network disk."""
         made: list[int] = []
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             write_entry(path, content())
             made.append(path.stat().st_ino)
             return content()
@@ -258,7 +258,7 @@ class TestTwoBuilders:
         change_token(path)
         repaired: list[int] = []
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             write_entry(path, content())
             repaired.append(path.stat().st_ino)
             return content()
@@ -280,7 +280,7 @@ class TestTwoBuilders:
         builders = 4
         together = threading.Barrier(builders, timeout=10)
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             together.wait()
             return content()
 

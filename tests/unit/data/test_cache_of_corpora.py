@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.data.cache import Stored, load_or_prepare
+from sluice.data.cache import CacheEntry, load_or_prepare
 from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpus import SourceFile, Sources
 from sluice.data.parallel import ParallelSettings, prepare_parallel
@@ -18,7 +18,7 @@ from sluice.data.synthetic.reviews import SampleReviews, SampleText
 from sluice.data.synthetic.tagging import TaggingSample
 from sluice.data.synthetic.text_pairs import PairsSample
 from sluice.data.tagging import TagSettings, prepare_tags
-from sluice.data.text_pairs import LetterSettings, prepare_text_pairs
+from sluice.data.text_pairs import CharNgramSettings, prepare_text_pairs
 from sluice.errors import UserError
 
 
@@ -31,8 +31,8 @@ class OneFile:
         self.path = path
         self.sources = Sources("one", (SourceFile("train", path),))
 
-    def stored(self) -> Stored:
-        return Stored({"bytes": np.frombuffer(self.path.read_bytes(), dtype=np.uint8)}, {})
+    def stored(self) -> CacheEntry:
+        return CacheEntry({"bytes": np.frombuffer(self.path.read_bytes(), dtype=np.uint8)}, {})
 
 
 def content(path: Path, cache_dir: Path) -> bytes:
@@ -62,7 +62,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     corpus = OneFile(tmp_path / "a")
 
-    def build() -> Stored:
+    def build() -> CacheEntry:
         stored = corpus.stored()
         (tmp_path / "a").write_bytes(b"longer")
         return stored
@@ -78,7 +78,7 @@ PREPARED: dict[str, Callable[[Path], object]] = {
     "pairs": lambda cache: prepare_parallel(SampleParallel(size=20), ParallelSettings(tokenizer="whitespace"), cache),
     "tags": lambda cache: prepare_tags(TaggingSample(size=60, val_size=9, test_size=9), TagSettings(), cache),
     "text-pairs": lambda cache: prepare_text_pairs(
-        PairsSample(size=9, val_size=9, test_size=9), LetterSettings(), {"test": 0.1, "val": 0.1}, cache
+        PairsSample(size=9, val_size=9, test_size=9), CharNgramSettings(), {"test": 0.1, "val": 0.1}, cache
     ),
 }
 ENTRIES = {

@@ -88,7 +88,7 @@ class TestIds:
         assert "" not in prepared.vocab
 
     def test_kept_lengths(self, tmp_path: Path) -> None:
-        assert prepare(tmp_path, GIVEN).splits["train"].kept_lengths(4).tolist() == [4, 3]
+        assert prepare(tmp_path, GIVEN).splits["train"].truncated_lengths(4).tolist() == [4, 3]
 
 
 class TestVocabulary:

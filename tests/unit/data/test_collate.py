@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.data.collate import Batch, BatchMaker, ParallelBatch, SequenceBatch, TextBatch, TextPairBatch, pad
+from sluice.data.collate import Batch, ParallelBatch, SequenceBatch, TextBatch, TextCollator, TextPairBatch, pad
 from sluice.data.language_modeling import ChunkBatch
 from sluice.data.ragged import Ragged
 from sluice.data.word2vec import WindowBatch
@@ -75,7 +75,7 @@ def padded(texts: list[list[int]]) -> list[list[int]]:
 
 def make_batch(indices: list[int], *, max_length: int = 10, truncation: str = "head") -> TextBatch:
     labels = np.asarray([0, 1, 1, 0])
-    return BatchMaker(ragged(TEXTS), labels, max_length=max_length, truncation=truncation)(indices)
+    return TextCollator(ragged(TEXTS), labels, max_length=max_length, truncation=truncation)(indices)
 
 
 @settings(deadline=None)
@@ -110,7 +110,7 @@ def test_everything_is_int64_on_the_cpu() -> None:
 
 
 def test_padding_on_the_left() -> None:
-    make = BatchMaker(
+    make = TextCollator(
         ragged(TEXTS), np.zeros(len(TEXTS), dtype=np.int64), max_length=3, truncation="head", padding="left"
     )
     batch = make([0, 1, 2])
@@ -125,7 +125,7 @@ def test_no_wider_than_the_longest_text_of_the_batch() -> None:
 
 def test_batches_do_not_share_memory_with_the_corpus() -> None:
     texts, labels = ragged(TEXTS), np.asarray([0, 1, 1, 0])
-    batch = BatchMaker(texts, labels, max_length=10, truncation="head")([0, 1])
+    batch = TextCollator(texts, labels, max_length=10, truncation="head")([0, 1])
     for tensor in (batch.ids, batch.lengths, batch.labels):
         tensor.fill_(77)
     assert texts.flat.tolist() == [5, 6, 7, 8, 9, 4, 2, 3, 9, 8, 7]
@@ -136,7 +136,7 @@ def test_read_only_arrays_will_do() -> None:
     texts, labels = ragged(TEXTS), np.asarray([0, 1, 1, 0])
     for array in (texts.flat, texts.offsets, labels):
         array.flags.writeable = False
-    batch = BatchMaker(texts, labels, max_length=10, truncation="head")([1, 2])
+    batch = TextCollator(texts, labels, max_length=10, truncation="head")([1, 2])
     assert batch.ids.tolist() == [[4, PADDING_ID], [2, 3]]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sluice.data import fingerprints
 from sluice.data.corpus import SourceFile, Sources
 from sluice.data.fingerprints import fingerprint_of
-from sluice.data.identity import FILE_NAME, DataIdentity, SplitHashes, changes, hashes_of, text_hash
+from sluice.data.identity import FILE_NAME, DataIdentity, SplitHashes, hashes_of, identity_changes, text_hash
 from sluice.errors import UserError
 
 
@@ -22,7 +22,7 @@ def splits(**texts: str) -> SplitHashes:
 def chosen(own: SplitHashes, split: str, **given: str) -> tuple[str, int]:
     """The letters chosen from a corpus, and how many are in no split."""
     rows = [(name, letter) for name, letters in given.items() for letter in letters]
-    found = own.choose(split, np.array([name for name, _ in rows]), hashes_of((letter,) for _, letter in rows))
+    found = own.select(split, np.array([name for name, _ in rows]), hashes_of((letter,) for _, letter in rows))
     return "".join(rows[row][1] for row in found.rows), found.left_out
 
 
@@ -55,7 +55,7 @@ def test_a_text_in_two_splits_is_taken_as_often_as_it_was() -> None:
 
 
 def test_repeated_texts_are_counted() -> None:
-    assert splits(train="abc", val="aa", test="bcd").repeated() == {"val": 2, "test": 2}
+    assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 
 
 def test_it_is_saved_and_read(tmp_path: Path) -> None:
@@ -93,33 +93,33 @@ def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: 
 
 def test_files_that_were_moved_are_the_same(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    assert changes(before, saved(tmp_path / "there", train="a", val="b")) == []
+    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b")) == []
 
 
 def test_the_changed_file_is_named(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    assert changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
+    assert identity_changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
 
 
 def test_added_and_missing_files_are_named(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    found = changes(before, saved(tmp_path / "here", train="a", test="b"))
+    found = identity_changes(before, saved(tmp_path / "here", train="a", test="b"))
     assert found == [f"{tmp_path}/here/test.txt", f"{tmp_path}/here/val.txt (no longer read)"]
 
 
 def test_a_message_names_a_few_files(tmp_path: Path) -> None:
     before, now = ({f"part{number}": f"{content} {number}" for number in range(9)} for content in ("old", "new"))
-    found = changes(saved(tmp_path, **before), saved(tmp_path, **now))
+    found = identity_changes(saved(tmp_path, **before), saved(tmp_path, **now))
     assert found == [*(f"{tmp_path}/part{number}.txt" for number in range(5)), "4 more files"]
 
 
 def test_other_differences_are_named(tmp_path: Path) -> None:
     before = saved(tmp_path, train="a", seed=1, text="x")
-    assert changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [
+    assert identity_changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [
         "the seed of the generated data (1 then, 2 now)"
     ]
-    assert "'table' now" in changes(before, saved(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
-    assert changes(before, saved(tmp_path, train="a", seed=1, text="y")) == [
+    assert "'table' now" in identity_changes(before, saved(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
+    assert identity_changes(before, saved(tmp_path, train="a", seed=1, text="y")) == [
         "the split into training, validation and test"
     ]
 
@@ -128,5 +128,5 @@ def test_many_files_are_summed_up_by_folder(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(fingerprints, "MOST_FILES_NAMED", 2)
     before = saved(tmp_path / "here", train="a", val="b", test="c")
     assert len(before["files"]) == 1
-    assert changes(before, saved(tmp_path / "there", train="a", val="b", test="c")) == []
-    assert changes(before, saved(tmp_path / "here", train="a", val="b", test="d")) == [f"{tmp_path}/here"]
+    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b", test="c")) == []
+    assert identity_changes(before, saved(tmp_path / "here", train="a", val="b", test="d")) == [f"{tmp_path}/here"]

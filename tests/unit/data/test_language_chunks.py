@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.data.language_modeling import ChunkBatch, Streams
-from sluice.data.samplers import PieceSampler
+from sluice.data.samplers import ChunkSampler
 from sluice.layers.output_loss import IGNORED
 
 END = 10_000
@@ -23,7 +23,7 @@ def counting(tokens: int, streams: int, **options: object) -> Streams:
 
 
 def chunks(streams: Streams, chunk_length: int, **options: object) -> list[ChunkBatch]:
-    sampler = PieceSampler(len(streams), chunk_length=chunk_length, **options)  # type: ignore[arg-type]
+    sampler = ChunkSampler(len(streams), chunk_length=chunk_length, **options)  # type: ignore[arg-type]
     return [streams[piece] for piece in sampler]
 
 

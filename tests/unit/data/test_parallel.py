@@ -20,7 +20,7 @@ from sluice.data.parallel import (
 from sluice.data.ragged import Lines
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import UNKNOWN_ID
 
 SAMPLE = SampleParallel(size=60)
@@ -55,8 +55,8 @@ def sentences(prepared: PreparedParallel, split: str, side: str) -> list[str]:
     """The sentences as the ids have them."""
     ids, coder = getattr(prepared.splits[split], side), getattr(prepared, side)
     rows = [ids.rows(np.asarray([place])).flat.tolist() for place in range(len(ids))]
-    assert all(row[-1] == END_ID for row in rows)
-    assert all((row[0] == BEGIN_ID) == (side == "target") for row in rows)
+    assert all(row[-1] == EOS_ID for row in rows)
+    assert all((row[0] == BOS_ID) == (side == "target") for row in rows)
     return [coder.text(coder.tokens(row[1:-1] if side == "target" else row[:-1])) for row in rows]
 
 
@@ -89,8 +89,8 @@ def test_lines_are_kept_as_they_were_written(tmp_path: Path) -> None:
 def test_the_vocabulary_is_of_the_training_pairs_alone(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, Listed(train=[("ja", "yes")] * 2, val=[("nein", "no")], test=[("ja", "no")]))
     assert prepared.source.vocab.tokens[4:] == ["ja"]
-    assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, END_ID]
-    assert prepared.splits["val"].target.flat.tolist() == [BEGIN_ID, UNKNOWN_ID, END_ID]
+    assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, EOS_ID]
+    assert prepared.splits["val"].target.flat.tolist() == [BOS_ID, UNKNOWN_ID, EOS_ID]
 
 
 def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_prepared_once(tmp_path: Path) -> None:
 def test_another_corpus_in_the_ids_of_a_trained_one(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit)
     texts, given, _ = read_parallel_texts(SAMPLE)
-    test = texts.chosen(np.flatnonzero(given == "test"))
+    test = texts.select(np.flatnonzero(given == "test"))
     encoded = encode_parallel(test, prepared.source, prepared.target, ParallelSettings())
     for side in ("source", "target"):
         mine, theirs = getattr(encoded, side), getattr(prepared.splits["test"], side)

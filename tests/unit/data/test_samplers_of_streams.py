@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.samplers import EpochSampler, Piece, PieceSampler, Place
+from sluice.data.samplers import BatchIndex, Chunk, ChunkSampler, EpochSampler
 
 
 def test_the_sampler_goes_on_in_mid_epoch_and_the_next_epoch_is_whole() -> None:
     sampler = EpochSampler(4)
     sampler.start_at(2, 3)
     sampler.set_epoch(2)
-    assert list(sampler) == [Place(2, 3)]
+    assert list(sampler) == [BatchIndex(2, 3)]
     sampler.set_epoch(3)
-    assert list(sampler) == [Place(3, number) for number in range(4)]
+    assert list(sampler) == [BatchIndex(3, number) for number in range(4)]
 
 
 @given(st.integers(1, 400), st.integers(1, 40), st.booleans(), st.integers(0, 5))
 def test_pieces_cover_everything_in_as_many_in_every_epoch(
     length: int, chunk_length: int, variable: bool, seed: int
 ) -> None:
-    sampler = PieceSampler(length, chunk_length=chunk_length, variable=variable, seed=seed)
+    sampler = ChunkSampler(length, chunk_length=chunk_length, variable=variable, seed=seed)
     for epoch in range(4):
         sampler.set_epoch(epoch)
         pieces = list(sampler)
@@ -39,7 +39,7 @@ def test_pieces_cover_everything_in_as_many_in_every_epoch(
 def test_variable_pieces_are_others_in_every_epoch_and_for_every_seed() -> None:
     found = []
     for seed in (1, 2):
-        sampler = PieceSampler(5000, chunk_length=50, variable=True, seed=seed)
+        sampler = ChunkSampler(5000, chunk_length=50, variable=True, seed=seed)
         for epoch in (0, 1, 2):
             sampler.set_epoch(epoch)
             found.append(tuple(sampler))
@@ -48,7 +48,7 @@ def test_variable_pieces_are_others_in_every_epoch_and_for_every_seed() -> None:
 
 def test_variable_pieces_vary_as_in_the_paper() -> None:
     """One in twenty around half of the length, the others around the length, the deviation five steps."""
-    sampler = PieceSampler(70 * 4000, chunk_length=70, variable=True, seed=3)
+    sampler = ChunkSampler(70 * 4000, chunk_length=70, variable=True, seed=3)
     steps = np.asarray([piece.steps for piece in sampler])
     short = steps < 52
     assert 0.035 < short.mean() < 0.065
@@ -60,12 +60,12 @@ def test_variable_pieces_vary_as_in_the_paper() -> None:
 
 @pytest.mark.parametrize("variable", [False, True])
 def test_an_epoch_taken_up_again_has_its_other_pieces_and_the_next_ones_are_whole(variable: bool) -> None:
-    whole_one = PieceSampler(100, chunk_length=7, variable=variable, seed=1)
-    again = PieceSampler(100, chunk_length=7, variable=variable, seed=1)
+    whole_one = ChunkSampler(100, chunk_length=7, variable=variable, seed=1)
+    again = ChunkSampler(100, chunk_length=7, variable=variable, seed=1)
     again.start_at(2, 5)
     for epoch in (2, 3):
         whole_one.set_epoch(epoch)
         again.set_epoch(epoch)
         assert list(again) == list(whole_one)[5 if epoch == 2 else 0 :]
         assert len(again) == len(whole_one) == 15
-    assert list(PieceSampler(9, chunk_length=4))[1] == Piece(4, 4)
+    assert list(ChunkSampler(9, chunk_length=4))[1] == Chunk(4, 4)

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from fingerprints import fingerprint
-from sluice.data.collate import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator
 from sluice.data.corpora.tables import TaggedFiles
 from sluice.data.ragged import Ragged, RaggedSequences, Sequences
 from sluice.data.sequences import SequenceData, StreamData
@@ -52,7 +52,7 @@ def test_a_padded_batch_holds_each_sequence_and_ignores_the_rest() -> None:
         Ragged(np.array([5, 6, 7, 8], dtype=np.int32), np.array([0, 3, 4])),
         Ragged(np.array([1, IGNORED, 0, 2], dtype=np.int32), np.array([0, 3, 4])),
     )
-    batch = SequenceBatchMaker(ragged)([1, 0])
+    batch = SequenceCollator(ragged)([1, 0])
     assert batch.inputs.tolist() == [[8, PADDING_ID, PADDING_ID], [5, 6, 7]]
     assert batch.targets.tolist() == [[2, IGNORED, IGNORED], [1, IGNORED, 0]]
     assert batch.lengths.tolist() == [1, 3]
@@ -62,7 +62,7 @@ def test_a_padded_batch_holds_each_sequence_and_ignores_the_rest() -> None:
 
 def test_features_and_values_come_as_they_are() -> None:
     own = ADDING.sequences("train")
-    batch = SequenceBatchMaker(own)([4, 2])
+    batch = SequenceCollator(own)([4, 2])
     assert batch.inputs.dtype == batch.targets.dtype == torch.float32
     np.testing.assert_array_equal(batch.inputs, own.inputs[[4, 2]])
     np.testing.assert_array_equal(batch.targets, own.targets[[4, 2]])
@@ -70,7 +70,7 @@ def test_features_and_values_come_as_they_are() -> None:
 
 
 def test_a_batch_moves_without_its_lengths() -> None:
-    moved = SequenceBatchMaker(ADDING.sequences("val"))([0, 1]).to("meta")
+    moved = SequenceCollator(ADDING.sequences("val"))([0, 1]).to("meta")
     assert moved.inputs.device.type == moved.targets.device.type == "meta"
     assert moved.lengths.device.type == moved.index.device.type == "cpu"
 

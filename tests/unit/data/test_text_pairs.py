@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextPairBatch
 from sluice.data.corpus import Sources, TextPair
-from sluice.data.text_pairs import LetterSettings, TextPairData
+from sluice.data.text_pairs import CharNgramSettings, TextPairData
 from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
 
 SIZES = {"train": 40, "val": 21, "test": 30}
-SETTINGS = LetterSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
+SETTINGS = CharNgramSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
 
 
 class CountingPairs:
@@ -69,11 +69,11 @@ def test_batches_hold_the_letters_of_the_truncated_texts(cache_dir: Path, split:
         assert batch.labels.tolist() == [index % 2 for index in batch.index.tolist()]
         expected = [data.text_of(split, index).split(" | ") for index in batch.index.tolist()]
         for row, text in enumerate([first for first, _ in expected] + [second for _, second in expected]):
-            own = [letters_of(batch, int(place)) for place in batch.places[row, : batch.lengths[row]]]
+            own = [ngrams_of(batch, int(place)) for place in batch.word_index[row, : batch.lengths[row]]]
             assert own == [hashed_ngrams(word, longest=2, buckets=500) for word in text.split()[-8:]]
 
 
-def letters_of(batch: TextPairBatch, word: int) -> list[int]:
+def ngrams_of(batch: TextPairBatch, word: int) -> list[int]:
     return batch.ngrams[batch.offsets[word] : batch.offsets[word + 1]].tolist()
 
 
@@ -81,7 +81,7 @@ def test_deciding_words_are_marked_in_evaluation(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     for batch in data.val_dataloader():
         assert batch.deciding is not None
-        steps = torch.arange(batch.places.shape[1])
+        steps = torch.arange(batch.word_index.shape[1])
         assert torch.equal(batch.deciding, steps == batch.lengths.unsqueeze(1) - 1)
     assert all(batch.deciding is None for batch in data.train_dataloader())
 
@@ -105,7 +105,7 @@ def test_splits_without_a_file_are_cut_from_the_training_pairs(cache_dir: Path) 
 def test_a_text_without_a_word_is_a_text(tmp_path: Path) -> None:
     corpus = CountingPairs("train", "val", "test")
     corpus.pairs = lambda split: iter([TextPair('"', "a", 0), TextPair("b", "c", 1)])  # type: ignore[method-assign]
-    data = TextPairData(corpus=corpus, settings=LetterSettings(tokenizer="basic_english"), cache_dir=tmp_path)
+    data = TextPairData(corpus=corpus, settings=CharNgramSettings(tokenizer="basic_english"), cache_dir=tmp_path)
     assert data.text_of("test", 0) == " | a"
     (batch,) = data.test_dataloader()
     assert batch.lengths.tolist() == [1, 1, 1, 1]

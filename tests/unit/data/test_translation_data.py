@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import ParallelBatch, ParallelBatchMaker
+from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.parallel import ParallelSettings
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.parallel import SampleParallel
-from sluice.data.translation import StagedPairs, TranslationData, climbing
+from sluice.data.translation import StagedTranslationData, TranslationData, curriculum_stages
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
 SIZES = {"train": 90, "val": 50, "test": 50}
@@ -54,7 +54,7 @@ def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) ->
             source, target = batch.source[row].tolist(), batch.target[row].tolist()
             length, steps = int(batch.source_lengths[row]), int(batch.target_lengths[row])
             assert source[:length] == data.prepared.source.source_ids(pairs[index].source)
-            assert target[: steps + 1] == [BEGIN_ID, *data.prepared.target.encode(pairs[index].target), END_ID]
+            assert target[: steps + 1] == [BOS_ID, *data.prepared.target.encode(pairs[index].target), EOS_ID]
             assert set(source[length:] + target[steps + 1 :]) <= {PADDING_ID}
         assert batch.source.shape[1] == batch.source_lengths.max()
         assert batch.target.shape[1] == batch.target_lengths.max() + 1
@@ -63,8 +63,8 @@ def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) ->
 def test_inputs_and_labels_are_one_step_apart(cache_dir: Path) -> None:
     batch = next(iter(make_data(cache_dir).train_dataloader()))
     assert torch.equal(batch.inputs[:, 1:], batch.labels[:, :-1])
-    assert (batch.inputs[:, 0] == BEGIN_ID).all()
-    assert (batch.labels.gather(1, batch.target_lengths.unsqueeze(1) - 1) == END_ID).all()
+    assert (batch.inputs[:, 0] == BOS_ID).all()
+    assert (batch.labels.gather(1, batch.target_lengths.unsqueeze(1) - 1) == EOS_ID).all()
     assert batch.tokens == (batch.labels != PADDING_ID).sum()
 
 
@@ -159,7 +159,7 @@ def test_notes_are_said_when_the_data_are_prepared(cache_dir: Path, caplog: pyte
 
 def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
     data = make_data(cache_dir)
-    batch = ParallelBatchMaker(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
+    batch = ParallelCollator(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
     moved = batch.to("meta")
     assert (moved.source.device.type, moved.target.device.type) == ("meta", "meta")
     assert {tensor.device.type for tensor in (moved.source_lengths, moved.target_lengths, moved.index)} == {"cpu"}
@@ -169,16 +169,16 @@ def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
 STAGES, SIZE = 4, 30
 
 
-def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> StagedPairs:
+def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> StagedTranslationData:
     execute = Execute(length=2, nesting=2, curriculum="naive", size=SIZE, val_size=9, test_size=9)
-    return StagedPairs(
+    return StagedTranslationData(
         corpus=programs_as_pairs(execute),
         settings=ParallelSettings(unit="chars", min_freq=1, max_length=max_length, max_ratio=500),
         cache_dir=cache_dir,
         batch_size=8,
         stages=STAGES,
         stage_size=SIZE,
-        stage_of=climbing(STAGES, epochs=8, share=1.0),
+        stage_of=curriculum_stages(STAGES, epochs=8, fraction=1.0),
         **options,
     )
 
@@ -189,18 +189,18 @@ def epoch_of(loader: DataLoader[ParallelBatch], epoch: int) -> list[list[int]]:
 
 
 @given(st.integers(1, 20), st.integers(1, 200), st.floats(0.05, 1))
-def test_stages_follow_one_another_for_equally_long(stages: int, epochs: int, share: float) -> None:
-    passed = [climbing(stages, epochs=epochs, share=share)(epoch) for epoch in range(epochs)]
+def test_stages_follow_one_another_for_equally_long(stages: int, epochs: int, fraction: float) -> None:
+    passed = [curriculum_stages(stages, epochs=epochs, fraction=fraction)(epoch) for epoch in range(epochs)]
     assert passed == sorted(passed)
     assert passed[0] == 0
     assert max(passed) <= stages - 1
     lasted = np.bincount(passed, minlength=stages)[:-1]
-    assert all(abs(own - share * epochs / stages) < 1.001 for own in lasted)
+    assert all(abs(own - fraction * epochs / stages) < 1.001 for own in lasted)
 
 
 def test_stages_of_an_epoch_each_and_the_rest() -> None:
-    assert [climbing(3, epochs=6, share=0.5)(epoch) for epoch in range(6)] == [0, 1, 2, 2, 2, 2]
-    assert [climbing(3, epochs=3, share=0.0)(epoch) for epoch in range(3)] == [2, 2, 2]
+    assert [curriculum_stages(3, epochs=6, fraction=0.5)(epoch) for epoch in range(6)] == [0, 1, 2, 2, 2, 2]
+    assert [curriculum_stages(3, epochs=3, fraction=0.0)(epoch) for epoch in range(3)] == [2, 2, 2]
 
 
 def test_an_epoch_has_the_pairs_of_its_stage_once(cache_dir: Path) -> None:

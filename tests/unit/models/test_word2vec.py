@@ -156,7 +156,7 @@ def test_a_frequency_of_another_text_decides() -> None:
     flat = np.repeat([0, 1], [50, 50]).astype(np.int32)
     other = np.array([9_900, 100])
     windows = WordWindows(flat, np.array([0, 100]), vocab_size=2, sample=1e-3, counts=other)
-    assert windows.words_an_epoch == pytest.approx(50 * keep_probabilities(other, 1e-3).sum())
+    assert windows.words_per_epoch == pytest.approx(50 * keep_probabilities(other, 1e-3).sum())
     drawn = torch.cat([blocks.negatives.flatten() for epoch in range(40) for blocks in windows.epoch(epoch, 1)])
     assert drawn.float().mean() == pytest.approx(100**0.75 / (100**0.75 + 9_900**0.75), abs=0.02)
 

@@ -3,21 +3,21 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.text.char_ngrams import hashed_ngrams, letter_ngrams
+from sluice.text.char_ngrams import character_ngrams, hashed_ngrams
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
 def test_written_out() -> None:
-    assert letter_ngrams("aB", 3) == ["a", "b", "<a", "ab", "b>", "<ab", "ab>", "<ab>"]
-    assert letter_ngrams("a", 3) == ["a", "<a", "a>", "<a>"], "the whole word comes once"
-    assert letter_ngrams("cat", 1) == ["c", "a", "t", "<cat>"]
+    assert character_ngrams("aB", 3) == ["a", "b", "<a", "ab", "b>", "<ab", "ab>", "<ab>"]
+    assert character_ngrams("a", 3) == ["a", "<a", "a>", "<a>"], "the whole word comes once"
+    assert character_ngrams("cat", 1) == ["c", "a", "t", "<cat>"]
 
 
 @given(words, st.integers(1, 5))
 def test_every_piece_lies_in_the_marked_word(word: str, longest: int) -> None:
     marked = f"<{word.lower()}>"
-    pieces = letter_ngrams(word, longest)
+    pieces = character_ngrams(word, longest)
     assert all(piece in marked for piece in pieces)
     assert {len(piece) for piece in pieces} == {*range(1, min(longest, len(marked)) + 1), len(marked)}
 
@@ -25,7 +25,7 @@ def test_every_piece_lies_in_the_marked_word(word: str, longest: int) -> None:
 @given(words, st.integers(1, 5), st.integers(1, 50))
 def test_buckets_are_those_of_the_pieces(word: str, longest: int, buckets: int) -> None:
     hashed = hashed_ngrams(word, longest=longest, buckets=buckets)
-    pieces = letter_ngrams(word, longest)
+    pieces = character_ngrams(word, longest)
     assert len(hashed) == len(pieces)
     assert all(0 <= bucket < buckets for bucket in hashed)
     by_piece = dict(zip(pieces, hashed, strict=True))

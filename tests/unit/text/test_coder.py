@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from sluice.options import SENTENCE_TOKENIZERS
-from sluice.text.coder import END_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.units import Subwords, Words
+from sluice.text.coder import EOS_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import SubwordModel, WordUnit
 from sluice.text.vocab import UNKNOWN_ID
 
 TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]
-MODEL = Subwords.learn([text.lower() for text in TEXTS] * 3, size=60).model
+MODEL = SubwordModel.learn([text.lower() for text in TEXTS] * 3, size=60).model
 UNITS = {"words": None, "subwords": MODEL, "chars": None}
 
 
@@ -47,20 +47,20 @@ def test_raw_tokens_stand_beside_the_known_ones_in_their_own_letters(unit: str) 
 
 @pytest.mark.parametrize("tokenizer", SENTENCE_TOKENIZERS)
 def test_every_tokenizer_of_words_cuts_at_blanks_at_least(tokenizer: str) -> None:
-    tokens = Words(language="en", tokenizer=tokenizer).split("two men run")
+    tokens = WordUnit(language="en", tokenizer=tokenizer).split("two men run")
     assert tokens == ["two", "men", "run"]
 
 
 def test_punctuation_stands_apart_and_is_not_escaped() -> None:
-    assert Words(language="en").split('Don\'t ("run")!') == ["Don", "'t", "(", '"', "run", '"', ")", "!"]
+    assert WordUnit(language="en").split('Don\'t ("run")!') == ["Don", "'t", "(", '"', "run", '"', ")", "!"]
 
 
 def test_what_an_encoder_reads_ends_with_the_end_and_may_be_cut() -> None:
     coder = make_coder("words")
-    assert coder.source_ids("Two unseen men") == [*coder.encode("Two unseen men"), END_ID]
+    assert coder.source_ids("Two unseen men") == [*coder.encode("Two unseen men"), EOS_ID]
     assert coder.encode("Two unseen men")[1] == UNKNOWN_ID
-    assert coder.source_ids("Two unseen men", 1) == [coder.encode("Two")[0], END_ID]
-    assert coder.source_ids("") == [END_ID]
+    assert coder.source_ids("Two unseen men", 1) == [coder.encode("Two")[0], EOS_ID]
+    assert coder.source_ids("") == [EOS_ID]
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -50,4 +50,4 @@ def test_letters_are_joined_as_they_are() -> None:
 
 
 def test_the_padding_is_never_written() -> None:
-    assert LanguageText(WORDS, "words").never_written == (PADDING_ID,)
+    assert LanguageText(WORDS, "words").banned_ids == (PADDING_ID,)

@@ -39,18 +39,18 @@ def test_each_word_gets_its_own_vector(path: Path) -> None:
 
 def test_the_share_leaves_the_specials_out(path: Path) -> None:
     matched = match_vectors(path, VOCAB)
-    assert matched.words == 3
-    assert matched.share == 0.75
+    assert matched.num_found == 3
+    assert matched.coverage == 0.75
 
 
 def test_completed_fills_the_missing_alone(path: Path) -> None:
     matched = match_vectors(path, VOCAB)
-    whole = matched.completed(seed=3)
+    whole = matched.fill_missing(seed=3)
     np.testing.assert_array_equal(whole[matched.found], matched.vectors[matched.found])
     assert (whole[PADDING_ID] == 0).all()
     assert (whole[VOCAB.encode(["boat"])] != 0).all()
-    np.testing.assert_array_equal(whole, matched.completed(seed=3))
-    assert (whole != matched.completed(seed=4)).any()
+    np.testing.assert_array_equal(whole, matched.fill_missing(seed=3))
+    assert (whole != matched.fill_missing(seed=4)).any()
 
 
 def test_the_missing_are_spread_as_the_found(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_missing_are_spread_as_the_found(tmp_path: Path) -> None:
     matched = match_vectors(tmp_path / "a.txt", Vocab.build(Counter(words)))
     missing = ~matched.found
     missing[[PADDING_ID, UNKNOWN_ID]] = False
-    drawn = matched.completed(seed=1)[missing]
+    drawn = matched.fill_missing(seed=1)[missing]
     np.testing.assert_allclose(drawn.mean(0), [3, -1], atol=0.3)
     np.testing.assert_allclose(drawn.std(0), [0.5, 4], rtol=0.1)
 

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN, BEGIN_ID, END, END_ID, SentenceVocab
+from sluice.text.coder import BOS, BOS_ID, EOS, EOS_ID, SentenceVocab
 from sluice.text.vocab import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, Vocab
 
-HEAD = [UNKNOWN, PADDING, BEGIN, END]
+HEAD = [UNKNOWN, PADDING, BOS, EOS]
 
 
 def test_the_marks_stand_right_after_the_specials() -> None:
     vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
     assert vocab.tokens == [*HEAD, "b", "a"]
-    assert vocab.decode([UNKNOWN_ID, PADDING_ID, BEGIN_ID, END_ID]) == HEAD
+    assert vocab.decode([UNKNOWN_ID, PADDING_ID, BOS_ID, EOS_ID]) == HEAD
 
 
 def test_it_is_a_vocabulary_like_any_other() -> None:
@@ -27,12 +27,12 @@ def test_it_is_a_vocabulary_like_any_other() -> None:
 
 
 def test_a_text_that_spells_a_mark_means_an_unknown_word() -> None:
-    vocab = SentenceVocab.build(Counter({BEGIN: 9, END: 9, PADDING: 9, "a": 1}))
+    vocab = SentenceVocab.build(Counter({BOS: 9, EOS: 9, PADDING: 9, "a": 1}))
     assert vocab.tokens == [*HEAD, "a"]
-    assert vocab.encode([BEGIN, END, PADDING, "a"]) == [UNKNOWN_ID] * 3 + [4]
+    assert vocab.encode([BOS, EOS, PADDING, "a"]) == [UNKNOWN_ID] * 3 + [4]
 
 
-@pytest.mark.parametrize("tokens", [[UNKNOWN, PADDING, "a"], [UNKNOWN, PADDING, END, BEGIN], [BEGIN, END, UNKNOWN]])
+@pytest.mark.parametrize("tokens", [[UNKNOWN, PADDING, "a"], [UNKNOWN, PADDING, EOS, BOS], [BOS, EOS, UNKNOWN]])
 def test_other_beginnings_are_refused(tokens: list[str]) -> None:
     with pytest.raises(ValueError, match="a vocabulary"):
         SentenceVocab(tokens)
@@ -40,7 +40,7 @@ def test_other_beginnings_are_refused(tokens: list[str]) -> None:
 
 def test_no_word_left() -> None:
     with pytest.raises(UserError, match="min_freq=3 leaves no word"):
-        SentenceVocab.build(Counter({"a": 2, END: 50}), min_freq=3)
+        SentenceVocab.build(Counter({"a": 2, EOS: 50}), min_freq=3)
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 9), min_size=1), st.integers(1, 5))

@@ -1,4 +1,4 @@
-"""Subwords: learned on the spot, kept as bytes, and nothing of a text is lost."""
+"""SubwordModel: learned on the spot, kept as bytes, and nothing of a text is lost."""
 
 import pickle
 
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from sluice.errors import UserError
 from sluice.options import SUBWORDS
-from sluice.text.units import Subwords
+from sluice.text.units import SubwordModel
 
 TEXTS = ["the cat sat on the mat", "a dog ate the cat food", "dogs and cats eat on mats", "the cat and the dog"] * 5
-LEARNED = {kind: Subwords.learn(TEXTS, size=40, kind=kind) for kind in SUBWORDS}
+LEARNED = {kind: SubwordModel.learn(TEXTS, size=40, kind=kind) for kind in SUBWORDS}
 KINDS = pytest.mark.parametrize("kind", SUBWORDS)
 SENTENCES = st.lists(st.text("abcdeghmnost", min_size=1), min_size=1).map(" ".join)
 
@@ -29,12 +29,12 @@ def test_characters_never_seen_survive(kind: str) -> None:
 
 @KINDS
 def test_the_same_texts_give_the_same_model(kind: str) -> None:
-    assert Subwords.learn(iter(TEXTS), size=40, kind=kind).model == LEARNED[kind].model
+    assert SubwordModel.learn(iter(TEXTS), size=40, kind=kind).model == LEARNED[kind].model
 
 
 @KINDS
 def test_the_bytes_are_all_there_is(kind: str) -> None:
-    for again in (Subwords(LEARNED[kind].model), pickle.loads(pickle.dumps(LEARNED[kind]))):
+    for again in (SubwordModel(LEARNED[kind].model), pickle.loads(pickle.dumps(LEARNED[kind]))):
         assert again.encode(TEXTS[0]) == LEARNED[kind].encode(TEXTS[0])
 
 
@@ -46,21 +46,21 @@ def test_frequent_words_are_pieces_of_their_own() -> None:
 
 @KINDS
 def test_texts_with_fewer_pieces_than_wanted(kind: str) -> None:
-    assert len(Subwords.learn(TEXTS, size=5000, kind=kind)) < 200
+    assert len(SubwordModel.learn(TEXTS, size=5000, kind=kind)) < 200
 
 
 def test_fewer_pieces_than_characters() -> None:
     with pytest.raises(
         UserError, match=r"subword_size=5 is too small: the training texts have 13 different characters"
     ):
-        Subwords.learn(TEXTS, size=5)
+        SubwordModel.learn(TEXTS, size=5)
 
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(UserError, match="without a text"):
-        Subwords.learn(["", "  "], size=50)
+        SubwordModel.learn(["", "  "], size=50)
 
 
 def test_unknown_kind() -> None:
     with pytest.raises(ValueError, match="no subwords 'wordpiece'; there are bpe, unigram"):
-        Subwords.learn(TEXTS, size=50, kind="wordpiece")
+        SubwordModel.learn(TEXTS, size=50, kind="wordpiece")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.options import TRUNCATIONS
-from sluice.text.truncation import kept_head, kept_places
+from sluice.text.truncation import kept_head_length, kept_positions
 
 
 def sliced(text: list[int], most: int, truncation: str) -> list[int]:
@@ -29,7 +29,7 @@ def sliced(text: list[int], most: int, truncation: str) -> list[int]:
 )
 def test_places_equal_slices(lengths: list[int], most: int, truncation: str) -> None:
     expected = [sliced(list(range(length)), most, truncation) for length in lengths]
-    places, kept = kept_places(np.asarray(lengths, dtype=np.int64), most, truncation)
+    places, kept = kept_positions(np.asarray(lengths, dtype=np.int64), most, truncation)
     assert kept.tolist() == [len(text) for text in expected]
     assert places.shape == (len(lengths), max(kept))
     for row, count, text in zip(places, kept, expected, strict=True):
@@ -39,9 +39,9 @@ def test_places_equal_slices(lengths: list[int], most: int, truncation: str) -> 
 
 @pytest.mark.parametrize(("truncation", "head"), [("head", 7), ("tail", 0), ("head_tail", 3)])
 def test_share_of_the_beginning(truncation: str, head: int) -> None:
-    assert kept_head(truncation, 7) == head
+    assert kept_head_length(truncation, 7) == head
 
 
 def test_unknown_truncation_lists_the_known() -> None:
     with pytest.raises(ValueError, match="'middle'; there are head, tail, head_tail"):
-        kept_places(np.asarray([3]), 2, "middle")
+        kept_positions(np.asarray([3]), 2, "middle")
