@@ -1,4 +1,4 @@
-"""What data a model was trained on, and which text was in which split."""
+"""Identity of training data: text hashes of the splits, and differences between identities."""
 
 from pathlib import Path
 
@@ -13,16 +13,14 @@ from sluice.errors import UserError
 
 
 def splits(**texts: str) -> SplitHashes:
-    """Splits whose texts are single letters."""
-    return SplitHashes(
-        {name: hashes_of((letter,) for letter in texts.get(name, "")) for name in ("train", "val", "test")}
-    )
+    """Splits whose texts are single characters."""
+    return SplitHashes({name: hashes_of((text,) for text in texts.get(name, "")) for name in ("train", "val", "test")})
 
 
 def chosen(own: SplitHashes, split: str, **given: str) -> tuple[str, int]:
-    """The letters chosen from a corpus, and how many are in no split."""
-    rows = [(name, letter) for name, letters in given.items() for letter in letters]
-    found = own.select(split, np.array([name for name, _ in rows]), hashes_of((letter,) for _, letter in rows))
+    """The characters selected from a corpus, and the number that are in no split."""
+    rows = [(name, text) for name, texts in given.items() for text in texts]
+    found = own.select(split, np.array([name for name, _ in rows]), hashes_of((text,) for _, text in rows))
     return "".join(rows[row][1] for row in found.rows), found.left_out
 
 
@@ -36,29 +34,29 @@ def test_different_texts_differ() -> None:
     assert len({text_hash(*parts) for parts in ways}) == len(ways)
 
 
-def test_added_texts_are_left_out_and_counted() -> None:
+def test_added_texts_are_excluded_and_counted() -> None:
     own = splits(train="abc", val="d", test="ef")
     assert chosen(own, "test", train="xeadbfcy") == ("ef", 2)
     assert chosen(own, "val", train="fedcba") == ("d", 0)
 
 
-def test_a_split_with_its_own_file_is_read_from_it() -> None:
+def test_split_with_a_file_is_selected_from_it() -> None:
     own = splits(train="abc", val="d", test="ea")
     assert chosen(own, "test", train="abcd", test="eax") == ("ea", 1)
     assert chosen(own, "train", train="abcdx", test="ea") == ("abc", 1)
 
 
-def test_a_text_in_two_splits_is_taken_as_often_as_it_was() -> None:
+def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
     own = splits(train="aab", val="a", test="c")
     assert chosen(own, "val", train="aaabc") == ("a", 0)
     assert chosen(own, "train", train="aaabc") == ("aab", 0)
 
 
-def test_repeated_texts_are_counted() -> None:
+def test_overlap_with_train() -> None:
     assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 
 
-def test_it_is_saved_and_read(tmp_path: Path) -> None:
+def test_saved_and_loaded(tmp_path: Path) -> None:
     own = splits(train="abc", val="d", test="ef")
     own.save(tmp_path)
     assert SplitHashes.load(tmp_path / FILE_NAME, own.digest).digest == own.digest
@@ -69,16 +67,16 @@ def test_it_is_saved_and_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [splits(train="abcd", test="ef"), splits(train="acb", val="d", test="ef")])
-def test_the_splits_of_another_run_are_refused(tmp_path: Path, other: SplitHashes) -> None:
+def test_splits_of_another_run_are_refused(tmp_path: Path, other: SplitHashes) -> None:
     other.save(tmp_path)
-    with pytest.raises(UserError, match="it is of another run"):
+    with pytest.raises(UserError, match="it belongs to another run"):
         SplitHashes.load(tmp_path / FILE_NAME, splits(train="abc", val="d", test="ef").digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"random bytes"])
-def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_corrupted_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(UserError, match="cannot be read or is damaged"):
+    with pytest.raises(UserError, match="cannot be read or is corrupted"):
         SplitHashes.load(tmp_path / FILE_NAME, "0")
 
 
@@ -91,12 +89,12 @@ def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: 
     return DataIdentity(fingerprint_of(sources, folder / "cache"), text_digest=text).saved()
 
 
-def test_files_that_were_moved_are_the_same(tmp_path: Path) -> None:
+def test_moved_files_are_unchanged(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
     assert identity_changes(before, saved(tmp_path / "there", train="a", val="b")) == []
 
 
-def test_the_changed_file_is_named(tmp_path: Path) -> None:
+def test_changed_file_is_named(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
     assert identity_changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
 
@@ -107,7 +105,7 @@ def test_added_and_missing_files_are_named(tmp_path: Path) -> None:
     assert found == [f"{tmp_path}/here/test.txt", f"{tmp_path}/here/val.txt (no longer read)"]
 
 
-def test_a_message_names_a_few_files(tmp_path: Path) -> None:
+def test_message_names_a_few_files(tmp_path: Path) -> None:
     before, now = ({f"part{number}": f"{content} {number}" for number in range(9)} for content in ("old", "new"))
     found = identity_changes(saved(tmp_path, **before), saved(tmp_path, **now))
     assert found == [*(f"{tmp_path}/part{number}.txt" for number in range(5)), "4 more files"]
@@ -124,7 +122,7 @@ def test_other_differences_are_named(tmp_path: Path) -> None:
     ]
 
 
-def test_many_files_are_summed_up_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_are_recorded_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "MOST_FILES_NAMED", 2)
     before = saved(tmp_path / "here", train="a", val="b", test="c")
     assert len(before["files"]) == 1

@@ -1,4 +1,4 @@
-"""Pairs of texts from their corpus to batches, alone and on several ranks."""
+"""The DataModule of text pairs, on one and several ranks."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -23,7 +23,7 @@ SETTINGS = CharNgramSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
 
 
 class CountingPairs:
-    """First texts of 1 to 11 words, second ones of two; the last word of each is its own, and decides."""
+    """First texts of 1 to 11 words, second ones of two; the last word of each is unique, and decides."""
 
     name, labels, sources, description = "file", ("no", "yes"), Sources("1"), "made in a test"
     knows_deciding = True
@@ -63,14 +63,14 @@ def test_loader_yields_every_pair_once(cache_dir: Path, split: str, num_workers:
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_batches_hold_the_letters_of_the_truncated_texts(cache_dir: Path, split: str) -> None:
+def test_batches_hold_the_ngrams_of_the_truncated_texts(cache_dir: Path, split: str) -> None:
     data = make_data(cache_dir)
     for batch in loader_of(data, split):
         assert batch.labels.tolist() == [index % 2 for index in batch.index.tolist()]
         expected = [data.text_of(split, index).split(" | ") for index in batch.index.tolist()]
         for row, text in enumerate([first for first, _ in expected] + [second for _, second in expected]):
-            own = [ngrams_of(batch, int(place)) for place in batch.word_index[row, : batch.lengths[row]]]
-            assert own == [hashed_ngrams(word, longest=2, buckets=500) for word in text.split()[-8:]]
+            own = [ngrams_of(batch, int(word)) for word in batch.word_index[row, : batch.lengths[row]]]
+            assert own == [hashed_ngrams(word, max_n=2, buckets=500) for word in text.split()[-8:]]
 
 
 def ngrams_of(batch: TextPairBatch, word: int) -> list[int]:
@@ -86,13 +86,13 @@ def test_deciding_words_are_marked_in_evaluation(cache_dir: Path) -> None:
     assert all(batch.deciding is None for batch in data.train_dataloader())
 
 
-def test_a_batch_says_how_much_of_it_is_padding(cache_dir: Path) -> None:
+def test_padding_fraction(cache_dir: Path) -> None:
     (batch,) = make_data(cache_dir, batch_size=50).train_dataloader()
     assert batch.tokens == sum(min(i % 11 + 1, 8) + 2 for i in range(40))
     assert batch.padding_fraction == pytest.approx(1 - batch.tokens / (80 * 8))
 
 
-def test_splits_without_a_file_are_cut_from_the_training_pairs(cache_dir: Path) -> None:
+def test_missing_splits_are_held_out(cache_dir: Path) -> None:
     data = make_data(cache_dir, "train", validation_fraction=0.2, test_fraction=0.25)
     splits = data.prepared.splits
     assert [len(splits[name]) for name in SIZES] == [24, 6, 10]
@@ -102,7 +102,7 @@ def test_splits_without_a_file_are_cut_from_the_training_pairs(cache_dir: Path) 
     assert splits["test"].labels.tolist().count(1) == 5
 
 
-def test_a_text_without_a_word_is_a_text(tmp_path: Path) -> None:
+def test_text_without_words(tmp_path: Path) -> None:
     corpus = CountingPairs("train", "val", "test")
     corpus.pairs = lambda split: iter([TextPair('"', "a", 0), TextPair("b", "c", 1)])  # type: ignore[method-assign]
     data = TextPairData(corpus=corpus, settings=CharNgramSettings(tokenizer="basic_english"), cache_dir=tmp_path)
@@ -120,7 +120,7 @@ def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
     assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
-def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path) -> None:
+def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
     whole, data = make_data(cache_dir, seed=5).train_dataloader(), make_data(cache_dir, seed=5)
     data.load_state_dict({"epoch": 1, "batch": 4})
     loader = data.train_dataloader()
@@ -131,7 +131,7 @@ def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path)
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
+def test_pairs_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     ranks = []
     for rank in range(3):
         data = make_data(cache_dir)
@@ -145,7 +145,7 @@ def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
         assert len(pairs) == SIZES[split]
 
 
-def test_too_few_pairs_for_the_ranks_are_told(cache_dir: Path) -> None:
+def test_fewer_pairs_than_ranks_are_refused(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     data.trainer = SimpleNamespace(global_rank=0, world_size=22)
     with pytest.raises(UserError, match="the val split has 21 pairs, too few for 22 processes"):
