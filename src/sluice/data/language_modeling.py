@@ -94,7 +94,21 @@ class Streams(Dataset[ChunkBatch]):
 
 
 class LanguageData(ResumableData):
-    """Running text in parallel streams and chunks; prepared once, then memory-mapped from the cache."""
+    """Running text in parallel streams and chunks; prepared once, then memory-mapped from the cache.
+
+    Example:
+        >>> import tempfile
+        >>> from sluice.data.synthetic.reviews import SampleText
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> data = LanguageData(
+        ...     corpus=SampleText(size=50), settings=StreamSettings(), cache_dir=folder, batch_size=4, chunk_length=10
+        ... )
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch.inputs.shape, batch.first
+        (torch.Size([4, 10]), True)
+        >>> torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+        True
+    """
 
     def __init__(
         self,

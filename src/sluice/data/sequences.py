@@ -34,7 +34,17 @@ Split = Sequences | RaggedSequences
 
 
 class SequenceData(BucketedData[SequenceBatch]):
-    """Sequences in batches of similar length, reshuffled in every epoch."""
+    """Sequences in batches of similar length, reshuffled in every epoch.
+
+    Example:
+        >>> import numpy as np
+        >>> sequences = Sequences(np.zeros((6, 5, 3), np.float32), np.arange(6))  # 6 sequences of 5 steps, 3 features
+        >>> data = SequenceData(splits=lambda name: sequences, batch_size=2)
+        >>> len(data.train_dataloader())
+        3
+        >>> next(iter(data.train_dataloader())).inputs.shape
+        torch.Size([2, 5, 3])
+    """
 
     items = "sequences"
 

@@ -87,7 +87,7 @@ class TestIds:
         assert texts.flat[texts.offsets[-2] :].tolist() == [UNKNOWN_ID]
         assert "" not in prepared.vocab
 
-    def test_kept_lengths(self, tmp_path: Path) -> None:
+    def test_truncated_lengths(self, tmp_path: Path) -> None:
         assert prepare(tmp_path, GIVEN).splits["train"].truncated_lengths(4).tolist() == [4, 3]
 
 
