@@ -78,7 +78,9 @@ class VectorFile:
         if len(fields) == 2 and all(field.isdigit() for field in fields):
             rows, size = (int(field) for field in fields)
             if rows < 1 or size < 1:
-                raise UserError(f"{self.path}, line 1: the header declares {rows} rows of {size} numbers")
+                raise UserError(
+                    f"{self.path}, line 1: the header declares {rows} rows of {size} numbers, both must be at least 1"
+                )
             return rows, size
         if _has_binary_suffix(self.path):
             raise UserError(

@@ -32,7 +32,7 @@ class CountingCorpus:
         self.reads += 1
         for split, size in SIZES.items():
             for i in range(size):
-                yield Document(split, "word " * (i % 11) + f"own{i}", i % 2)
+                yield Document(split, "word " * (i % 11) + f"unique{i}", i % 2)
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_batches_hold_the_truncated_texts_and_their_labels(cache_dir: Path, spli
 
 def test_text_of_returns_the_encoded_tokens(cache_dir: Path) -> None:
     data = make_data(cache_dir)
-    assert data.text_of("train", 3) == "word word word own3"
-    assert data.text_of("train", 0) == "own0"
+    assert data.text_of("train", 3) == "word word word unique3"
+    assert data.text_of("train", 0) == "unique0"
     assert make_frequent(cache_dir).text_of("test", 2) == "word word <unk>"
 
 

@@ -151,7 +151,7 @@ class TestSplits:
 
     def test_every_text_is_in_one_split(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, unique_texts(10), validation_fraction=0.3)
-        hashes = chain(*(own.tolist() for own in prepared.identity.hashes.splits.values()))
+        hashes = chain(*(split.tolist() for split in prepared.identity.hashes.splits.values()))
         assert sorted(hashes) == sorted(text_hash(document.text) for document in unique_texts(10))
 
     def test_labels_follow_their_texts(self, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ class TestSplits:
             Document("train", text, i % 2) for i in range(10) for text in (f"caf\u00e9 {i}", f" cafe\u0301  {i}\n")
         ]
         hashes = prepare(tmp_path, texts, validation_fraction=0.3).identity.hashes.splits
-        assert {name: len(own) for name, own in hashes.items()} == {"train": 12, "val": 4, "test": 4}
-        assert sum(len(set(own.tolist())) for own in hashes.values()) == 10
+        assert {name: len(split) for name, split in hashes.items()} == {"train": 12, "val": 4, "test": 4}
+        assert sum(len(set(split.tolist())) for split in hashes.values()) == 10
 
     def test_small_class_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="class 'pos' has too few texts"):

@@ -17,10 +17,10 @@ def splits(**texts: str) -> SplitHashes:
     return SplitHashes({name: hashes_of((text,) for text in texts.get(name, "")) for name in ("train", "val", "test")})
 
 
-def chosen(own: SplitHashes, split: str, **given: str) -> tuple[str, int]:
+def chosen(stored: SplitHashes, split: str, **given: str) -> tuple[str, int]:
     """The characters selected from a corpus, and the number that are in no split."""
     rows = [(name, text) for name, texts in given.items() for text in texts]
-    found = own.select(split, np.array([name for name, _ in rows]), hashes_of((text,) for _, text in rows))
+    found = stored.select(split, np.array([name for name, _ in rows]), hashes_of((text,) for _, text in rows))
     return "".join(rows[row][1] for row in found.rows), found.left_out
 
 
@@ -35,21 +35,21 @@ def test_different_texts_differ() -> None:
 
 
 def test_added_texts_are_excluded_and_counted() -> None:
-    own = splits(train="abc", val="d", test="ef")
-    assert chosen(own, "test", train="xeadbfcy") == ("ef", 2)
-    assert chosen(own, "val", train="fedcba") == ("d", 0)
+    stored = splits(train="abc", val="d", test="ef")
+    assert chosen(stored, "test", train="xeadbfcy") == ("ef", 2)
+    assert chosen(stored, "val", train="fedcba") == ("d", 0)
 
 
 def test_split_with_a_file_is_selected_from_it() -> None:
-    own = splits(train="abc", val="d", test="ea")
-    assert chosen(own, "test", train="abcd", test="eax") == ("ea", 1)
-    assert chosen(own, "train", train="abcdx", test="ea") == ("abc", 1)
+    stored = splits(train="abc", val="d", test="ea")
+    assert chosen(stored, "test", train="abcd", test="eax") == ("ea", 1)
+    assert chosen(stored, "train", train="abcdx", test="ea") == ("abc", 1)
 
 
 def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
-    own = splits(train="aab", val="a", test="c")
-    assert chosen(own, "val", train="aaabc") == ("a", 0)
-    assert chosen(own, "train", train="aaabc") == ("aab", 0)
+    stored = splits(train="aab", val="a", test="c")
+    assert chosen(stored, "val", train="aaabc") == ("a", 0)
+    assert chosen(stored, "train", train="aaabc") == ("aab", 0)
 
 
 def test_overlap_with_train() -> None:
@@ -57,12 +57,12 @@ def test_overlap_with_train() -> None:
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
-    own = splits(train="abc", val="d", test="ef")
-    own.save(tmp_path)
-    assert SplitHashes.load(tmp_path / FILE_NAME, own.digest).digest == own.digest
+    stored = splits(train="abc", val="d", test="ef")
+    stored.save(tmp_path)
+    assert SplitHashes.load(tmp_path / FILE_NAME, stored.digest).digest == stored.digest
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
     before = (tmp_path / FILE_NAME).stat().st_mtime_ns
-    own.save(tmp_path)
+    stored.save(tmp_path)
     assert (tmp_path / FILE_NAME).stat().st_mtime_ns == before
 
 

@@ -34,9 +34,9 @@ def whole(batches: list[ChunkBatch]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @given(sizes, counts, counts, st.integers(1, 20), st.booleans(), st.booleans())
 def test_every_token_is_predicted_once_from_the_previous_one(
-    tokens: int, own: int, ranks: int, chunk_length: int, contiguous: bool, variable: bool
+    tokens: int, streams_per_rank: int, ranks: int, chunk_length: int, contiguous: bool, variable: bool
 ) -> None:
-    streams = own * ranks if contiguous else own
+    streams = streams_per_rank * ranks if contiguous else streams_per_rank
     seen: list[int] = []
     for rank in range(ranks):
         part = counting(tokens, streams, rank=rank, world_size=ranks, contiguous=contiguous)
@@ -65,14 +65,14 @@ def test_streams_continue_between_chunks(tokens: int, streams: int, chunk_length
 
 @given(sizes, counts, counts, st.integers(1, 20), st.booleans())
 def test_ranks_read_the_streams_of_one_process(
-    tokens: int, own: int, ranks: int, chunk_length: int, contiguous: bool
+    tokens: int, streams_per_rank: int, ranks: int, chunk_length: int, contiguous: bool
 ) -> None:
-    streams = own * ranks if contiguous else own
+    streams = streams_per_rank * ranks if contiguous else streams_per_rank
     alone = whole(chunks(counting(tokens, streams), chunk_length))
     for rank in range(ranks):
         part = counting(tokens, streams, rank=rank, world_size=ranks, contiguous=contiguous)
         batches = chunks(part, chunk_length)
-        rows = slice(rank * own, (rank + 1) * own) if contiguous else slice(rank, None, ranks)
+        rows = slice(rank * streams_per_rank, (rank + 1) * streams_per_rank) if contiguous else slice(rank, None, ranks)
         if not len(alone[0][rows]):
             assert all(batch.tokens == 0 and len(batch) == 1 for batch in batches)
             assert whole(batches)[0].shape[1] == alone[0].shape[1], "an empty stream has all steps"

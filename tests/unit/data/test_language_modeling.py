@@ -78,11 +78,11 @@ def test_evaluation_streams_do_not_depend_on_the_ranks(cache: Path, stage: str, 
     alone = read(make(cache, **options), stage)
     assert len(alone[0]) == streams
     for rank in range(3):
-        own = read(make(cache, rank=rank, ranks=3, **options), stage)
+        part = read(make(cache, rank=rank, ranks=3, **options), stage)
         if rank < streams:
-            assert all(torch.equal(ours, theirs[rank::3]) for ours, theirs in zip(own, alone, strict=True))
+            assert all(torch.equal(ours, theirs[rank::3]) for ours, theirs in zip(part, alone, strict=True))
         else:
-            assert counted(own[1]) == []
+            assert counted(part[1]) == []
 
 
 def test_test_split_is_one_stream(cache: Path) -> None:

@@ -120,7 +120,7 @@ def test_block_size_does_not_matter(
     block: int,
     limit: dict[str, int],
 ) -> None:
-    texts = [Line(name, text) for name, own in {"train": train, "val": val, "test": test}.items() for text in own]
+    texts = [Line(name, text) for name, lines in {"train": train, "val": val, "test": test}.items() for text in lines]
     cache = tmp_path_factory.mktemp("cache")
     whole = prepare(cache, texts, **limit)
     with pytest.MonkeyPatch.context() as patch:
@@ -129,9 +129,9 @@ def test_block_size_does_not_matter(
     assert in_blocks.vocab.tokens == whole.vocab.tokens
     for split, ids in whole.splits.items():
         assert in_blocks.splits[split].tolist() == ids.tolist()
-        own = [text for name, text in texts if name == split]
+        lines = [text for name, text in texts if name == split]
         known = [
-            token if token in whole.vocab.tokens else "<unk>" for line in own for token in [*line.split(), "<eos>"]
+            token if token in whole.vocab.tokens else "<unk>" for line in lines for token in [*line.split(), "<eos>"]
         ]
         assert decoded(whole, split) == known
 

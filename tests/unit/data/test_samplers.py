@@ -196,7 +196,7 @@ class TestPadding:
     def test_padding_does_not_depend_on_the_number_of_ranks(self) -> None:
         options = {"batch_size": 32, "shuffle": True}
         [batches], ranks = batches_by_rank(self.lengths, 1, **options), batches_by_rank(self.lengths, 2, **options)
-        together = [batch for own in ranks for batch in own]
+        together = [batch for rank_batches in ranks for batch in rank_batches]
         assert padding(self.lengths, together) == pytest.approx(padding(self.lengths, batches))
 
 

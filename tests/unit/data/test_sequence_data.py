@@ -210,12 +210,12 @@ def test_tagged_corpus_is_decoded_from_its_ids(tmp_path: Path) -> None:
 
 
 def test_missing_splits_are_held_out(tmp_path: Path) -> None:
-    (tmp_path / "own.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
-    prepared = prepare_tags(TaggedFiles(path=tmp_path / "own.txt"), TagSettings(), tmp_path)
+    (tmp_path / "train.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
+    prepared = prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
     sizes = {name: len(split.inputs) for name, split in prepared.splits.items()}
     assert sizes == {"train": 32, "val": 4, "test": 4}
     (tmp_path / "test.txt").write_text("w1 A\n")
-    corpus = TaggedFiles(path=tmp_path / "own.txt", test_path=tmp_path / "test.txt")
+    corpus = TaggedFiles(path=tmp_path / "train.txt", test_path=tmp_path / "test.txt")
     sizes = {name: len(split.inputs) for name, split in prepare_tags(corpus, TagSettings(), tmp_path).splits.items()}
     assert sizes == {"train": 36, "val": 4, "test": 1}
 
@@ -225,21 +225,21 @@ def test_missing_splits_are_held_out(tmp_path: Path) -> None:
     [("w1 C\n", "the tag 'C' does not occur in the training sentences, only A, B"), ("w1\n", "line 1: 1 column")],
 )
 def test_unknown_tag_is_refused(tmp_path: Path, test: str, message: str) -> None:
-    (tmp_path / "own.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
+    (tmp_path / "train.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
     (tmp_path / "test.txt").write_text(test)
-    corpus = TaggedFiles(path=tmp_path / "own.txt", test_path=tmp_path / "test.txt")
+    corpus = TaggedFiles(path=tmp_path / "train.txt", test_path=tmp_path / "test.txt")
     with pytest.raises(UserError, match=message):
         prepare_tags(corpus, TagSettings(), tmp_path)
 
 
 def test_single_tag_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "own.txt").write_text("a X\n\n" * 9)
+    (tmp_path / "train.txt").write_text("a X\n\n" * 9)
     with pytest.raises(UserError, match="all words have the tag 'X'"):
-        prepare_tags(TaggedFiles(path=tmp_path / "own.txt"), TagSettings(), tmp_path)
+        prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
 
 
 def test_fingerprint_of_changed_files(tmp_path: Path) -> None:
-    path = tmp_path / "own.txt"
+    path = tmp_path / "train.txt"
     path.write_text("a X\n")
     before = fingerprint(TaggedFiles(path=path))
     assert before == fingerprint(TaggedFiles(path=path))

@@ -87,7 +87,7 @@ def assigned(labels: list[int], texts: Hashes) -> dict[str, set[int]]:
         fractions={"test": 0.2, "val": 0.2},
         texts=texts,
     )
-    return {name: set(texts[own].tolist()) for name, own in rows.items()}
+    return {name: set(texts[index].tolist()) for name, index in rows.items()}
 
 
 @settings(deadline=None)
@@ -102,12 +102,12 @@ def test_distinct_texts_are_held_out_as_by_hold_out(sizes: list[int], fraction: 
 @given(rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 15)), min_size=30, max_size=60))
 def test_identical_texts_of_all_classes_are_in_one_split(rows: list[tuple[int, int]]) -> None:
     labels, texts = [label for label, _ in rows], texts_of(*(text for _, text in rows))
-    own = [{text for label, text in rows if label == wanted} for wanted in (0, 1)]
-    assume(min(map(len, own)) >= 4)
+    by_class = [{text for label, text in rows if label == wanted} for wanted in (0, 1)]
+    assume(min(map(len, by_class)) >= 4)
     found = assigned(labels, texts)
-    assert sum(map(len, found.values())) == len(set.union(*own))
+    assert sum(map(len, found.values())) == len(set.union(*by_class))
     assert all(found.values())
-    assert all(found["train"] & texts for texts in own)
+    assert all(found["train"] & texts for texts in by_class)
 
 
 def test_frequent_text_stays_in_training() -> None:
@@ -123,7 +123,7 @@ def test_small_class_is_in_every_split() -> None:
         fractions={"test": 0.6, "val": 0.6},
         texts=texts_of(1, 2, 3),
     )
-    assert {name: len(own) for name, own in rows.items()} == {"train": 1, "val": 1, "test": 1}
+    assert {name: len(index) for name, index in rows.items()} == {"train": 1, "val": 1, "test": 1}
 
 
 def test_few_distinct_texts_are_in_every_split() -> None:

@@ -34,7 +34,7 @@ class CountingPairs:
     def pairs(self, split: str) -> Iterator[TextPair]:
         self.reads += 1
         for i in range(SIZES[split]):
-            yield TextPair("word " * (i % 11) + f"own{i}", f"a other{i}", i % 2, (f"own{i}", f"other{i}"))
+            yield TextPair("word " * (i % 11) + f"found{i}", f"a other{i}", i % 2, (f"found{i}", f"other{i}"))
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_batches_hold_the_ngrams_of_the_truncated_texts(cache_dir: Path, split: 
         assert batch.labels.tolist() == [index % 2 for index in batch.index.tolist()]
         expected = [data.text_of(split, index).split(" | ") for index in batch.index.tolist()]
         for row, text in enumerate([first for first, _ in expected] + [second for _, second in expected]):
-            own = [ngrams_of(batch, int(word)) for word in batch.word_index[row, : batch.lengths[row]]]
-            assert own == [hashed_ngrams(word, max_n=2, buckets=500) for word in text.split()[-8:]]
+            found = [ngrams_of(batch, int(word)) for word in batch.word_index[row, : batch.lengths[row]]]
+            assert found == [hashed_ngrams(word, max_n=2, buckets=500) for word in text.split()[-8:]]
 
 
 def ngrams_of(batch: TextPairBatch, word: int) -> list[int]:
@@ -98,7 +98,7 @@ def test_missing_splits_are_held_out(cache_dir: Path) -> None:
     assert [len(splits[name]) for name in SIZES] == [24, 6, 10]
     pairs = [data.text_of(name, index) for name in SIZES for index in range(len(splits[name]))]
     assert len(set(pairs)) == 40
-    assert all(pair.split(" | ")[0].split("own")[1] == pair.split("other")[1] for pair in pairs), "texts stay paired"
+    assert all(pair.split(" | ")[0].split("found")[1] == pair.split("other")[1] for pair in pairs), "texts stay paired"
     assert splits["test"].labels.tolist().count(1) == 5
 
 

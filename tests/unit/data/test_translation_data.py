@@ -194,8 +194,8 @@ def test_stages_divide_the_epochs_equally(stages: int, epochs: int, fraction: fl
     assert passed == sorted(passed)
     assert passed[0] == 0
     assert max(passed) <= stages - 1
-    lasted = np.bincount(passed, minlength=stages)[:-1]
-    assert all(abs(own - fraction * epochs / stages) < 1.001 for own in lasted)
+    durations = np.bincount(passed, minlength=stages)[:-1]
+    assert all(abs(duration - fraction * epochs / stages) < 1.001 for duration in durations)
 
 
 def test_last_stage_continues() -> None:

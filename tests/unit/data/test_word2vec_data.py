@@ -107,6 +107,8 @@ def test_reviews_as_lines() -> None:
     lines, documents = list(text.lines()), list(reviews.documents())
     assert [line.text for line in lines] == [" ".join(document.text.split()) for document in documents]
     assert {line.split for line in lines} == {"train", "val", "test"}
-    assert all(line.split == "test" for line, own in zip(lines, documents, strict=True) if own.split == "test")
+    assert all(
+        line.split == "test" for line, document in zip(lines, documents, strict=True) if document.split == "test"
+    )
     assert text.name == "sample"
     assert fingerprint(text) != fingerprint(reviews)

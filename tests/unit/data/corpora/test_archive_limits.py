@@ -112,5 +112,5 @@ def test_a_cache_names_no_file_outside_it(tmp_path: Path, name: str) -> None:
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     meta["checksums"] = {name: next(iter(meta["checksums"].values()))}
     (path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-    with pytest.raises(CacheDamaged, match=r"is no name of an array|unreadable"):
+    with pytest.raises(CacheDamaged, match=r"invalid array name|unreadable"):
         open_entry(path)
