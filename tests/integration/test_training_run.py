@@ -168,7 +168,7 @@ def test_pretrained_vectors_need_a_path(workplace: Path) -> None:
 def test_vectors_of_another_size_are_told_with_both(workplace: Path) -> None:
     (workplace / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
     ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *places(workplace))
-    assert "vectors of 3 numbers, the model wants 4" in complaint(ended)
+    assert "vectors of dimension 3, the model expects 4" in complaint(ended)
 
 
 def test_a_run_that_ends_before_its_first_validation_ends_well(workplace: Path) -> None:

@@ -45,7 +45,7 @@ class TestWrongInput:
                 "tied weights need one size: the embedding has 6 units a word, the output layer 8",
             ),
             ({"embedding__kind": "onehot"}, "task.tie_weights=output needs a learned embedding"),
-            ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk: task.data.chunk_length=5000"),
+            ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk of task.data.chunk_length=5000"),
             ({"task__monitor": "val/accuracy"}, "must be one of val/loss, val/perplexity"),
             ({"task__text__min_freq": 1000_000}, "leaves no word in the vocabulary"),
             (
@@ -68,8 +68,8 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "part of {path} is empty: give it more text"),
-            (b"one line\n", "part of {path} is empty: give it more text"),
+            (b"", "split of {path} is empty: provide more text"),
+            (b"one line\n", "split of {path} is empty: provide more text"),
             (b"GIF89a\0\xff", "{path} is binary (byte 6 is zero): give a text file"),
             (b"fine\nf\xe4r\n", "{path} is not UTF-8 at byte 6 (line 2): save it as UTF-8"),
             ("".join(f"{n}\n" for n in range(30)).encode(), "fewer than one chunk"),

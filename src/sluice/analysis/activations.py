@@ -20,9 +20,9 @@ from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.load import use_of
 from sluice.recipes.saved_model import SavedModel
-from sluice.text.coder import END
+from sluice.text.coder import EOS
 from sluice.text.tokenizers import END_OF_LINE
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 ROWS = 100
@@ -99,7 +99,7 @@ def _record_classifier(model: SavedModel, text: str, choice: LayerChoice) -> Tex
     network: TextClassifier = model.network
     classifier = use_of(model, Classifier)
     words = _not_empty(classifier.tokenize(text))
-    positions, _ = kept_places(np.asarray([len(words)]), classifier.max_length, classifier.truncation)
+    positions, _ = kept_positions(np.asarray([len(words)]), classifier.max_length, classifier.truncation)
     kept = [words[position] for position in positions[0]]
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
@@ -182,7 +182,7 @@ def _record_encoder(model: SavedModel, text: str, choice: LayerChoice) -> TextAc
     hidden = record_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **choice._asdict())
     unknown = [word for word, index in zip(words, ids[:-1], strict=False) if index == UNKNOWN_ID]
     symbols = [_label(word, index) for word, index in zip(words, ids[:-1], strict=False)]
-    return TextActivations([*symbols, END], hidden, unknown, length=len(words), kept=len(ids) - 1)
+    return TextActivations([*symbols, EOS], hidden, unknown, length=len(words), kept=len(ids) - 1)
 
 
 RECORDERS: dict[type, Callable[[SavedModel, str, LayerChoice], TextActivations]] = {

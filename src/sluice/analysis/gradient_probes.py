@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.data.classification import ClassificationData
-from sluice.data.collate import BatchMaker, SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator, TextCollator
 from sluice.data.language_modeling import LanguageData
 from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.temporal_order import SYMBOLS, TemporalOrder
@@ -96,7 +96,7 @@ def _check_single_path(model: SavedModel) -> None:
 
 def _of_classifier(network: TextClassifier, data: ClassificationData, count: int, steps: int) -> Probe:
     split = data.prepared.splits["val"]
-    make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
+    make = TextCollator(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
     batch = make(_evenly_spaced(len(split.labels), count).tolist())
 
     def loss(top: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ PROBES: dict[type, Callable[..., Probe]] = {
 
 def _batch(data: SequenceData | StreamData, count: int) -> SequenceBatch:
     split = data.split("val")
-    return SequenceBatchMaker(split)(_evenly_spaced(len(split.lengths), count).tolist())
+    return SequenceCollator(split)(_evenly_spaced(len(split.lengths), count).tolist())
 
 
 def _evenly_spaced(size: int, count: int) -> NDArray[np.int64]:

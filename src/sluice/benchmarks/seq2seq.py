@@ -18,7 +18,7 @@ from sluice.models.seq2seq import Ids, Seq2Seq
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
-from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
 SOURCE_WORDS, TARGET_WORDS = 7_900, 5_900
@@ -96,9 +96,9 @@ def _pairs(batch_size: int, device: torch.device) -> Pairs:
     length = max(3, round(MEAN_LENGTH))
     source_lengths = (torch.randn(batch_size) * DEVIATION + MEAN_LENGTH).round().long().clamp(3, 30)
     target_lengths = torch.randint(length - 1, length + 2, (batch_size,))
-    source = torch.randint(END_ID + 1, SOURCE_WORDS, (batch_size, int(source_lengths.max())))
-    target = torch.randint(END_ID + 1, TARGET_WORDS, (batch_size, int(target_lengths.max()) + 1))
-    target[:, 0] = BEGIN_ID
+    source = torch.randint(EOS_ID + 1, SOURCE_WORDS, (batch_size, int(source_lengths.max())))
+    target = torch.randint(EOS_ID + 1, TARGET_WORDS, (batch_size, int(target_lengths.max()) + 1))
+    target[:, 0] = BOS_ID
     return Pairs(source.to(device), source_lengths, target.to(device), target_lengths)
 
 
@@ -118,7 +118,7 @@ def _network(sizes: Sizes) -> Seq2Seq:
         input_feeding=sizes.input_feeding,
     )
     source = LearnedEmbedding(vocab_size=SOURCE_WORDS, size=EMBEDDING, padding_id=PADDING_ID)
-    return Seq2Seq(source_embedding=source, encoder=encoder, decoder=decoder, ids=Ids(BEGIN_ID, END_ID, (PADDING_ID,)))
+    return Seq2Seq(source_embedding=source, encoder=encoder, decoder=decoder, ids=Ids(BOS_ID, EOS_ID, (PADDING_ID,)))
 
 
 def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:

@@ -41,7 +41,7 @@ class GeneratedText(Callback):
             last,
             state,
             tokens=self.tokens,
-            banned=self.text.never_written,
+            banned=self.text.banned_ids,
             generator=torch.Generator(pl_module.device).manual_seed(SEED),
         )
         text = self.text.join([*ids[1:], *generated.ids[0].tolist()]).replace("\n", "  \n")

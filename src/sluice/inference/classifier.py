@@ -15,7 +15,7 @@ from sluice.inference.predictor import TextPredictor
 from sluice.models.classifier import TextClassifier
 from sluice.plain import Plain
 from sluice.text.tokenizers import Tokenizer
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 from sluice.text.vocab import Vocab
 
 MAX_WORDS_SHOWN = 8
@@ -104,7 +104,7 @@ class Classifier(TextPredictor):
         ids, kept = pad(ragged, np.arange(len(items)), self.max_length, self.truncation, self.padding)
         with torch.inference_mode():
             logits, weights = self.network(ids, kept)
-        positions, _ = kept_places(lengths, self.max_length, self.truncation)
+        positions, _ = kept_positions(lengths, self.max_length, self.truncation)
         return [
             ClassPrediction(
                 text=text,

@@ -132,7 +132,7 @@ class TextGenerator:
         """
         ids = self.text.prompt_ids(prompt)
         last, state = self.network.warmed(torch.tensor([ids]))
-        banned = self.text.never_written
+        banned = self.text.banned_ids
         if not sampling.allow_unknown:
             banned = (*banned, UNKNOWN_ID)
         if sampling.beam is not None:
@@ -162,7 +162,7 @@ class TextGenerator:
         last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
-        scores[:, list(self.text.never_written)] = -torch.inf
+        scores[:, list(self.text.banned_ids)] = -torch.inf
         likeliest: Any = scores[0].topk(min(top, scores.shape[1]))
         words = self.vocab.decode(likeliest.indices.tolist())
         return list(zip(words, likeliest.values.exp().tolist(), strict=True))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sluice.data.language_modeling import ChunkBatch, Streams
-from sluice.data.samplers import PieceSampler
+from sluice.data.samplers import ChunkSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
@@ -133,7 +133,7 @@ class LMEvaluator:
 
     def _chunks(self, text: NDArray[np.int32]) -> Iterator[ChunkBatch]:
         streams = Streams(text, streams=min(self.streams, len(text)), end_id=self.end_id, contiguous=True)
-        for piece in PieceSampler(len(streams), chunk_length=self.chunk_length):
+        for piece in ChunkSampler(len(streams), chunk_length=self.chunk_length):
             yield streams[piece].to(self.device)
 
     def _sum(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> TextLoss:

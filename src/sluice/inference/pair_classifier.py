@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sluice.data.collate import TextPairBatchMaker
+from sluice.data.collate import TextPairCollator
 from sluice.data.corpus import TextPair
-from sluice.data.text_pairs import LetterSettings, encode_text_pairs, letters_of, new_table
+from sluice.data.text_pairs import CharNgramSettings, encode_text_pairs, new_table, word_ngrams
 from sluice.errors import UserError
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, Paired
 from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 
 MAX_WORDS_SHOWN = 4
 
@@ -64,7 +64,7 @@ class PairPredictor(Predictor[Pair]):
         *,
         network: PairClassifier,
         labels: Sequence[str],
-        settings: LetterSettings,
+        settings: CharNgramSettings,
         max_length: int,
         truncation: str,
     ) -> None:
@@ -119,12 +119,12 @@ class PairPredictor(Predictor[Pair]):
                     raise UserError(f"text {side} of pair {number} is empty: it has no words")
         table = new_table()
         split = encode_text_pairs((TextPair(*pair, label=0) for pair in items), self.settings.tokenizer, table)
-        ngrams = letters_of(list(table), self.settings)
-        make = TextPairBatchMaker(split, ngrams, max_length=self.max_length, truncation=self.truncation)
+        ngrams = word_ngrams(list(table), self.settings)
+        make = TextPairCollator(split, ngrams, max_length=self.max_length, truncation=self.truncation)
         batch = make(range(len(items)))
         with torch.inference_mode():
-            paired: Paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
-        positions, kept = kept_places(split.texts.lengths, self.max_length, self.truncation)
+            paired: Paired = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
+        positions, kept = kept_positions(split.texts.lengths, self.max_length, self.truncation)
         tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
         words = [[text[i] for i in row[:length]] for text, row, length in zip(tokens, positions, kept, strict=True)]
         contributions = torch.cat(paired.moved().chunk(2, 1))

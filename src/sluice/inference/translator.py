@@ -14,7 +14,7 @@ from sluice.decoding.steps import Hypothesis
 from sluice.decoding.unk_replacement import replace_unknowns
 from sluice.layers.pooling import step_mask
 from sluice.models.seq2seq import Seq2Seq
-from sluice.text.coder import END, SentenceCoder
+from sluice.text.coder import EOS, SentenceCoder
 from sluice.text.vocab import PADDING_ID, UNKNOWN
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Translator:
 
 def attention_labels(translation: Translation) -> tuple[list[str], list[str]]:
     """Column and row labels of a translation's attention weights: source and target tokens, each with `<eos>`."""
-    return [*translation.source_words, END], [*translation.words, END]
+    return [*translation.source_words, EOS], [*translation.words, EOS]
 
 
 def attention_map(translation: Translation) -> "Figure":

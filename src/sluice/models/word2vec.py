@@ -87,21 +87,21 @@ class Word2Vec(nn.Module):
         centres, contexts = F.embedding(blocks.centres, self.input), F.embedding(blocks.contexts, self.output)
         drawn = F.embedding(blocks.negatives, self.output)
         scores = torch.bmm(centres, contexts.mT)  # (B, T, T + 2W)
-        of_scores = torch.sigmoid(scores).sub_(1).mul_(blocks.near)
-        against, of_drawn, loss = self._against(centres, drawn, blocks.near.sum(-1, keepdim=True))
+        of_scores = torch.sigmoid(scores).sub_(1).mul_(blocks.pair_mask)
+        against, of_drawn, loss = self._against(centres, drawn, blocks.pair_mask.sum(-1, keepdim=True))
         return Gradients(
             blocks.centres.flatten(),
             torch.baddbmm(against, of_scores, contexts).flatten(0, 1),
             torch.cat([blocks.contexts.flatten(), blocks.negatives.flatten()]),
             torch.cat([torch.bmm(of_scores.mT, centres).flatten(0, 1), of_drawn.flatten(0, 1)]),
-            loss + (F.softplus(-scores) * blocks.near).sum(),
+            loss + (F.softplus(-scores) * blocks.pair_mask).sum(),
         )
 
     def _cbow(self, blocks: Blocks) -> Gradients:
         contexts, centres = F.embedding(blocks.contexts, self.input), F.embedding(blocks.centres, self.output)
         drawn = F.embedding(blocks.negatives, self.output)
-        count = blocks.near.sum(-1, keepdim=True)
-        shares, there = blocks.near / count.clamp_min(1), (count > 0).float()
+        count = blocks.pair_mask.sum(-1, keepdim=True)
+        shares, there = blocks.pair_mask / count.clamp_min(1), (count > 0).float()
         means = torch.bmm(shares, contexts)  # (B, T, D)
         scores = (means * centres).sum(-1, keepdim=True)
         of_scores = (torch.sigmoid(scores) - 1) * there

@@ -38,7 +38,7 @@ class PairModule(ClassificationModule):
 
     def logits_of(self, batch: LabelledBatch, stage: str) -> Tensor:
         assert isinstance(batch, TextPairBatch)
-        paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
+        paired = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
         if batch.deciding is not None:
             self.deciding[f"{stage}_deciding"].update(paired.moved(), batch.deciding)
         return paired.logits

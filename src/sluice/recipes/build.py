@@ -60,10 +60,10 @@ def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> 
     learned, path = _learned(embedding, "path"), Path(given)
     matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
     with torch.no_grad():
-        learned.table.weight.copy_(torch.from_numpy(matched.completed(seed)))
-    report = log.warning if matched.share < LEAST_COVERAGE else log.info
-    report("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
-    if matched.share < LEAST_COVERAGE:
+        learned.table.weight.copy_(torch.from_numpy(matched.fill_missing(seed)))
+    report = log.warning if matched.coverage < LEAST_COVERAGE else log.info
+    report("%s: vectors for %d of %d words (%.1f %%).", given, matched.num_found, len(words), 100 * matched.coverage)
+    if matched.coverage < LEAST_COVERAGE:
         log.warning("Nearly all words have random vectors: check the language, case and tokenizer of the file.")
 
 

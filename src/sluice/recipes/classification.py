@@ -11,8 +11,8 @@ from sluice.callbacks.misclassified import Misclassified
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Classification
-from sluice.data.classification import ClassificationData, Split, TextSettings, assign_one_by_one, encode_documents
-from sluice.data.collate import BatchMaker
+from sluice.data.classification import ClassificationData, Split, TextSettings, assign_legacy_splits, encode_documents
+from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
 from sluice.data.corpus import LabelledCorpus
 from sluice.data.identity import hashes_of
@@ -195,7 +195,7 @@ class ClassificationRecipe(
         given = np.asarray([document.split for document in documents], dtype=np.str_)
         hashes = hashes_of((document.text,) for document in documents)
         rows, left_out = rows_of_split(
-            model, split, given, hashes, lambda: assign_one_by_one(documents, settings, corpus.labels)
+            model, split, given, hashes, lambda: assign_legacy_splits(documents, settings, corpus.labels)
         )
         chosen = encode_documents([documents[row] for row in rows], settings.tokenizer, model.vocab)
         return self._evaluated(model, corpus, chosen, left_out)
@@ -213,14 +213,14 @@ class ClassificationRecipe(
     def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
         settings = self.settings(model.config)
         data = settings.data
-        collate = BatchMaker(
+        collate = TextCollator(
             split.texts,
             split.labels,
             max_length=data.max_length,
             truncation=data.truncation,
             padding=settings.padding,
         )
-        loader = bucketed_loader(split.kept_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
+        loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.identity import FILE_NAME, Chosen, DataIdentity, Hashes, SplitHashes, changes
+from sluice.data.identity import FILE_NAME, DataIdentity, Hashes, SelectedRows, SplitHashes, identity_changes
 from sluice.errors import UserError
 from sluice.recipes.saved_model import SavedModel
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def repeated_texts(identity: DataIdentity) -> list[str]:
     """Lines reporting texts of the validation and test splits that also occur in the training split."""
     hashes = identity.hashes
-    counts = {} if hashes is None else hashes.repeated()
+    counts = {} if hashes is None else hashes.overlap_with_train()
     return [
         f"{count:,} texts of {split} also occur in train (they are kept)" for split, count in counts.items() if count
     ]
@@ -29,7 +29,7 @@ def rows_of_split(
     given: NDArray[np.str_],
     hashes: Hashes,
     earlier: Callable[[], Mapping[str, NDArray[np.int64]]],
-) -> Chosen:
+) -> SelectedRows:
     """Selects the rows of a corpus that belong to a split of the training run; logs how many belong to none.
 
     Args:
@@ -45,7 +45,7 @@ def rows_of_split(
     saved = model.parts.get("data")
     if saved is None:
         warn_of_no_record(model.path)
-        return Chosen(earlier()[split], 0)
+        return SelectedRows(earlier()[split], 0)
     path = model.path.parent / FILE_NAME
     if not path.is_file():
         raise UserError(
@@ -53,7 +53,7 @@ def rows_of_split(
             "classifier of single texts, evaluate it with --file"
         )
     stored = SplitHashes.load(path, saved["splits"])
-    chosen = stored.choose(split, given, hashes)
+    chosen = stored.select(split, given, hashes)
     missing = len(stored.splits[split]) - len(chosen.rows)
     if chosen.left_out:
         log.warning("Skipped %d texts that belong to no split of this run (added or changed since).", chosen.left_out)
@@ -82,7 +82,7 @@ def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = ""
     same_texts = (
         before["splits"] is not None and before["splits"] == now["splits"]
     )  # the files may be packed differently
-    found = [] if same_texts else changes(before, now)
+    found = [] if same_texts else identity_changes(before, now)
     if found:
         raise UserError(
             f"the data have changed since {model.path} was trained: {', '.join(found)}; restore them{instead}"

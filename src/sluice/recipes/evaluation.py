@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import Batch
-from sluice.data.datamodule import Data
+from sluice.data.datamodule import CorpusData
 from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, Task
 from sluice.plain import Plain, PlainMapping
@@ -83,7 +83,7 @@ def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
 
 
-def evaluate_whole_data(model: SavedModel, data: Data, module: Task, request: Request) -> Evaluation:
+def evaluate_whole_data(model: SavedModel, data: CorpusData, module: Task, request: Request) -> Evaluation:
     """Evaluates a split of data that must be unchanged since training, such as generated sequences.
 
     Args:

@@ -7,20 +7,20 @@ from pytorch_lightning.callbacks import Callback
 
 from sluice.config.schema import Config
 from sluice.config.tasks.pairs import Pairs
-from sluice.data.collate import TextPairBatchMaker
+from sluice.data.collate import TextPairCollator
 from sluice.data.corpora.tables import PairTable
 from sluice.data.corpus import PairCorpus
 from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits
 from sluice.data.synthetic.text_pairs import PairsSample
 from sluice.data.text_pairs import (
-    LetterSettings,
+    CharNgramSettings,
     TextPairData,
     encode_text_pairs,
-    letters_of,
     new_table,
     pair_hashes,
     read_pairs,
+    word_ngrams,
 )
 from sluice.errors import UserError
 from sluice.inference.pair_classifier import PairPredictor
@@ -54,10 +54,10 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     description = "classifies pairs"
     usage = 'sluice predict {run} "one text" "another text"'
 
-    def letter_settings(self, settings: Pairs) -> LetterSettings:
+    def letter_settings(self, settings: Pairs) -> CharNgramSettings:
         """Returns the settings of tokenisation and character n-grams."""
         text = settings.text
-        return LetterSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
+        return CharNgramSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
@@ -193,13 +193,13 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         rows, left_out = rows_of_split(model, split, given, pair_hashes(pairs), assigned)
         settings, table = self.letter_settings(own), new_table()
         encoded = encode_text_pairs([pairs[row] for row in rows], settings.tokenizer, table)
-        collate = TextPairBatchMaker(
+        collate = TextPairCollator(
             encoded,
-            letters_of(list(table), settings),
+            word_ngrams(list(table), settings),
             max_length=data.max_length,
             truncation=data.truncation,
             with_deciding=corpus.knows_deciding,
         )
-        keys = encoded.kept_lengths(data.max_length)
+        keys = encoded.truncated_lengths(data.max_length)
         loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)
         return EvaluatedSplit(loader, len(rows), corpus.description, left_out)

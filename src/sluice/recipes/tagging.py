@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Tagging
-from sluice.data.collate import SequenceBatchMaker
+from sluice.data.collate import SequenceCollator
 from sluice.data.corpora.tables import TaggedFiles
 from sluice.data.corpus import TaggedCorpus
 from sluice.data.synthetic.tagging import TaggingSample
@@ -73,7 +73,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         )
         encoded = encode_tagged([sentences[row] for row in rows], model.vocab, tags)
         batch_size = EVALUATION_FACTOR * settings.data.batch_size
-        loader = bucketed_loader(encoded.lengths, SequenceBatchMaker(encoded), batch_size)
+        loader = bucketed_loader(encoded.lengths, SequenceCollator(encoded), batch_size)
         return Evaluation(
             f"{model.path} on the {request.split} split, {corpus.description}",
             run_test(self.module_for_test(model), loader),

@@ -14,7 +14,7 @@ from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
 from sluice.data.corpus import Corpus
-from sluice.data.datamodule import Data
+from sluice.data.datamodule import CorpusData
 from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.modules.base import Monitor, Task
@@ -35,7 +35,7 @@ OWN_FILES = (
 
 Settings = TypeVar("Settings", bound=TaskSettings)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
-DataModule = TypeVar("DataModule", bound=Data)
+DataModule = TypeVar("DataModule", bound=CorpusData)
 Module = TypeVar("Module", bound=Task)
 Parts = TypeVar("Parts", bound=PlainMapping)
 

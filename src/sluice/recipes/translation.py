@@ -14,7 +14,7 @@ from torch import nn
 from sluice.callbacks.translations import Translations
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
-from sluice.data.collate import ParallelBatchMaker
+from sluice.data.collate import ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.identity import SplitHashes, hashes_of
 from sluice.data.parallel import ParallelSettings, assign_parallel, encode_parallel, read_parallel_texts
@@ -31,7 +31,7 @@ from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, 
 from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.results import write_tsv
-from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder
+from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder
 from sluice.text.vocab import PADDING_ID
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             source_embedding=source,
             encoder=encoder,
             decoder=decoder,
-            ids=Ids(BEGIN_ID, END_ID, never=(PADDING_ID, BEGIN_ID)),
+            ids=Ids(BOS_ID, EOS_ID, never=(PADDING_ID, BOS_ID)),
             bridge=settings.bridge,
             tie_weights=settings.tie_weights,
             input_dropout=config.model.input_dropout,
@@ -238,13 +238,13 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         settings = self.pair_settings(own)
         texts, given, _ = read_parallel_texts(corpus)
         rows, left_out = rows_of_split(
-            model, split, given, texts.hashes(), lambda: assign_parallel(texts, given, settings, one_by_one=True)
+            model, split, given, texts.hashes(), lambda: assign_parallel(texts, given, settings, legacy=True)
         )
         encoded = encode_parallel(
-            texts.chosen(rows), translator.source, translator.target, settings, filtered=split == "train"
+            texts.select(rows), translator.source, translator.target, settings, filtered=split == "train"
         )
         keys, _ = encoded.sort_keys()
-        loader = bucketed_loader(keys, ParallelBatchMaker(encoded, with_texts=True), own.data.batch_size)
+        loader = bucketed_loader(keys, ParallelCollator(encoded, with_texts=True), own.data.batch_size)
         return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
 
 
@@ -281,7 +281,7 @@ def _repeated_sources(data: TranslationData) -> list[str]:
     """Lines reporting sources of the validation and test splits that also occur in the training split."""
     lines = {name: split.source_lines for name, split in data.prepared.splits.items()}
     hashes = SplitHashes({name: hashes_of((own[i],) for i in range(len(own))) for name, own in lines.items()})
-    counts = hashes.repeated()
+    counts = hashes.overlap_with_train()
     return [
         f"{count:,} sources of {split} also occur in train (they are kept)" for split, count in counts.items() if count
     ]
