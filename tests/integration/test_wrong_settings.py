@@ -43,7 +43,7 @@ MALFORMED = [
     (["foo"], "'foo' cannot be parsed: write settings as key=value"),
     (["init_from=[1"], "'init_from=[1' cannot be parsed"),
     (["seed=1,2"], "seed=1,2': add -m for a sweep"),
-    (["optimizer=null"], "a group cannot be null"),
+    (["optimizer=null"], "optimizer=null cannot be used: optimizer is a group"),
     (["task.data.batch_size="], "task.data.batch_size= cannot be used: it must be a whole number"),
     (["task.data.batch_size=x"], "task.data.batch_size=x cannot be used: it must be a whole number"),
     (["model.hidden_size=4.5"], "model.hidden_size=4.5 cannot be used: it must be a whole number"),

@@ -46,7 +46,7 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     """
     import_named_task(overrides)
     register_schemas()
-    with explained(), initialize_config_dir(str(conf), version_base="1.3"):
+    with explained(overrides), initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("config", overrides=overrides)
     check_batch_size(config, overrides)
     return config

@@ -2,18 +2,26 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    InterpolationValidationError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
 
+GROUP_DEFAULTS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
+"""Options that switch a group off."""
 FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
 """Groups without a schema: they take the arguments of the class in `_target_`."""
 
@@ -21,41 +29,132 @@ _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Converts errors of Hydra and OmegaConf to UserError."""
+def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Converts errors of Hydra and OmegaConf to UserError.
+
+    Args:
+        overrides: the command line, to find the override that an error does not name.
+    """
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
+        raise UserError(explain(error, overrides)) from error
     except ValueError as error:
         if "Config group override must be" not in str(error):
             raise
-        raise UserError("a group cannot be null: choose one of its options, see python train.py --help") from error
+        raise UserError(_not_an_option(overrides)) from error
 
 
-def explain(error: Exception) -> str:
-    """Describes an error of Hydra or OmegaConf in one sentence with a remedy."""
+def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """Describes an error of Hydra or OmegaConf in one sentence with a remedy.
+
+    Args:
+        error: the error.
+        overrides: the command line.
+    """
     text = str(error)
     if isinstance(error, MissingConfigException):
         return _unknown_option(text)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be parsed: write settings as key=value, values with spaces as 'key=\"…\"'"
+        return _unreadable(str(error.override))
     if isinstance(error, MissingMandatoryValue):
         key = _full_key(text) or text.splitlines()[0]
         return f"{key} is not set: give it as {key}=..."
     cause = error.__cause__ or error
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
-        return _unknown_key(text)
-    if "Ambiguous value" in text:
-        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
+        return _unknown_key(text, overrides)
     where = _full_key(str(cause)) or _full_key(text)
-    old = explain_old_name(where or "")
-    if old:
-        return old
-    override = re.search(r"Error merging override (\S+)", text)
+    found = explain_old_name(where or "") or _composition_error(text, where, overrides)
+    if found:
+        return found
+    override = re.search(r"Error merging override (.+)", text)
     if override:
         return f"{override[1]} cannot be used: {_expectation(cause)}"
+    if isinstance(error, InterpolationResolutionError):
+        return _interpolation_error(cause, where, overrides)
     return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+
+
+def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -> str | None:
+    """Describes the errors of Hydra that concern more than one override; None for others."""
+    existing = re.search(r"An item is already at '([^']+)'", text)
+    if existing:
+        return f"+{existing[1]}=... cannot be used: the setting exists, write it without +"
+    if "Ambiguous value" in text:
+        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
+    group = re.search(r"Override (\S+) looks like a config group override", text)
+    if group:
+        return f"{group[1]} cannot be used: there is no such group, see python train.py --help"
+    clash = re.search(r"In '([^']+)': \w+ raised while composing config", text)
+    if not clash:
+        return None
+    chosen = _chosen("task", overrides)
+    if clash[1].startswith("schema/"):
+        return f"task={chosen} cannot be used: tasks cannot be combined, choose one"
+    if where is None:
+        return f"{clash[1]}.yaml cannot be used: {' '.join(text.splitlines()[1:2]).strip()}"
+    return (
+        f"{where} in {clash[1]}.yaml is not a setting of the chosen task: options that are made for different tasks "
+        "cannot be combined"
+    )
+
+
+def _chosen(group: str, overrides: Sequence[str]) -> str:
+    """The option of a group on the command line; of a task the default if there is none."""
+    given = [override.partition("=")[2] for override in overrides if override.startswith(f"{group}=")]
+    return given[-1] if given else "imdb"
+
+
+def _not_an_option(overrides: Sequence[str]) -> str:
+    """The message for a group that is set to null, a number or the like."""
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not key:
+            return "a setting without a name cannot be used: write settings as key=value"
+        if sign and key in (*GROUP_DEFAULTS, "task", "model", "embedding", "optimizer", "trainer", "paths", "hydra"):
+            if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
+                continue
+            hint = GROUP_DEFAULTS.get(key)
+            instead = f"use {key}={hint}" if hint else "choose one of its options, see python train.py --help"
+            return f"{key}={value} cannot be used: {key} is a group, {instead}"
+    return "a group cannot be null or a number: choose one of its options, see python train.py --help"
+
+
+def _unreadable(override: str) -> str:
+    """The message for an override that Hydra cannot parse; names the character that needs quotes."""
+    key, sign, value = override.partition("=")
+    if not sign:
+        return f"{override!r} cannot be parsed: write settings as key=value"
+    if value[:1] in "[{" and value:
+        return f"{override!r} cannot be parsed: write lists as 'key=[a,b]' and dictionaries as 'key={{a: 1}}'"
+    special = next((character for character in value if not _UNQUOTED.fullmatch(character)), None)
+    reason = f" because of {special!r}" if special else ""
+    if "'" in value and '"' in value:
+        return f"{override!r} cannot be parsed{reason}: escape the quotes in the value with a backslash"
+    quote = "'" if '"' in value else '"'
+    shell = '"' if quote == "'" else "'"
+    return f"{override!r} cannot be parsed{reason}: put the value in quotes, {shell}{key}={quote}{value}{quote}{shell}"
+
+
+_UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
+"""Characters of a value that need no quotes."""
+
+
+def _interpolation_error(error: BaseException, where: str | None, overrides: Sequence[str]) -> str:
+    """The message for a value such as ${task.foo} that cannot be resolved."""
+    given = next((override for override in overrides if where and override.lstrip("+").startswith(f"{where}=")), where)
+    missing = re.search(r"Interpolation key '([^']+)' not found", str(error))
+    if missing:
+        return f"{given} cannot be used: there is no setting {missing[1]!r}"
+    if "Recursive interpolation" in str(error):
+        return f"{given} cannot be used: the value refers to itself"
+    if isinstance(error, UnsupportedInterpolationType):
+        return (
+            f"{given} cannot be used: there is no resolver of that name (known are oc.env, oc.select, now and others)"
+        )
+    if isinstance(error, InterpolationValidationError):
+        return f"{given} cannot be used: {_expectation(error)}"
+    return f"{given} cannot be used: {_first_line(error)}"
 
 
 def _expectation(error: BaseException) -> str:
@@ -65,6 +164,8 @@ def _expectation(error: BaseException) -> str:
         return f"it must be {_KINDS[kind[1]]}"
     if "is not a valid bool" in str(error):
         return "it must be true or false"
+    if "Cannot convert" in str(error) and "to string" in str(error):
+        return "it must be a text"
     return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
 
 
@@ -87,10 +188,12 @@ def _unknown_option(text: str) -> str:
     return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
 
 
-def _unknown_key(text: str) -> str:
+def _unknown_key(text: str, overrides: Sequence[str]) -> str:
     """Could not override 'task.data.foo'. …"""
     found = re.search(r"Could not override '([^']*)'", text)
-    key = found[1].split("@")[0] if found else text
+    key = found[1] if found else text
+    if "@" in key:
+        return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
     if not key:
         return "a setting without a name cannot be used: write settings as key=value"
     old = explain_old_name(key)
@@ -98,7 +201,7 @@ def _unknown_key(text: str) -> str:
         return old
     if key.split(".")[0] in FREE_GROUPS:
         return f"{key} is not in the chosen option: if its class takes this argument, add it as +{key}=..."
-    return no_setting(key, list(_known_keys(key.rpartition(".")[0])))
+    return no_setting(key, list(_known_keys(key.rpartition(".")[0], _chosen("task", overrides))))
 
 
 def no_setting(key: str, known: list[str]) -> str:
@@ -109,13 +212,29 @@ def no_setting(key: str, known: list[str]) -> str:
     parent, _, leaf = key.rpartition(".")
     if not known:
         return f"there is no setting {key!r}: see python train.py --help"
-    return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"
+    others = [name for name, schema in TASK_SCHEMAS.items() if parent.startswith("task") and _has(schema(), key)]
+    elsewhere = f"; it is a setting of the tasks {', '.join(others)}" if others else ""
+    return (
+        f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"
+        f"{elsewhere}"
+    )
 
 
-def _known_keys(parent: str) -> Iterable[str]:
-    """Names of the settings below a dotted key; below `task`, those of all tasks."""
+def _has(task: object, key: str) -> bool:
+    node: object = task
+    for part in key.split(".")[1:]:
+        node = getattr(node, part, _MISSING)
+    return node is not _MISSING
+
+
+_MISSING = object()
+
+
+def _known_keys(parent: str, task: str) -> Iterable[str]:
+    """Names of the settings below a dotted key; below `task`, those of the chosen task."""
     first, *rest = parent.split(".")
-    roots: list[Any] = list(TASK_SCHEMAS.values()) if first == "task" else [Config]
+    schemas = [TASK_SCHEMAS[task]] if task in TASK_SCHEMAS else list(TASK_SCHEMAS.values())
+    roots: list[Any] = schemas if first == "task" else [Config]
     path = rest if first == "task" else [part for part in (first, *rest) if part]
     names: dict[str, None] = {}
     for root in roots:

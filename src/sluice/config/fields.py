@@ -1,5 +1,7 @@
 """Declaring settings with a description, a default and a range."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -33,6 +35,7 @@ class Allowed:
     """The range of a setting."""
 
     least: float | None = None
+    most: float | None = None
     below: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
@@ -41,13 +44,17 @@ class Allowed:
         """Describes the range; empty if there is none."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        bounds = {"at least": self.least, "above": self.above, "below": self.below}
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
+        return " and ".join(f"{word} {_plain(bound)}" for word, bound in bounds.items() if bound is not None)
 
     def allows(self, value: Any) -> bool:
         """Returns whether a value lies in the range."""
         if self.choices:
             return set(value) <= set(self.choices) if isinstance(value, list) else value in self.choices
+        if isinstance(value, list):
+            return all(map(self.allows, value))
+        if self.most is not None and not value <= self.most:
+            return False
         if self.least is not None and not value >= self.least:
             return False
         if self.above is not None and not value > self.above:
@@ -60,6 +67,7 @@ def setting(
     default: object = MISSING,
     *,
     least: float | None = None,
+    most: float | None = None,
     below: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] = (),
@@ -70,11 +78,12 @@ def setting(
         meaning: description in `--help`.
         default: default value, missing by default; a tuple declares a list.
         least: inclusive lower bound.
+        most: inclusive upper bound.
         below: exclusive upper bound.
         above: exclusive lower bound.
         choices: allowed values.
     """
-    metadata = {"meaning": meaning, "allowed": Allowed(least, below, above, choices)}
+    metadata = {"meaning": meaning, "allowed": Allowed(least, most, below, above, choices)}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -107,5 +116,38 @@ def check_ranges(config: Any, prefix: str = "") -> None:
             check_ranges(value, f"{key}.")
         elif "allowed" in entry.metadata and value is not None:
             allowed: Allowed = entry.metadata["allowed"]
+            check_finite(key, value)
             if not allowed.allows(value):
-                raise UserError(f"{key}={value} cannot be used: it must be {allowed.expected()}")
+                raise UserError(f"{key}={_shown(value)} cannot be used: {_must_be(allowed, value)}")
+
+
+def check_finite(key: str, value: object) -> None:
+    """Rejects NaN and infinite numbers in nested plain containers.
+
+    Args:
+        key: dotted name of the setting.
+        value: its value.
+
+    Raises:
+        UserError: for the first such number.
+    """
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            check_finite(f"{key}.{name}", part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            check_finite(key, part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value} cannot be used: it must be a finite number")
+
+
+def _must_be(allowed: Allowed, value: object) -> str:
+    return f"{'each entry' if isinstance(value, list) else 'it'} must be {allowed.expected()}"
+
+
+def _shown(value: object) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _plain(bound: float) -> str:
+    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"

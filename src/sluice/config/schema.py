@@ -67,7 +67,7 @@ class Config(Settings):
         "precision of float32 matrix products on a GPU; high is TF32", MATMUL_PRECISIONS, "high"
     )
     paths: Paths = field(default_factory=Paths)
-    seed: int = setting("seed of initialisation, dropout and shuffling", 1, least=0)
+    seed: int = setting("seed of initialisation, dropout and shuffling", 1, least=0, most=2**32 - 1)
     name: str | None = setting(
         "name of the run folder; null for the SLURM job id, else the time and a random suffix", None
     )

@@ -149,7 +149,7 @@ class Translating(TaskSettings):
     output_dropout: float = fraction("variational dropout probability of the input of the output layer", 0.3)
     label_smoothing: float = fraction("label smoothing: probability spread evenly over the vocabulary", 0.1)
     scheduled_sampling: float = setting(
-        "final probability of feeding the model's own prediction instead of the target token", 0.0, least=0
+        "final probability of feeding the model's own prediction instead of the target token", 0.0, least=0, most=1
     )
     scheduled_sampling_steps: int = count("optimizer steps over which this probability grows from 0", 5_000)
     replace_unknown: bool = setting(
@@ -157,7 +157,7 @@ class Translating(TaskSettings):
     )
     decoding: Decoding = field(default_factory=Decoding)
     test_beam: int = count("beam size of the test", 5)
-    extra_beams: list[int] = setting("other beam sizes with which the test is repeated", ())
+    extra_beams: list[int] = setting("other beam sizes with which the test is repeated", (), least=1)
 
 
 @dataclass

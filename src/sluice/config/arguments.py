@@ -1,0 +1,76 @@
+"""Checking the arguments of a class in `_target_` against its signature, before it is called."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from torch import Tensor
+
+from sluice.errors import UserError
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+"""Simple types that are checked, and their names in messages; values of any other type are left to the class."""
+
+
+def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
+    """Checks the types of arguments against the annotations of a class or function.
+
+    Args:
+        key: the group or its entry, for error messages.
+        target: the class or function.
+        given: arguments by name.
+
+    Raises:
+        UserError: for the first argument of the wrong type.
+    """
+    hints = _hints(target)
+    for name, value in given.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise UserError(f"{key}.{name}={_shown(value)} cannot be used: it must be {_expected(hints[name])}")
+
+
+def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(inspect.unwrap(function))
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Returns whether a plain value has an annotated type; True for types that are not checked."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return any(value == part and type(value) is type(part) for part in parts)
+    if origin is tuple and isinstance(value, list | tuple) and Ellipsis not in parts:
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint is Tensor:
+        return False
+    if hint not in KINDS:
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
+
+
+def _expected(hint: Any) -> str:
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    words: list[str] = []
+    for part in parts:
+        origin, inner = get_origin(part), get_args(part)
+        if part is Tensor:
+            continue
+        if origin is Literal:
+            words += map(str, inner)
+        elif origin is tuple:
+            words.append(f"a list of {len(inner)} values")
+        else:
+            words.append(KINDS.get(part, getattr(part, "__name__", str(part))))
+    return " or ".join(dict.fromkeys(words))
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
