@@ -88,7 +88,7 @@ OUT_OF_RANGE = [
     (["model.cell_activation=foo"], "model.cell_activation=foo cannot be used: it must be one of tanh, relu, "),
     (["model=gru", "model.cell_activation=relu"], "cell_activation=relu cannot be used: GRUCell takes activation"),
     (["model.recurrent_init=zeros"], "model.recurrent_init=zeros cannot be used: it must be one of orthogonal, xavier"),
-    (["model.residual=true"], "residual=true joins layers: it needs num_layers of 2 or more, got 1"),
+    (["model.residual=true"], "residual=true needs num_layers of 2 or more, got 1"),
     (["model.module=nowhere.py"], "nowhere.py isn't there: give the Python file that registers the cell"),
     (["model.initial_state=ones"], "it must be one of zeros, learned"),
     (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),

@@ -71,7 +71,7 @@ def gradient_norms(
 def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[list[State]]:
     """The state of every layer after every step, as nodes of the graph: [step][layer], tensors (B, H)."""
     size = len(inputs.ids if isinstance(inputs, OneHot) else inputs)
-    first = stack.first_state(size)
+    first = stack.make_initial_state(size)
     current = [stack.state_type(*(part[layer] for part in first)) for layer in range(stack.num_layers)]
     cells = stack.cell_list()
     products = [cell.recurrence(size) for cell in cells]

@@ -18,11 +18,11 @@ from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
 from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.malloc import keep_freed_memory
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU}
-WAYS = ("default", "fused", "fused, no C", "loop")
-"""What Sluice takes by itself; the hand-written scan; the same without the C kernels; `step` in a Python loop."""
+BACKENDS = ("default", "fused", "fused, no C", "loop")
+"""The default; the fused scan; the fused scan without its C kernels; `step` in a Python loop."""
 
 
 class Size(NamedTuple):
@@ -90,9 +90,9 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
         steps[name, "default"] = _kernel_step(kernel(size.input_size, size.hidden_size, batch_first=True), inputs)
     for cell in cells:
         stack = RecurrentStack(cell=cell, input_size=size.input_size, hidden_size=size.hidden_size).to(device)
-        for way in WAYS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
-            if way != "fused, no C" or kernels(inputs):
-                steps[cell, way] = _stack_step(stack, inputs, way)
+        for backend in BACKENDS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
+            if backend != "fused, no C" or kernels(inputs):
+                steps[cell, backend] = _stack_step(stack, inputs, backend)
     seconds = interleaved(steps, runs, device)
     names = dict.fromkeys(name for name, _ in steps)
     reference = seconds["nn.LSTM", "default"]
@@ -100,7 +100,7 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
     return [
         {
             "cell": name,
-            **{f"{way} ms": seconds[name, way] * 1e3 for way in WAYS if (name, way) in seconds},
+            **{f"{backend} ms": seconds[name, backend] * 1e3 for backend in BACKENDS if (name, backend) in seconds},
             "/ nn.LSTM": seconds[name, "default"] / reference,
             "memory MiB": (memory := peak_memory(steps[name, "default"], device)) / 2**20,
             "memory / nn.LSTM": memory / base,
@@ -119,11 +119,11 @@ def _kernel_step(module: nn.Module, inputs: Tensor) -> Callable[[], None]:
     return step
 
 
-def _stack_step(stack: RecurrentStack, inputs: Tensor, way: str) -> Callable[[], None]:
+def _stack_step(stack: RecurrentStack, inputs: Tensor, backend: str) -> Callable[[], None]:
     lengths = torch.full((inputs.shape[0],), inputs.shape[1])
 
     def step() -> None:
-        with _taking(way):
+        with _using(backend):
             outputs, _ = stack(inputs, lengths)
             outputs.sum().backward()
 
@@ -131,15 +131,15 @@ def _stack_step(stack: RecurrentStack, inputs: Tensor, way: str) -> Callable[[],
 
 
 @contextmanager
-def _taking(way: str) -> Iterator[None]:
-    if way == "default":
+def _using(backend: str) -> Iterator[None]:
+    if backend == "default":
         yield
         return
     before = os.environ.get("SLUICE_NATIVE")
-    if way == "fused, no C":
+    if backend == "fused, no C":
         os.environ["SLUICE_NATIVE"] = "0"
     try:
-        with forced("steps" if way == "loop" else "fused"):
+        with force_backend("steps" if backend == "loop" else "fused"):
             yield
     finally:
         os.environ.pop("SLUICE_NATIVE", None)
@@ -175,7 +175,7 @@ def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
         table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=True)
     reference = rows[0]["default ms"]
     for row in rows:
-        others = [_figure(row.get(f"{way} ms"), reference) for way in WAYS[1:]]
+        others = [_figure(row.get(f"{backend} ms"), reference) for backend in BACKENDS[1:]]
         table.add_row(
             row["cell"],
             f"{row['default ms']:,.1f} ms",
@@ -186,7 +186,7 @@ def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
         )
     console = Console(width=max(Console().width, WIDTH))
     console.print(table)
-    console.print("Sluice: the way it takes by itself; fused: the hand-written scan, with and without the C kernels;")
+    console.print("Sluice: the default backend; fused: the fused scan, with and without the C kernels;")
     console.print("loop: the cell's step under plain autograd. In brackets times nn.LSTM.")
 
 

@@ -1,4 +1,4 @@
-"""A one-hot batch that is never written out equals the one that is."""
+"""A OneHot batch equals its dense tensor."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sluice.recurrent import OneHot, RecurrentStack
 
 WORDS = 7
 BELOW = "cells.{}.weight_ih"
-"""Names of the first layer's input weights, the only ones that lie the other way round."""
+"""Names of the first layer's input weights, which are transposed."""
 
 
 def twins(cell: str, bidirectional: bool) -> tuple[RecurrentStack, RecurrentStack]:
@@ -46,7 +46,7 @@ def test_equals_the_materialised_rows(cell: str, bidirectional: bool, scaled: bo
     assert_all_close(turned.values(), of_theirs[fields:])
 
 
-def test_ids_in_the_padding_have_no_influence() -> None:
+def test_ids_in_the_padding_are_ignored() -> None:
     stack = make_stack("lstm", input_size=WORDS, one_hot=True, bidirectional=True)
     lengths, batch = torch.tensor([2, 4]), one_hot_batch(2, 5, WORDS)
     padding = torch.arange(5) >= lengths.unsqueeze(1)
@@ -56,11 +56,11 @@ def test_ids_in_the_padding_have_no_influence() -> None:
     assert_all_close(gradients(results, stack.parameters()), gradients(expected, stack.parameters()))
 
 
-def test_materialised_rows_hold_the_scale_at_the_id() -> None:
+def test_materialise_writes_the_scale_at_the_id() -> None:
     rows = OneHot(torch.tensor([[2, 0]]), 3, torch.tensor([[1.25, 0.0]])).materialise()
     assert rows.tolist() == [[[0, 0, 1.25], [0, 0, 0]]]
 
 
-def test_product_is_the_matrix_product() -> None:
+def test_times_is_the_matrix_product() -> None:
     batch, matrix = one_hot_batch(3, 4, WORDS, scaled=True), numbers(WORDS, H)
     assert_all_close([batch.times(matrix)], [batch.materialise().double() @ matrix])

@@ -1,4 +1,4 @@
-"""A stack gives what torch's own layers give on a packed sequence."""
+"""A stack equals torch's layers on a packed sequence."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sluice.recurrent import RecurrentStack, State
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-both_ways = pytest.mark.parametrize("bidirectional", [False, True])
+both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 every_cell = pytest.mark.parametrize("cell", ALL_CELLS)
 
 
@@ -63,7 +63,7 @@ def torch_layers(cell: str, case: Case) -> nn.RNNBase:
 
 
 def paired_weights(stack: RecurrentStack, layers: nn.RNNBase) -> tuple[list[Tensor], list[Tensor]]:
-    """The same weights on both sides, in one order: torch's names spelt out against the stack's cells."""
+    """The weights of both modules in the same order."""
     directions = ("", "_reverse")[: stack.directions]
     ends = [f"_l{layer}{end}" for layer in range(stack.num_layers) for end in directions]
     ours = [getattr(cell, name) for cell in stack.cells for name in PARAMETERS]
@@ -81,7 +81,7 @@ def share_weights(ours: list[Tensor], theirs: list[Tensor], from_torch: bool) ->
 def run_packed(
     layers: nn.RNNBase, features: Tensor, lengths: Tensor, state: tuple[Tensor, ...] | None
 ) -> tuple[Tensor, ...]:
-    """The judge: outputs, final h and, for an LSTM, final c."""
+    """The reference: outputs, final h and, for an LSTM, final c."""
     packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
     initial = state[0] if state is not None and len(state) == 1 else state
     outputs, final = layers(packed, initial)
@@ -90,7 +90,7 @@ def run_packed(
 
 
 def initial_leaves(stack: RecurrentStack, case: Case) -> tuple[State | None, list[Tensor]]:
-    """What the stack is given, and the tensors that its initial state's gradients belong to."""
+    """The state passed to the stack, and the leaves of its initial state."""
     if case.initial == "given":
         state = random_state(stack, len(case.lengths), case.dtype)
         return state, list(state)
@@ -126,7 +126,7 @@ def test_equals_torch_on_packed_sequences(cell: str, case: Case) -> None:
 
 
 @every_cell
-@both_ways
+@both_directions
 def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=bidirectional, initial_state="learned")
     lengths = torch.tensor([2, 6, 1, 4, 4])
@@ -141,8 +141,8 @@ def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, bidirectional: boo
 
 
 @every_cell
-@both_ways
-def test_padding_is_never_read(cell: str, bidirectional: bool) -> None:
+@both_directions
+def test_padding_is_ignored(cell: str, bidirectional: bool) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=bidirectional)
     lengths = torch.tensor([3, 1, 5, 3])
     padding = torch.arange(7) >= lengths.unsqueeze(1)
@@ -158,8 +158,8 @@ def test_padding_is_never_read(cell: str, bidirectional: bool) -> None:
 
 
 @every_cell
-@both_ways
-def test_outputs_are_zero_beyond_each_length_and_only_there(cell: str, bidirectional: bool) -> None:
+@both_directions
+def test_outputs_are_zero_only_beyond_each_length(cell: str, bidirectional: bool) -> None:
     lengths = torch.tensor([3, 1, 5, 3])
     outputs = make_stack(cell, num_layers=2, bidirectional=bidirectional)(numbers(4, 7, D), lengths).outputs
     padding = torch.arange(7) >= lengths.unsqueeze(1)
@@ -169,7 +169,7 @@ def test_outputs_are_zero_beyond_each_length_and_only_there(cell: str, bidirecti
 
 
 @every_cell
-def test_final_hidden_is_the_output_at_each_end(cell: str) -> None:
+def test_final_hidden_is_the_last_output(cell: str) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=True)
     lengths = torch.tensor([3, 1, 5, 3])
     outputs, final = stack(numbers(4, 6, D), lengths)
@@ -193,7 +193,7 @@ def test_two_chunks_with_carried_state_equal_one_run(cell: str, border: int) -> 
 
 
 @every_cell
-def test_learned_initial_state_gets_gradients_everywhere(cell: str) -> None:
+def test_a_learned_initial_state_gets_gradients(cell: str) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=True, initial_state="learned")
     assert stack.initial_state is not None
     assert [tuple(tensor.shape) for tensor in stack.initial_state] == [(4, 1, H)] * len(stack.state_type._fields)
@@ -203,7 +203,7 @@ def test_learned_initial_state_gets_gradients_everywhere(cell: str) -> None:
 
 
 @every_cell
-def test_zero_state_is_the_default(cell: str) -> None:
+def test_the_default_initial_state_is_zero(cell: str) -> None:
     stack = make_stack(cell, num_layers=2)
     features, lengths = numbers(2, 3, D), torch.tensor([3, 2])
     zeros = stack.state_type(*(torch.zeros_like(tensor) for tensor in random_state(stack, 2)))
@@ -211,14 +211,14 @@ def test_zero_state_is_the_default(cell: str) -> None:
 
 
 def dropout_calls(stack: RecurrentStack) -> list[tuple[Tensor, Tensor]]:
-    """Filled with what goes into the stack's dropout and what comes out, call by call."""
+    """Records inputs and outputs of the stack's dropout."""
     calls: list[tuple[Tensor, Tensor]] = []
     stack.dropout.register_forward_hook(lambda module, inputs, output: calls.append((inputs[0], output)))
     return calls
 
 
-@both_ways
-def test_dropout_acts_between_layers_and_nowhere_else(bidirectional: bool) -> None:
+@both_directions
+def test_dropout_acts_only_between_layers(bidirectional: bool) -> None:
     options = {"num_layers": 3, "bidirectional": bidirectional}
     with_dropout, without = make_stack("gru", dropout=0.5, **options), make_stack("gru", **options)
     calls = dropout_calls(with_dropout)
@@ -236,7 +236,7 @@ def test_dropout_acts_between_layers_and_nowhere_else(bidirectional: bool) -> No
         assert (after != 0).any()
 
 
-def test_dropout_rests_in_evaluation_and_below_a_single_layer() -> None:
+def test_no_dropout_in_evaluation_or_for_a_single_layer() -> None:
     features, lengths = numbers(4, 6, D), torch.tensor([6, 2, 4, 6])
     for layers, training in ((1, True), (3, False)):
         with_dropout = make_stack("lstm", num_layers=layers, dropout=0.9).train(training)

@@ -1,4 +1,4 @@
-"""A trace shows what went on inside a run, step by step; and residual connections, which a run may have."""
+"""Traces of states and gates, and residual connections."""
 
 from collections.abc import Callable
 
@@ -18,11 +18,11 @@ from recurrent_checks import (
 from torch import Tensor
 
 from sluice.recurrent import CELLS, Cell, CellOptions, CellTrace, OneHot, RecurrentStack, StackTrace, State
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 LENGTHS, STEPS = [3, 5, 1, 3], 6
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
-both_ways = pytest.mark.parametrize("bidirectional", [False, True])
+both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 
 
 def lengths_of(lengths: list[int] = LENGTHS) -> Tensor:
@@ -39,13 +39,13 @@ def batch(*, one_hot: bool = False) -> Tensor | OneHot:
 
 
 def flat(trace: StackTrace) -> list[Tensor]:
-    """All that a trace holds."""
+    """All tensors of a trace."""
     inner = [tensor for cell in trace.cells for tensor in (*cell.states, *cell.gates.values())]
     return [trace.outputs, *trace.state, *inner]
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, one_hot: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional, one_hot=one_hot, residual=True)
@@ -59,8 +59,8 @@ def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, 
 
 
 @every_cell
-@both_ways
-def test_there_is_one_trace_a_layer_and_direction_with_the_cells_own_gates(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_each_layer_and_direction_has_a_trace(name: str, bidirectional: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     trace = stack.trace(batch(), lengths_of())
     assert len(trace.cells) == len(stack.cells) == 2 * (1 + bidirectional)
@@ -71,16 +71,16 @@ def test_there_is_one_trace_a_layer_and_direction_with_the_cells_own_gates(name:
 
 
 @every_cell
-@both_ways
-def test_everything_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_a_trace_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
     trace = make_stack(name, num_layers=2, bidirectional=bidirectional).trace(batch(), lengths_of())
     for cell in trace.cells:
         assert all((tensor[outside()] == 0).all() for tensor in (*cell.states, *cell.gates.values()))
 
 
 @every_cell
-@both_ways
-def test_nothing_in_the_padding_is_read(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_padding_is_ignored(name: str, bidirectional: bool) -> None:
     stack, clean = make_stack(name, num_layers=2, bidirectional=bidirectional), batch()
     assert isinstance(clean, Tensor)
     dirty = clean.masked_fill(outside().unsqueeze(-1), float("nan"))
@@ -91,7 +91,7 @@ def test_nothing_in_the_padding_is_read(name: str, bidirectional: bool) -> None:
 
 @every_cell
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_a_forward_state_is_the_final_one_of_the_tokens_so_far(name: str, num_layers: int) -> None:
+def test_a_forward_state_is_the_final_state_of_the_prefix(name: str, num_layers: int) -> None:
     stack, inputs = make_stack(name, num_layers=num_layers), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -104,7 +104,7 @@ def test_a_forward_state_is_the_final_one_of_the_tokens_so_far(name: str, num_la
 
 
 @every_cell
-def test_a_backward_state_is_the_final_one_of_the_tokens_from_there_to_the_end(name: str) -> None:
+def test_a_backward_state_is_the_final_state_of_the_suffix(name: str) -> None:
     stack, inputs = make_stack(name, bidirectional=True), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -127,13 +127,13 @@ def normed(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
 
 def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, reset: Tensor | None) -> Tensor:
-    """The value of one gate at one step of one sequence, written out from the parameters.
+    """Computes one gate at one step of one sequence from the parameters.
 
     Args:
-        cell: a cell with its own activations.
+        cell: a cell with default activations.
         gate: its name.
-        x: (D,), or a (V,) row of a one-hot batch for a cell whose input weights lie the other way round.
-        before, after: the states round the step, tensors (H,).
+        x: (D,), or a (V,) row of a one-hot batch for a cell with transposed input weights.
+        before, after: the states before and after the step, tensors (H,).
         reset: the value of a GRU's reset gate.
     """
     own = slice(cell.gates.index(gate) * H, (cell.gates.index(gate) + 1) * H)
@@ -161,27 +161,27 @@ def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, 
 
 
 def inputs_of_layers(stack: RecurrentStack, inputs: Tensor, trace: StackTrace) -> list[Tensor]:
-    """What each layer read: the batch, then the hidden states of both directions below."""
+    """The inputs of each layer: the batch, then the concatenated hidden states below."""
     below = [torch.cat([cell.states.hidden for cell in trace.cells[: stack.directions]], -1)]
     return [inputs, *below][: stack.num_layers]
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_gates_are_what_the_equations_give(name: str, bidirectional: bool, one_hot: bool) -> None:
+def test_gates_match_the_equations(name: str, bidirectional: bool, one_hot: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional, one_hot=one_hot)
     inputs, initial = batch(one_hot=one_hot), random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), initial)
     dense = inputs.materialise().double() if isinstance(inputs, OneHot) else inputs
     read = inputs_of_layers(stack, dense, trace)
-    for place, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
-        backward = place % stack.directions == 1
+    for index, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
+        backward = index % stack.directions == 1
         for row, length in enumerate(LENGTHS):
-            before = stack.state_type(*(tensor[place, row] for tensor in initial))
+            before = stack.state_type(*(tensor[index, row] for tensor in initial))
             for step in reversed(range(length)) if backward else range(length):
                 after = stack.state_type(*(tensor[row, step] for tensor in own.states))
-                x = read[place // stack.directions][row, step]
+                x = read[index // stack.directions][row, step]
                 found = {gate: values[row, step] for gate, values in own.gates.items()}
                 expected = [gate_by_hand(cell, gate, x, before, after, found.get("reset")) for gate in found]
                 assert_all_close(found.values(), expected)
@@ -189,7 +189,7 @@ def test_gates_are_what_the_equations_give(name: str, bidirectional: bool, one_h
 
 
 def gru_from_gates(before: State, gates: dict[str, Tensor]) -> list[Tensor]:
-    return [(1 - gates["keep"]) * gates["new"] + gates["keep"] * before.hidden]
+    return [(1 - gates["update"]) * gates["new"] + gates["update"] * before.hidden]
 
 
 def lstm_from_gates(before: State, gates: dict[str, Tensor]) -> list[Tensor]:
@@ -215,15 +215,15 @@ FROM_GATES: dict[str, Callable[[State, dict[str, Tensor]], list[Tensor]]] = {
 
 
 @pytest.mark.parametrize("name", FROM_GATES)
-def test_gates_and_states_belong_to_one_dropout_in_training(name: str) -> None:
+def test_gates_and_states_share_the_dropout_mask(name: str) -> None:
     options = CellOptions(recurrent_dropout=0.4, weight_dropout=0.3)
     stack = make_stack(name, num_layers=2, dropout=0.5, options=options).train()
     initial = random_state(stack, len(LENGTHS))
     trace = stack.trace(batch(), lengths_of(), initial)
     inside = ~outside().unsqueeze(-1)
-    for place, cell in enumerate(trace.cells):
+    for index, cell in enumerate(trace.cells):
         before = [
-            torch.cat([first[place].unsqueeze(1), every[:, :-1]], 1)
+            torch.cat([first[index].unsqueeze(1), every[:, :-1]], 1)
             for first, every in zip(initial, cell.states, strict=True)
         ]
         made = FROM_GATES[name](stack.state_type(*before), cell.gates)
@@ -231,9 +231,9 @@ def test_gates_and_states_belong_to_one_dropout_in_training(name: str) -> None:
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("part", ["states", "gates"])
-def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, part: str) -> None:
+def test_gradients_flow_through_the_trace(name: str, bidirectional: bool, part: str) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     inputs, state = batch(), random_state(stack, len(LENGTHS))
     assert isinstance(inputs, Tensor)
@@ -243,8 +243,8 @@ def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, p
         return [cell.states[-1]] if part == "states" else list(cell.gates.values())
 
     found = []
-    for way in ("fused", "steps"):
-        with forced(way):
+    for backend in ("fused", "steps"):
+        with force_backend(backend):
             cells = stack.trace(inputs, lengths_of(), state).cells
             found.append(gradients([tensor for cell in cells for tensor in pick(cell)], leaves))
     assert_all_close(*found)
@@ -252,15 +252,15 @@ def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, p
 
 
 @every_cell
-def test_residual_stack_is_its_layers_joined_by_hand(name: str) -> None:
+def test_a_residual_stack_equals_its_layers_added_manually(name: str) -> None:
     for bidirectional in (False, True):
         options = {"bidirectional": bidirectional}
         whole = make_stack(name, num_layers=2, residual=True, **options)
         below = make_stack(name, **options)
         above = make_stack(name, input_size=whole.output_size, **options)
         for part, first in ((below, 0), (above, whole.directions)):
-            for place, cell in enumerate(part.cells):
-                cell.load_state_dict(whole.cells[first + place].state_dict())
+            for index, cell in enumerate(part.cells):
+                cell.load_state_dict(whole.cells[first + index].state_dict())
         inputs = batch()
         assert isinstance(inputs, Tensor)
         inputs.requires_grad_()
@@ -276,7 +276,7 @@ def test_residual_stack_is_its_layers_joined_by_hand(name: str) -> None:
 
 
 @every_cell
-def test_a_third_layer_adds_what_the_second_gave_with_its_own_residual(name: str) -> None:
+def test_residuals_accumulate_over_three_layers(name: str) -> None:
     stack = make_stack(name, num_layers=3, residual=True)
     trace = stack.trace(batch(), lengths_of())
     assert_all_close([trace.outputs], [sum(cell.states.hidden for cell in trace.cells)])

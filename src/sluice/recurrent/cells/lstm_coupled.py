@@ -1,4 +1,4 @@
-"""The LSTM that forgets exactly as much as it takes in."""
+"""The LSTM with coupled input and forget gates."""
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ class CoupledLSTMCell(LSTMCell):
     c' = f ⊙ c + (1 − f) ⊙ g
     h' = o ⊙ f_h(c')
 
-    Gate order forget, candidate, output: three quarters of the LSTM's parameters.
+    Gate order forget, candidate, output. Three quarters of the LSTM's parameters.
     """
 
     gates = ("forget", "candidate", "output")
