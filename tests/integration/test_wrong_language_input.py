@@ -42,7 +42,7 @@ class TestWrongInput:
             ({"model__bidirectional": True, "task__tied": False}, "would see the words that it is to predict"),
             (
                 {"embedding__size": 6},
-                "tied weights need one size: the embedding has 6 units a word, the output layer 8",
+                "tied weights need equal sizes: the embedding size is 6, the output layer's 8",
             ),
             ({"embedding__kind": "onehot"}, "task.tie_weights=output needs learned vectors"),
             ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk: task.data.chunk_length=5000"),

@@ -105,7 +105,7 @@ class Decoder(nn.Module):
             last: (B, M), the encoder's last state.
             mask: (B, S) bool, True on each source's own steps.
         """
-        memory = None if self.attention is None else self.attention.remember(outputs, mask)
+        memory = None if self.attention is None else self.attention.prepare_memory(outputs, mask)
         return DecoderState(cells, outputs.new_zeros(len(outputs), self.output_size), last, memory)
 
     def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> Decoded:

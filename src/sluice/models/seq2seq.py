@@ -9,7 +9,7 @@ from sluice.decoding.search import DecodingSettings, search
 from sluice.decoding.steps import Hypothesis, Step
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding, LearnedEmbedding
-from sluice.layers.output_loss import OutputLoss, output_loss
+from sluice.layers.output_loss import OutputLoss, linear_cross_entropy
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
@@ -148,7 +148,7 @@ class Seq2Seq(nn.Module):
         inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
         rows = to_device(inside, labels.device)
         words, own = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
-        return output_loss(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
+        return linear_cross_entropy(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) -> (..., V)."""

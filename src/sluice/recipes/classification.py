@@ -230,6 +230,6 @@ def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings
         raise UserError(f"embedding.init=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
     vectors = data.word_vectors(settings.size)
     if vectors.any():
-        network.embedding.start_from(vectors)
+        network.embedding.load_pretrained(vectors)
     else:
         log.warning("No two words stand near each other in the training texts: the embedding starts at random.")

@@ -1,4 +1,4 @@
-"""Vectors of words made of their letters."""
+"""Word vectors from character n-grams."""
 
 import pytest
 import torch
@@ -6,34 +6,34 @@ import torch
 from sluice.layers.char_ngrams import CharNgramEmbedding
 
 NGRAMS, OFFSETS = torch.tensor([1, 2, 2, 5]), torch.tensor([0, 3, 3, 4])
-"""Three words: of the n-grams 1, 2 and 2, of none, of 5."""
+"""Three words, with the n-grams 1, 2 and 2, with none, and with 5."""
 
 
-def test_a_word_is_the_sum_of_its_pieces_over_the_root_of_their_number() -> None:
-    letters = CharNgramEmbedding(buckets=7, size=3)
-    rows = letters.weight.detach()
+def test_a_vector_is_the_scaled_sum_of_its_ngrams() -> None:
+    embedding = CharNgramEmbedding(buckets=7, size=3)
+    rows = embedding.weight.detach()
     expected = torch.stack([(rows[1] + 2 * rows[2]) / 3**0.5, torch.zeros(3), rows[5]])
-    torch.testing.assert_close(letters(NGRAMS, OFFSETS).detach(), expected)
+    torch.testing.assert_close(embedding(NGRAMS, OFFSETS).detach(), expected)
 
 
-def test_gradients_go_to_the_pieces() -> None:
-    letters = CharNgramEmbedding(buckets=7, size=3)
-    letters(NGRAMS, OFFSETS).sum().backward()
-    assert letters.weight.grad is not None
+def test_gradients_reach_the_ngrams() -> None:
+    embedding = CharNgramEmbedding(buckets=7, size=3)
+    embedding(NGRAMS, OFFSETS).sum().backward()
+    assert embedding.weight.grad is not None
     expected = torch.zeros(7)
     expected[[1, 2, 5]] = torch.tensor([3**-0.5, 2 * 3**-0.5, 1])
-    torch.testing.assert_close(letters.weight.grad, expected.unsqueeze(1).expand(-1, 3))
+    torch.testing.assert_close(embedding.weight.grad, expected.unsqueeze(1).expand(-1, 3))
 
 
 def test_whole_words_are_dropped_in_training_only() -> None:
-    letters = CharNgramEmbedding(buckets=50, size=4, word_dropout=0.5)
+    embedding = CharNgramEmbedding(buckets=50, size=4, word_dropout=0.5)
     ngrams, offsets = torch.arange(50), torch.arange(51)
     torch.manual_seed(3)
-    dropped = letters(ngrams, offsets)
+    dropped = embedding(ngrams, offsets)
     gone = (dropped == 0).all(1)
     assert 10 < int(gone.sum()) < 40
-    torch.testing.assert_close(dropped[~gone], 2 * letters.weight[~gone])
-    torch.testing.assert_close(letters.eval()(ngrams, offsets), letters.weight)
+    torch.testing.assert_close(dropped[~gone], 2 * embedding.weight[~gone])
+    torch.testing.assert_close(embedding.eval()(ngrams, offsets), embedding.weight)
 
 
 @pytest.mark.parametrize(
