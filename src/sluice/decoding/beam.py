@@ -1,4 +1,18 @@
-"""Batched beam search."""
+"""Batched beam search.
+
+Example:
+    >>> from typing import NamedTuple
+    >>> from sluice.decoding import LengthPenalty, StepOutput, beam_search
+    >>> class NoState(NamedTuple):
+    ...     def select(self, rows):
+    ...         return self
+    >>> def step(words, state):  # the same distribution over begin, end and two words at every step
+    ...     return StepOutput(torch.tensor([[0.0, 0.5, 0.3, 0.2]]).log().repeat(len(words), 1), state, None)
+    >>> options = {"begin_id": 0, "end_id": 1, "beam": 3, "n_best": 2, "penalty": LengthPenalty("none")}
+    >>> (best,) = beam_search(step, NoState(), torch.tensor([5]), **options)
+    >>> [hypothesis.words for hypothesis in best]
+    [[], [2]]
+"""
 
 import torch
 from torch import Tensor
@@ -25,19 +39,6 @@ def beam_search(
     Every step keeps the most probable continuations of a sentence's live hypotheses. A finished hypothesis reduces its
     sentence's beam size by one. A sentence leaves the batch once no live hypothesis can enter its `n_best`. With a
     beam of 1 this is greedy search.
-
-    Example:
-        >>> from typing import NamedTuple
-        >>> from sluice.decoding import LengthPenalty, StepOutput, beam_search
-        >>> class NoState(NamedTuple):
-        ...     def select(self, rows):
-        ...         return self
-        >>> def step(words, state):  # the same distribution over begin, end and two words at every step
-        ...     return StepOutput(torch.tensor([[0.0, 0.5, 0.3, 0.2]]).log().repeat(len(words), 1), state, None)
-        >>> options = {"begin_id": 0, "end_id": 1, "beam": 3, "n_best": 2, "penalty": LengthPenalty("none")}
-        >>> (best,) = beam_search(step, NoState(), torch.tensor([5]), **options)
-        >>> [hypothesis.words for hypothesis in best]
-        [[], [2]]
 
     Args:
         step: the model.

@@ -81,7 +81,8 @@ class Attention(nn.Module):
         return Memory(values, self.keys(values), mask)
 
     def forward(self, queries: Tensor, memory: Memory) -> AttentionOutput:
-        """
+        """Attends to the memory.
+
         Args:
             queries: (B, T, Q).
             memory: the result of `prepare_memory`.

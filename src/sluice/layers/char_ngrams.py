@@ -32,7 +32,8 @@ class CharNgramEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(buckets, size) * initial_std)
 
     def forward(self, ngrams: Tensor, offsets: Tensor) -> Tensor:
-        """
+        """Computes the vectors of words.
+
         Args:
             ngrams: (N,) int64, the buckets of all words' n-grams, concatenated.
             offsets: (W + 1,) int64, the start of each word's n-grams and the end of the last; a word may have none.

@@ -51,7 +51,8 @@ class Pooling(nn.Module):
         self.output_size = size
 
     def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
-        """
+        """Pools the outputs.
+
         Args:
             outputs: (B, T, size), zero beyond each length.
             mask: (B, T) bool, True within each sequence's length.

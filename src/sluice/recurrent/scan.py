@@ -23,7 +23,7 @@ from sluice.recurrent.states import State
 
 BACKENDS = ("kernel", "fused", "steps")
 _forced_backends: list[str] = []
-PieceOutput = TypeVar("Given")
+PieceOutput = TypeVar("PieceOutput")
 """Result of a run over one piece."""
 
 
@@ -43,7 +43,7 @@ def force_backend(backend: str) -> Iterator[None]:
     """Context manager that makes every scan use this backend, for tests and benchmarks.
 
     Raises:
-        ValueError: if there is no such backend.
+        ValueError: for an unknown backend.
     """
     if backend not in BACKENDS:
         raise ValueError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")

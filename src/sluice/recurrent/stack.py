@@ -126,7 +126,8 @@ class RecurrentStack(nn.Module):
         return cast(list[Cell], list(self.cells))
 
     def forward(self, inputs: Tensor | OneHot, lengths: Tensor, state: State | None = None) -> StackOutput:
-        """
+        """Runs all layers over a padded batch.
+
         Args:
             inputs: (B, T, D) features, or a OneHot of (B, T).
             lengths: (B,) int64 on the CPU, 1 <= length <= T.

@@ -102,8 +102,8 @@ class Cell(nn.Module):
     kernel_is_best_on_cpu: ClassVar[bool] = False
     """Whether `kernel` is faster than `fused` on a CPU."""
     freeze_bias: ClassVar[tuple[float, ...]] = ()
-    """Added to each gate's pre-activation, keeps the cell state exactly unchanged in the kernel's step, for moderate
-    pre-activations; empty where that is impossible."""
+    """Offset of each gate's pre-activation that keeps the cell state unchanged in the kernel's step, exactly for
+    moderate pre-activations; empty where there is none."""
     fused: ClassVar[type[FusedRun] | None] = None
     """The fused scan of this cell, None to run `step` under plain autograd."""
 
@@ -249,7 +249,7 @@ class Cell(nn.Module):
         return self.kernel is not None and recurrent.mask is None and self.activations == self.default_activations
 
     def freezing_weight(self) -> Tensor:
-        """weight_ih for one input more, (G·H, D + 1): where that is 1, the step does what `freeze_bias` says."""
+        """Returns weight_ih with a column for one more input, (G·H, D + 1); the cell state is frozen where it is 1."""
         freeze_bias = self.weight_ih.new_tensor(self.freeze_bias).repeat_interleave(self.hidden_size)
         return torch.cat([self.weight_ih, freeze_bias.unsqueeze(1)], 1)
 
@@ -260,7 +260,7 @@ class Cell(nn.Module):
             inputs: (T, B, D), or (T, B, D + 1) with `freezing_weight`.
             state: tensors (B, H).
             recurrent: the recurrent product.
-            weight: weight_ih or `freezing_weight`.
+            weight: weight_ih or `freezing_weight()`.
 
         Returns:
             Outputs (T, B, H) and the state after the last step, tensors (B, H).

@@ -23,8 +23,8 @@ class LayerNormLSTMCell(LSTMCell):
 
     Each product is normalised over all 4H pre-activations together; bias_ih and bias_hh are the biases of the norms.
     Additional parameters: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at
-    `layernorm_init_gain`, by default 0.1, the others at 1: with unit deviation of the recurrent product, gradients
-    vanish (Cooijmans et al. 2016, "Recurrent batch normalization", arXiv 1603.09025, section 4).
+    `layernorm_init_gain`, by default 0.1, the others at 1. Cooijmans et al. (2016), "Recurrent batch normalization",
+    arXiv 1603.09025, section 4, found that gradients vanish with a gain of 1.
     """
 
     default_layernorm_init_gain = 0.1

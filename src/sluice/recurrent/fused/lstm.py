@@ -152,5 +152,5 @@ def _slope(activation: Activation, output: Tensor) -> Tensor:
 
 
 def _sigmoid_slope(grad: Tensor, gate: Tensor, out: Tensor) -> None:
-    """out = came · gate · (1 − gate)."""
+    """out = grad · gate · (1 − gate)."""
     torch.mul(grad, gate - gate * gate, out=out)

@@ -8,7 +8,13 @@ EPSILON = 1e-5
 
 
 def layer_norm(inputs: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-    """gain ⊙ (x − mean) / deviation + bias over the last dimension."""
+    """Layer normalisation over the last dimension: gain ⊙ (x − mean) / deviation + bias.
+
+    Args:
+        inputs: (..., W).
+        gain: (W,).
+        bias: (W,).
+    """
     return F.layer_norm(inputs, gain.shape, gain, bias, EPSILON)
 
 

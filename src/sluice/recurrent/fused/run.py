@@ -243,7 +243,13 @@ class FusedRun:
         }
 
     def add_output_gradient(self, field: str, step: int, rows: int) -> None:
-        """Adds the gradient of a step's output to the gradient from later steps."""
+        """Adds the gradient of a step's output to the gradient from later steps.
+
+        Args:
+            field: field of the state.
+            step: the step.
+            rows: active rows.
+        """
         grad = self.grads[f"output_{field}s"]
         if grad is not None:
             self.grads[field][:rows].add_(grad[step, :rows])
