@@ -54,7 +54,7 @@ class TestWrongInput:
             ),
             ({"task__output_dropout": 1.0}, "output_dropout"),
             ({"task__cache__share": 1.0}, "task.cache.weight"),
-            ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must rise"),
+            ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must increase"),
             ({"task__data__source": "nowhere"}, "source"),
         ],
         ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

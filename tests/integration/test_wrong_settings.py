@@ -86,7 +86,7 @@ OUT_OF_RANGE = [
     (["model.weight_dropout=-0.1"], "model.weight_dropout=-0.1 cannot be used: it must be at least 0 and below 1"),
     (["model.activation=foo"], "model.activation=foo cannot be used: it must be one of tanh, relu, "),
     (["model.cell_activation=foo"], "model.cell_activation=foo cannot be used: it must be one of tanh, relu, "),
-    (["model=gru", "model.cell_activation=relu"], "cell_activation=relu cannot be used: GRUCell takes activation"),
+    (["model=gru", "model.cell_activation=relu"], "cell_activation=relu cannot be used: GRUCell supports activation"),
     (["model.recurrent_init=zeros"], "model.recurrent_init=zeros cannot be used: it must be one of orthogonal, xavier"),
     (["model.residual=true"], "residual=true needs num_layers of 2 or more, got 1"),
     (["model.module=nowhere.py"], "nowhere.py isn't there: give the Python file that registers the cell"),
