@@ -22,19 +22,19 @@ MAX_LENGTHS = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
 
 def ranked(toy: Toy, sentence: int, max_lengths: int, penalty: LengthPenalty) -> list[tuple[float, list[int]]]:
-    """Every sentence with its score, sorted by decreasing score."""
+    """All sentences with their scores, sorted by score."""
     scored = [(penalty.score(toy.total(sentence, w), len(w) + 1), w) for w in toy.every_sentence(max_lengths)]
     return sorted(scored, key=lambda pair: -pair[0])
 
 
 def beams(toy: Toy, max_lengths: list[int], penalty: LengthPenalty, beam: int, n_best: int) -> list[list[Hypothesis]]:
-    options: dict[str, Any] = {"beam": beam, "n_best": n_best, "penalty": penalty}
-    return beam_search(toy, toy.start(len(max_lengths)), torch.tensor(max_lengths), **MARKS, **options)
+    wide: dict[str, Any] = {"beam": beam, "n_best": n_best, "penalty": penalty}
+    return beam_search(toy, toy.start(len(max_lengths)), torch.tensor(max_lengths), **MARKS, **wide)
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), MAX_LENGTHS, PENALTY, st.integers(1, 5))
-def test_an_exhaustive_beam_finds_the_best(
+def test_exhaustive_beam_finds_the_best_sentences(
     seed: int, max_lengths: list[int], penalty: LengthPenalty, n_best: int
 ) -> None:
     toy = Toy(seed)
@@ -46,7 +46,7 @@ def test_an_exhaustive_beam_finds_the_best(
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), MAX_LENGTHS, PENALTY)
-def test_a_beam_of_one_is_greedy(seed: int, max_lengths: list[int], penalty: LengthPenalty) -> None:
+def test_beam_of_width_one_is_greedy(seed: int, max_lengths: list[int], penalty: LengthPenalty) -> None:
     toy = Toy(seed)
     greedy = greedy_search(toy, toy.start(len(max_lengths)), torch.tensor(max_lengths), **MARKS, penalty=penalty)
     for one, (other,) in zip(greedy, beams(toy, max_lengths, penalty, 1, 1), strict=True):
@@ -57,7 +57,7 @@ def test_a_beam_of_one_is_greedy(seed: int, max_lengths: list[int], penalty: Len
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 4))
-def test_greedy_takes_the_most_probable_word(seed: int, max_lengths: int) -> None:
+def test_greedy_search_takes_the_most_probable_word(seed: int, max_lengths: int) -> None:
     toy = Toy(seed)
     (found,) = greedy_search(toy, toy.start(1), torch.tensor([max_lengths]), **MARKS, penalty=LengthPenalty())
     written = [BEGIN]
@@ -69,7 +69,7 @@ def test_greedy_takes_the_most_probable_word(seed: int, max_lengths: int) -> Non
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), MAX_LENGTHS, PENALTY, st.integers(1, 4))
-def test_a_sentence_alone_equals_itself_in_a_batch(
+def test_single_sentence_equals_itself_in_a_batch(
     seed: int, max_lengths: list[int], penalty: LengthPenalty, beam: int
 ) -> None:
     toy = Toy(seed)
@@ -77,8 +77,8 @@ def test_a_sentence_alone_equals_itself_in_a_batch(
     state = toy.start(len(max_lengths))
     for sentence, found in enumerate(together):
         one = torch.tensor([sentence])
-        options: dict[str, Any] = {"beam": beam, "n_best": beam, "penalty": penalty}
-        (alone,) = beam_search(toy, state.select(one), torch.tensor(max_lengths)[one], **MARKS, **options)
+        wide: dict[str, Any] = {"beam": beam, "n_best": beam, "penalty": penalty}
+        (alone,) = beam_search(toy, state.select(one), torch.tensor(max_lengths)[one], **MARKS, **wide)
         assert [hypothesis.words for hypothesis in alone] == [hypothesis.words for hypothesis in found]
 
 
@@ -97,22 +97,22 @@ def test_hypotheses_are_distinct_and_correctly_scored(
             assert hypothesis.weights[:, 0].tolist() == list(range(1, len(hypothesis.words) + 2))
 
 
-class LongSentences(Toy):
-    """Ends with probability 0.5 at the first step and 0.3 at every later one."""
+class LateEnding(Toy):
+    """Ends at once with probability 0.5, and later with 0.3 at every step."""
 
     def gains(self, sentence: int, written: list[int]) -> torch.Tensor:
         probabilities = [0.0, 0.5, 0.5, 0.0] if len(written) == 1 else [0.0, 0.3, 0.7, 0.0]
         return torch.tensor(probabilities, dtype=torch.float64).log()
 
 
-def test_search_stops_once_no_live_hypothesis_can_win() -> None:
-    """The empty sentence ends first; the long one has the better score only with the average penalty."""
-    (found,) = beams(LongSentences(0), [6], LengthPenalty("average"), 2, 1)
+def test_search_continues_while_a_live_hypothesis_can_win() -> None:
+    """The empty sentence ends first; the long one scores higher only with the average penalty."""
+    (found,) = beams(LateEnding(0), [6], LengthPenalty("average"), 2, 1)
     assert found[0].words == [2] * 6
-    toy = LongSentences(0)
+    toy = LateEnding(0)
     (found,) = beams(toy, [6], LengthPenalty("none"), 2, 1)
     assert found[0].words == []
-    assert len(toy.rows) == 1, "no hypothesis can win after the first step"
+    assert len(toy.rows) == 1, "no live hypothesis can win after the first step"
 
 
 def test_finished_sentences_leave_the_batch() -> None:
@@ -123,7 +123,7 @@ def test_finished_sentences_leave_the_batch() -> None:
     assert toy.rows[-1] < 4
 
 
-def test_a_model_without_attention_weights() -> None:
+def test_model_without_attention_gives_no_weights() -> None:
     toy = Toy(0)
 
     def step(words: torch.Tensor, state: Any) -> Any:
@@ -136,7 +136,7 @@ def test_a_model_without_attention_weights() -> None:
         assert all(hypothesis.weights is None for hypotheses in found for hypothesis in hypotheses)
 
 
-def test_max_lengths_depend_on_the_source() -> None:
+def test_maximum_length_depends_on_the_source() -> None:
     settings = DecodingSettings(max_length_factor=1.5, max_length_offset=3)
     assert settings.max_lengths(torch.tensor([1, 4, 7])).tolist() == [4, 9, 13]
 
@@ -165,29 +165,29 @@ def test_length_penalties_match_the_papers() -> None:
 
 
 @given(PENALTY, st.floats(-50, 0), st.floats(0, 20), st.integers(1, 30), st.integers(0, 30))
-def test_no_continuation_beats_the_bound(
+def test_no_continuation_exceeds_the_bound(
     penalty: LengthPenalty, now: float, lost: float, length: int, more: int
 ) -> None:
     assert penalty.score(now - lost, length) <= penalty.bound(now, length + more) + 1e-9
 
 
-def test_sampling_frequencies_match_the_probabilities() -> None:
+def test_sampled_words_follow_their_probabilities() -> None:
     toy, drawn = Toy(3), []
     for seed in range(20):
-        sampling = DecodingSettings(max_length_factor=0, max_length_offset=2, seed=seed)
-        found = decode(toy, toy.start(1).select(torch.zeros(200).long()), torch.ones(200).long(), sampling, **MARKS)
+        how = DecodingSettings(max_length_factor=0, max_length_offset=2, seed=seed)
+        found = decode(toy, toy.start(1).select(torch.zeros(200).long()), torch.ones(200).long(), how, **MARKS)
         drawn += [tuple(best.words) for (best,) in found]
     for words in toy.every_sentence(1):  # longer ones are forced to end
         frequency, expected = drawn.count(tuple(words)) / len(drawn), math.exp(toy.total(0, words))
         assert frequency == pytest.approx(expected, abs=5 * math.sqrt(0.25 / len(drawn)))
 
 
-def test_sampling_is_reproducible_and_needs_a_beam_of_one() -> None:
+def test_seed_fixes_the_samples_and_excludes_a_beam() -> None:
     toy = Toy(3)
 
     def drawn(seed: int) -> list[list[Hypothesis]]:
-        sampling = DecodingSettings(max_length_factor=0, max_length_offset=4, seed=seed)
-        return decode(toy, toy.start(3), torch.ones(3).long(), sampling, **MARKS)
+        how = DecodingSettings(max_length_factor=0, max_length_offset=4, seed=seed)
+        return decode(toy, toy.start(3), torch.ones(3).long(), how, **MARKS)
 
     assert [best.words for (best,) in drawn(1)] == [best.words for (best,) in drawn(1)]
     assert len({tuple(tuple(best.words) for (best,) in drawn(seed)) for seed in range(20)}) > 10

@@ -10,11 +10,11 @@ from torch import Tensor
 from sluice.decoding.steps import StepOutput
 
 BEGIN, END, WORDS = 0, 1, 4
-"""Two of the four words are begin and end; sentences consist of words 2 and 3."""
+"""Of the four ids two are special, so that a sentence consists of the words 2 and 3."""
 
 
 class ToyState(NamedTuple):
-    """The sentence of each row, and its words so far."""
+    """The sentence index and the words generated so far of each row."""
 
     sentences: Tensor
     written: Tensor
@@ -24,7 +24,7 @@ class ToyState(NamedTuple):
 
 
 class Toy:
-    """Random log-probabilities, determined by the seed, the sentence and its previous words."""
+    """Pseudo-random log-probabilities that depend only on the previous words of a row."""
 
     def __init__(self, seed: int, *, sharpness: float = 1.5) -> None:
         self.seed, self.sharpness = seed, sharpness
@@ -37,11 +37,11 @@ class Toy:
         self.rows.append(len(words))
         written = torch.cat([state.written, words.unsqueeze(1)], 1)
         gains = torch.stack([self.gains(s, w) for s, w in zip(state.sentences.tolist(), written.tolist(), strict=True)])
-        weights = torch.full((len(words), 2), float(written.shape[1]))
-        return StepOutput(gains, ToyState(state.sentences, written), weights)
+        place = torch.full((len(words), 2), float(written.shape[1]))
+        return StepOutput(gains, ToyState(state.sentences, written), place)
 
     def gains(self, sentence: int, written: list[int]) -> Tensor:
-        """(WORDS,) log-probabilities of the next word, -inf for the begin."""
+        """(WORDS,) log-probabilities of the next word, which is never the begin id."""
         draw = torch.Generator().manual_seed(hash((self.seed, sentence, *written)) % 2**31)
         logits = self.sharpness * torch.randn(WORDS, generator=draw, dtype=torch.float64)
         logits[BEGIN] = -math.inf

@@ -1,4 +1,4 @@
-"""Attention matches the papers' equations and ignores padding."""
+"""Attention: the equations of the papers, normalised weights, and no influence of padding."""
 
 import pytest
 import torch
@@ -39,16 +39,16 @@ def test_weights_sum_to_one_and_are_zero_on_padding(kind: str) -> None:
 
 
 @KINDS
-def test_the_context_is_the_weighted_mean(kind: str) -> None:
+def test_context_is_the_weighted_mean(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
     context, weights = attention(queries, attention.prepare_memory(values, mask))
     assert torch.allclose(context, torch.einsum("bts,bsm->btm", weights, values))
-    assert torch.allclose(context[1], values[1, :1].expand(STEPS, -1)), "a source of one word"
+    assert torch.allclose(context[1], values[1, :1].expand(STEPS, -1)), "a single source word gets all the weight"
 
 
 @KINDS
-def test_single_queries_equal_the_batch(kind: str) -> None:
+def test_single_queries_equal_a_batch_of_queries(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
     memory = attention.prepare_memory(values, mask)
@@ -60,7 +60,7 @@ def test_single_queries_equal_the_batch(kind: str) -> None:
 
 
 @KINDS
-def test_padding_is_ignored(kind: str) -> None:
+def test_padding_has_no_influence(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
     expected = attention(queries, attention.prepare_memory(values, mask)).context[2]
@@ -69,7 +69,7 @@ def test_padding_is_ignored(kind: str) -> None:
 
 
 @KINDS
-def test_memory_select(kind: str) -> None:
+def test_memory_select_picks_rows(kind: str) -> None:
     queries, values, mask = inputs()
     attention, rows = made(kind), torch.tensor([2, 0, 0])
     memory = attention.prepare_memory(values, mask)
@@ -99,13 +99,13 @@ def test_scores_match_the_papers(kind: str) -> None:
             assert torch.allclose(weights[row, step, :length], scores[:length].softmax(-1))
 
 
-def test_scaling() -> None:
+def test_only_scaled_dot_attention_scales() -> None:
     assert made("scaled_dot").factor == SIZE**-0.5
     assert made("dot").factor == 1
 
 
 @KINDS
-def test_gradients(kind: str) -> None:
+def test_gradients_pass_gradcheck(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
 

@@ -1,4 +1,4 @@
-"""Embeddings and word dropout."""
+"""Embeddings: features per kind, and word dropout."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sluice.layers.embedding import Embedding, make_embedding
 from sluice.options import EMBEDDINGS
 from sluice.recurrent import OneHot
 
-torch.set_num_threads(1)  # the tensors are too small for threads
+torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
 WORDS, SIZE, PADDING = 400, 6, 3
 every_kind = pytest.mark.parametrize("kind", EMBEDDINGS)
@@ -19,7 +19,7 @@ def embedding(kind: str, word_dropout: float = 0.0) -> Embedding:
 
 
 def all_words_twice() -> Tensor:
-    """(2, WORDS): every word once in each row, in a different order, without the padding id."""
+    """(2, WORDS): every word once in each row, in another order; the padding id left out."""
     words = torch.tensor([word for word in range(1, WORDS) if word != PADDING])
     return torch.stack([words, words.flip(0)])
 
@@ -37,7 +37,7 @@ def scales(embedding: Embedding, ids: Tensor) -> Tensor:
 
 
 @every_kind
-def test_output_size(kind: str) -> None:
+def test_output_size_matches_the_features(kind: str) -> None:
     built = embedding(kind)
     features = built(torch.tensor([[1, 2, 4], [5, 6, 7]]))
     assert isinstance(features, OneHot) == built.one_hot
@@ -46,7 +46,7 @@ def test_output_size(kind: str) -> None:
 
 @every_kind
 @pytest.mark.parametrize("probability", [0.2, 0.5])
-def test_word_dropout_drops_all_occurrences(kind: str, probability: float) -> None:
+def test_word_dropout_drops_all_occurrences_and_rescales(kind: str, probability: float) -> None:
     torch.manual_seed(0)
     scale = scales(embedding(kind, probability), all_words_twice())
     torch.testing.assert_close(scale[0], scale[1].flip(0))
@@ -56,14 +56,14 @@ def test_word_dropout_drops_all_occurrences(kind: str, probability: float) -> No
 
 
 @every_kind
-def test_word_dropout_differs_between_calls(kind: str) -> None:
+def test_word_dropout_is_redrawn_in_every_call(kind: str) -> None:
     built = embedding(kind, 0.5)
     first, second = (scales(built, all_words_twice()) for _ in range(2))
     assert not torch.equal(first, second)
 
 
 @every_kind
-def test_no_dropout_in_evaluation_or_with_probability_zero(kind: str) -> None:
+def test_nothing_is_dropped_in_evaluation_or_at_zero(kind: str) -> None:
     ids, dropping, plain = all_words_twice(), embedding(kind, 0.5), embedding(kind)
     plain.load_state_dict(dropping.state_dict())
     expected = dense(plain.eval()(ids))
@@ -77,7 +77,7 @@ def test_learned_vectors_are_rows_of_the_table() -> None:
     assert 0.08 < built.table.weight.std() < 0.12
 
 
-def test_the_padding_vector_is_zero_and_gets_no_gradient() -> None:
+def test_padding_vector_is_zero_and_stays_so() -> None:
     built = embedding("learned")
     vectors = built(torch.tensor([[PADDING, 5], [7, PADDING]]))
     assert (vectors[[0, 1], [0, 1]] == 0).all()
@@ -87,25 +87,25 @@ def test_the_padding_vector_is_zero_and_gets_no_gradient() -> None:
     assert (gradient[[5, 7]] == 1).all()
 
 
-def test_one_hot_rows() -> None:
+def test_one_hot_rows_hold_a_one_at_the_id() -> None:
     rows = dense(embedding("onehot")(torch.tensor([[5, 1]])))
     assert rows.nonzero().tolist() == [[0, 0, 5], [0, 1, 1]]
     assert rows.sum() == 2
 
 
-def test_the_index_is_scaled_to_the_unit_interval() -> None:
+def test_index_is_the_id_between_zero_and_one() -> None:
     feature = embedding("index")(torch.tensor([[0, WORDS // 2, WORDS - 1]]))
     assert feature.tolist() == [[[0.0], [0.5], [pytest.approx((WORDS - 1) / WORDS)]]]
 
 
-def test_unknown_kind_lists_the_known() -> None:
+def test_unknown_kind_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'one-hot'.*learned, onehot, index"):
         embedding("one-hot")
 
 
 @every_kind
 @pytest.mark.parametrize("probability", [-0.1, 1.0])
-def test_a_dropout_out_of_range_is_refused(kind: str, probability: float) -> None:
+def test_invalid_word_dropout_is_refused(kind: str, probability: float) -> None:
     with pytest.raises(ValueError, match=rf"word_dropout.*{probability}"):
         embedding(kind, probability)
 

@@ -1,4 +1,4 @@
-"""Output layers: full softmax in chunks, and adaptive softmax."""
+"""Output layers: chunked cross-entropy of the full softmax, and the adaptive softmax."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from sluice.layers.heads import AdaptiveHead, FullHead, Head, make_head
 from sluice.layers.output_loss import IGNORED
 from sluice.options import HEADS
 
-torch.set_num_threads(1)  # the tensors are too small for threads
+torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
 D, V = 6, 23
 CUTOFFS = (5, 11)
@@ -26,14 +26,14 @@ def numbers(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> T
 
 
 def words(rows: int, *, ignored: bool = True, vocab_size: int = V) -> Tensor:
-    """Random targets, 20 % of them ignored."""
+    """Random targets, one in five of them ignored."""
     draw = torch.Generator().manual_seed(2)
     targets = torch.randint(0, vocab_size, (rows,), generator=draw)
     return targets.masked_fill(torch.rand(rows, generator=draw) < 0.2, IGNORED) if ignored else targets
 
 
 def make(kind: str, *, input_size: int = D, vocab_size: int = V, cutoffs: tuple[int, ...] = CUTOFFS) -> Head:
-    """An output layer with random weights and biases."""
+    """A head with random weights and biases."""
     table = nn.Parameter(torch.empty(vocab_size, input_size)) if kind.endswith("tied") else None
     head = make_head(kind.split()[0], input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs)
     with torch.no_grad():
@@ -49,8 +49,8 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CHUNK", 2)
 
 
-class Tensors(TorchDispatchMode):
-    """Records the size of the largest tensor."""
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor that is created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def plain(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Te
 class TestFull:
     @pytest.mark.parametrize("rows", [0, 1, 255, 256, 257, 600])
     @pytest.mark.parametrize("ignored", [False, True])
-    def test_equals_torchs_cross_entropy(self, rows: int, ignored: bool) -> None:
+    def test_equals_cross_entropy_in_value_and_gradients(self, rows: int, ignored: bool) -> None:
         head, targets = make("full"), words(rows, ignored=ignored)
         parts: Any = (numbers(rows, D).requires_grad_(), head.weight, head.bias)
         loss, expected = head.total_loss(parts[0], targets), plain(*parts, targets)
@@ -82,7 +82,7 @@ class TestFull:
 
     @pytest.mark.usefixtures("small_chunks")
     @pytest.mark.parametrize("targets", [[3, 0, 4, 1, 1], [3, IGNORED, IGNORED, 2, 0], [IGNORED] * 5], ids=str)
-    def test_gradcheck(self, targets: list[int]) -> None:
+    def test_gradients_pass_gradcheck(self, targets: list[int]) -> None:
         head = FullHead(input_size=3, vocab_size=5).double()
         parts: Any = [numbers(5, 3, dtype=torch.float64), numbers(5, 3, seed=2, dtype=torch.float64)]
         parts = [part.requires_grad_() for part in (*parts, numbers(5, seed=3, dtype=torch.float64))]
@@ -95,7 +95,7 @@ class TestFull:
 
     @pytest.mark.usefixtures("small_chunks")
     @pytest.mark.parametrize("frozen", ["features", "weight", "bias", "all"])
-    def test_frozen_tensors_get_no_gradient(self, frozen: str) -> None:
+    def test_frozen_inputs_get_no_gradient(self, frozen: str) -> None:
         head, targets = make("full"), words(9)
         features = numbers(9, D)
         for name, part in {"features": features, "weight": head.weight, "bias": head.bias}.items():
@@ -108,14 +108,14 @@ class TestFull:
             found = torch.autograd.grad(loss, wanted)
             torch.testing.assert_close(found, torch.autograd.grad(expected, wanted))
 
-    def test_gradients_accumulate(self) -> None:
+    def test_gradients_add_up_over_calls(self) -> None:
         head, targets, features = make("full"), words(300), numbers(300, D)
         head.total_loss(features, targets).backward()
         once = head.weight.grad.clone()
         head.total_loss(features, targets).backward()
         torch.testing.assert_close(head.weight.grad, 2 * once)
 
-    def test_tied_weights_get_both_gradients(self) -> None:
+    def test_tied_table_sums_both_gradients(self) -> None:
         embedding = nn.Embedding.from_pretrained(numbers(V, D, seed=7), freeze=False)
         head: Any = make_head("full", input_size=D, vocab_size=V, table=embedding.weight)
         assert head.weight is embedding.weight
@@ -126,21 +126,21 @@ class TestFull:
         torch.testing.assert_close(found, sum(parts), rtol=1e-4, atol=5e-5)
 
     @pytest.mark.parametrize("by", ["training", "evaluation"])
-    def test_never_allocates_all_logits(self, by: str) -> None:
+    def test_logits_of_all_rows_are_never_allocated(self, by: str) -> None:
         rows, vocab_size = 1000, 3000
         head, targets = make("full", vocab_size=vocab_size), words(rows, vocab_size=vocab_size)
         features = numbers(rows, D).requires_grad_()
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             if by == "training":
                 head.total_loss(features, targets).backward()
             else:
                 head.losses(features, targets)
         assert seen.largest <= output_loss.CHUNK * vocab_size
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             plain(features, head.weight, head.bias, targets).backward()
-        assert seen.largest == rows * vocab_size, "the check detects a full allocation"
+        assert seen.largest == rows * vocab_size, "plain cross-entropy does allocate them"
 
-    def test_under_autocast(self) -> None:
+    def test_autocast_loss_is_close_to_float32(self) -> None:
         head, targets, features = make("full"), words(300), numbers(300, D).requires_grad_()
         parts: Any = (features, head.weight, head.bias)
         with torch.autocast("cpu", torch.bfloat16):
@@ -151,15 +151,15 @@ class TestFull:
         for ours, theirs in zip(torch.autograd.grad(loss, parts), torch.autograd.grad(expected, parts), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max()))
 
-    def test_under_autocast_never_allocates_all_logits(self) -> None:
+    def test_autocast_does_not_allocate_all_logits(self) -> None:
         head, targets = make("full", vocab_size=3000), words(1000, vocab_size=3000)
-        with Tensors() as seen, torch.autocast("cpu", torch.bfloat16):
+        with LargestTensor() as seen, torch.autocast("cpu", torch.bfloat16):
             head.total_loss(numbers(1000, D).requires_grad_(), targets).backward()
         assert seen.largest <= output_loss.CHUNK * 3000
 
 
 class Total(nn.Module):
-    """`total_loss` as `forward`, for functional_call."""
+    """`total_loss` as a forward, so that weights can be passed in."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class TestEveryHead:
 
     @every_head
     @pytest.mark.parametrize("rows", [1, 300])
-    def test_losses_match_the_log_probabilities(self, kind: str, rows: int) -> None:
+    def test_losses_are_negative_log_probabilities(self, kind: str, rows: int) -> None:
         head, features, targets = make(kind), numbers(rows, D), words(rows)
         logs = head.log_probabilities(features).detach()
         expected = -logs.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1) * (targets != IGNORED)
@@ -192,7 +192,7 @@ class TestEveryHead:
         torch.testing.assert_close(head.total_loss(features, targets).detach(), losses.sum())
 
     @every_head
-    def test_gradients_match_the_log_probabilities(self, kind: str) -> None:
+    def test_loss_gradients_match_log_probabilities(self, kind: str) -> None:
         head, targets = make(kind), words(300)
         parts = [numbers(300, D).requires_grad_(), *head.parameters()]
         counted = targets != IGNORED
@@ -202,7 +202,7 @@ class TestEveryHead:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
 
     @every_head
-    def test_every_parameter_gets_a_gradient(self, kind: str) -> None:
+    def test_every_weight_gets_a_gradient(self, kind: str) -> None:
         head = make(kind)
         head.total_loss(numbers(300, D), words(300)).backward()
         for name, parameter in head.named_parameters():
@@ -210,7 +210,7 @@ class TestEveryHead:
 
     @every_head
     @pytest.mark.parametrize("targets", [[], [IGNORED] * 4, [0, 4], [22]], ids=str)
-    def test_empty_groups_and_empty_targets(self, kind: str, targets: list[int]) -> None:
+    def test_groups_without_targets_have_finite_loss(self, kind: str, targets: list[int]) -> None:
         head, features = make(kind), numbers(len(targets), D).requires_grad_()
         loss = head.total_loss(features, torch.tensor(targets, dtype=torch.int64))
         loss.backward()
@@ -221,7 +221,7 @@ class TestEveryHead:
             assert all(not parameter.grad.any() for parameter in head.parameters())
 
     @every_head
-    def test_a_loaded_state_dict_gives_the_same(self, kind: str) -> None:
+    def test_loaded_head_gives_the_same_probabilities(self, kind: str) -> None:
         head, other = make(kind), make(kind)
         with torch.no_grad():
             for parameter in other.parameters():
@@ -231,8 +231,8 @@ class TestEveryHead:
         assert torch.equal(other.log_probabilities(features), head.log_probabilities(features))
 
 
-def torch_layer(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
-    """torch's layer with the same weights; it has no biases within groups, so ours are zeroed."""
+def torch_adaptive_softmax(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
+    """torch's layer with the same weights; its clusters have no biases, so ours are zeroed."""
     theirs = nn.AdaptiveLogSoftmaxWithLoss(32, V, list(CUTOFFS), div_value=4.0, head_bias=True)
     with torch.no_grad():
         head.bias[CUTOFFS[0] :] = 0
@@ -245,15 +245,15 @@ def torch_layer(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
 
 
 class TestAdaptive:
-    def test_equals_torchs_adaptive_softmax(self) -> None:
+    def test_equals_torch_adaptive_log_softmax(self) -> None:
         head: Any = make("adaptive", input_size=32)
-        theirs = torch_layer(head)
+        theirs = torch_adaptive_softmax(head)
         features, targets = numbers(300, 32), words(300, ignored=False)
         torch.testing.assert_close(head.log_probabilities(features), theirs.log_prob(features))
         torch.testing.assert_close(head.losses(features, targets), -theirs(features, targets).output.detach())
         torch.testing.assert_close(head.total_loss(features, targets), 300 * theirs(features, targets).loss)
 
-    def test_tied_groups_use_all_features(self) -> None:
+    def test_tied_groups_use_all_features_and_table_rows(self) -> None:
         head: Any = make("adaptive tied")
         features = numbers(4, D)
         logits = F.linear(features, head.weight, head.bias)
@@ -263,29 +263,29 @@ class TestAdaptive:
         torch.testing.assert_close(head.log_probabilities(features), expected)
 
     @pytest.mark.parametrize("kind", ["adaptive", "adaptive tied"])
-    def test_rare_groups_are_computed_only_for_their_targets(self, kind: str) -> None:
+    def test_rare_words_are_computed_only_for_rare_targets(self, kind: str) -> None:
         rows, vocab_size = 500, 4000
         head = make(kind, vocab_size=vocab_size, cutoffs=(100, 1000))
         targets = words(rows, vocab_size=100)
         targets[:3], targets[3:5] = 500, 3999
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             head.total_loss(numbers(rows, D).requires_grad_(), targets).backward()
         assert seen.largest <= max(rows * 102, vocab_size * D)
 
     @pytest.mark.parametrize("cutoffs", [(), (0, 5), (5, 5), (11, 5), (5, V), (5, 40)], ids=str)
-    def test_invalid_cutoffs_are_refused(self, cutoffs: tuple[int, ...]) -> None:
+    def test_cutoffs_not_rising_within_vocabulary_are_refused(self, cutoffs: tuple[int, ...]) -> None:
         with pytest.raises(ValueError, match=r"must increase, above 0 and below the vocabulary size of 23 words"):
             AdaptiveHead(input_size=D, vocab_size=V, cutoffs=cutoffs)
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_table_of_another_size_is_refused(kind: str) -> None:
+def test_tied_table_of_another_size_is_refused(kind: str) -> None:
     table = nn.Parameter(torch.zeros(V, 9))
     message = r"the embedding size is 9, the output layer's 6; set embedding.size"
     with pytest.raises(ValueError, match=message):
         make_head(kind, input_size=D, vocab_size=V, table=table, cutoffs=CUTOFFS)
 
 
-def test_unknown_kind_lists_the_known() -> None:
+def test_unknown_head_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="no output layer 'fuller'; there are full, adaptive"):
         make_head("fuller", input_size=D, vocab_size=V)

@@ -1,4 +1,4 @@
-"""Helpers of the tests in this folder: random weights, a reference run, and gradients of a common loss."""
+"""Shared helpers: random weights, a reference scan, and comparisons of values and gradients."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,12 +11,12 @@ from sluice.recurrent import CELLS, Cell, CellOptions, OneHot, Recurrence, Recur
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.scan import ScanOutput, scan_fused, scan_steps
 
-torch.set_num_threads(1)  # the tensors are too small for threads
+torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
 ALL_CELLS = sorted(CELLS)
 TORCH_CELLS = ("gru", "lstm", "rnn", "rnn_relu")
 D, H = 3, 4
-"""Input and hidden sizes; they differ, so that transposed dimensions fail."""
+"""Different input and hidden sizes, to detect transposed or confused dimensions."""
 
 raw_lengths = st.one_of(
     st.lists(st.integers(1, 6), min_size=1, max_size=5),
@@ -27,7 +27,7 @@ raw_lengths = st.one_of(
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Fills every parameter with random values, including biases, which are zero by default."""
+    """Fills every parameter, biases too: zero biases would hide a bias that is never added."""
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -73,7 +73,7 @@ def make_plan(lengths: Sequence[int], surplus: int = 0) -> LengthPlan:
 
 
 def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> ScanOutput:
-    """The reference for every backend: each sequence alone, one `step` after another."""
+    """The reference for every backend: each sequence alone, one `step` at a time."""
     finals, states = [], []
     for row, length in enumerate(plan.lengths.tolist()):
         own = recurrent if recurrent.mask is None else recurrent._replace(mask=recurrent.mask[row : row + 1])
@@ -89,12 +89,12 @@ def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurr
 
 
 def everything(scanned: ScanOutput) -> list[Tensor]:
-    """Outputs, final state and, if available, the states of every step."""
+    """Outputs, final state and, if any, the states of every step."""
     return [scanned.outputs, *scanned.final, *(scanned.states or ())]
 
 
 def gradients(results: Sequence[Tensor], leaves: Iterable[Tensor]) -> list[Tensor]:
-    """Gradients of a loss in which every element of every result has a different weight."""
+    """Gradients of a loss that weights every element of every result differently."""
     loss = sum(
         (result * numbers(*result.shape, seed=90 + k, dtype=result.dtype)).sum() for k, result in enumerate(results)
     )
@@ -113,8 +113,8 @@ def own_parameters(cell: Cell) -> list[Tensor]:
     return [parameter for name, parameter in cell.named_parameters() if not name.endswith("_ih")]
 
 
-def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
-    """Pre-activations, initial state and all leaves for gradients."""
+def scan_inputs(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
+    """Pre-activations, initial state and all tensors that require gradients."""
     width, dtype = len(cell.gates) * cell.hidden_size, cell.weight_hh.dtype
     projected = numbers(plan.steps, plan.batch_size, width, dtype=dtype).requires_grad_()
     state = cell_state(cell, plan.batch_size)
@@ -122,8 +122,8 @@ def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]
 
 
 def assert_fused_equals_steps(cell: Cell, plan: LengthPlan, tolerance: float = 1e-10, seed: int = 0) -> None:
-    """Compares values and gradients, with the same dropout masks."""
-    projected, state, leaves = beginning(cell, plan)
+    """Compares values and gradients, with the same dropout for both."""
+    projected, state, leaves = scan_inputs(cell, plan)
     torch.manual_seed(seed)
     ours = everything(scan_fused(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Recurrent dropout, with one mask for all steps, and dropout of the recurrent weights."""
+"""Dropout of hidden units, with one mask for all steps, and of recurrent weights."""
 
 import copy
 from io import BytesIO
@@ -27,11 +27,11 @@ LENGTHS = [6, 6, 4, 3, 1]
 HALF = CellOptions(recurrent_dropout=0.5)
 HALF_OF_WEIGHTS = CellOptions(weight_dropout=0.5)
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
-both_dropouts = pytest.mark.parametrize("option", ["recurrent_dropout", "weight_dropout"])
+both = pytest.mark.parametrize("option", ["recurrent_dropout", "weight_dropout"])
 backends = pytest.mark.parametrize("backend", ["fused", "steps"])
 
 
-def sampled_mask(cell: Cell, batch_size: int = B) -> Tensor:
+def drawn_mask(cell: Cell, batch_size: int = B) -> Tensor:
     mask = cell.recurrence(batch_size).mask
     assert mask is not None
     return mask
@@ -42,30 +42,30 @@ def seeded() -> None:
     torch.manual_seed(3)
 
 
-@both_dropouts
+@both
 @pytest.mark.parametrize("probability", [-0.1, 1.0, 1.5, float("nan")])
-def test_a_probability_out_of_range_is_refused(option: str, probability: float) -> None:
+def test_invalid_probability_is_refused(option: str, probability: float) -> None:
     with pytest.raises(ValueError, match=rf"{option} must lie in \[0, 1\), got {probability}"):
         make_cell("gru", input_size=D, hidden_size=H, options=CellOptions(**{option: probability}))
 
 
-@both_dropouts
+@both
 @every_cell
-def test_no_dropout_in_evaluation(name: str, option: str) -> None:
+def test_nothing_is_dropped_in_evaluation(name: str, option: str) -> None:
     cell = random_cell(name, **{option: 0.5}).eval()
     assert cell.recurrence(B).mask is None
     assert cell.recurrence(B).weight is cell.weight_hh
 
 
-@both_dropouts
+@both
 @every_cell
-def test_a_stack_in_evaluation_ignores_dropout(name: str, option: str) -> None:
+def test_evaluation_equals_a_stack_without_dropout(name: str, option: str) -> None:
     plain, dropping = make_stack(name), make_stack(name, options=CellOptions(**{option: 0.5})).eval()
     inputs, lengths = numbers(B, T, D), torch.tensor(LENGTHS)
     torch.testing.assert_close(dropping(inputs, lengths).outputs, plain(inputs, lengths).outputs, rtol=0, atol=1e-12)
 
 
-@both_dropouts
+@both
 @every_cell
 def test_dropout_depends_on_the_seed(name: str, option: str) -> None:
     stack = make_stack(name, options=CellOptions(**{option: 0.5}), bidirectional=True)
@@ -77,18 +77,18 @@ def test_dropout_depends_on_the_seed(name: str, option: str) -> None:
     assert not torch.allclose(outputs[0], outputs[2])
 
 
-@both_dropouts
+@both
 @every_cell
-def test_dropout_leaves_the_parameters_unchanged(name: str, option: str) -> None:
+def test_dropout_does_not_change_the_parameters(name: str, option: str) -> None:
     plain, dropping = make_stack(name), make_stack(name, options=CellOptions(**{option: 0.5}))
     dropping(numbers(B, T, D), torch.tensor(LENGTHS))
     assert list(dropping.state_dict()) == list(plain.state_dict())
     assert all(isinstance(value, torch.nn.Parameter) for value in dict(dropping.named_parameters()).values())
 
 
-@both_dropouts
+@both
 @every_cell
-def test_a_used_stack_can_be_cast_copied_and_saved(name: str, option: str) -> None:
+def test_used_stack_can_be_converted_copied_and_saved(name: str, option: str) -> None:
     stack = make_stack(name, options=CellOptions(**{option: 0.5}))
     inputs, lengths = numbers(B, T, D), torch.tensor(LENGTHS)
     stack(inputs, lengths).outputs.sum().backward()
@@ -110,16 +110,16 @@ def test_a_used_stack_can_be_cast_copied_and_saved(name: str, option: str) -> No
 
 @every_cell
 def test_mask_values_are_zero_or_rescaled(name: str) -> None:
-    mask = sampled_mask(random_cell(name, recurrent_dropout=0.2), 500)
+    mask = drawn_mask(random_cell(name, recurrent_dropout=0.2), 500)
     assert mask.shape == (500, H)
     assert mask.dtype == torch.float64
     values = torch.tensor([0, 1 / 0.8], dtype=torch.float64)
     torch.testing.assert_close(mask.unique(), values, rtol=1e-12, atol=0)
 
 
-def test_the_fraction_of_dropped_units() -> None:
+def test_dropped_fraction_of_units_matches_the_probability() -> None:
     cell = random_cell("rnn", recurrent_dropout=0.2, hidden_size=50)
-    mask = sampled_mask(cell, 2000)
+    mask = drawn_mask(cell, 2000)
     assert (mask == 0).double().mean().item() == pytest.approx(0.2, abs=0.01)
     assert mask.mean().item() == pytest.approx(1, abs=0.01)
     assert (mask.mean(0) - 1).abs().max() < 0.05, "every unit"
@@ -127,7 +127,7 @@ def test_the_fraction_of_dropped_units() -> None:
 
 def test_masks_differ_between_sequences_and_between_calls() -> None:
     cell = random_cell("rnn", recurrent_dropout=0.5, hidden_size=50)
-    mask, next_mask = sampled_mask(cell), sampled_mask(cell)
+    mask, next_mask = drawn_mask(cell), drawn_mask(cell)
     assert len(mask.unique(dim=0)) == B
     assert not torch.equal(mask, next_mask)
 
@@ -140,7 +140,7 @@ def test_layers_and_directions_have_different_masks() -> None:
 
 
 @every_cell
-def test_the_product_uses_the_masked_units(name: str) -> None:
+def test_recurrent_product_uses_the_masked_units(name: str) -> None:
     recurrent, hidden = random_cell(name, recurrent_dropout=0.5).recurrence(B), numbers(B, H)
     assert recurrent.mask is not None
     expected = (hidden * recurrent.mask) @ recurrent.weight.t()
@@ -148,8 +148,8 @@ def test_the_product_uses_the_masked_units(name: str) -> None:
 
 
 @backends
-def test_a_unit_is_dropped_at_all_steps_or_none(backend: str) -> None:
-    """With h' = m ⊙ h and h = 1, a kept unit doubles at every step and a dropped one is zero."""
+def test_mask_is_constant_over_steps(backend: str) -> None:
+    """With h' = m ⊙ h, from ones: a kept unit doubles with every step, a dropped one is zero from the first."""
     cell = random_cell("rnn", recurrent_dropout=0.5, activation="identity", hidden_size=20)
     with torch.no_grad():
         for parameter in cell.parameters():
@@ -167,13 +167,13 @@ def test_a_unit_is_dropped_at_all_steps_or_none(backend: str) -> None:
 
 @backends
 @every_cell
-def test_only_kept_units_influence_the_outputs(name: str, backend: str) -> None:
+def test_dropped_units_get_no_gradient_at_any_step(name: str, backend: str) -> None:
     """A column of the recurrent weights has a gradient unless its unit was dropped at every step."""
     size = 12
     cell = random_cell(name, recurrent_dropout=0.5, hidden_size=size)
     with torch.no_grad():
         for parameter in cell.parameters():
-            parameter.abs_()  # keeps every ReLU active
+            parameter.abs_()  # keeps all ReLUs active
     recurrent = cell.recurrence(1)
     start = cell.state_type(*(numbers(1, size).abs() for _ in cell.state_type._fields))
     with force_backend(backend):
@@ -184,8 +184,8 @@ def test_only_kept_units_influence_the_outputs(name: str, backend: str) -> None:
 
 
 @every_cell
-def test_dropped_units_still_carry_their_state(name: str) -> None:
-    """With nearly all units dropped, outputs still depend on the initial state through the gates."""
+def test_dropped_units_keep_their_state(name: str) -> None:
+    """With almost all units dropped, the initial state still affects the outputs through the gates."""
     stack = make_stack(name, options=CellOptions(recurrent_dropout=0.999))
     inputs, lengths, outputs = numbers(B, 1, D), torch.ones(B, dtype=torch.int64), []
     state = random_state(stack, B)
@@ -197,7 +197,7 @@ def test_dropped_units_still_carry_their_state(name: str) -> None:
 
 
 @every_cell
-def test_dropped_weights_are_zero_or_rescaled(name: str) -> None:
+def test_dropped_weights_are_zero_and_kept_ones_rescaled(name: str) -> None:
     cell = random_cell(name, weight_dropout=0.2)
     weight = cell.recurrence(B).weight
     kept = weight != 0
@@ -205,25 +205,25 @@ def test_dropped_weights_are_zero_or_rescaled(name: str) -> None:
     torch.testing.assert_close(weight[kept], (cell.weight_hh / 0.8)[kept])
 
 
-def test_the_fraction_of_dropped_weights() -> None:
+def test_dropped_fraction_of_weights_matches_the_probability() -> None:
     cell = random_cell("lstm", weight_dropout=0.3, hidden_size=100)
     assert (cell.recurrence(1).weight == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
 
 
-def test_weight_dropout_preserves_the_mean() -> None:
+def test_mean_of_dropped_weights_is_the_weight() -> None:
     cell = random_cell("gru", weight_dropout=0.5)
     mean = torch.stack([cell.recurrence(1).weight for _ in range(3000)]).mean(0)
     torch.testing.assert_close(mean, cell.weight_hh, rtol=0.1, atol=0)  # 5 deviations
 
 
-def test_weight_dropout_is_sampled_at_every_call() -> None:
+def test_weight_dropout_is_redrawn_in_every_call() -> None:
     stack = make_stack("lstm", options=HALF_OF_WEIGHTS)
     inputs, lengths = numbers(B, T, D), torch.tensor(LENGTHS)
     assert not torch.allclose(stack(inputs, lengths).outputs, stack(inputs, lengths).outputs)
 
 
-def test_dropped_weights_are_the_same_for_all_steps() -> None:
-    """Equal sequences give equal outputs, which equal those of `step` with the sampled weights."""
+def test_weight_dropout_is_equal_for_all_sequences_and_steps() -> None:
+    """Equal sequences give equal outputs, and each output equals `step` with the same weights."""
     cell = random_cell("gru", weight_dropout=0.5)
     inputs = numbers(T, 1, D).expand(T, B, D)
     recurrent = cell.recurrence(B)
@@ -246,7 +246,7 @@ def test_only_kept_weights_get_gradients(name: str, backend: str) -> None:
     cell = random_cell(name, weight_dropout=0.2)
     with torch.no_grad():
         for parameter in cell.parameters():
-            parameter.abs_()  # keeps every ReLU active
+            parameter.abs_()  # keeps all ReLUs active
     recurrent = cell.recurrence(B)
     start = cell.state_type(*(numbers(B, H).abs() for _ in cell.state_type._fields))
     with force_backend(backend):
@@ -256,7 +256,7 @@ def test_only_kept_weights_get_gradients(name: str, backend: str) -> None:
 
 
 @every_cell
-def test_both_dropouts_combined(name: str) -> None:
+def test_both_dropouts_can_be_combined(name: str) -> None:
     options = CellOptions(recurrent_dropout=0.3, weight_dropout=0.3)
     stack: RecurrentStack = make_stack(name, options=options, num_layers=2, bidirectional=True, dropout=0.3)
     stack(numbers(B, T, D), torch.tensor(LENGTHS)).outputs.square().sum().backward()
@@ -264,7 +264,7 @@ def test_both_dropouts_combined(name: str) -> None:
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_variational_dropout_between_layers(batch_first: bool) -> None:
+def test_variational_dropout_between_layers_has_one_mask(batch_first: bool) -> None:
     torch.manual_seed(0)
     stack = RecurrentStack(cell="gru", input_size=3, hidden_size=50, num_layers=2, dropout=0.5, variational=True)
     ones = torch.ones(4, 7, 50) if batch_first else torch.ones(7, 4, 50)

@@ -1,4 +1,4 @@
-"""The fused scans, each with the C kernels and with torch operations."""
+"""The fused scans, each tested with the C kernels and with torch operations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,6 @@ from recurrent_checks import (
     H,
     assert_all_close,
     assert_fused_equals_steps,
-    beginning,
     everything,
     gradients,
     make_plan,
@@ -23,6 +22,7 @@ from recurrent_checks import (
     random_cell,
     random_state,
     raw_lengths,
+    scan_inputs,
     unroll,
 )
 from torch import Tensor
@@ -39,18 +39,18 @@ pytestmark = pytest.mark.usefixtures("elementwise")
 
 @pytest.fixture(params=["c", "torch"], scope="module")
 def elementwise(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Selects the implementation of the time loop."""
+    """The implementation of the time loop: C kernels or torch operations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUICE_NATIVE", "1" if request.param == "c" else "0")
         if request.param == "c" and kernels(torch.zeros(1)) is None:
-            pytest.skip("no C compiler, or it cannot build kernels.c")
+            pytest.skip("this machine has no C compiler, or it can't build kernels.c")
         yield request.param
 
 
 @every_cell
-def test_c_and_torch_paths_are_independent(name: str, elementwise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_implementation_is_really_used(name: str, elementwise: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    projected, state, leaves = beginning(cell, plan)
+    projected, state, leaves = scan_inputs(cell, plan)
     assert (kernels(projected) is None) == (elementwise == "torch")
     if elementwise == "c":
         monkeypatch.delattr(cell.fused, "torch_forward")
@@ -62,13 +62,13 @@ def test_c_and_torch_paths_are_independent(name: str, elementwise: str, monkeypa
 
 @every_cell
 @pytest.mark.parametrize("lengths", [[1], [3, 3], [3, 1, 2]], ids=str)
-def test_backward_is_the_derivative(name: str, lengths: list[int]) -> None:
+def test_backward_passes_gradcheck(name: str, lengths: list[int]) -> None:
     cell, plan = random_cell(name, hidden_size=2), make_plan(sorted(lengths), surplus=len(lengths) - 1)
-    _, _, leaves = beginning(cell, plan)
+    _, _, leaves = scan_inputs(cell, plan)
     fields = len(cell.state_type._fields)
 
     def run(projected: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        # gradcheck perturbs the cell's parameters among the rest in place
+        # the parameters among the rest are the cell's own: gradcheck perturbs them in place
         state = cell.state_type(*rest[:fields])
         return tuple(everything(scan_fused(cell, projected, state, plan, cell.recurrence(plan.batch_size))))
 
@@ -82,9 +82,9 @@ def test_backward_is_the_derivative(name: str, lengths: list[int]) -> None:
 @example(lengths=[1, 1], surplus=2)
 @example(lengths=[4, 4, 4], surplus=1)
 @example(lengths=[5, 2, 5, 2, 2], surplus=0)
-def test_a_batch_equals_each_sequence_alone(name: str, lengths: list[int], surplus: int) -> None:
+def test_padded_batch_equals_single_sequences(name: str, lengths: list[int], surplus: int) -> None:
     cell, plan = random_cell(name), make_plan(lengths, surplus)
-    projected, state, leaves = beginning(cell, plan)
+    projected, state, leaves = scan_inputs(cell, plan)
     recurrent = cell.recurrence(plan.batch_size)
     ours = everything(scan_fused(cell, projected, state, plan, recurrent))
     theirs = everything(unroll(cell, projected, state, plan, recurrent))
@@ -95,7 +95,7 @@ def test_a_batch_equals_each_sequence_alone(name: str, lengths: list[int], surpl
 @every_cell
 def test_states_are_zero_beyond_each_length(name: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 2, 1], surplus=2)
-    projected, state, _ = beginning(cell, plan)
+    projected, state, _ = scan_inputs(cell, plan)
     scanned = scan_fused(cell, projected, state, plan, cell.recurrence(4))
     for tensor in (scanned.outputs, *scanned.states):
         assert (tensor[~plan.mask()] == 0).all()
@@ -106,7 +106,7 @@ def test_states_are_zero_beyond_each_length(name: str) -> None:
 @pytest.mark.parametrize("border", [1, 2, 3, 4])
 def test_two_chunks_with_carried_state_equal_one_run(name: str, border: int) -> None:
     cell, batch_size = random_cell(name), 3
-    projected, state, leaves = beginning(cell, make_plan([5] * batch_size))
+    projected, state, leaves = scan_inputs(cell, make_plan([5] * batch_size))
     recurrent = cell.recurrence(batch_size)
 
     def run(part: Tensor, state: State) -> ScanOutput:
@@ -121,7 +121,7 @@ def test_two_chunks_with_carried_state_equal_one_run(name: str, border: int) -> 
 
 
 def run_stack(stack: RecurrentStack, inputs: Tensor | OneHot, lengths: Sequence[int], backend: str) -> list[Tensor]:
-    """Outputs and final state, then the gradients of initial state, parameters and, if it requires one, input."""
+    """Outputs and final state, then the gradients of the initial state, the parameters and, if required, the input."""
     dtype = next(stack.parameters()).dtype
     state = random_state(stack, len(lengths), dtype)
     with force_backend(backend):
@@ -139,7 +139,7 @@ def run_stack(stack: RecurrentStack, inputs: Tensor | OneHot, lengths: Sequence[
 @given(lengths=raw_lengths, surplus=st.integers(0, 2))
 @example(lengths=[2, 4, 1, 4], surplus=1)
 @example(lengths=[3, 3], surplus=0)
-def test_fused_stacks_equal_the_steps(name: str, bidirectional: bool, lengths: list[int], surplus: int) -> None:
+def test_stacks_equal_the_steps_backend(name: str, bidirectional: bool, lengths: list[int], surplus: int) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     inputs = numbers(len(lengths), max(lengths) + surplus, D).requires_grad_()
     fused, steps = [run_stack(stack, inputs, lengths, backend) for backend in ("fused", "steps")]
@@ -148,7 +148,7 @@ def test_fused_stacks_equal_the_steps(name: str, bidirectional: bool, lengths: l
 
 @every_cell
 @pytest.mark.parametrize("scaled", [False, True])
-def test_fused_one_hot_stacks_equal_the_steps(name: str, scaled: bool) -> None:
+def test_one_hot_stacks_equal_the_steps_backend(name: str, scaled: bool) -> None:
     stack = make_stack(name, input_size=7, one_hot=True, bidirectional=True)
     batch = one_hot_batch(3, 5, 7, scaled=scaled)
     fused, steps = [run_stack(stack, batch, [4, 1, 4], backend) for backend in ("fused", "steps")]
@@ -157,7 +157,7 @@ def test_fused_one_hot_stacks_equal_the_steps(name: str, scaled: bool) -> None:
 
 @every_cell
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_float32_equals_float64(name: str, bidirectional: bool) -> None:
+def test_float32_is_close_to_float64(name: str, bidirectional: bool) -> None:
     lengths, inputs = [3, 6, 1, 6], numbers(4, 6, D)
     results = [
         run_stack(make_stack(name, bidirectional=bidirectional, dtype=dtype), inputs.to(dtype), lengths, backend)
@@ -169,7 +169,7 @@ def test_float32_equals_float64(name: str, bidirectional: bool) -> None:
 
 @every_cell
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_bfloat16_is_close_to_the_steps(name: str, bidirectional: bool) -> None:
+def test_bfloat16_is_close_to_the_steps_backend(name: str, bidirectional: bool) -> None:
     stack, lengths = make_stack(name, bidirectional=bidirectional, dtype=torch.bfloat16), [3, 6, 1, 6]
     inputs = numbers(4, 6, D, dtype=torch.bfloat16)
     fused, steps = [run_stack(stack, inputs, lengths, backend) for backend in ("fused", "steps")]
@@ -183,9 +183,9 @@ def test_bfloat16_is_close_to_the_steps(name: str, bidirectional: bool) -> None:
 @every_cell
 @pytest.mark.parametrize("lengths", [[3, 3], [4, 2, 1]], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_consuming_the_pre_activations_changes_nothing(name: str, lengths: list[int], dtype: torch.dtype) -> None:
+def test_consuming_pre_activations_does_not_change_results(name: str, lengths: list[int], dtype: torch.dtype) -> None:
     cell, plan = random_cell(name, dtype=dtype), make_plan(lengths, surplus=1)
-    _, state, _ = beginning(cell, plan)
+    _, state, _ = scan_inputs(cell, plan)
     inputs = numbers(plan.steps, plan.batch_size, D, dtype=dtype).requires_grad_()
     leaves, recurrent = [inputs, *state, *cell.parameters()], cell.recurrence(plan.batch_size)
     kept, consumed = [
@@ -197,9 +197,9 @@ def test_consuming_the_pre_activations_changes_nothing(name: str, lengths: list[
 
 
 @every_cell
-def test_padded_pre_activations_are_ignored(name: str) -> None:
+def test_pre_activations_beyond_a_length_are_not_read(name: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 1], surplus=1)
-    clean, state, (_, *leaves) = beginning(cell, plan)
+    clean, state, (_, *leaves) = scan_inputs(cell, plan)
     dirty = clean.detach().masked_fill(~plan.mask().unsqueeze(-1), float("nan")).requires_grad_()
     for consume in (False, True):
         of = [(given.clone(), given) for given in (dirty, clean)]
@@ -212,7 +212,7 @@ def test_padded_pre_activations_are_ignored(name: str) -> None:
 
 @every_cell
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_padding_is_ignored(name: str, bidirectional: bool) -> None:
+def test_padding_is_not_read(name: str, bidirectional: bool) -> None:
     stack, lengths = make_stack(name, num_layers=2, bidirectional=bidirectional), [3, 1, 5, 3]
     padding = torch.arange(7) >= torch.tensor(lengths).unsqueeze(1)
     clean = numbers(4, 7, D)
@@ -231,7 +231,7 @@ dropouts = pytest.mark.parametrize(
 
 @every_cell
 @dropouts
-def test_dropout_equals_the_steps(name: str, dropout: dict[str, float]) -> None:
+def test_recurrent_dropout_equals_the_steps_backend(name: str, dropout: dict[str, float]) -> None:
     cell, plan = random_cell(name, **dropout).train(), make_plan([4, 4, 2, 1], surplus=1)
     for seed in range(3):
         assert_fused_equals_steps(cell, plan, seed=seed)
@@ -239,9 +239,9 @@ def test_dropout_equals_the_steps(name: str, dropout: dict[str, float]) -> None:
 
 @every_cell
 @dropouts
-def test_dropout_only_affects_training(name: str, dropout: dict[str, float]) -> None:
+def test_recurrent_dropout_acts_in_training_only(name: str, dropout: dict[str, float]) -> None:
     cell, plain, plan = random_cell(name, **dropout), random_cell(name), make_plan([4, 4, 2, 1])
-    projected, state, _ = beginning(cell, plan)
+    projected, state, _ = scan_inputs(cell, plan)
     torch.manual_seed(0)
     expected = scan_fused(plain, projected, state, plan, plain.recurrence(4)).outputs
     trained, evaluated = [
@@ -277,9 +277,11 @@ def test_chosen_activations_are_fused_and_equal_the_steps(name: str, chosen: dic
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("name", "chosen"), [case for case in activation_cases() if sloped(case[1])], ids=str)
-def test_chosen_activations_in_lower_precision(name: str, chosen: dict[str, str], dtype: torch.dtype) -> None:
+def test_chosen_activations_are_accurate_in_low_precision(
+    name: str, chosen: dict[str, str], dtype: torch.dtype
+) -> None:
     cell, plan = random_cell(name, dtype=dtype, **chosen), make_plan([3, 2])
-    projected, state, leaves = beginning(cell, plan)
+    projected, state, leaves = scan_inputs(cell, plan)
     fused, steps = [
         everything(backend(cell, projected, state, plan, cell.recurrence(2))) for backend in (scan_fused, scan_steps)
     ]
@@ -291,7 +293,7 @@ def test_chosen_activations_in_lower_precision(name: str, chosen: dict[str, str]
 
 
 @pytest.mark.parametrize(("name", "chosen"), [case for case in activation_cases() if not sloped(case[1])], ids=str)
-def test_an_activation_without_slope_runs_by_steps(name: str, chosen: dict[str, str]) -> None:
+def test_activation_without_slope_uses_the_steps_backend(name: str, chosen: dict[str, str]) -> None:
     cell = random_cell(name, **chosen)
     assert choose_backend(cell, numbers(5, 4, D), cell.recurrence(4), every_state=False) == "steps"
     stack = make_stack(name, options=CellOptions(**chosen))  # type: ignore[arg-type]
@@ -301,7 +303,7 @@ def test_an_activation_without_slope_runs_by_steps(name: str, chosen: dict[str, 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "gru_reset_before", "lstm"])
 @pytest.mark.parametrize("activation", [name for name, own in ACTIVATIONS.items() if own.slope is not None])
-def test_activations_are_accurate_for_large_inputs(name: str, activation: str) -> None:
+def test_activations_are_exact_for_large_float32_inputs(name: str, activation: str) -> None:
     cells = [random_cell(name, dtype=dtype, activation=activation) for dtype in (torch.float32, torch.float64)]
     plan, width = make_plan([1] * 81), len(cells[0].gates)
     spread = torch.linspace(-100, 100, 81).reshape(1, 81, 1).repeat(1, 1, width * H)
@@ -318,14 +320,14 @@ def test_activations_are_accurate_for_large_inputs(name: str, activation: str) -
 
 @every_cell
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_more_units_than_a_block_of_the_kernels(name: str, dtype: torch.dtype) -> None:
+def test_hidden_size_may_exceed_a_block_of_the_c_kernels(name: str, dtype: torch.dtype) -> None:
     cell = random_cell(name, dtype=dtype, hidden_size=300, recurrent_init="xavier")
     torch.nn.init.normal_(cell.weight_hh, std=0.05)
     assert_fused_equals_steps(cell, make_plan([3, 1]), tolerance=1e-10 if dtype == torch.float64 else 5e-4)
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
-def test_a_weight_large_enough_to_be_packed(name: str) -> None:
+def test_large_packed_weight_equals_the_steps_backend(name: str) -> None:
     cell = random_cell(name, dtype=torch.float32, hidden_size=600, recurrent_init="xavier")
     torch.nn.init.normal_(cell.weight_hh, std=0.03)
     assert_fused_equals_steps(cell, make_plan([17, 3]), tolerance=2e-3)
@@ -333,22 +335,22 @@ def test_a_weight_large_enough_to_be_packed(name: str) -> None:
 
 @every_cell
 @pytest.mark.parametrize("recorded", [True, False])
-def test_modifying_an_output_in_place_raises(name: str, recorded: bool) -> None:
+def test_modifying_an_output_in_place_raises_in_backward(name: str, recorded: bool) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    for index in range(len(cell.state_type._fields)):
-        projected, state, _ = beginning(cell, plan)
+    for place in range(len(cell.state_type._fields)):
+        projected, state, _ = scan_inputs(cell, plan)
         scanned = scan_fused(cell, projected, state, plan, cell.recurrence(2))
-        loss = (scanned.states[index] * 2).sum()
+        loss = (scanned.states[place] * 2).sum()
         with pytest.raises(RuntimeError, match=r"modified (by an )?in-?place"):  # noqa: PT012
             with torch.set_grad_enabled(recorded):
-                scanned.states[index].mul_(2)
+                scanned.states[place].mul_(2)
             loss.backward()
 
 
 @every_cell
-def test_modifying_consumed_pre_activations_raises(name: str) -> None:
+def test_modifying_consumed_pre_activations_raises_in_backward(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    projected, state, _ = beginning(cell, plan)
+    projected, state, _ = scan_inputs(cell, plan)
     copy = projected * 1
     scanned = scan_fused(cell, copy, state, plan, cell.recurrence(2), consume=True)
     with torch.no_grad():
@@ -359,9 +361,9 @@ def test_modifying_consumed_pre_activations_raises(name: str) -> None:
 
 @every_cell
 @pytest.mark.parametrize("parameter", ["weight_hh", "own"])
-def test_modifying_a_weight_in_place_raises(name: str, parameter: str) -> None:
+def test_modifying_a_weight_in_place_raises_in_backward(name: str, parameter: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    projected, state, _ = beginning(cell, plan)
+    projected, state, _ = scan_inputs(cell, plan)
     scanned = scan_fused(cell, projected, state, plan, cell.recurrence(2))
     with torch.no_grad():
         (cell.weight_hh if parameter == "weight_hh" else own_parameters(cell)[-1]).mul_(2)
@@ -370,18 +372,18 @@ def test_modifying_a_weight_in_place_raises(name: str, parameter: str) -> None:
 
 
 @every_cell
-def test_a_final_state_may_be_modified_in_place(name: str) -> None:
+def test_final_state_may_be_modified_in_place(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 3])
-    projected, state, leaves = beginning(cell, plan)
+    projected, state, leaves = scan_inputs(cell, plan)
     one, other = [scan_fused(cell, projected, state, plan, cell.recurrence(2)).final for _ in range(2)]
     other = cell.state_type(*(tensor.mul_(2) for tensor in other))
     assert_all_close(gradients(other, leaves), gradients([tensor * 2 for tensor in one], leaves))
 
 
 @every_cell
-def test_a_scan_ignores_autocast(name: str) -> None:
+def test_autocast_does_not_change_the_precision_of_the_scan(name: str) -> None:
     cell, plan = random_cell(name, dtype=torch.float32), make_plan([3, 1])
-    projected, state, leaves = beginning(cell, plan)
+    projected, state, leaves = scan_inputs(cell, plan)
     expected = everything(scan_fused(cell, projected, state, plan, cell.recurrence(2)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         results = everything(scan_fused(cell, projected, state, plan, cell.recurrence(2)))

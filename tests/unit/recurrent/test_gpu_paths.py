@@ -1,4 +1,4 @@
-"""Every cell and backend on a mock GPU: all tensors are on the device, and values equal those on the CPU."""
+"""Every cell and backend on a simulated GPU: no tensor stays on the CPU, and values equal those on the CPU."""
 
 import copy
 from typing import Any
@@ -16,7 +16,7 @@ LENGTHS = torch.tensor([5, 2, 7, 1])
 IDS = torch.tensor([[1, 2, 3, 4, 5, 0, 0], [3, 1, 0, 0, 0, 0, 0], [2, 2, 5, 1, 3, 4, 1], [5, 0, 0, 0, 0, 0, 0]])
 
 
-def stack_of(cell: str, *, one_hot: bool) -> RecurrentStack:
+def make_stack(cell: str, *, one_hot: bool) -> RecurrentStack:
     torch.manual_seed(0)
     options = CellOptions(recurrent_dropout=0.3, weight_dropout=0.2)
     sizes: dict[str, Any] = {"input_size": 6, "hidden_size": 3, "bidirectional": True}
@@ -34,8 +34,8 @@ def run(stack: RecurrentStack, inputs: Any, backend: str) -> list[Tensor]:
 
 @pytest.mark.parametrize(("backend", "one_hot"), [("fused", False), ("fused", True), ("steps", False)])
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_a_cell_on_a_gpu_never_synchronises(cell: str, backend: str, one_hot: bool) -> None:
-    here = stack_of(cell, one_hot=one_hot)
+def test_cell_runs_on_a_gpu_without_synchronisation(cell: str, backend: str, one_hot: bool) -> None:
+    here = make_stack(cell, one_hot=one_hot)
     there = copy.deepcopy(here)
     given: Any = torch.nn.functional.one_hot(IDS, 6).float()
     expected = run(here, OneHot(IDS, 6) if one_hot else given, backend)

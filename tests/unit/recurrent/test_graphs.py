@@ -1,4 +1,4 @@
-"""Captured runs equal uncaptured ones, with a mock of CUDA graphs that reruns a function on fixed memory."""
+"""Captured runs equal uncaptured ones, with a simulated CUDA graph that replays into the same memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ from sluice.recurrent.scan import scan_fused
 
 
 def repeat(function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
-    """Like a CUDA graph: every replay overwrites the results of the first run."""
+    """Simulates a CUDA graph: every replay overwrites the results of the first run."""
     first = function()
 
     def replay() -> None:
@@ -42,13 +42,13 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> graphs.GraphedRuns:
 
 @pytest.mark.parametrize("name", ALL_CELLS)
 @pytest.mark.parametrize("native", ["0", "1"])
-def test_a_captured_run_equals_an_uncaptured_one(
+def test_captured_run_equals_uncaptured_run(
     name: str, native: str, captured: graphs.GraphedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUICE_NATIVE", native)
     cell, plan = random_cell(name), make_plan([4, 4, 4])
     results, expected = [], []
-    for seed in (1, 2):  # two calls of one shape must not share memory
+    for seed in (1, 2):  # two calls of one shape: the second must not use the first's memory
         inputs = numbers(4, 3, D, seed=seed).requires_grad_()
         state = cell_state(cell, 3)
         leaves = [inputs, *state, *cell.parameters()]
@@ -64,9 +64,7 @@ def test_a_captured_run_equals_an_uncaptured_one(
     assert len(captured._graphs) == 2
 
 
-def test_the_least_recently_used_graph_is_evicted(
-    captured: graphs.GraphedRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_least_recently_used_shape_is_evicted(captured: graphs.GraphedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "MAX_SHAPES", 2)
     cell = random_cell("lstm")
     for steps in (2, 3, 4):
@@ -75,7 +73,7 @@ def test_the_least_recently_used_graph_is_evicted(
     assert [key[3] for key in captured._graphs] == [3, 4]
 
 
-def test_only_sequences_of_equal_length_are_captured(captured: graphs.GraphedRuns) -> None:
+def test_only_batches_of_equal_lengths_are_captured(captured: graphs.GraphedRuns) -> None:
     cell, plan = random_cell("lstm"), make_plan([3, 2])
     scan_fused(cell, cell.project(numbers(3, 2, D)), cell_state(cell, 2), plan, cell.recurrence(2))
     assert not captured._graphs

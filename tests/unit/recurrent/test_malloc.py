@@ -1,4 +1,4 @@
-"""keep_freed_memory configures glibc unless the environment does."""
+"""Keeping freed memory: malloc of glibc is configured unless the environment already does so."""
 
 import ctypes
 from types import SimpleNamespace
@@ -15,14 +15,14 @@ VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 @pytest.fixture
 def mallopt_calls(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
-    """The arguments passed to a mocked mallopt, without environment variables."""
+    """The accepted calls of mallopt, without settings in the environment."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    return pretend(monkeypatch, most=2**31 - 1)
+    return fake_mallopt(monkeypatch, most=2**31 - 1)
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *, most: int) -> dict[int, int]:
-    """Mocks mallopt, which, like glibc's, rejects mmap thresholds above `most`."""
+def fake_mallopt(monkeypatch: pytest.MonkeyPatch, *, most: int) -> dict[int, int]:
+    """Replaces mallopt by one that, like glibc, refuses a mmap threshold above `most`."""
     taken: dict[int, int] = {}
 
     def mallopt(parameter: int, value: int) -> int:
@@ -35,16 +35,16 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, most: int) -> dict[int, int]:
     return taken
 
 
-def test_both_thresholds_are_raised(mallopt_calls: dict[int, int]) -> None:
+def test_large_blocks_use_the_heap_and_it_is_never_trimmed(mallopt_calls: dict[int, int]) -> None:
     keep_freed_memory()
     assert set(mallopt_calls) == {TRIM_THRESHOLD, MMAP_THRESHOLD}
     assert all(2**29 <= value < 2**31 for value in mallopt_calls.values()), "mallopt takes an int"
 
 
 @pytest.mark.usefixtures("mallopt_calls")
-def test_an_older_glibc_gets_its_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 2.35 the maximum is 32 MiB. Setting only the trim threshold would map every block above 128 KiB."""
-    taken = pretend(monkeypatch, most=2**25)
+def test_older_glibc_gets_its_maximum_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 2.35 the maximum is 32 MiB; with 128 KiB and the other threshold set, every block would be mapped."""
+    taken = fake_mallopt(monkeypatch, most=2**25)
     keep_freed_memory()
     assert taken.get(MMAP_THRESHOLD) == 2**25 or TRIM_THRESHOLD not in taken
 
@@ -67,7 +67,7 @@ def no_name(_: Any) -> None:
 
 
 @pytest.mark.parametrize("library", [lambda _: SimpleNamespace(), no_library, no_name])
-def test_no_effect_without_mallopt(
+def test_missing_mallopt_is_ignored(
     mallopt_calls: dict[int, int], monkeypatch: pytest.MonkeyPatch, library: Any
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", library)
@@ -75,7 +75,7 @@ def test_no_effect_without_mallopt(
     assert mallopt_calls == {}
 
 
-def test_may_be_called_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_mallopt_may_be_called_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     keep_freed_memory()

@@ -1,4 +1,4 @@
-"""The C kernels are built once into the user's cache; torch operations are the fallback."""
+"""Building the C kernels: once, into the user's cache, with torch operations as the fallback."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache folder, with in-process caches cleared before and after the test."""
+    """An empty kernel cache; in-memory caches are cleared before and after."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.delenv("SLUICE_NATIVE", raising=False)
-    forget()
+    clear_caches()
     yield tmp_path / "cache" / "sluice" / "kernels"
     monkeypatch.undo()
-    forget()
+    clear_caches()
 
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """Captures the log, independent of logging configured by other tests."""
+    """The log records of the module, independent of the logging configuration of other tests."""
     log = logging.Logger("native", logging.INFO)
     log.addHandler(caplog.handler)
     monkeypatch.setattr(native, "log", log)
@@ -39,13 +39,13 @@ def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
     return caplog
 
 
-def forget() -> None:
+def clear_caches() -> None:
     native._library.cache_clear()
     build.cache_folders.cache_clear()
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
-    """Makes a shell script the only compiler."""
+def fake_compiler(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
+    """Makes a shell script the only available compiler."""
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(path) if name == "cc" else None)
@@ -53,24 +53,24 @@ def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
 
 
 @pytest.fixture
-def recording_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiler that records its command lines in a file and writes an empty output."""
     notes = tmp_path / "notes"
     notes.touch()
     script = f'echo "$@" >> {notes}\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"'
-    pretend(monkeypatch, tmp_path / "noting", script)
+    fake_compiler(monkeypatch, tmp_path / "recording", script)
     return notes
 
 
 def built(tmp_path: Path, *flags: str) -> Path:
-    return build.shared_library(str(tmp_path / "noting"), flags)
+    return build.shared_library(str(tmp_path / "recording"), flags)
 
 
 def levels(logged: pytest.LogCaptureFixture) -> list[str]:
     return [record.levelname for record in logged.records]
 
 
-def test_a_missing_compiler_is_logged_once(
+def test_missing_compiler_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -82,7 +82,7 @@ def test_a_missing_compiler_is_logged_once(
 
 
 @pytest.mark.parametrize("names", [("gcc", "cc", "clang"), ("cc", "clang"), ("clang",)])
-def test_the_first_available_compiler_is_used(
+def test_first_available_compiler_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     tried: list[str] = []
@@ -112,10 +112,10 @@ def test_other_dtypes_and_devices_have_no_kernels(tensor: torch.Tensor, cache: P
     assert not cache.exists()
 
 
-def test_a_failing_compiler_is_logged_once_with_its_message(
+def test_compiler_error_is_logged_once_with_its_first_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
-    pretend(monkeypatch, tmp_path / "cc", "echo 'cc1: no such thing' >&2; echo 'and more' >&2; exit 1")
+    fake_compiler(monkeypatch, tmp_path / "cc", "echo 'cc1: no such thing' >&2; echo 'and more' >&2; exit 1")
     assert native.kernels(FLOAT) is None
     assert native.kernels(FLOAT) is None
     assert levels(logged) == ["WARNING"]
@@ -131,25 +131,25 @@ def test_a_failing_compiler_is_logged_once_with_its_message(
         "echo >&2; exit 1",
     ],
 )
-def test_a_compiler_that_fails_silently_is_logged(
+def test_silent_compiler_failure_is_logged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture, script: str
 ) -> None:
-    pretend(monkeypatch, tmp_path / "cc", script)
+    fake_compiler(monkeypatch, tmp_path / "cc", script)
     assert native.kernels(FLOAT) is None
     assert levels(logged) == ["WARNING"]
 
 
-def test_a_library_that_cannot_be_loaded_is_logged(recording_compiler: Path, logged: pytest.LogCaptureFixture) -> None:
+def test_unloadable_library_is_logged(recording: Path, logged: pytest.LogCaptureFixture) -> None:
     assert native.kernels(FLOAT) is None
     assert levels(logged)[-1] == "WARNING"
     assert "could not build the recurrent kernels" in logged.text
 
 
-def test_kernels_without_openmp_are_the_fallback(
+def test_failed_openmp_build_is_retried_without_threads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     notes = tmp_path / "notes"
-    pretend(monkeypatch, tmp_path / "cc", f'echo "$@" >> {notes}\nexit 1')
+    fake_compiler(monkeypatch, tmp_path / "cc", f'echo "$@" >> {notes}\nexit 1')
     native.kernels(FLOAT)
     first, second = notes.read_text(encoding="utf-8").splitlines()
     assert native.THREADS in first.split()
@@ -158,31 +158,31 @@ def test_kernels_without_openmp_are_the_fallback(
 
 
 @needs_compiler
-def test_missing_openmp_is_logged(
+def test_single_threaded_build_is_logged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     refuse = 'case " $* " in *" -fopenmp "*) echo "no OpenMP here" >&2; exit 1;; esac'
-    pretend(monkeypatch, tmp_path / "cc", f'{refuse}\nexec {shutil.which("cc")} "$@"')
+    fake_compiler(monkeypatch, tmp_path / "cc", f'{refuse}\nexec {shutil.which("cc")} "$@"')
     assert native.kernels(FLOAT) is not None
     assert "run on one thread (no OpenMP here)" in logged.text
 
 
-def test_a_library_is_built_once_and_cached(recording_compiler: Path, tmp_path: Path, cache: Path) -> None:
+def test_library_is_built_once(recording: Path, tmp_path: Path, cache: Path) -> None:
     first = built(tmp_path, "-O3")
     assert first.parent == cache
-    assert len(recording_compiler.read_text(encoding="utf-8").splitlines()) == 2, "one to compile, one to link"
+    assert len(recording.read_text(encoding="utf-8").splitlines()) == 2, "one to compile, one to link"
     assert built(tmp_path, "-O3") == first
-    assert len(recording_compiler.read_text(encoding="utf-8").splitlines()) == 2
+    assert len(recording.read_text(encoding="utf-8").splitlines()) == 2
     assert list(cache.iterdir()) == [first], "nothing else is left"
 
 
-def test_the_cache_key_covers_all_build_inputs(
-    recording_compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_library_path_depends_on_all_build_inputs(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
     other = shutil.copy(build.SOURCE, tmp_path / "other")
     (tmp_path / "other" / "one_more.h").write_text("int other;", encoding="utf-8")
-    shutil.copy(tmp_path / "noting", tmp_path / "another")
+    shutil.copy(tmp_path / "recording", tmp_path / "another")
     names = [built(tmp_path, "-O3"), built(tmp_path, "-O2"), built(tmp_path, "-O3", "-DREAL=double")]
     names.append(build.shared_library(str(tmp_path / "another"), ("-O3",)))
     for target, value in (
@@ -197,7 +197,7 @@ def test_the_cache_key_covers_all_build_inputs(
     assert built(tmp_path, "-O3") == names[0]
 
 
-def test_the_default_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     first = build.cache_folders()[0]
@@ -205,16 +205,16 @@ def test_the_default_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch
     assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_unusable_cache_falls_back_to_a_temporary_folder(
-    recording_compiler: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_unusable_cache_falls_back_to_a_user_temp_folder(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     check_temporary(tmp_path)
 
 
-def test_a_read_only_cache_falls_back_to_a_temporary_folder(
-    recording_compiler: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+def test_read_only_cache_falls_back_to_a_user_temp_folder(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o755)
@@ -222,10 +222,8 @@ def test_a_read_only_cache_falls_back_to_a_temporary_folder(
     check_temporary(tmp_path)
 
 
-def test_a_user_without_a_home_gets_a_temporary_folder(
-    recording_compiler: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As in a container with a user id missing from /etc/passwd."""
+def test_user_without_home_uses_a_temp_folder(recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container run with a user id that is not in /etc/passwd."""
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -233,7 +231,7 @@ def test_a_user_without_a_home_gets_a_temporary_folder(
 
 
 def check_temporary(tmp_path: Path) -> None:
-    """Checks that two processes build once, in this user's temporary folder."""
+    """Two processes build once, in this user's folder."""
     paths = []
     for _ in range(2):
         build.cache_folders.cache_clear()
@@ -244,8 +242,8 @@ def check_temporary(tmp_path: Path) -> None:
     assert len(list(paths[0].parent.iterdir())) == 1
 
 
-def test_a_library_in_a_read_only_cache_is_used(
-    recording_compiler: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+def test_library_in_a_read_only_cache_is_used(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     first = built(tmp_path, "-O3")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != cache)
@@ -254,8 +252,8 @@ def test_a_library_in_a_read_only_cache_is_used(
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o722])
-def test_a_cache_writable_by_others_is_not_used(
-    recording_compiler: Path, tmp_path: Path, cache: Path, logged: pytest.LogCaptureFixture, mode: int
+def test_cache_writable_by_others_is_not_used(
+    recording: Path, tmp_path: Path, cache: Path, logged: pytest.LogCaptureFixture, mode: int
 ) -> None:
     cache.mkdir(parents=True)
     cache.chmod(mode)
@@ -263,7 +261,7 @@ def test_a_cache_writable_by_others_is_not_used(
     assert "is not used: it belongs to another user or is writable by others" in logged.text
 
 
-def test_a_symlinked_cache_is_not_used(recording_compiler: Path, tmp_path: Path, cache: Path) -> None:
+def test_symlinked_cache_is_not_used(recording: Path, tmp_path: Path, cache: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     cache.parent.mkdir(parents=True)
     cache.symlink_to(tmp_path / "elsewhere")
@@ -271,7 +269,7 @@ def test_a_symlinked_cache_is_not_used(recording_compiler: Path, tmp_path: Path,
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
-def test_folders_and_files_of_another_user_are_not_used(recording_compiler: Path, tmp_path: Path, cache: Path) -> None:
+def test_folders_and_files_of_another_user_are_not_used(recording: Path, tmp_path: Path, cache: Path) -> None:
     first = built(tmp_path, "-O3")
     os.chown(first, 12345, 12345)
     assert built(tmp_path, "-O3").stat().st_uid == 0
@@ -304,7 +302,7 @@ def damage_emptied(path: Path) -> None:
 
 
 def damage_foreign(path: Path) -> None:
-    """Another library, with a matching checksum in its name."""
+    """Another library under a name with its correct checksum."""
     other = Path(str(torch._C.__file__))
     named = path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(other)))
     path.unlink()
@@ -313,7 +311,7 @@ def damage_foreign(path: Path) -> None:
 
 
 def damage_text(path: Path) -> None:
-    """A text file, with a matching checksum in its name."""
+    """A text file under a name with its correct checksum."""
     path.write_text("not a library", encoding="utf-8")
     path.rename(path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(path))))
 
@@ -324,7 +322,7 @@ def damage_text(path: Path) -> None:
     [damage_truncated, damage_garbage, damage_flipped, damage_emptied, damage_foreign, damage_text],
     ids=lambda damage: damage.__name__.removeprefix("damage_"),
 )
-def test_a_corrupted_library_is_rebuilt(damage: Callable[[Path], None], cache: Path) -> None:
+def test_damaged_library_is_rebuilt(damage: Callable[[Path], None], cache: Path) -> None:
     flags = (*native.FLAGS, native.THREADS, "-O0", "-DREAL=float")
     compiler = str(shutil.which("cc"))
     first = build.shared_library(compiler, flags)
@@ -337,7 +335,7 @@ def test_a_corrupted_library_is_rebuilt(damage: Callable[[Path], None], cache: P
 
 
 @needs_compiler
-def test_the_kernels_equal_the_torch_operations(
+def test_built_kernels_equal_torch_operations(
     monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     library = native.kernels(DOUBLE)
@@ -345,7 +343,7 @@ def test_the_kernels_equal_the_torch_operations(
     assert native.kernels(DOUBLE) is library
     assert levels(logged) == ["INFO"]
     assert [file.suffix for file in cache.iterdir()] == [".so"]
-    forget()
+    clear_caches()
     assert native.kernels(DOUBLE) is not None
     assert levels(logged) == ["INFO"], "not built again"
     stack, inputs, lengths = make_stack("lstm"), numbers(2, 5, D), torch.tensor([5, 3])

@@ -1,4 +1,4 @@
-"""All valid combinations of options train; invalid ones are named in an error."""
+"""Every valid combination of stack options trains; invalid values are refused."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ OF_CELLS = {
     "weight_dropout",
     "recurrent_init",
 }
-"""Fields of CellOptions; the others are arguments of the stack."""
+"""Options of CellOptions; the others belong to the stack."""
 WITHOUT_CELL_ACTIVATION = [name for name in ALL_CELLS if "cell_activation" not in CELLS[name].default_activations]
 Chosen = dict[str, Any]
 
@@ -31,7 +31,7 @@ activations = st.sampled_from([None, *ACTIVATIONS])
 
 @st.composite
 def choices(draw: st.DrawFn) -> Chosen:
-    """A valid combination of options."""
+    """A valid combination of all options."""
     cell, num_layers = draw(st.sampled_from(ALL_CELLS)), draw(st.integers(1, 3))
     return {
         "cell": cell,
@@ -92,7 +92,7 @@ wrong_choices = st.one_of(
 
 @settings(deadline=None, max_examples=120, derandomize=True)
 @given(chosen=choices(), wrong=wrong_choices)
-def test_an_invalid_value_is_named(chosen: Chosen, wrong: tuple[str, Any]) -> None:
+def test_invalid_value_is_named_in_the_error(chosen: Chosen, wrong: tuple[str, Any]) -> None:
     name, value = wrong
     with pytest.raises(ValueError) as error:
         make({**chosen, name: value})
@@ -101,7 +101,7 @@ def test_an_invalid_value_is_named(chosen: Chosen, wrong: tuple[str, Any]) -> No
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(chosen=choices(), cell=st.sampled_from(WITHOUT_CELL_ACTIVATION), cell_activation=st.sampled_from([*ACTIVATIONS]))
-def test_only_lstms_have_a_cell_activation(chosen: Chosen, cell: str, cell_activation: str) -> None:
+def test_cell_activation_is_refused_without_a_cell_state(chosen: Chosen, cell: str, cell_activation: str) -> None:
     with pytest.raises(
         ValueError, match=rf"cell_activation={cell_activation}.*{CELLS[cell].__name__} supports activation"
     ):
@@ -110,13 +110,13 @@ def test_only_lstms_have_a_cell_activation(chosen: Chosen, cell: str, cell_activ
 
 @settings(deadline=None, max_examples=20, derandomize=True)
 @given(chosen=choices())
-def test_a_single_layer_refuses_residual_connections(chosen: Chosen) -> None:
+def test_residual_single_layer_is_refused(chosen: Chosen) -> None:
     with pytest.raises(ValueError, match=r"residual.*num_layers"):
         make({**chosen, "num_layers": 1, "residual": True})
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_the_recurrent_dropout_mask(name: str) -> None:
+def test_recurrent_dropout_mask_preserves_the_mean(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=200, options=CellOptions(recurrent_dropout=0.2))
     torch.manual_seed(0)
     mask = cell.train().recurrence(50).mask
@@ -128,7 +128,7 @@ def test_the_recurrent_dropout_mask(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_weight_dropout_differs_between_calls(name: str) -> None:
+def test_weight_dropout_is_redrawn_in_every_call(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=50, options=CellOptions(weight_dropout=0.2))
     torch.manual_seed(0)
     first, second = [cell.train().recurrence(2).weight for _ in range(2)]
@@ -140,7 +140,7 @@ def test_weight_dropout_differs_between_calls(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_xavier_recurrent_weights_are_drawn_gate_by_gate(name: str) -> None:
+def test_xavier_recurrent_weights_are_initialised_per_gate(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=50, options=CellOptions(recurrent_init="xavier"))
     limit = (6 / 100) ** 0.5
     gates = cell.weight_hh.detach().chunk(len(cell.gates))

@@ -1,4 +1,4 @@
-"""Packing a batch into dense pieces is lossless, and padding in a piece leaves the state unchanged."""
+"""Packing a batch into dense pieces: lossless, and padding rows do not change the state."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def packing_of(lengths: list[int], surplus: int, max_padding: int) -> Packing:
     return Packing(ordered, order.argsort(), max(lengths) + surplus, torch.device("cpu"), max_padding=max_padding)
 
 
-def test_pieces_are_coalesced_up_to_max_padding() -> None:
+def test_batch_is_cut_where_padding_would_cost_more() -> None:
     lengths = [2, 5, 9, 9]
     assert packing_of(lengths, 0, 0).pieces == [(2, 4), (3, 3), (4, 2)]
     assert packing_of(lengths, 0, 3).pieces == [(5, 4), (4, 2)]
@@ -49,7 +49,7 @@ def test_pieces_are_coalesced_up_to_max_padding() -> None:
 @pytest.mark.parametrize("batch_first", [False, True])
 @light
 @any_lengths
-def test_unpack_inverts_pack(lengths: list[int], surplus: int, max_padding: int, batch_first: bool) -> None:
+def test_pack_and_pad_round_trip(lengths: list[int], surplus: int, max_padding: int, batch_first: bool) -> None:
     packing, plan = packing_of(lengths, surplus, max_padding), make_plan(lengths, surplus)
     features = numbers(len(lengths), plan.steps, 3)
     inputs = features if batch_first else plan.to_time_major(features)
@@ -65,7 +65,7 @@ def test_unpack_inverts_pack(lengths: list[int], surplus: int, max_padding: int,
 
 
 @every_max_padding
-def test_padding_is_zero_and_marked(max_padding: int) -> None:
+def test_padding_steps_are_marked_and_zero(max_padding: int) -> None:
     packing = packing_of([4, 1, 3], 1, max_padding)
     pieces = packing.pack(torch.ones(3, 5, 2), batch_first=True, mark_padding=True)
     assert [piece.shape[:2] for piece in pieces] == packing.pieces
@@ -77,7 +77,7 @@ def test_padding_is_zero_and_marked(max_padding: int) -> None:
 
 @every_max_padding
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_packing_has_second_derivatives(max_padding: int, batch_first: bool) -> None:
+def test_packing_is_twice_differentiable(max_padding: int, batch_first: bool) -> None:
     packing = packing_of([1, 3, 2], 1, max_padding)
     shape = (3, 4, 2) if batch_first else (4, 3, 2)
 
@@ -94,7 +94,7 @@ def test_packing_has_second_derivatives(max_padding: int, batch_first: bool) -> 
 @every_max_padding
 @light
 @any_lengths
-def test_coalesced_pieces_are_exact(lengths: list[int], surplus: int, max_padding: int) -> None:
+def test_lstm_kernel_with_padding_equals_the_unrolled_step(lengths: list[int], surplus: int, max_padding: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lengths_module, "CALL_COST", max_padding)
         cell, plan = random_cell("lstm"), make_plan(lengths, surplus)
@@ -109,7 +109,7 @@ def test_coalesced_pieces_are_exact(lengths: list[int], surplus: int, max_paddin
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_the_cell_state_is_frozen_in_the_padding(dtype: torch.dtype) -> None:
+def test_padding_steps_do_not_change_the_state(dtype: torch.dtype) -> None:
     cell = random_cell("lstm").to(dtype)
     padding = torch.zeros(50, 4, D + 1, dtype=dtype)
     padding[..., D] = 1
@@ -121,7 +121,7 @@ def test_the_cell_state_is_frozen_in_the_padding(dtype: torch.dtype) -> None:
     assert not of_hidden.any()
 
 
-def test_under_autocast_the_state_has_the_weights_dtype() -> None:
+def test_autocast_state_has_the_dtype_of_the_weights() -> None:
     stack = make_stack("lstm", num_layers=2, bidirectional=True, dtype=torch.float32)
     inputs, lengths = numbers(3, 4, D, dtype=torch.float32), torch.tensor([4, 2, 3])
     with torch.autocast("cpu", torch.bfloat16):
@@ -133,7 +133,7 @@ def test_under_autocast_the_state_has_the_weights_dtype() -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @every_max_padding
 @pytest.mark.parametrize("residual", [False, True])
-def test_coalescing_does_not_change_a_bidirectional_stack(
+def test_bidirectional_stack_does_not_depend_on_the_cuts(
     max_padding: int, residual: bool, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lengths_module, "CALL_COST", max_padding)
@@ -150,11 +150,11 @@ def test_coalescing_does_not_change_a_bidirectional_stack(
     assert outputs.is_contiguous()
 
 
-def test_a_missing_length_is_refused() -> None:
+def test_wrong_number_of_lengths_is_refused() -> None:
     with pytest.raises(ValueError, match="batch of 2 sequences needs 2 lengths, got 1"):
         make_stack("lstm")(numbers(2, 3, D), torch.tensor([3]))
 
 
-def test_a_plan_reads_no_values_from_the_device() -> None:
+def test_plan_reads_no_data_from_the_device() -> None:
     stack = make_stack("lstm", bidirectional=True).to("meta")
     assert stack(torch.empty(2, 3, D, device="meta", dtype=torch.float64), torch.tensor([3, 2])).outputs.is_meta

@@ -1,4 +1,4 @@
-"""The cells match their papers' equations, implemented in NumPy for one sequence and step."""
+"""The cells match their papers' equations, implemented in NumPy for one sequence and step at a time."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Step = Callable[["Weights", Array, tuple[Array, ...]], tuple[Array, ...]]
 """Maps the weights, x (D,) and the state, h (H,) or h and c, to the next state."""
 
 EPSILON = 1e-5
-"""Added to the variance; omitted in the papers."""
+"""Added to the variance; the papers omit it."""
 LENGTHS = [5, 1, 7, 4]
 
 
@@ -141,12 +141,12 @@ PAPERS: dict[str, Step] = {
     "lstm_coupled": lstm_coupled,
     "lstm_layernorm": lstm_layernorm,
 }
-LSTMS = [name for name in PAPERS if name.startswith("lstm")]
+OF_LSTMS = [name for name in PAPERS if name.startswith("lstm")]
 backends = pytest.mark.parametrize("backend", ["fused", "steps", None])
 
 
 def check(name: str, backend: str | None, **chosen: str) -> None:
-    """Outputs and final states of a batch of sequences, each run alone through the paper's equations."""
+    """Compares a batch with its sequences run alone through the paper's equations."""
     stack = make_stack(name, options=CellOptions(**chosen))  # type: ignore[arg-type]
     weights = Weights(stack, chosen.get("activation", "tanh"), chosen.get("cell_activation", "tanh"))
     inputs, state = numbers(len(LENGTHS), max(LENGTHS), D), random_state(stack, len(LENGTHS))
@@ -167,34 +167,34 @@ def check(name: str, backend: str | None, **chosen: str) -> None:
 
 @backends
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_cell_matches_its_papers_equations(name: str, backend: str | None) -> None:
+def test_cell_matches_its_paper(name: str, backend: str | None) -> None:
     check(name, backend)
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_chosen_activation_replaces_f(name: str, activation: str) -> None:
+def test_activation_replaces_f_in_the_equations(name: str, activation: str) -> None:
     check(name, None, activation=activation)
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
-@pytest.mark.parametrize("name", LSTMS)
-def test_a_chosen_cell_activation_replaces_f_c(name: str, activation: str) -> None:
+@pytest.mark.parametrize("name", OF_LSTMS)
+def test_cell_activation_replaces_f_c_in_the_equations(name: str, activation: str) -> None:
     check(name, None, cell_activation=activation)
 
 
-@pytest.mark.parametrize("name", LSTMS)
-def test_the_two_activations_of_an_lstm_are_not_mixed_up(name: str) -> None:
+@pytest.mark.parametrize("name", OF_LSTMS)
+def test_lstm_activations_are_not_swapped(name: str) -> None:
     check(name, None, activation="softsign", cell_activation="elu")
 
 
-def test_the_relu_cell_is_the_simple_rnn_with_relu() -> None:
+def test_rnn_relu_equals_rnn_with_relu_activation() -> None:
     stack, same = make_stack("rnn_relu"), make_stack("rnn", options=CellOptions(activation="relu"))
     inputs, lengths = numbers(2, 5, D), torch.tensor([5, 3])
     torch.testing.assert_close(stack(inputs, lengths).outputs, same(inputs, lengths).outputs, rtol=0, atol=1e-12)
 
 
-def test_zero_peepholes_give_the_lstm() -> None:
+def test_zero_peepholes_equal_the_lstm() -> None:
     plain, peeping = make_stack("lstm"), make_stack("lstm_peephole")
     peeping.load_state_dict(plain.state_dict(), strict=False)
     torch.nn.init.zeros_(peeping.cells[0].peephole)  # type: ignore[arg-type]

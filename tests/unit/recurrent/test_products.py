@@ -1,4 +1,4 @@
-"""Products of the time loop equal torch's, in values and gradients."""
+"""Matrix products of the time loop equal torch's in values and gradients."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 dtypes = pytest.mark.parametrize("dtype", list(TOLERANCE))
 with_bias = pytest.mark.parametrize("bias", [True, False])
 shapes = pytest.mark.parametrize("shape", [(1,), (5,), (6, 5), (2, 6, 5)])
-"""Leading dimensions of the inputs."""
+"""Leading dimensions: (B,), (T, B) and more."""
 
 
 def leaves(shape: tuple[int, ...], dtype: torch.dtype, *, bias: bool, transposed: bool = False) -> list[Tensor]:
@@ -33,7 +33,7 @@ def close(ours: Tensor | Sequence[Tensor | None], theirs: Tensor | Sequence[Tens
     torch.testing.assert_close(ours, theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def test_onednn_supports_only_float32_on_a_cpu() -> None:
+def test_onednn_is_used_for_float32_on_the_cpu_only() -> None:
     assert has_onednn(torch.zeros(1)) == torch.backends.mkldnn.is_available()
     assert not has_onednn(torch.zeros(1, dtype=torch.float64))
     assert not has_onednn(torch.zeros(1, device="meta"))
@@ -43,20 +43,20 @@ def test_onednn_supports_only_float32_on_a_cpu() -> None:
 @with_bias
 @shapes
 @pytest.mark.parametrize("transposed", [False, True])
-def test_linear_is_torchs_linear(shape: tuple[int, ...], bias: bool, dtype: torch.dtype, transposed: bool) -> None:
+def test_linear_equals_torch_linear(shape: tuple[int, ...], bias: bool, dtype: torch.dtype, transposed: bool) -> None:
     tensors = leaves(shape, dtype, bias=bias, transposed=transposed)
     ours, theirs = linear(*tensors), F.linear(*tensors)
     assert ours.shape == (*shape, N)
     close(ours, theirs)
-    grad = numbers(*shape, N, seed=4, dtype=dtype)
-    close(torch.autograd.grad(ours, tensors, grad), torch.autograd.grad(theirs, tensors, grad))
+    came = numbers(*shape, N, seed=4, dtype=dtype)
+    close(torch.autograd.grad(ours, tensors, came), torch.autograd.grad(theirs, tensors, came))
 
 
 @dtypes
-def test_linear_with_a_non_contiguous_gradient(dtype: torch.dtype) -> None:
+def test_linear_accepts_non_contiguous_gradients(dtype: torch.dtype) -> None:
     tensors = leaves((6, 5), dtype, bias=True)
-    grad = numbers(N, 5, 6, seed=4, dtype=dtype).permute(2, 1, 0)
-    close(torch.autograd.grad(linear(*tensors), tensors, grad), torch.autograd.grad(F.linear(*tensors), tensors, grad))
+    came = numbers(N, 5, 6, seed=4, dtype=dtype).permute(2, 1, 0)
+    close(torch.autograd.grad(linear(*tensors), tensors, came), torch.autograd.grad(F.linear(*tensors), tensors, came))
     summed = (
         torch.autograd.grad(linear(*tensors).sum(), tensors),
         torch.autograd.grad(F.linear(*tensors).sum(), tensors),
@@ -65,33 +65,33 @@ def test_linear_with_a_non_contiguous_gradient(dtype: torch.dtype) -> None:
 
 
 @dtypes
-def test_linear_with_non_contiguous_inputs(dtype: torch.dtype) -> None:
+def test_linear_accepts_non_contiguous_inputs(dtype: torch.dtype) -> None:
     inputs, (_, weight, bias) = numbers(K, 5, 6, dtype=dtype).permute(2, 1, 0), leaves((1,), dtype, bias=True)
     close(linear(inputs, weight, bias), F.linear(inputs, weight, bias))
-    grad = numbers(6, 5, N, seed=4, dtype=dtype)
-    ours = torch.autograd.grad(linear(inputs, weight, bias), (weight, bias), grad)
-    close(ours, torch.autograd.grad(F.linear(inputs, weight, bias), (weight, bias), grad))
+    came = numbers(6, 5, N, seed=4, dtype=dtype)
+    ours = torch.autograd.grad(linear(inputs, weight, bias), (weight, bias), came)
+    close(ours, torch.autograd.grad(F.linear(inputs, weight, bias), (weight, bias), came))
 
 
 @dtypes
 @pytest.mark.parametrize("needed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)])
-def test_only_tensors_that_require_grad_get_one(needed: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_only_inputs_that_require_grad_get_gradients(needed: tuple[int, ...], dtype: torch.dtype) -> None:
     def gradients(product: object) -> list[Tensor | None]:
         tensors = leaves((6, 5), dtype, bias=True)
-        for index, tensor in enumerate(tensors):
-            tensor.requires_grad_(index in needed)
+        for place, tensor in enumerate(tensors):
+            tensor.requires_grad_(place in needed)
         product(*tensors).square().sum().backward()  # type: ignore[operator]
         return [tensor.grad for tensor in tensors]
 
     ours, theirs = gradients(linear), gradients(F.linear)
-    assert [grad is not None for grad in ours] == [index in needed for index in range(3)]
-    close([ours[index] for index in needed], [theirs[index] for index in needed])
+    assert [grad is not None for grad in ours] == [place in needed for place in range(3)]
+    close([ours[place] for place in needed], [theirs[place] for place in needed])
 
 
 @dtypes
 @with_bias
 @pytest.mark.parametrize("shape", [(5,), (6, 5)])
-def test_linear_has_second_derivatives(shape: tuple[int, ...], bias: bool, dtype: torch.dtype) -> None:
+def test_linear_is_twice_differentiable(shape: tuple[int, ...], bias: bool, dtype: torch.dtype) -> None:
     def second(product: object) -> tuple[Tensor, ...]:
         tensors = leaves(shape, dtype, bias=bias)
         loss = product(*tensors).pow(3).mean()  # type: ignore[operator]
@@ -101,9 +101,9 @@ def test_linear_has_second_derivatives(shape: tuple[int, ...], bias: bool, dtype
     close(second(linear), second(F.linear))
 
 
-def test_second_derivatives_match_finite_differences() -> None:
+def test_linear_passes_gradgradcheck() -> None:
     tensors = leaves((2,), torch.float64, bias=True)
-    through = products._Linear  # `linear` is F.linear in float64; this tests its backward with torch's product
+    through = products._Linear  # in float64 `linear` is torch's own: this is its backward pass with torch's product
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "_onednn_linear", F.linear)
         assert torch.autograd.gradcheck(through.apply, tensors)
@@ -117,13 +117,13 @@ def test_second_derivatives_match_finite_differences() -> None:
         (0,),
     ],
 )
-def test_linear_with_a_vector_and_an_empty_batch(shape: tuple[int, ...]) -> None:
+def test_linear_accepts_vectors_and_empty_batches(shape: tuple[int, ...]) -> None:
     tensors = leaves(shape, torch.float32, bias=True)
     ours, theirs = (torch.autograd.grad(product(*tensors).sum(), tensors) for product in (linear, F.linear))
     close(ours, theirs)
 
 
-def test_under_autocast_linear_has_torchs_dtype() -> None:
+def test_autocast_linear_has_the_dtype_of_torch_linear() -> None:
     tensors = leaves((5,), torch.float32, bias=True)
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = linear(*tensors), F.linear(*tensors)
@@ -135,12 +135,11 @@ def test_under_autocast_linear_has_torchs_dtype() -> None:
 @with_bias
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_a_product_is_torchs_linear(
+def test_product_equals_torch_linear(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, bias: bool, packed: bool, transposed: bool
 ) -> None:
-    monkeypatch.setattr(
-        products, "PACKING_THRESHOLD", dict.fromkeys(products.PACKING_THRESHOLD, 1 if packed else 2**62)
-    )
+    threshold = 1 if packed else 2**62
+    monkeypatch.setattr(products, "PACKING_THRESHOLD", dict.fromkeys(products.PACKING_THRESHOLD, threshold))
     weight = numbers(K, N, seed=2, dtype=dtype).t() if transposed else numbers(N, K, seed=2, dtype=dtype)
     own_bias = numbers(N, seed=3, dtype=dtype) if bias else None
     product = Product(weight, own_bias, num_calls=8, rows=5)
@@ -150,20 +149,20 @@ def test_a_product_is_torchs_linear(
         close(product(inputs), F.linear(inputs, weight, own_bias))
 
 
-@pytest.mark.parametrize(("transposed", "min_calls"), [(False, 3), (True, 5)])
-def test_packing_depends_on_size_and_number_of_calls(
-    monkeypatch: pytest.MonkeyPatch, transposed: bool, min_calls: int
+@pytest.mark.parametrize(("transposed", "fewest_uses"), [(False, 3), (True, 5)])
+def test_small_or_rarely_used_weight_is_not_packed(
+    monkeypatch: pytest.MonkeyPatch, transposed: bool, fewest_uses: int
 ) -> None:
     monkeypatch.setattr(products, "PACKING_THRESHOLD", {"contiguous": 3 * N * K, "transposed": 5 * N * K})
     weight = numbers(K, N, dtype=torch.float32).t() if transposed else numbers(N, K, dtype=torch.float32)
-    assert Product(weight, num_calls=min_calls - 1, rows=5)._weight is weight
-    assert Product(weight, num_calls=min_calls, rows=5)._weight is not weight
+    assert Product(weight, num_calls=fewest_uses - 1, rows=5)._weight is weight
+    assert Product(weight, num_calls=fewest_uses, rows=5)._weight is not weight
 
 
 @dtypes
 @pytest.mark.parametrize("rows", [1, 7])
-def test_weight_gradient_sums_over_rows(dtype: torch.dtype, rows: int) -> None:
+def test_weight_gradient_is_the_sum_over_rows(dtype: torch.dtype, rows: int) -> None:
     grads, inputs = numbers(rows, N, dtype=dtype), numbers(rows, K, seed=2, dtype=dtype)
-    expected = sum(torch.outer(grad, row) for grad, row in zip(grads, inputs, strict=True))
+    expected = sum(torch.outer(grad, fed) for grad, fed in zip(grads, inputs, strict=True))
     assert isinstance(expected, Tensor)
     close(weight_gradient(grads, inputs), expected)

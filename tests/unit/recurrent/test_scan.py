@@ -1,4 +1,4 @@
-"""Every backend equals the reference step."""
+"""Every backend equals the reference `step`."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ WITH_KERNEL = [name for name in ALL_CELLS if CELLS[name].kernel is not None]
 CASES = [(name, backend) for name in ALL_CELLS for backend in ("fused", "steps")]
 CASES += [(name, backend) for name in WITH_KERNEL for backend in ("kernel", "packed")]
 FORCED = [(name, backend) for name, backend in CASES if backend != "packed"]
-"""`scan` uses packed sequences only on CUDA."""
+"""A scan uses the packed backend on CUDA only."""
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
 every_backend = pytest.mark.parametrize(("name", "backend"), CASES)
 
@@ -57,8 +57,8 @@ def reference(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> Sca
     return unroll(cell, cell.project(inputs), state, plan, cell.recurrence(plan.batch_size))
 
 
-def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
-    """Inputs, initial state and all leaves for gradients."""
+def scan_inputs(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
+    """Inputs, initial state and all tensors that require gradients."""
     inputs, state = numbers(plan.steps, plan.batch_size, D).requires_grad_(), cell_state(cell, plan.batch_size)
     return inputs, state, [inputs, *state, *cell.parameters()]
 
@@ -71,7 +71,7 @@ def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]
 @example(lengths=[4, 4], surplus=0)
 def test_every_backend_equals_the_unrolled_step(name: str, backend: str, lengths: list[int], surplus: int) -> None:
     cell, plan = random_cell(name), make_plan(lengths, surplus)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     scanned, expected = run(backend, cell, inputs, state, plan), reference(cell, inputs, state, plan)
     ours, theirs = everything(scanned), everything(expected)[: None if scanned.states else 1 + len(state)]
     assert type(scanned.final) is cell.state_type
@@ -81,9 +81,9 @@ def test_every_backend_equals_the_unrolled_step(name: str, backend: str, lengths
 
 
 @pytest.mark.parametrize(("name", "backend"), FORCED)
-def test_a_forced_backend_is_used(name: str, backend: str) -> None:
+def test_forced_backend_is_used(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1, 3], 1)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     with force_backend(backend):
         ours = everything(scan(cell, inputs, state, plan))
     theirs = everything(run(backend, cell, inputs, state, plan))
@@ -92,23 +92,23 @@ def test_a_forced_backend_is_used(name: str, backend: str) -> None:
 
 
 @every_backend
-def test_gradients_of_each_result_equal_the_steps(name: str, backend: str) -> None:
+def test_gradients_of_single_results_equal_the_reference(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 2, 1], 1)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     scanned, expected = run(backend, cell, inputs, state, plan), reference(cell, inputs, state, plan)
     for ours, theirs in zip(everything(scanned), everything(expected), strict=False):
-        assert_all_close(kept_gradients(ours, leaves), kept_gradients(theirs, leaves))
+        assert_all_close(gradients_of_one(ours, leaves), gradients_of_one(theirs, leaves))
 
 
-def kept_gradients(result: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+def gradients_of_one(result: Tensor, leaves: list[Tensor]) -> list[Tensor]:
     loss = (result * numbers(*result.shape, seed=90)).sum()
     return list(torch.autograd.grad(loss, leaves, materialize_grads=True, retain_graph=True))
 
 
 @every_cell
-def test_gradients_of_a_single_leaf(name: str) -> None:
+def test_gradient_of_a_single_leaf_equals_the_joint_one(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 2])
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     together = gradients(everything(reference(cell, inputs, state, plan)), leaves)
     for leaf, expected in zip(leaves, together, strict=True):
         for other in leaves:
@@ -117,9 +117,9 @@ def test_gradients_of_a_single_leaf(name: str) -> None:
 
 
 @every_backend
-def test_two_backward_passes_agree(name: str, backend: str) -> None:
+def test_two_backward_passes_give_equal_gradients(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     loss = sum((result * result).sum() for result in everything(run(backend, cell, inputs, state, plan)))
     first = torch.autograd.grad(loss, leaves, retain_graph=True)
     assert_all_close(torch.autograd.grad(loss, leaves), first, tolerance=0)
@@ -129,7 +129,7 @@ def test_two_backward_passes_agree(name: str, backend: str) -> None:
 @pytest.mark.parametrize("lengths", [[1], [3, 2]])
 def test_fused_refuses_second_derivatives(name: str, lengths: list[int]) -> None:
     cell, plan = random_cell(name), make_plan(lengths)
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     outputs = run("fused", cell, inputs, state, plan).outputs
     with pytest.raises(RuntimeError, match=r"cannot be differentiated twice.*`step` can"):
         torch.autograd.grad(outputs.sum(), state[0], create_graph=True)
@@ -138,7 +138,7 @@ def test_fused_refuses_second_derivatives(name: str, lengths: list[int]) -> None
 @every_cell
 def test_steps_give_second_derivatives(name: str) -> None:
     cell, plan = random_cell(name, hidden_size=2), make_plan([2, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
 
     def outputs(inputs: Tensor, *fields: Tensor) -> Tensor:
         return run("steps", cell, inputs, cell.state_type(*fields), plan).outputs
@@ -149,7 +149,7 @@ def test_steps_give_second_derivatives(name: str) -> None:
 @every_backend
 def test_scans_do_not_modify_their_arguments(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1], 1)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     before = [tensor.detach().clone() for tensor in leaves]
     gradients(everything(run(backend, cell, inputs, state, plan)), leaves)
     with force_backend("kernel" if backend == "packed" else backend):
@@ -169,9 +169,9 @@ def test_pre_activations_and_state_are_not_modified(name: str, backend: object) 
 
 
 @pytest.mark.parametrize(("name", "backend"), FORCED)
-def test_padding_is_ignored(name: str, backend: str) -> None:
+def test_padding_is_not_read(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 1], surplus=2)
-    clean, state, (_, *leaves) = beginning(cell, plan)
+    clean, state, (_, *leaves) = scan_inputs(cell, plan)
     dirty = clean.detach().masked_fill(~plan.mask().unsqueeze(-1), float("nan")).requires_grad_()
     with force_backend(backend):
         results = [everything(scan(cell, inputs, state, plan)) for inputs in (dirty, clean)]
@@ -185,16 +185,16 @@ def test_padding_is_ignored(name: str, backend: str) -> None:
 @given(lengths=raw_lengths, surplus=st.integers(0, 2))
 def test_packed_equals_pieces(name: str, lengths: list[int], surplus: int) -> None:
     cell, plan = random_cell(name), make_plan(lengths, surplus)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     packed, pieces = [everything(run(backend, cell, inputs, state, plan)) for backend in ("packed", "kernel")]
     assert_all_close(packed, pieces)
     assert_all_close(gradients(packed, leaves), gradients(pieces, leaves))
 
 
 @every_cell
-def test_scan_creates_the_recurrent_product_by_default(name: str) -> None:
+def test_scan_creates_the_recurrence_if_none_is_given(name: str) -> None:
     cell, plan = random_cell(name, recurrent_dropout=0.5).train(), make_plan([3, 3, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     torch.manual_seed(3)
     own = scan(cell, inputs, state, plan)
     torch.manual_seed(3)
@@ -203,9 +203,9 @@ def test_scan_creates_the_recurrent_product_by_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_KERNEL)
-def test_dropped_weights_reach_torchs_kernel(name: str) -> None:
+def test_torch_kernel_uses_the_dropped_weights(name: str) -> None:
     cell, plan = random_cell(name, weight_dropout=0.5).train(), make_plan([3, 3, 1])
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     results = []
     for backend in ("kernel", "steps"):
         torch.manual_seed(3)
@@ -215,9 +215,9 @@ def test_dropped_weights_reach_torchs_kernel(name: str) -> None:
 
 
 @every_cell
-def test_every_state_returns_the_states(name: str) -> None:
+def test_every_state_is_returned_on_request(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 3, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     scanned = scan(cell, inputs, state, plan, every_state=True)
     assert_all_close(everything(scanned), everything(reference(cell, inputs, state, plan)))
 
@@ -228,11 +228,11 @@ def backend_of(cell: Cell, *, one_hot: bool = False, every_state: bool = False) 
 
 
 @every_cell
-def test_only_the_lstm_uses_torchs_kernel_on_a_cpu(name: str) -> None:
+def test_only_the_lstm_uses_the_torch_kernel_on_a_cpu(name: str) -> None:
     assert backend_of(random_cell(name)) == ("kernel" if name == "lstm" else "fused")
 
 
-def test_options_unsupported_by_the_kernel_are_fused() -> None:
+def test_options_unsupported_by_the_torch_kernel_are_fused() -> None:
     assert backend_of(random_cell("lstm"), every_state=True) == "fused"
     assert backend_of(random_cell("lstm", one_hot=True), one_hot=True) == "fused"
     assert backend_of(random_cell("lstm", activation="relu")) == "fused"
@@ -242,8 +242,8 @@ def test_options_unsupported_by_the_kernel_are_fused() -> None:
     assert backend_of(random_cell("lstm", weight_dropout=0.5).train()) == "kernel"
 
 
-class Bare(Cell):
-    """A cell that only defines `step`."""
+class StepOnlyCell(Cell):
+    """A cell that implements `step` only."""
 
     gates = ("new",)
 
@@ -252,16 +252,16 @@ class Bare(Cell):
         return HiddenState(new), (new,)
 
 
-def test_a_cell_with_only_a_step_runs_by_steps() -> None:
-    cell, plan = Bare(input_size=D, hidden_size=H).double(), make_plan([3, 1])
-    inputs, state, leaves = beginning(cell, plan)
+def test_cell_with_only_a_step_uses_the_steps_backend() -> None:
+    cell, plan = StepOnlyCell(input_size=D, hidden_size=H).double(), make_plan([3, 1])
+    inputs, state, leaves = scan_inputs(cell, plan)
     assert backend_of(cell) == backend_of(cell, every_state=True) == "steps"
     ours, theirs = everything(scan(cell, inputs, state, plan)), everything(reference(cell, inputs, state, plan))
     assert_all_close(ours, theirs)
     assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
 
 
-def test_the_innermost_forced_backend_applies() -> None:
+def test_innermost_forced_backend_applies_within_its_block() -> None:
     cell = random_cell("gru")
     with force_backend("kernel"):
         with force_backend("steps"):
@@ -270,12 +270,12 @@ def test_the_innermost_forced_backend_applies() -> None:
     assert backend_of(cell) == "fused"
 
 
-def test_a_forced_backend_ends_with_an_error() -> None:
+def test_forced_backend_is_reset_after_an_error() -> None:
     with pytest.raises(KeyError), force_backend("steps"):
         raise KeyError
     assert backend_of(random_cell("gru")) == "fused"
 
 
-def test_unknown_backend_lists_the_known() -> None:
+def test_unknown_backend_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'pieces'.*kernel, fused, steps"), force_backend("pieces"):
         pass

@@ -1,4 +1,4 @@
-"""Traces of states and gates, and residual connections."""
+"""Traces of states and gates at every step, and residual connections."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def batch(*, one_hot: bool = False) -> Tensor | OneHot:
     return one_hot_batch(len(LENGTHS), STEPS, D, scaled=True) if one_hot else numbers(len(LENGTHS), STEPS, D)
 
 
-def flat(trace: StackTrace) -> list[Tensor]:
+def all_tensors(trace: StackTrace) -> list[Tensor]:
     """All tensors of a trace."""
     inner = [tensor for cell in trace.cells for tensor in (*cell.states, *cell.gates.values())]
     return [trace.outputs, *trace.state, *inner]
@@ -47,7 +47,7 @@ def flat(trace: StackTrace) -> list[Tensor]:
 @every_cell
 @both_directions
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, one_hot: bool) -> None:
+def test_trace_equals_forward(name: str, bidirectional: bool, one_hot: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional, one_hot=one_hot, residual=True)
     inputs, state = batch(one_hot=one_hot), random_state(stack, len(LENGTHS))
     for given in (None, state):
@@ -60,7 +60,7 @@ def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, 
 
 @every_cell
 @both_directions
-def test_each_layer_and_direction_has_a_trace(name: str, bidirectional: bool) -> None:
+def test_trace_has_the_gates_of_every_layer_and_direction(name: str, bidirectional: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     trace = stack.trace(batch(), lengths_of())
     assert len(trace.cells) == len(stack.cells) == 2 * (1 + bidirectional)
@@ -72,7 +72,7 @@ def test_each_layer_and_direction_has_a_trace(name: str, bidirectional: bool) ->
 
 @every_cell
 @both_directions
-def test_a_trace_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
+def test_trace_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
     trace = make_stack(name, num_layers=2, bidirectional=bidirectional).trace(batch(), lengths_of())
     for cell in trace.cells:
         assert all((tensor[outside()] == 0).all() for tensor in (*cell.states, *cell.gates.values()))
@@ -80,18 +80,18 @@ def test_a_trace_is_zero_beyond_each_length(name: str, bidirectional: bool) -> N
 
 @every_cell
 @both_directions
-def test_padding_is_ignored(name: str, bidirectional: bool) -> None:
+def test_padding_is_not_read(name: str, bidirectional: bool) -> None:
     stack, clean = make_stack(name, num_layers=2, bidirectional=bidirectional), batch()
     assert isinstance(clean, Tensor)
     dirty = clean.masked_fill(outside().unsqueeze(-1), float("nan"))
-    ours, theirs = [flat(stack.trace(inputs, lengths_of())) for inputs in (dirty, clean)]
+    ours, theirs = [all_tensors(stack.trace(inputs, lengths_of())) for inputs in (dirty, clean)]
     assert_all_close(ours, theirs)
     assert_all_close(gradients(ours, stack.parameters()), gradients(theirs, stack.parameters()))
 
 
 @every_cell
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_a_forward_state_is_the_final_state_of_the_prefix(name: str, num_layers: int) -> None:
+def test_forward_states_equal_final_states_of_prefixes(name: str, num_layers: int) -> None:
     stack, inputs = make_stack(name, num_layers=num_layers), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -104,7 +104,7 @@ def test_a_forward_state_is_the_final_state_of_the_prefix(name: str, num_layers:
 
 
 @every_cell
-def test_a_backward_state_is_the_final_state_of_the_suffix(name: str) -> None:
+def test_backward_states_equal_final_states_of_suffixes(name: str) -> None:
     stack, inputs = make_stack(name, bidirectional=True), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -127,10 +127,10 @@ def normed(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
 
 def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, reset: Tensor | None) -> Tensor:
-    """Computes one gate at one step of one sequence from the parameters.
+    """The value of one gate at one step of one sequence, computed from the parameters.
 
     Args:
-        cell: a cell with default activations.
+        cell: a cell with its own activations.
         gate: its name.
         x: (D,), or a (V,) row of a one-hot batch for a cell with transposed input weights.
         before, after: the states before and after the step, tensors (H,).
@@ -161,7 +161,7 @@ def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, 
 
 
 def inputs_of_layers(stack: RecurrentStack, inputs: Tensor, trace: StackTrace) -> list[Tensor]:
-    """The inputs of each layer: the batch, then the concatenated hidden states below."""
+    """The inputs of each layer: the batch, then the hidden states of both directions below."""
     below = [torch.cat([cell.states.hidden for cell in trace.cells[: stack.directions]], -1)]
     return [inputs, *below][: stack.num_layers]
 
@@ -175,13 +175,13 @@ def test_gates_match_the_equations(name: str, bidirectional: bool, one_hot: bool
     trace = stack.trace(inputs, lengths_of(), initial)
     dense = inputs.materialise().double() if isinstance(inputs, OneHot) else inputs
     read = inputs_of_layers(stack, dense, trace)
-    for index, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
-        backward = index % stack.directions == 1
+    for place, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
+        backward = place % stack.directions == 1
         for row, length in enumerate(LENGTHS):
-            before = stack.state_type(*(tensor[index, row] for tensor in initial))
+            before = stack.state_type(*(tensor[place, row] for tensor in initial))
             for step in reversed(range(length)) if backward else range(length):
                 after = stack.state_type(*(tensor[row, step] for tensor in own.states))
-                x = read[index // stack.directions][row, step]
+                x = read[place // stack.directions][row, step]
                 found = {gate: values[row, step] for gate, values in own.gates.items()}
                 expected = [gate_by_hand(cell, gate, x, before, after, found.get("reset")) for gate in found]
                 assert_all_close(found.values(), expected)
@@ -211,19 +211,19 @@ FROM_GATES: dict[str, Callable[[State, dict[str, Tensor]], list[Tensor]]] = {
     "rnn": lambda before, gates: [gates["new"]],
     "rnn_layernorm": lambda before, gates: [gates["new"]],
 }
-"""The state after every step from the one before it and the gates."""
+"""Computes the state after every step from the previous state and the gates."""
 
 
 @pytest.mark.parametrize("name", FROM_GATES)
-def test_gates_and_states_share_the_dropout_mask(name: str) -> None:
+def test_gates_and_states_use_the_same_dropout(name: str) -> None:
     options = CellOptions(recurrent_dropout=0.4, weight_dropout=0.3)
     stack = make_stack(name, num_layers=2, dropout=0.5, options=options).train()
     initial = random_state(stack, len(LENGTHS))
     trace = stack.trace(batch(), lengths_of(), initial)
     inside = ~outside().unsqueeze(-1)
-    for index, cell in enumerate(trace.cells):
+    for place, cell in enumerate(trace.cells):
         before = [
-            torch.cat([first[index].unsqueeze(1), every[:, :-1]], 1)
+            torch.cat([first[place].unsqueeze(1), every[:, :-1]], 1)
             for first, every in zip(initial, cell.states, strict=True)
         ]
         made = FROM_GATES[name](stack.state_type(*before), cell.gates)
@@ -252,15 +252,15 @@ def test_gradients_flow_through_the_trace(name: str, bidirectional: bool, part: 
 
 
 @every_cell
-def test_a_residual_stack_equals_its_layers_added_manually(name: str) -> None:
+def test_residual_stack_equals_manually_joined_layers(name: str) -> None:
     for bidirectional in (False, True):
         options = {"bidirectional": bidirectional}
         whole = make_stack(name, num_layers=2, residual=True, **options)
         below = make_stack(name, **options)
         above = make_stack(name, input_size=whole.output_size, **options)
         for part, first in ((below, 0), (above, whole.directions)):
-            for index, cell in enumerate(part.cells):
-                cell.load_state_dict(whole.cells[first + index].state_dict())
+            for place, cell in enumerate(part.cells):
+                cell.load_state_dict(whole.cells[first + place].state_dict())
         inputs = batch()
         assert isinstance(inputs, Tensor)
         inputs.requires_grad_()
@@ -282,7 +282,7 @@ def test_residuals_accumulate_over_three_layers(name: str) -> None:
     assert_all_close([trace.outputs], [sum(cell.states.hidden for cell in trace.cells)])
 
 
-def test_the_residual_is_not_dropped() -> None:
+def test_dropout_does_not_apply_to_the_residual() -> None:
     stack = make_stack("gru", num_layers=2, residual=True, dropout=0.7).train()
     trace = stack.trace(batch(), lengths_of())
     assert_all_close([trace.outputs], [sum(cell.states.hidden for cell in trace.cells)])
