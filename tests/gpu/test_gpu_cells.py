@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.recurrent.cells import make_cell
 from sluice.recurrent.lengths import LengthPlan
-from sluice.recurrent.scan import choose_way, forced
+from sluice.recurrent.scan import choose_backend, force_backend
 
 BATCH, STEPS, INPUTS, UNITS = 9, 23, 12, 40
 TOLERANCES = {"fp32": 2e-4, "tf32": 2e-2, "bf16": 8e-2}
@@ -75,15 +75,15 @@ def test_a_cell_equals_itself_on_the_cpu(device: Any, cell: str, name: str) -> N
         compare(run(there, inputs.to(device.torch), lengths), expected, TOLERANCES[name])
 
 
-@pytest.mark.parametrize("way", ["fused", "steps"])
+@pytest.mark.parametrize("backend", ["fused", "steps"])
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_every_backend_of_a_cell_gives_the_same(device: Any, cell: str, way: str) -> None:
+def test_every_backend_of_a_cell_gives_the_same(device: Any, cell: str, backend: str) -> None:
     stack = stack_of(cell, options=CellOptions(recurrent_dropout=0.0))
     inputs, lengths = batch()
     expected = run(copy.deepcopy(stack), inputs, lengths)
-    if way == "fused" and not stack.cells[0].can_fuse():  # type: ignore[operator]
+    if backend == "fused" and not stack.cells[0].can_fuse():  # type: ignore[operator]
         pytest.skip(f"{cell} has no fused run")
-    with precision("fp32", device.torch.type), forced(way):
+    with precision("fp32", device.torch.type), force_backend(backend):
         compare(run(stack.to(device.torch), inputs.to(device.torch), lengths), expected, TOLERANCES["fp32"])
 
 
@@ -92,7 +92,7 @@ def test_torchs_cells_take_cudnns_packed_path(device: Any, cell: str, real_gpu: 
     own = make_cell(cell, input_size=INPUTS, hidden_size=UNITS).to(device.torch)
     inputs, lengths = batch()
     plan = LengthPlan(lengths, STEPS, device.torch)
-    assert choose_way(own, inputs.to(device.torch), own.recurrence(plan.batch_size), False) == "kernel"
+    assert choose_backend(own, inputs.to(device.torch), own.recurrence(plan.batch_size), False) == "kernel"
     stack = RecurrentStack(cell=cell, input_size=INPUTS, hidden_size=UNITS).to(device.torch)
     theirs = KERNELS[cell](INPUTS, UNITS, batch_first=True).to(device.torch)
     theirs.load_state_dict(dict(zip(theirs.state_dict(), stack.cells[0].state_dict().values(), strict=True)))

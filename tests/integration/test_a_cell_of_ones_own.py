@@ -203,4 +203,4 @@ def test_a_wrong_name_is_answered_with_the_cells_there_are(workplace: Path) -> N
 def test_an_option_that_the_cell_does_not_have_is_answered_in_one_sentence(workplace: Path) -> None:
     path = write_cell(workplace / "mine.py")
     said = complaint(train(*TINY, *OWN, f"model.module={path}", "model.activation=relu"))
-    assert "activation=relu cannot be used: MinimalGatedUnit takes none of its own" in said
+    assert "activation=relu cannot be used: MinimalGatedUnit supports no activation option" in said

@@ -42,7 +42,7 @@ class TestWrongInput:
             ({"model__bidirectional": True, "task__tie_weights": "none"}, "would see the words that it is to predict"),
             (
                 {"embedding__size": 6},
-                "tied weights need one size: the embedding has 6 units a word, the output layer 8",
+                "tied weights need equal sizes: the embedding size is 6, the output layer's 8",
             ),
             ({"embedding__kind": "onehot"}, "task.tie_weights=output needs a learned embedding"),
             ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk of task.data.chunk_length=5000"),
@@ -54,7 +54,7 @@ class TestWrongInput:
             ),
             ({"task__output_dropout": 1.0}, "output_dropout"),
             ({"task__cache__weight": 1.0}, "task.cache.weight"),
-            ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must rise"),
+            ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must increase"),
             ({"task__data__source": "nowhere"}, "source"),
         ],
         ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

@@ -73,7 +73,7 @@ def gradient_norms(
 def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[list[State]]:
     """Runs the stack step by step and returns the states as [step][layer], tensors (B, H) of the autograd graph."""
     size = len(inputs.ids if isinstance(inputs, OneHot) else inputs)
-    first = stack.first_state(size)
+    first = stack.make_initial_state(size)
     current = [stack.state_type(*(part[layer] for part in first)) for layer in range(stack.num_layers)]
     cells = stack.cell_list()
     products = [cell.recurrence(size) for cell in cells]

@@ -18,7 +18,7 @@ from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
 from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.malloc import keep_freed_memory
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU}
 """torch.nn's layers in the table."""
@@ -143,7 +143,7 @@ def _variant(variant: str) -> Iterator[None]:
     if variant == "fused, no C":
         os.environ["SLUICE_NATIVE"] = "0"
     try:
-        with forced("steps" if variant == "loop" else "fused"):
+        with force_backend("steps" if variant == "loop" else "fused"):
             yield
     finally:
         os.environ.pop("SLUICE_NATIVE", None)

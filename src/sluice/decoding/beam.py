@@ -1,17 +1,31 @@
-"""Beam search over many sentences at once."""
+"""Batched beam search.
+
+Example:
+    >>> from typing import NamedTuple
+    >>> from sluice.decoding import LengthPenalty, StepOutput, beam_search
+    >>> class NoState(NamedTuple):
+    ...     def select(self, rows):
+    ...         return self
+    >>> def step(words, state):  # the same distribution over begin, end and two words at every step
+    ...     return StepOutput(torch.tensor([[0.0, 0.5, 0.3, 0.2]]).log().repeat(len(words), 1), state, None)
+    >>> options = {"begin_id": 0, "end_id": 1, "beam": 3, "n_best": 2, "penalty": LengthPenalty("none")}
+    >>> (best,) = beam_search(step, NoState(), torch.tensor([5]), **options)
+    >>> [hypothesis.words for hypothesis in best]
+    [[], [2]]
+"""
 
 import torch
 from torch import Tensor
 
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StateT, StepFunction, end_where
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction, force_end
 
 
 @torch.no_grad()
 def beam_search(
     step: StepFunction[StateT],
     state: StateT,
-    longest: Tensor,
+    max_lengths: Tensor,
     *,
     begin_id: int,
     end_id: int,
@@ -20,114 +34,122 @@ def beam_search(
     penalty: LengthPenalty,
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
-    """The best sentences that a beam finds for each row of `state`, the best first.
+    """Returns the best hypotheses of each sentence, sorted by decreasing score.
 
-    Every step keeps, of all continuations of a sentence's live hypotheses, the most probable ones; a hypothesis that
-    ends takes its place out of the beam. A sentence leaves the batch once nothing in its beam can, whatever it goes
-    on with, enter its `n_best`. With a beam of 1 this is greedy search.
+    Every step keeps the most probable continuations of a sentence's live hypotheses. A finished hypothesis reduces its
+    sentence's beam size by one. A sentence leaves the batch once no live hypothesis can enter its `n_best`. With a
+    beam of 1 this is greedy search.
 
     Args:
         step: the model.
-        state: its state before the first word, for B sentences.
-        longest: (B,) int64 on the CPU, most words of each sentence.
-        begin_id: of the mark that every sentence begins with.
-        end_id: of the mark that ends it.
-        beam: hypotheses a sentence.
-        n_best: sentences wanted of each, at most `beam`.
-        penalty: how hypotheses of different lengths are compared.
-        device: where the model runs.
+        state: the model's state before the first word, for B sentences.
+        max_lengths: (B,) int64 on the CPU, maximum number of words of each sentence.
+        begin_id: id of the begin-of-sentence token.
+        end_id: id of the end-of-sentence token.
+        beam: beam size.
+        n_best: hypotheses to return for each sentence, at most `beam`.
+        penalty: the length penalty.
+        device: the model's device.
 
     Returns:
-        Up to `n_best` hypotheses for each sentence; fewer only where there are no more.
+        Up to `n_best` hypotheses for each sentence; fewer only if fewer exist.
     """
-    live = _Live(longest.to(device), begin_id, beam)
-    ended: list[list[Hypothesis]] = [[] for _ in longest]
-    for place in range(int(longest.max()) + 1):
-        made = step(live.words[:, -1], state)
-        end_where(made.log_probabilities, live.longest[live.sentences] == place, end_id)
-        live.grow(made.log_probabilities, made.weights)
+    live = _LiveHypotheses(max_lengths.to(device), begin_id, beam)
+    ended: list[list[Hypothesis]] = [[] for _ in max_lengths]
+    for length in range(int(max_lengths.max()) + 1):
+        output = step(live.words[:, -1], state)
+        force_end(output.log_probabilities, live.max_lengths[live.sentences] == length, end_id)
+        live.grow(output.log_probabilities, output.weights)
         for sentence, hypothesis in live.take_ended(end_id, penalty):
             ended[sentence].append(hypothesis)
         live.drop_decided(ended, n_best, penalty)
         if not len(live.parents):
             break
-        state = made.state.select(live.parents)
+        state = output.state.select(live.parents)
     return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:n_best] for found in ended]
 
 
-class _Live:
-    """The live hypotheses of all sentences, a row each; those of a sentence side by side, the most probable first."""
+class _LiveHypotheses:
+    """The live hypotheses of all sentences, one per row, sorted by sentence and decreasing probability."""
 
-    def __init__(self, longest: Tensor, begin_id: int, beam: int) -> None:
-        device = longest.device
-        self.longest, self.beam = longest, beam
-        self.room = torch.full_like(longest, beam)
-        """(B,), places in each sentence's beam that no ended hypothesis has taken."""
-        self.sentences = torch.arange(len(longest), device=device)
-        """(R,), whose hypothesis each row is."""
+    def __init__(self, max_lengths: Tensor, begin_id: int, beam: int) -> None:
+        device = max_lengths.device
+        self.max_lengths, self.beam = max_lengths, beam
+        self.open_slots = torch.full_like(max_lengths, beam)
+        """(B,), each sentence's beam size minus its finished hypotheses."""
+        self.sentences = torch.arange(len(max_lengths), device=device)
+        """(R,), the sentence of each row."""
         self.parents = self.sentences
-        """(R,), the row of the step before that each row goes on with."""
-        self.words = torch.full((len(longest), 1), begin_id, device=device)
-        """(R, t + 1), with the mark of the begin."""
-        self.totals = torch.zeros(len(longest), device=device)
-        """(R,), log-probabilities."""
+        """(R,), the row of the previous step that each row continues."""
+        self.words = torch.full((len(max_lengths), 1), begin_id, device=device)
+        """(R, t + 1), including the begin-of-sentence token."""
+        self.totals = torch.zeros(len(max_lengths), device=device)
+        """(R,), log-probabilities of the hypotheses."""
         self.weights: Tensor | None = None
-        """(R, t, S)."""
+        """(R, t, S), attention weights."""
 
     def grow(self, log_probabilities: Tensor, weights: Tensor | None) -> None:
-        """Replaces the rows by their most probable continuations, as many a sentence as it has room for.
+        """Replaces the rows by each sentence's most probable continuations, up to its number of open slots.
 
         Args:
-            log_probabilities: (R, V) of the next word.
-            weights: (R, S) of this step, or None.
+            log_probabilities: (R, V), of the next word.
+            weights: (R, S), attention weights of this step, or None.
         """
         width = min(self.beam, log_probabilities.shape[1])
-        gains, words = (log_probabilities + self.totals.unsqueeze(1)).topk(width)
+        scores, words = (log_probabilities + self.totals.unsqueeze(1)).topk(width)
         sentences, counts = self.sentences.unique_consecutive(return_counts=True)
         starts = counts.cumsum(0) - counts
-        own = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        slots = torch.arange(len(own), device=counts.device) - starts[own]
-        grid = gains.new_full((len(counts), int(counts.max()), width), float("-inf"))
-        grid[own, slots] = gains
-        best, places = grid.flatten(1).topk(min(self.beam, grid[0].numel()))
+        groups = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        slots = torch.arange(len(groups), device=counts.device) - starts[groups]
+        candidate_scores = scores.new_full((len(counts), int(counts.max()), width), float("-inf"))
+        candidate_scores[groups, slots] = scores
+        best, candidates = candidate_scores.flatten(1).topk(min(self.beam, candidate_scores[0].numel()))
         ranks = torch.arange(best.shape[1], device=best.device)
-        fits = (ranks < self.room[sentences].unsqueeze(1)) & (best > float("-inf"))
-        self.parents = (starts.unsqueeze(1) + places // width)[fits]
-        self.totals = best[fits]
-        self.sentences = sentences.unsqueeze(1).expand_as(best)[fits]
-        added = words[self.parents, (places % width)[fits]]
+        kept = (ranks < self.open_slots[sentences].unsqueeze(1)) & (best > float("-inf"))
+        self.parents = (starts.unsqueeze(1) + candidates // width)[kept]
+        self.totals = best[kept]
+        self.sentences = sentences.unsqueeze(1).expand_as(best)[kept]
+        added = words[self.parents, (candidates % width)[kept]]
         self.words = torch.cat([self.words[self.parents], added.unsqueeze(1)], 1)
         if weights is not None:
-            seen = weights.unsqueeze(1) if self.weights is None else torch.cat([self.weights, weights.unsqueeze(1)], 1)
-            self.weights = seen[self.parents]
+            history = (
+                weights.unsqueeze(1) if self.weights is None else torch.cat([self.weights, weights.unsqueeze(1)], 1)
+            )
+            self.weights = history[self.parents]
 
     def take_ended(self, end_id: int, penalty: LengthPenalty) -> list[tuple[int, Hypothesis]]:
-        """Takes the rows that have just ended out of their beams: sentences and their hypotheses."""
+        """Removes the rows that have just ended and returns their sentences and hypotheses."""
         ended = self.words[:, -1] == end_id
         rows = ended.nonzero().squeeze(1).tolist()
         taken = [(int(self.sentences[row]), self._finished(row, penalty)) for row in rows]
-        self.room -= torch.bincount(self.sentences[ended], minlength=len(self.room))
-        self._keep(~ended)
+        self.open_slots -= torch.bincount(self.sentences[ended], minlength=len(self.open_slots))
+        self._keep_rows(~ended)
         return taken
 
     def drop_decided(self, ended: list[list[Hypothesis]], n_best: int, penalty: LengthPenalty) -> None:
-        """Drops the sentences of which no live hypothesis can enter the `n_best` any more."""
-        decided = torch.zeros_like(self.room, dtype=torch.bool)
+        """Drops the sentences whose live hypotheses can no longer enter their `n_best`.
+
+        Args:
+            ended: finished hypotheses of each sentence.
+            n_best: hypotheses to return for each sentence.
+            penalty: the length penalty.
+        """
+        decided = torch.zeros_like(self.open_slots, dtype=torch.bool)
         heads, counts = self.sentences.unique_consecutive(return_counts=True)
         starts = counts.cumsum(0) - counts
         for sentence, total in zip(heads.tolist(), self.totals[starts].tolist(), strict=True):
             if len(ended[sentence]) >= n_best:
                 worst = sorted((hypothesis.score for hypothesis in ended[sentence]), reverse=True)[n_best - 1]
-                decided[sentence] = penalty.bound(total, int(self.longest[sentence]) + 1) <= worst
+                decided[sentence] = penalty.bound(total, int(self.max_lengths[sentence]) + 1) <= worst
         if decided.any():
-            self._keep(~decided[self.sentences])
+            self._keep_rows(~decided[self.sentences])
 
     def _finished(self, row: int, penalty: LengthPenalty) -> Hypothesis:
         total, words = float(self.totals[row]), self.words[row, 1:-1].tolist()
         weights = None if self.weights is None else self.weights[row].cpu()
         return Hypothesis(words, penalty.score(total, len(words) + 1), total, weights)
 
-    def _keep(self, rows: Tensor) -> None:
+    def _keep_rows(self, rows: Tensor) -> None:
         self.sentences, self.parents = self.sentences[rows], self.parents[rows]
         self.words, self.totals = self.words[rows], self.totals[rows]
         self.weights = None if self.weights is None else self.weights[rows]

@@ -1,72 +1,74 @@
-"""A word after the other: the most probable one, or one that is drawn."""
+"""Greedy search and sampling, one word at a time."""
 
 import torch
 from torch import Tensor
 
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StateT, StepFunction, end_where
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction, force_end
 
 
 @torch.no_grad()
 def greedy_search(
     step: StepFunction[StateT],
     state: StateT,
-    longest: Tensor,
+    max_lengths: Tensor,
     *,
     begin_id: int,
     end_id: int,
     penalty: LengthPenalty,
     device: torch.device | str = "cpu",
-    draws: torch.Generator | None = None,
+    generator: torch.Generator | None = None,
 ) -> list[Hypothesis]:
-    """Writes one sentence for each row; those that have ended leave the batch.
+    """Generates one sentence for each row; finished sentences leave the batch.
 
     Args:
         step: the model.
-        state: its state before the first word, for B rows.
-        longest: (B,) int64 on the CPU, most words of each sentence.
-        begin_id: of the mark that every sentence begins with.
-        end_id: of the mark that ends it.
-        penalty: of the score that is told.
-        device: where the model runs.
-        draws: on the CPU, draws every word by its probability; None takes the most probable one.
+        state: the model's state before the first word, for B rows.
+        max_lengths: (B,) int64 on the CPU, maximum number of words of each sentence.
+        begin_id: id of the begin-of-sentence token.
+        end_id: id of the end-of-sentence token.
+        penalty: the length penalty of the reported scores.
+        device: the model's device.
+        generator: samples every word with this CPU generator; None takes the most probable word.
     """
-    found = [_Writing() for _ in longest]
-    alive, words = list(found), torch.full((len(found),), begin_id, device=device)
-    for place in range(int(longest.max()) + 1):
-        made = step(words, state)
-        end_where(made.log_probabilities, (longest == place).to(device), end_id)
-        gains, words = made.log_probabilities.max(-1) if draws is None else _drawn(made.log_probabilities, draws)
-        looked = [None] * len(alive) if made.weights is None else made.weights.cpu().unbind(0)
-        for sentence, word, gain, weights in zip(alive, words.tolist(), gains.tolist(), looked, strict=True):
-            sentence.add(word, gain, weights)
-        goes_on = (words != end_id).nonzero().squeeze(1)
-        if len(goes_on) == 0:
+    found = [_PartialHypothesis() for _ in max_lengths]
+    active, words = list(found), torch.full((len(found),), begin_id, device=device)
+    for length in range(int(max_lengths.max()) + 1):
+        output = step(words, state)
+        force_end(output.log_probabilities, (max_lengths == length).to(device), end_id)
+        scores, words = (
+            output.log_probabilities.max(-1) if generator is None else _sample(output.log_probabilities, generator)
+        )
+        step_weights = [None] * len(active) if output.weights is None else output.weights.cpu().unbind(0)
+        for sentence, word, score, weights in zip(active, words.tolist(), scores.tolist(), step_weights, strict=True):
+            sentence.add(word, score, weights)
+        unfinished = (words != end_id).nonzero().squeeze(1)
+        if len(unfinished) == 0:
             break
-        state = made.state
-        if len(goes_on) < len(words):
-            rows = goes_on.tolist()
-            alive, longest = [alive[row] for row in rows], longest[goes_on.cpu()]
-            words, state = words[goes_on], state.select(goes_on)
+        state = output.state
+        if len(unfinished) < len(words):
+            rows = unfinished.tolist()
+            active, max_lengths = [active[row] for row in rows], max_lengths[unfinished.cpu()]
+            words, state = words[unfinished], state.select(unfinished)
     return [sentence.finish(penalty) for sentence in found]
 
 
-def _drawn(log_probabilities: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    words = torch.multinomial(log_probabilities.exp().cpu(), 1, generator=draws).to(log_probabilities.device)
+def _sample(log_probabilities: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    words = torch.multinomial(log_probabilities.exp().cpu(), 1, generator=generator).to(log_probabilities.device)
     return log_probabilities.gather(1, words).squeeze(1), words.squeeze(1)
 
 
-class _Writing:
-    """A sentence that grows."""
+class _PartialHypothesis:
+    """A hypothesis under construction."""
 
     def __init__(self) -> None:
         self.words: list[int] = []
         self.weights: list[Tensor] = []
         self.total = 0.0
 
-    def add(self, word: int, gain: float, weights: Tensor | None) -> None:
+    def add(self, word: int, score: float, weights: Tensor | None) -> None:
         self.words.append(word)
-        self.total += gain
+        self.total += score
         if weights is not None:
             self.weights.append(weights)
 

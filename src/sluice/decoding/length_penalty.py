@@ -1,4 +1,4 @@
-"""How hypotheses of different lengths are compared."""
+"""Length penalties for comparing hypotheses of different lengths."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from sluice.options import LENGTH_PENALTIES
 
 
 class LengthPenalty(NamedTuple):
-    """Divides a log-probability by a function of the length n, the mark of the end counted.
+    """Divides a log-probability by a function of the length n, including the end-of-sentence token.
 
     none     1
     average  n^α
@@ -17,9 +17,10 @@ class LengthPenalty(NamedTuple):
     alpha: float = 1.0
 
     def check(self) -> None:
-        """
+        """Checks the settings.
+
         Raises:
-            ValueError: for a penalty that doesn't exist or α below 0.
+            ValueError: for an unknown penalty or α below 0.
         """
         if self.kind not in LENGTH_PENALTIES:
             raise ValueError(f"there is no length penalty {self.kind!r}; there are {', '.join(LENGTH_PENALTIES)}")
@@ -27,22 +28,22 @@ class LengthPenalty(NamedTuple):
             raise ValueError(f"alpha of the length penalty must be at least 0, got {self.alpha}")
 
     def score(self, log_probability: float, length: int) -> float:
-        """What hypotheses are ranked by.
+        """Returns the score by which hypotheses are ranked.
 
         Args:
             log_probability: of the whole hypothesis.
-            length: words, the mark of the end counted.
+            length: number of words, including the end-of-sentence token.
         """
         if self.kind == "none":
             return log_probability
         size = length if self.kind == "average" else (5 + length) / 6
         return log_probability / size**self.alpha
 
-    def bound(self, log_probability: float, longest: int) -> float:
-        """The best score that what goes on from here may still get: nothing is lost any more, at the greatest length.
+    def bound(self, log_probability: float, max_length: int) -> float:
+        """Returns an upper bound of the scores of all continuations of a hypothesis.
 
         Args:
-            log_probability: so far.
-            longest: the greatest length, the mark of the end counted.
+            log_probability: of the hypothesis so far.
+            max_length: maximum number of words, including the end-of-sentence token.
         """
-        return self.score(log_probability, longest)
+        return self.score(log_probability, max_length)

@@ -1,4 +1,4 @@
-"""Which search, by its settings."""
+"""Decoding with greedy search, beam search or sampling, chosen by settings."""
 
 from dataclasses import dataclass
 
@@ -13,39 +13,41 @@ from sluice.decoding.steps import Hypothesis, StateT, StepFunction
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingSettings:
-    """How sentences are searched for."""
+    """Settings of `decode`."""
 
     beam: int = 1
-    """Hypotheses a sentence; 1 is greedy."""
+    """Beam size; 1 is greedy search."""
     n_best: int = 1
-    """Sentences wanted of each source."""
+    """Hypotheses to return for each source."""
     length_penalty: str = "average"
-    """"none", "average" or "gnmt"."""
+    """"none", "average" or "gnmt", see LengthPenalty."""
     alpha: float = 1.0
-    """Of the length penalty."""
+    """Exponent of the length penalty."""
     max_length_factor: float = 1.5
+    """Maximum number of words is source length · `max_length_factor` + `max_length_offset`."""
     max_length_offset: int = 10
-    """A sentence has at most `max_length_factor` times as many words as its source, and `max_length_offset` more."""
-
+    """See `max_length_factor`."""
     seed: int | None = None
-    """None searches for probable sentences; a number draws every word by its probability, the same ones each time."""
+    """None searches for the most probable sentences; a seed samples every word."""
 
     @property
     def penalty(self) -> LengthPenalty:
+        """The length penalty."""
         return LengthPenalty(self.length_penalty, self.alpha)
 
     def check(self) -> None:
-        """
+        """Checks the settings.
+
         Raises:
-            ValueError: for a beam or number of sentences below 1, more sentences than the beam holds, a beam where
-                words are drawn, lengths that leave no word, or what the length penalty refuses.
+            ValueError: for a beam or `n_best` below 1, `n_best` above the beam, sampling with a beam above 1, an
+                invalid maximum length, or an invalid length penalty.
         """
         if self.beam < 1:
             raise ValueError(f"beam must be at least 1, got {self.beam}; 1 is greedy search")
         if not 1 <= self.n_best <= self.beam:
-            raise ValueError(f"n_best={self.n_best} must lie between 1 and the beam, {self.beam}: widen the beam")
+            raise ValueError(f"n_best={self.n_best} must lie between 1 and the beam, {self.beam}: increase the beam")
         if self.seed is not None and self.beam > 1:
-            raise ValueError(f"words are drawn for one sentence at a time, not with beam={self.beam}: set it to 1")
+            raise ValueError(f"sampling with a seed needs beam=1, got beam={self.beam}")
         if self.max_length_factor < 0 or self.max_length_offset < 1:
             raise ValueError(
                 "max_length_factor must be at least 0 and max_length_offset at least 1, "
@@ -53,12 +55,12 @@ class DecodingSettings:
             )
         self.penalty.check()
 
-    def longest(self, source_lengths: Tensor) -> Tensor:
-        """(B,) most words of each translation from the lengths (B,) of the sources."""
+    def max_lengths(self, source_lengths: Tensor) -> Tensor:
+        """Returns the maximum number of words (B,) for sources of lengths (B,)."""
         return (source_lengths * self.max_length_factor).long() + self.max_length_offset
 
 
-def search(
+def decode(
     step: StepFunction[StateT],
     state: StateT,
     source_lengths: Tensor,
@@ -68,26 +70,26 @@ def search(
     end_id: int,
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
-    """The best sentences for each row of `state`, the best first; word after word where the beam is 1.
+    """Returns the best hypotheses of each sentence, sorted by decreasing score.
 
     Args:
         step: the model.
-        state: its state before the first word, for B sentences.
+        state: the model's state before the first word, for B sentences.
         source_lengths: (B,) int64 on the CPU.
-        settings: how to search.
-        begin_id: of the mark that every sentence begins with.
-        end_id: of the mark that ends it.
-        device: where the model runs.
+        settings: search, sampling and length penalty.
+        begin_id: id of the begin-of-sentence token.
+        end_id: id of the end-of-sentence token.
+        device: the model's device.
 
     Raises:
-        ValueError: if the settings are none.
+        ValueError: if the settings are invalid.
     """
     settings.check()
-    longest, penalty = settings.longest(source_lengths), settings.penalty
+    max_lengths, penalty = settings.max_lengths(source_lengths), settings.penalty
     marks = {"begin_id": begin_id, "end_id": end_id}
     if settings.beam == 1:
-        draws = None if settings.seed is None else torch.Generator().manual_seed(settings.seed)
-        found = greedy_search(step, state, longest, **marks, penalty=penalty, device=device, draws=draws)
+        generator = None if settings.seed is None else torch.Generator().manual_seed(settings.seed)
+        found = greedy_search(step, state, max_lengths, **marks, penalty=penalty, device=device, generator=generator)
         return [[hypothesis] for hypothesis in found]
     width = {"beam": settings.beam, "n_best": settings.n_best}
-    return beam_search(step, state, longest, **marks, **width, penalty=penalty, device=device)
+    return beam_search(step, state, max_lengths, **marks, **width, penalty=penalty, device=device)

@@ -1,4 +1,4 @@
-"""What every search asks of a model, and what it answers with."""
+"""The interface between searches and models."""
 
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -6,48 +6,54 @@ from torch import Tensor
 
 
 class SearchState(Protocol):
-    """What a model carries from step to step, for R rows."""
+    """The state of a model between steps, for R rows."""
 
     def select(self, rows: Tensor) -> Self:
-        """The state of these rows (R',) int64, in their order; a row may come more than once."""
+        """Returns the state of these rows (R',) int64, in their order; rows may be repeated."""
 
 
 StateT = TypeVar("StateT", bound=SearchState)
 
 
-class Step(NamedTuple, Generic[StateT]):
-    """One step of a model for R rows."""
+class StepOutput(NamedTuple, Generic[StateT]):
+    """Result of one step of a model for R rows."""
 
     log_probabilities: Tensor
-    """(R, V), of the next word; the search may write into it."""
+    """(R, V), of the next word; may be modified in place by the search."""
     state: StateT
     weights: Tensor | None
-    """(R, S), where the model looked in the source; None where it cannot say."""
+    """(R, S), attention weights over the source; None without attention."""
 
 
 class StepFunction(Protocol[StateT]):
-    """A model as a search sees it."""
+    """A model that computes one step."""
 
-    def __call__(self, words: Tensor, state: StateT) -> Step[StateT]:
-        """The words (R,) int64 written last and the state before them to the next step."""
+    def __call__(self, words: Tensor, state: StateT) -> StepOutput[StateT]:
+        """Computes a step from the previous words (R,) int64 and the state before them."""
 
 
 class Hypothesis(NamedTuple):
-    """A sentence that a search found."""
+    """A sentence found by a search."""
 
     words: list[int]
-    """Without the mark of the end."""
+    """Word ids, without the end-of-sentence token."""
     score: float
-    """What the search ranks by: the log-probability over the length penalty."""
+    """The log-probability divided by the length penalty, by which hypotheses are ranked."""
     log_probability: float
-    """Of the words and the end."""
+    """Log-probability of the words and the end-of-sentence token."""
     weights: Tensor | None
-    """(words + 1, S) on the CPU, where the model looked for each word and for the end; None where it cannot say."""
+    """(words + 1, S) on the CPU, attention weights of each word and of the end; None without attention."""
 
 
-def end_where(log_probabilities: Tensor, forced: Tensor, end_id: int) -> None:
-    """Leaves the rows (R,) bool that have reached their longest no choice but the end, at its own probability."""
-    if forced.any():
+def force_end(log_probabilities: Tensor, rows: Tensor, end_id: int) -> None:
+    """Makes the end-of-sentence token the only possible next word of some rows, in place.
+
+    Args:
+        log_probabilities: (R, V).
+        rows: (R,) bool, rows that have reached their maximum length.
+        end_id: id of the end-of-sentence token, whose log-probability is unchanged.
+    """
+    if rows.any():
         end = log_probabilities[:, end_id].clone()
-        log_probabilities.masked_fill_(forced.unsqueeze(1), float("-inf"))
+        log_probabilities.masked_fill_(rows.unsqueeze(1), float("-inf"))
         log_probabilities[:, end_id] = end

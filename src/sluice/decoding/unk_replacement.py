@@ -1,4 +1,4 @@
-"""Unknown words, replaced by what the model looked at when it wrote them."""
+"""Replacement of unknown words in translations, using attention weights."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,24 @@ from torch import Tensor
 
 
 def replace_unknowns(
-    words: Sequence[str], weights: Tensor | None, source_words: Sequence[str], unknown: str
+    words: Sequence[str], weights: Tensor | None, source_words: Sequence[str], unk_token: str
 ) -> list[str]:
-    """Puts the source word looked at most in the place of every unknown one (Jean et al. 2015, arXiv 1412.2007, 4.3).
+    """Replaces each unknown word by the most-attended source word (Jean et al. 2015, arXiv 1412.2007, 4.3).
 
     Args:
-        words: of a translation.
-        weights: (at least len(words), at least len(source_words)), where the model looked for each word; columns
-            beyond the source's words (its end, padding) are left out. None leaves unknown words as they are.
-        source_words: as they stand in the source.
-        unknown: how an unknown word is written.
+        words: words of the translation.
+        weights: (at least len(words), at least len(source_words)), attention weights of each word; columns beyond the
+            source words (end of sentence, padding) are ignored. None replaces nothing.
+        source_words: words of the source.
+        unk_token: the unknown token.
 
     Returns:
-        As many words.
+        The words with replacements.
     """
     if weights is None or not source_words:
         return list(words)
-    looked = weights[: len(words), : len(source_words)]
+    attention = weights[: len(words), : len(source_words)]
     return [
-        source_words[int(row.argmax())] if word == unknown else word for word, row in zip(words, looked, strict=True)
+        source_words[int(row.argmax())] if word == unk_token else word
+        for word, row in zip(words, attention, strict=True)
     ]

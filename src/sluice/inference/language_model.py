@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sluice.data.corpora.readers import file_lines
 from sluice.data.running_text import encode_lines
-from sluice.decoding.sampling import beam, sample
+from sluice.decoding.sampling import fixed_length_beam_search, sample
 from sluice.errors import UserError
 from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.models.language import LanguageModel
@@ -137,7 +137,9 @@ class TextGenerator:
             banned = (*banned, UNKNOWN_ID)
         if sampling.beam is not None:
             width = max(sampling.beam, number)
-            found = beam(self.network.step, last, state, tokens=sampling.tokens, width=width, banned=banned)
+            found = fixed_length_beam_search(
+                self.network.step, last, state, tokens=sampling.tokens, width=width, banned=banned
+            )
         else:
             found = sample(
                 self.network.step,

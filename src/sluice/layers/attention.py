@@ -1,4 +1,4 @@
-"""Where a decoder looks: one weight for each step of the encoder, for every query."""
+"""Attention over the outputs of an encoder."""
 
 from typing import NamedTuple
 
@@ -10,40 +10,49 @@ from sluice.recurrent.products import linear
 
 
 class Memory(NamedTuple):
-    """What is looked at: made once a batch, however many queries come."""
+    """The attended sequences of a batch, prepared once for any number of queries."""
 
     values: Tensor
     """(B, S, M), zero beyond each length."""
     keys: Tensor
-    """(B, S, K), what queries are compared with."""
+    """(B, S, K)."""
     mask: Tensor
-    """(B, S) bool, True on each sequence's own steps."""
+    """(B, S) bool, True within each sequence's length."""
 
     def select(self, rows: Tensor) -> "Memory":
-        """The memory of these rows (R,), in their order."""
+        """Returns the memory of these rows (R,), in their order."""
         return Memory(*(tensor.index_select(0, rows) for tensor in self))
 
 
-class Attended(NamedTuple):
-    """What an attention returns."""
+class AttentionOutput(NamedTuple):
+    """Result of an attention."""
 
     context: Tensor
-    """(B, T, M), the mean of the values by the weights."""
+    """(B, T, M), the weighted mean of the values."""
     weights: Tensor
-    """(B, T, S), summing to 1 over S; 0 beyond each length."""
+    """(B, T, S), sum to 1 over S; 0 beyond each length."""
 
 
 def make_attention(kind: str, *, query_size: int, memory_size: int, size: int | None = None) -> "Attention | None":
     """Builds an attention by name.
 
+    Example:
+        >>> attention = make_attention("additive", query_size=4, memory_size=6)
+        >>> values, mask = torch.randn(2, 5, 6), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        >>> context, weights = attention(torch.randn(2, 1, 4), attention.prepare_memory(values, mask))
+        >>> context.shape, weights.shape
+        (torch.Size([2, 1, 6]), torch.Size([2, 1, 5]))
+        >>> weights[1, 0, 3:].tolist()
+        [0.0, 0.0]
+
     Args:
-        kind: one of `ATTENTIONS`; "none" gives None.
+        kind: one of `ATTENTIONS`; "none" returns None.
         query_size: Q, units of a query.
         memory_size: M, units of a value.
-        size: units of the hidden layer of "additive"; None for as many as the query has.
+        size: units of the hidden layer of "additive"; None for `query_size`.
 
     Raises:
-        ValueError: for a name that no attention has, or sizes that a dot product cannot join.
+        ValueError: for an unknown name, or sizes that differ for a dot product.
     """
     if kind == "none":
         return None
@@ -57,41 +66,42 @@ def make_attention(kind: str, *, query_size: int, memory_size: int, size: int | 
 
 
 class Attention(nn.Module):
-    """Scores between queries and keys, softmax over the sequence's own steps, a mean of the values.
+    """Base class: scores between queries and keys, softmax within each sequence's length, weighted mean of the values.
 
-    All T queries of a batch go through a few batched products; a single query is T = 1 of the same.
+    All T queries of a batch are computed in a few batched products; pass T = 1 for a single query.
     """
 
-    def remember(self, values: Tensor, mask: Tensor) -> Memory:
-        """Projects the keys, once.
+    def prepare_memory(self, values: Tensor, mask: Tensor) -> Memory:
+        """Prepares the memory of a batch, with projected keys.
 
         Args:
             values: (B, S, M), the encoder's outputs.
-            mask: (B, S) bool, True on each sequence's own steps.
+            mask: (B, S) bool, True within each sequence's length.
         """
         return Memory(values, self.keys(values), mask)
 
-    def forward(self, queries: Tensor, memory: Memory) -> Attended:
-        """
+    def forward(self, queries: Tensor, memory: Memory) -> AttentionOutput:
+        """Attends to the memory.
+
         Args:
             queries: (B, T, Q).
-            memory: what `remember` gave.
+            memory: the result of `prepare_memory`.
         """
         scores = self.scores(queries, memory.keys)
         weights = scores.masked_fill(~memory.mask.unsqueeze(1), float("-inf")).softmax(-1)
-        return Attended(weights @ memory.values, weights)
+        return AttentionOutput(weights @ memory.values, weights)
 
     def keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> (B, S, K)."""
+        """Projects values (B, S, M) to keys (B, S, K)."""
         return values
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, T, Q), (B, S, K) -> (B, T, S)."""
+        """Returns the scores (B, T, S) of queries (B, T, Q) and keys (B, S, K)."""
         raise NotImplementedError
 
 
 class AdditiveAttention(Attention):
-    """Bahdanau, Cho & Bengio (2015), arXiv 1409.0473, appendix A.1.2: score = v · tanh(W q + U h)."""
+    """Additive attention, Bahdanau, Cho & Bengio (2015), arXiv 1409.0473, A.1.2: score = v · tanh(W q + U h)."""
 
     def __init__(self, query_size: int, memory_size: int, size: int) -> None:
         """
@@ -101,7 +111,7 @@ class AdditiveAttention(Attention):
             size: units of the hidden layer.
 
         Raises:
-            ValueError: if there is no unit.
+            ValueError: if `size` is below 1.
         """
         super().__init__()
         if size < 1:
@@ -114,13 +124,13 @@ class AdditiveAttention(Attention):
         return linear(values, self.key.weight)
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        asked = linear(queries, self.query.weight, self.query.bias)
-        hidden = torch.tanh(asked.unsqueeze(2) + keys.unsqueeze(1))
+        projected_queries = linear(queries, self.query.weight, self.query.bias)
+        hidden = torch.tanh(projected_queries.unsqueeze(2) + keys.unsqueeze(1))
         return hidden @ self.score.weight.squeeze(0)
 
 
 class GeneralAttention(Attention):
-    """Luong, Pham & Manning (2015), arXiv 1508.04025, equation 8: score = q · W h."""
+    """General attention, Luong, Pham & Manning (2015), arXiv 1508.04025, equation 8: score = q · W h."""
 
     def __init__(self, query_size: int, memory_size: int) -> None:
         super().__init__()
@@ -134,14 +144,14 @@ class GeneralAttention(Attention):
 
 
 class DotAttention(Attention):
-    """The same without W (score = q · h), or divided by √M (Vaswani et al. 2017, arXiv 1706.03762, 3.2.1)."""
+    """Dot-product attention: score = q · h, or q · h / √M (Vaswani et al. 2017, arXiv 1706.03762, 3.2.1)."""
 
     def __init__(self, query_size: int, memory_size: int, *, scaled: bool) -> None:
         """
         Args:
             query_size: Q.
-            memory_size: M, the same.
-            scaled: whether scores are divided by √M.
+            memory_size: M, equal to Q.
+            scaled: whether to divide scores by √M.
 
         Raises:
             ValueError: if the sizes differ.
@@ -150,8 +160,8 @@ class DotAttention(Attention):
         if query_size != memory_size:
             name = "scaled_dot" if scaled else "dot"
             raise ValueError(
-                f"attention={name} multiplies the decoder's {query_size} units with the encoder's {memory_size} one by "
-                "one: make them equal (both directions of the encoder count), or choose general or additive"
+                f"attention={name} needs equal sizes, but the decoder has {query_size} units and the encoder "
+                f"{memory_size} (over both directions): make them equal, or choose general or additive"
             )
         self.factor = memory_size**-0.5 if scaled else 1.0
 

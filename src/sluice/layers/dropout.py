@@ -1,16 +1,16 @@
-"""Dropout that knows about time."""
+"""Dropout for sequences."""
 
 import torch
 from torch import Tensor, nn
 
 
 class VariationalDropout(nn.Module):
-    """One mask a sequence, the same at every step (Gal & Ghahramani 2016, "A theoretically grounded application")."""
+    """Dropout with the same mask at every step (Gal & Ghahramani 2016, "A theoretically grounded application")."""
 
     def __init__(self, p: float) -> None:
         """
         Args:
-            p: share of the features dropped.
+            p: dropout probability.
 
         Raises:
             ValueError: if p lies outside [0, 1).

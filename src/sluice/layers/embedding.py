@@ -1,4 +1,4 @@
-"""From token ids to what a recurrent stack takes: learned vectors, one-hot rows, or the raw index."""
+"""Embeddings of token ids: learned vectors, one-hot rows, or the raw index."""
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,21 @@ def make_embedding(
 ) -> "Embedding":
     """Builds an embedding by name.
 
+    Example:
+        >>> embedding = make_embedding("learned", vocab_size=100, size=8, padding_id=0, word_dropout=0.1)
+        >>> embedding(torch.tensor([[4, 7, 0], [5, 0, 0]])).shape
+        torch.Size([2, 3, 8])
+
+    Args:
+        kind: one of `EMBEDDINGS`.
+        vocab_size: V.
+        size: units of a learned vector.
+        padding_id: id whose learned vector is zero.
+        word_dropout: dropout probability of a word.
+        initial_std: standard deviation of the initial learned vectors.
+
     Raises:
-        ValueError: for a name that no embedding has, a size below 1 or a dropout outside [0, 1).
+        ValueError: for an unknown name, a size below 1 or a dropout outside [0, 1).
     """
     if kind == "learned":
         return LearnedEmbedding(
@@ -39,10 +52,10 @@ def make_embedding(
 
 
 class Embedding(nn.Module):
-    """Maps ids (B, T) int64 to the input of a recurrent stack of `output_size`.
+    """Base class: maps ids (B, T) int64 to the inputs of a recurrent stack, of `output_size`.
 
-    Word-type dropout (Gal & Ghahramani 2016, section 4.2): in training, a share of the vocabulary is dropped from the
-    whole batch, every occurrence of a word together.
+    Word dropout (Gal & Ghahramani 2016, section 4.2): in training, random words of the vocabulary are dropped, each
+    with all its occurrences in the batch.
     """
 
     output_size: int
@@ -54,19 +67,20 @@ class Embedding(nn.Module):
             raise ValueError(f"word_dropout must lie in [0, 1), got {word_dropout}")
         self.vocab_size, self.word_dropout = vocab_size, word_dropout
 
-    def word_scale(self, ids: Tensor, dtype: torch.dtype) -> Tensor | None:
-        """(B, T): 0 for dropped word types, 1 / (1 - p) for kept ones; None when nothing is dropped."""
+    def word_dropout_scale(self, ids: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """Returns the dropout mask (B, T), 0 for dropped words and 1 / (1 - p) for kept ones; None without dropout."""
         if not self.training or self.word_dropout == 0:
             return None
-        keep = torch.empty(self.vocab_size, dtype=dtype, device=ids.device).bernoulli_(1 - self.word_dropout)
-        return (keep / (1 - self.word_dropout))[ids]
+        kept = torch.empty(self.vocab_size, dtype=dtype, device=ids.device).bernoulli_(1 - self.word_dropout)
+        return (kept / (1 - self.word_dropout))[ids]
 
     def forward(self, ids: Tensor) -> Tensor | OneHot:
+        """(B, T) int64 -> (B, T, output_size)."""
         raise NotImplementedError
 
 
 class LearnedEmbedding(Embedding):
-    """A learned vector of `size` units a word."""
+    """A learned vector of `size` units for each word."""
 
     def __init__(
         self,
@@ -87,19 +101,19 @@ class LearnedEmbedding(Embedding):
             self.table.weight[padding_id].zero_()
 
     @torch.no_grad()
-    def start_from(self, vectors: Tensor) -> None:
-        """Takes these vectors (V, size), scaled so that their mean length is that of random ones."""
+    def load_pretrained(self, vectors: Tensor) -> None:
+        """Copies pretrained vectors (V, size), rescaled to the mean norm of randomly initialised ones."""
         self.table.weight.copy_(vectors * (INITIAL_STD * self.output_size**0.5 / vectors.norm(dim=1).mean()))
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) -> (B, T, size)."""
         vectors = self.table(ids)
-        scale = self.word_scale(ids, vectors.dtype)
+        scale = self.word_dropout_scale(ids, vectors.dtype)
         return vectors if scale is None else vectors * scale.unsqueeze(-1)
 
 
 class OneHotEmbedding(Embedding):
-    """One-hot rows, no learned vector in between: the recurrent input weight is the only thing learned of a word."""
+    """One-hot rows, without learned vectors; the recurrent input weights are the only parameters of a word."""
 
     one_hot = True
 
@@ -108,14 +122,14 @@ class OneHotEmbedding(Embedding):
         self.output_size = vocab_size
 
     def forward(self, ids: Tensor) -> OneHot:
-        """(B, T) -> a OneHot of (B, T)."""
-        return OneHot(ids, self.vocab_size, self.word_scale(ids, torch.get_default_dtype()))
+        """(B, T) -> OneHot of (B, T)."""
+        return OneHot(ids, self.vocab_size, self.word_dropout_scale(ids, torch.get_default_dtype()))
 
 
 class IndexEmbedding(Embedding):
     """The raw index, scaled to [0, 1), as a single feature.
 
-    It claims that word 17 lies between 16 and 18, which is why one doesn't; here to show just that.
+    A baseline for demonstration: it imposes an arbitrary order on the words.
     """
 
     output_size = 1
@@ -126,5 +140,5 @@ class IndexEmbedding(Embedding):
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) -> (B, T, 1)."""
         feature = ids.to(torch.get_default_dtype()) / self.vocab_size
-        scale = self.word_scale(ids, feature.dtype)
+        scale = self.word_dropout_scale(ids, feature.dtype)
         return (feature if scale is None else feature * scale).unsqueeze(-1)

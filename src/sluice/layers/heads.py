@@ -1,4 +1,4 @@
-"""Output layers over a large vocabulary: from features to the probability of every word."""
+"""Output layers over a large vocabulary: map features to word probabilities."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.layers.output_loss import CHUNK, IGNORED, output_loss
+from sluice.layers.output_loss import CHUNK, IGNORED, linear_cross_entropy
 from sluice.options import HEADS
 from sluice.recurrent.products import linear
 
@@ -25,11 +25,11 @@ def make_head(
         kind: "full" or "adaptive".
         input_size: D of the features.
         vocab_size: V.
-        table: (V, D) the weights of the words, where they are tied to an embedding; None for weights of their own.
-        cutoffs: of "adaptive".
+        table: (V, D) weights tied to an embedding; None for new weights.
+        cutoffs: first word of each group of rarer words, see AdaptiveHead.
 
     Raises:
-        ValueError: for a name that no output layer has, or what the layer refuses.
+        ValueError: for an unknown name, or for arguments that the layer rejects.
     """
     if kind == "full":
         return FullHead(input_size=input_size, vocab_size=vocab_size, table=table)
@@ -39,52 +39,52 @@ def make_head(
 
 
 class Head(nn.Module):
-    """From features (N, D) to words."""
+    """Base class of the output layers."""
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Σ −log p(target), a scalar with a gradient.
+        """Returns Σ −log p(target), a scalar with a gradient.
 
         Args:
             features: (N, D).
-            targets: (N,) int64, `IGNORED` where nothing counts.
+            targets: (N,) int64; rows with target `IGNORED` are ignored.
         """
         raise NotImplementedError
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """−log p(target) for each, (N,), 0 where it is `IGNORED`; without a gradient."""
+        """Returns −log p(target) of each row, (N,), without gradient; 0 where the target is `IGNORED`."""
         raise NotImplementedError
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N, V)."""
+        """Returns log-probabilities (N, V) from features (N, D)."""
         raise NotImplementedError
 
 
 class FullHead(Head):
-    """A linear layer and a softmax over all words; the logits never stand in memory for all rows, see `output_loss`."""
+    """A linear layer and a softmax over all words; losses are computed in chunks, see `linear_cross_entropy`."""
 
     def __init__(self, *, input_size: int, vocab_size: int, table: nn.Parameter | None = None) -> None:
         """
         Args:
             input_size: D.
             vocab_size: V.
-            table: (V, D) weights to share; None for its own.
+            table: (V, D) tied weights; None for new weights.
 
         Raises:
             ValueError: if the table has another size.
         """
         super().__init__()
-        self.weight = _own_or_tied(table, vocab_size, input_size)
+        self.weight = _make_weight(table, vocab_size, input_size)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        return output_loss(features, self.weight, self.bias, targets).smoothed
+        return linear_cross_entropy(features, self.weight, self.bias, targets).smoothed
 
     @torch.no_grad()
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         losses = []
-        for rows, own in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
+        for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
             logits = linear(rows, self.weight, self.bias).float()
-            losses.append(F.cross_entropy(logits, own, ignore_index=IGNORED, reduction="none"))
+            losses.append(F.cross_entropy(logits, row_targets, ignore_index=IGNORED, reduction="none"))
         return torch.cat(losses)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
@@ -94,8 +94,16 @@ class FullHead(Head):
 class AdaptiveHead(Head):
     """The adaptive softmax of Grave et al. (2017), "Efficient softmax approximation for GPUs".
 
-    The first `cutoffs[0]` words, the frequent ones, share a softmax with one entry for each group of rarer words;
-    within a group the words have a softmax of their own, computed only where such a word is the target.
+    The first softmax is over the `cutoffs[0]` most frequent words and one entry for each group of rarer words. Each
+    group has a further softmax over its words, computed only for rows whose target is in the group.
+
+    Example:
+        >>> head = AdaptiveHead(input_size=8, vocab_size=100, cutoffs=[10, 30])
+        >>> features, targets = torch.randn(6, 8), torch.tensor([0, 3, 12, 55, 99, 7])
+        >>> head.total_loss(features, targets).shape
+        torch.Size([])
+        >>> head.log_probabilities(features).exp().sum(1).allclose(torch.ones(6))
+        True
     """
 
     def __init__(
@@ -105,23 +113,23 @@ class AdaptiveHead(Head):
         vocab_size: int,
         cutoffs: Sequence[int],
         table: nn.Parameter | None = None,
-        shrink: int = 4,
+        div_value: int = 4,
     ) -> None:
         """
         Args:
             input_size: D.
-            vocab_size: V; ids from the most frequent word on.
-            cutoffs: where each group of rarer words begins, rising.
-            table: (V, D) weights of all words, to share; None for own ones.
-            shrink: without a table, the i-th group sees D / shrink**i features through a linear map; with one, all D.
+            vocab_size: V; ids are ordered by decreasing frequency.
+            cutoffs: first word of each group of rarer words, increasing.
+            table: (V, D) tied weights of all words; None for new weights.
+            div_value: without a table, the i-th group projects the features to D / div_value**i; with one, uses all D.
 
         Raises:
-            ValueError: if the cutoffs don't rise within the vocabulary, or the table has another size.
+            ValueError: if the cutoffs do not increase within the vocabulary, or the table has another size.
         """
         super().__init__()
         if not cutoffs or any(b <= a for a, b in zip([0, *cutoffs], [*cutoffs, vocab_size], strict=True)):
             raise ValueError(
-                f"cutoffs {list(cutoffs)} must rise, above 0 and below the vocabulary's {vocab_size} words"
+                f"cutoffs {list(cutoffs)} must increase, above 0 and below the vocabulary size of {vocab_size} words"
             )
         self.bounds = [0, *cutoffs, vocab_size]
         self.sizes = [end - start for start, end in zip(self.bounds, self.bounds[1:], strict=False)]
@@ -132,11 +140,11 @@ class AdaptiveHead(Head):
         self.maps = nn.ModuleList()
         self.rows = nn.ParameterList()
         if table is not None:
-            self.weight = _own_or_tied(table, vocab_size, input_size)
+            self.weight = _make_weight(table, vocab_size, input_size)
             return
-        widths = [input_size] + [max(1, input_size // shrink**group) for group in range(1, groups + 1)]
+        widths = [input_size] + [max(1, input_size // div_value**group) for group in range(1, groups + 1)]
         self.maps.extend(nn.Linear(input_size, width, bias=False) for width in widths[1:])
-        self.rows.extend(_own_or_tied(None, size, width) for size, width in zip(self.sizes, widths, strict=True))
+        self.rows.extend(_make_weight(None, size, width) for size, width in zip(self.sizes, widths, strict=True))
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         return self._losses(features, targets).sum()
@@ -146,46 +154,47 @@ class AdaptiveHead(Head):
         return self._losses(features, targets)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        weights, biases = self._parts()
-        first = self._first(features, weights[0], biases[0]).log_softmax(-1)
-        parts = [first[:, : self.sizes[0]]]
+        weights, biases = self._split_by_group()
+        head = self._head_logits(features, weights[0], biases[0]).log_softmax(-1)
+        parts = [head[:, : self.sizes[0]]]
         for group in range(1, len(self.sizes)):
-            within = linear(self._map(group, features), weights[group], biases[group]).float().log_softmax(-1)
-            parts.append(within + first[:, self.sizes[0] + group - 1].unsqueeze(1))
+            within = linear(self._project(group, features), weights[group], biases[group]).float().log_softmax(-1)
+            parts.append(within + head[:, self.sizes[0] + group - 1].unsqueeze(1))
         return torch.cat(parts, -1)
 
     def _losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """(N,) with a gradient."""
-        weights, biases = self._parts()
+        """`losses` with a gradient."""
+        weights, biases = self._split_by_group()
         entries, members = targets, []
         for group in range(1, len(self.sizes)):
             inside = (targets >= self.bounds[group]) & (targets < self.bounds[group + 1])
             entries = torch.where(inside, self.sizes[0] + group - 1, entries)
             members.append(inside.nonzero().squeeze(1))
-        first = self._first(features, weights[0], biases[0])
-        losses = F.cross_entropy(first, entries, ignore_index=IGNORED, reduction="none")
-        for group, own in enumerate(members, start=1):
-            mapped = self._map(group, features.index_select(0, own))
+        head = self._head_logits(features, weights[0], biases[0])
+        losses = F.cross_entropy(head, entries, ignore_index=IGNORED, reduction="none")
+        for group, rows in enumerate(members, start=1):
+            mapped = self._project(group, features.index_select(0, rows))
             logits = linear(mapped, weights[group], biases[group]).float()
-            within = F.cross_entropy(logits, targets[own] - self.bounds[group], reduction="none")
-            losses = losses.index_add(0, own, within)
+            within = F.cross_entropy(logits, targets[rows] - self.bounds[group], reduction="none")
+            losses = losses.index_add(0, rows, within)
         return losses
 
-    def _first(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def _head_logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Logits of the frequent words and of the groups."""
         return torch.cat([linear(features, weight, bias), self.groups(features)], -1).float()
 
-    def _map(self, group: int, features: Tensor) -> Tensor:
+    def _project(self, group: int, features: Tensor) -> Tensor:
         return features if self.weight is not None else self.maps[group - 1](features)
 
-    def _parts(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Weights and biases by group; split in one go, whose gradient is put together in one go."""
+    def _split_by_group(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Splits weights and biases by group; a single split also has a single concatenation in its backward."""
         weights = list(self.rows) if self.weight is None else self.weight.split(self.sizes)
         return weights, self.bias.split(self.sizes)
 
 
-def _own_or_tied(table: nn.Parameter | None, words: int, size: int) -> nn.Parameter:
-    """
+def _make_weight(table: nn.Parameter | None, words: int, size: int) -> nn.Parameter:
+    """Returns the tied weights, or makes new ones.
+
     Raises:
         ValueError: if the table has another size.
     """
@@ -193,7 +202,7 @@ def _own_or_tied(table: nn.Parameter | None, words: int, size: int) -> nn.Parame
         return nn.Parameter(torch.empty(words, size).uniform_(-(size**-0.5), size**-0.5))
     if tuple(table.shape) != (words, size):
         raise ValueError(
-            f"tied weights need one size: the embedding has {table.shape[1]} units a word, the output layer {size}; "
+            f"tied weights need equal sizes: the embedding size is {table.shape[1]}, the output layer's {size}; "
             "set embedding.size to it, or task.projection=true, or task.tie_weights=none"
         )
     return table

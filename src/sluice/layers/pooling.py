@@ -1,4 +1,4 @@
-"""From one vector a step to one vector a sequence; every pooling looks at the sequence's own steps only."""
+"""Pooling of the outputs of all steps into one vector per sequence, ignoring padding."""
 
 from typing import NamedTuple
 
@@ -9,20 +9,20 @@ from sluice.options import POOLINGS
 from sluice.recurrent.devices import to_device
 
 
-class Pooled(NamedTuple):
-    """What a pooling returns."""
+class PoolingOutput(NamedTuple):
+    """Result of a pooling."""
 
     vector: Tensor
     """(B, output_size)."""
     weights: Tensor | None = None
-    """(B, T), how much each step weighed, zero beyond the length; None where the pooling has no such weights."""
+    """(B, T), the attention weights, zero beyond each length; None for other poolings."""
 
 
 def make_pooling(kind: str, size: int) -> "Pooling":
     """Builds a pooling by name for outputs of `size` units.
 
     Raises:
-        ValueError: for a name that no pooling has.
+        ValueError: for an unknown name.
     """
     kinds = {"last": LastPooling, "max": MaxPooling, "mean": MeanPooling, "max_mean": MaxMeanPooling}
     if kind == "attention":
@@ -33,59 +33,66 @@ def make_pooling(kind: str, size: int) -> "Pooling":
 
 
 def step_mask(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
-    """(B, T) bool, True on the sequence's own steps."""
+    """Returns a mask (B, T) bool, True within each sequence's length.
+
+    Args:
+        lengths: (B,) int64.
+        steps: T.
+        device: the device of the mask.
+    """
     return torch.arange(steps, device=device) < to_device(lengths, device).unsqueeze(1)
 
 
 class Pooling(nn.Module):
-    """(B, T, size) outputs -> (B, output_size)."""
+    """Base class: outputs (B, T, size) -> (B, output_size)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.output_size = size
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
-        """
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
+        """Pools the outputs.
+
         Args:
             outputs: (B, T, size), zero beyond each length.
-            mask: (B, T) bool, True on the sequence's own steps.
-            last: (B, size), the top layer's final hidden state, both directions side by side.
+            mask: (B, T) bool, True within each sequence's length.
+            last: (B, size), the top layer's final hidden state, both directions concatenated.
         """
         raise NotImplementedError
 
 
 class LastPooling(Pooling):
-    """The state after the last step: many-to-one as first taught."""
+    """The state after the last step."""
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
-        return Pooled(last)
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
+        return PoolingOutput(last)
 
 
 class MaxPooling(Pooling):
     """The largest value of each unit over the steps (Johnson & Zhang 2016, arXiv 1602.02373)."""
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
-        return Pooled(outputs.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1))
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
+        return PoolingOutput(outputs.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1))
 
 
 class MeanPooling(Pooling):
     """The mean of each unit over the steps."""
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
-        return Pooled(outputs.sum(1) / mask.sum(1, keepdim=True).to(outputs.dtype))
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
+        return PoolingOutput(outputs.sum(1) / mask.sum(1, keepdim=True).to(outputs.dtype))
 
 
 class MaxMeanPooling(Pooling):
-    """Max and mean side by side."""
+    """Max and mean pooling, concatenated."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self.max, self.mean = MaxPooling(size), MeanPooling(size)
         self.output_size = 2 * size
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
         pooled = [pooling(outputs, mask, last).vector for pooling in (self.max, self.mean)]
-        return Pooled(torch.cat(pooled, -1))
+        return PoolingOutput(torch.cat(pooled, -1))
 
 
 class AttentionPooling(Pooling):
@@ -99,7 +106,7 @@ class AttentionPooling(Pooling):
         self.hidden = nn.Linear(size, size)
         self.query = nn.Linear(size, 1, bias=False)
 
-    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> Pooled:
+    def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
         scores = self.query(torch.tanh(self.hidden(outputs))).squeeze(-1)
         weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)
-        return Pooled((weights.unsqueeze(1) @ outputs).squeeze(1), weights)
+        return PoolingOutput((weights.unsqueeze(1) @ outputs).squeeze(1), weights)

@@ -11,7 +11,7 @@ from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.recurrent import RecurrentStack, State
 from sluice.recurrent.products import linear
-from sluice.recurrent.stepping import StackSteps
+from sluice.recurrent.stepping import StackStepper
 
 
 class DecoderState(NamedTuple):
@@ -105,7 +105,7 @@ class Decoder(nn.Module):
             last: (B, M), the encoder's last state.
             mask: (B, S) bool, True on each source's own steps.
         """
-        memory = None if self.attention is None else self.attention.remember(outputs, mask)
+        memory = None if self.attention is None else self.attention.prepare_memory(outputs, mask)
         return DecoderState(cells, outputs.new_zeros(len(outputs), self.output_size), last, memory)
 
     def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> Decoded:
@@ -140,7 +140,7 @@ class Decoder(nn.Module):
         run, made = self._begin(state), []
         kept = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
         replaced = torch.rand(words.shape, device=words.device) < share
-        cells, features = run.steps.begin(state.cells), state.feed
+        cells, features = run.steps.split_state(state.cells), state.feed
         for step, given in enumerate(words.unbind(1)):
             own = torch.where(replaced[:, step], choose(features.detach()), given) if step else given
             known = self._known(self.embedding(own.unsqueeze(1)) * kept, state)
@@ -160,13 +160,13 @@ class Decoder(nn.Module):
         """
         run = self._begin(state)
         projected = run.steps.project(self._known(self.embedding(words.unsqueeze(1)), state))[:, 0]
-        features, weights, cells = self._step(run, projected, run.steps.begin(state.cells), state.feed, state)
-        return features, weights, state._replace(cells=run.steps.end(cells), feed=features)
+        features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, state)
+        return features, weights, state._replace(cells=run.steps.join_state(cells), feed=features)
 
     def _unroll(self, known: Tensor, state: DecoderState) -> Decoded:
         """One step after another, what is known of them projected at once."""
         run, made = self._begin(state), []
-        cells, features = run.steps.begin(state.cells), state.feed
+        cells, features = run.steps.split_state(state.cells), state.feed
         for projected in run.steps.project(known).unbind(1):
             features, weights, cells = self._step(run, projected, cells, features, state)
             made.append((features, weights))
@@ -175,7 +175,7 @@ class Decoder(nn.Module):
     def _begin(self, state: DecoderState) -> "_Run":
         batch_size = len(state.feed)
         first = self.stack.cell_list()[0]
-        steps = StackSteps(self.stack, batch_size, first.input_size - self.output_size * self.input_feeding)
+        steps = StackStepper(self.stack, batch_size, first.input_size - self.output_size * self.input_feeding)
         kept = None
         if self.training and self.hidden_dropout.p:
             kept = self.hidden_dropout(state.feed.new_ones(batch_size, 1, self.stack.hidden_size))
@@ -225,7 +225,7 @@ class Decoder(nn.Module):
 class _Run(NamedTuple):
     """What stays the same over the steps of one run."""
 
-    steps: StackSteps
+    steps: StackStepper
     kept: Tensor | None
     """(B, 1, H), the mask of the dropout on h."""
 

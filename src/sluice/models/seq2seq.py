@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sluice.decoding.search import DecodingSettings, search
-from sluice.decoding.steps import Hypothesis, Step
+from sluice.decoding.search import DecodingSettings, decode
+from sluice.decoding.steps import Hypothesis, StepOutput
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding, LearnedEmbedding
-from sluice.layers.output_loss import OutputLoss, output_loss
+from sluice.layers.output_loss import OutputLoss, linear_cross_entropy
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoded, Decoder, DecoderState
@@ -148,19 +148,19 @@ class Seq2Seq(nn.Module):
         inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
         rows = to_device(inside, labels.device)
         words, own = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
-        return output_loss(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
+        return linear_cross_entropy(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) -> (..., V)."""
         logits: Tensor = self.output(features)
         return logits.float().log_softmax(-1)
 
-    def step(self, words: Tensor, state: DecoderState) -> Step:
+    def step(self, words: Tensor, state: DecoderState) -> StepOutput:
         """One step of a search: the words (R,) written last to the log-probabilities (R, V) of the next."""
         features, weights, state = self.decoder.step(words, state)
         log_probabilities = self.log_probabilities(features)
         log_probabilities[:, list(self.ids.never)] = float("-inf")
-        return Step(log_probabilities, state, weights)
+        return StepOutput(log_probabilities, state, weights)
 
     @torch.no_grad()
     def translate(self, source: Tensor, lengths: Tensor, settings: DecodingSettings) -> list[list[Hypothesis]]:
@@ -176,7 +176,7 @@ class Seq2Seq(nn.Module):
         try:
             state = self.encode(source, lengths)
             marks = {"begin_id": self.ids.begin, "end_id": self.ids.end}
-            return search(self.step, state, lengths, settings, **marks, device=source.device)
+            return decode(self.step, state, lengths, settings, **marks, device=source.device)
         finally:
             self.train(was_training)
 

@@ -40,7 +40,7 @@ class ExecutionModule(TranslationModule):
         rows = torch.arange(len(batch), device=features.device)
         at_end = features[rows, to_device(batch.target_lengths, features.device) - 1]
         ends = (self.network.log_probabilities(at_end).argmax(-1) == self.network.ids.end).sum()
-        self.sums[f"{stage}_digit_accuracy"].update(cost.right - ends, batch.tokens - len(batch))
+        self.sums[f"{stage}_digit_accuracy"].update(cost.correct - ends, batch.tokens - len(batch))
 
     def _log_sums(self, stage: str, batch_size: int, *, loss_name: str) -> None:
         super()._log_sums(stage, batch_size, loss_name=loss_name)

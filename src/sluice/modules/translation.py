@@ -110,7 +110,7 @@ class TranslationModule(Task):
         return cost.smoothed / batch.tokens
 
     def _sum_up(self, cost: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
-        for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.right)):
+        for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.correct)):
             self.sums[f"{stage}_{name}"].update(total, batch.tokens)
 
     def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:

@@ -232,6 +232,6 @@ def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings
         )
     vectors = data.word_vectors(settings.size)
     if vectors.any():
-        network.embedding.start_from(vectors)
+        network.embedding.load_pretrained(vectors)
     else:
         log.warning("No two words co-occur in the training texts: the embedding is initialised randomly.")

@@ -1,4 +1,4 @@
-"""Recurrent cells, the time loop over variable lengths, and stacks of them. Pure torch."""
+"""Recurrent cells and stacks of them for batches of variable-length sequences, in pure torch."""
 
 from sluice.recurrent.cells import CELLS, Cell, CellOptions, Recurrence, make_cell, register_cell
 from sluice.recurrent.onehot import OneHot

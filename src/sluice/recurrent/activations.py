@@ -1,4 +1,4 @@
-"""Activations by name, each with its slope told by its own output, so that a backward pass need not keep the input."""
+"""Activations by name, each with its derivative as a function of the output, so that backward needs no input."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 
 class Activation(NamedTuple):
-    """f and f'."""
+    """An activation f and its derivative f'."""
 
     function: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor] | None
-    """f'(x) from y = f(x); None where y doesn't tell, which leaves the cell to plain autograd."""
+    """f'(x) as a function of y = f(x); None where y does not determine it, and the cell runs under plain autograd."""
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -32,10 +32,10 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def find_activation(name: str) -> Activation:
-    """The activation of that name.
+    """Returns the activation of a name.
 
     Raises:
-        ValueError: for a name that no activation has; the message lists those there are.
+        ValueError: for an unknown name; the message lists the known ones.
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"there is no activation {name!r}; there are {', '.join(sorted(ACTIVATIONS))}")

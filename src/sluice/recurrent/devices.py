@@ -1,7 +1,7 @@
-"""Copies from the host to a GPU that do not wait for it.
+"""Asynchronous copies from the host to a GPU.
 
-Lengths, and every index computed from them, stay on the CPU until they are needed. A plain `.to("cuda")` then waits
-until the GPU has finished all work queued before it. A copy from page-locked memory is queued like any other work.
+Lengths and the indices computed from them stay on the CPU until they are needed. A plain `.to("cuda")` then waits for
+all work queued on the GPU. A copy from pinned memory is queued like any other work.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor.to(device)`; from the host to a CUDA device without waiting for the device."""
+    """`tensor.to(device)`; non-blocking from the host to a CUDA device."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

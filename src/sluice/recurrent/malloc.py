@@ -1,26 +1,26 @@
-"""Keeping the memory of one training step for the next."""
+"""Reuses freed memory between training steps."""
 
 import ctypes
 import os
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
-_NEVER, _MOST_OF_OLD = 2**31 - 1, 2**25
-"""Of the one; and of the other the most that glibc before 2.35 takes."""
+_NEVER, _OLD_GLIBC_MAXIMUM = 2**31 - 1, 2**25
+"""The trim threshold, and the largest mmap threshold that glibc before 2.35 accepts."""
 
-LEAST_MEMORY = 15 * 2**30
-"""Bytes of the machine from which on memory is traded for speed."""
+MIN_MEMORY = 15 * 2**30
+"""Bytes of main memory required for `keep_freed_memory`."""
 
 
 def keep_freed_memory() -> None:
-    """Tells the C library to keep what is freed instead of giving it back to the operating system.
+    """Configures glibc to keep freed memory instead of returning it to the operating system.
 
-    Every training step needs the same big blocks. By default glibc returns each on release, and the next step pays for
-    the system's zeroing of every page, up to half of an LSTM's time on a CPU. It costs memory (texts of unlike lengths
-    leave gaps), so that machines with less than LEAST_MEMORY are left alone. Does nothing where there is no glibc or
-    where MALLOC_MMAP_THRESHOLD_ or MALLOC_TRIM_THRESHOLD_ says what is wanted.
+    Every training step allocates the same large blocks. By default glibc returns each one, and the next step waits for
+    the system to zero every page: up to half of an LSTM's time on a CPU. Keeping them costs memory (varying lengths
+    cause fragmentation). Does nothing with less than MIN_MEMORY of main memory, without glibc, or where
+    MALLOC_MMAP_THRESHOLD_ or MALLOC_TRIM_THRESHOLD_ is set.
     """
-    if _memory() < LEAST_MEMORY:
+    if _memory() < MIN_MEMORY:
         return
     if {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & set(os.environ):
         return
@@ -28,12 +28,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    if mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD):
+    if mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, _OLD_GLIBC_MAXIMUM):
         mallopt(_TRIM_THRESHOLD, _NEVER)
 
 
 def _memory() -> int:
-    """Bytes of the machine; 0 where it doesn't say."""
+    """Bytes of main memory; 0 if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

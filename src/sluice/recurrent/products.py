@@ -1,7 +1,7 @@
-"""Matrix products of a time loop: the same weight, step after step.
+"""Matrix products for time loops, which use the same weight at every step.
 
-On a CPU in float32 they go through oneDNN, which on some processors takes half the time of torch's own products, and
-can pack a large weight once instead of at every step.
+On a CPU in float32 they use oneDNN, which takes half the time of torch's default product on some processors and can
+pack a large weight once instead of at every step.
 """
 
 from typing import Any
@@ -11,43 +11,43 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-WORTH_PACKING = {"as it lies": 2**22, "transposed": 2**24}
-"""Numbers of a weight times products with it from which on packing it first costs less than it saves, measured."""
+PACKING_THRESHOLD = {"contiguous": 2**22, "transposed": 2**24}
+"""Size of a weight times number of products above which packing the weight pays off, measured."""
 _ONEDNN_LINEAR: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
 
 
 def has_onednn(tensor: Tensor) -> bool:
-    """Whether oneDNN's products can take this tensor."""
+    """Returns whether oneDNN's products support this tensor."""
     suits = tensor.device.type == "cpu" and tensor.dtype == torch.float32
     return suits and _ONEDNN_LINEAR is not None and torch.backends.mkldnn.is_available()
 
 
 class Product:
-    """x W^T + b for many x, without gradients (the scans write their own)."""
+    """x W^T + b for many x, without autograd (the scans have their own backward)."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, uses: int, rows: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, num_calls: int, rows: int) -> None:
         """
         Args:
-            weight: (N, K), a transposed view will do.
+            weight: (N, K), may be a transposed view.
             bias: (N,) or None.
-            uses: how often the product will be asked for.
-            rows: about how many rows each x has.
+            num_calls: number of products to be computed.
+            rows: approximate number of rows of each x.
         """
         self._weight, self._bias = weight, bias
         self._by_onednn = has_onednn(weight)
-        least = WORTH_PACKING["as it lies" if weight.is_contiguous() else "transposed"]
-        if self._by_onednn and weight.numel() * uses >= least:
+        least = PACKING_THRESHOLD["contiguous" if weight.is_contiguous() else "transposed"]
+        if self._by_onednn and weight.numel() * num_calls >= least:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(rows, K), contiguous -> (rows, N)."""
         if not self._by_onednn:
             return F.linear(inputs, self._weight, self._bias)
-        return _times(inputs, self._weight, self._bias)
+        return _onednn_linear(inputs, self._weight, self._bias)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear with its gradients, through oneDNN where that is the faster way.
+    """F.linear with its gradients, using oneDNN where that is faster.
 
     Args:
         inputs: (..., K).
@@ -68,7 +68,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return _Linear.apply(inputs, weight, bias)
 
 
-def _times(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
 
 
@@ -76,26 +76,26 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _times(inputs, weight, bias)
+        return _onednn_linear(inputs, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         inputs, weight = ctx.saved_tensors
         needs_inputs, needs_weight, needs_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # a second derivative is asked for
+        if torch.is_grad_enabled():  # double backward
             rows = grad.flatten(0, -2)
             return grad @ weight, rows.t() @ inputs.flatten(0, -2), rows.sum(0) if needs_bias else None
-        grad = grad.contiguous()  # of a part of a tensor, or of a sum, oneDNN takes a hundred times as long
+        grad = grad.contiguous()  # on slices and expanded tensors oneDNN is a hundred times slower
         rows = grad.flatten(0, -2)
         return (
-            _times(grad, weight.t()) if needs_inputs else None,
+            _onednn_linear(grad, weight.t()) if needs_inputs else None,
             weight_gradient(rows, inputs.flatten(0, -2)) if needs_weight else None,
             rows.sum(0) if needs_bias else None,
         )
 
 
 def weight_gradient(grads: Tensor, inputs: Tensor) -> Tensor:
-    """The gradient of a weight from all rows at once: (R, N), (R, K) -> (N, K)."""
+    """Returns the gradient of a weight over all rows: (R, N), (R, K) -> (N, K)."""
     if has_onednn(grads) and has_onednn(inputs):
-        return _times(inputs.t(), grads.t()).t()  # this way round, oneDNN reads both as they lie
+        return _onednn_linear(inputs.t(), grads.t()).t()  # in this order oneDNN needs no transposed copies
     return grads.t() @ inputs

@@ -1,8 +1,8 @@
-"""One cell over a batch of sequences of different lengths, exactly, by the fastest way that does what is asked.
+"""Runs one cell over a batch of sequences of different lengths with the fastest suitable backend.
 
-kernel  torch's own function: on CUDA over a packed sequence, on a CPU piece by piece (see lengths.py)
-fused   the hand-written scan of fused/, which takes lengths as they are and gives the states of every step
-steps   the cell's `step` again and again under plain autograd: any cell, the reference for the others
+kernel  torch's built-in function: on CUDA over a packed sequence, on a CPU piece by piece (see lengths.py)
+fused   the fused scan of fused/, which handles variable lengths and returns the state after every step
+steps   a Python loop over the cell's `step` with autograd: works for any cell, the reference for the others
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,43 +21,50 @@ from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.states import State
 
-WAYS = ("kernel", "fused", "steps")
-_forced: list[str] = []
-Given = TypeVar("Given")
-"""What a run over one piece gives."""
+BACKENDS = ("kernel", "fused", "steps")
+_forced_backends: list[str] = []
+PieceOutput = TypeVar("PieceOutput")
+"""Result of a run over one piece."""
 
 
-class Scanned(NamedTuple):
-    """What a scan returns."""
+class ScanOutput(NamedTuple):
+    """Result of a scan."""
 
     outputs: Tensor
     """(T, B, H), zero beyond each length."""
     final: State
-    """The state at each sequence's own last step, tensors (B, H)."""
+    """The state at each sequence's last step, tensors (B, H)."""
     states: State | None = None
-    """The state after every step, tensors (T, B, H), zero beyond each length; None where it wasn't asked for."""
+    """The state after every step, tensors (T, B, H), zero beyond each length; None where not requested."""
 
 
 @contextmanager
-def forced(way: str) -> Iterator[None]:
-    """Within the block every scan takes this way, for tests and measurements.
+def force_backend(backend: str) -> Iterator[None]:
+    """Context manager that makes every scan use this backend, for tests and benchmarks.
 
     Raises:
-        ValueError: if there is no such way.
+        ValueError: for an unknown backend.
     """
-    if way not in WAYS:
-        raise ValueError(f"there is no way {way!r}; there are {', '.join(WAYS)}")
-    _forced.append(way)
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    _forced_backends.append(backend)
     try:
         yield
     finally:
-        _forced.pop()
+        _forced_backends.pop()
 
 
-def choose_way(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> str:
-    """The fastest way that does what is asked: see the top of the module."""
-    if _forced:
-        return _forced[-1]
+def choose_backend(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> str:
+    """Returns the fastest backend that supports the call, see the module docstring.
+
+    Args:
+        cell: the cell.
+        inputs: features or a OneHot.
+        recurrent: the recurrent product.
+        every_state: whether the state after every step is needed.
+    """
+    if _forced_backends:
+        return _forced_backends[-1]
     kernel = cell.can_use_kernel(recurrent) and not isinstance(inputs, OneHot) and not every_state
     if kernel and (cell.kernel_is_best_on_cpu or cell.weight_hh.device.type != "cpu" or not cell.can_fuse()):
         return "kernel"
@@ -65,9 +72,9 @@ def choose_way(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every
 
 
 def runs_in_pieces(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> bool:
-    """Whether `scan` goes piece by piece through torch's own function."""
+    """Returns whether `scan` runs torch's kernel piece by piece; arguments as in `choose_backend`."""
     on_cpu = cell.weight_hh.device.type == "cpu"
-    return on_cpu and choose_way(cell, inputs, recurrent, every_state) == "kernel"
+    return on_cpu and choose_backend(cell, inputs, recurrent, every_state) == "kernel"
 
 
 def scan(
@@ -78,22 +85,22 @@ def scan(
     recurrent: Recurrence | None = None,
     *,
     every_state: bool = False,
-) -> Scanned:
-    """Runs `cell` over every sequence up to its own length.
+) -> ScanOutput:
+    """Runs `cell` over every sequence up to its length.
 
     Args:
         cell: the cell.
         inputs: (T, B, D) features or a OneHot of (T, B), time-major and sorted by `plan`.
         state: initial state, tensors (B, H), sorted.
         plan: the batch's lengths.
-        recurrent: the recurrent product; None lets the cell make it.
-        every_state: also return the state after every step.
+        recurrent: the recurrent product; None creates it from the cell.
+        every_state: whether to return the state after every step.
     """
     recurrent = cell.recurrence(plan.batch_size) if recurrent is None else recurrent
-    way = choose_way(cell, inputs, recurrent, every_state)
-    if way == "fused":
+    backend = choose_backend(cell, inputs, recurrent, every_state)
+    if backend == "fused":
         return scan_fused(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent, consume=True)
-    if way == "steps":
+    if backend == "steps":
         return scan_steps(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent)
     assert isinstance(inputs, Tensor)
     if inputs.is_cuda:
@@ -103,10 +110,16 @@ def scan(
 
 def scan_fused(
     cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence, *, consume: bool = False
-) -> Scanned:
-    """`scan` from gate pre-activations (T, B, G·H) by the cell's hand-written run.
+) -> ScanOutput:
+    """`scan` with the fused backend.
 
-    With `consume` the gates take the memory of `projected`, which nothing else may then need.
+    Args:
+        cell: the cell.
+        projected: gate pre-activations (T, B, G·H).
+        state: initial state, tensors (B, H), sorted.
+        plan: the batch's lengths.
+        recurrent: the recurrent product.
+        consume: whether the gates may overwrite `projected`.
     """
     assert cell.fused is not None
     tensors = {
@@ -117,30 +130,30 @@ def scan_fused(
         **state._asdict(),
         **cell.fused_parameters(),
     }
-    schedule = Schedule(plan.alive, None if plan.all_run_through else plan.lengths, consume)
+    schedule = Schedule(plan.active, None if plan.is_dense else plan.lengths, consume)
     states, final = run_fused(cell.fused, cell.fused_options(), schedule, tensors)
-    return Scanned(states[0], cell.state_type(*final), cell.state_type(*states))
+    return ScanOutput(states[0], cell.state_type(*final), cell.state_type(*states))
 
 
-def scan_steps(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
-    """`scan` from gate pre-activations (T, B, G·H) by one `step` after another."""
+def scan_steps(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> ScanOutput:
+    """`scan` with a Python loop over `cell.step`; arguments as in `scan_fused`."""
 
     def run(piece: Tensor, state: State) -> tuple[State, State]:
-        own, states = recurrent.first(piece.shape[1]), []
-        for at_step in piece.unbind(0):
-            state, _ = cell.step(at_step, state, own)
+        active_recurrent, states = recurrent.first_rows(piece.shape[1]), []
+        for pre_activations in piece.unbind(0):
+            state, _ = cell.step(pre_activations, state, active_recurrent)
             states.append(state)
         return type(state)(*(torch.stack(parts) for parts in zip(*states, strict=True))), state
 
-    pieces, final = _by_pieces(run, plan.exact.packed(projected), state)
-    states = type(state)(*(plan.exact.padded([parts])[0] for parts in zip(*pieces, strict=True)))
-    return Scanned(states[0], final, states)
+    pieces, final = _run_pieces(run, plan.exact.pack(projected), state)
+    states = type(state)(*(plan.exact.unpack([parts])[0] for parts in zip(*pieces, strict=True)))
+    return ScanOutput(states[0], final, states)
 
 
-def scan_kernel(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
-    """`scan` by dense calls of torch's function: one for each piece."""
+def scan_kernel(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> ScanOutput:
+    """`scan` with one dense call of torch's kernel for each piece; arguments as in `scan`."""
     outputs, (final,) = scan_in_pieces([Run(cell, state, recurrent)], inputs, plan)
-    return Scanned(outputs, final)
+    return ScanOutput(outputs, final)
 
 
 class Run(NamedTuple):
@@ -153,67 +166,69 @@ class Run(NamedTuple):
 
 
 def scan_in_pieces(
-    runs: Sequence[Run], inputs: Tensor, plan: LengthPlan, *, as_given: bool = False
+    runs: Sequence[Run], inputs: Tensor, plan: LengthPlan, *, batch_first: bool = False
 ) -> tuple[Tensor, list[State]]:
-    """A layer by dense calls of torch's function, one direction after the other.
+    """Runs a layer with dense calls of torch's kernel, one direction after the other.
 
     Args:
-        runs: one, or a second one over the reversed sequences.
-        inputs: (T, B, D) sorted by `plan`; (B, T, D) in the caller's order if `as_given`.
+        runs: the forward run and, for two directions, the run over the reversed sequences.
+        inputs: (T, B, D) sorted by `plan`; (B, T, D) in the caller's order if `batch_first`.
         plan: the batch's lengths.
-        as_given: see `inputs`.
+        batch_first: see `inputs`.
 
     Returns:
-        Outputs (T, B, H) or (T, B, 2H), (B, T, ...) if `as_given`, and each run's final state, sorted.
+        Outputs (T, B, H) or (T, B, 2H), (B, T, ...) if `batch_first`, and each run's final state, sorted.
     """
-    packing = plan.sparing if all(run.cell.hold for run in runs) else plan.exact
-    outputs, behind = [], []
+    packing = plan.coalesced if all(run.cell.freeze_bias for run in runs) else plan.exact
+    outputs, final_states = [], []
     for direction, (cell, state, recurrent) in enumerate(runs):
-        pieces = packing.packed(inputs, reverse=bool(direction), as_given=as_given, mark_idle=packing.has_idle)
-        weight = cell.holding_weight() if packing.has_idle else cell.weight_ih
-        given, final = _by_pieces(partial(cell.run_kernel, recurrent=recurrent, weight=weight), pieces, state)
-        outputs.append(given)
-        behind.append(final)
-    padded, last = packing.padded(outputs, as_given=as_given)
+        pieces = packing.pack(
+            inputs, reverse=bool(direction), batch_first=batch_first, mark_padding=packing.has_padding
+        )
+        weight = cell.freezing_weight() if packing.has_padding else cell.weight_ih
+        run_outputs, final = _run_pieces(partial(cell.run_kernel, recurrent=recurrent, weight=weight), pieces, state)
+        outputs.append(run_outputs)
+        final_states.append(final)
+    padded, last = packing.unpack(outputs, batch_first=batch_first)
     finals = [
-        final._replace(hidden=hidden.to(final.hidden.dtype)) for final, hidden in zip(behind, last, strict=True)
-    ]  # under autocast outputs have another type than states
+        final._replace(hidden=hidden.to(final.hidden.dtype)) for final, hidden in zip(final_states, last, strict=True)
+    ]  # under autocast the outputs' dtype differs from the states'
     return padded, finals
 
 
-def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
-    """`scan` by torch's own variable-length path; for CUDA, where cuDNN has a fast one."""
+def scan_packed(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> ScanOutput:
+    """`scan` with torch's packed-sequence kernel, for CUDA, where cuDNN is fast; arguments as in `scan`."""
     packed = pack_padded_sequence(inputs, plan.lengths, enforce_sorted=True)
     outputs, final = cell.run_packed(packed.data, packed.batch_sizes, state, recurrent)
     padded, _ = pad_packed_sequence(PackedSequence(outputs, packed.batch_sizes), total_length=plan.steps)
-    return Scanned(padded, final)
+    return ScanOutput(padded, final)
 
 
-def _by_pieces(
-    run: Callable[[Tensor, State], tuple[Given, State]], pieces: Sequence[Tensor], state: State
-) -> tuple[list[Given], State]:
-    """Runs piece after piece, parting from the rows that go no further.
+def _run_pieces(
+    run: Callable[[Tensor, State], tuple[PieceOutput, State]], pieces: Sequence[Tensor], state: State
+) -> tuple[list[PieceOutput], State]:
+    """Runs one piece after another, dropping rows whose sequence has ended.
 
     Args:
-        run: a piece and a state (rows, H) -> whatever, and the next state.
-        pieces: (steps, rows, ...), ever fewer rows.
+        run: maps a piece and a state (rows, H) to a result and the next state.
+        pieces: (steps, rows, ...), with a decreasing number of rows.
         state: initial state, tensors (B, H).
 
     Returns:
-        What the runs gave, and the final state.
+        The result for each piece, and the final state.
     """
-    given: list[Given] = []
+    outputs: list[PieceOutput] = []
     finished: list[State] = []
     for piece in pieces:
-        state, ended = _part(state, piece.shape[1])
+        state, ended = _split_finished(state, piece.shape[1])
         finished.append(ended)
-        of_piece, state = run(piece, state)
-        given.append(of_piece)
-    return given, type(state)(*(cat(parts) for parts in zip(state, *reversed(finished), strict=True)))
+        output, state = run(piece, state)
+        outputs.append(output)
+    return outputs, type(state)(*(cat(parts) for parts in zip(state, *reversed(finished), strict=True)))
 
 
-def _part(state: State, rows: int) -> tuple[State, State]:
-    """Parts the rows that go on from those whose sequence has ended."""
+def _split_finished(state: State, rows: int) -> tuple[State, State]:
+    """Splits a state into its first `rows` rows, which are still active, and the rows that have ended."""
     halves = [tensor.split([rows, tensor.shape[0] - rows]) for tensor in state]
-    going, ended = zip(*halves, strict=True)
-    return type(state)(*going), type(state)(*ended)
+    active, ended = zip(*halves, strict=True)
+    return type(state)(*active), type(state)(*ended)

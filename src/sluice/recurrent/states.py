@@ -1,4 +1,4 @@
-"""What a cell carries from one step to the next: explicit, in and out, never hidden in a module."""
+"""State tuples of the cells, passed in and out explicitly and never stored in a module."""
 
 from typing import NamedTuple, TypeAlias
 

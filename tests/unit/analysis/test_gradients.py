@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sluice.analysis.gradients import gradient_norms
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 every_cell = pytest.mark.parametrize("cell", sorted(CELLS))
 LENGTHS = torch.tensor([5, 2, 4])
@@ -79,7 +79,7 @@ def test_every_cell_against_a_probe_in_the_stacks_own_run(cell: str, layers: int
         for row, length in enumerate(LENGTHS.tolist()):
             stack = make_stack(cell, num_layers=layers, residual=residual)
             probes = probed(stack, layer, length)
-            with forced("steps"):
+            with force_backend("steps"):
                 after = stack(features()[row : row + 1, :length], torch.tensor([length])).state
             (gradient,) = torch.autograd.grad(half_square(after.hidden[-1]), probes)
             told = found["hidden"][layer, row, :length]

@@ -120,7 +120,7 @@ def test_a_step_of_ones_own_is_what_runs_whatever_cell_it_derives_from(tmp_path:
 
 @pytest.mark.usefixtures("mgu")
 def test_an_activation_cannot_be_chosen_for_a_cell_that_names_none() -> None:
-    with pytest.raises(ValueError, match="activation=relu cannot be used: MinimalGatedUnit takes none of its own"):
+    with pytest.raises(ValueError, match="activation=relu cannot be used: MinimalGatedUnit supports no activation"):
         make_cell("mgu", input_size=3, hidden_size=4, options=CellOptions(activation="relu"))
 
 

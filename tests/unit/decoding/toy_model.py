@@ -1,4 +1,4 @@
-"""A toy model whose next word depends on all words before, and every sentence it can write."""
+"""A toy model whose next word depends on all previous words, and all sentences it can generate."""
 
 import math
 from itertools import product
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sluice.decoding.steps import Step
+from sluice.decoding.steps import StepOutput
 
 BEGIN, END, WORDS = 0, 1, 4
-"""Of the four words two are marks, so that a sentence has words 2 and 3."""
+"""Of the four ids two are special, so that a sentence consists of the words 2 and 3."""
 
 
 class ToyState(NamedTuple):
-    """Which sentence each row is of, and what it has written."""
+    """The sentence index and the words generated so far of each row."""
 
     sentences: Tensor
     written: Tensor
@@ -24,7 +24,7 @@ class ToyState(NamedTuple):
 
 
 class Toy:
-    """Log-probabilities drawn from the words before: the same for the same words, whatever else is in the batch."""
+    """Pseudo-random log-probabilities that depend only on the previous words of a row."""
 
     def __init__(self, seed: int, *, sharpness: float = 1.5) -> None:
         self.seed, self.sharpness = seed, sharpness
@@ -33,15 +33,15 @@ class Toy:
     def start(self, sentences: int) -> ToyState:
         return ToyState(torch.arange(sentences), torch.zeros(sentences, 0, dtype=torch.int64))
 
-    def __call__(self, words: Tensor, state: ToyState) -> Step:
+    def __call__(self, words: Tensor, state: ToyState) -> StepOutput:
         self.rows.append(len(words))
         written = torch.cat([state.written, words.unsqueeze(1)], 1)
         gains = torch.stack([self.gains(s, w) for s, w in zip(state.sentences.tolist(), written.tolist(), strict=True)])
         place = torch.full((len(words), 2), float(written.shape[1]))
-        return Step(gains, ToyState(state.sentences, written), place)
+        return StepOutput(gains, ToyState(state.sentences, written), place)
 
     def gains(self, sentence: int, written: list[int]) -> Tensor:
-        """(WORDS,) log-probabilities of the next word; the begin is never one."""
+        """(WORDS,) log-probabilities of the next word, which is never the begin id."""
         draw = torch.Generator().manual_seed(hash((self.seed, sentence, *written)) % 2**31)
         logits = self.sharpness * torch.randn(WORDS, generator=draw, dtype=torch.float64)
         logits[BEGIN] = -math.inf
@@ -52,6 +52,6 @@ class Toy:
         whole = [BEGIN, *words, END]
         return sum(float(self.gains(sentence, whole[:n])[whole[n]]) for n in range(1, len(whole)))
 
-    def every_sentence(self, longest: int) -> list[list[int]]:
-        """All there are of up to `longest` words."""
-        return [list(words) for size in range(longest + 1) for words in product((2, 3), repeat=size)]
+    def every_sentence(self, max_length: int) -> list[list[int]]:
+        """All sentences of up to `max_length` words."""
+        return [list(words) for size in range(max_length + 1) for words in product((2, 3), repeat=size)]

@@ -1,4 +1,4 @@
-"""Attention: the equations of the papers, weights that sum to one, and nothing of the padding."""
+"""Attention: the equations of the papers, normalised weights, and no influence of padding."""
 
 import pytest
 import torch
@@ -32,26 +32,26 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 def test_weights_sum_to_one_and_are_zero_on_padding(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
-    weights = attention(queries, attention.remember(values, mask)).weights
+    weights = attention(queries, attention.prepare_memory(values, mask)).weights
     assert torch.allclose(weights.sum(-1), torch.ones(BATCH, STEPS, dtype=torch.float64))
     assert (weights.masked_select(~mask.unsqueeze(1)) == 0).all()
     assert (weights.masked_select(mask.unsqueeze(1)) > 0).all()
 
 
 @KINDS
-def test_the_context_is_the_mean_by_the_weights(kind: str) -> None:
+def test_context_is_the_weighted_mean(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
-    context, weights = attention(queries, attention.remember(values, mask))
+    context, weights = attention(queries, attention.prepare_memory(values, mask))
     assert torch.allclose(context, torch.einsum("bts,bsm->btm", weights, values))
-    assert torch.allclose(context[1], values[1, :1].expand(STEPS, -1)), "a source of one word leaves no choice"
+    assert torch.allclose(context[1], values[1, :1].expand(STEPS, -1)), "a single source word gets all the weight"
 
 
 @KINDS
-def test_one_query_at_a_time_gives_the_same(kind: str) -> None:
+def test_single_queries_equal_a_batch_of_queries(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
-    memory = attention.remember(values, mask)
+    memory = attention.prepare_memory(values, mask)
     whole = attention(queries, memory)
     for step in range(STEPS):
         alone = attention(queries[:, step : step + 1], memory)
@@ -60,19 +60,19 @@ def test_one_query_at_a_time_gives_the_same(kind: str) -> None:
 
 
 @KINDS
-def test_padding_has_no_say(kind: str) -> None:
+def test_padding_has_no_influence(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
-    expected = attention(queries, attention.remember(values, mask)).context[2]
-    alone = attention(queries[2:], attention.remember(values[2:, :4], mask[2:, :4])).context[0]
+    expected = attention(queries, attention.prepare_memory(values, mask)).context[2]
+    alone = attention(queries[2:], attention.prepare_memory(values[2:, :4], mask[2:, :4])).context[0]
     assert torch.allclose(alone, expected)
 
 
 @KINDS
-def test_rows_chosen_from_the_memory(kind: str) -> None:
+def test_memory_select_picks_rows(kind: str) -> None:
     queries, values, mask = inputs()
     attention, rows = made(kind), torch.tensor([2, 0, 0])
-    memory = attention.remember(values, mask)
+    memory = attention.prepare_memory(values, mask)
     chosen = attention(queries[rows], memory.select(rows))
     assert torch.equal(chosen.weights, attention(queries, memory).weights[rows])
 
@@ -89,23 +89,23 @@ def scores_by_hand(attention: Attention, query: Tensor, value: Tensor) -> Tensor
 
 
 @KINDS
-def test_scores_are_those_of_the_paper(kind: str) -> None:
+def test_scores_match_the_papers(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
-    weights = attention(queries, attention.remember(values, mask)).weights
+    weights = attention(queries, attention.prepare_memory(values, mask)).weights
     for row, length in enumerate(LENGTHS.tolist()):
         for step in range(STEPS):
             scores = torch.stack([scores_by_hand(attention, queries[row, step], value) for value in values[row]])
             assert torch.allclose(weights[row, step, :length], scores[:length].softmax(-1))
 
 
-def test_scaling() -> None:
+def test_only_scaled_dot_attention_scales() -> None:
     assert made("scaled_dot").factor == SIZE**-0.5
     assert made("dot").factor == 1
 
 
 @KINDS
-def test_gradients(kind: str) -> None:
+def test_gradients_pass_gradcheck(kind: str) -> None:
     queries, values, mask = inputs()
     attention = made(kind)
 
@@ -125,17 +125,17 @@ class _Whole(torch.nn.Module):
         self.attention = attention
 
     def forward(self, queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        return self.attention(queries, self.attention.remember(values, mask)).context
+        return self.attention(queries, self.attention.prepare_memory(values, mask)).context
 
 
-def test_names_and_sizes_that_do_not_exist() -> None:
+def test_unknown_names_and_invalid_sizes_are_refused() -> None:
     assert make_attention("none", query_size=3, memory_size=4) is None
     with pytest.raises(
         ValueError, match="no attention 'multiplicative'; there are none, additive, dot, general, scaled_dot"
     ):
         make_attention("multiplicative", query_size=3, memory_size=3)
     for kind in ("dot", "scaled_dot"):
-        with pytest.raises(ValueError, match=f"attention={kind} multiplies the decoder's 3 units with the encoder's 4"):
+        with pytest.raises(ValueError, match=f"attention={kind} needs equal sizes, but the decoder has 3 units and"):
             make_attention(kind, query_size=3, memory_size=4)
     with pytest.raises(ValueError, match="the attention's size must be at least 1, got -1"):
         make_attention("additive", query_size=3, memory_size=4, size=-1)

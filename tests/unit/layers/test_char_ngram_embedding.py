@@ -1,4 +1,4 @@
-"""Vectors of words made of their letters."""
+"""Word vectors as sums of character n-gram vectors."""
 
 import pytest
 import torch
@@ -6,34 +6,34 @@ import torch
 from sluice.layers.char_ngrams import CharNgramEmbedding
 
 NGRAMS, OFFSETS = torch.tensor([1, 2, 2, 5]), torch.tensor([0, 3, 3, 4])
-"""Three words: of the n-grams 1, 2 and 2, of none, of 5."""
+"""Three words: with the n-grams 1, 2 and 2, with none, with 5."""
 
 
-def test_a_word_is_the_sum_of_its_pieces_over_the_root_of_their_number() -> None:
-    letters = CharNgramEmbedding(buckets=7, size=3)
-    rows = letters.weight.detach()
+def test_word_vector_is_the_scaled_sum_of_its_ngrams() -> None:
+    char_ngrams = CharNgramEmbedding(buckets=7, size=3)
+    rows = char_ngrams.weight.detach()
     expected = torch.stack([(rows[1] + 2 * rows[2]) / 3**0.5, torch.zeros(3), rows[5]])
-    torch.testing.assert_close(letters(NGRAMS, OFFSETS).detach(), expected)
+    torch.testing.assert_close(char_ngrams(NGRAMS, OFFSETS).detach(), expected)
 
 
-def test_gradients_go_to_the_pieces() -> None:
-    letters = CharNgramEmbedding(buckets=7, size=3)
-    letters(NGRAMS, OFFSETS).sum().backward()
-    assert letters.weight.grad is not None
+def test_gradients_reach_the_ngrams() -> None:
+    char_ngrams = CharNgramEmbedding(buckets=7, size=3)
+    char_ngrams(NGRAMS, OFFSETS).sum().backward()
+    assert char_ngrams.weight.grad is not None
     expected = torch.zeros(7)
     expected[[1, 2, 5]] = torch.tensor([3**-0.5, 2 * 3**-0.5, 1])
-    torch.testing.assert_close(letters.weight.grad, expected.unsqueeze(1).expand(-1, 3))
+    torch.testing.assert_close(char_ngrams.weight.grad, expected.unsqueeze(1).expand(-1, 3))
 
 
 def test_whole_words_are_dropped_in_training_only() -> None:
-    letters = CharNgramEmbedding(buckets=50, size=4, word_dropout=0.5)
+    char_ngrams = CharNgramEmbedding(buckets=50, size=4, word_dropout=0.5)
     ngrams, offsets = torch.arange(50), torch.arange(51)
     torch.manual_seed(3)
-    dropped = letters(ngrams, offsets)
+    dropped = char_ngrams(ngrams, offsets)
     gone = (dropped == 0).all(1)
     assert 10 < int(gone.sum()) < 40
-    torch.testing.assert_close(dropped[~gone], 2 * letters.weight[~gone])
-    torch.testing.assert_close(letters.eval()(ngrams, offsets), letters.weight)
+    torch.testing.assert_close(dropped[~gone], 2 * char_ngrams.weight[~gone])
+    torch.testing.assert_close(char_ngrams.eval()(ngrams, offsets), char_ngrams.weight)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,6 @@ def test_whole_words_are_dropped_in_training_only() -> None:
         ({"word_dropout": 1.0}, r"\[0, 1\), got 1\.0"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: dict[str, float], message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CharNgramEmbedding(**{"buckets": 7, "size": 3, **wrong})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Dropout with one mask a sequence."""
+"""Variational dropout: one mask per sequence."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sluice.layers.dropout import VariationalDropout
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
 
-def test_one_mask_a_sequence_at_every_step() -> None:
+def test_mask_is_constant_over_steps() -> None:
     torch.manual_seed(0)
     inputs = torch.rand(8, 5, 100) + 0.5
     mask = VariationalDropout(0.25).train()(inputs) / inputs
@@ -29,7 +29,7 @@ def test_gradients_pass_through_the_mask() -> None:
     inputs = torch.ones(2, 3, 50, requires_grad=True)
     outputs = VariationalDropout(0.5).train()(inputs)
     outputs.sum().backward()
-    assert torch.equal(inputs.grad, outputs)  # of ones, the output is the mask
+    assert torch.equal(inputs.grad, outputs)  # for inputs of ones, the output is the mask
 
 
 def test_nothing_is_dropped_in_evaluation_or_at_zero() -> None:
@@ -39,6 +39,6 @@ def test_nothing_is_dropped_in_evaluation_or_at_zero() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0])
-def test_impossible_share_is_refused(p: float) -> None:
+def test_invalid_probability_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match=rf"\[0, 1\).*{p}"):
         VariationalDropout(p)

@@ -1,4 +1,4 @@
-"""From ids to features: what each embedding gives, and words that are dropped as a whole."""
+"""Embeddings: features per kind, and word dropout."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def dense(features: Tensor | OneHot) -> Tensor:
 
 
 def scales(embedding: Embedding, ids: Tensor) -> Tensor:
-    """(B, T): by how much each token's vector is larger in training than in evaluation."""
+    """(B, T): the ratio of each token's vector in training to that in evaluation."""
     in_training, plain = dense(embedding.train()(ids)), dense(embedding.eval()(ids))
     scale = in_training.sum(-1) / plain.sum(-1)
     torch.testing.assert_close(in_training, plain * scale.unsqueeze(-1))
@@ -37,7 +37,7 @@ def scales(embedding: Embedding, ids: Tensor) -> Tensor:
 
 
 @every_kind
-def test_output_size_is_what_comes_out(kind: str) -> None:
+def test_output_size_matches_the_features(kind: str) -> None:
     built = embedding(kind)
     features = built(torch.tensor([[1, 2, 4], [5, 6, 7]]))
     assert isinstance(features, OneHot) == built.one_hot
@@ -45,18 +45,18 @@ def test_output_size_is_what_comes_out(kind: str) -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("share", [0.2, 0.5])
-def test_a_word_is_dropped_everywhere_or_nowhere_and_kept_words_grow(kind: str, share: float) -> None:
+@pytest.mark.parametrize("probability", [0.2, 0.5])
+def test_word_dropout_drops_all_occurrences_and_rescales(kind: str, probability: float) -> None:
     torch.manual_seed(0)
-    scale = scales(embedding(kind, share), all_words_twice())
+    scale = scales(embedding(kind, probability), all_words_twice())
     torch.testing.assert_close(scale[0], scale[1].flip(0))
     dropped = scale[0] == 0
-    torch.testing.assert_close(scale[0][~dropped], torch.full_like(scale[0][~dropped], 1 / (1 - share)))
-    assert abs(dropped.float().mean() - share) < 0.1
+    torch.testing.assert_close(scale[0][~dropped], torch.full_like(scale[0][~dropped], 1 / (1 - probability)))
+    assert abs(dropped.float().mean() - probability) < 0.1
 
 
 @every_kind
-def test_other_words_are_dropped_the_next_time(kind: str) -> None:
+def test_word_dropout_is_redrawn_in_every_call(kind: str) -> None:
     built = embedding(kind, 0.5)
     first, second = (scales(built, all_words_twice()) for _ in range(2))
     assert not torch.equal(first, second)
@@ -98,16 +98,16 @@ def test_index_is_the_id_between_zero_and_one() -> None:
     assert feature.tolist() == [[[0.0], [0.5], [pytest.approx((WORDS - 1) / WORDS)]]]
 
 
-def test_unknown_kind_lists_the_known() -> None:
+def test_unknown_kind_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'one-hot'.*learned, onehot, index"):
         embedding("one-hot")
 
 
 @every_kind
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_impossible_dropout_is_refused(kind: str, share: float) -> None:
-    with pytest.raises(ValueError, match=rf"word_dropout.*{share}"):
-        embedding(kind, share)
+@pytest.mark.parametrize("probability", [-0.1, 1.0])
+def test_invalid_word_dropout_is_refused(kind: str, probability: float) -> None:
+    with pytest.raises(ValueError, match=rf"word_dropout.*{probability}"):
+        embedding(kind, probability)
 
 
 def test_size_below_one_is_refused() -> None:

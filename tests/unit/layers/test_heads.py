@@ -1,4 +1,4 @@
-"""Output layers: the full one in chunks is plain cross-entropy without its memory, the adaptive one a distribution."""
+"""Output layers: chunked cross-entropy of the full softmax, and the adaptive softmax."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ def numbers(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> T
 
 
 def words(rows: int, *, ignored: bool = True, vocab_size: int = V) -> Tensor:
-    """Targets of all kinds, one in five of them ignored."""
+    """Random targets, one in five of them ignored."""
     draw = torch.Generator().manual_seed(2)
     targets = torch.randint(0, vocab_size, (rows,), generator=draw)
     return targets.masked_fill(torch.rand(rows, generator=draw) < 0.2, IGNORED) if ignored else targets
 
 
 def make(kind: str, *, input_size: int = D, vocab_size: int = V, cutoffs: tuple[int, ...] = CUTOFFS) -> Head:
-    """With random weights, biases too."""
+    """A head with random weights and biases."""
     table = nn.Parameter(torch.empty(vocab_size, input_size)) if kind.endswith("tied") else None
     head = make_head(kind.split()[0], input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs)
     with torch.no_grad():
@@ -44,13 +44,13 @@ def make(kind: str, *, input_size: int = D, vocab_size: int = V, cutoffs: tuple[
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two rows at a time."""
+    """Chunks of two rows."""
     for module in (heads, output_loss):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 
-class Tensors(TorchDispatchMode):
-    """Sees every tensor that is made."""
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor that is created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def plain(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Te
 class TestFull:
     @pytest.mark.parametrize("rows", [0, 1, 255, 256, 257, 600])
     @pytest.mark.parametrize("ignored", [False, True])
-    def test_is_plain_cross_entropy_in_value_and_gradients(self, rows: int, ignored: bool) -> None:
+    def test_equals_cross_entropy_in_value_and_gradients(self, rows: int, ignored: bool) -> None:
         head, targets = make("full"), words(rows, ignored=ignored)
         parts: Any = (numbers(rows, D).requires_grad_(), head.weight, head.bias)
         loss, expected = head.total_loss(parts[0], targets), plain(*parts, targets)
@@ -82,7 +82,7 @@ class TestFull:
 
     @pytest.mark.usefixtures("small_chunks")
     @pytest.mark.parametrize("targets", [[3, 0, 4, 1, 1], [3, IGNORED, IGNORED, 2, 0], [IGNORED] * 5], ids=str)
-    def test_gradients_are_those_of_the_values(self, targets: list[int]) -> None:
+    def test_gradients_pass_gradcheck(self, targets: list[int]) -> None:
         head = FullHead(input_size=3, vocab_size=5).double()
         parts: Any = [numbers(5, 3, dtype=torch.float64), numbers(5, 3, seed=2, dtype=torch.float64)]
         parts = [part.requires_grad_() for part in (*parts, numbers(5, seed=3, dtype=torch.float64))]
@@ -95,7 +95,7 @@ class TestFull:
 
     @pytest.mark.usefixtures("small_chunks")
     @pytest.mark.parametrize("frozen", ["features", "weight", "bias", "all"])
-    def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(self, frozen: str) -> None:
+    def test_frozen_inputs_get_no_gradient(self, frozen: str) -> None:
         head, targets = make("full"), words(9)
         features = numbers(9, D)
         for name, part in {"features": features, "weight": head.weight, "bias": head.bias}.items():
@@ -115,7 +115,7 @@ class TestFull:
         head.total_loss(features, targets).backward()
         torch.testing.assert_close(head.weight.grad, 2 * once)
 
-    def test_a_table_shared_with_an_embedding_gets_both_gradients(self) -> None:
+    def test_tied_table_sums_both_gradients(self) -> None:
         embedding = nn.Embedding.from_pretrained(numbers(V, D, seed=7), freeze=False)
         head: Any = make_head("full", input_size=D, vocab_size=V, table=embedding.weight)
         assert head.weight is embedding.weight
@@ -126,21 +126,21 @@ class TestFull:
         torch.testing.assert_close(found, sum(parts), rtol=1e-4, atol=5e-5)
 
     @pytest.mark.parametrize("by", ["training", "evaluation"])
-    def test_never_allocates_the_logits_of_all_rows(self, by: str) -> None:
+    def test_logits_of_all_rows_are_never_allocated(self, by: str) -> None:
         rows, vocab_size = 1000, 3000
         head, targets = make("full", vocab_size=vocab_size), words(rows, vocab_size=vocab_size)
         features = numbers(rows, D).requires_grad_()
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             if by == "training":
                 head.total_loss(features, targets).backward()
             else:
                 head.losses(features, targets)
         assert seen.largest <= output_loss.CHUNK * vocab_size
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             plain(features, head.weight, head.bias, targets).backward()
-        assert seen.largest == rows * vocab_size, "and this is how one would see it"
+        assert seen.largest == rows * vocab_size, "plain cross-entropy does allocate them"
 
-    def test_in_lower_precision_it_is_near(self) -> None:
+    def test_autocast_loss_is_close_to_float32(self) -> None:
         head, targets, features = make("full"), words(300), numbers(300, D).requires_grad_()
         parts: Any = (features, head.weight, head.bias)
         with torch.autocast("cpu", torch.bfloat16):
@@ -151,9 +151,9 @@ class TestFull:
         for ours, theirs in zip(torch.autograd.grad(loss, parts), torch.autograd.grad(expected, parts), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max()))
 
-    def test_in_lower_precision_it_does_not_allocate_them_either(self) -> None:
+    def test_autocast_does_not_allocate_all_logits(self) -> None:
         head, targets = make("full", vocab_size=3000), words(1000, vocab_size=3000)
-        with Tensors() as seen, torch.autocast("cpu", torch.bfloat16):
+        with LargestTensor() as seen, torch.autocast("cpu", torch.bfloat16):
             head.total_loss(numbers(1000, D).requires_grad_(), targets).backward()
         assert seen.largest <= output_loss.CHUNK * 3000
 
@@ -175,14 +175,14 @@ def replaced_names(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
 
 class TestEveryHead:
     @every_head
-    def test_is_a_distribution_over_all_words(self, kind: str) -> None:
+    def test_probabilities_sum_to_one(self, kind: str) -> None:
         logs = make(kind).log_probabilities(numbers(50, D))
         assert logs.shape == (50, V)
         torch.testing.assert_close(logs.logsumexp(1), torch.zeros(50), rtol=0, atol=2e-6)
 
     @every_head
     @pytest.mark.parametrize("rows", [1, 300])
-    def test_losses_are_the_probabilities_of_the_targets(self, kind: str, rows: int) -> None:
+    def test_losses_are_negative_log_probabilities(self, kind: str, rows: int) -> None:
         head, features, targets = make(kind), numbers(rows, D), words(rows)
         logs = head.log_probabilities(features).detach()
         expected = -logs.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1) * (targets != IGNORED)
@@ -192,7 +192,7 @@ class TestEveryHead:
         torch.testing.assert_close(head.total_loss(features, targets).detach(), losses.sum())
 
     @every_head
-    def test_the_gradient_of_the_loss_is_that_of_the_probabilities(self, kind: str) -> None:
+    def test_loss_gradients_match_log_probabilities(self, kind: str) -> None:
         head, targets = make(kind), words(300)
         parts = [numbers(300, D).requires_grad_(), *head.parameters()]
         counted = targets != IGNORED
@@ -202,7 +202,7 @@ class TestEveryHead:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
 
     @every_head
-    def test_every_weight_learns(self, kind: str) -> None:
+    def test_every_weight_gets_a_gradient(self, kind: str) -> None:
         head = make(kind)
         head.total_loss(numbers(300, D), words(300)).backward()
         for name, parameter in head.named_parameters():
@@ -210,7 +210,7 @@ class TestEveryHead:
 
     @every_head
     @pytest.mark.parametrize("targets", [[], [IGNORED] * 4, [0, 4], [22]], ids=str)
-    def test_groups_without_a_target_and_nothing_to_predict_are_no_trouble(self, kind: str, targets: list[int]) -> None:
+    def test_groups_without_targets_have_finite_loss(self, kind: str, targets: list[int]) -> None:
         head, features = make(kind), numbers(len(targets), D).requires_grad_()
         loss = head.total_loss(features, torch.tensor(targets, dtype=torch.int64))
         loss.backward()
@@ -221,7 +221,7 @@ class TestEveryHead:
             assert all(not parameter.grad.any() for parameter in head.parameters())
 
     @every_head
-    def test_a_saved_one_says_the_same(self, kind: str) -> None:
+    def test_loaded_head_gives_the_same_probabilities(self, kind: str) -> None:
         head, other = make(kind), make(kind)
         with torch.no_grad():
             for parameter in other.parameters():
@@ -231,8 +231,8 @@ class TestEveryHead:
         assert torch.equal(other.log_probabilities(features), head.log_probabilities(features))
 
 
-def torchs_own(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
-    """torch's layer with the same weights; its groups have no biases of their own, so ours are zeroed."""
+def torch_adaptive_softmax(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
+    """torch's layer with the same weights; its clusters have no biases, so ours are zeroed."""
     theirs = nn.AdaptiveLogSoftmaxWithLoss(32, V, list(CUTOFFS), div_value=4.0, head_bias=True)
     with torch.no_grad():
         head.bias[CUTOFFS[0] :] = 0
@@ -245,15 +245,15 @@ def torchs_own(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:
 
 
 class TestAdaptive:
-    def test_is_what_torch_has(self) -> None:
+    def test_equals_torch_adaptive_log_softmax(self) -> None:
         head: Any = make("adaptive", input_size=32)
-        theirs = torchs_own(head)
+        theirs = torch_adaptive_softmax(head)
         features, targets = numbers(300, 32), words(300, ignored=False)
         torch.testing.assert_close(head.log_probabilities(features), theirs.log_prob(features))
         torch.testing.assert_close(head.losses(features, targets), -theirs(features, targets).output.detach())
         torch.testing.assert_close(head.total_loss(features, targets), 300 * theirs(features, targets).loss)
 
-    def test_with_a_table_every_group_sees_all_features_and_the_tables_rows(self) -> None:
+    def test_tied_groups_use_all_features_and_table_rows(self) -> None:
         head: Any = make("adaptive tied")
         features = numbers(4, D)
         logits = F.linear(features, head.weight, head.bias)
@@ -263,29 +263,29 @@ class TestAdaptive:
         torch.testing.assert_close(head.log_probabilities(features), expected)
 
     @pytest.mark.parametrize("kind", ["adaptive", "adaptive tied"])
-    def test_rare_words_are_computed_only_where_they_are_the_targets(self, kind: str) -> None:
+    def test_rare_words_are_computed_only_for_rare_targets(self, kind: str) -> None:
         rows, vocab_size = 500, 4000
         head = make(kind, vocab_size=vocab_size, cutoffs=(100, 1000))
         targets = words(rows, vocab_size=100)
         targets[:3], targets[3:5] = 500, 3999
-        with Tensors() as seen:
+        with LargestTensor() as seen:
             head.total_loss(numbers(rows, D).requires_grad_(), targets).backward()
         assert seen.largest <= max(rows * 102, vocab_size * D)
 
     @pytest.mark.parametrize("cutoffs", [(), (0, 5), (5, 5), (11, 5), (5, V), (5, 40)], ids=str)
-    def test_cutoffs_that_do_not_rise_within_the_vocabulary_are_refused(self, cutoffs: tuple[int, ...]) -> None:
-        with pytest.raises(ValueError, match=r"must rise, above 0 and below the vocabulary's 23 words"):
+    def test_cutoffs_not_rising_within_vocabulary_are_refused(self, cutoffs: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match=r"must increase, above 0 and below the vocabulary size of 23 words"):
             AdaptiveHead(input_size=D, vocab_size=V, cutoffs=cutoffs)
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_table_of_another_size_is_refused_and_both_sizes_named(kind: str) -> None:
+def test_tied_table_of_another_size_is_refused(kind: str) -> None:
     table = nn.Parameter(torch.zeros(V, 9))
-    said = r"the embedding has 9 units a word, the output layer 6; set embedding.size"
-    with pytest.raises(ValueError, match=said):
+    message = r"the embedding size is 9, the output layer's 6; set embedding.size"
+    with pytest.raises(ValueError, match=message):
         make_head(kind, input_size=D, vocab_size=V, table=table, cutoffs=CUTOFFS)
 
 
-def test_a_name_that_no_head_has_lists_those_there_are() -> None:
+def test_unknown_head_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="no output layer 'fuller'; there are full, adaptive"):
         make_head("fuller", input_size=D, vocab_size=V)

@@ -1,4 +1,4 @@
-"""The chunked output loss equals torch's own cross-entropy, in values and gradients."""
+"""The chunked output loss equals torch's cross-entropy in values and gradients."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.layers import output_loss as module
-from sluice.layers.output_loss import output_loss
+from sluice.layers.output_loss import linear_cross_entropy
 
 WORDS, SIZE = 11, 4
 
 
-def given(rows: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def random_inputs(rows: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     draw = torch.Generator().manual_seed(rows)
     features, weight, bias = (
         torch.randn(*shape, generator=draw, dtype=dtype).requires_grad_()
@@ -22,15 +22,15 @@ def given(rows: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 @pytest.mark.parametrize("rows", [1, 3, 7, 20])
-def test_equals_torch(monkeypatch: pytest.MonkeyPatch, rows: int, smoothing: float) -> None:
+def test_equals_torch_cross_entropy(monkeypatch: pytest.MonkeyPatch, rows: int, smoothing: float) -> None:
     monkeypatch.setattr(module, "CHUNK", 3)
-    features, weight, bias, targets = given(rows)
+    features, weight, bias, targets = random_inputs(rows)
     logits = F.linear(features, weight, bias)
     expected = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
-    made = output_loss(features, weight, bias, targets, smoothing=smoothing)
+    made = linear_cross_entropy(features, weight, bias, targets, smoothing=smoothing)
     assert torch.allclose(made.smoothed, expected)
     assert torch.allclose(made.plain, F.cross_entropy(logits, targets, reduction="sum"))
-    assert made.right == (logits.argmax(-1) == targets).sum()
+    assert made.correct == (logits.argmax(-1) == targets).sum()
     parameters = [features, weight, bias]
     for mine, theirs in zip(
         torch.autograd.grad(2.5 * made.smoothed, parameters),
@@ -40,9 +40,9 @@ def test_equals_torch(monkeypatch: pytest.MonkeyPatch, rows: int, smoothing: flo
         assert torch.allclose(mine, theirs)
 
 
-def test_float32_and_no_bias() -> None:
-    features, weight, _, targets = given(700, torch.float32)
-    made = output_loss(features, weight, None, targets, smoothing=0.1)
+def test_equals_torch_in_float32_without_bias() -> None:
+    features, weight, _, targets = random_inputs(700, torch.float32)
+    made = linear_cross_entropy(features, weight, None, targets, smoothing=0.1)
     expected = F.cross_entropy(F.linear(features, weight), targets, reduction="sum", label_smoothing=0.1)
     assert torch.allclose(made.smoothed, expected, rtol=1e-5)
     for mine, theirs in zip(
@@ -53,31 +53,31 @@ def test_float32_and_no_bias() -> None:
         assert torch.allclose(mine, theirs, atol=1e-4)
 
 
-def test_only_what_is_asked_for_gets_a_gradient() -> None:
-    features, weight, bias, targets = given(5)
-    output_loss(features.detach(), weight, bias.detach(), targets).smoothed.backward()
+def test_only_inputs_that_require_grad_get_gradients() -> None:
+    features, weight, bias, targets = random_inputs(5)
+    linear_cross_entropy(features.detach(), weight, bias.detach(), targets).smoothed.backward()
     assert features.grad is None
     assert weight.grad is not None
     with torch.no_grad():
-        assert not output_loss(features, weight, bias, targets).smoothed.requires_grad
+        assert not linear_cross_entropy(features, weight, bias, targets).smoothed.requires_grad
 
 
-def test_the_plain_loss_carries_no_gradient() -> None:
-    made = output_loss(*given(5))
+def test_plain_loss_has_no_gradient() -> None:
+    made = linear_cross_entropy(*random_inputs(5))
     assert not made.plain.requires_grad
-    assert not made.right.requires_grad
+    assert not made.correct.requires_grad
 
 
-def test_under_autocast() -> None:
-    features, weight, bias, targets = given(5, torch.float32)
+def test_autocast_loss_is_close_to_float32() -> None:
+    features, weight, bias, targets = random_inputs(5, torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        made = output_loss(features, weight, bias, targets, smoothing=0.1)
-    expected = output_loss(features, weight, bias, targets, smoothing=0.1)
+        made = linear_cross_entropy(features, weight, bias, targets, smoothing=0.1)
+    expected = linear_cross_entropy(features, weight, bias, targets, smoothing=0.1)
     assert torch.allclose(made.smoothed, expected.smoothed, rtol=0.05)
     made.smoothed.backward()
     assert weight.grad is not None
 
 
-def test_smoothing_out_of_range() -> None:
+def test_invalid_smoothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"label_smoothing must lie in \[0, 1\), got 1"):
-        output_loss(*given(2), smoothing=1.0)
+        linear_cross_entropy(*random_inputs(2), smoothing=1.0)

@@ -1,4 +1,4 @@
-"""Padding on the left and on the right are the same batch to a network that knows the lengths."""
+"""Left and right padding give the same results in a network that knows the lengths."""
 
 import pytest
 import torch
@@ -17,13 +17,13 @@ RIGHT = torch.tensor([row + [0] * (5 - len(row)) for row in ROWS])
 LEFT = torch.tensor([[0] * (5 - len(row)) + row for row in ROWS])
 
 
-def test_written_out() -> None:
+def test_move_padding_matches_an_example() -> None:
     assert torch.equal(move_padding(LEFT, LENGTHS, to="right"), RIGHT)
     assert torch.equal(move_padding(RIGHT, LENGTHS, to="left"), LEFT)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3))
-def test_there_and_back(lengths: list[int], surplus: int) -> None:
+def test_move_padding_round_trip(lengths: list[int], surplus: int) -> None:
     own = torch.tensor(lengths)
     inputs = torch.randn(len(lengths), max(lengths) + surplus, 2)
     assert torch.equal(move_padding(move_padding(inputs, own, to="left"), own, to="right"), inputs)
@@ -39,7 +39,7 @@ def logits_and_gradients(ids: Tensor) -> tuple[Tensor, list[Tensor]]:
     return logits, [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
 
-def test_both_sides_give_the_same_answer_and_gradients() -> None:
+def test_moved_padding_gives_equal_logits_and_gradients() -> None:
     right, right_gradients = logits_and_gradients(RIGHT)
     left, left_gradients = logits_and_gradients(move_padding(LEFT, LENGTHS, to="right"))
     assert torch.equal(left, right)
@@ -48,13 +48,13 @@ def test_both_sides_give_the_same_answer_and_gradients() -> None:
     assert not torch.allclose(unaware, right)
 
 
-def test_a_side_that_does_not_exist() -> None:
+def test_unknown_padding_side_is_refused() -> None:
     with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
         move_padding(RIGHT, LENGTHS, to="middle")
 
 
 @pytest.mark.parametrize("embedding", ["onehot", "learned"])
-def test_a_network_told_of_left_padding_gives_the_same_answer_and_gradients(embedding: str) -> None:
+def test_classifier_accepts_left_padding(embedding: str) -> None:
     results = []
     for side, ids in (("right", RIGHT), ("left", LEFT)):
         torch.manual_seed(2)
@@ -69,7 +69,7 @@ def test_a_network_told_of_left_padding_gives_the_same_answer_and_gradients(embe
         assert right.any()
 
 
-def test_a_network_does_not_know_another_side() -> None:
+def test_classifier_refuses_an_unknown_padding_side() -> None:
     words = make_embedding("onehot", vocab_size=10, size=1, padding_id=0, word_dropout=0.0)
     stack = RecurrentStack(cell="gru", input_size=10, hidden_size=4, one_hot=True)
     with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):

@@ -1,4 +1,4 @@
-"""Every pooling equals a plain loop over each sequence's own steps."""
+"""Every pooling equals a plain loop over the steps of each sequence."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.layers.pooling import AttentionPooling, Pooled, Pooling, make_pooling, step_mask
+from sluice.layers.pooling import AttentionPooling, Pooling, PoolingOutput, make_pooling, step_mask
 from sluice.options import POOLINGS
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
@@ -23,7 +23,7 @@ def attend(pooling: Pooling, own: Tensor) -> Tensor:
     return sum(score * step for score, step in zip(scores, own, strict=True)) / sum(scores)  # type: ignore[return-value]
 
 
-# of one sequence's own steps (length, SIZE)
+# of the steps (length, SIZE) of one sequence
 PLAIN: dict[str, Callable[[Pooling, Tensor], Tensor]] = {
     "last": lambda pooling, own: own[-1],
     "max": lambda pooling, own: own.max(0).values,
@@ -44,7 +44,7 @@ def mask_of(lengths: list[int], steps: int) -> Tensor:
     return step_mask(torch.tensor(lengths), steps, torch.device("cpu"))
 
 
-def pool(pooling: Pooling, outputs: Tensor, lengths: list[int]) -> Pooled:
+def pool(pooling: Pooling, outputs: Tensor, lengths: list[int]) -> PoolingOutput:
     last = torch.stack([row[length - 1] for row, length in zip(outputs, lengths, strict=True)])
     return pooling(outputs, mask_of(lengths, outputs.shape[1]), last)
 
@@ -52,7 +52,7 @@ def pool(pooling: Pooling, outputs: Tensor, lengths: list[int]) -> Pooled:
 @every_kind
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), surplus=st.integers(0, 2))
-def test_equals_a_loop_over_own_steps(kind: str, lengths: list[int], surplus: int) -> None:
+def test_pooling_equals_a_loop_over_valid_steps(kind: str, lengths: list[int], surplus: int) -> None:
     pooling, outputs = make_pooling(kind, SIZE).double(), random_outputs(lengths, surplus).requires_grad_()
     vector = pool(pooling, outputs, lengths).vector
     expected = torch.stack([PLAIN[kind](pooling, row[:length]) for row, length in zip(outputs, lengths, strict=True)])
@@ -65,7 +65,7 @@ def test_equals_a_loop_over_own_steps(kind: str, lengths: list[int], surplus: in
 
 
 @every_kind
-def test_more_padding_changes_nothing(kind: str) -> None:
+def test_padding_does_not_change_the_result(kind: str) -> None:
     lengths, pooling = [2, 4, 1], make_pooling(kind, SIZE).double()
     outputs = random_outputs(lengths, 0)
     longer = torch.cat([outputs, outputs.new_zeros(3, 3, SIZE)], 1)
@@ -79,7 +79,7 @@ def test_only_attention_has_weights(kind: str) -> None:
     assert (weights is not None) == (kind == "attention")
 
 
-def test_attention_weights_sum_to_one_on_own_steps() -> None:
+def test_attention_weights_sum_to_one_over_valid_steps() -> None:
     lengths = [2, 6, 1]
     weights = pool(make_pooling("attention", SIZE).double(), random_outputs(lengths, 2), lengths).weights
     assert weights is not None
@@ -89,10 +89,10 @@ def test_attention_weights_sum_to_one_on_own_steps() -> None:
     assert (weights[own] > 0).all()
 
 
-def test_mask_is_true_on_own_steps() -> None:
+def test_step_mask_is_true_on_valid_steps() -> None:
     assert mask_of([1, 3], 4).tolist() == [[True, False, False, False], [True, True, True, False]]
 
 
-def test_unknown_kind_lists_the_known() -> None:
+def test_unknown_kind_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'avg'.*last, max, mean, max_mean, attention"):
         make_pooling("avg", SIZE)

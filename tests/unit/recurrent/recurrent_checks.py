@@ -1,4 +1,4 @@
-"""What the tests of this folder share: random weights, and one backward pass that reaches everything."""
+"""Shared helpers: random weights, a reference scan, and comparisons of values and gradients."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from sluice.recurrent import CELLS, Cell, CellOptions, OneHot, Recurrence, RecurrentStack, State, make_cell
 from sluice.recurrent.lengths import LengthPlan
-from sluice.recurrent.scan import Scanned, scan_fused, scan_steps
+from sluice.recurrent.scan import ScanOutput, scan_fused, scan_steps
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
 
 ALL_CELLS = sorted(CELLS)
 TORCH_CELLS = ("gru", "lstm", "rnn", "rnn_relu")
 D, H = 3, 4
-"""Input and hidden sizes that tell a transposed or a mixed-up dimension apart."""
+"""Different input and hidden sizes, to detect transposed or confused dimensions."""
 
 raw_lengths = st.one_of(
     st.lists(st.integers(1, 6), min_size=1, max_size=5),
@@ -46,7 +46,7 @@ def make_stack(cell: str, *, dtype: torch.dtype = torch.float64, **options: obje
 
 
 def random_state(stack: RecurrentStack, batch_size: int, dtype: torch.dtype = torch.float64) -> State:
-    """An initial state that asks for gradients."""
+    """An initial state that requires gradients."""
     shape = (len(stack.cells), batch_size, stack.hidden_size)
     fields = range(len(stack.state_type._fields))
     return stack.state_type(*(numbers(*shape, seed=50 + k, dtype=dtype).requires_grad_() for k in fields))
@@ -62,7 +62,7 @@ def random_cell(
 
 
 def cell_state(cell: Cell, batch_size: int) -> State:
-    """An initial state of a single cell that asks for gradients."""
+    """An initial state of a single cell that requires gradients."""
     shape, dtype = (batch_size, cell.hidden_size), cell.weight_hh.dtype
     fields = range(len(cell.state_type._fields))
     return cell.state_type(*(numbers(*shape, seed=20 + k, dtype=dtype).requires_grad_() for k in fields))
@@ -72,8 +72,8 @@ def make_plan(lengths: Sequence[int], surplus: int = 0) -> LengthPlan:
     return LengthPlan(torch.tensor(lengths), max(lengths) + surplus, torch.device("cpu"))
 
 
-def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> Scanned:
-    """What every way through time must equal: each sequence alone, one `step` after another."""
+def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurrent: Recurrence) -> ScanOutput:
+    """The reference for every backend: each sequence alone, one `step` at a time."""
     finals, states = [], []
     for row, length in enumerate(plan.lengths.tolist()):
         own = recurrent if recurrent.mask is None else recurrent._replace(mask=recurrent.mask[row : row + 1])
@@ -85,16 +85,16 @@ def unroll(cell: Cell, projected: Tensor, state: State, plan: LengthPlan, recurr
         states.append([F.pad(tensor, (0, 0, 0, plan.steps - length)) for tensor in joined])
     final = cell.state_type(*(torch.cat(parts) for parts in zip(*finals, strict=True)))
     stacked = cell.state_type(*(torch.stack(parts, 1) for parts in zip(*states, strict=True)))
-    return Scanned(stacked.hidden, final, stacked)
+    return ScanOutput(stacked.hidden, final, stacked)
 
 
-def everything(scanned: Scanned) -> list[Tensor]:
-    """Outputs, final state and, where there are any, the states of every step."""
+def everything(scanned: ScanOutput) -> list[Tensor]:
+    """Outputs, final state and, if any, the states of every step."""
     return [scanned.outputs, *scanned.final, *(scanned.states or ())]
 
 
 def gradients(results: Sequence[Tensor], leaves: Iterable[Tensor]) -> list[Tensor]:
-    """Gradients of one loss in which every number of every result has a weight of its own."""
+    """Gradients of a loss that weights every element of every result differently."""
     loss = sum(
         (result * numbers(*result.shape, seed=90 + k, dtype=result.dtype)).sum() for k, result in enumerate(results)
     )
@@ -109,12 +109,12 @@ def assert_all_close(ours: Iterable[Tensor], theirs: Iterable[Tensor], tolerance
 
 
 def own_parameters(cell: Cell) -> list[Tensor]:
-    """What a scan from pre-activations uses of a cell's parameters."""
+    """The parameters that a scan from pre-activations uses."""
     return [parameter for name, parameter in cell.named_parameters() if not name.endswith("_ih")]
 
 
-def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
-    """Pre-activations, initial state and all that gradients may be asked of."""
+def scan_inputs(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
+    """Pre-activations, initial state and all tensors that require gradients."""
     width, dtype = len(cell.gates) * cell.hidden_size, cell.weight_hh.dtype
     projected = numbers(plan.steps, plan.batch_size, width, dtype=dtype).requires_grad_()
     state = cell_state(cell, plan.batch_size)
@@ -122,8 +122,8 @@ def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]
 
 
 def assert_fused_equals_steps(cell: Cell, plan: LengthPlan, tolerance: float = 1e-10, seed: int = 0) -> None:
-    """Values and gradients, with one dropout for both where there is one."""
-    projected, state, leaves = beginning(cell, plan)
+    """Compares values and gradients, with the same dropout for both."""
+    projected, state, leaves = scan_inputs(cell, plan)
     torch.manual_seed(seed)
     ours = everything(scan_fused(cell, projected, state, plan, cell.recurrence(plan.batch_size)))
     torch.manual_seed(seed)

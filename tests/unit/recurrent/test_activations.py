@@ -1,4 +1,4 @@
-"""The activations that may be chosen by name, and their slopes told by their own outputs."""
+"""Activations by name, and their derivatives computed from their outputs."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ POINTS = [-30.0, -2.5, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.4, 1.0, 1.7, 19.0, 30.0]
 
 
 @pytest.mark.parametrize("name", SLOPED)
-def test_a_slope_is_the_derivative_at_the_input_the_output_came_from(name: str) -> None:
+def test_slope_from_the_output_equals_the_derivative(name: str) -> None:
     function, slope = ACTIVATIONS[name]
     inputs = torch.tensor(POINTS, dtype=torch.float64, requires_grad=True)
     outputs = function(inputs)
@@ -27,7 +27,7 @@ def test_a_slope_is_the_derivative_at_the_input_the_output_came_from(name: str) 
 
 
 @pytest.mark.parametrize("name", SLOPED)
-def test_a_slope_has_the_precision_of_its_type(name: str) -> None:
+def test_slope_has_float64_precision(name: str) -> None:
     function, slope = ACTIVATIONS[name]
     inputs = torch.linspace(-3, 3, 31, dtype=torch.float64).requires_grad_()
     outputs = function(inputs)
@@ -38,58 +38,58 @@ def test_a_slope_has_the_precision_of_its_type(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("name", SLOPED)
-def test_a_slope_keeps_type_and_shape(name: str, dtype: torch.dtype) -> None:
+def test_slope_keeps_dtype_and_shape(name: str, dtype: torch.dtype) -> None:
     function, slope = ACTIVATIONS[name]
     assert slope is not None
     made = slope(function(torch.randn(2, 3, dtype=dtype)))
     assert (made.dtype, made.shape) == (dtype, (2, 3))
 
 
-def test_an_unknown_activation_lists_the_known() -> None:
+def test_unknown_activation_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="there is no activation 'tahn'") as error:
         find_activation("tahn")
     assert str(error.value).endswith("there are " + ", ".join(sorted(ACTIVATIONS)))
 
 
 @pytest.mark.parametrize("option", ["activation", "cell_activation"])
-def test_a_cell_refuses_an_unknown_activation(option: str) -> None:
+def test_cell_refuses_an_unknown_activation(option: str) -> None:
     with pytest.raises(ValueError, match="there is no activation 'swish'"):
         make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(**{option: "swish"}))
 
 
-def test_the_settings_offer_exactly_the_registered() -> None:
+def test_options_list_the_registered_names() -> None:
     assert list(options.ACTIVATIONS) == list(ACTIVATIONS)
     assert list(options.RECURRENT_INITS) == list(INITIALISERS)
 
 
-def test_the_c_kernels_know_exactly_those_with_a_slope() -> None:
+def test_c_kernels_support_all_activations_with_a_slope() -> None:
     assert set(ACTIVATION_CODES) == set(SLOPED)
     assert sorted(ACTIVATION_CODES.values()) == list(range(len(SLOPED)))
 
 
-def test_the_c_kernels_number_them_alike() -> None:
-    enum = SOURCE.with_name("numbers.h").read_text(encoding="utf-8").split("enum {")[1].split("}")[0]
+def test_c_enum_matches_the_activation_codes() -> None:
+    enum = SOURCE.with_name("elementwise.h").read_text(encoding="utf-8").split("enum {")[1].split("}")[0]
     assert [name.strip().lower() for name in enum.split(",")] == list(ACTIVATION_CODES)
 
 
 @pytest.mark.parametrize("name", ["gru", "gru_reset_before", "rnn", "rnn_relu", "rnn_layernorm"])
-def test_a_cell_without_a_cell_state_says_that_it_takes_no_cell_activation(name: str) -> None:
-    with pytest.raises(ValueError, match=r"cell_activation=relu cannot be used: \w+ takes activation of its own"):
+def test_cell_without_cell_state_refuses_cell_activation(name: str) -> None:
+    with pytest.raises(ValueError, match=r"cell_activation=relu cannot be used: \w+ supports activation$"):
         make_cell(name, input_size=2, hidden_size=2, options=CellOptions(cell_activation="relu"))
 
 
 @pytest.mark.parametrize("name", SLOPED)
-def test_a_cell_with_a_sloped_activation_is_scanned_by_hand(name: str) -> None:
+def test_cell_can_fuse_activations_with_a_slope(name: str) -> None:
     assert make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation=name)).can_fuse()
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - set(SLOPED)))
 @pytest.mark.parametrize("option", ["activation", "cell_activation"])
-def test_a_cell_with_an_activation_without_slope_is_left_to_autograd(name: str, option: str) -> None:
+def test_cell_cannot_fuse_activations_without_a_slope(name: str, option: str) -> None:
     assert not make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(**{option: name})).can_fuse()
 
 
-def test_torchs_kernel_does_only_the_activations_it_has() -> None:
+def test_torch_kernel_supports_only_its_own_activations() -> None:
     own = make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation="tanh"))
     other = make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation="relu"))
     assert own.can_use_kernel(own.recurrence(1))

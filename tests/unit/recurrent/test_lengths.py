@@ -1,4 +1,4 @@
-"""The plan of a batch of lengths: its order, cuts and reversal lose nothing."""
+"""The length plan of a batch: sorting, pieces and reversal are lossless."""
 
 import pytest
 import torch
@@ -24,13 +24,13 @@ def parts(inputs: Tensor | OneHot) -> list[Tensor]:
 
 
 def batches(batch_size: int, steps: int) -> list[Tensor | OneHot]:
-    """One batch of each kind a plan takes."""
+    """One batch of each input type."""
     return [numbers(batch_size, steps, 3), one_hot_batch(batch_size, steps, 9, scaled=True)]
 
 
 @light
 @any_lengths
-def test_time_major_is_sorted_longest_first_and_loses_no_row(lengths: list[int], surplus: int) -> None:
+def test_time_major_is_sorted_longest_first(lengths: list[int], surplus: int) -> None:
     plan = make_plan(lengths, surplus)
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     assert plan.lengths.tolist() == [lengths[row] for row in order]
@@ -41,7 +41,7 @@ def test_time_major_is_sorted_longest_first_and_loses_no_row(lengths: list[int],
 
 @light
 @any_lengths
-def test_there_and_back_is_the_identity(lengths: list[int], surplus: int) -> None:
+def test_reordering_round_trip_is_the_identity(lengths: list[int], surplus: int) -> None:
     plan = make_plan(lengths, surplus)
     features, state = numbers(len(lengths), plan.steps, 3), numbers(4, len(lengths), 3)
     assert torch.equal(plan.to_batch_major(plan.to_time_major(features)), features)
@@ -50,7 +50,7 @@ def test_there_and_back_is_the_identity(lengths: list[int], surplus: int) -> Non
 
 @light
 @any_lengths
-def test_reversal_turns_each_sequence_and_is_its_own_inverse(lengths: list[int], surplus: int) -> None:
+def test_reversal_is_per_sequence_and_its_own_inverse(lengths: list[int], surplus: int) -> None:
     plan = make_plan(lengths, surplus)
     for batch in batches(len(lengths), plan.steps):
         major = plan.to_time_major(batch)
@@ -65,13 +65,13 @@ def test_reversal_turns_each_sequence_and_is_its_own_inverse(lengths: list[int],
 @light
 @any_lengths
 def test_pieces_cover_every_step_of_every_sequence_once(lengths: list[int], surplus: int) -> None:
-    alive = [rows for steps, rows in make_plan(lengths, surplus).exact.pieces for _ in range(steps)]
-    assert alive == [sum(length > step for length in lengths) for step in range(max(lengths))]
+    active = [rows for steps, rows in make_plan(lengths, surplus).exact.pieces for _ in range(steps)]
+    assert active == [sum(length > step for length in lengths) for step in range(max(lengths))]
 
 
 @light
 @any_lengths
-def test_reordering_carries_gradients_to_their_own_place(lengths: list[int], surplus: int) -> None:
+def test_reordering_passes_gradients_to_their_positions(lengths: list[int], surplus: int) -> None:
     plan = make_plan(lengths, surplus)
     features = numbers(len(lengths), plan.steps, 2).requires_grad_()
     weights = numbers(*features.shape, seed=5)
@@ -79,19 +79,19 @@ def test_reordering_carries_gradients_to_their_own_place(lengths: list[int], sur
     assert torch.equal(torch.autograd.grad((there_and_back * weights).sum(), features)[0], weights)
 
 
-def test_reordering_can_be_derived_twice() -> None:
+def test_reordering_is_twice_differentiable() -> None:
     plan = make_plan([1, 3, 2], 1)
     features = numbers(3, 4, 2).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: plan.reverse(plan.to_time_major(x)).square(), (features,))
 
 
 @pytest.mark.parametrize("lengths", [[0, 2], [4, 2], [-1], []])
-def test_impossible_lengths_are_named(lengths: list[int]) -> None:
+def test_invalid_lengths_are_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="between 1 and the 3 steps") as error:
         LengthPlan(torch.tensor(lengths, dtype=torch.int64), 3, CPU)
     assert str(lengths) in str(error.value)
 
 
-def test_lengths_away_from_the_cpu_are_refused() -> None:
+def test_lengths_on_another_device_are_refused() -> None:
     with pytest.raises(ValueError, match=r"meta.*CPU"):
         LengthPlan(torch.ones(2, dtype=torch.int64, device="meta"), 3, CPU)

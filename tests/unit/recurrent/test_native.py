@@ -1,4 +1,4 @@
-"""Building the C kernels: once, into the user's cache, and torch's own operations wherever that can't be done."""
+"""Building the C kernels: once, into the user's cache, with torch operations as the fallback."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ import torch
 from recurrent_checks import D, make_stack, numbers
 
 from sluice.recurrent.fused import build, native
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 FLOAT, DOUBLE = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
@@ -19,19 +19,19 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache, and nothing remembered of an earlier build; afterwards nothing of these."""
+    """An empty kernel cache; in-memory caches are cleared before and after."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.delenv("SLUICE_NATIVE", raising=False)
-    forget()
+    clear_caches()
     yield tmp_path / "cache" / "sluice" / "kernels"
     monkeypatch.undo()
-    forget()
+    clear_caches()
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What the module logs, whatever another test's command line has made of the loggers."""
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """The log records of the module, independent of the logging configuration of other tests."""
     log = logging.Logger("native", logging.INFO)
     log.addHandler(caplog.handler)
     monkeypatch.setattr(native, "log", log)
@@ -39,13 +39,13 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
     return caplog
 
 
-def forget() -> None:
+def clear_caches() -> None:
     native._library.cache_clear()
     build.cache_folders.cache_clear()
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
-    """Makes a shell script the only compiler there is."""
+def fake_compiler(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
+    """Makes a shell script the only available compiler."""
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(path) if name == "cc" else None)
@@ -53,36 +53,36 @@ def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, script: str) -> Path:
 
 
 @pytest.fixture
-def noting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A compiler that only notes its command lines in a file, and makes an empty output."""
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that records its command lines in a file and writes an empty output."""
     notes = tmp_path / "notes"
     notes.touch()
     script = f'echo "$@" >> {notes}\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"'
-    pretend(monkeypatch, tmp_path / "noting", script)
+    fake_compiler(monkeypatch, tmp_path / "recording", script)
     return notes
 
 
 def built(tmp_path: Path, *flags: str) -> Path:
-    return build.shared_library(str(tmp_path / "noting"), flags)
+    return build.shared_library(str(tmp_path / "recording"), flags)
 
 
-def levels(said: pytest.LogCaptureFixture) -> list[str]:
-    return [record.levelname for record in said.records]
+def levels(logged: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in logged.records]
 
 
-def test_without_a_compiler_there_are_no_kernels_and_it_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+def test_missing_compiler_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert native.kernels(FLOAT) is None
     assert native.kernels(FLOAT) is None
-    assert levels(said) == ["INFO"]
-    assert "no C compiler found" in said.text
+    assert levels(logged) == ["INFO"]
+    assert "no C compiler found" in logged.text
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("names", [("gcc", "cc", "clang"), ("cc", "clang"), ("clang",)])
-def test_the_first_compiler_there_is_is_taken(
+def test_first_available_compiler_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     tried: list[str] = []
@@ -97,29 +97,29 @@ def test_the_first_compiler_there_is_is_taken(
     assert set(tried) == {f"/bin/{names[0]}"}
 
 
-def test_sluice_native_0_leaves_them_out_without_a_word(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+def test_sluice_native_0_disables_the_kernels_silently(
+    monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     monkeypatch.setenv("SLUICE_NATIVE", "0")
     assert native.kernels(FLOAT) is None
-    assert not said.records
+    assert not logged.records
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("tensor", [torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1, device="meta")])
-def test_other_types_and_devices_have_none(tensor: torch.Tensor, cache: Path) -> None:
+def test_other_dtypes_and_devices_have_no_kernels(tensor: torch.Tensor, cache: Path) -> None:
     assert native.kernels(tensor) is None
     assert not cache.exists()
 
 
-def test_a_compiler_that_fails_is_told_once_with_its_first_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture, cache: Path
+def test_compiler_error_is_logged_once_with_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
-    pretend(monkeypatch, tmp_path / "cc", "echo 'cc1: no such thing' >&2; echo 'and more' >&2; exit 1")
+    fake_compiler(monkeypatch, tmp_path / "cc", "echo 'cc1: no such thing' >&2; echo 'and more' >&2; exit 1")
     assert native.kernels(FLOAT) is None
     assert native.kernels(FLOAT) is None
-    assert levels(said) == ["WARNING"]
-    assert "could not be built (cc1: no such thing)" in said.text
+    assert levels(logged) == ["WARNING"]
+    assert "could not build the recurrent kernels (cc1: no such thing)" in logged.text
     assert list(cache.iterdir()) == []
 
 
@@ -131,25 +131,25 @@ def test_a_compiler_that_fails_is_told_once_with_its_first_words(
         "echo >&2; exit 1",
     ],
 )
-def test_a_compiler_that_fails_without_a_word_is_told_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture, script: str
+def test_silent_compiler_failure_is_logged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture, script: str
 ) -> None:
-    pretend(monkeypatch, tmp_path / "cc", script)
+    fake_compiler(monkeypatch, tmp_path / "cc", script)
     assert native.kernels(FLOAT) is None
-    assert levels(said) == ["WARNING"]
+    assert levels(logged) == ["WARNING"]
 
 
-def test_a_library_that_cannot_be_loaded_is_told(noting: Path, said: pytest.LogCaptureFixture) -> None:
+def test_unloadable_library_is_logged(recording: Path, logged: pytest.LogCaptureFixture) -> None:
     assert native.kernels(FLOAT) is None
-    assert levels(said)[-1] == "WARNING"
-    assert "could not be built" in said.text
+    assert levels(logged)[-1] == "WARNING"
+    assert "could not build the recurrent kernels" in logged.text
 
 
-def test_threads_are_tried_first_and_done_without_where_they_do_not_build(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture
+def test_failed_openmp_build_is_retried_without_threads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     notes = tmp_path / "notes"
-    pretend(monkeypatch, tmp_path / "cc", f'echo "$@" >> {notes}\nexit 1')
+    fake_compiler(monkeypatch, tmp_path / "cc", f'echo "$@" >> {notes}\nexit 1')
     native.kernels(FLOAT)
     first, second = notes.read_text(encoding="utf-8").splitlines()
     assert native.THREADS in first.split()
@@ -158,31 +158,31 @@ def test_threads_are_tried_first_and_done_without_where_they_do_not_build(
 
 
 @needs_compiler
-def test_that_there_are_no_threads_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: pytest.LogCaptureFixture
+def test_single_threaded_build_is_logged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     refuse = 'case " $* " in *" -fopenmp "*) echo "no OpenMP here" >&2; exit 1;; esac'
-    pretend(monkeypatch, tmp_path / "cc", f'{refuse}\nexec {shutil.which("cc")} "$@"')
+    fake_compiler(monkeypatch, tmp_path / "cc", f'{refuse}\nexec {shutil.which("cc")} "$@"')
     assert native.kernels(FLOAT) is not None
-    assert "run on one thread (no OpenMP here)" in said.text
+    assert "run on one thread (no OpenMP here)" in logged.text
 
 
-def test_a_library_is_built_once_and_found_again(noting: Path, tmp_path: Path, cache: Path) -> None:
+def test_library_is_built_once(recording: Path, tmp_path: Path, cache: Path) -> None:
     first = built(tmp_path, "-O3")
     assert first.parent == cache
-    assert len(noting.read_text(encoding="utf-8").splitlines()) == 2, "one to compile, one to link"
+    assert len(recording.read_text(encoding="utf-8").splitlines()) == 2, "one to compile, one to link"
     assert built(tmp_path, "-O3") == first
-    assert len(noting.read_text(encoding="utf-8").splitlines()) == 2
+    assert len(recording.read_text(encoding="utf-8").splitlines()) == 2
     assert list(cache.iterdir()) == [first], "nothing else is left"
 
 
-def test_other_flags_source_processor_compiler_or_torch_are_another_library(
-    noting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_library_path_depends_on_all_build_inputs(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
     other = shutil.copy(build.SOURCE, tmp_path / "other")
     (tmp_path / "other" / "one_more.h").write_text("int other;", encoding="utf-8")
-    shutil.copy(tmp_path / "noting", tmp_path / "another")
+    shutil.copy(tmp_path / "recording", tmp_path / "another")
     names = [built(tmp_path, "-O3"), built(tmp_path, "-O2"), built(tmp_path, "-O3", "-DREAL=double")]
     names.append(build.shared_library(str(tmp_path / "another"), ("-O3",)))
     for target, value in (
@@ -197,7 +197,7 @@ def test_other_flags_source_processor_compiler_or_torch_are_another_library(
     assert built(tmp_path, "-O3") == names[0]
 
 
-def test_the_cache_lies_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     first = build.cache_folders()[0]
@@ -205,16 +205,16 @@ def test_the_cache_lies_in_the_home_folder_by_default(monkeypatch: pytest.Monkey
     assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_unusable_cache_is_replaced_by_one_folder_a_user(
-    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_unusable_cache_falls_back_to_a_user_temp_folder(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     check_temporary(tmp_path)
 
 
-def test_a_read_only_cache_is_replaced_by_one_folder_a_user(
-    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+def test_read_only_cache_falls_back_to_a_user_temp_folder(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o755)
@@ -222,10 +222,8 @@ def test_a_read_only_cache_is_replaced_by_one_folder_a_user(
     check_temporary(tmp_path)
 
 
-def test_a_user_without_a_home_has_one_temporary_folder(
-    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As in a container that is run by an id that /etc/passwd doesn't have."""
+def test_user_without_home_uses_a_temp_folder(recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container run with a user id that is not in /etc/passwd."""
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -244,8 +242,8 @@ def check_temporary(tmp_path: Path) -> None:
     assert len(list(paths[0].parent.iterdir())) == 1
 
 
-def test_a_library_in_a_read_only_cache_is_used(
-    noting: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+def test_library_in_a_read_only_cache_is_used(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     first = built(tmp_path, "-O3")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != cache)
@@ -254,16 +252,16 @@ def test_a_library_in_a_read_only_cache_is_used(
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o722])
-def test_a_cache_that_others_can_write_is_not_used(
-    noting: Path, tmp_path: Path, cache: Path, said: pytest.LogCaptureFixture, mode: int
+def test_cache_writable_by_others_is_not_used(
+    recording: Path, tmp_path: Path, cache: Path, logged: pytest.LogCaptureFixture, mode: int
 ) -> None:
     cache.mkdir(parents=True)
     cache.chmod(mode)
     assert built(tmp_path, "-O3").parent != cache
-    assert "can be written by others: it is not used" in said.text
+    assert "is not used: it belongs to another user or is writable by others" in logged.text
 
 
-def test_a_link_to_a_cache_is_not_used(noting: Path, tmp_path: Path, cache: Path) -> None:
+def test_symlinked_cache_is_not_used(recording: Path, tmp_path: Path, cache: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     cache.parent.mkdir(parents=True)
     cache.symlink_to(tmp_path / "elsewhere")
@@ -271,7 +269,7 @@ def test_a_link_to_a_cache_is_not_used(noting: Path, tmp_path: Path, cache: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
-def test_folders_and_files_of_another_user_are_not_used(noting: Path, tmp_path: Path, cache: Path) -> None:
+def test_folders_and_files_of_another_user_are_not_used(recording: Path, tmp_path: Path, cache: Path) -> None:
     first = built(tmp_path, "-O3")
     os.chown(first, 12345, 12345)
     assert built(tmp_path, "-O3").stat().st_uid == 0
@@ -304,7 +302,7 @@ def damage_emptied(path: Path) -> None:
 
 
 def damage_foreign(path: Path) -> None:
-    """Another library under a name that is right for it."""
+    """Another library under a name with its correct checksum."""
     other = Path(str(torch._C.__file__))
     named = path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(other)))
     path.unlink()
@@ -313,7 +311,7 @@ def damage_foreign(path: Path) -> None:
 
 
 def damage_text(path: Path) -> None:
-    """No library, under a name that is right for it."""
+    """A text file under a name with its correct checksum."""
     path.write_text("not a library", encoding="utf-8")
     path.rename(path.with_name(path.name.replace(path.stem.split("-")[-1], build._checksum(path))))
 
@@ -324,7 +322,7 @@ def damage_text(path: Path) -> None:
     [damage_truncated, damage_garbage, damage_flipped, damage_emptied, damage_foreign, damage_text],
     ids=lambda damage: damage.__name__.removeprefix("damage_"),
 )
-def test_a_damaged_library_is_built_anew(damage: Callable[[Path], None], cache: Path) -> None:
+def test_damaged_library_is_rebuilt(damage: Callable[[Path], None], cache: Path) -> None:
     flags = (*native.FLAGS, native.THREADS, "-O0", "-DREAL=float")
     compiler = str(shutil.which("cc"))
     first = build.shared_library(compiler, flags)
@@ -337,19 +335,19 @@ def test_a_damaged_library_is_built_anew(damage: Callable[[Path], None], cache: 
 
 
 @needs_compiler
-def test_the_kernels_are_built_and_equal_torchs_own_operations(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture, cache: Path
+def test_built_kernels_equal_torch_operations(
+    monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     library = native.kernels(DOUBLE)
     assert isinstance(library, native.Library)
     assert native.kernels(DOUBLE) is library
-    assert levels(said) == ["INFO"]
+    assert levels(logged) == ["INFO"]
     assert [file.suffix for file in cache.iterdir()] == [".so"]
-    forget()
+    clear_caches()
     assert native.kernels(DOUBLE) is not None
-    assert levels(said) == ["INFO"], "not built again"
+    assert levels(logged) == ["INFO"], "not built again"
     stack, inputs, lengths = make_stack("lstm"), numbers(2, 5, D), torch.tensor([5, 3])
-    with forced("fused"):
+    with force_backend("fused"):
         fast = stack(inputs, lengths).outputs
         monkeypatch.setenv("SLUICE_NATIVE", "0")
         slow = stack(inputs, lengths).outputs

@@ -1,4 +1,4 @@
-"""A one-hot batch that is never written out equals the one that is."""
+"""A one-hot batch given by ids equals the materialised batch."""
 
 import pytest
 import torch
@@ -8,18 +8,18 @@ from sluice.recurrent import OneHot, RecurrentStack
 
 WORDS = 7
 BELOW = "cells.{}.weight_ih"
-"""Names of the first layer's input weights, the only ones that lie the other way round."""
+"""Names of the first layer's input weights, the only transposed ones."""
 
 
 def twins(cell: str, bidirectional: bool) -> tuple[RecurrentStack, RecurrentStack]:
     """A stack on one-hot rows and its twin on features, with the same weights."""
     options = {"input_size": WORDS, "num_layers": 2, "bidirectional": bidirectional, "initial_state": "learned"}
     looked_up, dense = make_stack(cell, one_hot=True, **options), make_stack(cell, **options)
-    dense.load_state_dict(turn_round(looked_up.state_dict(), looked_up.directions))
+    dense.load_state_dict(transpose_input_weights(looked_up.state_dict(), looked_up.directions))
     return looked_up, dense
 
 
-def turn_round(named: dict[str, torch.Tensor], directions: int) -> dict[str, torch.Tensor]:
+def transpose_input_weights(named: dict[str, torch.Tensor], directions: int) -> dict[str, torch.Tensor]:
     below = {BELOW.format(direction) for direction in range(directions)}
     return {name: tensor.t() if name in below else tensor for name, tensor in named.items()}
 
@@ -27,7 +27,7 @@ def turn_round(named: dict[str, torch.Tensor], directions: int) -> dict[str, tor
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_equals_the_materialised_rows(cell: str, bidirectional: bool, scaled: bool) -> None:
+def test_one_hot_input_equals_materialised_rows(cell: str, bidirectional: bool, scaled: bool) -> None:
     looked_up, dense = twins(cell, bidirectional)
     batch = one_hot_batch(4, 6, WORDS, scaled=scaled)
     lengths = torch.tensor([3, 6, 1, 3])
@@ -42,7 +42,7 @@ def test_equals_the_materialised_rows(cell: str, bidirectional: bool, scaled: bo
     fields = len(state)
     assert_all_close(of_ours[:fields], of_theirs[:fields])
     names = dict(looked_up.named_parameters())
-    turned = turn_round(dict(zip(names, of_ours[fields:], strict=True)), looked_up.directions)
+    turned = transpose_input_weights(dict(zip(names, of_ours[fields:], strict=True)), looked_up.directions)
     assert_all_close(turned.values(), of_theirs[fields:])
 
 
@@ -61,6 +61,6 @@ def test_materialised_rows_hold_the_scale_at_the_id() -> None:
     assert rows.tolist() == [[[0, 0, 1.25], [0, 0, 0]]]
 
 
-def test_product_is_the_matrix_product() -> None:
+def test_times_equals_the_matrix_product() -> None:
     batch, matrix = one_hot_batch(3, 4, WORDS, scaled=True), numbers(WORDS, H)
     assert_all_close([batch.times(matrix)], [batch.materialise().double() @ matrix])

@@ -1,4 +1,4 @@
-"""Whatever may be chosen of a stack trains together; whatever may not is named."""
+"""Every valid combination of stack options trains; invalid values are refused."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ OF_CELLS = {
     "weight_dropout",
     "recurrent_init",
 }
-"""Those that go by CellOptions; the others are the stack's own."""
-WITHOUT_CELL_ACTIVATION = [name for name in ALL_CELLS if "cell_activation" not in CELLS[name].own_activations]
+"""Options of CellOptions; the others belong to the stack."""
+WITHOUT_CELL_ACTIVATION = [name for name in ALL_CELLS if "cell_activation" not in CELLS[name].default_activations]
 Chosen = dict[str, Any]
 
 dropouts = st.sampled_from([0.0, 0.3, 0.8])
@@ -31,7 +31,7 @@ activations = st.sampled_from([None, *ACTIVATIONS])
 
 @st.composite
 def choices(draw: st.DrawFn) -> Chosen:
-    """A valid choice of everything."""
+    """A valid combination of all options."""
     cell, num_layers = draw(st.sampled_from(ALL_CELLS)), draw(st.integers(1, 3))
     return {
         "cell": cell,
@@ -60,7 +60,7 @@ def make(chosen: Chosen) -> RecurrentStack:
 
 @settings(deadline=None, max_examples=120, derandomize=True)
 @given(chosen=choices(), lengths=raw_lengths, surplus=st.integers(0, 1))
-def test_every_valid_choice_trains(chosen: Chosen, lengths: list[int], surplus: int) -> None:
+def test_every_valid_combination_trains(chosen: Chosen, lengths: list[int], surplus: int) -> None:
     torch.manual_seed(0)
     stack, batch_size, steps = make(chosen).train(), len(lengths), max(lengths) + surplus
     inputs: Tensor | OneHot = numbers(batch_size, steps, D, dtype=torch.float32)
@@ -79,9 +79,9 @@ def test_every_valid_choice_trains(chosen: Chosen, lengths: list[int], surplus: 
     assert all(parameter.isfinite().all() for parameter in stack.parameters())
 
 
-shares = st.sampled_from([1.0, 1.5, -0.1, float("nan"), float("inf")])
+probabilities = st.sampled_from([1.0, 1.5, -0.1, float("nan"), float("inf")])
 wrong_choices = st.one_of(
-    st.tuples(st.sampled_from(["dropout", "recurrent_dropout", "weight_dropout"]), shares),
+    st.tuples(st.sampled_from(["dropout", "recurrent_dropout", "weight_dropout"]), probabilities),
     st.tuples(st.sampled_from(["num_layers", "input_size", "hidden_size"]), st.integers(-2, 0)),
     st.tuples(
         st.sampled_from(["activation", "cell_activation", "recurrent_init", "initial_state", "cell"]),
@@ -92,7 +92,7 @@ wrong_choices = st.one_of(
 
 @settings(deadline=None, max_examples=120, derandomize=True)
 @given(chosen=choices(), wrong=wrong_choices)
-def test_every_invalid_value_is_named(chosen: Chosen, wrong: tuple[str, Any]) -> None:
+def test_invalid_value_is_named_in_the_error(chosen: Chosen, wrong: tuple[str, Any]) -> None:
     name, value = wrong
     with pytest.raises(ValueError) as error:
         make({**chosen, name: value})
@@ -101,22 +101,22 @@ def test_every_invalid_value_is_named(chosen: Chosen, wrong: tuple[str, Any]) ->
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(chosen=choices(), cell=st.sampled_from(WITHOUT_CELL_ACTIVATION), cell_activation=st.sampled_from([*ACTIVATIONS]))
-def test_a_cell_activation_belongs_to_lstms(chosen: Chosen, cell: str, cell_activation: str) -> None:
+def test_cell_activation_is_refused_without_a_cell_state(chosen: Chosen, cell: str, cell_activation: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"cell_activation={cell_activation}.*{CELLS[cell].__name__} takes activation"
+        ValueError, match=rf"cell_activation={cell_activation}.*{CELLS[cell].__name__} supports activation"
     ):
         make({**chosen, "cell": cell, "cell_activation": cell_activation})
 
 
 @settings(deadline=None, max_examples=20, derandomize=True)
 @given(chosen=choices())
-def test_a_single_layer_has_no_residual_connections(chosen: Chosen) -> None:
+def test_residual_single_layer_is_refused(chosen: Chosen) -> None:
     with pytest.raises(ValueError, match=r"residual.*num_layers"):
         make({**chosen, "num_layers": 1, "residual": True})
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_recurrent_dropout_masks_units_the_same_at_every_step_and_keeps_the_mean(name: str) -> None:
+def test_recurrent_dropout_mask_preserves_the_mean(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=200, options=CellOptions(recurrent_dropout=0.2))
     torch.manual_seed(0)
     mask = cell.train().recurrence(50).mask
@@ -128,7 +128,7 @@ def test_recurrent_dropout_masks_units_the_same_at_every_step_and_keeps_the_mean
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_weight_dropout_drops_weights_anew_at_every_call(name: str) -> None:
+def test_weight_dropout_is_redrawn_in_every_call(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=50, options=CellOptions(weight_dropout=0.2))
     torch.manual_seed(0)
     first, second = [cell.train().recurrence(2).weight for _ in range(2)]
@@ -140,7 +140,7 @@ def test_weight_dropout_drops_weights_anew_at_every_call(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_xavier_recurrent_weights_are_drawn_gate_by_gate(name: str) -> None:
+def test_xavier_recurrent_weights_are_initialised_per_gate(name: str) -> None:
     cell = make_cell(name, input_size=D, hidden_size=50, options=CellOptions(recurrent_init="xavier"))
     limit = (6 / 100) ** 0.5
     gates = cell.weight_hh.detach().chunk(len(cell.gates))

@@ -1,4 +1,4 @@
-"""The cells give what their papers' equations give, written out again in NumPy, one sequence and step at a time."""
+"""The cells match their papers' equations, implemented in NumPy for one sequence and step at a time."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,14 @@ import torch
 from recurrent_checks import D, H, make_stack, numbers, random_state
 
 from sluice.recurrent import CellOptions, RecurrentStack
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Step = Callable[["Weights", Array, tuple[Array, ...]], tuple[Array, ...]]
-"""The weights, x (D,) and the state, h (H,) or h and c, give the next state."""
+"""Maps the weights, x (D,) and the state, h (H,) or h and c, to the next state."""
 
 EPSILON = 1e-5
-"""Keeps a deviation from zero; the papers leave it out."""
+"""Added to the variance; the papers omit it."""
 LENGTHS = [5, 1, 7, 4]
 
 
@@ -27,23 +27,23 @@ class Weights:
     def __init__(self, stack: RecurrentStack, activation: str, cell_activation: str) -> None:
         (cell,) = stack.cells
         self.all: dict[str, Array] = {name: value.detach().numpy() for name, value in cell.named_parameters()}
-        self._place: dict[str, int] = {gate: place for place, gate in enumerate(cell.gates)}
+        self._index: dict[str, int] = {gate: index for index, gate in enumerate(cell.gates)}
         self.f, self.f_c = FUNCTIONS[activation], FUNCTIONS[cell_activation]
 
     def of(self, name: str, gate: str) -> Array:
-        place = self._place[gate]
-        return self.all[name][place * H : (place + 1) * H]
+        index = self._index[gate]
+        return self.all[name][index * H : (index + 1) * H]
 
-    def seen(self, gate: str, x: Array) -> Array:
+    def from_input(self, gate: str, x: Array) -> Array:
         """W_i x + b_i."""
         return self.of("weight_ih", gate) @ x + self.of("bias_ih", gate)
 
-    def recalled(self, gate: str, h: Array) -> Array:
+    def from_hidden(self, gate: str, h: Array) -> Array:
         """W_h h + b_h."""
         return self.of("weight_hh", gate) @ h + self.of("bias_hh", gate)
 
     def sum(self, gate: str, x: Array, h: Array) -> Array:
-        return self.seen(gate, x) + self.recalled(gate, h)
+        return self.from_input(gate, x) + self.from_hidden(gate, h)
 
 
 def sigmoid(x: Array) -> Array:
@@ -85,14 +85,14 @@ def rnn_layernorm(w: Weights, x: Array, state: tuple[Array, ...]) -> tuple[Array
 
 def gru(w: Weights, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
     (h,) = state
-    r, z = sigmoid(w.sum("reset", x, h)), sigmoid(w.sum("keep", x, h))
-    new = w.f(w.seen("new", x) + r * w.recalled("new", h))
+    r, z = sigmoid(w.sum("reset", x, h)), sigmoid(w.sum("update", x, h))
+    new = w.f(w.from_input("new", x) + r * w.from_hidden("new", h))
     return (z * h + (1 - z) * new,)
 
 
 def gru_reset_before(w: Weights, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
     (h,) = state
-    r, z = sigmoid(w.sum("reset", x, h)), sigmoid(w.sum("keep", x, h))
+    r, z = sigmoid(w.sum("reset", x, h)), sigmoid(w.sum("update", x, h))
     new = w.f(w.sum("new", x, r * h))
     return (z * h + (1 - z) * new,)
 
@@ -142,19 +142,19 @@ PAPERS: dict[str, Step] = {
     "lstm_layernorm": lstm_layernorm,
 }
 OF_LSTMS = [name for name in PAPERS if name.startswith("lstm")]
-ways = pytest.mark.parametrize("way", ["fused", "steps", None])
+backends = pytest.mark.parametrize("backend", ["fused", "steps", None])
 
 
-def check(name: str, way: str | None, **chosen: str) -> None:
-    """Outputs and final states of a batch of sequences, each run alone through the paper's equations."""
+def check(name: str, backend: str | None, **chosen: str) -> None:
+    """Compares a batch with its sequences run alone through the paper's equations."""
     stack = make_stack(name, options=CellOptions(**chosen))  # type: ignore[arg-type]
     weights = Weights(stack, chosen.get("activation", "tanh"), chosen.get("cell_activation", "tanh"))
     inputs, state = numbers(len(LENGTHS), max(LENGTHS), D), random_state(stack, len(LENGTHS))
     with torch.no_grad():
-        if way is None:
+        if backend is None:
             found = stack(inputs, torch.tensor(LENGTHS), state)
         else:
-            with forced(way):
+            with force_backend(backend):
                 found = stack(inputs, torch.tensor(LENGTHS), state)
     for row, length in enumerate(LENGTHS):
         own = tuple(field[0, row].detach().numpy() for field in state)
@@ -165,36 +165,36 @@ def check(name: str, way: str | None, **chosen: str) -> None:
             np.testing.assert_allclose(field[0, row].numpy(), expected, rtol=1e-10, atol=1e-10)
 
 
-@ways
+@backends
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_cell_is_its_papers_equations(name: str, way: str | None) -> None:
-    check(name, way)
+def test_cell_matches_its_paper(name: str, backend: str | None) -> None:
+    check(name, backend)
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
 @pytest.mark.parametrize("name", PAPERS)
-def test_an_activation_of_ones_own_stands_where_the_equations_have_f(name: str, activation: str) -> None:
+def test_activation_replaces_f_in_the_equations(name: str, activation: str) -> None:
     check(name, None, activation=activation)
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
 @pytest.mark.parametrize("name", OF_LSTMS)
-def test_a_cell_activation_of_ones_own_stands_where_the_equations_have_f_c(name: str, activation: str) -> None:
+def test_cell_activation_replaces_f_c_in_the_equations(name: str, activation: str) -> None:
     check(name, None, cell_activation=activation)
 
 
 @pytest.mark.parametrize("name", OF_LSTMS)
-def test_the_two_activations_of_an_lstm_are_not_mixed_up(name: str) -> None:
+def test_lstm_activations_are_not_swapped(name: str) -> None:
     check(name, None, activation="softsign", cell_activation="elu")
 
 
-def test_the_relu_cell_is_the_simple_rnn_with_relu() -> None:
+def test_rnn_relu_equals_rnn_with_relu_activation() -> None:
     stack, same = make_stack("rnn_relu"), make_stack("rnn", options=CellOptions(activation="relu"))
     inputs, lengths = numbers(2, 5, D), torch.tensor([5, 3])
     torch.testing.assert_close(stack(inputs, lengths).outputs, same(inputs, lengths).outputs, rtol=0, atol=1e-12)
 
 
-def test_peepholes_of_zero_leave_the_lstm() -> None:
+def test_zero_peepholes_equal_the_lstm() -> None:
     plain, peeping = make_stack("lstm"), make_stack("lstm_peephole")
     peeping.load_state_dict(plain.state_dict(), strict=False)
     torch.nn.init.zeros_(peeping.cells[0].peephole)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The products of a time loop equal torch's own, in values and gradients."""
+"""Matrix products of the time loop equal torch's in values and gradients."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 dtypes = pytest.mark.parametrize("dtype", list(TOLERANCE))
 with_bias = pytest.mark.parametrize("bias", [True, False])
 shapes = pytest.mark.parametrize("shape", [(1,), (5,), (6, 5), (2, 6, 5)])
-"""(B,), (T, B) and more, in front of the features."""
+"""Leading dimensions: (B,), (T, B) and more."""
 
 
 def leaves(shape: tuple[int, ...], dtype: torch.dtype, *, bias: bool, transposed: bool = False) -> list[Tensor]:
-    """Inputs, weight and bias that ask for gradients; a transposed weight is a view of a (K, N) one."""
+    """Inputs, weight and bias that require gradients; a transposed weight is a view of a (K, N) one."""
     inputs, weight = numbers(*shape, K, dtype=dtype), numbers(N, K, seed=2, dtype=dtype)
     if transposed:
         weight = numbers(K, N, seed=2, dtype=dtype).t()
@@ -33,7 +33,7 @@ def close(ours: Tensor | Sequence[Tensor | None], theirs: Tensor | Sequence[Tens
     torch.testing.assert_close(ours, theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def test_onednn_is_there_for_float32_on_a_cpu_alone() -> None:
+def test_onednn_is_used_for_float32_on_the_cpu_only() -> None:
     assert has_onednn(torch.zeros(1)) == torch.backends.mkldnn.is_available()
     assert not has_onednn(torch.zeros(1, dtype=torch.float64))
     assert not has_onednn(torch.zeros(1, device="meta"))
@@ -43,7 +43,7 @@ def test_onednn_is_there_for_float32_on_a_cpu_alone() -> None:
 @with_bias
 @shapes
 @pytest.mark.parametrize("transposed", [False, True])
-def test_linear_is_torchs_linear(shape: tuple[int, ...], bias: bool, dtype: torch.dtype, transposed: bool) -> None:
+def test_linear_equals_torch_linear(shape: tuple[int, ...], bias: bool, dtype: torch.dtype, transposed: bool) -> None:
     tensors = leaves(shape, dtype, bias=bias, transposed=transposed)
     ours, theirs = linear(*tensors), F.linear(*tensors)
     assert ours.shape == (*shape, N)
@@ -53,7 +53,7 @@ def test_linear_is_torchs_linear(shape: tuple[int, ...], bias: bool, dtype: torc
 
 
 @dtypes
-def test_linear_takes_a_gradient_that_does_not_lie_in_order(dtype: torch.dtype) -> None:
+def test_linear_accepts_non_contiguous_gradients(dtype: torch.dtype) -> None:
     tensors = leaves((6, 5), dtype, bias=True)
     came = numbers(N, 5, 6, seed=4, dtype=dtype).permute(2, 1, 0)
     close(torch.autograd.grad(linear(*tensors), tensors, came), torch.autograd.grad(F.linear(*tensors), tensors, came))
@@ -65,7 +65,7 @@ def test_linear_takes_a_gradient_that_does_not_lie_in_order(dtype: torch.dtype) 
 
 
 @dtypes
-def test_linear_takes_inputs_that_do_not_lie_in_order(dtype: torch.dtype) -> None:
+def test_linear_accepts_non_contiguous_inputs(dtype: torch.dtype) -> None:
     inputs, (_, weight, bias) = numbers(K, 5, 6, dtype=dtype).permute(2, 1, 0), leaves((1,), dtype, bias=True)
     close(linear(inputs, weight, bias), F.linear(inputs, weight, bias))
     came = numbers(6, 5, N, seed=4, dtype=dtype)
@@ -75,7 +75,7 @@ def test_linear_takes_inputs_that_do_not_lie_in_order(dtype: torch.dtype) -> Non
 
 @dtypes
 @pytest.mark.parametrize("needed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)])
-def test_only_what_asks_for_a_gradient_gets_one(needed: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_only_inputs_that_require_grad_get_gradients(needed: tuple[int, ...], dtype: torch.dtype) -> None:
     def gradients(product: object) -> list[Tensor | None]:
         tensors = leaves((6, 5), dtype, bias=True)
         for place, tensor in enumerate(tensors):
@@ -91,7 +91,7 @@ def test_only_what_asks_for_a_gradient_gets_one(needed: tuple[int, ...], dtype: 
 @dtypes
 @with_bias
 @pytest.mark.parametrize("shape", [(5,), (6, 5)])
-def test_linear_can_be_differentiated_twice(shape: tuple[int, ...], bias: bool, dtype: torch.dtype) -> None:
+def test_linear_is_twice_differentiable(shape: tuple[int, ...], bias: bool, dtype: torch.dtype) -> None:
     def second(product: object) -> tuple[Tensor, ...]:
         tensors = leaves(shape, dtype, bias=bias)
         loss = product(*tensors).pow(3).mean()  # type: ignore[operator]
@@ -101,11 +101,11 @@ def test_linear_can_be_differentiated_twice(shape: tuple[int, ...], bias: bool, 
     close(second(linear), second(F.linear))
 
 
-def test_second_derivatives_are_those_of_differences() -> None:
+def test_linear_passes_gradgradcheck() -> None:
     tensors = leaves((2,), torch.float64, bias=True)
     through = products._Linear  # in float64 `linear` is torch's own: this is its backward pass with torch's product
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "_times", F.linear)
+        patch.setattr(products, "_onednn_linear", F.linear)
         assert torch.autograd.gradcheck(through.apply, tensors)
         assert torch.autograd.gradgradcheck(through.apply, tensors)
 
@@ -117,13 +117,13 @@ def test_second_derivatives_are_those_of_differences() -> None:
         (0,),
     ],
 )
-def test_linear_takes_a_vector_and_an_empty_batch_as_torchs_does(shape: tuple[int, ...]) -> None:
+def test_linear_accepts_vectors_and_empty_batches(shape: tuple[int, ...]) -> None:
     tensors = leaves(shape, torch.float32, bias=True)
     ours, theirs = (torch.autograd.grad(product(*tensors).sum(), tensors) for product in (linear, F.linear))
     close(ours, theirs)
 
 
-def test_under_autocast_linear_has_torchs_type() -> None:
+def test_autocast_linear_has_the_dtype_of_torch_linear() -> None:
     tensors = leaves((5,), torch.float32, bias=True)
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = linear(*tensors), F.linear(*tensors)
@@ -135,32 +135,33 @@ def test_under_autocast_linear_has_torchs_type() -> None:
 @with_bias
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_a_product_is_torchs_linear(
+def test_product_equals_torch_linear(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, bias: bool, packed: bool, transposed: bool
 ) -> None:
-    monkeypatch.setattr(products, "WORTH_PACKING", dict.fromkeys(products.WORTH_PACKING, 1 if packed else 2**62))
+    threshold = 1 if packed else 2**62
+    monkeypatch.setattr(products, "PACKING_THRESHOLD", dict.fromkeys(products.PACKING_THRESHOLD, threshold))
     weight = numbers(K, N, seed=2, dtype=dtype).t() if transposed else numbers(N, K, seed=2, dtype=dtype)
     own_bias = numbers(N, seed=3, dtype=dtype) if bias else None
-    product = Product(weight, own_bias, uses=8, rows=5)
+    product = Product(weight, own_bias, num_calls=8, rows=5)
     assert (product._weight.layout == torch._mkldnn) == (packed and dtype == torch.float32)  # type: ignore[attr-defined]
-    for rows in (5, 3, 1, 9):  # more rows than said, and fewer
+    for rows in (5, 3, 1, 9):  # more and fewer rows than expected
         inputs = numbers(rows, K, seed=rows, dtype=dtype)
         close(product(inputs), F.linear(inputs, weight, own_bias))
 
 
 @pytest.mark.parametrize(("transposed", "fewest_uses"), [(False, 3), (True, 5)])
-def test_a_small_weight_or_a_rare_use_is_not_packed(
+def test_small_or_rarely_used_weight_is_not_packed(
     monkeypatch: pytest.MonkeyPatch, transposed: bool, fewest_uses: int
 ) -> None:
-    monkeypatch.setattr(products, "WORTH_PACKING", {"as it lies": 3 * N * K, "transposed": 5 * N * K})
+    monkeypatch.setattr(products, "PACKING_THRESHOLD", {"contiguous": 3 * N * K, "transposed": 5 * N * K})
     weight = numbers(K, N, dtype=torch.float32).t() if transposed else numbers(N, K, dtype=torch.float32)
-    assert Product(weight, uses=fewest_uses - 1, rows=5)._weight is weight
-    assert Product(weight, uses=fewest_uses, rows=5)._weight is not weight
+    assert Product(weight, num_calls=fewest_uses - 1, rows=5)._weight is weight
+    assert Product(weight, num_calls=fewest_uses, rows=5)._weight is not weight
 
 
 @dtypes
 @pytest.mark.parametrize("rows", [1, 7])
-def test_the_gradient_of_a_weight_is_the_sum_over_all_rows(dtype: torch.dtype, rows: int) -> None:
+def test_weight_gradient_is_the_sum_over_rows(dtype: torch.dtype, rows: int) -> None:
     grads, inputs = numbers(rows, N, dtype=dtype), numbers(rows, K, seed=2, dtype=dtype)
     expected = sum(torch.outer(grad, fed) for grad, fed in zip(grads, inputs, strict=True))
     assert isinstance(expected, Tensor)

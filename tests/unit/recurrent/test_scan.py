@@ -1,4 +1,4 @@
-"""Every way through time equals the step that reads like the equations."""
+"""Every backend equals the reference `step`."""
 
 import pytest
 import torch
@@ -24,9 +24,9 @@ from torch import Tensor
 from sluice.recurrent import CELLS, Cell, HiddenState, Recurrence, State
 from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.scan import (
-    Scanned,
-    choose_way,
-    forced,
+    ScanOutput,
+    choose_backend,
+    force_backend,
     scan,
     scan_fused,
     scan_kernel,
@@ -35,80 +35,80 @@ from sluice.recurrent.scan import (
 )
 
 WITH_KERNEL = [name for name in ALL_CELLS if CELLS[name].kernel is not None]
-CASES = [(name, way) for name in ALL_CELLS for way in ("fused", "steps")]
-CASES += [(name, way) for name in WITH_KERNEL for way in ("kernel", "packed")]
-FORCED = [(name, way) for name, way in CASES if way != "packed"]
-"""A scan takes the packed way on CUDA alone."""
+CASES = [(name, backend) for name in ALL_CELLS for backend in ("fused", "steps")]
+CASES += [(name, backend) for name in WITH_KERNEL for backend in ("kernel", "packed")]
+FORCED = [(name, backend) for name, backend in CASES if backend != "packed"]
+"""A scan uses the packed backend on CUDA only."""
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
-every_way = pytest.mark.parametrize(("name", "way"), CASES)
+every_backend = pytest.mark.parametrize(("name", "backend"), CASES)
 
 
-def run(way: str, cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> Scanned:
+def run(backend: str, cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> ScanOutput:
     recurrent = cell.recurrence(plan.batch_size)
-    if way == "kernel":
+    if backend == "kernel":
         return scan_kernel(cell, inputs, state, plan, recurrent)
-    if way == "packed":
+    if backend == "packed":
         return scan_packed(cell, inputs, state, plan, recurrent)
-    by = scan_fused if way == "fused" else scan_steps
+    by = scan_fused if backend == "fused" else scan_steps
     return by(cell, cell.project(inputs), state, plan, recurrent)
 
 
-def reference(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> Scanned:
+def reference(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> ScanOutput:
     return unroll(cell, cell.project(inputs), state, plan, cell.recurrence(plan.batch_size))
 
 
-def beginning(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
-    """Inputs, initial state and all that gradients may be asked of."""
+def scan_inputs(cell: Cell, plan: LengthPlan) -> tuple[Tensor, State, list[Tensor]]:
+    """Inputs, initial state and all tensors that require gradients."""
     inputs, state = numbers(plan.steps, plan.batch_size, D).requires_grad_(), cell_state(cell, plan.batch_size)
     return inputs, state, [inputs, *state, *cell.parameters()]
 
 
-@every_way
+@every_backend
 @settings(deadline=None, max_examples=8, derandomize=True)
 @given(lengths=raw_lengths, surplus=st.integers(0, 2))
 @example(lengths=[3, 1, 3, 2], surplus=1)
 @example(lengths=[1, 1], surplus=2)
 @example(lengths=[4, 4], surplus=0)
-def test_every_way_equals_the_unrolled_step(name: str, way: str, lengths: list[int], surplus: int) -> None:
+def test_every_backend_equals_the_unrolled_step(name: str, backend: str, lengths: list[int], surplus: int) -> None:
     cell, plan = random_cell(name), make_plan(lengths, surplus)
-    inputs, state, leaves = beginning(cell, plan)
-    scanned, expected = run(way, cell, inputs, state, plan), reference(cell, inputs, state, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
+    scanned, expected = run(backend, cell, inputs, state, plan), reference(cell, inputs, state, plan)
     ours, theirs = everything(scanned), everything(expected)[: None if scanned.states else 1 + len(state)]
     assert type(scanned.final) is cell.state_type
-    assert (scanned.states is None) == (way in ("kernel", "packed"))
+    assert (scanned.states is None) == (backend in ("kernel", "packed"))
     assert_all_close(ours, theirs)
     assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
 
 
-@pytest.mark.parametrize(("name", "way"), FORCED)
-def test_a_forced_scan_takes_that_way(name: str, way: str) -> None:
+@pytest.mark.parametrize(("name", "backend"), FORCED)
+def test_forced_backend_is_used(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1, 3], 1)
-    inputs, state, leaves = beginning(cell, plan)
-    with forced(way):
+    inputs, state, leaves = scan_inputs(cell, plan)
+    with force_backend(backend):
         ours = everything(scan(cell, inputs, state, plan))
-    theirs = everything(run(way, cell, inputs, state, plan))
+    theirs = everything(run(backend, cell, inputs, state, plan))
     assert_all_close(ours, theirs, tolerance=0)
     assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
 
 
-@every_way
-def test_gradients_of_a_part_equal_those_of_steps(name: str, way: str) -> None:
+@every_backend
+def test_gradients_of_single_results_equal_the_reference(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 2, 1], 1)
-    inputs, state, leaves = beginning(cell, plan)
-    scanned, expected = run(way, cell, inputs, state, plan), reference(cell, inputs, state, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
+    scanned, expected = run(backend, cell, inputs, state, plan), reference(cell, inputs, state, plan)
     for ours, theirs in zip(everything(scanned), everything(expected), strict=False):
-        assert_all_close(kept_gradients(ours, leaves), kept_gradients(theirs, leaves))
+        assert_all_close(gradients_of_one(ours, leaves), gradients_of_one(theirs, leaves))
 
 
-def kept_gradients(result: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+def gradients_of_one(result: Tensor, leaves: list[Tensor]) -> list[Tensor]:
     loss = (result * numbers(*result.shape, seed=90)).sum()
     return list(torch.autograd.grad(loss, leaves, materialize_grads=True, retain_graph=True))
 
 
 @every_cell
-def test_gradients_reach_whoever_asks_alone(name: str) -> None:
+def test_gradient_of_a_single_leaf_equals_the_joint_one(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 2])
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     together = gradients(everything(reference(cell, inputs, state, plan)), leaves)
     for leaf, expected in zip(leaves, together, strict=True):
         for other in leaves:
@@ -116,11 +116,11 @@ def test_gradients_reach_whoever_asks_alone(name: str) -> None:
         assert_all_close(gradients(everything(run("fused", cell, inputs, state, plan)), [leaf]), [expected])
 
 
-@every_way
-def test_two_backward_passes_give_the_same(name: str, way: str) -> None:
+@every_backend
+def test_two_backward_passes_give_equal_gradients(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    inputs, state, leaves = beginning(cell, plan)
-    loss = sum((result * result).sum() for result in everything(run(way, cell, inputs, state, plan)))
+    inputs, state, leaves = scan_inputs(cell, plan)
+    loss = sum((result * result).sum() for result in everything(run(backend, cell, inputs, state, plan)))
     first = torch.autograd.grad(loss, leaves, retain_graph=True)
     assert_all_close(torch.autograd.grad(loss, leaves), first, tolerance=0)
 
@@ -129,7 +129,7 @@ def test_two_backward_passes_give_the_same(name: str, way: str) -> None:
 @pytest.mark.parametrize("lengths", [[1], [3, 2]])
 def test_fused_refuses_second_derivatives(name: str, lengths: list[int]) -> None:
     cell, plan = random_cell(name), make_plan(lengths)
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     outputs = run("fused", cell, inputs, state, plan).outputs
     with pytest.raises(RuntimeError, match=r"cannot be differentiated twice.*`step` can"):
         torch.autograd.grad(outputs.sum(), state[0], create_graph=True)
@@ -138,7 +138,7 @@ def test_fused_refuses_second_derivatives(name: str, lengths: list[int]) -> None
 @every_cell
 def test_steps_give_second_derivatives(name: str) -> None:
     cell, plan = random_cell(name, hidden_size=2), make_plan([2, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
 
     def outputs(inputs: Tensor, *fields: Tensor) -> Tensor:
         return run("steps", cell, inputs, cell.state_type(*fields), plan).outputs
@@ -146,34 +146,34 @@ def test_steps_give_second_derivatives(name: str) -> None:
     assert torch.autograd.gradgradcheck(outputs, (inputs, *state))
 
 
-@every_way
-def test_scans_leave_their_arguments_alone(name: str, way: str) -> None:
+@every_backend
+def test_scans_do_not_modify_their_arguments(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 1], 1)
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     before = [tensor.detach().clone() for tensor in leaves]
-    gradients(everything(run(way, cell, inputs, state, plan)), leaves)
-    with forced("kernel" if way == "packed" else way):
+    gradients(everything(run(backend, cell, inputs, state, plan)), leaves)
+    with force_backend("kernel" if backend == "packed" else backend):
         gradients(everything(scan(cell, inputs, state, plan)), leaves)
     assert_all_close([tensor.detach() for tensor in leaves], before, tolerance=0)
 
 
 @every_cell
-@pytest.mark.parametrize("way", [scan_fused, scan_steps])
-def test_pre_activations_and_state_are_left_alone(name: str, way: object) -> None:
+@pytest.mark.parametrize("backend", [scan_fused, scan_steps])
+def test_pre_activations_and_state_are_not_modified(name: str, backend: object) -> None:
     cell, plan = random_cell(name), make_plan([3, 1], 1)
     projected, state = numbers(4, 2, len(cell.gates) * H).requires_grad_(), cell_state(cell, 2)
     before = [tensor.detach().clone() for tensor in (projected, *state)]
-    scanned = way(cell, projected, state, plan, cell.recurrence(2))  # type: ignore[operator]
+    scanned = backend(cell, projected, state, plan, cell.recurrence(2))  # type: ignore[operator]
     gradients(everything(scanned), [projected, *state])
     assert_all_close([tensor.detach() for tensor in (projected, *state)], before, tolerance=0)
 
 
-@pytest.mark.parametrize(("name", "way"), FORCED)
-def test_nothing_in_the_padding_is_read(name: str, way: str) -> None:
+@pytest.mark.parametrize(("name", "backend"), FORCED)
+def test_padding_is_not_read(name: str, backend: str) -> None:
     cell, plan = random_cell(name), make_plan([4, 2, 1], surplus=2)
-    clean, state, (_, *leaves) = beginning(cell, plan)
+    clean, state, (_, *leaves) = scan_inputs(cell, plan)
     dirty = clean.detach().masked_fill(~plan.mask().unsqueeze(-1), float("nan")).requires_grad_()
-    with forced(way):
+    with force_backend(backend):
         results = [everything(scan(cell, inputs, state, plan)) for inputs in (dirty, clean)]
     assert_all_close(*results)
     of_dirty, of_clean = gradients(results[0], [dirty, *leaves]), gradients(results[1], [clean, *leaves])
@@ -185,16 +185,16 @@ def test_nothing_in_the_padding_is_read(name: str, way: str) -> None:
 @given(lengths=raw_lengths, surplus=st.integers(0, 2))
 def test_packed_equals_pieces(name: str, lengths: list[int], surplus: int) -> None:
     cell, plan = random_cell(name), make_plan(lengths, surplus)
-    inputs, state, leaves = beginning(cell, plan)
-    packed, pieces = [everything(run(way, cell, inputs, state, plan)) for way in ("packed", "kernel")]
+    inputs, state, leaves = scan_inputs(cell, plan)
+    packed, pieces = [everything(run(backend, cell, inputs, state, plan)) for backend in ("packed", "kernel")]
     assert_all_close(packed, pieces)
     assert_all_close(gradients(packed, leaves), gradients(pieces, leaves))
 
 
 @every_cell
-def test_scan_makes_the_recurrent_product_where_none_is_given(name: str) -> None:
+def test_scan_creates_the_recurrence_if_none_is_given(name: str) -> None:
     cell, plan = random_cell(name, recurrent_dropout=0.5).train(), make_plan([3, 3, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     torch.manual_seed(3)
     own = scan(cell, inputs, state, plan)
     torch.manual_seed(3)
@@ -203,47 +203,47 @@ def test_scan_makes_the_recurrent_product_where_none_is_given(name: str) -> None
 
 
 @pytest.mark.parametrize("name", WITH_KERNEL)
-def test_dropped_weights_reach_torchs_kernel(name: str) -> None:
+def test_torch_kernel_uses_the_dropped_weights(name: str) -> None:
     cell, plan = random_cell(name, weight_dropout=0.5).train(), make_plan([3, 3, 1])
-    inputs, state, leaves = beginning(cell, plan)
+    inputs, state, leaves = scan_inputs(cell, plan)
     results = []
-    for way in ("kernel", "steps"):
+    for backend in ("kernel", "steps"):
         torch.manual_seed(3)
-        results.append(everything(run(way, cell, inputs, state, plan))[: 1 + len(state)])
+        results.append(everything(run(backend, cell, inputs, state, plan))[: 1 + len(state)])
     assert_all_close(*results)
     assert_all_close(*(gradients(result, leaves) for result in results))
 
 
 @every_cell
-def test_states_come_when_asked_for(name: str) -> None:
+def test_every_state_is_returned_on_request(name: str) -> None:
     cell, plan = random_cell(name), make_plan([3, 3, 1])
-    inputs, state, _ = beginning(cell, plan)
+    inputs, state, _ = scan_inputs(cell, plan)
     scanned = scan(cell, inputs, state, plan, every_state=True)
     assert_all_close(everything(scanned), everything(reference(cell, inputs, state, plan)))
 
 
-def way_of(cell: Cell, *, one_hot: bool = False, every_state: bool = False) -> str:
+def backend_of(cell: Cell, *, one_hot: bool = False, every_state: bool = False) -> str:
     inputs = one_hot_batch(2, 3, D) if one_hot else numbers(2, 3, D)
-    return choose_way(cell, inputs, cell.recurrence(3), every_state)
+    return choose_backend(cell, inputs, cell.recurrence(3), every_state)
 
 
 @every_cell
-def test_the_lstm_takes_torchs_kernel_on_a_cpu_and_every_other_cell_its_own_scan(name: str) -> None:
-    assert way_of(random_cell(name)) == ("kernel" if name == "lstm" else "fused")
+def test_only_the_lstm_uses_the_torch_kernel_on_a_cpu(name: str) -> None:
+    assert backend_of(random_cell(name)) == ("kernel" if name == "lstm" else "fused")
 
 
-def test_what_torchs_kernel_cannot_do_is_fused() -> None:
-    assert way_of(random_cell("lstm"), every_state=True) == "fused"
-    assert way_of(random_cell("lstm", one_hot=True), one_hot=True) == "fused"
-    assert way_of(random_cell("lstm", activation="relu")) == "fused"
-    assert way_of(random_cell("lstm", cell_activation="relu")) == "fused"
-    assert way_of(random_cell("lstm", recurrent_dropout=0.5).train()) == "fused"
-    assert way_of(random_cell("lstm", recurrent_dropout=0.5).eval()) == "kernel"
-    assert way_of(random_cell("lstm", weight_dropout=0.5).train()) == "kernel"
+def test_options_unsupported_by_the_torch_kernel_are_fused() -> None:
+    assert backend_of(random_cell("lstm"), every_state=True) == "fused"
+    assert backend_of(random_cell("lstm", one_hot=True), one_hot=True) == "fused"
+    assert backend_of(random_cell("lstm", activation="relu")) == "fused"
+    assert backend_of(random_cell("lstm", cell_activation="relu")) == "fused"
+    assert backend_of(random_cell("lstm", recurrent_dropout=0.5).train()) == "fused"
+    assert backend_of(random_cell("lstm", recurrent_dropout=0.5).eval()) == "kernel"
+    assert backend_of(random_cell("lstm", weight_dropout=0.5).train()) == "kernel"
 
 
-class Bare(Cell):
-    """A cell of which only the step is written."""
+class StepOnlyCell(Cell):
+    """A cell that implements `step` only."""
 
     gates = ("new",)
 
@@ -252,30 +252,30 @@ class Bare(Cell):
         return HiddenState(new), (new,)
 
 
-def test_a_cell_of_which_only_the_step_is_written_goes_by_steps() -> None:
-    cell, plan = Bare(input_size=D, hidden_size=H).double(), make_plan([3, 1])
-    inputs, state, leaves = beginning(cell, plan)
-    assert way_of(cell) == way_of(cell, every_state=True) == "steps"
+def test_cell_with_only_a_step_uses_the_steps_backend() -> None:
+    cell, plan = StepOnlyCell(input_size=D, hidden_size=H).double(), make_plan([3, 1])
+    inputs, state, leaves = scan_inputs(cell, plan)
+    assert backend_of(cell) == backend_of(cell, every_state=True) == "steps"
     ours, theirs = everything(scan(cell, inputs, state, plan)), everything(reference(cell, inputs, state, plan))
     assert_all_close(ours, theirs)
     assert_all_close(gradients(ours, leaves), gradients(theirs, leaves))
 
 
-def test_the_innermost_forced_way_counts_and_ends_with_its_block() -> None:
+def test_innermost_forced_backend_applies_within_its_block() -> None:
     cell = random_cell("gru")
-    with forced("kernel"):
-        with forced("steps"):
-            assert way_of(cell) == "steps"
-        assert way_of(cell) == "kernel"
-    assert way_of(cell) == "fused"
+    with force_backend("kernel"):
+        with force_backend("steps"):
+            assert backend_of(cell) == "steps"
+        assert backend_of(cell) == "kernel"
+    assert backend_of(cell) == "fused"
 
 
-def test_a_forced_way_ends_with_an_error_too() -> None:
-    with pytest.raises(KeyError), forced("steps"):
+def test_forced_backend_is_reset_after_an_error() -> None:
+    with pytest.raises(KeyError), force_backend("steps"):
         raise KeyError
-    assert way_of(random_cell("gru")) == "fused"
+    assert backend_of(random_cell("gru")) == "fused"
 
 
-def test_unknown_way_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"'pieces'.*kernel, fused, steps"), forced("pieces"):
+def test_unknown_backend_error_lists_the_valid_ones() -> None:
+    with pytest.raises(ValueError, match=r"'pieces'.*kernel, fused, steps"), force_backend("pieces"):
         pass

@@ -1,4 +1,4 @@
-"""A stack gives what torch's own layers give on a packed sequence."""
+"""A stack equals torch's layers on packed sequences."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sluice.recurrent import RecurrentStack, State
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-both_ways = pytest.mark.parametrize("bidirectional", [False, True])
+both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 every_cell = pytest.mark.parametrize("cell", ALL_CELLS)
 
 
@@ -63,7 +63,7 @@ def torch_layers(cell: str, case: Case) -> nn.RNNBase:
 
 
 def paired_weights(stack: RecurrentStack, layers: nn.RNNBase) -> tuple[list[Tensor], list[Tensor]]:
-    """The same weights on both sides, in one order: torch's names spelt out against the stack's cells."""
+    """The corresponding weights of the stack and of torch's layers, in the same order."""
     directions = ("", "_reverse")[: stack.directions]
     ends = [f"_l{layer}{end}" for layer in range(stack.num_layers) for end in directions]
     ours = [getattr(cell, name) for cell in stack.cells for name in PARAMETERS]
@@ -72,7 +72,7 @@ def paired_weights(stack: RecurrentStack, layers: nn.RNNBase) -> tuple[list[Tens
 
 
 @torch.no_grad()
-def share_weights(ours: list[Tensor], theirs: list[Tensor], from_torch: bool) -> None:
+def copy_weights(ours: list[Tensor], theirs: list[Tensor], from_torch: bool) -> None:
     for own, other in zip(ours, theirs, strict=True):
         source, target = (other, own) if from_torch else (own, other)
         target.copy_(source)
@@ -81,7 +81,7 @@ def share_weights(ours: list[Tensor], theirs: list[Tensor], from_torch: bool) ->
 def run_packed(
     layers: nn.RNNBase, features: Tensor, lengths: Tensor, state: tuple[Tensor, ...] | None
 ) -> tuple[Tensor, ...]:
-    """The judge: outputs, final h and, for an LSTM, final c."""
+    """The reference: outputs, final h and, for an LSTM, final c."""
     packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
     initial = state[0] if state is not None and len(state) == 1 else state
     outputs, final = layers(packed, initial)
@@ -90,7 +90,7 @@ def run_packed(
 
 
 def initial_leaves(stack: RecurrentStack, case: Case) -> tuple[State | None, list[Tensor]]:
-    """What the stack is given, and the tensors that its initial state's gradients belong to."""
+    """The initial state to pass, and the leaf tensors that its gradients belong to."""
     if case.initial == "given":
         state = random_state(stack, len(case.lengths), case.dtype)
         return state, list(state)
@@ -109,7 +109,7 @@ def test_equals_torch_on_packed_sequences(cell: str, case: Case) -> None:
     stack = make_stack(cell, **options, initial_state="learned" if case.initial == "learned" else "zeros")
     layers = torch_layers(cell, case)
     ours, theirs = paired_weights(stack, layers)
-    share_weights(ours, theirs, case.from_torch)
+    copy_weights(ours, theirs, case.from_torch)
 
     lengths, batch_size = torch.tensor(case.lengths), len(case.lengths)
     features = numbers(batch_size, max(case.lengths) + case.surplus, D, dtype=case.dtype).requires_grad_()
@@ -117,17 +117,17 @@ def test_equals_torch_on_packed_sequences(cell: str, case: Case) -> None:
     expanded = tuple(leaf.expand(-1, batch_size, -1) for leaf in leaves) or None
 
     outputs, final = stack(features, lengths, state)
-    results, judged = (outputs, *final), run_packed(layers, features, lengths, expanded)
+    results, expected = (outputs, *final), run_packed(layers, features, lengths, expanded)
     tolerance = 1e-10 if case.dtype == torch.float64 else 1e-4
-    assert_all_close(results, judged, tolerance)
+    assert_all_close(results, expected, tolerance)
     assert_all_close(
-        gradients(results, [features, *leaves, *ours]), gradients(judged, [features, *leaves, *theirs]), tolerance
+        gradients(results, [features, *leaves, *ours]), gradients(expected, [features, *leaves, *theirs]), tolerance
     )
 
 
 @every_cell
-@both_ways
-def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
+@both_directions
+def test_single_sequence_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=bidirectional, initial_state="learned")
     lengths = torch.tensor([2, 6, 1, 4, 4])
     features, given_state = numbers(5, 8, D), random_state(stack, 5)
@@ -141,8 +141,8 @@ def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, bidirectional: boo
 
 
 @every_cell
-@both_ways
-def test_padding_is_never_read(cell: str, bidirectional: bool) -> None:
+@both_directions
+def test_padding_is_not_read(cell: str, bidirectional: bool) -> None:
     stack = make_stack(cell, num_layers=2, bidirectional=bidirectional)
     lengths = torch.tensor([3, 1, 5, 3])
     padding = torch.arange(7) >= lengths.unsqueeze(1)
@@ -158,7 +158,7 @@ def test_padding_is_never_read(cell: str, bidirectional: bool) -> None:
 
 
 @every_cell
-@both_ways
+@both_directions
 def test_outputs_are_zero_beyond_each_length_and_only_there(cell: str, bidirectional: bool) -> None:
     lengths = torch.tensor([3, 1, 5, 3])
     outputs = make_stack(cell, num_layers=2, bidirectional=bidirectional)(numbers(4, 7, D), lengths).outputs
@@ -211,14 +211,14 @@ def test_zero_state_is_the_default(cell: str) -> None:
 
 
 def dropout_calls(stack: RecurrentStack) -> list[tuple[Tensor, Tensor]]:
-    """Filled with what goes into the stack's dropout and what comes out, call by call."""
+    """A list that records the inputs and outputs of the stack's dropout."""
     calls: list[tuple[Tensor, Tensor]] = []
     stack.dropout.register_forward_hook(lambda module, inputs, output: calls.append((inputs[0], output)))
     return calls
 
 
-@both_ways
-def test_dropout_acts_between_layers_and_nowhere_else(bidirectional: bool) -> None:
+@both_directions
+def test_dropout_acts_between_layers_only(bidirectional: bool) -> None:
     options = {"num_layers": 3, "bidirectional": bidirectional}
     with_dropout, without = make_stack("gru", dropout=0.5, **options), make_stack("gru", **options)
     calls = dropout_calls(with_dropout)
@@ -236,7 +236,7 @@ def test_dropout_acts_between_layers_and_nowhere_else(bidirectional: bool) -> No
         assert (after != 0).any()
 
 
-def test_dropout_rests_in_evaluation_and_below_a_single_layer() -> None:
+def test_dropout_is_off_in_evaluation_and_for_one_layer() -> None:
     features, lengths = numbers(4, 6, D), torch.tensor([6, 2, 4, 6])
     for layers, training in ((1, True), (3, False)):
         with_dropout = make_stack("lstm", num_layers=layers, dropout=0.9).train(training)
@@ -256,7 +256,7 @@ def test_dropout_rests_in_evaluation_and_below_a_single_layer() -> None:
         ({"dropout": -0.1}, r"dropout.*-0\.1"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -> None:
     options = {"cell": "lstm", "input_size": D, "hidden_size": H, **wrong}
     with pytest.raises(ValueError, match=message):
         RecurrentStack(**options)  # type: ignore[arg-type]

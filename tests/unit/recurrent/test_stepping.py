@@ -1,4 +1,4 @@
-"""A stack taken step by step equals the stack run at once, in values and gradients, for every cell."""
+"""Stepping through a stack equals running it, in values and gradients, for every cell."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
-from sluice.recurrent.stepping import StackSteps
+from sluice.recurrent.stepping import StackStepper
 
 CELLS_OF_SLUICE = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))
 BATCH, STEPS, INPUTS, KNOWN = 3, 4, 5, 2
 
 
 def by_steps(stack: RecurrentStack, inputs: Tensor, known: int) -> tuple[Tensor, Any]:
-    steps = StackSteps(stack, BATCH, known)
-    states = steps.begin(stack.first_state(BATCH))
+    steps = StackStepper(stack, BATCH, known)
+    states = steps.split_state(stack.make_initial_state(BATCH))
     outputs = []
     carried = inputs[..., known:].unbind(1)
     for step, projected in enumerate(steps.project(inputs[..., :known]).unbind(1)):
         output, states = steps.step(projected, carried[step] if known < INPUTS else None, states)
         outputs.append(output)
-    return torch.stack(outputs, 1), steps.end(states)
+    return torch.stack(outputs, 1), steps.join_state(states)
 
 
 @pytest.mark.parametrize("known", [KNOWN, INPUTS])
 @pytest.mark.parametrize("cell", CELLS_OF_SLUICE)
-def test_steps_equal_the_whole(cell: str, known: int) -> None:
+def test_steps_equal_one_pass(cell: str, known: int) -> None:
     torch.manual_seed(0)
     shape: dict[str, Any] = {"input_size": INPUTS, "hidden_size": 6, "num_layers": 3, "residual": True}
     stack = RecurrentStack(cell=cell, initial_state="learned", **shape).double()
@@ -45,7 +45,7 @@ def test_steps_equal_the_whole(cell: str, known: int) -> None:
         assert torch.allclose(mine, theirs)
 
 
-def test_dropout_within_the_cells_is_drawn_once_a_run() -> None:
+def test_recurrent_dropout_is_drawn_once_per_run() -> None:
     torch.manual_seed(0)
     stack = RecurrentStack(cell="gru", input_size=INPUTS, hidden_size=6, options=CellOptions(recurrent_dropout=0.5))
     inputs = torch.randn(BATCH, STEPS, INPUTS)
@@ -56,7 +56,7 @@ def test_dropout_within_the_cells_is_drawn_once_a_run() -> None:
     assert torch.allclose(outputs, expected, atol=1e-6)
 
 
-def test_two_directions_cannot_be_stepped() -> None:
+def test_bidirectional_stack_is_refused() -> None:
     stack = RecurrentStack(cell="gru", input_size=INPUTS, hidden_size=6, bidirectional=True)
-    with pytest.raises(ValueError, match="it reads from the end as well"):
-        StackSteps(stack, BATCH, KNOWN)
+    with pytest.raises(ValueError, match="backward direction starts at the end"):
+        StackStepper(stack, BATCH, KNOWN)

@@ -1,4 +1,4 @@
-"""The products of c/ in tiles of every shape, on several threads, which wait for each other at every step."""
+"""Tiled matrix products of the C kernels, of various shapes and on several threads."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     [([17], 270), ([4] * 5, 130), ([3, 3, 3, 2, 2, 2, 1], 101), ([3] * 6 + [2] * 7, 81), ([2] * 40, 41)],
     ids=["one row", "five rows", "seven rows", "thirteen rows", "forty rows"],
 )
-def test_every_shape_equals_the_steps(name: str, lengths: list[int], hidden_size: int, threads: int) -> None:
+def test_tiled_products_equal_the_steps_backend(name: str, lengths: list[int], hidden_size: int, threads: int) -> None:
     cell = random_cell(name, hidden_size=hidden_size, recurrent_dropout=0.5 if threads > 2 else 0.0)
-    cell.weight_hh.data /= hidden_size**0.5  # not so large that it makes much of what rounding left
+    cell.weight_hh.data /= hidden_size**0.5  # limits the growth of rounding errors
     assert_fused_equals_steps(cell, make_plan(lengths))

@@ -1,4 +1,4 @@
-"""A trace shows what went on inside a run, step by step; and residual connections, which a run may have."""
+"""Traces of states and gates at every step, and residual connections."""
 
 from collections.abc import Callable
 
@@ -18,11 +18,11 @@ from recurrent_checks import (
 from torch import Tensor
 
 from sluice.recurrent import CELLS, Cell, CellOptions, CellTrace, OneHot, RecurrentStack, StackTrace, State
-from sluice.recurrent.scan import forced
+from sluice.recurrent.scan import force_backend
 
 LENGTHS, STEPS = [3, 5, 1, 3], 6
 every_cell = pytest.mark.parametrize("name", ALL_CELLS)
-both_ways = pytest.mark.parametrize("bidirectional", [False, True])
+both_directions = pytest.mark.parametrize("bidirectional", [False, True])
 
 
 def lengths_of(lengths: list[int] = LENGTHS) -> Tensor:
@@ -38,16 +38,16 @@ def batch(*, one_hot: bool = False) -> Tensor | OneHot:
     return one_hot_batch(len(LENGTHS), STEPS, D, scaled=True) if one_hot else numbers(len(LENGTHS), STEPS, D)
 
 
-def flat(trace: StackTrace) -> list[Tensor]:
-    """All that a trace holds."""
+def all_tensors(trace: StackTrace) -> list[Tensor]:
+    """All tensors of a trace."""
     inner = [tensor for cell in trace.cells for tensor in (*cell.states, *cell.gates.values())]
     return [trace.outputs, *trace.state, *inner]
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, one_hot: bool) -> None:
+def test_trace_equals_forward(name: str, bidirectional: bool, one_hot: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional, one_hot=one_hot, residual=True)
     inputs, state = batch(one_hot=one_hot), random_state(stack, len(LENGTHS))
     for given in (None, state):
@@ -59,8 +59,8 @@ def test_outputs_and_state_are_those_of_forward(name: str, bidirectional: bool, 
 
 
 @every_cell
-@both_ways
-def test_there_is_one_trace_a_layer_and_direction_with_the_cells_own_gates(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_trace_has_the_gates_of_every_layer_and_direction(name: str, bidirectional: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     trace = stack.trace(batch(), lengths_of())
     assert len(trace.cells) == len(stack.cells) == 2 * (1 + bidirectional)
@@ -71,27 +71,27 @@ def test_there_is_one_trace_a_layer_and_direction_with_the_cells_own_gates(name:
 
 
 @every_cell
-@both_ways
-def test_everything_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_trace_is_zero_beyond_each_length(name: str, bidirectional: bool) -> None:
     trace = make_stack(name, num_layers=2, bidirectional=bidirectional).trace(batch(), lengths_of())
     for cell in trace.cells:
         assert all((tensor[outside()] == 0).all() for tensor in (*cell.states, *cell.gates.values()))
 
 
 @every_cell
-@both_ways
-def test_nothing_in_the_padding_is_read(name: str, bidirectional: bool) -> None:
+@both_directions
+def test_padding_is_not_read(name: str, bidirectional: bool) -> None:
     stack, clean = make_stack(name, num_layers=2, bidirectional=bidirectional), batch()
     assert isinstance(clean, Tensor)
     dirty = clean.masked_fill(outside().unsqueeze(-1), float("nan"))
-    ours, theirs = [flat(stack.trace(inputs, lengths_of())) for inputs in (dirty, clean)]
+    ours, theirs = [all_tensors(stack.trace(inputs, lengths_of())) for inputs in (dirty, clean)]
     assert_all_close(ours, theirs)
     assert_all_close(gradients(ours, stack.parameters()), gradients(theirs, stack.parameters()))
 
 
 @every_cell
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_a_forward_state_is_the_final_one_of_the_tokens_so_far(name: str, num_layers: int) -> None:
+def test_forward_states_equal_final_states_of_prefixes(name: str, num_layers: int) -> None:
     stack, inputs = make_stack(name, num_layers=num_layers), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -104,7 +104,7 @@ def test_a_forward_state_is_the_final_one_of_the_tokens_so_far(name: str, num_la
 
 
 @every_cell
-def test_a_backward_state_is_the_final_one_of_the_tokens_from_there_to_the_end(name: str) -> None:
+def test_backward_states_equal_final_states_of_suffixes(name: str) -> None:
     stack, inputs = make_stack(name, bidirectional=True), batch()
     state = random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), state)
@@ -127,13 +127,13 @@ def normed(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
 
 def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, reset: Tensor | None) -> Tensor:
-    """The value of one gate at one step of one sequence, written out from the parameters.
+    """The value of one gate at one step of one sequence, computed from the parameters.
 
     Args:
         cell: a cell with its own activations.
         gate: its name.
-        x: (D,), or a (V,) row of a one-hot batch for a cell whose input weights lie the other way round.
-        before, after: the states round the step, tensors (H,).
+        x: (D,), or a (V,) row of a one-hot batch for a cell with transposed input weights.
+        before, after: the states before and after the step, tensors (H,).
         reset: the value of a GRU's reset gate.
     """
     own = slice(cell.gates.index(gate) * H, (cell.gates.index(gate) + 1) * H)
@@ -161,15 +161,15 @@ def gate_by_hand(cell: Cell, gate: str, x: Tensor, before: State, after: State, 
 
 
 def inputs_of_layers(stack: RecurrentStack, inputs: Tensor, trace: StackTrace) -> list[Tensor]:
-    """What each layer read: the batch, then the hidden states of both directions below."""
+    """The inputs of each layer: the batch, then the hidden states of both directions below."""
     below = [torch.cat([cell.states.hidden for cell in trace.cells[: stack.directions]], -1)]
     return [inputs, *below][: stack.num_layers]
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_gates_are_what_the_equations_give(name: str, bidirectional: bool, one_hot: bool) -> None:
+def test_gates_match_the_equations(name: str, bidirectional: bool, one_hot: bool) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional, one_hot=one_hot)
     inputs, initial = batch(one_hot=one_hot), random_state(stack, len(LENGTHS))
     trace = stack.trace(inputs, lengths_of(), initial)
@@ -189,7 +189,7 @@ def test_gates_are_what_the_equations_give(name: str, bidirectional: bool, one_h
 
 
 def gru_from_gates(before: State, gates: dict[str, Tensor]) -> list[Tensor]:
-    return [(1 - gates["keep"]) * gates["new"] + gates["keep"] * before.hidden]
+    return [(1 - gates["update"]) * gates["new"] + gates["update"] * before.hidden]
 
 
 def lstm_from_gates(before: State, gates: dict[str, Tensor]) -> list[Tensor]:
@@ -211,11 +211,11 @@ FROM_GATES: dict[str, Callable[[State, dict[str, Tensor]], list[Tensor]]] = {
     "rnn": lambda before, gates: [gates["new"]],
     "rnn_layernorm": lambda before, gates: [gates["new"]],
 }
-"""The state after every step from the one before it and the gates."""
+"""Computes the state after every step from the previous state and the gates."""
 
 
 @pytest.mark.parametrize("name", FROM_GATES)
-def test_gates_and_states_belong_to_one_dropout_in_training(name: str) -> None:
+def test_gates_and_states_use_the_same_dropout(name: str) -> None:
     options = CellOptions(recurrent_dropout=0.4, weight_dropout=0.3)
     stack = make_stack(name, num_layers=2, dropout=0.5, options=options).train()
     initial = random_state(stack, len(LENGTHS))
@@ -231,9 +231,9 @@ def test_gates_and_states_belong_to_one_dropout_in_training(name: str) -> None:
 
 
 @every_cell
-@both_ways
+@both_directions
 @pytest.mark.parametrize("part", ["states", "gates"])
-def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, part: str) -> None:
+def test_gradients_flow_through_the_trace(name: str, bidirectional: bool, part: str) -> None:
     stack = make_stack(name, num_layers=2, bidirectional=bidirectional)
     inputs, state = batch(), random_state(stack, len(LENGTHS))
     assert isinstance(inputs, Tensor)
@@ -243,8 +243,8 @@ def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, p
         return [cell.states[-1]] if part == "states" else list(cell.gates.values())
 
     found = []
-    for way in ("fused", "steps"):
-        with forced(way):
+    for backend in ("fused", "steps"):
+        with force_backend(backend):
             cells = stack.trace(inputs, lengths_of(), state).cells
             found.append(gradients([tensor for cell in cells for tensor in pick(cell)], leaves))
     assert_all_close(*found)
@@ -252,7 +252,7 @@ def test_gradients_flow_through_what_is_traced(name: str, bidirectional: bool, p
 
 
 @every_cell
-def test_residual_stack_is_its_layers_joined_by_hand(name: str) -> None:
+def test_residual_stack_equals_manually_joined_layers(name: str) -> None:
     for bidirectional in (False, True):
         options = {"bidirectional": bidirectional}
         whole = make_stack(name, num_layers=2, residual=True, **options)
@@ -276,13 +276,13 @@ def test_residual_stack_is_its_layers_joined_by_hand(name: str) -> None:
 
 
 @every_cell
-def test_a_third_layer_adds_what_the_second_gave_with_its_own_residual(name: str) -> None:
+def test_residuals_accumulate_over_three_layers(name: str) -> None:
     stack = make_stack(name, num_layers=3, residual=True)
     trace = stack.trace(batch(), lengths_of())
     assert_all_close([trace.outputs], [sum(cell.states.hidden for cell in trace.cells)])
 
 
-def test_the_residual_is_not_dropped() -> None:
+def test_dropout_does_not_apply_to_the_residual() -> None:
     stack = make_stack("gru", num_layers=2, residual=True, dropout=0.7).train()
     trace = stack.trace(batch(), lengths_of())
     assert_all_close([trace.outputs], [sum(cell.states.hidden for cell in trace.cells)])

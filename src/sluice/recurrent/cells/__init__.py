@@ -1,4 +1,4 @@
-"""The cells by name; one file a cell."""
+"""Recurrent cells, one file each, and their registry."""
 
 from sluice.recurrent.cells.base import CELLS, Cell, Recurrence, make_cell, register_cell
 from sluice.recurrent.cells.gru import GRUCell

@@ -1,4 +1,4 @@
-"""What every cell is: parameters, a step that reads like the equations, and the faster ways that must equal it."""
+"""Base class of the cells: parameters, a reference step that reads like the equations, and faster equivalents."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,20 +19,34 @@ from sluice.recurrent.states import HiddenState, State
 
 CELLS: dict[str, type["Cell"]] = {}
 Kernel: TypeAlias = Callable[..., tuple[Tensor, ...]]
-"""A fused function of torch: the outputs, then the parts of the final state."""
+"""A built-in function of torch; returns the outputs, then the fields of the final state."""
 
 
 def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
-    """Class decorator that makes a cell known as `model.cell=<name>`.
+    """Class decorator that registers a cell as `model.cell=<name>`.
+
+    Example:
+        >>> from sluice.recurrent import HiddenState, RecurrentStack
+        >>> @register_cell("leaky_rnn")
+        ... class LeakyRNNCell(Cell):
+        ...     gates = ("new",)
+        ...
+        ...     def step(self, projected, state, recurrent):
+        ...         new = torch.tanh(projected + recurrent(state.hidden))
+        ...         return HiddenState(0.9 * state.hidden + 0.1 * new), (new,)
+        >>> stack = RecurrentStack(cell="leaky_rnn", input_size=5, hidden_size=4)
+        >>> stack(torch.randn(2, 7, 5), torch.tensor([7, 3])).outputs.shape
+        torch.Size([2, 7, 4])
+        >>> del CELLS["leaky_rnn"]
 
     Raises:
-        ValueError: if another cell has the name.
+        ValueError: if the name is already registered.
     """
 
     def register(cell: type[Cell]) -> type[Cell]:
-        there = CELLS.get(name, cell)
-        if (there.__module__, there.__qualname__) != (cell.__module__, cell.__qualname__):
-            raise ValueError(f"there is a cell {name!r} already, {there.__module__}.{there.__qualname__}")
+        registered = CELLS.get(name, cell)
+        if (registered.__module__, registered.__qualname__) != (cell.__module__, cell.__qualname__):
+            raise ValueError(f"there is a cell {name!r} already, {registered.__module__}.{registered.__qualname__}")
         CELLS[name] = cell
         return cell
 
@@ -40,7 +54,7 @@ def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
 
 
 class Recurrence(NamedTuple):
-    """The recurrent product of one call: the weights and the mask that dropout left, the same at every step."""
+    """The recurrent product of one call: weights and dropout mask, the same at every step."""
 
     weight: Tensor
     """(G·H, H)."""
@@ -54,56 +68,56 @@ class Recurrence(NamedTuple):
         return F.linear(hidden if self.mask is None else hidden * self.mask, self.weight, self.bias)
 
     def rows(self, start: int, end: int | None = None) -> "Recurrence":
-        """The same with the weight's rows from `start` on, up to `end`: some of the gates."""
+        """The product restricted to the weight's rows from `start` to `end`, for some of the gates."""
         return Recurrence(self.weight[start:end], None if self.bias is None else self.bias[start:end], self.mask)
 
-    def first(self, batch_size: int) -> "Recurrence":
-        """The same for the first rows of the batch."""
+    def first_rows(self, batch_size: int) -> "Recurrence":
+        """The product for the first rows of the batch."""
         return self if self.mask is None else self._replace(mask=self.mask[:batch_size])
 
 
 class Cell(nn.Module):
-    """One direction of one layer.
+    """Base class of the cells: one direction of one layer.
 
-    A subclass names its `gates` in the order in which they are stacked and its `state_type`, and writes `step`. That
-    is enough to train on any task, with every option but the activations; `fused` and `kernel` make it fast.
+    A subclass defines `gates` in the order in which they are stacked, `state_type`, and `step`. This suffices to train
+    on any task, with every option except the activations; `fused` and `kernel` make it fast. See `register_cell`.
 
-    Parameters, G gates of H units each, D inputs:
-        weight_ih: (G·H, D); with a one-hot input (D, G·H), a row a word, so that the product is a look-up.
+    Parameters, for G gates of H units each and D inputs:
+        weight_ih: (G·H, D); with a one-hot input (D, G·H), one row per word, so that the product is a look-up.
         weight_hh: (G·H, H).
-        bias_ih, bias_hh: (G·H,), as torch has them.
+        bias_ih, bias_hh: (G·H,), as in torch.
     """
 
     gates: ClassVar[tuple[str, ...]]
     state_type: ClassVar[type[State]] = HiddenState
-    own_activations: ClassVar[dict[str, str]] = {}
-    """Which activations may be chosen ("activation", "cell_activation") and what they are by default."""
-    keeping_gate: ClassVar[str | None] = None
-    """The gate whose bias `forget_bias` sets."""
-    own_layernorm_init_gain: ClassVar[float] = 1.0
-    """What `layernorm_init_gain` is by default."""
+    default_activations: ClassVar[dict[str, str]] = {}
+    """Defaults of the activations that can be chosen ("activation", "cell_activation")."""
+    forget_bias_gate: ClassVar[str | None] = None
+    """The gate whose bias `forget_bias` initialises."""
+    default_layernorm_init_gain: ClassVar[float] = 1.0
+    """Default of `layernorm_init_gain`."""
     biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")
     kernel: ClassVar[Kernel | None] = None
-    """torch's fused function for this cell (torch.lstm, ...), None where torch has none."""
+    """torch's built-in function for this cell (torch.lstm, ...), None where torch has none."""
     kernel_is_best_on_cpu: ClassVar[bool] = False
-    """Whether that function is faster on a CPU than `fused`."""
-    hold: ClassVar[tuple[float, ...]] = ()
-    """What must be added to each gate's pre-activation so that the kernel's step leaves the state behind the hidden one
-    as it is, exactly, whatever else comes to them (as far as it stays well below); empty where nothing can."""
+    """Whether `kernel` is faster than `fused` on a CPU."""
+    freeze_bias: ClassVar[tuple[float, ...]] = ()
+    """Offset of each gate's pre-activation that keeps the cell state unchanged in the kernel's step, exactly for
+    moderate pre-activations; empty where there is none."""
     fused: ClassVar[type[FusedRun] | None] = None
-    """The hand-written scan of this cell, None where plain autograd over `step` does it."""
+    """The fused scan of this cell, None to run `step` under plain autograd."""
 
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
 
     def __init_subclass__(cls, **options: object) -> None:
-        """A class with equations of its own does not inherit the fast ways of another's."""
+        """Resets the inherited fast implementations in a subclass that defines its own `step`."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
-            without = {"kernel": None, "kernel_is_best_on_cpu": False, "hold": (), "fused": None}
-            for way, none in without.items():
-                if way not in vars(cls):
-                    setattr(cls, way, none)
+            unset = {"kernel": None, "kernel_is_best_on_cpu": False, "freeze_bias": (), "fused": None}
+            for name, value in unset.items():
+                if name not in vars(cls):
+                    setattr(cls, name, value)
 
     def __init__(
         self, *, input_size: int, hidden_size: int, one_hot: bool = False, options: CellOptions | None = None
@@ -112,11 +126,11 @@ class Cell(nn.Module):
         Args:
             input_size: D, or the vocabulary size V when the input is one-hot.
             hidden_size: H.
-            one_hot: the input is a OneHot instead of features.
+            one_hot: whether the input is a OneHot instead of features.
             options: activations, dropouts, initialisers; None for the defaults.
 
         Raises:
-            ValueError: if a size is below 1, or for an option that is out of range or that this cell doesn't have.
+            ValueError: if a size is below 1, or for an option that is out of range or not supported by this cell.
         """
         super().__init__()
         if input_size < 1 or hidden_size < 1:
@@ -134,23 +148,24 @@ class Cell(nn.Module):
         self.reset_parameters()
 
     def _choose_activations(self) -> dict[str, str]:
-        chosen = dict(self.own_activations)
+        chosen = dict(self.default_activations)
         for name in ("activation", "cell_activation"):
             wanted = getattr(self.options, name)
             if wanted is not None and name not in chosen:
-                takes = ", ".join(chosen) or "none"
-                raise ValueError(f"{name}={wanted} cannot be used: {type(self).__name__} takes {takes} of its own")
+                options = ", ".join(chosen) or "no activation option"
+                raise ValueError(f"{name}={wanted} cannot be used: {type(self).__name__} supports {options}")
             if wanted is not None:
                 chosen[name] = wanted
         return chosen
 
     def add_parameters(self) -> None:
-        """Makes the parameters beside weights and biases."""
+        """Creates the parameters other than weights and biases."""
 
     def reset_parameters(self) -> None:
-        """Xavier input weights and orthogonal recurrent weights, gate by gate; zero biases but the keeping gate's.
+        """Initialises the parameters: Xavier input weights, orthogonal recurrent weights, zero biases.
 
-        A one-hot input has a single active unit, so that Xavier's fan-in is 1, not V.
+        Weights are initialised gate by gate. The bias of `forget_bias_gate` starts at `initial_forget_bias()`. A
+        one-hot input has a single active unit, so its Xavier fan-in is 1, not V.
         """
         if self.one_hot:
             bound = math.sqrt(6 / (1 + self.hidden_size))
@@ -161,27 +176,28 @@ class Cell(nn.Module):
         for bias in (self.bias_ih, self.bias_hh):
             if bias is not None:
                 nn.init.zeros_(bias)
-        if self.keeping_gate is not None and self.bias_ih is not None:
-            part = self.bias_ih.data.chunk(len(self.gates))[self.gates.index(self.keeping_gate)]
-            nn.init.constant_(part, self.keeping_bias())
+        if self.forget_bias_gate is not None and self.bias_ih is not None:
+            part = self.bias_ih.data.chunk(len(self.gates))[self.gates.index(self.forget_bias_gate)]
+            nn.init.constant_(part, self.initial_forget_bias())
 
-    def keeping_bias(self) -> float:
-        """What the keeping gate's bias starts at."""
+    def initial_forget_bias(self) -> float:
+        """Initial bias of `forget_bias_gate`."""
         return self.options.forget_bias
 
     def layernorm_init_gain(self) -> float:
-        """What the gain of a layer-normalised recurrent product starts at."""
+        """Initial gain of a layer-normalised recurrent product."""
         return (
-            self.own_layernorm_init_gain
+            self.default_layernorm_init_gain
             if self.options.layernorm_init_gain is None
             else self.options.layernorm_init_gain
         )
 
     def activate(self, name: str = "activation") -> Callable[[Tensor], Tensor]:
-        """The function of "activation" or "cell_activation"."""
+        """Returns the function of "activation" or "cell_activation"."""
         return self.activation(name).function
 
     def activation(self, name: str) -> Activation:
+        """Returns the function and derivative of "activation" or "cell_activation"."""
         return find_activation(self.activations[name])
 
     def project(self, inputs: Tensor | OneHot) -> Tensor:
@@ -192,21 +208,21 @@ class Cell(nn.Module):
         return linear(inputs, self.weight_ih, self.bias_ih)
 
     def recurrence(self, batch_size: int) -> Recurrence:
-        """The recurrent product for one run over a batch; in training, dropout is drawn here."""
+        """Returns the recurrent product for one run over a batch; samples dropout in training."""
         weight: Tensor = self.weight_hh
         mask: Tensor | None = None
         if self.training and self.options.weight_dropout:
             weight = F.dropout(weight, self.options.weight_dropout)
         if self.training and self.options.recurrent_dropout:
-            kept = 1 - self.options.recurrent_dropout
-            mask = weight.new_empty(batch_size, self.hidden_size).bernoulli_(kept).div_(kept)
+            p_kept = 1 - self.options.recurrent_dropout
+            mask = weight.new_empty(batch_size, self.hidden_size).bernoulli_(p_kept).div_(p_kept)
         return Recurrence(weight, self.bias_hh, mask)
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
-        """One step of the equations, the reference for every faster way.
+        """Computes one step of the equations, the reference for every faster implementation.
 
         Args:
-            projected: (..., B, G·H), what `project` gave for this step.
+            projected: (..., B, G·H), the result of `project` for this step.
             state: tensors (..., B, H).
             recurrent: the recurrent product, `recurrent(h)` gives (..., B, G·H).
 
@@ -216,35 +232,35 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def fused_options(self) -> FusedOptions:
-        """What the fused run is told of this cell."""
+        """Returns the options passed to the fused run."""
         raise NotImplementedError
 
     def fused_parameters(self) -> dict[str, Tensor | None]:
-        """The cell's own parameters by the names that its fused run knows."""
+        """Returns the cell's additional parameters by the names that its fused run uses."""
         return {}
 
     def can_fuse(self) -> bool:
-        """Whether the hand-written scan knows this cell's equations."""
+        """Returns whether the fused scan supports this cell."""
         slopes = [self.activation(name).slope for name in self.activations]
         return self.fused is not None and all(slope is not None for slope in slopes)
 
     def can_use_kernel(self, recurrent: Recurrence) -> bool:
-        """Whether torch's function does all that is asked of this cell."""
-        return self.kernel is not None and recurrent.mask is None and self.activations == self.own_activations
+        """Returns whether torch's kernel supports this cell's options and the recurrent product."""
+        return self.kernel is not None and recurrent.mask is None and self.activations == self.default_activations
 
-    def holding_weight(self) -> Tensor:
-        """weight_ih for one input more, (G·H, D + 1): where that is 1, the step does what `hold` says."""
-        hold = self.weight_ih.new_tensor(self.hold).repeat_interleave(self.hidden_size)
-        return torch.cat([self.weight_ih, hold.unsqueeze(1)], 1)
+    def freezing_weight(self) -> Tensor:
+        """Returns weight_ih with a column for one more input, (G·H, D + 1); the cell state is frozen where it is 1."""
+        freeze_bias = self.weight_ih.new_tensor(self.freeze_bias).repeat_interleave(self.hidden_size)
+        return torch.cat([self.weight_ih, freeze_bias.unsqueeze(1)], 1)
 
     def run_kernel(self, inputs: Tensor, state: State, recurrent: Recurrence, weight: Tensor) -> tuple[Tensor, State]:
-        """torch's function over (T, B, D) features, every row through all T steps.
+        """Runs torch's kernel over (T, B, D) features, every row through all T steps.
 
         Args:
-            inputs: (T, B, D), or (T, B, D + 1) with `holding_weight`.
+            inputs: (T, B, D), or (T, B, D + 1) with `freezing_weight`.
             state: tensors (B, H).
             recurrent: the recurrent product.
-            weight: weight_ih or `holding_weight`.
+            weight: weight_ih or `freezing_weight()`.
 
         Returns:
             Outputs (T, B, H) and the state after the last step, tensors (B, H).
@@ -258,16 +274,16 @@ class Cell(nn.Module):
     def run_packed(
         self, data: Tensor, batch_sizes: Tensor, state: State, recurrent: Recurrence
     ) -> tuple[Tensor, State]:
-        """cuDNN's own variable-length run; on a CPU it is right but 10 to 20 times slower than `run_kernel`.
+        """Runs torch's kernel over a packed sequence; on a CPU this is 10 to 20 times slower than `run_kernel`.
 
         Args:
             data: (sum of lengths, D), the packed rows.
-            batch_sizes: (T,) int64 on the CPU, rows alive at each step.
+            batch_sizes: (T,) int64 on the CPU, active rows at each step.
             state: tensors (B, H), longest sequence first.
             recurrent: the recurrent product.
 
         Returns:
-            Packed outputs (sum of lengths, H) and the state at each sequence's own end.
+            Packed outputs (sum of lengths, H) and the state at each sequence's last step.
         """
         weights = [self.weight_ih, recurrent.weight, self.bias_ih, self.bias_hh]
         outputs, *final = self._kernel()(
@@ -276,15 +292,15 @@ class Cell(nn.Module):
         return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Cell":
-        """Moves or casts the cell, and lays its weights out anew."""
+        """Moves or casts the cell, then flattens its weights again."""
         super()._apply(fn, recurse)
         self.flatten_parameters()
         return self
 
     def flatten_parameters(self) -> None:
-        """Puts the weights of a kernel of cuDNN into one block of memory, as torch.nn's method of this name does.
+        """Stores the weights of a cuDNN kernel in one contiguous chunk of memory, as torch.nn.RNN does.
 
-        Without it every call copies them, and warns. Loading a state keeps the block. Elsewhere it does nothing.
+        Otherwise every call copies them and warns. Loading a state dict keeps the chunk. No effect without cuDNN.
         """
         named = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         weights: list[Tensor] = [weight for weight in named if weight is not None]
@@ -309,7 +325,7 @@ class Cell(nn.Module):
 
 
 def _on_cudnn(weights: Sequence[Tensor]) -> bool:
-    """Whether cuDNN can take these weights, and takes them as one block."""
+    """Returns whether cuDNN accepts these weights as one contiguous chunk."""
     suit = len({weight.dtype for weight in weights}) == 1 and all(
         weight.is_cuda and cudnn.is_acceptable(weight.data) for weight in weights
     )
@@ -321,8 +337,24 @@ def make_cell(
 ) -> Cell:
     """Builds a cell by its registered name.
 
+    Example:
+        >>> cell = make_cell("gru", input_size=5, hidden_size=4, options=CellOptions(recurrent_init="xavier"))
+        >>> cell.gates, cell.weight_ih.shape
+        (('reset', 'update', 'new'), torch.Size([12, 5]))
+        >>> zeros = HiddenState(torch.zeros(2, 4))
+        >>> state, gates = cell.step(cell.project(torch.randn(2, 5)), zeros, cell.recurrence(2))
+        >>> state.hidden.shape
+        torch.Size([2, 4])
+
+    Args:
+        name: a registered cell: "rnn", "gru", "lstm", ...
+        input_size: D, or the vocabulary size V when the input is one-hot.
+        hidden_size: H.
+        one_hot: whether the input is a OneHot instead of features.
+        options: activations, dropouts, initialisers; None for the defaults.
+
     Raises:
-        ValueError: for a name that no cell has; the message lists those there are. And what the cell raises.
+        ValueError: for an unknown name (the message lists the known ones), or for arguments that the cell rejects.
     """
     if name not in CELLS:
         raise ValueError(f"there is no cell {name!r}; there are {', '.join(sorted(CELLS))}")

@@ -1,4 +1,4 @@
-"""The gated recurrent unit, reset applied after the recurrent product, as cuDNN and torch have it."""
+"""The gated recurrent unit with the reset gate applied after the recurrent product, as in cuDNN and torch."""
 
 from typing import ClassVar
 
@@ -13,33 +13,33 @@ from sluice.recurrent.states import HiddenState, State
 
 @register_cell("gru")
 class GRUCell(Cell):
-    """Cho et al. (2014), arXiv 1406.1078, in the variant of its first version: reset after the product.
+    """The GRU of Cho et al. (2014), arXiv 1406.1078, first version: reset gate applied after the product.
 
     r  = σ(W_ir x + b_ir + W_hr h + b_hr)       reset
-    z  = σ(W_iz x + b_iz + W_hz h + b_hz)       keep: near 1 the old state stays
+    z  = σ(W_iz x + b_iz + W_hz h + b_hz)       update: near 1 keeps the old state
     n  = f(W_in x + b_in + r ⊙ (W_hn h + b_hn)) new, f = tanh
     h' = (1 − z) ⊙ n + z ⊙ h
 
-    Gate order reset, keep, new: torch's. Texts that write h' = z ⊙ n + (1 − z) ⊙ h call the complement z.
-    `forget_bias` − 1 is added to the bias of the keep gate, so that the default of 1 leaves it at zero.
+    Gate order as in torch: reset, update, new. Papers that write h' = z ⊙ n + (1 − z) ⊙ h define z as the complement.
+    The bias of the update gate is initialised to `forget_bias` − 1: zero by default.
     """
 
-    gates: ClassVar[tuple[str, ...]] = ("reset", "keep", "new")
-    own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
-    keeping_gate = "keep"
+    gates: ClassVar[tuple[str, ...]] = ("reset", "update", "new")
+    default_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
+    forget_bias_gate = "update"
     kernel: ClassVar[Kernel | None] = staticmethod(torch.gru)
     fused: ClassVar[type[FusedRun] | None] = GRURun
 
-    def keeping_bias(self) -> float:
+    def initial_forget_bias(self) -> float:
         return self.options.forget_bias - 1
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
-        reset_in, keep_in, new_in = projected.chunk(3, -1)
-        reset_hidden, keep_hidden, new_hidden = recurrent(state.hidden).chunk(3, -1)
+        reset_in, update_in, new_in = projected.chunk(3, -1)
+        reset_hidden, update_hidden, new_hidden = recurrent(state.hidden).chunk(3, -1)
         reset = torch.sigmoid(reset_in + reset_hidden)
-        keep = torch.sigmoid(keep_in + keep_hidden)
+        update = torch.sigmoid(update_in + update_hidden)
         new = self.activate()(new_in + reset * new_hidden)
-        return HiddenState((1 - keep) * new + keep * state.hidden), (reset, keep, new)
+        return HiddenState((1 - update) * new + update * state.hidden), (reset, update, new)
 
     def fused_options(self) -> FusedOptions:
         return FusedOptions(self.activations["activation"])

@@ -1,4 +1,4 @@
-"""The long short-term memory with a forget gate, as torch and cuDNN have it."""
+"""The long short-term memory with a forget gate, as in torch and cuDNN."""
 
 from typing import ClassVar
 
@@ -13,27 +13,26 @@ from sluice.recurrent.states import LSTMState, State
 
 @register_cell("lstm")
 class LSTMCell(Cell):
-    """Hochreiter & Schmidhuber (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000).
+    """The LSTM of Hochreiter & Schmidhuber (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000).
 
-    i  = σ(W_ii x + b_ii + W_hi h + b_hi)     input: take new
-    f  = σ(W_if x + b_if + W_hf h + b_hf)     forget: near 1 the old cell state is kept
+    i  = σ(W_ii x + b_ii + W_hi h + b_hi)     input
+    f  = σ(W_if x + b_if + W_hf h + b_hf)     forget: near 1 keeps the old cell state
     g  = f_c(W_ig x + b_ig + W_hg h + b_hg)   candidate
     o  = σ(W_io x + b_io + W_ho h + b_ho)     output
     c' = f ⊙ c + i ⊙ g
     h' = o ⊙ f_h(c')
 
-    f_c (`cell_activation`) and f_h (`activation`) are tanh. Gate order input, forget, candidate, output: torch's. The
-    bias of the forget gate starts at `forget_bias` (Jozefowicz, Zaremba & Sutskever 2015: 1), so that at first
-    everything is kept.
+    f_c (`cell_activation`) and f_h (`activation`) are tanh. Gate order as in torch: input, forget, candidate, output.
+    The bias of the forget gate is initialised to `forget_bias` (1 in Jozefowicz, Zaremba & Sutskever 2015).
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     state_type = LSTMState
-    own_activations: ClassVar[dict[str, str]] = {"activation": "tanh", "cell_activation": "tanh"}
-    keeping_gate = "forget"
+    default_activations: ClassVar[dict[str, str]] = {"activation": "tanh", "cell_activation": "tanh"}
+    forget_bias_gate = "forget"
     kernel: ClassVar[Kernel | None] = staticmethod(torch.lstm)
     kernel_is_best_on_cpu = True
-    hold = (-1e4, 1e4, 0.0, 0.0)
+    freeze_bias = (-1e4, 1e4, 0.0, 0.0)
     fused = LSTMRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

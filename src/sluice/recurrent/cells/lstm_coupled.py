@@ -1,4 +1,4 @@
-"""The LSTM that forgets exactly as much as it takes in."""
+"""The LSTM with coupled input and forget gates."""
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from sluice.recurrent.states import LSTMState, State
 
 @register_cell("lstm_coupled")
 class CoupledLSTMCell(LSTMCell):
-    """The CIFG of Greff et al. (2015), "LSTM: a search space odyssey", arXiv 1503.04069, section 3: i = 1 − f.
+    """The CIFG LSTM of Greff et al. (2015), "LSTM: a search space odyssey", arXiv 1503.04069, section 3: i = 1 − f.
 
     f  = σ(W_if x + b_if + W_hf h + b_hf)     forget
     g  = f_c(W_ig x + b_ig + W_hg h + b_hg)   candidate
@@ -19,7 +19,7 @@ class CoupledLSTMCell(LSTMCell):
     c' = f ⊙ c + (1 − f) ⊙ g
     h' = o ⊙ f_h(c')
 
-    Gate order forget, candidate, output: three quarters of the LSTM's parameters.
+    Gate order forget, candidate, output. Three quarters of the LSTM's parameters.
     """
 
     gates = ("forget", "candidate", "output")

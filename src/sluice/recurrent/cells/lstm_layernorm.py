@@ -1,4 +1,4 @@
-"""The LSTM with its products and its cell state layer-normalised."""
+"""The LSTM with layer normalisation of its products and cell state."""
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +14,20 @@ from sluice.recurrent.states import LSTMState, State
 
 @register_cell("lstm_layernorm")
 class LayerNormLSTMCell(LSTMCell):
-    """Ba, Kiros & Hinton (2016), "Layer normalization", arXiv 1607.06450, supplement, equations 20 to 22.
+    """The LSTM of Ba, Kiros & Hinton (2016), "Layer normalization", arXiv 1607.06450, equations 20 to 22.
 
     (i, f, g, o) = LN(W_ih x; gain_ih, bias_ih) + LN(W_hh h; gain_hh, bias_hh)
     c' = σ(f) ⊙ c + σ(i) ⊙ f_c(g)
     h' = σ(o) ⊙ f_h(LN(c'; gain_cell, bias_cell))
     LN(a; gain, bias) = gain ⊙ (a − mean(a)) / deviation(a) + bias
 
-    Each product is normalised over all 4H pre-activations together; the paper's own bias b is that of the norms.
-    Parameters beside the LSTM's: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at
-    `layernorm_init_gain`, the others at 1: a recurrent product with unit deviation hides the content of the state
-    (Cooijmans et al. 2016, "Recurrent batch normalization", arXiv 1603.09025, section 4, found 0.1 for theirs).
+    Each product is normalised over all 4H pre-activations together; bias_ih and bias_hh are the biases of the norms.
+    Additional parameters: gain_ih and gain_hh (4H,), gain_cell and bias_cell (H,). gain_hh starts at
+    `layernorm_init_gain`, by default 0.1, the others at 1. Cooijmans et al. (2016), "Recurrent batch normalization",
+    arXiv 1603.09025, section 4, found that gradients vanish with a gain of 1.
     """
 
-    own_layernorm_init_gain = 0.1
+    default_layernorm_init_gain = 0.1
     fused = LSTMRun
 
     def add_parameters(self) -> None:

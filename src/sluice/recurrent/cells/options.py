@@ -1,4 +1,4 @@
-"""What may be chosen of any cell."""
+"""Options of the cells."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,34 @@ from sluice.recurrent.initialisers import INITIALISERS
 
 @dataclass(frozen=True, kw_only=True)
 class CellOptions:
-    """What may be chosen of any cell."""
+    """Options of a cell.
+
+    Example:
+        >>> from sluice.recurrent import RecurrentStack
+        >>> options = CellOptions(forget_bias=2.0, recurrent_dropout=0.25)
+        >>> stack = RecurrentStack(cell="lstm", input_size=5, hidden_size=4, options=options)
+        >>> stack.cells[0].bias_ih.chunk(4)[1].tolist()
+        [2.0, 2.0, 2.0, 2.0]
+    """
 
     activation: str | None = None
-    """f of the new state (f_h of an LSTM, which squashes the cell state); None for the cell's own."""
+    """f of the new state (f_h of an LSTM, applied to the cell state); None for the cell's default."""
     cell_activation: str | None = None
-    """f_c, of what enters an LSTM's cell state; None for the cell's own."""
+    """f_c of an LSTM, applied to the candidate; None for the cell's default."""
     forget_bias: float = 1.0
-    """Initial bias of the gate that keeps the old state; cells without one ignore it."""
+    """Initial bias of the forget gate (for a GRU, of the update gate plus 1); ignored by cells without one."""
     recurrent_dropout: float = 0.0
-    """Share of the hidden units the recurrent product doesn't see, the same at every step of a sequence."""
+    """Dropout probability of the hidden units in the recurrent product, one mask for all steps of a sequence."""
     weight_dropout: float = 0.0
-    """Share of the recurrent weights dropped, anew at every call (DropConnect)."""
+    """Dropout probability of the recurrent weights, sampled once per call (DropConnect)."""
     recurrent_init: str = "orthogonal"
-    """How each gate's recurrent matrix begins: "orthogonal" or "xavier"."""
+    """Initialiser of each gate's recurrent matrix: "orthogonal" or "xavier"."""
     layernorm_init_gain: float | None = None
-    """Initial gain of a layer-normalised recurrent product; None for the cell's own, cells without one ignore it."""
+    """Initial gain of a layer-normalised recurrent product; None for the cell's default; ignored by other cells."""
 
     def check(self) -> None:
-        """
+        """Checks the options.
+
         Raises:
             ValueError: for a dropout outside [0, 1), a gain of 0 or less, an unknown activation or initialiser.
         """

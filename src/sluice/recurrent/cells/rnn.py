@@ -12,7 +12,7 @@ from sluice.recurrent.states import HiddenState, State
 
 
 class SimpleRNNCell(Cell):
-    """h' = f(W_ih x + b_ih + W_hh h + b_hh); one "gate", the new state itself."""
+    """h' = f(W_ih x + b_ih + W_hh h + b_hh), with one "gate", the new state itself."""
 
     gates = ("new",)
     fused = RNNRun
@@ -32,7 +32,7 @@ class SimpleRNNCell(Cell):
 class TanhRNNCell(SimpleRNNCell):
     """The simple RNN with f = tanh."""
 
-    own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
+    default_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     kernel = staticmethod(torch.rnn_tanh)
 
 
@@ -40,9 +40,9 @@ class TanhRNNCell(SimpleRNNCell):
 class ReLURNNCell(SimpleRNNCell):
     """The simple RNN with f = ReLU.
 
-    Le, Jaitly & Hinton (2015), "A simple way to initialize recurrent networks of rectified linear units": nothing
-    bounds h, so W_hh starts orthogonal and gradient clipping is not optional.
+    Le, Jaitly & Hinton (2015), "A simple way to initialize recurrent networks of rectified linear units". h is
+    unbounded: W_hh is initialised orthogonal, and training needs gradient clipping.
     """
 
-    own_activations: ClassVar[dict[str, str]] = {"activation": "relu"}
+    default_activations: ClassVar[dict[str, str]] = {"activation": "relu"}
     kernel = staticmethod(torch.rnn_relu)

@@ -1,4 +1,4 @@
-"""The simple RNN, layer-normalised before its activation."""
+"""The simple RNN with layer normalisation before the activation."""
 
 from typing import ClassVar
 
@@ -14,16 +14,16 @@ from sluice.recurrent.states import HiddenState, State
 
 @register_cell("rnn_layernorm")
 class LayerNormRNNCell(SimpleRNNCell):
-    """Ba, Kiros & Hinton (2016), "Layer normalization", arXiv 1607.06450, equation 4.
+    """The RNN of Ba, Kiros & Hinton (2016), "Layer normalization", arXiv 1607.06450, equation 4.
 
     a  = W_ih x + W_hh h
     h' = f(gain ⊙ (a − mean(a)) / deviation(a) + bias),  f = tanh
 
-    Mean and deviation are those of the layer's H units. Parameters beside the weights: gain, which starts at
+    Mean and deviation are over the H units. Parameters in addition to the weights: gain, initialised to
     `layernorm_init_gain`, and bias, (H,).
     """
 
-    own_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
+    default_activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     biases = ()
     fused = RNNRun
 

@@ -1,1 +1,1 @@
-"""The whole time loop of a layer in one call."""
+"""Fused scans: the whole time loop of a layer in one call."""

@@ -1,7 +1,7 @@
-"""Building the C kernels once, and finding them again in a folder that nobody else can write to.
+"""Builds the C kernels once and caches them in a folder that no other user can write to.
 
-A library is loaded into the process, so a file that another user could have put there must not be. A built library is
-called kernels-<key>-<checksum>.so: the key is of everything it depends on, the checksum of its content.
+A library is loaded into the process, so files that another user could have written are rejected. A built library is
+named kernels-<key>-<checksum>.so: the key is a hash of everything it depends on, the checksum a hash of its content.
 """
 
 import functools
@@ -24,33 +24,33 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 BUILD_SECONDS = 60
 
 
-def shared_library(compiler: str, flags: tuple[str, ...], *, anew: bool = False) -> Path:
-    """The kernels compiled with these flags, from the cache or built now.
+def shared_library(compiler: str, flags: tuple[str, ...], *, rebuild: bool = False) -> Path:
+    """Returns the path of the kernels compiled with these flags, from the cache or built now.
 
-    Processes that build at once each put a whole file in place.
+    Safe for concurrent builds: a library is written atomically.
 
     Args:
         compiler: path of a C compiler.
-        flags: of the compilation.
-        anew: build although there is one: what was found cannot be loaded.
+        flags: compiler flags.
+        rebuild: whether to build even if the cache has a library, because it cannot be loaded.
 
     Raises:
         OSError: if the compiler cannot be started, or there is no folder to build in.
-        subprocess.SubprocessError: if it fails.
+        subprocess.SubprocessError: if the compiler fails.
     """
     key, folders = _key(compiler, flags), cache_folders()
-    found = None if anew else next((path for folder in folders for path in _sound(folder, key)), None)
+    found = None if rebuild else next((path for folder in folders for path in _valid_libraries(folder, key)), None)
     if found is not None:
         return found
-    folder = next((folder for folder in folders if os.access(folder, os.W_OK)), None) or new_folder()
+    folder = next((folder for folder in folders if os.access(folder, os.W_OK)), None) or temporary_folder()
     started = time.perf_counter()
     target = _compile(compiler, flags, folder, key)
-    log.info(f"built the recurrent kernels once, in {time.perf_counter() - started:.1f} s: {target}")
+    log.info(f"compiled the recurrent kernels in {time.perf_counter() - started:.1f} s: {target}")
     return target
 
 
 def _compile(compiler: str, flags: tuple[str, ...], folder: Path, key: str) -> Path:
-    """Builds in the folder and removes what was there under the same key."""
+    """Builds in the folder and removes other libraries with the same key."""
     with tempfile.TemporaryDirectory(dir=folder) as working:
         built = Path(working) / "kernels.so"
         object_file = built.with_suffix(".o")
@@ -68,18 +68,18 @@ def _compile(compiler: str, flags: tuple[str, ...], folder: Path, key: str) -> P
     return target
 
 
-def _sound(folder: Path, key: str) -> list[Path]:
-    """Libraries with this key whose content is what their name says and which nobody else could have written."""
+def _valid_libraries(folder: Path, key: str) -> list[Path]:
+    """Returns the libraries with this key whose content matches the checksum and which no other user could write."""
     found = []
     for path in sorted(folder.glob(f"kernels-{key}-*.so")):
         try:
-            sound = _is_own(path, stat.S_ISREG) and path.stem.endswith(f"-{_checksum(path)}")
-        except OSError:  # it cannot be read, or another process has just replaced it
+            sound = _is_trusted(path, stat.S_ISREG) and path.stem.endswith(f"-{_checksum(path)}")
+        except OSError:  # unreadable, or just replaced by another process
             continue
         if sound:
             found.append(path)
         else:
-            log.warning("%s is damaged or another user's: the recurrent kernels are built anew.", path)
+            log.warning("%s is corrupted or belongs to another user: rebuilding the recurrent kernels.", path)
     return found
 
 
@@ -95,32 +95,32 @@ def _checksum(path: Path) -> str:
 
 @functools.cache
 def cache_folders() -> tuple[Path, ...]:
-    """Where libraries are looked for and, in the first one that can be written, built.
+    """Returns the folders that are searched for libraries; they are built in the first writable one.
 
-    sluice/kernels in the user's cache, and a folder of this user's in the system's temporary one. Each belongs to the
-    user or to root and can be written by nobody else; others are left out.
+    Candidates are sluice/kernels in the user's cache directory and a per-user folder in the temporary directory. A
+    folder must belong to the user or root and must not be writable by others.
     """
     folders = []
     for folder, parents in ((_in_cache(), True), (_in_temporary(), False)):
-        if folder is not None and _made(folder, parents) and _is_own(folder, stat.S_ISDIR):
+        if folder is not None and _make_folder(folder, parents) and _is_trusted(folder, stat.S_ISDIR):
             folders.append(folder)
         elif folder is not None and folder.exists():
             log.warning(
-                "%s belongs to another user or can be written by others: it is not used; delete it, or chmod go-w it.",
+                "%s is not used: it belongs to another user or is writable by others; delete it or run chmod go-w.",
                 folder,
             )
     return tuple(folders)
 
 
-def new_folder() -> Path:
-    """A new temporary folder of this process, where there is no other to build in."""
+def temporary_folder() -> Path:
+    """Creates a temporary folder for this process, used when no cache folder is writable."""
     return Path(tempfile.mkdtemp(prefix="sluice-"))
 
 
 def _in_cache() -> Path | None:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice" / "kernels"
-    except RuntimeError:  # a user without a home
+    except RuntimeError:  # no home directory
         return None
 
 
@@ -128,8 +128,8 @@ def _in_temporary() -> Path | None:
     return Path(tempfile.gettempdir()) / f"sluice-kernels-{os.getuid()}" if hasattr(os, "getuid") else None
 
 
-def _made(folder: Path, parents: bool) -> bool:
-    """Makes a folder for this user alone; whether it is there."""
+def _make_folder(folder: Path, parents: bool) -> bool:
+    """Makes a private folder; returns whether it exists."""
     try:
         if parents:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -139,23 +139,23 @@ def _made(folder: Path, parents: bool) -> bool:
     return folder.is_dir()
 
 
-def _is_own(path: Path, is_kind: Callable[[int], bool]) -> bool:
-    """Whether a path is of a kind, no link, belongs to this user or root, and can be written by nobody else.
+def _is_trusted(path: Path, is_kind: Callable[[int], bool]) -> bool:
+    """Returns whether a path is no link, belongs to this user or root, and is not writable by others.
 
     Args:
-        path: a file or folder that exists.
-        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`.
+        path: an existing file or folder.
+        is_kind: the required kind, `stat.S_ISREG` or `stat.S_ISDIR`.
     """
     status = path.lstat()
     if not is_kind(status.st_mode):
         return False
-    if not hasattr(os, "getuid"):  # Windows, where the user's folders are private
+    if not hasattr(os, "getuid"):  # Windows, where user folders are private
         return True
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & WRITABLE_BY_OTHERS
 
 
 def _processor() -> str:
-    """What -march=native depends on: a home folder may be shared by unlike machines."""
+    """Describes the processor, on which -march=native depends: different machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The LSTM family's steps: plain, peephole, coupled, layer-normalised, with activations of one's own."""
+"""Fused scan of the LSTMs: plain, peephole, coupled, layer-normalised, with any activations."""
 
 import ctypes
 
@@ -12,10 +12,10 @@ from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class LSTMRun(FusedRun):
-    """Gates in the order input, forget, candidate, output; without the first where input and forget are coupled.
+    """Gates in the order input, forget, candidate, output; a coupled LSTM has no input gate.
 
-    Own parameters, None where the cell has none: peephole (3, H) of input, forget and output gate; gain and norm_bias
-    (G,) of the normalised product; cell_gain and cell_bias (H,) of the normalised cell state.
+    Additional parameters, None where the cell lacks them: peephole (3, H) of input, forget and output gate; gain and
+    norm_bias (G,) of the normalised product; cell_gain and cell_bias (H,) of the normalised cell state.
     """
 
     native_run = "lstm"
@@ -61,59 +61,59 @@ class LSTMRun(FusedRun):
             torch.mul(forget_gate, old, out=cell).addcmul_(input_gate[0], candidate)
         if self.peephole is not None:
             output_gate.addcmul_(cell, self.peephole[2])
-        squashed = self.activation.function(self._seen(step, rows, cell, forward=True))
+        squashed = self.activation.function(self._activation_input(step, rows, cell, forward=True))
         torch.mul(squashed, output_gate.sigmoid_(), out=self.hiddens[step + 1, :rows])
 
-    def _seen(self, step: int, rows: int, cell: Tensor, *, forward: bool) -> Tensor:
-        """What the activation of the output is applied to: the cell state, normalised where that is asked for."""
+    def _activation_input(self, step: int, rows: int, cell: Tensor, *, forward: bool) -> Tensor:
+        """Returns the input of the output activation: the cell state, layer-normalised if the cell does so."""
         if self.cell_gain is None:
             return cell
         normal = self.buffers["cell_normal"]
-        now = normalise(cell, normal, self.buffers["cell_scale"], step) if forward else normal[step, :rows]
-        return torch.addcmul(self.tensors["cell_bias"], now, self.cell_gain)
+        normalised = normalise(cell, normal, self.buffers["cell_scale"], step) if forward else normal[step, :rows]
+        return torch.addcmul(self.tensors["cell_bias"], normalised, self.cell_gain)
 
     def torch_backward(self, step: int, rows: int) -> None:
-        self.arrived("hidden", step, rows)
-        self.arrived("cell", step, rows)
+        self.add_output_gradient("hidden", step, rows)
+        self.add_output_gradient("cell", step, rows)
         gates, grads = self.gates[step, :rows], self.grads["projected"][step, :rows]
         parts = gates.shape[-1] // self.hidden_size
         *input_gate, forget_gate, candidate, output_gate = gates.chunk(parts, -1)
-        *to_input, to_forget, to_candidate, to_output = grads.chunk(parts, -1)
+        *grad_input, grad_forget, grad_candidate, grad_output = grads.chunk(parts, -1)
         grad_hidden, grad_cell = self.grad_hidden[:rows], self.grads["cell"][:rows]
         old, cell = self.cells[step, :rows], self.cells[step + 1, :rows]
-        squashed = self.activation.function(self._seen(step, rows, cell, forward=False))
-        _sigmoid_slope(grad_hidden * squashed, output_gate, to_output)
-        self._into_cell(step, rows, grad_hidden * output_gate, squashed)
+        squashed = self.activation.function(self._activation_input(step, rows, cell, forward=False))
+        _sigmoid_slope(grad_hidden * squashed, output_gate, grad_output)
+        self._add_cell_gradient(step, rows, grad_hidden * output_gate, squashed)
         if self.peephole is not None:
-            grad_cell.addcmul_(to_output, self.peephole[2])
+            grad_cell.addcmul_(grad_output, self.peephole[2])
         slope = _slope(self.cell_activation, candidate)
         if self.options.coupled:
-            _sigmoid_slope(grad_cell * (old - candidate), forget_gate, to_forget)
-            torch.mul(grad_cell * (1 - forget_gate), slope, out=to_candidate)
+            _sigmoid_slope(grad_cell * (old - candidate), forget_gate, grad_forget)
+            torch.mul(grad_cell * (1 - forget_gate), slope, out=grad_candidate)
         else:
-            _sigmoid_slope(grad_cell * candidate, input_gate[0], to_input[0])
-            _sigmoid_slope(grad_cell * old, forget_gate, to_forget)
-            torch.mul(grad_cell * input_gate[0], slope, out=to_candidate)
+            _sigmoid_slope(grad_cell * candidate, input_gate[0], grad_input[0])
+            _sigmoid_slope(grad_cell * old, forget_gate, grad_forget)
+            torch.mul(grad_cell * input_gate[0], slope, out=grad_candidate)
         grad_cell.mul_(forget_gate)
         if self.peephole is not None:
-            grad_cell.addcmul_(to_input[0], self.peephole[0]).addcmul_(to_forget, self.peephole[1])
+            grad_cell.addcmul_(grad_input[0], self.peephole[0]).addcmul_(grad_forget, self.peephole[1])
         if self.gain is not None:
             normal, scale = self.buffers["normal"][step, :rows], self.buffers["scale"][step, :rows]
             self.grads["product"][step, :rows] = normalise_backward(grads, self.gain, normal, scale)
             self.grads["norm_gain"][:rows].addcmul_(grads, normal)
             self.grads["norm_bias"][:rows].add_(grads)
 
-    def _into_cell(self, step: int, rows: int, came: Tensor, squashed: Tensor) -> None:
-        """Adds to the cell state's gradient what comes through the activation of the output."""
+    def _add_cell_gradient(self, step: int, rows: int, grad: Tensor, squashed: Tensor) -> None:
+        """Adds the gradient that flows through the output activation to the cell state's gradient."""
         grad_cell = self.grads["cell"][:rows]
         if self.cell_gain is None:
-            grad_cell.addcmul_(came, _slope(self.activation, squashed))
+            grad_cell.addcmul_(grad, _slope(self.activation, squashed))
             return
-        of_normal = came * _slope(self.activation, squashed)
+        grad_normal = grad * _slope(self.activation, squashed)
         normal, scale = self.buffers["cell_normal"][step, :rows], self.buffers["cell_scale"][step, :rows]
-        grad_cell.add_(normalise_backward(of_normal, self.cell_gain, normal, scale))
-        self.grads["cell_gain"][:rows].addcmul_(of_normal, normal)
-        self.grads["cell_bias"][:rows].add_(of_normal)
+        grad_cell.add_(normalise_backward(grad_normal, self.cell_gain, normal, scale))
+        self.grads["cell_gain"][:rows].addcmul_(grad_normal, normal)
+        self.grads["cell_bias"][:rows].add_(grad_normal)
 
     def native_fields(self) -> ctypes.Structure:
         return self.fill(
@@ -129,9 +129,9 @@ class LSTMRun(FusedRun):
         found = super().gradients()
         grads = self.grads["projected"]
         if self.peephole is not None:
-            to_input, to_forget, _, to_output = grads.chunk(4, -1)
-            seen = ((to_input, self.cells[:-1]), (to_forget, self.cells[:-1]), (to_output, self.cells[1:]))
-            found["peephole"] = torch.stack([(grad * cells).sum((0, 1)) for grad, cells in seen])
+            grad_input, grad_forget, _, grad_output = grads.chunk(4, -1)
+            peepholes = ((grad_input, self.cells[:-1]), (grad_forget, self.cells[:-1]), (grad_output, self.cells[1:]))
+            found["peephole"] = torch.stack([(grad * cells).sum((0, 1)) for grad, cells in peepholes])
         if self.gain is not None:
             found["gain"] = self.grads["norm_gain"].sum(0)
             for name in ("norm_bias", "cell_gain", "cell_bias"):
@@ -151,6 +151,6 @@ def _slope(activation: Activation, output: Tensor) -> Tensor:
     return activation.slope(output)
 
 
-def _sigmoid_slope(came: Tensor, gate: Tensor, out: Tensor) -> None:
-    """out = came · gate · (1 − gate)."""
-    torch.mul(came, gate - gate * gate, out=out)
+def _sigmoid_slope(grad: Tensor, gate: Tensor, out: Tensor) -> None:
+    """out = grad · gate · (1 − gate)."""
+    torch.mul(grad, gate - gate * gate, out=out)

@@ -1,6 +1,6 @@
-"""The kernels of c/ as functions: the library is built once by the machine's own C compiler, see build.py.
+"""Python bindings of the C kernels in c/, which are compiled once on the user's machine, see build.py.
 
-Without a compiler, or with SLUICE_NATIVE=0, `kernels` gives None and torch's own operations do the work.
+Without a C compiler, or with SLUICE_NATIVE=0, `kernels` returns None and the scans run on torch operations.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ FLAGS = (
     "-fPIC",
 )
 THREADS = "-fopenmp"
-"""The OpenMP functions are not linked but found in the library torch has loaded: two pools would fight."""
+"""The OpenMP runtime is not linked: the one loaded by torch is used, since two thread pools would compete."""
 REALS = {torch.float32: "float", torch.float64: "double"}
 ACTIVATION_CODES = {
     name: code
@@ -37,15 +37,15 @@ ACTIVATION_CODES = {
         ("tanh", "relu", "sigmoid", "softsign", "identity", "elu", "leaky_relu", "hardtanh", "softplus")
     )
 }
-"""The enum of numbers.h."""
+"""Values of the enum in elementwise.h."""
 
 
 RUNS = ("lstm", "gru", "gru_before", "rnn")
-"""What kernels.c has a forward and a backward function of."""
+"""Runs for which kernels.c defines a forward and a backward function."""
 
 
 class Library:
-    """The functions of kernels.c for one number type."""
+    """The functions of kernels.c for one dtype."""
 
     def __init__(self, path: Path) -> None:
         loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
@@ -59,7 +59,7 @@ class Library:
 
 
 def kernels(tensor: Tensor) -> Library | None:
-    """The kernels for tensors like this one, None where there are none; the first call builds them."""
+    """Returns the kernels for tensors of this device and dtype, None if unavailable; the first call builds them."""
     if tensor.device.type != "cpu" or tensor.dtype not in REALS or os.environ.get("SLUICE_NATIVE", "1") == "0":
         return None
     return _library(REALS[tensor.dtype])
@@ -69,34 +69,34 @@ def kernels(tensor: Tensor) -> Library | None:
 def _library(real: str) -> Library | None:
     compiler = next((path for name in ("gcc", "cc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
-        log.info("no C compiler found: recurrent cells run on torch's own operations, somewhat slower")
+        log.info("no C compiler found: recurrent cells run on torch operations, which is slower")
         return None
     reason = ""
     for flags in ((*FLAGS, THREADS), FLAGS):
         try:
             library = _loaded(compiler, (*flags, f"-DREAL={real}"))
         except (OSError, AttributeError, subprocess.SubprocessError) as error:
-            said = str(getattr(error, "stderr", "") or "").strip() or str(error)
-            reason = said.splitlines()[0]
+            message = str(getattr(error, "stderr", "") or "").strip() or str(error)
+            reason = message.splitlines()[0]
             continue
         if reason:
             log.info(f"the recurrent kernels run on one thread ({reason})")
         return library
-    log.warning(f"the recurrent kernels could not be built ({reason}): torch's own operations do the work")
+    log.warning(f"could not build the recurrent kernels ({reason}): recurrent cells run on torch operations")
     return None
 
 
 def _loaded(compiler: str, flags: tuple[str, ...]) -> Library:
-    """The library; built anew where the one in the cache is whole but cannot be loaded, as one of another machine."""
+    """Loads the library; rebuilds it if the cached one cannot be loaded, e.g. because another machine built it."""
     path = shared_library(compiler, flags)
     try:
         return Library(path)
     except (OSError, AttributeError):
-        return Library(shared_library(compiler, flags, anew=True))
+        return Library(shared_library(compiler, flags, rebuild=True))
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where a contiguous tensor begins."""
+    """Returns the data pointer of a contiguous tensor."""
     if tensor is None:
         return None
     assert tensor.is_contiguous(), "kernels.c takes contiguous tensors"
@@ -107,32 +107,34 @@ Fields: TypeAlias = list[tuple[str, type[ctypes.c_int64] | type[ctypes.c_void_p]
 
 
 def pointers(*names: str) -> Fields:
+    """Pointer fields of a struct."""
     return [(name, ctypes.c_void_p) for name in names]
 
 
 def counts(*names: str) -> Fields:
+    """Integer fields of a struct."""
     return [(name, ctypes.c_int64) for name in names]
 
 
 class TimeFields(ctypes.Structure):
-    """Time of through_time.h."""
+    """Struct Time of time_loop.h."""
 
     _fields_ = (
         counts("steps", "batch", "hidden", "width")
-        + pointers("alive", "weight", "bias", "mask", "hiddens", "grad_product", "grad_hidden")
-        + counts("keeps_hidden")
+        + pointers("active", "weight", "bias", "mask", "hiddens", "grad_product", "grad_hidden")
+        + counts("hidden_skip")
         + pointers("scratch")
     )
 
 
 class Norm(ctypes.Structure):
-    """Norm of norm.h."""
+    """Struct Norm of norm.h."""
 
     _fields_ = pointers("gain", "bias", "normal", "scale", "grad_gain", "grad_bias")
 
 
 class LSTMFields(ctypes.Structure):
-    """Lstm of lstm.h."""
+    """Struct Lstm of lstm.h."""
 
     _fields_ = (
         counts("batch", "hidden", "coupled", "activation", "cell_activation")
@@ -143,23 +145,23 @@ class LSTMFields(ctypes.Structure):
 
 
 class GRUFields(ctypes.Structure):
-    """Gru of gru.h."""
+    """Struct Gru of gru.h."""
 
     _fields_ = counts("batch", "hidden", "activation") + pointers(
-        "projected", "gates", "behind", "hiddens", "grad_outputs", "grad_hidden", "grad_projected", "grad_product"
+        "projected", "gates", "new_product", "hiddens", "grad_outputs", "grad_hidden", "grad_projected", "grad_product"
     )
 
 
 class GRUBeforeFields(ctypes.Structure):
-    """GruBefore of gru_reset_before.h."""
+    """Struct GruBefore of gru_reset_before.h."""
 
     _fields_ = counts("batch", "hidden", "activation") + pointers(
-        "projected", "gates", "hiddens", "mask", "resets", "grad_outputs", "grad_hidden", "grad_projected"
+        "projected", "gates", "hiddens", "mask", "reset_hidden", "grad_outputs", "grad_hidden", "grad_projected"
     )
 
 
 class RNNFields(ctypes.Structure):
-    """Rnn of rnn.h."""
+    """Struct Rnn of rnn.h."""
 
     _fields_ = (
         counts("batch", "hidden", "activation")

@@ -1,4 +1,4 @@
-"""The simple RNN's steps, plain and layer-normalised."""
+"""Fused scan of the simple RNN, plain and layer-normalised."""
 
 import ctypes
 
@@ -10,7 +10,7 @@ from sluice.recurrent.fused.run import FusedRun, Gradients
 
 
 class RNNRun(FusedRun):
-    """One pre-activation a unit. Own parameters, None where there is no norm: gain and norm_bias (H,) of the sum."""
+    """One gate, the new state. Additional parameters, None without layer normalisation: gain and norm_bias (H,)."""
 
     native_run = "rnn"
 
@@ -38,7 +38,7 @@ class RNNRun(FusedRun):
         self.hiddens[step + 1, :rows] = self.activation.function(total)
 
     def torch_backward(self, step: int, rows: int) -> None:
-        self.arrived("hidden", step, rows)
+        self.add_output_gradient("hidden", step, rows)
         assert self.activation.slope is not None
         slope = self.activation.slope(self.hiddens[step + 1, :rows])
         grads = torch.mul(self.grad_hidden[:rows], slope, out=self.grads["sums"][step, :rows])

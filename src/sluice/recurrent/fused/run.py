@@ -1,4 +1,4 @@
-"""One run of a fast cell through time: forward, backward, and one weight-gradient product for the whole sequence."""
+"""Base class of the fused scans: forward and backward over all steps, with one product for the weight gradient."""
 
 import ctypes
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -11,80 +11,88 @@ from sluice.recurrent.devices import to_device
 from sluice.recurrent.fused.native import Library, Norm, TimeFields, address, kernels
 from sluice.recurrent.products import Product, weight_gradient
 
-FEW_ROWS = 16
-"""With more of them, a single step is not worth packing a weight for."""
+MAX_ROWS_UNPACKED = 16
+"""With more rows, packing the weight for a single step does not pay off."""
 
 
 NamedTensors: TypeAlias = dict[str, Any]
-"""Tensors by name; None stands for one that the cell hasn't."""
+"""Tensors by name, None for those that the cell lacks."""
 Gradients: TypeAlias = dict[str, Tensor | None]
-"""By the names of the tensors."""
+"""Gradients by the names of the tensors."""
 
 
 class Schedule(NamedTuple):
-    """How many rows go on at each step; rows are sorted, the longest sequence first."""
+    """Number of active rows at each step; rows are sorted, the longest sequence first."""
 
-    alive: list[int]
-    """Rows at each of the first max(length) steps."""
+    active: list[int]
+    """Active rows at each of the first max(length) steps."""
     lengths: Tensor | None = None
-    """(B,) on the CPU; None where every row runs through all steps."""
+    """(B,) on the CPU; None where no sequence has padding."""
     consume: bool = False
-    """Whether the gates may take the memory of the pre-activations, which then nobody else may need."""
+    """Whether the gates may overwrite the pre-activations."""
 
 
 class FusedOptions(NamedTuple):
-    """Which cell of its kind a run is for."""
+    """Options of a run."""
 
     activation: str
     cell_activation: str = ""
-    """Of an LSTM's candidate."""
+    """Activation of an LSTM's candidate."""
     coupled: bool = False
-    """Whether an LSTM's input gate is one minus its forget gate."""
+    """Whether an LSTM's input gate is 1 − forget gate."""
 
 
 class FusedRun:
-    """One run of a cell through time, from gate pre-activations, with a backward pass written by hand.
+    """One run of a cell over all steps, from gate pre-activations, with an explicit backward pass.
 
-    With the kernels of c/ a pass is one call (`native_run`, `native_fields`). Without them the loop and the products
-    are here, and a subclass has the elementwise work of a step in torch (`torch_forward`, `torch_backward`). What is
-    summed over time is here in both cases.
+    With the kernels of c/, a pass is one call (`native_run`, `native_fields`). Without them this class loops over the
+    steps and computes the products, and a subclass computes the elementwise part of a step in torch (`torch_forward`,
+    `torch_backward`). Sums over time are computed here in both cases.
 
-    Tensors come by name: projected (T, B, W; forward only), weight (G, H), bias (G,) or None, mask (B, H) or None, the
-    state's fields (B, H), and the cell's own parameters. The buffers of the forward pass, the states from the first on
-    and the gates among them, are what the backward pass is given back.
+    Tensors by name: projected (T, B, W; forward only), weight (G, H), bias (G,) or None, mask (B, H) or None, the
+    state's fields (B, H), and the cell's additional parameters. The buffers of the forward pass, which include all
+    states and gates, are passed to the backward pass.
     """
 
     native_run: ClassVar[str]
-    """What kernels.c calls it."""
+    """Name of the run in kernels.c."""
     fields: ClassVar[tuple[str, ...]] = ("hidden",)
-    keeps_hidden: ClassVar[bool] = False
-    """Whether the old hidden state also reaches the new one past the recurrent product."""
+    """Fields of the state."""
+    hidden_skip: ClassVar[bool] = False
+    """Whether the new hidden state also depends on the old one directly, without the recurrent product."""
 
     def __init__(
         self, options: FusedOptions, schedule: Schedule, tensors: NamedTensors, buffers: dict[str, Tensor]
     ) -> None:
+        """
+        Args:
+            options: activations and variant.
+            schedule: active rows at each step.
+            tensors: see the class.
+            buffers: empty for a forward pass; those of the forward pass for a backward pass.
+        """
         self.options, self.schedule, self.tensors, self.buffers = options, schedule, tensors, buffers
         self.activation = find_activation(options.activation)
         self.weight: Tensor = tensors["weight"]
         self.mask: Tensor | None = tensors["mask"]
         self.hidden_size = self.weight.shape[1]
         if not buffers:
-            self._begin()
+            self._allocate_buffers()
         self.hiddens, self.gates = buffers["hiddens"], buffers["gates"]
         self.steps, self.batch_size = self.gates.shape[:2]
         self.hidden_at = self.hiddens.unbind(0)
-        alive = schedule.alive
-        packs_for_one = len(alive) == 1 and alive[0] > FEW_ROWS
-        self.library: Library | None = None if packs_for_one else kernels(self.weight)
+        active = schedule.active
+        single_large_step = len(active) == 1 and active[0] > MAX_ROWS_UNPACKED
+        self.library: Library | None = None if single_large_step else kernels(self.weight)
         self.grads: dict[str, Tensor] = {}
         self.grad_hidden: Tensor = self.hiddens
         self.product_at: tuple[Tensor, ...] = ()
         self.prepare()
 
     def prepare(self) -> None:
-        """Takes what the steps need of the cell's own parameters and buffers."""
+        """Sets attributes from the cell's additional parameters and buffers."""
 
-    def _begin(self) -> None:
+    def _allocate_buffers(self) -> None:
         projected: Tensor = self.tensors["projected"]
         self.steps, self.batch_size = projected.shape[:2]
         self.buffers["gates"] = projected.detach() if self.schedule.consume else torch.empty_like(projected)
@@ -93,49 +101,50 @@ class FusedRun:
         self.allocate()
 
     @property
-    def ragged(self) -> bool:
+    def has_padding(self) -> bool:
+        """Whether some sequence is shorter than the batch."""
         return self.schedule.lengths is not None
 
     def buffer(self, name: str, *shape: int) -> Tensor:
-        """A new buffer of the forward pass, kept for the backward pass; zero beyond each length."""
-        self.buffers[name] = self.weight.new_zeros(shape) if self.ragged else self.weight.new_empty(shape)
+        """Allocates a buffer of the forward pass, saved for the backward pass; zero beyond each length."""
+        self.buffers[name] = self.weight.new_zeros(shape) if self.has_padding else self.weight.new_empty(shape)
         return self.buffers[name]
 
     def allocate(self) -> None:
-        """Makes the buffers beside the states."""
+        """Allocates the buffers other than states and gates."""
 
     def forward(self) -> None:
-        """Fills the buffers."""
+        """Runs the forward pass, filling the buffers."""
         for field in self.fields:
             self.buffers[field + "s"][0] = self.tensors[field]
         if self.library:
-            self.pass_in_c("forward", self.library)
+            self.run_native("forward", self.library)
             return
         self.prepare_products()
-        for step, rows in enumerate(self.schedule.alive):
+        for step, rows in enumerate(self.schedule.active):
             self.torch_forward(step, rows)
 
     def prepare_products(self) -> None:
-        """Those of a forward pass."""
+        """Prepares the products of a forward pass."""
         self.multiply = self.product(self.weight, self.tensors["bias"])
 
     def prepare_products_back(self) -> None:
-        """Those of a backward pass."""
+        """Prepares the products of a backward pass."""
         self.multiply = self.product(self.weight.t())
 
-    def pass_in_c(self, direction: str, library: Library) -> None:
-        """A whole pass by kernels.c."""
-        if not self.schedule.alive:
+    def run_native(self, direction: str, library: Library) -> None:
+        """Runs a whole pass, "forward" or "backward", in kernels.c."""
+        if not self.schedule.active:
             return
-        alive = (ctypes.c_int64 * len(self.schedule.alive))(*self.schedule.alive)
-        torch.get_num_threads()  # what was set holds for a new thread once it has asked
+        active = (ctypes.c_int64 * len(self.schedule.active))(*self.schedule.active)
+        torch.get_num_threads()  # applies torch's thread count in a new Python thread
         sizes = {"batch": self.batch_size, "hidden": self.hidden_size, "width": self.weight.shape[0]}
         scratch = self.weight.new_empty(library.scratch_size(*sizes.values()))
         time = TimeFields(
-            steps=len(alive),
+            steps=len(active),
             **sizes,
-            keeps_hidden=self.keeps_hidden,
-            alive=ctypes.addressof(alive),
+            hidden_skip=self.hidden_skip,
+            active=ctypes.addressof(active),
             scratch=address(scratch),
             **{name: address(self.tensors[name]) for name in ("weight", "bias", "mask")},
             hiddens=address(self.hiddens),
@@ -146,44 +155,55 @@ class FusedRun:
         library.passes[f"{self.native_run}_{direction}"](ctypes.addressof(time), ctypes.addressof(run))
 
     def product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
-        return Product(weight, bias, uses=len(self.schedule.alive), rows=self.batch_size)
+        """Prepares a product with this weight for every step."""
+        return Product(weight, bias, num_calls=len(self.schedule.active), rows=self.batch_size)
 
     def recurrent(self, step: int, rows: int) -> Tensor:
-        """The recurrent product of a step, (rows, G)."""
-        return self.multiply(self.masked(self.first(self.hidden_at[step], rows)))
+        """Returns the recurrent product of a step, (rows, G)."""
+        return self.multiply(self.masked(self.first_rows(self.hidden_at[step], rows)))
 
-    def first(self, tensor: Tensor, rows: int) -> Tensor:
-        """The first rows; a slice costs more than asking whether it is needed."""
+    def first_rows(self, tensor: Tensor, rows: int) -> Tensor:
+        """Returns the first rows, without slicing where all rows are active."""
         return tensor if rows == self.batch_size else tensor[:rows]
 
     def masked(self, hidden: Tensor) -> Tensor:
-        return hidden if self.mask is None else hidden * self.first(self.mask, hidden.shape[-2])
+        """Applies the recurrent dropout mask."""
+        return hidden if self.mask is None else hidden * self.first_rows(self.mask, hidden.shape[-2])
 
     def final(self, field: str) -> Tensor:
-        """(B, H), the state at each row's own end."""
+        """Returns a field of the state at each row's last step, (B, H)."""
         states = self.buffers[field + "s"]
         if self.schedule.lengths is None:
             return states[-1].clone()
         lengths = to_device(self.schedule.lengths, states.device)
         return states[lengths, torch.arange(self.batch_size, device=states.device)]
 
-    def backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> Gradients:
-        """Gradients by the names of the tensors, from those of all states (T, B, H) and of the final state (B, H)."""
-        self.prepare_backward(of_states, of_final)
+    def backward(self, grad_states: dict[str, Tensor | None], grad_final: dict[str, Tensor | None]) -> Gradients:
+        """Runs the backward pass.
+
+        Args:
+            grad_states: gradients of all states by field, (T, B, H) or None.
+            grad_final: gradients of the final state by field, (B, H) or None.
+
+        Returns:
+            Gradients by the names of the tensors.
+        """
+        self.prepare_backward(grad_states, grad_final)
         if self.library:
-            self.pass_in_c("backward", self.library)
+            self.run_native("backward", self.library)
             return self.gradients()
         self.prepare_products_back()
-        for step in range(len(self.schedule.alive) - 1, -1, -1):
-            rows = self.schedule.alive[step]
+        for step in range(len(self.schedule.active) - 1, -1, -1):
+            rows = self.schedule.active[step]
             self.torch_backward(step, rows)
-            self.reach_back(step, rows)
+            self.add_product_gradient(step, rows)
         return self.gradients()
 
-    def prepare_backward(self, of_states: dict[str, Tensor | None], of_final: dict[str, Tensor | None]) -> None:
+    def prepare_backward(self, grad_states: dict[str, Tensor | None], grad_final: dict[str, Tensor | None]) -> None:
+        """Initialises the gradients; arguments as in `backward`."""
         for field in self.fields:
-            came, final = of_states[field], of_final[field]
-            self.grads[f"of_{field}s"] = came.contiguous() if came is not None else None  # type: ignore[assignment]
+            grad, final = grad_states[field], grad_final[field]
+            self.grads[f"output_{field}s"] = grad.contiguous() if grad is not None else None  # type: ignore[assignment]
             start = (
                 torch.zeros_like(self.hiddens[0])
                 if final is None
@@ -195,52 +215,72 @@ class FusedRun:
         self.product_at = self.grads["product"].unbind(0)
 
     def gradient_buffer(self, name: str, like: Tensor) -> Tensor:
-        """A buffer of the backward pass; zero beyond each length."""
-        self.grads[name] = torch.zeros_like(like) if self.ragged else torch.empty_like(like)
+        """Allocates a buffer of the backward pass; zero beyond each length."""
+        self.grads[name] = torch.zeros_like(like) if self.has_padding else torch.empty_like(like)
         return self.grads[name]
 
-    def reach_back(self, step: int, rows: int) -> None:
-        """Adds what the recurrent product carries back to the state before the step."""
-        came = self.masked(self.multiply(self.first(self.product_at[step], rows)))
-        if self.keeps_hidden:
-            self.first(self.grad_hidden, rows).add_(came)
+    def add_product_gradient(self, step: int, rows: int) -> None:
+        """Backpropagates through the recurrent product to the state before the step."""
+        grad = self.masked(self.multiply(self.first_rows(self.product_at[step], rows)))
+        if self.hidden_skip:
+            self.first_rows(self.grad_hidden, rows).add_(grad)
         elif rows < self.batch_size:
-            self.grad_hidden[:rows] = came
+            self.grad_hidden[:rows] = grad
         else:
-            self.grad_hidden = self.grads["hidden"] = came
+            self.grad_hidden = self.grads["hidden"] = grad
 
     def gradients(self) -> Gradients:
-        """Sums over time: the weight's gradient in a single product."""
+        """Returns the gradients, summed over time; the weight's in a single product."""
         rows = self.grads["product"].flatten(0, 1)
-        fed = self.masked(self.hiddens[:-1]).flatten(0, 1)
-        own = {field: self.grads[field] for field in self.fields}
+        product_inputs = self.masked(self.hiddens[:-1]).flatten(0, 1)
+        initial = {field: self.grads[field] for field in self.fields}
         bias = rows.sum(0) if self.tensors["bias"] is not None else None
-        return {"projected": self.grads["projected"], "weight": weight_gradient(rows, fed), "bias": bias, **own}
+        return {
+            "projected": self.grads["projected"],
+            "weight": weight_gradient(rows, product_inputs),
+            "bias": bias,
+            **initial,
+        }
 
-    def arrived(self, field: str, step: int, rows: int) -> None:
-        """Adds the gradient of a step's own output to what came from later steps."""
-        came = self.grads[f"of_{field}s"]
-        if came is not None:
-            self.grads[field][:rows].add_(came[step, :rows])
+    def add_output_gradient(self, field: str, step: int, rows: int) -> None:
+        """Adds the gradient of a step's output to the gradient from later steps.
+
+        Args:
+            field: field of the state.
+            step: the step.
+            rows: active rows.
+        """
+        grad = self.grads[f"output_{field}s"]
+        if grad is not None:
+            self.grads[field][:rows].add_(grad[step, :rows])
 
     def norm(self, gain: str, bias: str, normal: str, scale: str, grad_gain: str, grad_bias: str) -> Norm:
-        """Norm of norm.h, from the names of its parameters, buffers and gradients; null where nothing is."""
-        given = {"gain": self.tensors[gain], "bias": self.tensors[bias]}
-        made = {"normal": self.buffers.get(normal), "scale": self.buffers.get(scale)}
+        """Returns the Norm struct of norm.h; null pointers where a tensor is missing.
+
+        Args:
+            gain: name of the parameter.
+            bias: name of the parameter.
+            normal: name of the buffer.
+            scale: name of the buffer.
+            grad_gain: name of the gradient.
+            grad_bias: name of the gradient.
+        """
+        parameters = {"gain": self.tensors[gain], "bias": self.tensors[bias]}
+        buffers = {"normal": self.buffers.get(normal), "scale": self.buffers.get(scale)}
         grads = {"grad_gain": self.grads.get(grad_gain), "grad_bias": self.grads.get(grad_bias)}
-        return Norm(**{name: address(tensor) for name, tensor in {**given, **made, **grads}.items()})
+        return Norm(**{name: address(tensor) for name, tensor in {**parameters, **buffers, **grads}.items()})
 
     def allocate_gradients(self) -> None:
-        """Makes "projected" and "product", the gradients of the pre-activations and of the recurrent product."""
+        """Allocates "projected" and "product", the gradients of the pre-activations and of the recurrent product."""
         raise NotImplementedError
 
     def native_fields(self) -> ctypes.Structure:
-        """The run as kernels.c wants it."""
+        """Returns the run's struct for kernels.c."""
         raise NotImplementedError
 
-    def fill(self, structure: type[ctypes.Structure], **given: int | Norm) -> ctypes.Structure:
-        """A structure of kernels.c: the given numbers, and for each pointer the tensor that has its name here."""
-        fields = structure(batch=self.batch_size, hidden=self.hidden_size, **given)
+    def fill(self, structure: type[ctypes.Structure], **values: int | Norm) -> ctypes.Structure:
+        """Returns a struct of kernels.c with these values, and each pointer set to the tensor of its name."""
+        fields = structure(batch=self.batch_size, hidden=self.hidden_size, **values)
         for name, kind in structure._fields_:  # type: ignore[misc]
             if kind is ctypes.c_void_p:
                 setattr(fields, name, address(self._named(name)))
@@ -252,11 +292,13 @@ class FusedRun:
         return self.buffers.get(name, self.tensors.get(name))
 
     def torch_forward(self, step: int, rows: int) -> None:
+        """Computes a step of the first `rows` rows in torch."""
         raise NotImplementedError
 
     def torch_backward(self, step: int, rows: int) -> None:
+        """Computes the elementwise backward of a step in torch."""
         raise NotImplementedError
 
 
-_GRADIENTS = {"grad_outputs": "of_hiddens", "grad_cells": "of_cells"}
-"""Gradients that kernels.c calls otherwise."""
+_GRADIENTS = {"grad_outputs": "output_hiddens", "grad_cells": "output_cells"}
+"""Gradients whose names differ from those in kernels.c."""

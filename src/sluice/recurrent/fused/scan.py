@@ -1,4 +1,4 @@
-"""The scan of every fast cell: a run through time with gradients, captured into CUDA graphs where that is wanted."""
+"""The fused scan: a run with gradients, optionally captured into CUDA graphs."""
 
 from typing import Any, NamedTuple
 
@@ -10,23 +10,23 @@ from sluice.recurrent.fused.run import FusedOptions, FusedRun, NamedTensors, Sch
 
 
 class FusedResult(NamedTuple):
-    """What a run gives, by the state's fields."""
+    """Result of a run, tensors in the order of the state's fields."""
 
     states: tuple[Tensor, ...]
     """(T, B, H) each, zero beyond each length."""
     final: tuple[Tensor, ...]
-    """(B, H) each, at each row's own end."""
+    """(B, H) each, at each row's last step."""
 
 
 def run_fused(
     run_type: type[FusedRun], options: FusedOptions, schedule: Schedule, tensors: NamedTensors
 ) -> FusedResult:
-    """Runs a cell through time with gradients.
+    """Runs a fused scan with gradients.
 
     Args:
         run_type: the cell's run.
-        options: what the run was made for, activations and the like.
-        schedule: rows at each step.
+        options: the run's options.
+        schedule: active rows at each step.
         tensors: see FusedRun.
     """
     names = tuple(tensors)
@@ -50,7 +50,7 @@ class _Fused(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         given = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
         tensors: NamedTensors = dict(zip(names, given, strict=True))
-        ctx.graphs = graphs_for(tensors["weight"], schedule)
+        ctx.graphs = find_graphs(tensors["weight"], schedule)
         if ctx.graphs is not None:
             schedule = schedule._replace(consume=False)
             buffers, final = ctx.graphs.forward(run_type, options, schedule, tensors)
@@ -73,16 +73,18 @@ class _Fused(torch.autograd.Function):
         tensors = dict(zip(names, saved[: len(names)], strict=True))
         buffers = dict(zip(buffered, saved[len(names) :], strict=True))
         half = len(grads) // 2
-        of_states, of_final = (dict(zip(run_type.fields, part, strict=True)) for part in (grads[:half], grads[half:]))
+        grad_states, grad_final = (
+            dict(zip(run_type.fields, part, strict=True)) for part in (grads[:half], grads[half:])
+        )
         if ctx.graphs is not None:
-            came = {f"states {field}": grad for field, grad in of_states.items()}
-            came |= {f"final {field}": grad for field, grad in of_final.items()}
-            found = ctx.graphs.backward(run_type, options, schedule, tensors, buffers, came)
+            incoming = {f"states {field}": grad for field, grad in grad_states.items()}
+            incoming |= {f"final {field}": grad for field, grad in grad_final.items()}
+            found = ctx.graphs.backward(run_type, options, schedule, tensors, buffers, incoming)
         else:
-            found = run_type(options, schedule, tensors, buffers).backward(of_states, of_final)
+            found = run_type(options, schedule, tensors, buffers).backward(grad_states, grad_final)
         return (None, None, None, None, *(found.get(name) for name in names))
 
 
-def graphs_for(weight: Tensor, schedule: Schedule) -> graphs.GraphedRuns | None:
-    """The captured runs where they are wanted: for sequences of one length, on CUDA."""
-    return graphs.RUNS if schedule.lengths is None and graphs.graphs_wanted(weight) else None
+def find_graphs(weight: Tensor, schedule: Schedule) -> graphs.GraphedRuns | None:
+    """Returns the captured runs if enabled, for sequences of equal length on CUDA, else None."""
+    return graphs.RUNS if schedule.lengths is None and graphs.graphs_enabled(weight) else None

@@ -1,10 +1,10 @@
 /* Layer normalisation. */
-typedef struct { /* layer normalisation of (T, B, width); gain is null where there is none */
+typedef struct { /* layer normalisation of (T, B, width); gain is null for cells without it */
   REAL *gain, *bias, *normal, *scale;
   REAL *grad_gain, *grad_bias; /* (B, width), summed over the steps */
 } Norm;
 
-/* Layer normalisation of one row: normal = (x - mean) / deviation, which is what the backward pass needs. */
+/* Normalises one row, normal = (x - mean) / deviation, which the backward pass uses; returns 1 / deviation. */
 static REAL normalise(int64_t n, const REAL *x, REAL *normal) {
   REAL sum = 0, squares = 0;
   SUM(sum) for (int64_t k = 0; k < n; k++) sum += x[k];
@@ -15,7 +15,7 @@ static REAL normalise(int64_t n, const REAL *x, REAL *normal) {
   return scale;
 }
 
-/* out = gradient of x from that of gain * normal + bias; at is the place in (T, B), row that in B */
+/* out = gradient of x from that of gain * normal + bias; at is the index in (T, B), row that in B */
 static void normalise_backward(const Norm *norm, int64_t at, int64_t row, int64_t n, const REAL *grad, REAL *out) {
   const REAL *gain = norm->gain, *normal = norm->normal + at * n, scale = norm->scale[at];
   REAL *grad_gain = norm->grad_gain + row * n, *grad_bias = norm->grad_bias + row * n;

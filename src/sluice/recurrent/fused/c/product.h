@@ -1,22 +1,22 @@
-/* Matrix products with one weight again and again: packed once, then out = x W^T or x W for many x.
+/* Repeated matrix products with one weight, which is packed once: out = x W^T or x W for many x.
  *
- * A tile of the result, some rows by some vectors of columns, stays in registers while k runs over what is summed. The
- * packed weight has, for each block of columns, what the tile reads next to each other: inner x vectors x LANES.
+ * A tile of the result, rows x vectors of columns, stays in registers while k runs over the inner dimension. The packed
+ * weight stores the values that a tile reads contiguously: for each block of columns, inner x vectors x LANES.
  */
 #if defined(__AVX512F__)
 #define BYTES 64
-#define MOST_VECTORS 4
+#define MAX_VECTORS 4
 #elif defined(__AVX__)
 #define BYTES 32
-#define MOST_VECTORS 2
+#define MAX_VECTORS 2
 #elif defined(__aarch64__)
 #define BYTES 16
-#define MOST_VECTORS 4
+#define MAX_VECTORS 4
 #else
 #define BYTES 16
-#define MOST_VECTORS 2
+#define MAX_VECTORS 2
 #endif
-#define MOST_ROWS 6 /* rows x vectors fill the registers, with one for x and those for the weight */
+#define MAX_ROWS 6 /* rows x vectors sums, one value of x and the weight vectors fill the registers */
 #define LANES (BYTES / (int)sizeof(REAL))
 
 typedef REAL Vector __attribute__((vector_size(BYTES)));
@@ -28,24 +28,29 @@ typedef struct {
   int64_t transposed; /* 1: weight is (width, inner); 0: (inner, width) */
   const REAL *bias;   /* (width), added; null for none */
   const REAL *scale;  /* (rows, width), multiplied by; null for none */
-  int64_t add;        /* 1: to what is there */
-  REAL *packed;       /* null: the weight is read as it lies, which only a transposed one can be */
+  int64_t add;        /* 1: adds to out, 0: overwrites it */
+  REAL *packed;       /* null: uses the weight unpacked, which requires transposed */
 } Product;
 
 typedef struct {
-  int64_t first, vectors, columns; /* from which column on; of it, whole vectors and real columns */
+  int64_t first, vectors, columns; /* first column; number of vectors, the last one maybe partial, and of columns */
 } Block;
 
-/* where part of `parts` even parts of total begins */
-static int64_t share(int64_t total, int64_t parts, int64_t part) { return total * part / parts; }
+/* first index of a chunk when total items are split evenly into chunks */
+static int64_t chunk_start(int64_t total, int64_t chunks, int64_t chunk) { return total * chunk / chunks; }
+
+/* first and end index of a thread's items */
+static int64_t thread_start(int64_t total, Thread thread) { return chunk_start(total, thread.count, thread.index); }
+
+static int64_t thread_end(int64_t total, Thread thread) { return chunk_start(total, thread.count, thread.index + 1); }
 
 static int64_t vectors_of(int64_t width) { return (width + LANES - 1) / LANES; }
 
-static int64_t blocks_of(int64_t width) { return (vectors_of(width) + MOST_VECTORS - 1) / MOST_VECTORS; }
+static int64_t blocks_of(int64_t width) { return (vectors_of(width) + MAX_VECTORS - 1) / MAX_VECTORS; }
 
 static Block block_of(int64_t width, int64_t number) {
-  const int64_t from = share(vectors_of(width), blocks_of(width), number);
-  const int64_t to = share(vectors_of(width), blocks_of(width), number + 1);
+  const int64_t from = chunk_start(vectors_of(width), blocks_of(width), number);
+  const int64_t to = chunk_start(vectors_of(width), blocks_of(width), number + 1);
   const int64_t first = from * LANES, most = (to - from) * LANES;
   return (Block){first, to - from, width - first < most ? width - first : most};
 }
@@ -54,11 +59,11 @@ static void pack(const Product *product, Thread thread) {
   const int64_t inner = product->inner, width = product->width, blocks = blocks_of(width);
   if (!product->packed)
     return;
-  for (int64_t number = share(blocks, thread.of, thread.me); number < share(blocks, thread.of, thread.me + 1); number++) {
+  for (int64_t number = thread_start(blocks, thread); number < thread_end(blocks, thread); number++) {
     const Block block = block_of(width, number);
     const int64_t across = block.vectors * LANES;
     REAL *packed = product->packed + block.first * inner;
-    for (int64_t begin = 0; begin < inner; begin += LANES) { /* so that what is read and written stays in the cache */
+    for (int64_t begin = 0; begin < inner; begin += LANES) { /* in blocks that fit the cache */
       const int64_t end = begin + LANES < inner ? begin + LANES : inner;
       for (int64_t column = 0; column < across; column++) {
         const int64_t at = block.first + column;
@@ -70,8 +75,8 @@ static void pack(const Product *product, Thread thread) {
   }
 }
 
-/* out = sums, with what is added and multiplied; row and column say where in the result they are */
-static __attribute__((noinline)) void put(const Product *product, const REAL *sums, int64_t row, int64_t column,
+/* out = (sums + bias) * scale, added to out if product->add; row and column are the position in the result */
+static __attribute__((noinline)) void store(const Product *product, const REAL *sums, int64_t row, int64_t column,
                                           int64_t columns, REAL *out) {
   const REAL *bias = product->bias, *scale = product->scale;
   if (!bias && !scale && !product->add) {
@@ -88,7 +93,7 @@ static __attribute__((noinline)) void put(const Product *product, const REAL *su
   }
 }
 
-/* sums and weights have names of their own: an array of them would not be kept in registers */
+/* separate variables instead of arrays of sums and weights, which compilers would not keep in registers */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 #define BEGIN(r) Vector sum_##r##0 = {0}, sum_##r##1 = {0}, sum_##r##2 = {0}, sum_##r##3 = {0};
 #define ADD_TO(r, v)                                                                                                   \
@@ -99,16 +104,16 @@ static __attribute__((noinline)) void put(const Product *product, const REAL *su
     const REAL in = x[r * x_stride + k];                                                                               \
     ADD_TO(r, 0) ADD_TO(r, 1) ADD_TO(r, 2) ADD_TO(r, 3)                                                                \
   }
-#define KEEP_ONE(r, v)                                                                                                 \
+#define STORE_ONE(r, v)                                                                                                \
   if (vectors > v)                                                                                                     \
     *(InMemory *)(sums + (r * vectors + v) * LANES) = sum_##r##v;
-#define KEEP(r)                                                                                                        \
+#define STORE(r)                                                                                                       \
   if (rows > r) {                                                                                                      \
-    KEEP_ONE(r, 0) KEEP_ONE(r, 1) KEEP_ONE(r, 2) KEEP_ONE(r, 3)                                                        \
+    STORE_ONE(r, 0) STORE_ONE(r, 1) STORE_ONE(r, 2) STORE_ONE(r, 3)                                                    \
   }
 #define WEIGHT(v) const Vector weight_##v = weight[vectors > v ? v : 0];
 
-/* sums (rows, vectors) of x, whose rows and vectors are known to the compiler */
+/* sums (rows, vectors) of x; rows and vectors are compile-time constants */
 static inline __attribute__((always_inline)) void tile(const int64_t rows, const int64_t vectors, int64_t inner,
                                                        const REAL *packed, const REAL *x, int64_t x_stride, REAL *sums) {
   EACH_ROW(BEGIN)
@@ -117,14 +122,14 @@ static inline __attribute__((always_inline)) void tile(const int64_t rows, const
     WEIGHT(0) WEIGHT(1) WEIGHT(2) WEIGHT(3)
     EACH_ROW(ADD)
   }
-  EACH_ROW(KEEP)
+  EACH_ROW(STORE)
 }
 
 #define TILE(r, v)                                                                                                     \
   case r * 8 + v:                                                                                                      \
     tile(r, v, inner, packed, x, x_stride, sums);                                                                      \
     break;
-#if MOST_VECTORS > 2
+#if MAX_VECTORS > 2
 #define TILES(r) TILE(r, 1) TILE(r, 2) TILE(r, 3) TILE(r, 4)
 #else
 #define TILES(r) TILE(r, 1) TILE(r, 2)
@@ -135,35 +140,36 @@ static __attribute__((noinline)) void any_tile(int64_t rows, int64_t vectors, in
   switch (rows * 8 + vectors) { TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) }
 }
 
-/* the weight as it lies, for so few rows that packing would not pay */
+/* product with the unpacked weight, for few rows, where packing does not pay off */
 static void multiply_unpacked(const Product *product, int64_t rows, const REAL *x, int64_t x_stride, REAL *out,
                               int64_t out_stride, Thread thread) {
   const int64_t inner = product->inner, width = product->width;
-  for (int64_t at = share(width, thread.of, thread.me); at < share(width, thread.of, thread.me + 1); at++)
+  for (int64_t at = thread_start(width, thread); at < thread_end(width, thread); at++)
     for (int64_t row = 0; row < rows; row++) {
       const REAL *weight = product->weight + at * inner, *in = x + row * x_stride;
       REAL sum = 0;
       SUM(sum) for (int64_t k = 0; k < inner; k++) sum += in[k] * weight[k];
-      put(product, &sum, row, at, 1, out + row * out_stride + at);
+      store(product, &sum, row, at, 1, out + row * out_stride + at);
     }
 }
 
-/* this thread's part of out (rows, width) from x (rows, inner) */
+/* computes this thread's part of out (rows, width) from x (rows, inner) */
 static void multiply(const Product *product, int64_t rows, const REAL *x, int64_t x_stride, REAL *out,
                      int64_t out_stride, Thread thread) {
   if (!product->packed) {
     multiply_unpacked(product, rows, x, x_stride, out, out_stride, thread);
     return;
   }
-  const int64_t inner = product->inner, groups = (rows + MOST_ROWS - 1) / MOST_ROWS;
+  const int64_t inner = product->inner, groups = (rows + MAX_ROWS - 1) / MAX_ROWS;
   const int64_t tiles = blocks_of(product->width) * groups;
-  REAL sums[MOST_ROWS * MOST_VECTORS * LANES];
-  for (int64_t number = share(tiles, thread.of, thread.me); number < share(tiles, thread.of, thread.me + 1); number++) {
-    const int64_t from = share(rows, groups, number % groups), to = share(rows, groups, number % groups + 1);
+  REAL sums[MAX_ROWS * MAX_VECTORS * LANES];
+  for (int64_t number = thread_start(tiles, thread); number < thread_end(tiles, thread); number++) {
+    const int64_t from = chunk_start(rows, groups, number % groups);
+    const int64_t to = chunk_start(rows, groups, number % groups + 1);
     const Block block = block_of(product->width, number / groups);
     any_tile(to - from, block.vectors, inner, product->packed + block.first * inner, x + from * x_stride, x_stride, sums);
     for (int64_t row = from; row < to; row++)
-      put(product, sums + (row - from) * block.vectors * LANES, row, block.first, block.columns,
+      store(product, sums + (row - from) * block.vectors * LANES, row, block.first, block.columns,
           out + row * out_stride + block.first);
   }
 }

@@ -6,12 +6,12 @@ typedef struct {
   Norm norm; /* of projected + product; its bias is added here */
 } Rnn;
 
-static void rnn_row(const void *fields, int64_t at, int64_t row, const REAL *add) {
+static void rnn_row(const void *fields, int64_t at, int64_t row, const REAL *row_product) {
   const Rnn *run = fields;
   const int64_t hidden = run->hidden, batch = run->batch;
   const REAL *in = run->projected + at * hidden;
   REAL *h = run->hiddens + (at + batch) * hidden;
-  EACH(hidden) h[k] = in[k] + add[k];
+  EACH(hidden) h[k] = in[k] + row_product[k];
   if (run->norm.gain) {
     REAL *normal = run->norm.normal + at * hidden;
     run->norm.scale[at] = normalise(hidden, h, normal);
@@ -20,7 +20,7 @@ static void rnn_row(const void *fields, int64_t at, int64_t row, const REAL *add
   activate(run->activation, hidden, h, h);
 }
 
-static void rnn_row_back(const void *fields, int64_t at, int64_t row, const REAL *none) {
+static void rnn_row_back(const void *fields, int64_t at, int64_t row, const REAL *unused) {
   const Rnn *run = fields;
   const int64_t hidden = run->hidden, batch = run->batch;
   const REAL *h = run->hiddens + (at + batch) * hidden, *dh = run->grad_hidden + row * hidden;

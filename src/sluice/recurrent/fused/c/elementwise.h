@@ -1,8 +1,8 @@
-/* Numbers, threads, and functions of one number that the compiler can vectorise. */
+/* Threads, loops, and elementwise functions that the compiler can vectorise. */
 #ifndef REAL
 #define REAL float
 #endif
-#define BLOCK 256 /* units worked on at a time: a few of these fit the first-level cache */
+#define BLOCK 256 /* units processed at a time; several blocks fit the L1 cache */
 
 #define PRAGMA(text) _Pragma(#text)
 #define EACH(n) PRAGMA(omp simd) for (int64_t k = 0; k < (n); k++) /* no two k touch the same memory */
@@ -11,7 +11,7 @@
 enum { TANH, RELU, SIGMOID, SOFTSIGN, IDENTITY, ELU, LEAKY_RELU, HARDTANH, SOFTPLUS };
 
 typedef struct {
-  int64_t me, of;
+  int64_t index, count;
 } Thread;
 
 #ifdef _OPENMP
@@ -26,12 +26,12 @@ int omp_get_num_threads(void);
 #define WAIT_FOR_ALL
 #endif
 
-/* exp and tanh that the compiler can vectorise, within 3 units in the last place of a float */
+/* vectorisable exp and tanh, within 3 ulp in float */
 static inline float exp_f(float x) {
   x = x > 88.0f ? 88.0f : x;
   x = x < -87.0f ? -87.0f : x;
   float n = rintf(x * 1.44269504f);
-  n = n > -128.0f ? n : 0.0f; /* for what is not a number, and stays so in r */
+  n = n > -128.0f ? n : 0.0f; /* a valid exponent for NaN, which r propagates */
   float r = x - n * 0.693359375f + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
