@@ -1,7 +1,7 @@
 """Checking the arguments of a class in `_target_` against its signature, before it is called."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -47,6 +47,10 @@ def _fits(value: object, hint: Any) -> bool:
         return any(value == part and type(value) is type(part) for part in parts)
     if origin is tuple and isinstance(value, list | tuple) and Ellipsis not in parts:
         return len(value) == len(parts) and all(map(_fits, value, parts))
+    if origin in (list, Iterable, Sequence):
+        return isinstance(value, list | tuple)
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
     if hint is Tensor:
         return False
     if hint not in KINDS:
@@ -65,6 +69,8 @@ def _expected(hint: Any) -> str:
             continue
         if origin is Literal:
             words += map(str, inner)
+        elif origin in (list, Iterable, Sequence, dict, Mapping):
+            words.append("a dictionary" if origin in (dict, Mapping) else "a list")
         elif origin is tuple:
             words.append(f"a list of {len(inner)} values")
         else:

@@ -7,6 +7,8 @@ from omegaconf import II, MISSING
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
+MAX_LAYERS = 1_000
+
 
 @dataclass
 class RecurrentDefaults(Settings):
@@ -31,7 +33,7 @@ class Model(Settings):
     num_params: int | None = count(
         "number of parameters of the core, from which hidden_size is computed; null uses hidden_size", None
     )
-    num_layers: int = count("number of layers", II("task.recurrent.num_layers"))
+    num_layers: int = setting("number of layers", II("task.recurrent.num_layers"), least=1, most=MAX_LAYERS)
     bidirectional: bool = setting(
         "run each layer in both directions, the second one from the end of each sequence",
         II("task.recurrent.bidirectional"),

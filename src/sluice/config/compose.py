@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sluice.config.common import TaskSettings
-from sluice.config.errors import explain, explained, no_setting
+from sluice.config.errors import FREE_GROUPS, explain, explained, no_setting
+from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.renamed import update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
@@ -95,6 +96,8 @@ def checked(config: DictConfig) -> Config:
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
     check_ranges(typed)
+    for group in FREE_GROUPS:
+        check_finite(group, getattr(typed, group))
     typed.optimizer = choose_fused(typed.optimizer, typed.trainer)
     return typed
 

@@ -26,6 +26,10 @@ def choose_fused(optimizer: PlainMapping, trainer: PlainMapping) -> Plain:
         return dict(optimizer)
     given = str(trainer.get("precision") or "32-true")
     precision, clip = PRECISION_ALIASES.get(given, given), trainer.get("gradient_clip_val")
+    if optimizer["fused"] not in (True, False, None):
+        raise UserError(f"optimizer.fused={optimizer['fused']} cannot be used: it must be true, false or null")
+    if isinstance(clip, str):
+        raise UserError(f"trainer.gradient_clip_val={clip} cannot be used: it must be a number or null")
     refused = precision in MIXED_PRECISIONS and clip is not None and clip > 0
     if optimizer["fused"] is None:
         return {**optimizer, "fused": not refused}

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from sluice.config.arguments import check_arguments
 from sluice.errors import UserError
 from sluice.optim.schedules import Schedule
 from sluice.plain import Plain
@@ -26,12 +27,25 @@ def factory(key: str, spec: Plain) -> Callable[..., Any]:
     """
     make: Callable[..., Any] = construct(key, spec)
     try:
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0) if key == "scheduler" else None
-        built = make(optimizer, total_steps=10, mode="max") if optimizer else make([nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key} cannot be built: {str(error).splitlines()[0]}") from error
-    _check_kind(key, spec, built, Schedule if key == "scheduler" else torch.optim.Optimizer)
+        if key == "scheduler":
+            optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+            _check_kind(key, spec, make(optimizer, total_steps=10, mode="max"), Schedule)
+        else:
+            _try_optimizer(key, spec, make)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     return make
+
+
+def _try_optimizer(key: str, spec: Plain, make: Callable[..., Any]) -> None:
+    """Takes a step with one parameter, since optimizers use some of their arguments only then."""
+    weight = nn.Parameter(torch.zeros(1, 1))
+    weight.grad = torch.ones(1, 1)
+    optimizer = make([weight])
+    _check_kind(key, spec, optimizer, torch.optim.Optimizer)
+    if spec.get("lr") == 0:
+        raise UserError(f"{key}.lr=0 cannot be used: it must be above 0")
+    optimizer.step()
 
 
 def construct_all(key: str, specs: Plain | None, kind: type) -> list[Any]:
@@ -68,15 +82,24 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
         raise UserError(f"{key} has no _target_: name a class and its arguments, as {key}._target_=package.Class")
     try:
         make = instantiate({**spec, "_partial_": True}, _convert_="all")
+        check_arguments(key, make.func, make.keywords)
         if spec.get("_partial_", False):
             return make
         made = make(**extra)
     except HydraException as error:
-        raise UserError(f"{key} cannot be built: {_reason(error.__cause__ or error)}") from error
+        raise UserError(_unknown_target(key, spec["_target_"], error)) from error
+    except ImportError as error:
+        raise UserError(f"{key} cannot be built: {_reason(error)}; install the missing package") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     _check_kind(key, spec, made, kind)
     return made
+
+
+def _unknown_target(key: str, target: object, error: HydraException) -> str:
+    if "Error loading" in str(error) or "Error locating" in str(error):
+        return f"{key}._target_={target} cannot be used: it must be the dotted name of an installed class or function"
+    return f"{key} cannot be built: {_reason(error.__cause__ or error)}"
 
 
 def _check_kind(key: str, spec: Plain, made: object, kind: type) -> None:

@@ -15,6 +15,7 @@ from sluice.config.user_code import import_module
 from sluice.errors import UserError
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
+from sluice.memory import require_memory
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
 from sluice.text.pretrained import match_vectors
@@ -106,6 +107,50 @@ def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> Recu
     return make(hidden_size)
 
 
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and the two moments of Adam, each in float32."""
+
+
+def check_core(config: Config) -> None:
+    """Checks the settings of the recurrent core without allocating its weights.
+
+    Raises:
+        UserError: for an unknown cell, settings that it rejects, or more parameters than fit into memory.
+    """
+    model = config.model
+    known_cell(model)
+    if model.module is not None:
+        return
+    if model.num_params is not None:
+        _check_memory(model.num_params, f"model.num_params={model.num_params}")
+        return
+    try:
+        with torch.device("meta"):
+            stack = build_stack(model, input_size=config.embedding.size)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    sizes = f"model.hidden_size={model.hidden_size}, model.num_layers={model.num_layers} and "
+    _check_memory(_num_params(stack), f"{sizes}embedding.size={config.embedding.size}")
+
+
+def check_parameters(network: nn.Module) -> None:
+    """Checks that the parameters of a network fit into memory.
+
+    Raises:
+        UserError: if they do not.
+    """
+    _check_memory(_num_params(network), "the network")
+
+
+def _check_memory(num_params: int, what: str) -> None:
+    instead = "choose smaller sizes"
+    require_memory(BYTES_PER_PARAMETER * num_params, f"{what} ({num_params:,} parameters)", instead)
+
+
+def _num_params(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int:
     """Returns the largest hidden size with at most `num_params` parameters; 0 if there is none.
 
@@ -124,7 +169,7 @@ def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int
 
 def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
     with torch.device("meta"):  # needs no memory and draws no random numbers
-        return sum(parameter.numel() for parameter in make(units).parameters())
+        return _num_params(make(units))
 
 
 def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int) -> RecurrentStack:

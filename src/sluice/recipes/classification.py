@@ -39,6 +39,7 @@ from sluice.recipes.task import TaskRecipe, batch_size_per_rank
 from sluice.runs.report import show_confusion
 from sluice.runs.results import write_confusion
 from sluice.text.tokenizers import make_tokenizer
+from sluice.text.vocab import SPECIALS
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,9 @@ class ClassificationRecipe(
 
     def saved_parts(self, data: ClassificationData) -> ClassifierParts:
         return {"vocab": data.prepared.vocab.tokens, "labels": list(data.prepared.labels)}
+
+    def example_parts(self, config: Config) -> ClassifierParts:
+        return {"vocab": [*SPECIALS, "a"], "labels": ["a", "b"]}
 
     def build_network(self, config: Config, parts: ClassifierParts) -> TextClassifier:
         settings = self.settings(config)

@@ -30,8 +30,11 @@ from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
+from sluice.text.vocab import SPECIALS
 
 log = logging.getLogger(__name__)
+
+MAX_EXAMPLE_WORDS = 100_000
 
 Settings = TypeVar("Settings", bound=LanguageModelling)
 
@@ -83,6 +86,11 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 
     def saved_parts(self, data: LanguageData) -> VocabularyParts:
         return {"vocab": data.prepared.vocab.tokens}
+
+    def example_parts(self, config: Config) -> VocabularyParts:
+        """A vocabulary that has a word in each cluster of the adaptive softmax."""
+        size = max(self.settings(config).cutoffs, default=0) + len(SPECIALS) + 1
+        return {"vocab": [*SPECIALS, *("a" for _ in range(min(size, MAX_EXAMPLE_WORDS)))]}
 
     def build_network(self, config: Config, parts: VocabularyParts) -> LanguageModel:
         settings, vocab_size = self.settings(config), len(parts["vocab"])

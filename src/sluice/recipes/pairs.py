@@ -95,6 +95,9 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         """Returns the labels; the vocabulary is empty, since words are represented by character n-grams."""
         return {"vocab": [], "labels": list(data.prepared.labels)}
 
+    def example_parts(self, config: Config) -> ClassifierParts:
+        return {"vocab": [], "labels": ["a", "b"]}
+
     def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
         settings, embedded = self.settings(config), config.embedding
         if embedded.kind != "learned":

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
+import torch
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
@@ -19,7 +20,7 @@ from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.modules.base import Monitor, Task
 from sluice.plain import Plain, PlainMapping
-from sluice.recipes.build import freeze_vectors, load_vectors
+from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
 from sluice.recipes.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.recipes.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 from sluice.runs.checkpoint import FORMAT
@@ -157,6 +158,31 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """Prepares and caches the data."""
         data.prepare_data()
 
+    def example_parts(self, config: Config) -> Parts | None:
+        """Returns small checkpoint contents, with which `check` builds the network before the data are read.
+
+        None, the default, builds only the recurrent core.
+        """
+        return None
+
+    def check(self, config: Config) -> None:
+        """Checks the settings as far as possible without data: builds the network without allocating its weights.
+
+        Raises:
+            UserError: for settings that the network rejects, or that need more memory than there is.
+        """
+        if config.model.cell == "none":
+            return
+        check_core(config)
+        parts = self.example_parts(config) if config.model.module is None else None
+        if parts is None:
+            return
+        try:
+            with torch.device("meta"):
+                self.build_network(config, parts)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
     def new_network(self, config: Config, data: DataModule) -> nn.Module:
         """Calls `build_network` for training and loads pretrained vectors.
 
@@ -165,6 +191,9 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """
         parts = self.saved_parts(data)
         try:
+            if config.model.module is None and config.task.module is None:
+                with torch.device("meta"):
+                    check_parameters(self.build_network(config, parts))
             network = self.build_network(config, parts)
         except ValueError as error:
             raise UserError(str(error)) from error

@@ -31,8 +31,8 @@ from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, 
 from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.results import write_tsv
-from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder
-from sluice.text.vocab import PADDING_ID
+from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder
+from sluice.text.vocab import PADDING_ID, SPECIALS
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,11 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
     def saved_parts(self, data: TranslationData) -> CoderParts:
         prepared = data.prepared
         return {"source": prepared.source.saved(), "target": prepared.target.saved()}
+
+    def example_parts(self, config: Config) -> CoderParts:
+        words = [*SPECIALS, *MARKS, "a"]
+        joint = self.pair_settings(self.settings(config)).joint
+        return {"source": {"vocab": words}, "target": {"vocab": words if joint else [*words, "b"]}}
 
     def build_network(self, config: Config, parts: CoderParts) -> Seq2Seq:
         settings = self.settings(config)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import II
 
-from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
+from sluice.config.common import MAX_LAYERS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import (
     ATTENTIONS,
@@ -96,7 +96,7 @@ class DecoderSettings(Settings):
 
     cell: str = setting("registered cell", II("model.cell"))
     hidden_size: int = count("units per layer", 512)
-    num_layers: int = count("number of layers", 1)
+    num_layers: int = setting("number of layers", 1, least=1, most=MAX_LAYERS)
     output_size: int | None = count("input size of the output layer; null for embedding.size", None)
     input_feeding: bool = setting(
         "feed the attentional output of each step into the next step (Luong et al. 2015)", False
