@@ -125,7 +125,7 @@ def _writing_speed(model: LanguageModel) -> float:
     """Words a second, one text."""
     model.eval()
     device = next(model.parameters()).device
-    last, state = model.warmed(torch.tensor([[2, 3]], device=device))
+    last, state = model.prefill(torch.tensor([[2, 3]], device=device))
     sample(model.step, last, state, tokens=5)
     synchronize(device)
     started = time.perf_counter()

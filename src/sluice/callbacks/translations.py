@@ -5,7 +5,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sluice.inference.translator import attention_map
 from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
-from sluice.modules.translation import Scored
+from sluice.modules.translation import ScoredTranslation
 
 
 class Translations(Callback):
@@ -23,7 +23,7 @@ class Translations(Callback):
         """
         self.shown = {place * size // count for place in range(count)} if count else set()
         self.maps = maps
-        self._seen: list[Scored] = []
+        self._seen: list[ScoredTranslation] = []
 
     def on_validation_batch_end(
         self,
@@ -35,10 +35,10 @@ class Translations(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert isinstance(outputs, dict)
-        self._seen += [scored for scored in outputs["translations"] if scored.place in self.shown]
+        self._seen += [scored for scored in outputs["translations"] if scored.pair_index in self.shown]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        seen, self._seen = sorted(self._seen, key=lambda scored: scored.place), []
+        seen, self._seen = sorted(self._seen, key=lambda scored: scored.pair_index), []
         writer = find_writer(trainer)
         if writer is None or trainer.sanity_checking or not seen:
             return
@@ -49,7 +49,7 @@ class Translations(Callback):
                 writer.add_figure(f"val/attention {place + 1}", attention_map(scored.translation), step)
 
 
-def _page(seen: list[Scored]) -> str:
+def _page(seen: list[ScoredTranslation]) -> str:
     """Markdown, three lines a sentence."""
     entries = []
     for scored in seen:

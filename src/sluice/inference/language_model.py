@@ -95,7 +95,7 @@ class TextGenerator:
             ValueError: for a value of `sampling` out of range.
         """
         ids = self.text.prompt_ids(prompt)
-        last, state = self.network.warmed(torch.tensor([ids]))
+        last, state = self.network.prefill(torch.tensor([ids]))
         never = self.text.never_written
         banned = never if sampling.allow_unknown else (*never, UNKNOWN_ID)
         if sampling.beam is not None:
@@ -122,7 +122,7 @@ class TextGenerator:
     def suggest(self, text: str, top: int) -> list[tuple[str, float]]:
         """The `top` likeliest next tokens after a text, with their probabilities."""
         ids = self.text.prompt_ids(text)
-        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MOST_CONTEXT:]]]))
+        last, state = self.network.prefill(torch.tensor([[ids[0], *ids[1:][-MOST_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
         scores[:, list(self.text.never_written)] = -torch.inf

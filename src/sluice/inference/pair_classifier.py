@@ -12,7 +12,7 @@ from sluice.data.text_pairs import LetterSettings, encode_text_pairs, letters_of
 from sluice.errors import UserError
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
-from sluice.models.pair_classifier import PairClassifier, Paired
+from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_places
@@ -33,8 +33,8 @@ class PairPrediction:
     probabilities: dict[str, float]
     """Of every class."""
     words: list[Plain]
-    """Every word with its text (1 or 2), how far its comparison moved the predicted class's logit against the mean of
-    the others (see Paired.moved), and the word of the other text that its attention weighed most; most moving first."""
+    """Every word with its text (1 or 2), its contribution to the margin of the predicted class (see `logit_margins`),
+    and the word of the other text with the largest attention weight; sorted by contribution, descending."""
 
     def as_dict(self) -> Plain:
         """In plain containers."""
@@ -110,11 +110,11 @@ class PairPredictor(Predictor[Pair]):
         make = TextPairBatchMaker(split, letters, max_length=self.max_length, truncation=self.truncation)
         batch = make(range(len(items)))
         with torch.inference_mode():
-            paired: Paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
+            paired: PairClassifierOutput = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
         places, kept = kept_places(split.texts.lengths, self.max_length, self.truncation)
         tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
         words = [[own[place] for place in row[:length]] for own, row, length in zip(tokens, places, kept, strict=True)]
-        moved = torch.cat(paired.moved().chunk(2, 1))
+        moved = torch.cat(paired.logit_margins().chunk(2, 1))
         return [
             PairPrediction(
                 first=pair[0],

@@ -128,7 +128,7 @@ class Translator:
             some = ids[start : start + batch_size]
             lengths = torch.tensor([len(own) for own in some])
             padded = pad_sequence(some, batch_first=True, padding_value=PADDING_ID)
-            outputs, state = self.network.read(padded, lengths)
+            outputs, state = self.network.run_encoder(padded, lengths)
             inside = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
             means = (outputs * inside).sum(1) / (lengths - 1).unsqueeze(1)
             last = torch.cat(state.hidden[-self.network.encoder.directions :].unbind(0), -1)

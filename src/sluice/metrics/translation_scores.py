@@ -51,13 +51,13 @@ def _made() -> dict[str, Any]:
     return {"bleu": BLEU(), "bleu_lowercase": BLEU(lowercase=True), "chrf": CHRF()}
 
 
-AS_TRANSLATIONS = Scoring(SCORES, corpus_scores, signatures)
+TRANSLATION_SCORING = Scoring(SCORES, corpus_scores, signatures)
 """There are many good ones: how much each has in common with one of them."""
-UNSCORED = Scoring((), lambda written, references: {})
+NO_SCORING = Scoring((), lambda written, references: {})
 """Any of countless texts would do: only probabilities say something."""
 
 
-def as_the_only_answers(split: Callable[[str], list[str]]) -> Scoring:
+def exact_match_scoring(split: Callable[[str], list[str]]) -> Scoring:
     """Each is right or wrong as a whole: `exact` is the share of right ones.
 
     Args:

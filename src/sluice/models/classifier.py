@@ -15,7 +15,7 @@ from sluice.recurrent.devices import to_device
 from sluice.recurrent.lengths import check_lengths
 
 
-class Classified(NamedTuple):
+class ClassifierOutput(NamedTuple):
     """What the classifier returns."""
 
     logits: Tensor
@@ -81,7 +81,7 @@ class TextClassifier(nn.Module):
             return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Classified:
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
         """
         Args:
             ids: (B, T) int64.
@@ -97,14 +97,14 @@ class TextClassifier(nn.Module):
         embedded = self.embedding(ids)
         return embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
 
-    def classify(self, features: Tensor | OneHot, lengths: Tensor) -> Classified:
+    def classify(self, features: Tensor | OneHot, lengths: Tensor) -> ClassifierOutput:
         """`forward` from what `embed` gave on."""
         if self.padding == "left":
             features = _right_padded(features, lengths)
         outputs, last = self._run(features, lengths)
         outputs, last = self.output_dropout(outputs), self.output_dropout(last.unsqueeze(1)).squeeze(1)
         pooled = self.pooling(outputs, step_mask(lengths, outputs.shape[1], outputs.device), last)
-        return Classified(self.output(pooled.vector), pooled.weights)
+        return ClassifierOutput(self.output(pooled.vector), pooled.weights)
 
     def _run(self, features: Tensor | OneHot, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, H·directions) and the final hidden state (B, H·directions)."""

@@ -33,7 +33,7 @@ class DecoderState(NamedTuple):
         return DecoderState(cells, self.feed.index_select(0, rows), self.fixed.index_select(0, rows), memory)
 
 
-class Decoded(NamedTuple):
+class DecoderOutput(NamedTuple):
     """What a decoder makes of B sentences."""
 
     features: Tensor
@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         self.output_dropout = VariationalDropout(output_dropout)
         self.combine = nn.Linear(memory_size + stack.hidden_size, output_size, bias=False)
 
-    def start(self, cells: State, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
+    def init_state(self, cells: State, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
         """The state before the first word.
 
         Args:
@@ -108,7 +108,7 @@ class Decoder(nn.Module):
         memory = None if self.attention is None else self.attention.remember(outputs, mask)
         return DecoderState(cells, outputs.new_zeros(len(outputs), self.output_size), last, memory)
 
-    def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> Decoded:
+    def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> DecoderOutput:
         """Every step of sentences that are known.
 
         Args:
@@ -121,11 +121,11 @@ class Decoder(nn.Module):
             return self._unroll(known, state)
         hidden = self.stack(known, lengths, state.cells).outputs
         features, weights = self._look(self.hidden_dropout(hidden), state)
-        return Decoded(self.output_dropout(features), weights)
+        return DecoderOutput(self.output_dropout(features), weights)
 
     def forward_sampled(
-        self, words: Tensor, state: DecoderState, choose: Callable[[Tensor], Tensor], share: float
-    ) -> Decoded:
+        self, words: Tensor, state: DecoderState, choose: Callable[[Tensor], Tensor], probability: float
+    ) -> DecoderOutput:
         """`forward` with a share of the words replaced by those that the model itself would have written.
 
         Scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): before every step but the first a coin is tossed for
@@ -139,7 +139,7 @@ class Decoder(nn.Module):
         """
         run, made = self._begin(state), []
         kept = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
-        replaced = torch.rand(words.shape, device=words.device) < share
+        replaced = torch.rand(words.shape, device=words.device) < probability
         cells, features = run.steps.begin(state.cells), state.feed
         for step, given in enumerate(words.unbind(1)):
             own = torch.where(replaced[:, step], choose(features.detach()), given) if step else given
@@ -163,7 +163,7 @@ class Decoder(nn.Module):
         features, weights, cells = self._step(run, projected, run.steps.begin(state.cells), state.feed, state)
         return features, weights, state._replace(cells=run.steps.end(cells), feed=features)
 
-    def _unroll(self, known: Tensor, state: DecoderState) -> Decoded:
+    def _unroll(self, known: Tensor, state: DecoderState) -> DecoderOutput:
         """One step after another, what is known of them projected at once."""
         run, made = self._begin(state), []
         cells, features = run.steps.begin(state.cells), state.feed
@@ -216,10 +216,10 @@ class Decoder(nn.Module):
             context, weights = self.attention(hidden, state.memory)
         return torch.tanh(linear(torch.cat([context, hidden], -1), self.combine.weight)), weights
 
-    def _gathered(self, made: list[tuple[Tensor, Tensor | None]]) -> Decoded:
+    def _gathered(self, made: list[tuple[Tensor, Tensor | None]]) -> DecoderOutput:
         features, weights = zip(*made, strict=True)
         looked = None if self.attention is None else torch.stack(weights, 1)
-        return Decoded(self.output_dropout(torch.stack(features, 1)), looked)
+        return DecoderOutput(self.output_dropout(torch.stack(features, 1)), looked)
 
 
 class _Run(NamedTuple):

@@ -11,7 +11,7 @@ from sluice.layers.heads import Head
 from sluice.recurrent import RecurrentStack, State
 
 
-class Read(NamedTuple):
+class LanguageModelOutput(NamedTuple):
     """What the model makes of a piece of text."""
 
     features: Tensor
@@ -62,7 +62,7 @@ class LanguageModel(nn.Module):
         own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in words)
         return (*own, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else own
 
-    def forward(self, ids: Tensor, state: State | None = None) -> Read:
+    def forward(self, ids: Tensor, state: State | None = None) -> LanguageModelOutput:
         """
         Args:
             ids: (B, T) int64.
@@ -78,17 +78,17 @@ class LanguageModel(nn.Module):
         outputs, after = self.recurrent(embedded, lengths, state)
         dropped = self.output_dropout(outputs)
         features = dropped if self.projection is None else self.projection(dropped)
-        return Read(features, outputs, dropped, after)
+        return LanguageModelOutput(features, outputs, dropped, after)
 
-    def total_loss(self, read: Read, targets: Tensor) -> Tensor:
+    def total_loss(self, read: LanguageModelOutput, targets: Tensor) -> Tensor:
         """Σ −log p over targets (B, T) that count, a scalar with a gradient."""
         return self.head.total_loss(read.features.flatten(0, 1), targets.flatten())
 
-    def losses(self, read: Read, targets: Tensor) -> Tensor:
+    def losses(self, read: LanguageModelOutput, targets: Tensor) -> Tensor:
         """−log p of each target, (B, T), without a gradient; 0 where it doesn't count."""
         return self.head.losses(read.features.flatten(0, 1), targets.flatten()).view(targets.shape)
 
-    def next_words(self, read: Read) -> Tensor:
+    def next_log_probabilities(self, read: LanguageModelOutput) -> Tensor:
         """(B, V) log-probabilities of what follows the last step."""
         return self.head.log_probabilities(read.features[:, -1])
 
@@ -103,10 +103,10 @@ class LanguageModel(nn.Module):
             Log-probabilities (N, V) of the token after it, and the state.
         """
         read = self(last.unsqueeze(1), state)
-        return self.next_words(read), read.state
+        return self.next_log_probabilities(read), read.state
 
     @torch.no_grad()
-    def warmed(self, ids: Tensor) -> tuple[Tensor, State | None]:
+    def prefill(self, ids: Tensor) -> tuple[Tensor, State | None]:
         """Reads all but the last token of texts (N, T).
 
         Returns:

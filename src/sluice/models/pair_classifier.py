@@ -12,28 +12,28 @@ from sluice.layers.pooling import step_mask
 from sluice.recurrent import RecurrentStack
 
 
-class Paired(NamedTuple):
+class PairClassifierOutput(NamedTuple):
     """What the pair classifier returns; of 2 B texts the first B are the pairs' first ones."""
 
     logits: Tensor
     """(B, classes)."""
-    said: Tensor
+    contributions: Tensor
     """(2 B, T, classes), what each word's comparison adds to its pair's logits; 0 beyond each length."""
     weights: Tensor
     """(2 B, T, T), how much each word looked at each of the other text; 0 beyond that one's length."""
     mask: Tensor
     """(2 B, T) bool, True on each text's own words."""
 
-    def moved(self) -> Tensor:
+    def logit_margins(self) -> Tensor:
         """(B, 2 T) how far each word, the first text's before the second's, moved the predicted class's logit.
 
         Against the mean of the other classes' logits. The logits are the sum of what the words said, and a bias: this
         is no estimate. Minus infinity beyond each length.
         """
         classes = self.logits.shape[1]
-        chosen = self.logits.argmax(1).repeat(2).view(-1, 1, 1).expand(-1, self.said.shape[1], 1)
-        own = self.said.gather(2, chosen).squeeze(2)
-        against = (self.said.sum(2) - own) / (classes - 1)
+        chosen = self.logits.argmax(1).repeat(2).view(-1, 1, 1).expand(-1, self.contributions.shape[1], 1)
+        own = self.contributions.gather(2, chosen).squeeze(2)
+        against = (self.contributions.sum(2) - own) / (classes - 1)
         first, second = (own - against).masked_fill(~self.mask, float("-inf")).chunk(2)
         return torch.cat([first, second], 1)
 
@@ -91,7 +91,7 @@ class PairClassifier(nn.Module):
         """Names of the parameters whose rows are a vocabulary's words: there are none."""
         return ()
 
-    def forward(self, ngrams: Tensor, offsets: Tensor, places: Tensor, lengths: Tensor) -> Paired:
+    def forward(self, ngrams: Tensor, offsets: Tensor, places: Tensor, lengths: Tensor) -> PairClassifierOutput:
         """
         Args:
             ngrams: (N,) int64, n-grams of the batch's different words, see CharNgramEmbedding.
@@ -107,7 +107,7 @@ class PairClassifier(nn.Module):
         compared = self.compare(torch.cat([words, other, (words - other).abs(), words * other, outputs], -1))
         compared = compared * mask.unsqueeze(-1)
         first, second = compared.sum(1).chunk(2)
-        return Paired(self.output(first + second), compared @ self.output.weight.T, weights, mask)
+        return PairClassifierOutput(self.output(first + second), compared @ self.output.weight.T, weights, mask)
 
 
 def _swapped(texts: Tensor) -> Tensor:

@@ -12,18 +12,18 @@ from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.output_loss import OutputLoss, output_loss
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
-from sluice.models.decoder import Decoded, Decoder, DecoderState
+from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
 from sluice.options import TIED_WEIGHTS
 from sluice.recurrent import OneHot, RecurrentStack, State
 from sluice.recurrent.devices import to_device
 
 
-class Ids(NamedTuple):
+class SpecialIds(NamedTuple):
     """The ids that a search has to know."""
 
     begin: int
     end: int
-    never: tuple[int, ...] = ()
+    forbidden: tuple[int, ...] = ()
     """Words that are never written: the padding."""
 
 
@@ -36,7 +36,7 @@ class Seq2Seq(nn.Module):
         source_embedding: Embedding,
         encoder: RecurrentStack,
         decoder: Decoder,
-        ids: Ids,
+        ids: SpecialIds,
         bridge: str = "learned",
         tie_weights: str = "output",
         input_dropout: float = 0.0,
@@ -103,12 +103,12 @@ class Seq2Seq(nn.Module):
         Returns:
             What the decoder begins with.
         """
-        outputs, state = self.read(source, lengths)
+        outputs, state = self.run_encoder(source, lengths)
         last = torch.cat(state.hidden[-self.encoder.directions :].unbind(0), -1)
         mask = step_mask(lengths, outputs.shape[1], outputs.device)
-        return self.decoder.start(self.bridge(state), self.memory_dropout(outputs), last, mask)
+        return self.decoder.init_state(self.bridge(state), self.memory_dropout(outputs), last, mask)
 
-    def read(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def run_encoder(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """The encoder's outputs (B, S, memory size) on sources (B, S) of `lengths` (B,), and its final state."""
         embedded = self.source_embedding(source)
         features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
@@ -117,7 +117,7 @@ class Seq2Seq(nn.Module):
 
     def forward(
         self, source: Tensor, source_lengths: Tensor, words: Tensor, lengths: Tensor, sampling: float = 0.0
-    ) -> Decoded:
+    ) -> DecoderOutput:
         """Every step of targets that are known.
 
         Args:
@@ -159,7 +159,7 @@ class Seq2Seq(nn.Module):
         """One step of a search: the words (R,) written last to the log-probabilities (R, V) of the next."""
         features, weights, state = self.decoder.step(words, state)
         log_probabilities = self.log_probabilities(features)
-        log_probabilities[:, list(self.ids.never)] = float("-inf")
+        log_probabilities[:, list(self.ids.forbidden)] = float("-inf")
         return Step(log_probabilities, state, weights)
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from sluice.layers.embedding import Embedding
 from sluice.recurrent import RecurrentStack, State
 
 
-class Labelled(NamedTuple):
+class SequenceLabellerOutput(NamedTuple):
     """What the labeller returns."""
 
     outputs: Tensor
@@ -58,7 +58,7 @@ class SequenceLabeller(nn.Module):
             return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> Labelled:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> SequenceLabellerOutput:
         """
         Args:
             inputs: (B, T) int64 ids, or (B, T, D) features where there is no embedding.
@@ -77,4 +77,4 @@ class SequenceLabeller(nn.Module):
         if isinstance(embedded, Tensor):
             embedded = self.input_dropout(embedded)
         outputs, after = self.recurrent(embedded, lengths, state)
-        return Labelled(self.output(self.output_dropout(outputs)), after)
+        return SequenceLabellerOutput(self.output(self.output_dropout(outputs)), after)

@@ -41,7 +41,7 @@ class Monitor:
     """"max" or "min"."""
 
 
-class Task(pl.LightningModule):
+class TaskModule(pl.LightningModule):
     """A network with its loss, its metrics and its optimiser.
 
     A subclass writes `model_step`, the one way from a batch to a loss that every stage shares.

@@ -11,10 +11,10 @@ from sluice.data.collate import LabelledBatch, TextBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class ClassificationModule(Task):
+class ClassificationModule(TaskModule):
     """Cross-entropy over classes; accuracy, F1 and, for two classes, AUROC and a confusion matrix at test.
 
     Every figure of an epoch is summed over all texts and ranks, never averaged over batches.
@@ -38,7 +38,7 @@ class ClassificationModule(Task):
             class_weights: weight of each class in the training loss; None for all alike.
             adversarial_epsilon: norm of the perturbation of the embedded text in training, as a fraction of the norm of
                 the text; 0 for none. The loss is then the mean over the texts and the perturbed texts.
-            shared: what every task takes, see Task.
+            shared: what every task takes, see TaskModule.
         """
         super().__init__(**shared)
         self.labels, self.label_smoothing = labels, label_smoothing

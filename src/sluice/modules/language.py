@@ -8,11 +8,11 @@ from torchmetrics import Metric, MetricCollection
 from sluice.data.language_modeling import ChunkBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
-from sluice.models.language import LanguageModel, Read
-from sluice.modules.base import STAGES, Task
+from sluice.models.language import LanguageModel, LanguageModelOutput
+from sluice.modules.base import STAGES, TaskModule
 
 
-class LanguageModelModule(Task):
+class LanguageModelModule(TaskModule):
     """Cross-entropy of the next token; the state goes over from chunk to chunk, detached.
 
     Every figure of an epoch is exp or mean of sums over all tokens and ranks.
@@ -26,7 +26,7 @@ class LanguageModelModule(Task):
         tokens_per_batch: int,
         activation_regularisation: float = 0.0,
         temporal_regularisation: float = 0.0,
-        letters: bool = False,
+        character_level: bool = False,
         **shared: Any,
     ) -> None:
         """
@@ -35,14 +35,14 @@ class LanguageModelModule(Task):
                 smaller steps.
             activation_regularisation: α of AWD (Merity, McCann & Socher 2017): α · mean(h²) of the dropped outputs.
             temporal_regularisation: β of AWD: β · mean((h_t+1 − h_t)²) of the outputs.
-            letters: tokens are letters, and bits per character are told.
-            shared: what every task takes, see Task.
+            character_level: tokens are character_level, and bits per character are told.
+            shared: what every task takes, see TaskModule.
         """
         super().__init__(**shared)
         self.tokens_per_batch = tokens_per_batch
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
         self.metrics: MetricDict[MetricCollection] = MetricDict(
-            {f"{stage}_metrics": _metrics(stage, letters) for stage in STAGES}
+            {f"{stage}_metrics": _metrics(stage, character_level) for stage in STAGES}
         )
 
     @property
@@ -50,16 +50,16 @@ class LanguageModelModule(Task):
         """What a validation logs; any of it can be monitored."""
         return [*self.metrics["val_metrics"]]
 
-    def read(self, batch: ChunkBatch, stage: str) -> Read:
+    def run_chunk(self, batch: ChunkBatch, stage: str) -> LanguageModelOutput:
         """Runs the network on a chunk, from where the chunk before it ended."""
         state = None if batch.first else self.carried_states.get(stage)
         read = self.network(batch.inputs, state)
         self.carry_over(stage, read.state)
         return read
 
-    def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, Read]:
+    def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, LanguageModelOutput]:
         """Σ −log p of the chunk's targets, with a gradient in training, and what was read; summed up for `stage`."""
-        read = self.read(batch, stage)
+        read = self.run_chunk(batch, stage)
         if stage == "train":
             total = self.network.total_loss(read, batch.targets)
         else:
@@ -81,7 +81,7 @@ class LanguageModelModule(Task):
         self.model_step(batch, "test")
         self.log_epoch(self.metrics["test_metrics"], len(batch))
 
-    def _regularisation(self, read: Read) -> Tensor | float:
+    def _regularisation(self, read: LanguageModelOutput) -> Tensor | float:
         penalty: Tensor | float = 0.0
         if self.alpha:
             penalty = penalty + self.alpha * read.dropped.square().mean()
@@ -90,9 +90,9 @@ class LanguageModelModule(Task):
         return penalty
 
 
-def _metrics(stage: str, letters: bool) -> MetricCollection:
+def _metrics(stage: str, character_level: bool) -> MetricCollection:
     name = "epoch_loss" if stage == "train" else "loss"
     metrics: dict[str, Metric | MetricCollection] = {name: TokenLoss(), "perplexity": Perplexity()}
-    if letters:
+    if character_level:
         metrics["bits_per_character"] = BitsPerToken()
     return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

@@ -40,7 +40,7 @@ class PairModule(ClassificationModule):
         assert isinstance(batch, TextPairBatch)
         paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
         if batch.deciding is not None:
-            self.deciding[f"{stage}_deciding"].update(paired.moved(), batch.deciding)
+            self.deciding[f"{stage}_deciding"].update(paired.logit_margins(), batch.deciding)
         return paired.logits
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class RegressionModule(Task):
+class RegressionModule(TaskModule):
     """Mean squared error; its root (rmse), and the error after the last step alone where every step is answered.
 
     All sequences have the same length. Every figure of an epoch is summed over all values and ranks.
@@ -24,7 +24,7 @@ class RegressionModule(Task):
     def __init__(self, **shared: Any) -> None:
         """
         Args:
-            shared: what every task takes, see Task.
+            shared: what every task takes, see TaskModule.
         """
         super().__init__(**shared)
         self.errors: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})

@@ -13,10 +13,10 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class SequenceLabellingModule(Task):
+class SequenceLabellingModule(TaskModule):
     """Cross-entropy of each step's class; accuracy of steps and of whole sequences, F1 of stretches where tags have B-.
 
     Every figure of an epoch is summed over all steps, sequences and ranks, never averaged over batches.
@@ -29,7 +29,7 @@ class SequenceLabellingModule(Task):
         Args:
             tags: names of the classes; None where they have none.
             carry_state: batches are chunks of the same streams: the state goes over from one to the next, detached.
-            shared: what every task takes, see Task.
+            shared: what every task takes, see TaskModule.
         """
         super().__init__(**shared)
         self.tags, self.chunked = tags, carry_state

@@ -12,24 +12,24 @@ from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import Perplexity, TokenLoss
-from sluice.metrics.translation_scores import AS_TRANSLATIONS, Scoring
+from sluice.metrics.translation_scores import TRANSLATION_SCORING, Scoring
 from sluice.models.seq2seq import Seq2Seq
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 Row = TypeVar("Row")
 
 
-class Scored(NamedTuple):
+class ScoredTranslation(NamedTuple):
     """A translation beside what it should be."""
 
-    place: int
+    pair_index: int
     """Of the pair in its split."""
     reference: str
     source: str
     translation: Translation
 
 
-class TranslationModule(Task):
+class TranslationModule(TaskModule):
     """Cross-entropy a target token; perplexity, token accuracy, and scores of what a search writes.
 
     Loss, perplexity and accuracy of an epoch are summed over all tokens and ranks; translations of all ranks are
@@ -46,7 +46,7 @@ class TranslationModule(Task):
         sampling: float = 0.0,
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
-        scoring: Scoring = AS_TRANSLATIONS,
+        scoring: Scoring = TRANSLATION_SCORING,
         **shared: Any,
     ) -> None:
         """
@@ -57,7 +57,7 @@ class TranslationModule(Task):
             sampling_steps: optimizer steps over which that share grows from 0, evenly.
             decoding: how "val" and "test" search; None for greedy search.
             scoring: how what is written is compared with the references.
-            shared: what every task takes, see Task; the network is the translator's.
+            shared: what every task takes, see TaskModule; the network is the translator's.
 
         Raises:
             ValueError: if the sampling lies outside [0, 1] or its steps are below 1, or for settings of a search that
@@ -77,7 +77,7 @@ class TranslationModule(Task):
         self.sums: MetricDict[TokenLoss] = MetricDict(
             {f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()}
         )
-        self._scored: list[Scored] = []
+        self._scored: list[ScoredTranslation] = []
         self._written: list[tuple[str, str, str]] = []
 
     @property
@@ -85,7 +85,7 @@ class TranslationModule(Task):
         """What a validation logs; any of it can be monitored."""
         return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.scoring.names)]
 
-    def written(self) -> list[tuple[str, str, str]]:
+    def translated_sentences(self) -> list[tuple[str, str, str]]:
         """Source, reference and translation of every sentence of the last validation or test, in the corpus's order."""
         return self._written
 
@@ -122,10 +122,10 @@ class TranslationModule(Task):
             self.log_number("train/sampling_probability", self.sampling_probability, len(batch))
         return loss
 
-    def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[ScoredTranslation]]:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def test_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[ScoredTranslation]]:
         return self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
@@ -134,19 +134,19 @@ class TranslationModule(Task):
     def on_test_epoch_end(self) -> None:
         self._score("test")
 
-    def _evaluate(self, batch: ParallelBatch, stage: str) -> dict[str, list[Scored]]:
+    def _evaluate(self, batch: ParallelBatch, stage: str) -> dict[str, list[ScoredTranslation]]:
         self.model_step(batch, stage)
         self._log_sums(stage, len(batch), loss_name=f"{stage}/loss")
         found = self.translator.translate_ids(
             batch.source, batch.source_lengths, batch.source_texts, self.decoding[stage]
         )
         columns = (batch.index.tolist(), batch.target_texts, batch.source_texts, [best for best, *_ in found])
-        scored = [Scored(*row) for row in zip(*columns, strict=True)]
+        scored = [ScoredTranslation(*row) for row in zip(*columns, strict=True)]
         self._scored += [row._replace(translation=row.translation._replace(weights=None)) for row in scored]
         return {"translations": scored}
 
     @torch.no_grad()
-    def scores_of(self, batches: Iterable[ParallelBatch], decoding: DecodingSettings) -> dict[str, float]:
+    def decode_and_score(self, batches: Iterable[ParallelBatch], decoding: DecodingSettings) -> dict[str, float]:
         """Scores of what another search writes, on this process alone.
 
         Raises:
@@ -168,7 +168,10 @@ class TranslationModule(Task):
 
     def _score(self, stage: str) -> None:
         """Scores the translations of all ranks as one corpus, in the corpus's order."""
-        own, self._scored = [(row.place, row.source, row.reference, row.translation.text) for row in self._scored], []
+        own, self._scored = (
+            [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored],
+            [],
+        )
         self._written = [row[1:] for row in sorted(row for part in _gathered(own) for row in part)]
         scores = self.scoring.score(
             [text for *_, text in self._written], [reference for _, reference, _ in self._written]

@@ -11,10 +11,10 @@ from sluice.data.word2vec import WindowBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.word2vec import Word2Vec
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class Word2VecModule(Task):
+class Word2VecModule(TaskModule):
     """The negative sampling loss of a pair, of CBOW of a word; gradients are the network's own, without autograd.
 
     A step takes the sum over a batch's pairs, as if each had been stepped by itself. Every figure of an epoch is a mean
@@ -26,7 +26,7 @@ class Word2VecModule(Task):
     def __init__(self, **shared: Any) -> None:
         """
         Args:
-            shared: what every task takes, see Task.
+            shared: what every task takes, see TaskModule.
         """
         super().__init__(**shared)
         self.automatic_optimization = False

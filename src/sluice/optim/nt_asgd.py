@@ -57,7 +57,7 @@ class NTASGD(Optimizer):
                     state["average"].lerp_(parameter, 1 / state["steps"])
         return loss
 
-    def validated(self, loss: float) -> None:
+    def record_validation(self, loss: float) -> None:
         """Tells what a validation gave, smaller is better."""
         seen = self.param_groups[0]["seen"]
         patience = self.param_groups[0]["patience"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice.data.synthetic.parallel import SampleParallel
-from sluice.metrics.translation_scores import SCORES, as_the_only_answers, corpus_scores, signatures
+from sluice.metrics.translation_scores import SCORES, corpus_scores, exact_match_scoring, signatures
 
 
 def corpus() -> tuple[list[str], list[str]]:
@@ -78,7 +78,7 @@ def test_every_rank_gets_the_sentences_of_all(tmp_path: Path) -> None:
 
 
 def test_only_answers_are_right_as_a_whole_or_wrong() -> None:
-    letters, words = as_the_only_answers(list), as_the_only_answers(str.split)
+    letters, words = exact_match_scoring(list), exact_match_scoring(str.split)
     assert letters.names == ("exact",)
     assert letters.signatures() == {}
     assert letters.score(["12", "1", "-3", "4"], ["12", "12", "3", "4"]) == {"exact": 0.5}

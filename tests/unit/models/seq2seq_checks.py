@@ -8,7 +8,7 @@ from torch import Tensor
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.recurrent import CellOptions, RecurrentStack
 
 SOURCE_WORDS, TARGET_WORDS, PADDING, BEGIN, END = 13, 11, 1, 2, 3
@@ -53,7 +53,7 @@ def make_seq2seq(
         source_embedding=LearnedEmbedding(vocab_size=source_words, size=embedding_size, padding_id=PADDING),
         encoder=encoder,
         decoder=decoder,
-        ids=Ids(BEGIN, END, (PADDING, BEGIN)),
+        ids=SpecialIds(BEGIN, END, (PADDING, BEGIN)),
         bridge=bridge,
         tie_weights=tie_weights,
         input_dropout=dropout,

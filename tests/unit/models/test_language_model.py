@@ -141,16 +141,16 @@ def test_a_step_is_the_next_step_of_a_pass(head: str, projected: bool) -> None:
     for step in range(STEPS):
         found, state = model.step(inputs[:, step], state)
         torch.testing.assert_close(found, expected[:, step], **LOSSES)
-    torch.testing.assert_close(model.next_words(model(inputs)), expected[:, -1], **LOSSES)
+    torch.testing.assert_close(model.next_log_probabilities(model(inputs)), expected[:, -1], **LOSSES)
 
 
 @pytest.mark.parametrize("steps", [1, 2, STEPS])
 def test_warming_up_leaves_the_last_token_to_the_first_step(steps: int) -> None:
     model, (inputs, _) = make_model(), text(steps=steps)
-    last, state = model.warmed(inputs)
+    last, state = model.prefill(inputs)
     assert torch.equal(last, inputs[:, -1])
     assert (state is None) == (steps == 1)
-    torch.testing.assert_close(model.step(last, state)[0], model.next_words(model(inputs)), **LOSSES)
+    torch.testing.assert_close(model.step(last, state)[0], model.next_log_probabilities(model(inputs)), **LOSSES)
 
 
 @every_input

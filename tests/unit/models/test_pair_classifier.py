@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.layers.char_ngrams import CharNgramEmbedding
-from sluice.models.pair_classifier import PairClassifier, Paired
+from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.recurrent import CELLS, RecurrentStack
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
@@ -32,7 +32,7 @@ def texts(surplus: int = 2) -> Tensor:
     return places.masked_fill(torch.arange(places.shape[1]) >= LENGTHS.unsqueeze(1), 9)
 
 
-def run(classifier: PairClassifier, places: Tensor, lengths: Tensor = LENGTHS) -> Paired:
+def run(classifier: PairClassifier, places: Tensor, lengths: Tensor = LENGTHS) -> PairClassifierOutput:
     return classifier(NGRAMS, OFFSETS, places, lengths)
 
 
@@ -56,9 +56,9 @@ def test_a_pair_alone_equals_itself_in_a_batch(bidirectional: bool) -> None:
         steps = int(LENGTHS[rows].max())
         alone = run(classifier, places[rows, :steps], LENGTHS[rows])
         torch.testing.assert_close(batch.logits[pair], alone.logits[0], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(batch.said[rows, :steps], alone.said, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(batch.contributions[rows, :steps], alone.contributions, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(batch.weights[rows, :steps, :steps][alone.mask], alone.weights[alone.mask])
-        assert (batch.said[rows, steps:] == 0).all()
+        assert (batch.contributions[rows, steps:] == 0).all()
 
 
 def test_the_order_of_the_two_texts_does_not_matter() -> None:
@@ -70,7 +70,7 @@ def test_the_order_of_the_two_texts_does_not_matter() -> None:
 def test_the_logits_are_the_bias_and_what_every_word_said() -> None:
     classifier = make_classifier()
     paired = run(classifier, texts())
-    first, second = paired.said.sum(1).chunk(2)
+    first, second = paired.contributions.sum(1).chunk(2)
     torch.testing.assert_close(paired.logits, classifier.output.bias + first + second)
 
 
@@ -80,10 +80,10 @@ def test_a_changed_word_is_seen_by_itself_and_by_the_other_text_and_by_nobody_be
     before = run(classifier, places)
     places[PAIRS, 3] = (places[PAIRS, 3] + 1) % WORDS
     after = run(classifier, places)
-    torch.testing.assert_close(after.said[PAIRS, :3], before.said[PAIRS, :3])
-    assert not torch.allclose(after.said[PAIRS, 3], before.said[PAIRS, 3])
-    assert not torch.allclose(after.said[0, :3], before.said[0, :3])
-    torch.testing.assert_close(after.said[1], before.said[1])
+    torch.testing.assert_close(after.contributions[PAIRS, :3], before.contributions[PAIRS, :3])
+    assert not torch.allclose(after.contributions[PAIRS, 3], before.contributions[PAIRS, 3])
+    assert not torch.allclose(after.contributions[0, :3], before.contributions[0, :3])
+    torch.testing.assert_close(after.contributions[1], before.contributions[1])
 
 
 def test_words_look_at_the_other_text_alone() -> None:
@@ -96,8 +96,8 @@ def test_words_look_at_the_other_text_alone() -> None:
 def test_how_far_words_moved_the_predicted_class() -> None:
     said = torch.tensor([[[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]], [[0.0, 1.0, 0.5], [9.0, 9.0, 9.0]]])
     mask = torch.tensor([[True, True], [True, False]])
-    paired = Paired(torch.tensor([[0.0, 8.0, 1.0]]), said, torch.zeros(2, 2, 2), mask)
-    assert paired.moved().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
+    paired = PairClassifierOutput(torch.tensor([[0.0, 8.0, 1.0]]), said, torch.zeros(2, 2, 2), mask)
+    assert paired.logit_margins().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
 
 
 @pytest.mark.parametrize("kind", ["input_dropout", "output_dropout"])

@@ -10,7 +10,7 @@ from torch import Tensor
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.embedding import LearnedEmbedding, OneHotEmbedding
 from sluice.models.decoder import Decoder
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.options import ATTENTIONS, BRIDGES
 from sluice.recurrent import CELLS, RecurrentStack
 
@@ -211,7 +211,7 @@ def test_a_one_hot_source_is_a_look_up_of_the_first_weights() -> None:
         source_embedding=OneHotEmbedding(vocab_size=SOURCE_WORDS),
         encoder=RecurrentStack(input_size=SOURCE_WORDS, one_hot=True, **shape),
         decoder=network.decoder,
-        ids=Ids(BEGIN, END),
+        ids=SpecialIds(BEGIN, END),
     ).double()
     source, source_lengths, inputs, labels, lengths = PAIRS
     cost = made.loss(made(source, source_lengths, inputs, lengths).features, labels, lengths)

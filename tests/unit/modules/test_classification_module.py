@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextBatch
-from sluice.models.classifier import Classified
+from sluice.models.classifier import ClassifierOutput
 from sluice.modules.base import Monitor
 from sluice.modules.classification import ClassificationModule
 
@@ -27,8 +27,8 @@ class Lookup(nn.Module):
         super().__init__()
         self.table = nn.Parameter(table)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Classified:
-        return Classified(self.table[ids[:, 0]], None)
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+        return ClassifierOutput(self.table[ids[:, 0]], None)
 
 
 def make_task(classes: int, **options: Any) -> ClassificationModule:

@@ -211,7 +211,7 @@ class TestTrainingLoss:
 @pytest.mark.parametrize("stage", ["validate", "test"])
 @pytest.mark.parametrize("ends", [[], [7], [1, 2, 11]], ids=str)
 def test_an_evaluation_is_over_all_tokens_at_once(stage: str, ends: list[int]) -> None:
-    task = make_task(letters=True)
+    task = make_task(character_level=True)
     del task.log, task.log_dict
     loader: Any = DataLoader(chunks(ends), batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -229,4 +229,8 @@ def test_an_evaluation_is_over_all_tokens_at_once(stage: str, ends: list[int]) -
 
 def test_what_can_be_monitored_is_what_a_validation_logs() -> None:
     assert set(make_task().validation_metrics) == {"val/loss", "val/perplexity"}
-    assert set(make_task(letters=True).validation_metrics) == {"val/loss", "val/perplexity", "val/bits_per_character"}
+    assert set(make_task(character_level=True).validation_metrics) == {
+        "val/loss",
+        "val/perplexity",
+        "val/bits_per_character",
+    }

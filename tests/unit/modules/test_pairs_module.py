@@ -62,7 +62,7 @@ def found_by_hand(task: PairModule) -> float:
     assert batch.deciding is not None
     found, with_deciding = 0, 0
     for pair in range(PAIRS):
-        said = paired.said[[pair, PAIRS + pair]].flatten(0, 1)
+        said = paired.contributions[[pair, PAIRS + pair]].flatten(0, 1)
         label = int(paired.logits[pair].argmax())
         telling = batch.deciding[[pair, PAIRS + pair]].flatten()
         with_deciding += int(telling.any())

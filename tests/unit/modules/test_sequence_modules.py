@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
-from sluice.models.sequence_labeller import Labelled, SequenceLabeller
+from sluice.models.sequence_labeller import SequenceLabeller, SequenceLabellerOutput
 from sluice.modules.base import Monitor
 from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
@@ -33,8 +33,8 @@ class Lookup(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.randn(9, 3, generator=torch.Generator().manual_seed(3)))
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: Any = None) -> Labelled:
-        return Labelled(self.table[inputs], None)
+    def forward(self, inputs: Tensor, lengths: Tensor, state: Any = None) -> SequenceLabellerOutput:
+        return SequenceLabellerOutput(self.table[inputs], None)
 
 
 def sequences() -> SequenceBatch:

@@ -16,7 +16,7 @@ from sluice.inference.translator import Translator
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.base import Monitor
 from sluice.modules.translation import TranslationModule
 from sluice.recurrent import RecurrentStack
@@ -55,7 +55,7 @@ def make_task(attention: str = "general", **options: Any) -> TranslationModule:
     stack = RecurrentStack(cell="gru", input_size=inputs, hidden_size=8)
     decoder = Decoder(embedding=embeddings[1], stack=stack, attention=looks, memory_size=8, output_size=8)
     encoder = RecurrentStack(cell="gru", input_size=8, hidden_size=4, bidirectional=True)
-    ids = Ids(BEGIN_ID, END_ID, (PADDING_ID, BEGIN_ID))
+    ids = SpecialIds(BEGIN_ID, END_ID, (PADDING_ID, BEGIN_ID))
     network = Seq2Seq(source_embedding=embeddings[0], encoder=encoder, decoder=decoder, ids=ids)
     nn.init.normal_(network.output.weight)
     translator = Translator(network=network, source=SOURCE, target=TARGET)

@@ -30,7 +30,7 @@ def copies(weights: list[Tensor]) -> list[Tensor]:
 
 def begin_averaging(optimizer: NTASGD) -> None:
     for loss in (1.0, *[2.0] * (optimizer.param_groups[0]["patience"] + 1)):
-        optimizer.validated(loss)
+        optimizer.record_validation(loss)
     assert optimizer.averaging
 
 
@@ -58,7 +58,7 @@ def test_averaging_begins_where_the_papers_algorithm_says(losses: list[float], p
         t = len(logs)
         begun = begun or (t > patience and loss > min(logs[: t - patience]))
         logs.append(loss)
-        optimizer.validated(loss)
+        optimizer.record_validation(loss)
         assert optimizer.averaging == begun
 
 
@@ -93,7 +93,7 @@ def test_a_saved_one_goes_on_as_if_it_had_not_been(saved_at: int) -> None:
     def run(numbers: range, weights: list[Tensor], optimizer: NTASGD) -> None:
         for number in numbers:
             step(optimizer, weights, number)
-            optimizer.validated([5.0, 4.0, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0, 5.0, 5.0, 5.0, 5.0][number])
+            optimizer.record_validation([5.0, 4.0, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0, 5.0, 5.0, 5.0, 5.0][number])
 
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3, patience=2)

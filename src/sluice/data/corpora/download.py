@@ -26,15 +26,15 @@ AnyCorpus = TypeVar("AnyCorpus", bound=Corpus)
 
 
 @dataclass(frozen=True)
-class Published(Generic[AnyCorpus]):
+class PublishedCorpus(Generic[AnyCorpus]):
     """A corpus that others have published."""
 
     title: str
     """As people call it."""
     task: str
     """The task that reads it."""
-    wanted: str
-    """What has to lie in the data folder, in words."""
+    expected: str
+    """The files expected in the data folder, in words."""
     find: Callable[[Path], AnyCorpus | None]
     """The corpus in a folder; None where it isn't there."""
     download: Callable[[Path], AnyCorpus]
@@ -42,7 +42,7 @@ class Published(Generic[AnyCorpus]):
 
 
 def resolve(
-    published: Published[AnyCorpus], *, source: str, data_dir: Path, sample: AnyCorpus, may_fall_back: bool = True
+    published: PublishedCorpus[AnyCorpus], *, source: str, data_dir: Path, sample: AnyCorpus, may_fall_back: bool = True
 ) -> AnyCorpus:
     """The corpus that `source` stands for; the texts themselves are not read here.
 
@@ -70,7 +70,7 @@ def resolve(
         return found
     if source == "local":
         raise UserError(
-            f"There is no {published.wanted} in {data_dir}: put it there, "
+            f"There is no {published.expected} in {data_dir}: put it there, "
             "or set task.data.source=download or task.data.source=sample."
         )
     if source == "download":
@@ -79,7 +79,7 @@ def resolve(
 
 
 def _download_or_sample(
-    published: Published[AnyCorpus], data_dir: Path, sample: AnyCorpus, may_fall_back: bool
+    published: PublishedCorpus[AnyCorpus], data_dir: Path, sample: AnyCorpus, may_fall_back: bool
 ) -> AnyCorpus:
     try:
         return published.download(data_dir)
@@ -87,7 +87,7 @@ def _download_or_sample(
         if not may_fall_back:
             raise UserError(
                 f"{published.title} is not in {data_dir} and could not be downloaded, and neither `sluice prepare` nor "
-                f"a run of several processes falls back on the sample: put {published.wanted} there, run "
+                f"a run of several processes falls back on the sample: put {published.expected} there, run "
                 f"`sluice prepare task={published.task}` where there is a network, or set task.data.source=sample."
             ) from failure
         log.warning(
@@ -194,28 +194,28 @@ def _not_writable(folder: Path, name: str, reason: str) -> UserError:
     )
 
 
-FACTOR = 4
+MAX_EXPANSION = 4
 """How many times its known size a published archive may have when it is expanded."""
 
 
-def limited(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
-    """The expanded stream of an archive, which ends with an error beyond `FACTOR` times its known size.
+def limit_size(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
+    """The expanded stream of an archive, which ends with an error beyond `MAX_EXPANSION` times its known size.
 
     Args:
         stream: the expanded content.
         path: of the archive, for the message.
         known_bytes: what the published archive expands to.
     """
-    return io.BufferedReader(_Limited(stream, path, FACTOR * known_bytes))
+    return io.BufferedReader(_Limited(stream, path, MAX_EXPANSION * known_bytes))
 
 
 def check_size(path: Path, size: int, known_bytes: int) -> None:
     """
     Raises:
-        UserError: for a size beyond `FACTOR` times the known one.
+        UserError: for a size beyond `MAX_EXPANSION` times the known one.
     """
-    if size > FACTOR * known_bytes:
-        raise _too_large(path, FACTOR * known_bytes)
+    if size > MAX_EXPANSION * known_bytes:
+        raise _too_large(path, MAX_EXPANSION * known_bytes)
 
 
 class _Limited(io.RawIOBase):
@@ -236,8 +236,8 @@ class _Limited(io.RawIOBase):
 
 def _too_large(path: Path, most: int) -> UserError:
     return UserError(
-        f"{path} expands to more than {most / 1e6:,.0f} MB, {FACTOR} times the size of the published archive: it is "
-        "another file, so put the published one in its place"
+        f"{path} expands to more than {most / 1e6:,.0f} MB, {MAX_EXPANSION} times the size of the published archive: "
+        "replace it with the published archive"
     )
 
 
@@ -255,7 +255,7 @@ def stream_tar_gz(path: Path, *, known_bytes: int) -> Iterator[tuple[str, bytes]
             far more than the published one.
     """
     try:
-        with gzip.open(path, "rb") as packed, limited(packed, path, known_bytes) as stream:  # type: ignore[arg-type]
+        with gzip.open(path, "rb") as packed, limit_size(packed, path, known_bytes) as stream:  # type: ignore[arg-type]
             yield from _regular_files(stream, path, known_bytes)
             _read_to_the_end(stream)
     except EOFError:

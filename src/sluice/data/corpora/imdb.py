@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, resolve, stream_tar_gz
+from sluice.data.corpora.download import PublishedCorpus, fetch, resolve, stream_tar_gz
 from sluice.data.corpus import Document, LabelledCorpus, Line, Sources
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.errors import UserError, reading
@@ -166,10 +166,10 @@ def resolve_imdb(
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[LabelledCorpus](
+    published = PublishedCorpus[LabelledCorpus](
         title="IMDB",
         task="imdb",
-        wanted=f"{FOLDER_NAME}/ and no {ARCHIVE_NAME}" if source == "local" else ARCHIVE_NAME,
+        expected=f"{FOLDER_NAME}/ and no {ARCHIVE_NAME}" if source == "local" else ARCHIVE_NAME,
         find=find_imdb,
         download=download_imdb,
     )

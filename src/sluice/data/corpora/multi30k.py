@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, make_folder, resolve
+from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve
 from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.synthetic.parallel import SampleParallel
@@ -56,10 +56,10 @@ def resolve_multi30k(
     if not set(languages) <= set(LANGUAGES):
         return _other_languages(source, data_dir, languages)
     wanted = ", ".join(_names(languages)) if source == "local" else f"{FOLDER_NAME}/ with its .gz files"
-    published = Published[ParallelCorpus](
+    published = PublishedCorpus[ParallelCorpus](
         title="Multi30k",
         task="multi30k",
-        wanted=wanted,
+        expected=wanted,
         find=partial(find_multi30k, languages=languages),
         download=partial(download_multi30k, languages=languages),
     )

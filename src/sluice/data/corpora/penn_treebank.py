@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, make_folder, resolve, stream_tar_gz
+from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve, stream_tar_gz
 from sluice.data.corpora.readers import decoded_lines
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
@@ -70,10 +70,10 @@ def resolve_ptb(
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[RunningText](
+    published = PublishedCorpus[RunningText](
         title="the Penn Treebank",
         task="ptb",
-        wanted=f"{FOLDER_NAME}/ with {', '.join(FILES.values())}",
+        expected=f"{FOLDER_NAME}/ with {', '.join(FILES.values())}",
         find=find_ptb,
         download=lambda folder: download_ptb(folder),
     )

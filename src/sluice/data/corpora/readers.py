@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from sluice.data.corpora.download import limited
+from sluice.data.corpora.download import limit_size
 from sluice.data.corpus import Tagged
 from sluice.errors import UserError, reading
 from sluice.plain import Plain
 
-LONGEST_FIELD = 2**31 - 1
+MAX_FIELD_SIZE = 2**31 - 1
 """Characters in one field of a CSV file; as many as a C long holds on every platform."""
 
 
@@ -55,7 +55,7 @@ def file_lines(path: Path) -> Iterator[str]:
         yield from decoded_lines(file, path)
 
 
-def end_size(path: Path) -> int:
+def line_end_size(path: Path) -> int:
     """Bytes that end a line of a file, by its first one.
 
     Raises:
@@ -88,7 +88,7 @@ def _opened(path: Path, known_bytes: int | None) -> Iterator[BinaryIO]:
         return
     try:
         with gzip.open(path, "rb") as packed:
-            yield packed if known_bytes is None else limited(packed, path, known_bytes)  # type: ignore[arg-type, misc]
+            yield packed if known_bytes is None else limit_size(packed, path, known_bytes)  # type: ignore[arg-type, misc]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} ends too early or is no gzip file: replace it with a complete copy.") from error
 
@@ -135,7 +135,7 @@ def _checked(path: Path, row: Row) -> Row:
 
 def _csv_rows(path: Path, text_columns: Sequence[str], label_column: str, *, delimiter: str = ",") -> Iterator[Row]:
     """Rows of a table with a header; quoted fields may hold delimiters and line breaks."""
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD_SIZE)
     reader = csv.reader(read_lines(path, keep_ends=True), delimiter=delimiter, strict=True)
     line = 1
     try:

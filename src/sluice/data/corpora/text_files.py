@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import ClassVar
 
-from sluice.data.corpora.readers import end_size, file_lines
+from sluice.data.corpora.readers import file_lines, line_end_size
 from sluice.data.corpus import Line, SourceFile, Sources
 from sluice.errors import UserError
 
@@ -69,12 +69,12 @@ class PublishedText:
         raise NotImplementedError
 
 
-FEWEST_FILES = 10
+MIN_FILES = 10
 """From so many files on, the parts begin where files do, if one begins in each; else where paragraphs or lines do."""
 
 
 @dataclass(frozen=True)
-class OwnText:
+class TextFiles:
     """Text files in the order of their names.
 
     Without files for validation and test, the last parts of the text are theirs, so that what is held out comes after
@@ -154,11 +154,11 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
         waiting.append((begins * total, split))
         begins += share
     spans = list(pairwise([*(place for place, _ in waiting), total]))
-    by_file = len(files) >= FEWEST_FILES and all(any(a <= start < b for start in starts) for a, b in spans)
+    by_file = len(files) >= MIN_FILES and all(any(a <= start < b for start in starts) for a, b in spans)
     by_line = not by_file and not any(_has_paragraphs(file) for file in files)
     split = "train"
     for file, place in zip(files, starts, strict=True):
-        first, blank_before, end = True, False, end_size(file)
+        first, blank_before, end = True, False, line_end_size(file)
         for text in file_lines(file):
             border = first if by_file else first or by_line or (blank_before and bool(text.strip()))
             if border and waiting and place >= waiting[0][0]:

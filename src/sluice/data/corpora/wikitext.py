@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, check_size, fetch, resolve
+from sluice.data.corpora.download import PublishedCorpus, check_size, fetch, resolve
 from sluice.data.corpora.readers import decoded_lines
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
@@ -68,10 +68,10 @@ def resolve_wikitext2(
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[RunningText](
+    published = PublishedCorpus[RunningText](
         title="WikiText-2",
         task="wikitext2",
-        wanted=ARCHIVE_NAME,
+        expected=ARCHIVE_NAME,
         find=find_wikitext2,
         download=lambda folder: download_wikitext2(folder),
     )

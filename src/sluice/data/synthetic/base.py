@@ -12,7 +12,7 @@ from sluice.errors import UserError
 
 SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
 """Of all the sequences there are, which part belongs to each split."""
-MOST_MISSES = 2000
+MAX_MISSES = 2000
 """Draws in a row that belong to other splits; with two tenths, chance alone never gets that far."""
 Drawn = TypeVar("Drawn", str, bytes)
 
@@ -42,14 +42,14 @@ def split_of(sequence: str | bytes, seed: int) -> str:
     raise AssertionError("the tenths make a whole")
 
 
-def own_sequences(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
+def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
     """Yields, without end, the drawn sequences that belong to the split; one may come twice, but in one split only.
 
     Raises:
         UserError: if there are so few different ones that none is left for the split.
     """
     random, misses = generator(seed, split), 0
-    while misses < MOST_MISSES:
+    while misses < MAX_MISSES:
         sequence = draw(random)
         if split_of(sequence, seed) == split:
             misses = 0
@@ -71,7 +71,7 @@ def split_sizes(size: int, val_size: int, test_size: int) -> dict[str, int]:
     return {"train": size, "val": val_size, "test": test_size}
 
 
-class DrawnTexts:
+class RandomTexts:
     """Texts drawn at random, so many of each split; the same sizes and seed give the same ones."""
 
     default_sizes: ClassVar[tuple[int, int, int]]
@@ -94,13 +94,13 @@ class DrawnTexts:
         self.sizes = split_sizes(*(default if chosen is None else chosen for chosen, default in given))
         self.seed = seed
 
-    def sources_of(self, what: str) -> Sources:
+    def make_sources(self, what: str) -> Sources:
         """A generator, `what` with its version, and its settings."""
         return Sources(f"{what}, sizes {', '.join(map(str, self.sizes.values()))}", seed=self.seed)
 
     def drawn(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
         """Yields the texts of a split; no text is in two splits, in one it may come twice."""
-        yield from islice(own_sequences(draw, self.seed, split), self.sizes[split])
+        yield from islice(sequences_in_split(draw, self.seed, split), self.sizes[split])
 
 
 def check_at_least(least: int, **settings: int) -> None:

@@ -12,7 +12,7 @@ from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
 LANGUAGES = {"anbn": "ab", "anbncn": "abc"}
-LONGEST = {"anbn": 100, "anbncn": 50}
+DEFAULT_MAX_N = {"anbn": 100, "anbncn": 50}
 """n up to which Weiss, Goldberg & Yahav (2018) trained."""
 END = "$"
 SYMBOLS = ("a", "b", "c", END)
@@ -60,7 +60,7 @@ class Counting:
         """
         if language not in LANGUAGES:
             raise UserError(f"there is no language {language!r}; there are {', '.join(LANGUAGES)}")
-        max_n = LONGEST[language] if max_n is None else max_n
+        max_n = DEFAULT_MAX_N[language] if max_n is None else max_n
         check_at_least(3, max_n=max_n)
         check_at_least(max_n + 1, test_max_n=test_max_n)
         check_at_least(1, size=size)

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Sources
-from sluice.data.synthetic.base import GeneratedPairs, check_at_least, own_sequences, split_sizes
+from sluice.data.synthetic.base import GeneratedPairs, check_at_least, sequences_in_split, split_sizes
 from sluice.errors import UserError
 
 VARIABLES = "abcdefghijklmnopqrstuvwyz"
 LOOP_VARIABLE = "x"
-SMALL = 4
-"""Factors and loops go up to SMALL · length: what takes one pass to work out stays within reach (section 3)."""
+MAX_FACTOR = 4
+"""Factors and loops go up to MAX_FACTOR · length: what takes one pass to work out stays within reach (section 3)."""
 SYMBOLS = "".join(sorted(set("0123456789+-*<>=():,\n " + VARIABLES + LOOP_VARIABLE)))
 """Every letter that a program or its result may have."""
 
@@ -63,7 +63,7 @@ class _Writer:
         return _Expression(str(value), value)
 
     def small(self) -> _Expression:
-        value = 1 + self.below(SMALL * self.length)
+        value = 1 + self.below(MAX_FACTOR * self.length)
         return _Expression(str(value), value)
 
     def take(self) -> _Expression:
@@ -124,7 +124,7 @@ def _loop(writer: _Writer) -> None:
 
 OPERATIONS = (_add, _subtract, _multiply, _choose, _assign, _loop)
 CURRICULA = ("baseline", "naive", "mix", "combined")
-BETWEEN = "\0"
+SEPARATOR = "\0"
 """Between a program and its result while the two are one text."""
 
 
@@ -201,10 +201,10 @@ class Execute:
 
         def draw(random: np.random.Generator) -> str:
             drawn = self._difficulty(random, at) if split == "train" else Difficulty(self.length, self.nesting)
-            return BETWEEN.join(write_program(random, length=drawn.length, nesting=drawn.nesting))
+            return SEPARATOR.join(write_program(random, length=drawn.length, nesting=drawn.nesting))
 
-        for text in islice(own_sequences(draw, self.seed, split), self.sizes[split]):
-            yield Program(*text.split(BETWEEN))
+        for text in islice(sequences_in_split(draw, self.seed, split), self.sizes[split]):
+            yield Program(*text.split(SEPARATOR))
 
     def _difficulty(self, random: np.random.Generator, stage: Difficulty) -> Difficulty:
         mixes = self.curriculum == "mix" or (self.curriculum == "combined" and random.integers(2) == 1)

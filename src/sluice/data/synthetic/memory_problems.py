@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from sluice.data.ragged import Sequences
-from sluice.data.synthetic.base import check_at_least, generator, own_sequences, split_sizes
+from sluice.data.synthetic.base import check_at_least, generator, sequences_in_split, split_sizes
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
@@ -126,7 +126,7 @@ class Copying:
         def draw(random: np.random.Generator) -> bytes:
             return random.integers(1, self.symbols + 1, self.length).tobytes()
 
-        return own_sequences(draw, self.seed, split)
+        return sequences_in_split(draw, self.seed, split)
 
 
 class Echo:
@@ -183,7 +183,7 @@ class Echo:
         def draw(random: np.random.Generator) -> bytes:
             return random.integers(0, 2, self.length, dtype=np.int8).tobytes()
 
-        rows = islice(own_sequences(draw, self.seed, split), self.sizes[split])
+        rows = islice(sequences_in_split(draw, self.seed, split), self.sizes[split])
         inputs = np.stack([np.frombuffer(row, dtype=np.int8) for row in rows]).astype(np.int64)
         targets = np.full_like(inputs, IGNORED)
         targets[:, self.delay :] = inputs[:, : self.length - self.delay]

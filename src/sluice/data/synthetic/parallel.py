@@ -15,8 +15,8 @@ from sluice.errors import UserError
 VERSION = 1
 """Raise it with every change to the texts: caches of the older ones are then no longer used."""
 LANGUAGES = ("de", "en")
-SMALLEST_SIZE = 20
-SMALLEST_HELD_OUT = 50
+MIN_SIZE = 20
+MIN_HELD_OUT = 50
 PEOPLE = (
     *(("Mann", "m", "man"), ("Frau", "f", "woman"), ("Kind", "n", "child"), ("Mädchen", "n", "girl")),
     *(("Lehrer", "m", "teacher"), ("Ärztin", "f", "doctor"), ("Bäcker", "m", "baker"), ("Köchin", "f", "cook")),
@@ -120,9 +120,9 @@ class SampleParallel:
         Raises:
             UserError: `size` is below 20, or the languages are not these two.
         """
-        if size < SMALLEST_SIZE:
+        if size < MIN_SIZE:
             raise UserError(
-                f"The sample corpus was asked for {size} pairs, but size must be at least {SMALLEST_SIZE}; "
+                f"The sample corpus was asked for {size} pairs, but size must be at least {MIN_SIZE}; "
                 "give a larger size."
             )
         if sorted((source_language, target_language)) != sorted(LANGUAGES):
@@ -136,7 +136,7 @@ class SampleParallel:
     @property
     def held_out(self) -> int:
         """Pairs of validation, and of test."""
-        return max(self.size // 8, SMALLEST_HELD_OUT)
+        return max(self.size // 8, MIN_HELD_OUT)
 
     @property
     def sources(self) -> Sources:

@@ -15,11 +15,11 @@ from sluice.text.tokenizers import make_tokenizer
 
 VERSION = 1
 """Raise it with every change to the texts: caches of the older ones are then no longer used."""
-SMALLEST_SIZE = 20
-SMALLEST_TEST_SIZE = 200
-FEWEST_WORDS = 10
-MOST_WORDS = 80
-HEARSAY_SHARE = 0.25
+MIN_SIZE = 20
+MIN_TEST_SIZE = 200
+MIN_WORDS = 10
+MAX_WORDS = 80
+HEARSAY_PROBABILITY = 0.25
 """Part of the reviews with a sentence of praise or blame that does not count."""
 GOOD = (
     *("gripping", "delightful", "charming", "moving", "wonderful", "brilliant", "funny", "clever", "thrilling"),
@@ -146,9 +146,9 @@ class SampleReviews:
         Raises:
             UserError: `size` is below 20.
         """
-        if size < SMALLEST_SIZE:
+        if size < MIN_SIZE:
             raise UserError(
-                f"The sample corpus was asked for {size} documents, but size must be at least {SMALLEST_SIZE}; "
+                f"The sample corpus was asked for {size} documents, but size must be at least {MIN_SIZE}; "
                 f"give a larger size."
             )
         self.size = size
@@ -157,7 +157,7 @@ class SampleReviews:
     @property
     def test_size(self) -> int:
         """Number of test documents; even, so that both classes are equally many."""
-        quarter = max(self.size // 4, SMALLEST_TEST_SIZE)
+        quarter = max(self.size // 4, MIN_TEST_SIZE)
         return quarter + quarter % 2
 
     @property
@@ -187,7 +187,7 @@ def distinct_reviews(rng: random.Random) -> Iterator[Twins]:
     seen: set[str] = set()
     while True:
         twins = write_review(rng)
-        fitting = all(FEWEST_WORDS <= len(text.split()) <= MOST_WORDS for text in twins)
+        fitting = all(MIN_WORDS <= len(text.split()) <= MAX_WORDS for text in twins)
         if fitting and seen.isdisjoint(twins):
             seen.update(twins)
             yield twins
@@ -198,7 +198,7 @@ def write_review(rng: random.Random) -> Twins:
     slots = fill_slots(rng)
     sentences = [write_verdict(rng, frames, slots) for frames in rng.sample(VERDICTS, rng.choice((1, 2, 2)))]
     others = [frame.format(**slots) for frame in rng.sample(NEUTRAL, rng.choice((0, 1, 1, 2, 3)))]
-    if rng.random() < HEARSAY_SHARE:
+    if rng.random() < HEARSAY_PROBABILITY:
         others.append(rng.choice(HEARSAY).format(word=rng.choice(GOOD + BAD), **slots))
     sentences += [Twins(text, text) for text in others]
     rng.shuffle(sentences)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sluice.data.corpus import SPLITS, Sources, Tagged
-from sluice.data.synthetic.base import DrawnTexts
+from sluice.data.synthetic.base import RandomTexts
 
 VERSION = 1
 """Raise it with every change to the sentences: caches of the older ones are then no longer used."""
@@ -49,7 +49,7 @@ FRAMES = (
 SLOT = re.compile("<(.+)>")
 
 
-class TaggingSample(DrawnTexts):
+class TaggingSample(RandomTexts):
     """Generated sentences with a label a word; the same sizes and seed give the same ones."""
 
     name = "sample"
@@ -59,7 +59,7 @@ class TaggingSample(DrawnTexts):
     @property
     def sources(self) -> Sources:
         """The generator and its settings."""
-        return self.sources_of(f"tagged sentences v{VERSION}")
+        return self.make_sources(f"tagged sentences v{VERSION}")
 
     @property
     def description(self) -> str:

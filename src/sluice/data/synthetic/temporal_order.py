@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Document, Sources
-from sluice.data.synthetic.base import own_sequences, split_sizes
+from sluice.data.synthetic.base import sequences_in_split, split_sizes
 from sluice.errors import UserError
 
 VERSION = 1
 """Raise it with every change to the texts: caches of the older ones are then no longer used."""
 FIRST, LAST = "B", "E"
-TELLING, DISTRACTING = "XY", "abcd"
-SYMBOLS = (FIRST, LAST, *TELLING, *DISTRACTING)
+RELEVANT, DISTRACTORS = "XY", "abcd"
+SYMBOLS = (FIRST, LAST, *RELEVANT, *DISTRACTORS)
 CLASSES = {"XX": "Q", "XY": "R", "YX": "S", "YY": "U"}
 
 
@@ -134,7 +134,7 @@ class TemporalOrder:
         """Yields every sequence, split by split."""
         for split, size in self.sizes.items():
             draw = self._draw_mixed if split == "train" and self.easy_fraction else self._draw
-            for symbols in islice(own_sequences(draw, self.seed, split), size):
+            for symbols in islice(sequences_in_split(draw, self.seed, split), size):
                 yield Document(split, " ".join(symbols), self.labels.index(class_of(symbols)))
 
     def _draw_mixed(self, random: np.random.Generator) -> str:
@@ -148,12 +148,12 @@ class TemporalOrder:
 
 def _drawn(random: np.random.Generator, level: Level) -> str:
     length, first, second = (int(random.integers(low, high, endpoint=True)) for low, high in level)
-    symbols = np.frombuffer(DISTRACTING.encode(), dtype=np.uint8)[random.integers(0, len(DISTRACTING), length)]
+    symbols = np.frombuffer(DISTRACTORS.encode(), dtype=np.uint8)[random.integers(0, len(DISTRACTORS), length)]
     symbols[[0, -1]] = ord(FIRST), ord(LAST)
-    symbols[[first, second]] = np.frombuffer(TELLING.encode(), dtype=np.uint8)[random.integers(0, 2, 2)]
+    symbols[[first, second]] = np.frombuffer(RELEVANT.encode(), dtype=np.uint8)[random.integers(0, 2, 2)]
     return symbols.tobytes().decode()
 
 
 def class_of(symbols: str) -> str:
     """Q, R, S or U, from the order of the X and Y in a sequence."""
-    return CLASSES["".join(symbol for symbol in symbols if symbol in TELLING)]
+    return CLASSES["".join(symbol for symbol in symbols if symbol in RELEVANT)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import SPLITS, Sources, TextPair
-from sluice.data.synthetic.base import DrawnTexts
+from sluice.data.synthetic.base import RandomTexts
 
 VERSION = 1
 """Raise it with every change to the titles: caches of the older ones are then no longer used."""
@@ -35,7 +35,7 @@ WORDINGS = (
 )
 
 
-class PairsSample(DrawnTexts):
+class PairsSample(RandomTexts):
     """Generated pairs of product titles; the same sizes and seed give the same ones.
 
     Two titles are of the same thing when brand and model number are the same; wording, order and the features that are
@@ -50,7 +50,7 @@ class PairsSample(DrawnTexts):
     @property
     def sources(self) -> Sources:
         """The generator and its settings."""
-        return self.sources_of(f"product titles v{VERSION}")
+        return self.make_sources(f"product titles v{VERSION}")
 
     @property
     def description(self) -> str:
@@ -67,7 +67,7 @@ class PairsSample(DrawnTexts):
             yield TextPair(first, second, int(label), tuple(deciding.split()))
 
 
-class _Thing(NamedTuple):
+class _Product(NamedTuple):
     brand: str
     model: str
     goods: int
@@ -76,7 +76,7 @@ class _Thing(NamedTuple):
 def _draw(random: np.random.Generator) -> str:
     """First title, second title, label and deciding words, a line each."""
     brand = BRANDS[random.integers(len(BRANDS))]
-    first = _Thing(brand, _model_number(random), int(random.integers(len(GOODS))))
+    first = _Product(brand, _model_number(random), int(random.integers(len(GOODS))))
     label = int(random.integers(2))
     second = first if label else _another(random, first)
     deciding = [
@@ -88,7 +88,7 @@ def _draw(random: np.random.Generator) -> str:
     return "\n".join([_title(random, first), _title(random, second), str(label), " ".join(deciding)])
 
 
-def _another(random: np.random.Generator, thing: _Thing) -> _Thing:
+def _another(random: np.random.Generator, thing: _Product) -> _Product:
     """The same but for the brand, or for one figure of the model number."""
     if random.integers(2):
         place = BRANDS.index(thing.brand) + int(random.integers(1, len(BRANDS)))
@@ -104,7 +104,7 @@ def _model_number(random: np.random.Generator) -> str:
     return f"{letters}-{random.integers(100):02d}"
 
 
-def _title(random: np.random.Generator, thing: _Thing) -> str:
+def _title(random: np.random.Generator, thing: _Product) -> str:
     goods, features = GOODS[thing.goods]
     extras = [features[place] for place in random.permutation(len(features))[: random.integers(1, 3)]]
     if random.integers(2):

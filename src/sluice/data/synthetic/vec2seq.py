@@ -10,30 +10,30 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Sources
-from sluice.data.synthetic.base import DrawnTexts, GeneratedPairs, check_at_least
+from sluice.data.synthetic.base import GeneratedPairs, RandomTexts, check_at_least
 from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
 from sluice.errors import UserError, reading
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
 
 
-class Written(NamedTuple):
+class LabelledSentence(NamedTuple):
     """What stands for a sentence, and the sentence."""
 
     label: int
     text: str
 
 
-class LabelSentences(DrawnTexts):
+class LabelSentences(RandomTexts):
     """A class, and sentences like those of the generated reviews that speak for it."""
 
     labels = ("neg", "pos")
     default_sizes = (8000, 1000, 2000)
 
-    def sentences(self, split: str) -> Iterator[Written]:
+    def sentences(self, split: str) -> Iterator[LabelledSentence]:
         """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
         for text in self.drawn(split, _draw):
-            yield Written(int(text[0]), text[1:])
+            yield LabelledSentence(int(text[0]), text[1:])
 
 
 def label_of(sentence: str) -> int | None:
@@ -81,9 +81,9 @@ class BookSentences:
         if not self.texts:
             raise UserError(f"{path} holds no sentence: name a file with a text in it.")
 
-    def sentences(self) -> Iterator[Written]:
+    def sentences(self) -> Iterator[LabelledSentence]:
         """Yields every sentence with its number, from 0 on."""
-        yield from (Written(index, text) for index, text in enumerate(self.texts))
+        yield from (LabelledSentence(index, text) for index, text in enumerate(self.texts))
 
 
 def split_sentences(text: str) -> list[str]:

@@ -7,11 +7,11 @@ from sluice.data.ragged import Sequences
 from sluice.data.synthetic.base import check_at_least, generator, split_sizes
 from sluice.errors import UserError
 
-LOWEST, SPREAD = 10.0, 10.0
-"""Angular frequency of the k-th wave over the whole sequence: k · (LOWEST + a number from [0, SPREAD))."""
-LOUDNESS = 0.5
+MIN_FREQUENCY, FREQUENCY_RANGE = 10.0, 10.0
+"""Angular frequency of the k-th wave: k · (MIN_FREQUENCY + a number in [0, FREQUENCY_RANGE)), time from 0 to 1."""
+AMPLITUDE = 0.5
 """Amplitude of the first wave; the k-th has 0.4 of that of the one before."""
-FADING = 0.4
+DECAY = 0.4
 
 
 class Waves:
@@ -59,8 +59,8 @@ class Waves:
         time = np.linspace(0, 1, self.steps + self.horizon)
         values = self.noise * (random.random((size, len(time))) - 0.5)
         for number in range(1, self.waves + 1):
-            frequency = number * (LOWEST + SPREAD * random.random((size, 1)))
-            values += LOUDNESS * FADING ** (number - 1) * np.sin((time - random.random((size, 1))) * frequency)
+            frequency = number * (MIN_FREQUENCY + FREQUENCY_RANGE * random.random((size, 1)))
+            values += AMPLITUDE * DECAY ** (number - 1) * np.sin((time - random.random((size, 1))) * frequency)
         windows = np.lib.stride_tricks.sliding_window_view(values.astype(np.float32), self.horizon, axis=1)
         return Sequences(values[:, : self.steps, None].astype(np.float32), windows[:, 1:].copy())
 

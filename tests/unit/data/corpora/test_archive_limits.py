@@ -12,10 +12,10 @@ import pytest
 
 from sluice.data.cache import CacheDamaged, Stored, open_entry, write_entry
 from sluice.data.corpora import multi30k, wikitext
-from sluice.data.corpora.download import FACTOR, limited, stream_tar_gz
+from sluice.data.corpora.download import MAX_EXPANSION, limit_size, stream_tar_gz
 from sluice.data.corpora.parallel_files import ParallelFiles
 from sluice.data.corpora.readers import read_lines
-from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.text_files import TextFiles
 from sluice.errors import UserError
 
 KNOWN = 10_000
@@ -52,8 +52,8 @@ def test_reading_stops_at_the_limit() -> None:
 
     endless = Endless()
     with pytest.raises(UserError, match="expands to more than"):
-        limited(endless, Path("bomb.gz"), KNOWN).read()
-    assert endless.served < 2 * FACTOR * KNOWN + io.DEFAULT_BUFFER_SIZE
+        limit_size(endless, Path("bomb.gz"), KNOWN).read()
+    assert endless.served < 2 * MAX_EXPANSION * KNOWN + io.DEFAULT_BUFFER_SIZE
 
 
 def test_a_bomb_in_place_of_wikitext_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_pattern_stays_in_its_folder(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("text\n", encoding="utf-8")
     with pytest.raises(UserError, match="leaves the folder"):
-        _ = OwnText(tmp_path / "texts", pattern=pattern).description
+        _ = TextFiles(tmp_path / "texts", pattern=pattern).description
 
 
 def entry(tmp_path: Path) -> Path:

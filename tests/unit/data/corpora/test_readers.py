@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.corpora.readers import decoded_lines, end_size, file_lines
+from sluice.data.corpora.readers import decoded_lines, file_lines, line_end_size
 from sluice.errors import UserError
 
 lines_without_ends = st.lists(
@@ -28,7 +28,7 @@ def test_lines_come_back_whatever_ends_them(lines: list[str], end: str, last_end
 def test_the_first_line_tells_how_lines_end(tmp_path: Path, content: bytes, size: int) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(content)
-    assert end_size(path) == size
+    assert line_end_size(path) == size
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte-order mark"])
@@ -60,7 +60,7 @@ def test_lines_before_the_mistake_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    for read in (end_size, lambda path: list(file_lines(path))):
+    for read in (line_end_size, lambda path: list(file_lines(path))):
         with pytest.raises(UserError, match=r"none.txt cannot be read \(no such file"):
             read(tmp_path / "none.txt")
     with pytest.raises(UserError, match=rf"{tmp_path.name} cannot be read \(is a directory"):

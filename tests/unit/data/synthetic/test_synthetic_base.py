@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.data.corpus import SPLITS
-from sluice.data.synthetic.base import check_at_least, generator, own_sequences, split_of
+from sluice.data.synthetic.base import check_at_least, generator, sequences_in_split, split_of
 from sluice.errors import UserError
 
 
@@ -36,10 +36,10 @@ def test_another_seed_splits_otherwise() -> None:
 
 @given(st.integers(0, 1000))
 def test_splits_share_nothing_and_a_seed_repeats(seed: int) -> None:
-    drawn = {split: list(islice(own_sequences(four_letters, seed, split), 40)) for split in SPLITS}
+    drawn = {split: list(islice(sequences_in_split(four_letters, seed, split), 40)) for split in SPLITS}
     assert all(split_of(text, seed) == split for split, texts in drawn.items() for text in texts)
     for split, texts in drawn.items():
-        assert texts == list(islice(own_sequences(four_letters, seed, split), 40))
+        assert texts == list(islice(sequences_in_split(four_letters, seed, split), 40))
 
 
 def test_streams_of_splits_and_seeds_differ() -> None:
@@ -49,7 +49,7 @@ def test_streams_of_splits_and_seeds_differ() -> None:
 
 def test_too_few_different_sequences() -> None:
     other = next(split for split in SPLITS if split != split_of("always the same", 0))
-    stream = own_sequences(lambda _: "always the same", 0, other)
+    stream = sequences_in_split(lambda _: "always the same", 0, other)
     with pytest.raises(UserError, match=f"none is left for the {other} split: make them longer"):
         next(stream)
 

@@ -16,8 +16,8 @@ from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.reviews import BAD, GOOD
 from sluice.data.synthetic.vec2seq import (
     BookSentences,
+    LabelledSentence,
     LabelSentences,
-    Written,
     book_as_pairs,
     label_of,
     labels_as_pairs,
@@ -29,7 +29,7 @@ SIZES = {"size": 200, "val_size": 40, "test_size": 60}
 ONE_SIDED = [f"In every way it was {word}." for word in (*GOOD, *BAD)]
 
 
-def sentences(split: str, **options: int) -> list[Written]:
+def sentences(split: str, **options: int) -> list[LabelledSentence]:
     return list(LabelSentences(**{**SIZES, **options}).sentences(split))
 
 
@@ -66,7 +66,7 @@ def test_a_books_sentences_by_number(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text('One morning\nit rained.  "Really?" she asked!\n\n\nCHAPTER 2\n\nNobody came. ', encoding="utf-8")
     expected = ["One morning it rained.", '"Really?"', "she asked!", "CHAPTER 2", "Nobody came."]
-    assert [*BookSentences(path).sentences()] == [Written(index, text) for index, text in enumerate(expected)]
+    assert [*BookSentences(path).sentences()] == [LabelledSentence(index, text) for index, text in enumerate(expected)]
     assert [text for _, text in BookSentences(path, limit=2).sentences()] == expected[:2]
 
 
