@@ -421,7 +421,7 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
     assert "had other settings: trainer.max_epochs was 2 and is 4" in complaint(train(f"resume={run}", longer[0]))
     with stopped(stop_signal, "on_train_batch_end", 4):
         said = train(f"resume={run}", *longer).err
-    assert "The learning-rate schedule is stretched from step 5 on: it ends at step 16." in said
+    assert "The learning-rate schedule is stretched from step 5 to end at step 16." in said
     ended = train(f"resume={run}")
     assert ended.code == 0, ended.err
     assert "stretched" not in ended.err

@@ -152,7 +152,7 @@ class PairCorpus(Corpus, Protocol):
         """Splits it has pairs for; "train" is one of them, the others are cut from it later."""
 
     @property
-    def knows_deciding(self) -> bool:
+    def has_deciding_words(self) -> bool:
         """Whether its pairs come with their deciding words."""
 
     def pairs(self, split: str) -> Iterator[TextPair]:

@@ -10,10 +10,12 @@ from torch import Tensor
 class DynamicEvaluation:
     """Dynamic evaluation of Krause et al. (2018), "Dynamic evaluation of neural sequence models".
 
-    After each piece of text the weights take a step down its loss, scaled by how large each weight's gradients were on
-    the training text (RMS), and a step back towards the trained weights, longer where those gradients were large:
+    After each chunk of text every weight θ takes a gradient step on its loss, scaled by the RMS of its gradients on the
+    training text, and decays towards its trained value θ_0:
 
-    θ ← θ − η · g / (RMS + ε) + min(λ · RMS / mean RMS, 1) · (θ_0 − θ)
+    θ ← θ − η · g / (RMS + (1e-3 + 1e-8) · m) + min(λ · RMS / m, 1) · (θ_0 − θ)
+
+    m is the mean RMS over all weights, but at least 1e-8.
     """
 
     EPSILON = 1e-8

@@ -153,7 +153,7 @@ class LabelledTable(Table):
 class PairTable(Table):
     """Pairs of texts and labels; see `Table`."""
 
-    knows_deciding = False
+    has_deciding_words = False
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class PairsSample(RandomTexts):
 
     name = "generated"
     labels, splits = LABELS, SPLITS
-    knows_deciding = True
+    has_deciding_words = True
     default_sizes = (8000, 1000, 2000)
 
     @property
