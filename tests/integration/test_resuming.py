@@ -455,7 +455,7 @@ def test_schedule_ends_with_training(runs: Runs, start: str, change: str, stop: 
     before = tuple(filter(None, ("scheduler=linear", start)))
     run = runs.stopped(stop_signal, "on_train_batch_end", stop, *before)
     said = runs.resume(run, *before, change, "resume_force=true").err
-    assert f"it ends at step {end}." in said
+    assert f"to end at step {end}." in said
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == end
     rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
