@@ -171,12 +171,12 @@ class TranslationModule(TaskModule):
 
     def _score(self, stage: str) -> None:
         """Scores the translations of all ranks as one corpus, in its order."""
-        own, self._scored = (
-            [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored],
-            [],
+        own = [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored]
+        self._scored = []
+        self._translated = [row[1:] for row in sorted(row for part in _gather(own) for row in part)]
+        scores = self.scoring.score(
+            [text for *_, text in self._translated], [reference for _, reference, _ in self._translated]
         )
-        _translated = [row[1:] for row in sorted(row for part in _gather(own) for row in part)]
-        scores = self.scoring.score([text for *_, text in _translated], [reference for _, reference, _ in _translated])
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
 
 

@@ -109,9 +109,7 @@ class TemporalOrder:
             raise UserError(f"easy_fraction={easy_fraction} cannot be used: it must be between 0 and 1")
         self._easier_levels = list(LEVELS.values())[: list(LEVELS).index(level)]
         if easy_fraction and not self._easier_levels:
-            raise UserError(
-                f"task.data.easy_fraction={easy_fraction} cannot be used: no level is easier than {level}, set it to 0"
-            )
+            raise UserError(f"easy_fraction={easy_fraction} cannot be used: no level is easier than {level}")
         defaults = LEVELS[level]
         ranges = zip((lengths, t1, t2), defaults, strict=True)
         self.level = Level(*(tuple(given or default) for given, default in ranges))  # type: ignore[arg-type]
