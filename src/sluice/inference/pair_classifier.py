@@ -33,8 +33,9 @@ class PairPrediction:
     probabilities: dict[str, float]
     """Of every class."""
     words: list[Plain]
-    """Every word with its text (1 or 2), its contribution to the margin of the predicted class (see `logit_margins`),
-    and the word of the other text with the largest attention weight; sorted by contribution, descending."""
+    """Every word with its text (1 or 2), its contribution to the margin of the predicted class (see
+    `margin_contributions`), and the word of the other text with the largest attention weight; sorted by contribution,
+    descending."""
 
     def as_dict(self) -> Plain:
         """In plain containers."""
@@ -114,7 +115,7 @@ class PairPredictor(Predictor[Pair]):
         places, kept = kept_places(split.texts.lengths, self.max_length, self.truncation)
         tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
         words = [[own[place] for place in row[:length]] for own, row, length in zip(tokens, places, kept, strict=True)]
-        moved = torch.cat(paired.logit_margins().chunk(2, 1))
+        moved = torch.cat(paired.margin_contributions().chunk(2, 1))
         return [
             PairPrediction(
                 first=pair[0],

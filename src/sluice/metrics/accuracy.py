@@ -32,7 +32,13 @@ class StepAccuracy(_Fraction):
     """Fraction of steps with a correct class; ignores steps without a target."""
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds predicted and true classes (B, T)."""
+        """Adds sequences.
+
+        Args:
+            predicted: (B, T), predicted classes.
+            targets: (B, T), true classes, or IGNORED.
+            lengths: unused.
+        """
         counted = targets != IGNORED
         self.right += ((predicted == targets) & counted).sum()
         self.all += counted.sum()
@@ -42,7 +48,13 @@ class ExactMatch(_Fraction):
     """Fraction of sequences with all steps correct; ignores steps without a target."""
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds predicted and true classes (B, T)."""
+        """Adds sequences.
+
+        Args:
+            predicted: (B, T), predicted classes.
+            targets: (B, T), true classes, or IGNORED.
+            lengths: unused.
+        """
         self.right += ((predicted == targets) | (targets == IGNORED)).all(1).sum()
         self.all += len(targets)
 
@@ -63,7 +75,7 @@ class DecidingFound(Metric):
         """Adds pairs.
 
         Args:
-            contributions: (B, 2 T), contribution of each word, see `PairClassifierOutput.logit_margins`.
+            contributions: (B, 2 T), contribution of each word, see `PairClassifierOutput.margin_contributions`.
             deciding: (2 B, T) bool, True for deciding words; first texts before second texts.
         """
         by_pair = torch.cat(deciding.chunk(2), 1)

@@ -33,7 +33,8 @@ class Bridge(nn.Module):
         self.hidden_size, self.state_type = decoder.hidden_size, decoder.state_type
 
     def forward(self, state: State) -> State:
-        """
+        """Returns the initial state of the decoder.
+
         Args:
             state: the encoder's final state, tensors (encoder layers · directions, B, H).
 

@@ -94,7 +94,8 @@ class TextClassifier(nn.Module):
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
-        """
+        """Classifies texts.
+
         Args:
             ids: (B, T) int64.
             lengths: (B,) int64 on the CPU.

@@ -85,10 +85,10 @@ class Decoder(nn.Module):
         if stack.directions != 1:
             raise ValueError("a decoder cannot be bidirectional: set bidirectional=false")
         sizes = {"embedding_size": embedding.output_size, "output_size": output_size, "memory_size": memory_size}
-        wanted = decoder_input_size(**sizes, attention=attention is not None, input_feeding=input_feeding)
+        expected = decoder_input_size(**sizes, attention=attention is not None, input_feeding=input_feeding)
         first = stack.cell_list()[0]
-        if first.input_size != wanted:
-            raise ValueError(f"the input size of the decoder's stack must be {wanted}, got {first.input_size}")
+        if first.input_size != expected:
+            raise ValueError(f"the input size of the decoder's stack must be {expected}, got {first.input_size}")
         self.embedding, self.stack, self.attention = embedding, stack, attention
         self.input_feeding, self.output_size = input_feeding, output_size
         self.input_dropout = VariationalDropout(input_dropout)

@@ -78,7 +78,8 @@ class LanguageModel(nn.Module):
         return (*own, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else own
 
     def forward(self, ids: Tensor, state: State | None = None) -> LanguageModelOutput:
-        """
+        """Processes a chunk of text.
+
         Args:
             ids: (B, T) int64.
             state: state after the preceding text; None for the initial state.

@@ -24,7 +24,7 @@ class PairClassifierOutput(NamedTuple):
     mask: Tensor
     """(2 B, T) bool, True for the words of each text."""
 
-    def logit_margins(self) -> Tensor:
+    def margin_contributions(self) -> Tensor:
         """Returns the contribution of each word to the margin of the predicted class, (B, 2 T), first text first.
 
         The margin is the logit minus the mean of the other logits. The contributions are exact, since the logits are
@@ -32,9 +32,9 @@ class PairClassifierOutput(NamedTuple):
         """
         classes = self.logits.shape[1]
         chosen = self.logits.argmax(1).repeat(2).view(-1, 1, 1).expand(-1, self.contributions.shape[1], 1)
-        own = self.contributions.gather(2, chosen).squeeze(2)
-        against = (self.contributions.sum(2) - own) / (classes - 1)
-        first, second = (own - against).masked_fill(~self.mask, float("-inf")).chunk(2)
+        predicted = self.contributions.gather(2, chosen).squeeze(2)
+        others = (self.contributions.sum(2) - predicted) / (classes - 1)
+        first, second = (predicted - others).masked_fill(~self.mask, float("-inf")).chunk(2)
         return torch.cat([first, second], 1)
 
 
@@ -43,10 +43,10 @@ class PairClassifier(nn.Module):
 
     Parikh et al. (2016), "A decomposable attention model for natural language inference", arXiv 1606.01933, section 3,
     with the comparison [a; b; |a - b|; a · b] of Chen et al. (2017), "Enhanced LSTM for natural language inference",
-    arXiv 1609.06038, equations 14 and 15. Words are aligned and compared by their embeddings; the encoder output is
-    only concatenated to the comparison, so that a comparison does not depend on neighbouring words otherwise. The
-    output layer is linear in the sum over the words (H of the first paper without its hidden layer), which makes the
-    contribution of each word to the logits exact. The result does not depend on the order of the two texts.
+    arXiv 1609.06038, equations 14 and 15. Words are aligned and compared by their embeddings, not by encoder outputs,
+    which would mix in neighbouring words; the encoder output is concatenated to the comparison as its context. The
+    output layer is linear in the sum over the words (H of the first paper without its hidden layer), so that the
+    contribution of each word to the logits is exact. The result does not depend on the order of the two texts.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class PairClassifier(nn.Module):
         return ()
 
     def forward(self, ngrams: Tensor, offsets: Tensor, word_index: Tensor, lengths: Tensor) -> PairClassifierOutput:
-        """
+        """Classifies pairs of texts.
+
         Args:
             ngrams: (N,) int64, n-grams of the W distinct words of the batch, see CharNgramEmbedding.
             offsets: (W + 1,) int64, start of the n-grams of each word.

@@ -31,7 +31,8 @@ class Regressor(nn.Module):
         self.output = nn.Linear(recurrent.output_size, num_outputs)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """
+        """Predicts the values of sequences.
+
         Args:
             features: (B, T, D).
             lengths: (B,) int64 on the CPU.

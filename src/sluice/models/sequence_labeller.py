@@ -68,7 +68,8 @@ class SequenceLabeller(nn.Module):
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> SequenceLabellerOutput:
-        """
+        """Computes the outputs of every step.
+
         Args:
             inputs: (B, T) int64 ids, or (B, T, D) features without an embedding.
             lengths: (B,) int64 on the CPU.

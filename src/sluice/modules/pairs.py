@@ -40,7 +40,7 @@ class PairModule(ClassificationModule):
         assert isinstance(batch, TextPairBatch)
         output = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
         if batch.deciding is not None:
-            self.deciding[f"{stage}_deciding"].update(output.logit_margins(), batch.deciding)
+            self.deciding[f"{stage}_deciding"].update(output.margin_contributions(), batch.deciding)
         return output.logits
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ from torch.optim.optimizer import ParamsT
 class NTASGD(Optimizer):
     """NT-ASGD of Merity, Keskar & Socher (2018), "Regularizing and optimizing LSTM language models", algorithm 1.
 
-    Plain SGD until a validation loss is above the best one more than `patience` validations before; from then on also
-    averages the weights. `swap` exchanges weights and averages, before and after a validation.
+    Plain SGD until a validation loss exceeds the best loss recorded before the last `patience` validations; from then
+    on the weights are also averaged. Call `swap` to evaluate with the averages, and again to continue training.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(1))

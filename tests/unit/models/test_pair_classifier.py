@@ -97,7 +97,7 @@ def test_contributions_to_the_margin_of_the_predicted_class() -> None:
     contributions = torch.tensor([[[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]], [[0.0, 1.0, 0.5], [9.0, 9.0, 9.0]]])
     mask = torch.tensor([[True, True], [True, False]])
     output = PairClassifierOutput(torch.tensor([[0.0, 8.0, 1.0]]), contributions, torch.zeros(2, 2, 2), mask)
-    assert output.logit_margins().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
+    assert output.margin_contributions().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
 
 
 @pytest.mark.parametrize("kind", ["input_dropout", "output_dropout"])

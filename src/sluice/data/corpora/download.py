@@ -189,7 +189,7 @@ def _reason(error: Exception) -> str:
         return "the server did not answer in time"
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         return "no connection, or it was interrupted"
-    return f"{type(error).__name__}"
+    return type(error).__name__
 
 
 def _download_failed(url: str, folder: Path, name: str, reason: str) -> UserError:

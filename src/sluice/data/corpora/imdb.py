@@ -214,7 +214,7 @@ class ReviewLines:
     @property
     def description(self) -> str:
         """Description of the corpus."""
-        return f"{self.corpus.description}, one a line"
+        return f"{self.corpus.description}, one per line"
 
     @property
     def sources(self) -> Sources:

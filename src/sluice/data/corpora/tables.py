@@ -41,7 +41,7 @@ class Table(SplitFiles):
     Files end in .csv, .tsv (both with a header), .jsonl or .ndjson (one object per line), all in UTF-8.
     """
 
-    content = "own texts"
+    content = "labelled texts"
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class PairTable(Table):
 class TaggedFiles(SplitFiles):
     """Tagged sentences; see `read_tagged`."""
 
-    content = "own tagged texts"
+    content = "tagged sentences"
 
     def __init__(
         self,

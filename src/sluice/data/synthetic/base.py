@@ -108,7 +108,7 @@ class RandomTexts:
         """Returns the sources: name and version of the generator, sizes and seed."""
         return Sources(f"{generator_name}, sizes {', '.join(map(str, self.sizes.values()))}", seed=self.seed)
 
-    def drawn(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
+    def draw_texts(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
         """Yields the texts of a split; texts may repeat within a split, but not across splits."""
         yield from islice(sequences_in_split(draw, self.seed, split), self.sizes[split])
 

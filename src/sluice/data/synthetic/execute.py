@@ -137,9 +137,9 @@ class Difficulty(NamedTuple):
     """Difficulty of a program."""
 
     length: int
-    """Digits of its numbers, at most."""
+    """Maximum number of digits of a number."""
     nesting: int
-    """Operations."""
+    """Number of operations."""
 
 
 class Execute:

@@ -250,7 +250,7 @@ class SampleText:
     @property
     def description(self) -> str:
         """Description of the generator."""
-        return f"{self._reviews.description}, one a line"
+        return f"{self._reviews.description}, one per line"
 
     @property
     def sources(self) -> Sources:

@@ -68,7 +68,7 @@ class TaggingSample(RandomTexts):
 
     def sentences(self, split: str) -> Iterator[Tagged]:
         """Yields the sentences of a split; sentences may repeat within a split, but not across splits."""
-        for text in self.drawn(split, _draw):
+        for text in self.draw_texts(split, _draw):
             words, tags = (tuple(part.split(" ")) for part in text.split("\n"))
             yield Tagged(words, tags)
 

@@ -62,7 +62,7 @@ class PairsSample(RandomTexts):
 
         The deciding words are those of brand or model number that differ; none for the same product.
         """
-        for text in self.drawn(split, _draw):
+        for text in self.draw_texts(split, _draw):
             first, second, label, deciding = text.split("\n")
             yield TextPair(first, second, int(label), tuple(deciding.split()))
 

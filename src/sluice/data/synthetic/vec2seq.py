@@ -32,7 +32,7 @@ class LabelSentences(RandomTexts):
 
     def sentences(self, split: str) -> Iterator[LabelledSentence]:
         """Yields the sentences of a split; sentences may repeat within a split, but not across splits."""
-        for text in self.drawn(split, _draw):
+        for text in self.draw_texts(split, _draw):
             yield LabelledSentence(int(text[0]), text[1:])
 
 
