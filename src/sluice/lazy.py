@@ -18,7 +18,7 @@ def lazy_exports(package: str, exports: dict[str, Sequence[str]]) -> tuple[Calla
         The package's `__getattr__` and `__all__`.
 
     Example:
-        __getattr__, __all__ = lazy_exports(__name__, {"datamodule": ["Data", "BucketedData"]})
+        __getattr__, __all__ = lazy_exports(__name__, {"datamodule": ["ResumableData", "BucketedData"]})
     """
     module_of = {name: module for module, names in exports.items() for name in names}
 

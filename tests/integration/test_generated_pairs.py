@@ -140,10 +140,10 @@ WRONG = {
     "a size": (["task=execute", "task.data.size=0"], "it must be at least 1"),
     "a climb": (["task=execute", "task.data.curriculum_fraction=1"], "it must be at least 0 and below 1"),
     "no such digits": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
-    "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "choose a larger one"),
+    "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "but curriculum stages need all of them"),
     "no book": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
     "an empty book": (["task=vec2seq", "task.data.path=empty.txt"], "has no sentences"),
-    "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "a number is no word"),
+    "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
 }
 
 

@@ -86,7 +86,7 @@ def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str
 
 def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
     said = complaint(train(*TINY, f"init_from={book_run.folder}", *places(workplace)))
-    assert "it is of task=corpus, a model that writes; this task wants one that classifies" in said
+    assert "it is of task=corpus, a model that generates text; this task wants one that classifies" in said
 
 
 def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:

@@ -157,7 +157,7 @@ def test_vectors_made_elsewhere_are_taken_and_may_be_frozen(workplace: Path) -> 
     model = load_model(run.folder)
     assert model.network.embedding.table.weight[model.vocab.encode(["film"])[0]].tolist() == vectors["film"]
     assert "vectors for 1 of" in (run.folder / "log.txt").read_text(encoding="utf-8") + run.ended.err
-    assert "Nearly all words begin with random vectors" in run.ended.err
+    assert "Nearly all words have random vectors" in run.ended.err
 
 
 def test_pretrained_vectors_need_a_path(workplace: Path) -> None:
@@ -168,7 +168,7 @@ def test_pretrained_vectors_need_a_path(workplace: Path) -> None:
 def test_vectors_of_another_size_are_told_with_both(workplace: Path) -> None:
     (workplace / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
     ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *places(workplace))
-    assert "vectors of 3 numbers, the model wants 4" in complaint(ended)
+    assert "vectors of dimension 3, the model expects 4" in complaint(ended)
 
 
 def test_a_run_that_ends_before_its_first_validation_ends_well(workplace: Path) -> None:

@@ -81,7 +81,7 @@ def test_own_pairs_with_subwords_and_input_feeding(workplace: Path) -> None:
     how = ("task.attention=additive", "task.decoder.input_feeding=true", "model=gru")
     ended = train("task=parallel", *own, *how, *SMALL, *places(workplace))
     assert ended.code == 0, ended.err
-    assert "1 pairs of train have an empty line and were dropped" in ended.err + ended.out
+    assert "Dropped 1 train pairs with an empty source or target" in ended.err + ended.out
 
 
 WRONG = {
@@ -150,5 +150,5 @@ def test_what_cannot_be_translated_is_told(translator: Finished, arguments: list
 
 
 def test_models_of_other_kinds_are_refused(translator: Finished, finished: Finished) -> None:
-    assert "wants one that translates" in complaint(sluice("translate", finished.folder, "x"))
-    assert "wants one that classifies" in complaint(sluice("predict", translator.folder, "x"))
+    assert "needs a model that translates" in complaint(sluice("translate", finished.folder, "x"))
+    assert "needs a model that classifies" in complaint(sluice("predict", translator.folder, "x"))

@@ -39,21 +39,21 @@ class TestWrongInput:
         ("settings", "words"),
         [
             ({"model__bidirectional": True}, "the words to predict would be inputs"),
-            ({"model__bidirectional": True, "task__tied": False}, "the words to predict would be inputs"),
+            ({"model__bidirectional": True, "task__tie_weights": "none"}, "the words to predict would be inputs"),
             (
                 {"embedding__size": 6},
                 "tied weights need one size: the embedding has 6 units a word, the output layer 8",
             ),
-            ({"embedding__kind": "onehot"}, "task.tie_weights=output needs learned vectors"),
-            ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk: task.data.chunk_length=5000"),
+            ({"embedding__kind": "onehot"}, "task.tie_weights=output needs a learned embedding"),
+            ({"task__data__chunk_length": 5000}, "tokens, fewer than one chunk of task.data.chunk_length=5000"),
             ({"task__monitor": "val/accuracy"}, "must be one of val/loss, val/perplexity"),
             ({"task__text__min_freq": 1000_000}, "leaves no word in the vocabulary"),
             (
-                {"embedding__adversarial": 0.5},
+                {"embedding__adversarial_epsilon": 0.5},
                 "embedding.adversarial_epsilon and embedding.init are for tasks that classify",
             ),
             ({"task__output_dropout": 1.0}, "output_dropout"),
-            ({"task__cache__share": 1.0}, "task.cache.weight"),
+            ({"task__cache__weight": 1.0}, "task.cache.weight"),
             ({"task__head": "adaptive", "task__cutoffs": [50, 20]}, "cutoffs [50, 20] must rise"),
             ({"task__data__source": "nowhere"}, "source"),
         ],
@@ -68,8 +68,8 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "part of {path} is empty: give it more text"),
-            (b"one line\n", "part of {path} is empty: give it more text"),
+            (b"", "split of {path} is empty: provide more text"),
+            (b"one line\n", "split of {path} is empty: provide more text"),
             (b"GIF89a\0\xff", "{path} is binary (byte 6 is zero): give a text file"),
             (b"fine\nf\xe4r\n", "{path} is not UTF-8 at byte 6 (line 2): save it as UTF-8"),
             ("".join(f"{n}\n" for n in range(30)).encode(), "fewer than one chunk"),

@@ -122,16 +122,16 @@ def test_prepared_texts_are_found_by_training(workplace: Path, monkeypatch: pyte
     assert train(*TINY).code == 0, "nothing had to be written"
 
 
-def test_a_cache_cut_short_is_built_again_and_said_once(workplace: Path) -> None:
-    assert "built again" not in train(*TINY).err
+def test_truncated_cache_is_rebuilt_and_logged_once(workplace: Path) -> None:
+    assert "rebuilding it" not in train(*TINY).err
     (file,) = (workplace / "data" / "cache").glob("*/train_ids.npy")
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
     ended = train(*TINY)
     assert ended.code == 0
-    assert ended.err.count("built again") == 1
+    assert ended.err.count("rebuilding it") == 1
     assert file.read_bytes() == whole
-    assert "built again" not in train(*TINY).err
+    assert "rebuilding it" not in train(*TINY).err
 
 
 def test_a_full_disk_while_caching_leaves_nothing_behind(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,11 +102,11 @@ def test_places_without_a_checkpoint_are_told(finished: Finished, tmp_path: Path
 
 
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
-    "another task": ({"schema": "translation"}, "of a task of kind 'translation', expected one of imdb, reviews"),
-    "another task's settings": ({"schema": "reviews"}, "doesn't fit this version"),
+    "another task": ({"schema": "translation"}, "unknown task 'translation': expected one of imdb, reviews"),
+    "another task's settings": ({"schema": "reviews"}, "does not fit this version"),
     "a later format": ({"format": 99}, "has format 99, this version reads 2"),
     "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings ask for embedding.table.weight of shape"),
-    "no classes": ({"labels": None}, "don't fit together"),
+    "no classes": ({"labels": None}, "is inconsistent or corrupted"),
 }
 
 

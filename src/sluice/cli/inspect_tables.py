@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from sluice.analysis.activations import Answer, TextActivations
-from sluice.analysis.hidden_states import kind_of, scale_of
+from sluice.analysis.activations import StepPrediction, TextActivations
+from sluice.analysis.hidden_states import color_scale, display_name
 from sluice.terminal import print_table, printable, say
 
 MOST_SHOWN = 120
@@ -23,12 +23,12 @@ def show_activations(activations: TextActivations, parts: UnitValues, numbers: S
     """A table a part: symbols down, units across, and beside the first one what the model answers."""
     say(title)
     for place, (name, values) in enumerate(parts.items()):
-        print(f"{kind_of(name)}, by unit:")
+        print(f"{display_name(name)}, by unit:")
         print_table(_table(activations, name, values, numbers, _beside(activations) if place == 0 else {}))
     if len(activations.symbols) > MOST_SHOWN:
         print(f"… and {len(activations.symbols) - MOST_SHOWN} more symbols: --json has all of them")
-    if activations.verdict is not None:
-        say(f"Answer: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
+    if activations.prediction is not None:
+        say(f"Answer: {activations.prediction.prediction}  {activations.prediction.probability:.3f}")
 
 
 def _table(
@@ -44,7 +44,7 @@ def _table(
         table.add_column(str(unit), justify="right")
     for column in beside:
         table.add_column(column, justify="left" if column == "answer" else "right")
-    scale = scale_of(name, values)
+    scale = color_scale(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
     for step, symbol in enumerate(activations.symbols[:MOST_SHOWN]):
         cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
@@ -57,16 +57,16 @@ def _beside(activations: TextActivations) -> dict[str, list[Text]]:
     columns: dict[str, list[Text]] = {}
     if activations.weights is not None:
         columns["weight"] = [Text(f"{weight:.3f}") for weight in activations.weights]
-    if activations.answers:
-        columns["answer"] = [_short(answer.likeliest) for answer in activations.answers]
-        columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in activations.answers]
-    if any(answer.following is not None for answer in activations.answers):
-        columns["of what follows"] = [Text(_figure(answer)) for answer in activations.answers]
+    if activations.predictions:
+        columns["answer"] = [_short(step.prediction) for step in activations.predictions]
+        columns["probability"] = [Text(f"{step.probability:.3f}") for step in activations.predictions]
+    if any(step.next_probability is not None for step in activations.predictions):
+        columns["of what follows"] = [Text(_figure(step)) for step in activations.predictions]
     return columns
 
 
-def _figure(answer: Answer) -> str:
-    return "" if answer.following is None else f"{answer.following:.3f}"
+def _figure(step: StepPrediction) -> str:
+    return "" if step.next_probability is None else f"{step.next_probability:.3f}"
 
 
 def _coloured(value: float, squashed: float, gate: bool) -> Text:

@@ -37,7 +37,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
     model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
-    items = predictor.items_of_arguments(texts) if texts else _items_of_lines(predictor, file)
+    items = predictor.parse_arguments(texts) if texts else _items_of_lines(predictor, file)
     console, number = PlainConsole(soft_wrap=True), 0
     for some in batches_of(items, 1 if as_typed else BATCH):
         for prediction in predictor.predict(some, first=number + 1):
@@ -49,7 +49,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
 
 def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
     for number, line in enumerate(lines_of(file), start=1):
-        yield predictor.item_of_line(line, f"{file or 'standard input'}, line {number}")
+        yield predictor.parse_line(line, f"{file or 'standard input'}, line {number}")
 
 
 def _show(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, principal_plane
+from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, pca_projection
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
 from sluice.plain import Plain
-from sluice.plots.save import check_new, save_picture
+from sluice.plots.save import check_unused, save_figure
 from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
@@ -74,7 +74,7 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
         UserError: as `show_neighbours`, if there is nothing to write, or it is there already.
     """
     space = open_space(source)
-    places = [space.place(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
+    places = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
     labels = [space.words[place] for place in places]
     map_points(labels, space.vectors[places], title=str(source), png=png, projector=projector)
 
@@ -89,15 +89,15 @@ def map_points(
     """
     if png is None and projector is None:
         raise UserError("there is nothing to write: give --png FILE, --projector FOLDER or both")
-    check_new(png)
+    check_unused(png)
     if projector is not None and projector.exists():
         raise UserError(f"--projector {projector} is there already: choose another name, or remove it")
     if min(vectors.shape) < 2:
         raise UserError(f"a map needs at least two points and two coordinates, there are {vectors.shape}")
     if png is not None:
-        plane = principal_plane(vectors)
-        save_picture(draw_scatter(labels, *plane, title=title), png)
-        print(f"{len(labels)} points, {sum(plane.shares):.0%} of their variance, in {png}")
+        plane = pca_projection(vectors)
+        save_figure(draw_scatter(labels, *plane, title=title), png)
+        print(f"{len(labels)} points, {sum(plane.explained_variance_ratio):.0%} of their variance, in {png}")
     if projector is not None:
         fill_projector(projector, labels, vectors)
         print(f"{len(labels)} points in the projector of: tensorboard --logdir {projector}")

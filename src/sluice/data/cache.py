@@ -1,4 +1,4 @@
-"""Prepared arrays on disk: written whole or not at all, checked when opened, memory-mapped, found by content."""
+"""On-disk cache of prepared arrays: atomic writes, checksums, memory-mapped reads, keyed by content."""
 
 import errno
 import hashlib
@@ -25,36 +25,42 @@ from sluice.errors import UserError
 from sluice.plain import Plain
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-"""By name; each of its own type."""
+"""Arrays by name, of any dtype."""
 Json: TypeAlias = Plain
-"""Plain JSON."""
+"""JSON-serialisable containers."""
 LAYOUT = 3
-"""Raise it when the files change their meaning: older caches are then built again."""
+"""Version of the file format; incrementing it invalidates existing caches."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a cache entry holds."""
+class CacheEntry:
+    """Contents of a cache entry."""
 
     arrays: Arrays
     """Memory-mapped read-only."""
     info: Json
-    """What belongs to them."""
+    """Metadata of the arrays."""
 
 
 class CacheDamaged(Exception):
-    """An entry that is cut short, altered or of another layout; the message says which."""
+    """Raised for an entry that is truncated, modified or of another layout."""
 
 
 def entry_path(cache_dir: Path, name: str, key: Json) -> Path:
-    """The folder of an entry; `key` names everything that its content depends on."""
+    """Returns the folder of a cache entry.
+
+    Args:
+        cache_dir: the cache folder.
+        name: readable prefix of the folder name.
+        key: everything that the content of the entry depends on; hashed into the folder name.
+    """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_dir / f"{name}-{digest}"
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder is a cache folder: one of its sub-folders is an entry, as Sluice writes it."""
+    """Returns whether a folder is a cache folder, i.e. contains at least one valid cache entry."""
     return any(_is_entry(path) for path in folder.glob("*-*/meta.json"))
 
 
@@ -66,10 +72,10 @@ def _is_entry(meta_file: Path) -> bool:
         return False
 
 
-def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
-    """Opens the entry at `path`; builds and stores it first if it is not there or damaged (which is said).
+def load_or_build(path: Path, build: Callable[[], CacheEntry]) -> CacheEntry:
+    """Opens the cache entry at `path`; builds and writes it first if it is missing or corrupted.
 
-    Where several processes share a machine, the first builds and the others wait.
+    A corrupted entry is logged. On each machine, local rank 0 builds and the other processes wait.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full.
@@ -80,64 +86,64 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
         try:
             return open_entry(path)
         except CacheDamaged as damage:
-            log.warning("The cache %s is %s: it is built again.", path, damage)
+            log.warning("The cache entry %s is %s; rebuilding it.", path, damage)
     write_entry(path, build())
     return open_entry(path)
 
 
-def open_entry(path: Path) -> Stored:
+def open_entry(path: Path) -> CacheEntry:
     """Opens an entry and checks its layout, sizes and checksums.
 
     Raises:
-        CacheDamaged: if anything is not as it was written.
+        CacheDamaged: if the entry does not match its checksums.
     """
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         if meta["layout"] != LAYOUT:
-            raise CacheDamaged(f"of layout {meta['layout']}, this version writes {LAYOUT}")
+            raise CacheDamaged(f"of layout {meta['layout']} (this version uses layout {LAYOUT})")
         if _info_checksum(meta["info"]) != meta["info_checksum"]:
-            raise CacheDamaged("altered: meta.json is not what was written")
+            raise CacheDamaged("corrupted: checksum mismatch in meta.json")
         for name, expected in meta["checksums"].items():
             if Path(name).name != name:
-                raise CacheDamaged(f"altered: {name!r} is no name of an array")
+                raise CacheDamaged(f"corrupted: invalid array name {name!r}")
             if _checksum(path / f"{name}.npy") != expected:
-                raise CacheDamaged(f"altered: {name}.npy is not what was written")
+                raise CacheDamaged(f"corrupted: checksum mismatch in {name}.npy")
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in meta["checksums"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CacheDamaged(f"cut short or unreadable ({type(error).__name__})") from error
-    return Stored(arrays, meta["info"])
+        raise CacheDamaged(f"truncated or unreadable ({type(error).__name__})") from error
+    return CacheEntry(arrays, meta["info"])
 
 
-def write_entry(path: Path, stored: Stored) -> None:
-    """Writes an entry beside its place and moves it there in one step; a sound entry already there stays.
+def write_entry(path: Path, entry: CacheEntry) -> None:
+    """Writes an entry atomically; an existing valid entry is left unchanged.
 
     Raises:
-        UserError: if the folder cannot be written or the disk is full; nothing is left behind then.
+        UserError: if the folder cannot be written or the disk is full; no partial files remain.
     """
     unfinished = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        unfinished.chmod(path.parent.stat().st_mode & 0o777)  # mkdtemp shuts everybody else out
-        for name, array in stored.arrays.items():
+        unfinished.chmod(path.parent.stat().st_mode & 0o777)  # mkdtemp creates the folder with mode 0o700
+        for name, array in entry.arrays.items():
             np.save(unfinished / f"{name}.npy", array)
         meta = {
             "layout": LAYOUT,
-            "checksums": {name: _checksum(unfinished / f"{name}.npy") for name in stored.arrays},
-            "info": stored.info,
-            "info_checksum": _info_checksum(stored.info),
+            "checksums": {name: _checksum(unfinished / f"{name}.npy") for name in entry.arrays},
+            "info": entry.info,
+            "info_checksum": _info_checksum(entry.info),
         }
         (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         _replace_folder(unfinished, path)
     except OSError as error:
-        raise UserError(_why_not_written(path.parent, error)) from error
+        raise UserError(_write_error(path.parent, error)) from error
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Moves `new` to `path`; a damaged entry there gives way, and so does `new` where another process was first."""
+    """Moves `new` to `path`, replacing a corrupted entry; a valid entry written by another process wins."""
     if path.exists():
         with suppress(CacheDamaged):
             open_entry(path)
@@ -152,11 +158,11 @@ def _replace_folder(new: Path, path: Path) -> None:
             raise
 
 
-def _why_not_written(folder: Path, error: OSError) -> str:
+def _write_error(folder: Path, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"the disk is full: the cache in {folder} could not be written; free some space or set paths.cache_dir"
     reason = (error.strerror or str(error)).lower()
-    return f"the cache folder {folder} cannot be written ({reason}): set paths.cache_dir to one that can"
+    return f"the cache folder {folder} cannot be written ({reason}): set paths.cache_dir to a writable folder"
 
 
 def _checksum(file: Path) -> int:
@@ -168,56 +174,56 @@ def _info_checksum(info: Json) -> int:
 
 
 class Prepared(NamedTuple):
-    """A prepared corpus, and what it was prepared from."""
+    """A prepared corpus and the fingerprint of its sources."""
 
-    stored: Stored
+    entry: CacheEntry
     fingerprint: Fingerprint
 
     @property
     def info(self) -> Json:
-        """Plain JSON that belongs to the arrays."""
-        return self.stored.info
+        """Metadata of the arrays."""
+        return self.entry.info
 
     @property
     def identity(self) -> DataIdentity:
-        """What the data are, by the digest of a running text or the hashes of separate ones."""
+        """Identity of the data, from the digest of a running text or the hashes of separate texts."""
         if "text_digest" in self.info:
             return DataIdentity(self.fingerprint, text_digest=self.info["text_digest"])
-        hashes, as_earlier = SplitHashes.stored(self.stored.arrays), self.info["split_as_earlier"]
-        return DataIdentity(self.fingerprint, hashes=hashes, split_as_earlier=as_earlier)
+        hashes, matches = SplitHashes.from_arrays(self.entry.arrays), self.info["split_as_earlier"]
+        return DataIdentity(self.fingerprint, hashes=hashes, matches_legacy_split=matches)
 
     def array(self, name: str) -> NDArray[Any]:
-        """An array by its name, memory-mapped."""
-        return self.stored.arrays[name]
+        """Returns a memory-mapped array by name."""
+        return self.entry.arrays[name]
 
     def ragged(self, name: str, offsets: str) -> Ragged:
-        """Sequences of ids, by the names of their arrays."""
+        """Returns sequences of ids, by the names of their two arrays."""
         return Ragged(self.array(name), self.array(offsets))
 
 
 def load_or_prepare(
-    kind: str, corpus: Corpus, settings: Json, cache_dir: Path, build: Callable[[], Stored]
+    kind: str, corpus: Corpus, settings: Json, cache_dir: Path, build: Callable[[], CacheEntry]
 ) -> Prepared:
-    """Opens the cache entry of a corpus; builds it first where there is none.
+    """Opens the cache entry of a corpus; builds it first if it is missing.
 
     Args:
-        kind: of the entry: "texts", "tags", ...
+        kind: kind of the entry: "texts", "tags", ...
         corpus: the corpus.
-        settings: all that the arrays depend on besides the corpus: plain JSON.
+        settings: JSON-serialisable settings that the arrays depend on, in addition to the corpus.
         cache_dir: the cache folder.
         build: reads the corpus.
 
     Raises:
-        UserError: as `build`, if a source cannot be read or changes while it is read, or for a cache that can't be
+        UserError: if `build` raises it, a source cannot be read or changes while it is read, or the cache cannot be
             written.
     """
     fingerprint = fingerprint_of(corpus.sources, cache_dir)
 
-    def build_unchanged() -> Stored:
-        stored = build()
+    def build_unchanged() -> CacheEntry:
+        entry = build()
         if fingerprint_of(corpus.sources, cache_dir) != fingerprint:
-            raise UserError(f"the files of the {corpus.name} corpus changed while they were read: start again")
-        return stored
+            raise UserError(f"the files of the {corpus.name} corpus changed while being read: run the command again")
+        return entry
 
     path = entry_path(cache_dir, f"{kind}-{corpus.name}", {"corpus": fingerprint.key, **settings})
     return Prepared(load_or_build(path, build_unchanged), fingerprint)

@@ -1,4 +1,4 @@
-"""Labelled texts: as ragged arrays of ids, prepared once, and their DataModule."""
+"""Labelled texts as ragged arrays of token ids, and their DataModule."""
 
 import logging
 import time
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, Stored, entry_path, load_or_build, load_or_prepare
-from sluice.data.collate import BatchMaker, TextBatch
+from sluice.data.cache import Arrays, CacheEntry, entry_path, load_or_build, load_or_prepare
+from sluice.data.collate import TextBatch, TextCollator
 from sluice.data.corpus import SPLITS, Document, LabelledCorpus
 from sluice.data.datamodule import BucketedData
 from sluice.data.identity import DataIdentity, Hashes, text_hash
 from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
-from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TextSettings(HeldOut):
-    """How texts become ids; with the corpus, all that the prepared arrays depend on."""
+class TextSettings(HoldOutSettings):
+    """Tokenisation, vocabulary and splits; together with the corpus, the cache key of the prepared arrays."""
 
     tokenizer: str = "basic_english"
     min_freq: int = 1
     max_size: int | None = None
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
-    """Used only where the corpus has no test texts of its own."""
+    """Ignored if the corpus has a test split."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Split:
     texts: Ragged
     labels: NDArray[np.int64]
 
-    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
-        """(N,) tokens of each text once truncated."""
+    def truncated_lengths(self, max_length: int) -> NDArray[np.int64]:
+        """Returns the (N,) lengths of the texts after truncation to `max_length` tokens."""
         return np.minimum(self.texts.lengths, max_length)
 
 
@@ -65,13 +65,18 @@ class PreparedCorpus:
 
 
 def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Path) -> PreparedCorpus:
-    """Opens the prepared corpus, preparing and storing it on first use.
+    """Opens the prepared corpus; prepares and caches it on first use.
+
+    Args:
+        corpus: the labelled texts.
+        settings: tokenisation, vocabulary and splits.
+        cache_dir: folder for the prepared arrays.
 
     Raises:
-        UserError: whatever the corpus says is wrong with it, an empty vocabulary, or a cache that can't be written.
+        UserError: if the corpus cannot be read, the vocabulary is empty, or the cache cannot be written.
     """
     key = {"labels": corpus.labels, **vars(settings)}
-    prepared = load_or_prepare("texts", corpus, key, cache_dir, lambda: _stored(corpus, settings))
+    prepared = load_or_prepare("texts", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: Split(prepared.ragged(f"{name}_ids", f"{name}_offsets"), prepared.array(f"{name}_labels"))
         for name in SPLITS
@@ -80,15 +85,27 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
 
 
 def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab) -> Split:
-    """Documents in the ids of a given vocabulary; nothing is stored."""
+    """Encodes documents with a given vocabulary, without caching.
+
+    Args:
+        documents: labelled texts; their splits are ignored.
+        tokenizer: name of the tokenizer.
+        vocab: the vocabulary.
+    """
     read = _read(documents, tokenizer)
-    return Split(_encoded(read, vocab), read.labels)
+    return Split(_encode(read, vocab), read.labels)
 
 
-def assign_one_by_one(
+def assign_legacy_splits(
     documents: Sequence[Document], settings: TextSettings, labels: Sequence[str]
 ) -> dict[str, NDArray[np.int64]]:
-    """The rows of each split as earlier versions cut them: identical texts were drawn one by one."""
+    """Returns the rows of each split as earlier versions assigned them, which drew identical texts independently.
+
+    Args:
+        documents: all documents of the corpus.
+        settings: with the held-out fractions.
+        labels: class names.
+    """
     groups = _Groups()
     ids = np.asarray([groups.id_of(document) for document in documents], dtype=np.int64)
     return assign_splits(
@@ -102,16 +119,16 @@ def assign_one_by_one(
 
 
 class _Groups:
-    """Ids of the groups of documents; one without a group has an id of its own."""
+    """Maps the groups of documents to ids; a document without a group gets a unique id."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], int] = {}
         self._sizes: Counter[str] = Counter()
         self.named = False
-        """Whether any document has a group."""
+        """True once any document has a group."""
 
     def id_of(self, document: Document) -> int:
-        """The id of a document's group, by the order of first appearance in its split."""
+        """Returns the id of a document's group, in the order of first appearance in its split."""
         self.named |= bool(document.group)
         name = document.group or f"#{self._sizes[document.split]}"
         self._sizes[document.split] += 1
@@ -120,20 +137,20 @@ class _Groups:
 
 @dataclass
 class _Read:
-    """A corpus as it was read, in provisional ids."""
+    """A corpus as read, in provisional ids."""
 
     words: list[str]
-    """By provisional id."""
+    """Token of each provisional id."""
     texts: Ragged
     labels: NDArray[np.int64]
     given: NDArray[np.str_]
-    """(N,) the split that the corpus gives each text."""
+    """(N,) split of each text according to the corpus."""
     hashes: Hashes
     groups: NDArray[np.int64] | None
-    """(N,) group ids, None where no document has a group."""
+    """(N,) group ids; None if no document has a group."""
 
 
-def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
+def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
     read = _read(track(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
     assign = partial(
         assign_splits,
@@ -144,25 +161,25 @@ def _stored(corpus: LabelledCorpus, settings: TextSettings) -> Stored:
         groups=read.groups,
     )
     rows = assign(texts=read.hashes)
-    as_earlier = same_rows(rows, lambda: assign(texts=None))
+    matches_legacy_split = same_rows(rows, lambda: assign(texts=None))
     counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
     vocab = Vocab.build(
         Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
         min_freq=settings.min_freq,
         max_size=settings.max_size,
     )
-    encoded = _encoded(read, vocab)
+    encoded = _encode(read, vocab)
     arrays: Arrays = {}
     for name in SPLITS:
         texts = encoded.rows(rows[name])
         arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
         arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
-    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": as_earlier}
-    return Stored(arrays, info)
+    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": matches_legacy_split}
+    return CacheEntry(arrays, info)
 
 
 def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
-    """Texts in provisional ids, in the order read; a text without a token gets one unknown word."""
+    """Reads texts in provisional ids; a text without tokens becomes one unknown word."""
     tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {"": UNKNOWN_ID}
     flat, groups = array("i"), _Groups()
@@ -185,14 +202,28 @@ def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
     )
 
 
-def _encoded(read: _Read, vocab: Vocab) -> Ragged:
-    """The texts with the vocabulary's ids in place of the provisional ones."""
+def _encode(read: _Read, vocab: Vocab) -> Ragged:
+    """Replaces the provisional ids by those of the vocabulary."""
     final_ids = np.asarray(vocab.encode(read.words), dtype=np.int32)
     return Ragged(final_ids[read.texts.flat], read.texts.offsets)
 
 
 class ClassificationData(BucketedData[TextBatch]):
-    """Labelled texts in batches of like length; prepared once, then read from disk."""
+    """Labelled texts in batches of similar length; prepared once, then memory-mapped from the cache.
+
+    Example:
+        >>> import tempfile
+        >>> from sluice.data.corpora.tables import LabelledTable
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> rows = [f"film {i} is {word}" for i in range(10) for word in ("fine,pos", "dull,neg")]
+        >>> _ = (folder / "films.csv").write_text("\\n".join(["text,label", *rows]))
+        >>> corpus = LabelledTable(path=folder / "films.csv")
+        >>> data = ClassificationData(corpus=corpus, settings=TextSettings(), cache_dir=folder, batch_size=4)
+        >>> data.prepared.labels
+        ('neg', 'pos')
+        >>> next(iter(data.train_dataloader())).ids.shape
+        torch.Size([4, 4])
+    """
 
     items = "texts"
 
@@ -212,16 +243,16 @@ class ClassificationData(BucketedData[TextBatch]):
     ) -> None:
         """
         Args:
-            corpus: where the texts come from.
-            settings: how they become ids.
-            cache_dir: where the prepared arrays are kept.
-            batch_size: texts in a training batch on one rank; evaluation takes four times as many.
-            max_tokens: budget of a training batch on one rank, padding counted; None for no budget.
-            max_length: most tokens kept of a text.
+            corpus: the labelled texts.
+            settings: tokenisation, vocabulary and splits.
+            cache_dir: folder for the prepared arrays.
+            batch_size: texts per rank in a training batch; evaluation batches are four times larger.
+            max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
+            max_length: maximum number of tokens of a text; longer texts are truncated.
             truncation: "head", "tail" or "head_tail".
-            padding: "left" or "right" of the texts.
-            num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
-            seed: of the training order.
+            padding: side of the padding, "left" or "right".
+            num_workers: loader processes; 0 is fastest on a CPU (collating takes about 0.1 ms per batch).
+            seed: seed of the training order.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
@@ -233,36 +264,38 @@ class ClassificationData(BucketedData[TextBatch]):
         return prepare_corpus(self.corpus, self.settings, self.cache_dir)
 
     def word_vectors(self, size: int) -> Tensor:
-        """(V, size) vectors from the training texts alone, see `ppmi_vectors`; made and stored on first use."""
+        """Returns (V, size) word vectors of the training texts, see `ppmi_vectors`; cached."""
         texts = {"corpus": self.prepared.identity.fingerprint.key, **vars(self.settings)}
         key = {"texts": texts, "size": size, "window": WINDOW}
         path = entry_path(self.cache_dir, f"vectors-{self.corpus.name}", key)
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             started = time.monotonic()
             vectors = ppmi_vectors(self.prepared.splits["train"].texts, len(self.prepared.vocab), size)
-            log.info("Word vectors from the training texts, once: %.0f s", time.monotonic() - started)
-            return Stored({"vectors": vectors.numpy()}, {})
+            log.info(
+                "Computed and cached PPMI word vectors of the training texts in %.0f s.", time.monotonic() - started
+            )
+            return CacheEntry({"vectors": vectors.numpy()}, {})
 
         return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())
 
     def text_of(self, split: str, index: int) -> str:
-        """The tokens of a text, as the model knows them."""
+        """Returns the tokens of a text as encoded, with `<unk>` for unknown words."""
         return " ".join(self.prepared.vocab.decode(self.prepared.splits[split].texts[index]))
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[TextBatch]:
-        """A split in batches, this process's share.
+        """Returns this rank's batches of a split.
 
         Raises:
-            UserError: if there are too few texts for all processes.
+            UserError: if there are fewer texts than processes.
         """
         split = self.prepared.splits[name]
-        make = BatchMaker(
+        collate = TextCollator(
             split.texts,
             split.labels,
             max_length=self.max_length,
             truncation=self.truncation,
             padding=self.padding,
         )
-        keys = split.kept_lengths(self.max_length)
-        return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=self.max_tokens)
+        keys = split.truncated_lengths(self.max_length)
+        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=self.max_tokens)

@@ -1,4 +1,4 @@
-"""Batches and the collate functions that make them, without a loop over texts."""
+"""Batches and their collate functions, vectorised over the texts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,29 +12,29 @@ from torch import Tensor
 from sluice.data.ragged import ParallelSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
 from sluice.layers.output_loss import IGNORED
 from sluice.layers.padding import move_padding
-from sluice.text.truncation import kept_places
+from sluice.text.truncation import kept_positions
 from sluice.text.vocab import PADDING_ID
 
 AnyBatch = TypeVar("AnyBatch", bound="Batch")
 
 
 class Batch:
-    """A dataclass of tensors, some of which a model needs on its own device.
+    """Base class of batches: a dataclass of tensors, some of which are moved to the model's device.
 
-    Lengths and positions stay on the CPU, where they are read without waiting for a GPU.
+    Lengths and indices stay on the CPU, so that reading them does not synchronise with a GPU.
     """
 
     moved: ClassVar[tuple[str, ...]]
-    """Names of the fields that move: tensors, named tuples of tensors, or None."""
+    """Names of the fields moved to the device: tensors, named tuples of tensors, or None."""
 
     def to(self: AnyBatch, device: torch.device | str, **options: Any) -> AnyBatch:
-        """The batch with the fields in `moved` on `device`.
+        """Returns the batch with the fields in `moved` on `device`.
 
-        The copy to a CUDA device is queued (`non_blocking`): from page-locked memory it overlaps with computation.
+        Copies to a CUDA device are `non_blocking`: from page-locked memory they overlap with computation.
 
         Args:
-            device: target.
-            options: of `Tensor.to`.
+            device: target device.
+            options: passed to `Tensor.to`.
         """
         target = torch.device(device)
         if target.type == "cuda":
@@ -42,7 +42,7 @@ class Batch:
         return self._with(lambda tensor: tensor.to(target, **options))
 
     def pin_memory(self: AnyBatch) -> AnyBatch:
-        """The batch with the fields in `moved` in page-locked memory; called by a DataLoader with `pin_memory`."""
+        """Returns the batch with the fields in `moved` in page-locked memory; called by the DataLoader."""
         return self._with(lambda tensor: tensor.pin_memory())
 
     def _with(self: AnyBatch, change: Callable[[Tensor], Tensor]) -> AnyBatch:
@@ -50,7 +50,7 @@ class Batch:
 
 
 class PaddedBatch(Batch):
-    """A batch of sequences that are padded to the longest."""
+    """A batch of sequences padded to the length of the longest."""
 
     padded: ClassVar[str]
     """Name of the field with the padded sequences, (B, T) or (B, T, D)."""
@@ -59,12 +59,12 @@ class PaddedBatch(Batch):
 
     @property
     def tokens(self) -> int:
-        """Tokens without the padding."""
+        """Number of tokens, excluding padding."""
         return int(self.lengths.sum())
 
     @property
     def padding_fraction(self) -> float:
-        """Share of padding in the batch."""
+        """Fraction of the padded batch that is padding."""
         return 1 - self.tokens / getattr(self, self.padded).shape[:2].numel()
 
 
@@ -82,13 +82,13 @@ class TextBatch(PaddedBatch):
     padded: ClassVar[str] = "ids"
 
     ids: Tensor
-    """(B, T) int64, PADDING_ID beyond each length, or before the text where the padding is on the left."""
+    """(B, T) int64, padded with PADDING_ID on the right or left."""
     lengths: Tensor
     """(B,) int64, always on the CPU."""
     labels: Tensor
     """(B,) int64."""
     index: Tensor
-    """(B,) int64, each text's place in its split; on the CPU."""
+    """(B,) int64, index of each text in its split; on the CPU."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,21 +97,51 @@ class TextBatch(PaddedBatch):
 def pad(
     texts: Ragged, index: NDArray[np.int64], max_length: int, truncation: str, padding: str = "right"
 ) -> tuple[Tensor, Tensor]:
-    """Padded ids (B, T) int64 and lengths (B,) int64 of the chosen texts, the padding on the "left" or "right"."""
+    """Truncates and pads texts.
+
+    Args:
+        texts: token ids of all texts.
+        index: (B,) indices of the texts to pad.
+        max_length: maximum number of tokens of a text.
+        truncation: "head", "tail" or "head_tail".
+        padding: side of the padding, "left" or "right".
+
+    Returns:
+        Padded ids (B, T) int64 and lengths (B,) int64.
+    """
     starts = texts.offsets[index]
-    places, kept = kept_places(texts.offsets[index + 1] - starts, max_length, truncation)
-    ids = texts.flat[starts[:, None] + places].astype(np.int64)
-    ids[np.arange(places.shape[1]) >= kept[:, None]] = PADDING_ID
+    positions, kept = kept_positions(texts.offsets[index + 1] - starts, max_length, truncation)
+    ids = texts.flat[starts[:, None] + positions].astype(np.int64)
+    ids[np.arange(positions.shape[1]) >= kept[:, None]] = PADDING_ID
     padded, lengths = torch.from_numpy(ids), torch.from_numpy(kept)
     return (padded if padding == "right" else move_padding(padded, lengths, to=padding)), lengths
 
 
-class BatchMaker:
-    """Turns the indices of a batch into a TextBatch: a DataLoader's collate function."""
+class TextCollator:
+    """Collate function that turns the indices of a batch into a TextBatch.
+
+    Example:
+        >>> texts = Ragged.from_rows([[5, 6, 7], [8]])
+        >>> collate = TextCollator(texts, np.array([0, 1]), max_length=2, truncation="head")
+        >>> batch = collate([1, 0])
+        >>> batch.ids
+        tensor([[8, 1],
+                [5, 6]])
+        >>> batch.lengths, batch.labels
+        (tensor([1, 2]), tensor([1, 0]))
+    """
 
     def __init__(
         self, texts: Ragged, labels: NDArray[np.int64], *, max_length: int, truncation: str, padding: str = "right"
     ) -> None:
+        """
+        Args:
+            texts: (N texts) token ids.
+            labels: (N,) class ids.
+            max_length: maximum number of tokens of a text.
+            truncation: "head", "tail" or "head_tail".
+            padding: side of the padding, "left" or "right".
+        """
         self.texts, self.labels = texts, labels
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
 
@@ -135,16 +165,23 @@ class SequenceBatch(PaddedBatch):
     lengths: Tensor
     """(B,) int64, always on the CPU."""
     index: Tensor
-    """(B,) int64, each sequence's place in its split; on the CPU."""
+    """(B,) int64, index of each sequence in its split; on the CPU."""
     first: bool = True
-    """Whether the sequences begin here: what was carried from another batch doesn't belong to it."""
+    """True if the sequences begin with this batch, so that no recurrent state is carried over from the previous one."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
-class SequenceBatchMaker:
-    """Turns the indices of a batch into a SequenceBatch: a DataLoader's collate function."""
+class SequenceCollator:
+    """Collate function that turns the indices of a batch into a SequenceBatch.
+
+    Example:
+        >>> tags = RaggedSequences(Ragged.from_rows([[5, 6], [7]]), Ragged.from_rows([[0, 2], [1]]))
+        >>> SequenceCollator(tags)([0, 1]).targets
+        tensor([[   0,    2],
+                [   1, -100]])
+    """
 
     def __init__(self, split: Sequences | RaggedSequences) -> None:
         self.split = split
@@ -168,41 +205,54 @@ class ParallelBatch(Batch):
     moved: ClassVar[tuple[str, ...]] = ("source", "target")
 
     source: Tensor
-    """(B, S) int64, each sentence with its end; PADDING_ID beyond each length."""
+    """(B, S) int64, each sentence followed by EOS_ID and padded with PADDING_ID."""
     source_lengths: Tensor
     """(B,) int64, always on the CPU."""
     target: Tensor
-    """(B, T + 1) int64, each sentence with its begin and its end; PADDING_ID beyond each length."""
+    """(B, T + 1) int64, each sentence between BOS_ID and EOS_ID, padded with PADDING_ID."""
     target_lengths: Tensor
-    """(B,) int64, always on the CPU: tokens to predict, the end among them."""
+    """(B,) int64, always on the CPU: number of tokens to predict, including EOS_ID."""
     index: Tensor
-    """(B,) int64, each pair's place in its split; on the CPU."""
+    """(B,) int64, index of each pair in its split; on the CPU."""
     source_texts: list[str] = field(default_factory=list)
-    """The sentences as they were written; empty in training."""
+    """Source sentences as written; empty in training."""
     target_texts: list[str] = field(default_factory=list)
-    """Their translations as they were written; empty in training."""
+    """Target sentences as written; empty in training."""
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
     def inputs(self) -> Tensor:
-        """(B, T) int64, what a decoder is fed: the sentence from its begin on."""
+        """(B, T) int64, input of the decoder: the target without its last column."""
         return self.target[:, :-1]
 
     @property
     def labels(self) -> Tensor:
-        """(B, T) int64, what it is to predict: the sentence and its end."""
+        """(B, T) int64, tokens to predict: the target without BOS_ID."""
         return self.target[:, 1:]
 
     @property
     def tokens(self) -> int:
-        """Target tokens to predict, without the padding."""
+        """Number of target tokens to predict, excluding padding."""
         return int(self.target_lengths.sum())
 
 
-class ParallelBatchMaker:
-    """Turns the indices of a batch into a ParallelBatch: a DataLoader's collate function."""
+class ParallelCollator:
+    """Collate function that turns the indices of a batch into a ParallelBatch.
+
+    Example:
+        >>> from sluice.data.ragged import Lines
+        >>> source, target = Ragged.from_rows([[7, 3], [8, 9, 3]]), Ragged.from_rows([[2, 5, 3], [2, 6, 3]])
+        >>> split = ParallelSplit(source, target, Lines.of(["ja", "oh ja"]), Lines.of(["yes", "yay"]))
+        >>> batch = ParallelCollator(split, with_texts=True)([0, 1])
+        >>> batch.inputs, batch.labels
+        (tensor([[2, 5],
+                [2, 6]]), tensor([[5, 3],
+                [6, 3]]))
+        >>> batch.source_texts
+        ['ja', 'oh ja']
+    """
 
     def __init__(self, split: ParallelSplit, *, with_texts: bool) -> None:
         """
@@ -214,62 +264,74 @@ class ParallelBatchMaker:
 
     def __call__(self, indices: Sequence[int]) -> ParallelBatch:
         index = np.asarray(indices, dtype=np.int64)
-        source, source_lengths = _whole(self.split.source, index)
-        target, target_lengths = _whole(self.split.target, index)
+        source, source_lengths = _pad_whole(self.split.source, index)
+        target, target_lengths = _pad_whole(self.split.target, index)
         texts = {}
         if self.with_texts:
-            texts["source_texts"] = [self.split.source_lines[place] for place in indices]
-            texts["target_texts"] = [self.split.target_lines[place] for place in indices]
+            texts["source_texts"] = [self.split.source_lines[i] for i in indices]
+            texts["target_texts"] = [self.split.target_lines[i] for i in indices]
         return ParallelBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
 
 
-def _whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def _pad_whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     return pad(texts, index, int((texts.offsets[index + 1] - texts.offsets[index]).max(initial=1)), "head")
 
 
 @dataclass
 class TextPairBatch(PaddedBatch):
-    """A padded batch of B pairs: 2 B texts, the first ones before the second ones."""
+    """A padded batch of B pairs: 2 B texts, all first texts followed by all second texts."""
 
-    moved: ClassVar[tuple[str, ...]] = ("ngrams", "offsets", "places", "labels", "deciding")
-    padded: ClassVar[str] = "places"
+    moved: ClassVar[tuple[str, ...]] = ("ngrams", "offsets", "word_index", "labels", "deciding")
+    padded: ClassVar[str] = "word_index"
 
     ngrams: Tensor
-    """(N,) int64, n-grams of the W different words of the batch, word after word."""
+    """(N,) int64, concatenated character n-gram ids of the W distinct words of the batch."""
     offsets: Tensor
-    """(W + 1,) int64, where each word's begin."""
-    places: Tensor
-    """(2 B, T) int64, which of the words stands where; that of the padding beyond each length."""
+    """(W + 1,) int64, offsets of the words in `ngrams`."""
+    word_index: Tensor
+    """(2 B, T) int64, index of each token's word among the W distinct words (which include the padding)."""
     lengths: Tensor
     """(2 B,) int64, always on the CPU."""
     labels: Tensor
     """(B,) int64."""
     index: Tensor
-    """(B,) int64, each pair's place in its split; on the CPU."""
+    """(B,) int64, index of each pair in its split; on the CPU."""
     deciding: Tensor | None = None
-    """(2 B, T) bool, True on deciding words; None where the corpus doesn't know them."""
+    """(2 B, T) bool, True for the words that decide the class; None if unknown."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 LabelledBatch: TypeAlias = TextBatch | TextPairBatch
-"""Texts or pairs with a class each."""
+"""Batch of labelled texts or pairs."""
 
 
-class TextPairBatchMaker:
-    """Turns the indices of a batch into a TextPairBatch: a DataLoader's collate function."""
+class TextPairCollator:
+    """Collate function that turns the indices of a batch into a TextPairBatch.
+
+    Example:
+        >>> texts = Ragged.from_rows([[2, 3], [3]])
+        >>> split = TextPairSplit(texts, Ragged.from_rows([[0, 1], [1]]), np.array([1]))
+        >>> ngrams = Ragged.from_rows([[], [], [11, 12], [13]])  # of each word of the table
+        >>> batch = TextPairCollator(split, ngrams, max_length=10, truncation="head")([0])
+        >>> batch.word_index
+        tensor([[1, 2],
+                [2, 0]])
+        >>> batch.ngrams, batch.offsets
+        (tensor([11, 12, 13]), tensor([0, 0, 2, 3]))
+    """
 
     def __init__(
         self, split: TextPairSplit, ngrams: Ragged, *, max_length: int, truncation: str, with_deciding: bool = False
     ) -> None:
         """
         Args:
-            split: where the pairs are.
-            ngrams: n-grams of each word of the table.
-            max_length: most words kept of a text.
+            split: the pairs.
+            ngrams: character n-gram ids of each word of the table.
+            max_length: maximum number of words of a text.
             truncation: "head", "tail" or "head_tail".
-            with_deciding: whether the batches say which words decide.
+            with_deciding: whether batches mark the words that decide the class.
         """
         self.split, self.ngrams = split, ngrams
         self.max_length, self.truncation, self.with_deciding = max_length, truncation, with_deciding
@@ -278,16 +340,16 @@ class TextPairBatchMaker:
         index = np.asarray(indices, dtype=np.int64)
         rows = self.split.rows(index)
         ids, lengths = pad(self.split.texts, rows, self.max_length, self.truncation)
-        words, places = np.unique(ids.numpy(), return_inverse=True)
-        letters = self.ngrams.rows(words)
+        words, word_index = np.unique(ids.numpy(), return_inverse=True)
+        ngrams = self.ngrams.rows(words)
         deciding = None
         if self.with_deciding:
             marks, _ = pad(self.split.deciding, rows, self.max_length, self.truncation)
             deciding = (marks == 1) & (torch.arange(ids.shape[1]) < lengths.unsqueeze(1))
         return TextPairBatch(
-            ngrams=torch.from_numpy(letters.flat.astype(np.int64)),
-            offsets=torch.from_numpy(letters.offsets),
-            places=torch.from_numpy(places.reshape(ids.shape)),
+            ngrams=torch.from_numpy(ngrams.flat.astype(np.int64)),
+            offsets=torch.from_numpy(ngrams.offsets),
+            word_index=torch.from_numpy(word_index.reshape(ids.shape)),
             lengths=lengths,
             labels=torch.from_numpy(self.split.labels[index]),
             index=torch.from_numpy(index),

@@ -1,4 +1,4 @@
-"""What every corpus looks like to the rest of the program, wherever it lies."""
+"""Protocols of corpora and the records that they yield."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,68 +12,73 @@ class SourceFile(NamedTuple):
     """A file that a corpus reads."""
 
     role: str
-    """What it is to the corpus ("train", "test source"); with its content, all that matters of it."""
+    """Role of the file in the corpus: "train", "test source", ..."""
     path: Path
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that the texts of a corpus depend on."""
+    """Sources of a corpus, from which its fingerprint is computed."""
 
     recipe: str
-    """How the files are read, or a generator with its version and settings; without the seed of the run."""
+    """Format of the files, or a generator with its version and settings, without the seed."""
     files: tuple[SourceFile, ...] = ()
-    """In the order in which they are read."""
+    """Files in the order in which they are read."""
     seed: int | None = None
-    """Of generated texts."""
+    """Seed of generated texts."""
 
     @classmethod
     def of(cls, recipe: str, files: Mapping[str, Path]) -> "Sources":
-        """The sources of files by their roles."""
+        """Builds the sources of a corpus that is read from files.
+
+        Args:
+            recipe: format of the files.
+            files: paths by role.
+        """
         return cls(recipe, tuple(SourceFile(role, path) for role, path in files.items()))
 
 
 class Corpus(Protocol):
-    """Texts that can be read as a stream, any number of times, in the same order."""
+    """Texts that can be iterated any number of times, in the same order."""
 
     @property
     def name(self) -> str:
-        """What results.json calls it: "local", "download", "sample", "generated" or "file"."""
+        """Kind of source, as in results.json: "local", "download", "sample", "generated" or "file"."""
 
     @property
     def sources(self) -> Sources:
-        """Everything that the texts depend on: the files, or the generator and its settings."""
+        """The files, or the generator and its settings."""
 
     @property
     def description(self) -> str:
-        """Where the texts come from, in words: a path, or how the sample was generated."""
+        """Human-readable source of the texts: a path, or a description of the generator."""
 
 
 class Document(NamedTuple):
-    """One labelled text of a corpus."""
+    """A labelled text."""
 
     split: str
-    """"train", "val" or "test"; a corpus without "val" has it cut from "train" later."""
+    """"train", "val" or "test"; missing splits are held out from "train" later."""
     text: str
     label: int
     """Index into the corpus's `labels`."""
     group: str = ""
-    """What it is about: texts of one class and group are held out together. Empty for a text of its own."""
+    """Texts of one class and group are assigned to the same split. Empty for no group."""
 
 
 class LabelledCorpus(Corpus, Protocol):
-    """Texts of a class each."""
+    """A corpus of labelled texts."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; the position is the class id."""
+        """Class names, indexed by class id."""
 
     def documents(self) -> Iterator[Document]:
-        """Yields every document once; raises UserError when something is missing or cannot be read."""
+        """Yields every document once; raises UserError if a file is missing or cannot be read."""
 
 
 class Line(NamedTuple):
-    """One line of a text, without its end."""
+    """A line of text without its line break."""
 
     split: str
     """"train", "val" or "test"."""
@@ -81,79 +86,79 @@ class Line(NamedTuple):
 
 
 class RunningText(Corpus, Protocol):
-    """A running text in three parts."""
+    """A corpus of running text, split into training, validation and test parts."""
 
     def lines(self) -> Iterator[Line]:
-        """Yields every line once, each split's in order; raises UserError when something cannot be read."""
+        """Yields every line once, in order within each split; raises UserError if a file cannot be read."""
 
 
 class SentencePair(NamedTuple):
     """A sentence and its translation."""
 
     split: str
-    """"train", "val" or "test"; splits that a corpus doesn't have are cut from "train" later."""
+    """"train", "val" or "test"; missing splits are held out from "train" later."""
     source: str
     target: str
 
 
 class ParallelCorpus(Corpus, Protocol):
-    """Sentences and their translations."""
+    """A corpus of sentences and their translations."""
 
     @property
     def source_language(self) -> str:
-        """Code of the language translated from, "de"; empty where nobody said."""
+        """Code of the source language, such as "de"; empty if unknown."""
 
     @property
     def target_language(self) -> str:
-        """Code of the language translated into."""
+        """Code of the target language; empty if unknown."""
 
     def pairs(self) -> Iterator[SentencePair]:
-        """Yields every pair once, empty sentences too; raises UserError when something cannot be read."""
+        """Yields every pair once, including empty sentences; raises UserError if a file cannot be read."""
 
 
 class Tagged(NamedTuple):
-    """A sentence, word by word."""
+    """A sentence with one tag per word."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
 
 
 class TaggedCorpus(Corpus, Protocol):
-    """Sentences with a label for each word."""
+    """A corpus of sentences with one tag per word."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits it has sentences for; "train" is one of them, the others are cut from it later."""
+        """Available splits, including "train"; missing ones are held out from "train" later."""
 
     def sentences(self, split: str) -> Iterator[Tagged]:
-        """Yields every sentence of a split; raises UserError when something cannot be read."""
+        """Yields every sentence of a split; raises UserError if a file cannot be read."""
 
 
 class TextPair(NamedTuple):
-    """Two texts and what they are to each other."""
+    """Two texts and the label of their relation."""
 
     first: str
     second: str
     label: int
-    """Place in the corpus's `labels`."""
+    """Index into the corpus's `labels`."""
     deciding: tuple[str, ...] = ()
-    """Words of either text that settle the class, where the corpus knows them."""
+    """Words of either text that decide the class, if known."""
 
 
 class PairCorpus(Corpus, Protocol):
-    """Pairs of texts of a class each."""
+    """A corpus of labelled text pairs."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; the position is the class id."""
+        """Class names, indexed by class id."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits it has pairs for; "train" is one of them, the others are cut from it later."""
+        """Available splits, including "train"; missing ones are held out from "train" later."""
 
     @property
     def has_deciding_words(self) -> bool:
-        """Whether its pairs come with their deciding words."""
+        """Whether the pairs list the words that decide the class."""
 
     def pairs(self, split: str) -> Iterator[TextPair]:
-        """Yields every pair of a split; raises UserError when something cannot be read."""
+        """Yields every pair of a split; raises UserError if a file cannot be read."""

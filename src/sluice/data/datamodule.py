@@ -1,4 +1,4 @@
-"""What the DataModules share: resuming in the middle of an epoch, and batches of items of like length."""
+"""Base classes of the DataModules: resuming in the middle of an epoch, and batches of similar length."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Protocol
@@ -15,19 +15,19 @@ from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
 
 
-class Data(Protocol):
-    """A LightningDataModule over a corpus."""
+class CorpusData(Protocol):
+    """Interface of a LightningDataModule over a corpus."""
 
     @property
     def corpus(self) -> Corpus:
-        """What it reads."""
+        """The corpus."""
 
     @property
     def identity(self) -> DataIdentity:
-        """Its sources and splits, for comparison when a model is used or resumed."""
+        """Fingerprint of the sources and splits, compared when a run is resumed or its model is evaluated."""
 
     def prepare_data(self) -> None:
-        """Prepares and caches."""
+        """Prepares and caches the data."""
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of the training split."""
@@ -40,20 +40,20 @@ class Data(Protocol):
 
 
 class ResumableData(pl.LightningDataModule):
-    """A DataModule whose place in the training data goes into checkpoints."""
+    """A DataModule that saves its position in the training data in checkpoints."""
 
     def __init__(self, identity: DataIdentity | None = None) -> None:
         """
         Args:
-            identity: of data that are not prepared; None where `prepared` has it.
+            identity: identity of data that need no preparation; None to take it from `prepared`.
         """
         super().__init__()
         self._identity = identity
         self._start = (0, 0)
-        """Epoch and batch that training begins with, for the sampler's `start_at`."""
+        """Epoch and batch at which training starts, for the sampler's `start_at`."""
 
     def state_dict(self) -> dict[str, int]:
-        """Where in the training data the run is: its epoch and the batches of it that are done."""
+        """Returns the current epoch and the number of its batches already processed."""
         if self.trainer is None:
             return {"epoch": 0, "batch": 0}
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
@@ -64,51 +64,56 @@ class ResumableData(pl.LightningDataModule):
 
     @property
     def prepared(self) -> Any:
-        """The data, prepared on first use and then opened; None where there is nothing to prepare."""
+        """The data, prepared on first use; None if there is nothing to prepare."""
         return None
 
     def prepare_data(self) -> None:
-        """Prepares them, once however often Lightning asks: a large cache takes a while to be checked."""
+        """Prepares the data; later calls return immediately."""
         _ = self.prepared
 
     @property
     def pin_memory(self) -> bool:
-        """Whether batches are made in page-locked memory: they are copied to a CUDA device."""
+        """Whether batches are copied to page-locked memory: only if they are then moved to a CUDA device."""
         trainer = self.trainer
         return isinstance(trainer, pl.Trainer) and trainer.strategy.root_device.type == "cuda"
 
     @property
     def identity(self) -> DataIdentity:
-        """The fingerprint of the sources and the split; prepares the data."""
+        """Identity of the sources and splits; prepares the data if necessary."""
         return self._identity or self.prepared.identity
 
     @property
-    def place(self) -> tuple[int, int]:
-        """This process's rank and the number of processes."""
+    def rank_and_world_size(self) -> tuple[int, int]:
+        """Global rank of this process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 class BucketedData(ResumableData, Generic[AnyBatch]):
-    """Items in batches of like length, shared out among the processes; a subclass has `loader`."""
+    """A DataModule with batches of similar length, split among the processes; subclasses implement `loader`."""
 
     items: ClassVar[str]
-    """What a split has: texts, pairs."""
+    """Plural name of the items of a split, for error messages: "texts", "pairs"."""
     evaluation_factor: ClassVar[int] = 4
-    """How many training batches are one of evaluation."""
+    """Ratio of the evaluation batch size to the training batch size."""
 
     def __init__(self, *, batch_size: int, num_workers: int, seed: int, max_tokens: int | None = None) -> None:
         """
         Args:
-            batch_size: items in a training batch on one rank.
+            batch_size: items per rank in a training batch.
             num_workers: loader processes.
-            seed: of the training order.
-            max_tokens: budget of a training batch on one rank, padding counted; None for no budget.
+            seed: seed of the training order.
+            max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
         """
         super().__init__()
         self.batch_size, self.num_workers, self.seed, self.max_tokens = batch_size, num_workers, seed, max_tokens
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[AnyBatch]:
-        """A split in batches, this process's share; those of training are shuffled."""
+        """Returns this rank's batches of a split.
+
+        Args:
+            name: "train", "val" or "test".
+            shuffle: whether to shuffle, for training.
+        """
         raise NotImplementedError
 
     def train_dataloader(self) -> DataLoader[AnyBatch]:
@@ -124,36 +129,36 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
         self,
         name: str,
         keys: NDArray[np.int64],
-        make: Callable[[list[int]], AnyBatch],
+        collate: Callable[[list[int]], AnyBatch],
         *,
         shuffle: bool,
         max_tokens: int | None = None,
     ) -> DataLoader[AnyBatch]:
-        """This process's share of a split in batches.
+        """Returns a loader of this rank's batches of a split.
 
         Args:
             name: "train", "val" or "test".
-            keys: what each item is sorted by, its length.
-            make: a batch of items by their places.
-            shuffle: for training, from where the run is in it.
-            max_tokens: budget of a training batch, in units of the keys.
+            keys: (N,) sort key of each item, usually its length.
+            collate: builds a batch from item indices.
+            shuffle: whether to shuffle, for training; starts at the restored position.
+            max_tokens: maximum size of a training batch, in units of the keys.
 
         Raises:
-            UserError: if there are too few items for all processes.
+            UserError: if there are fewer items than processes.
         """
-        count, world_size = len(keys), self.place[1]
+        count, world_size = len(keys), self.rank_and_world_size[1]
         if count < world_size:
             raise UserError(f"the {name} split has {count} {self.items}, too few for {world_size} processes")
         if shuffle:
             sampler = self.sampler(keys, batch_size=self.batch_size, max_tokens=max_tokens, shuffle=True)
             sampler.start_at(*self._start)
-        else:  # every rank has something to measure
+        else:  # at least one batch per rank
             batch_size = min(self.evaluation_factor * self.batch_size, count // world_size)
             sampler = self.sampler(keys, batch_size=batch_size, max_tokens=None, shuffle=False)
         return DataLoader(
             range(count),  # type: ignore[arg-type]
             batch_sampler=sampler,
-            collate_fn=make,
+            collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
         )
@@ -161,8 +166,8 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
     def sampler(
         self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
     ) -> BucketBatchSampler | StagedBatchSampler:
-        """Cuts a split into batches: this process's share; see BucketBatchSampler for what is given."""
-        rank, world_size = self.place
+        """Returns the batch sampler of this rank; the arguments are those of BucketBatchSampler."""
+        rank, world_size = self.rank_and_world_size
         return BucketBatchSampler(
             keys,
             batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""Fingerprints of the content of a corpus, over hashes of its files that are remembered."""
+"""Fingerprints of the content of a corpus, from cached hashes of its files."""
 
 import hashlib
 import json
@@ -19,42 +19,42 @@ from sluice.errors import reading
 from sluice.files import write_atomically
 
 BLOCK = 2**20
-"""Bytes read at a time."""
+"""Bytes per read."""
 SETTLED_NS = 2 * 10**9
-"""A file hashed within this time of its last change may change again without a new mtime: it is hashed again."""
+"""A hash computed within this time after the file's mtime is not reused: the file may have changed since."""
 FOLDER = "file-hashes"
-"""In the cache folder: one JSON file for each folder with source files."""
+"""Subfolder of the cache folder, with one JSON file for each folder of source files."""
 
 
-class Known(NamedTuple):
-    """What is remembered of a file; the first three fields tell whether it is still the same file."""
+class HashRecord(NamedTuple):
+    """Cached hash of a file; valid while size, mtime and inode are unchanged."""
 
     size: int
     mtime_ns: int
     inode: int
     digest: str
     hashed_at_ns: int
-    """Since the epoch."""
+    """Time of hashing, in ns since the Unix epoch."""
 
 
 class FileHashes:
-    """SHA-256 of files, remembered by path, size, mtime and inode.
+    """SHA-256 of files, cached by path, size, mtime and inode.
 
-    Local rank 0 computes the hashes; the other processes of the machine wait for them.
+    Local rank 0 computes the hashes; the other processes on the machine wait for them.
     """
 
     def __init__(self, cache_dir: Path) -> None:
         """
         Args:
-            cache_dir: the cache folder; where it cannot be written, nothing is remembered.
+            cache_dir: the cache folder; if it is not writable, hashes are not cached.
         """
         self._folder = cache_dir / FOLDER
 
     def of(self, paths: Sequence[Path]) -> list[str]:
-        """The hex digest of each file's content, in the order given.
+        """Returns the hex digest of each file.
 
         Raises:
-            UserError: if a file cannot be read, or local rank 0 does not hash it in time.
+            UserError: if a file cannot be read, or waiting for local rank 0 times out.
         """
         by_folder: dict[Path, list[Path]] = defaultdict(list)
         for path in paths:
@@ -62,11 +62,11 @@ class FileHashes:
         found: dict[Path, str] = {}
         for folder, members in by_folder.items():
             index = self._folder / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.json"
-            found |= _computed(index, members) if is_local_rank_zero() else _awaited(index, members)
+            found |= _compute(index, members) if is_local_rank_zero() else _wait_for(index, members)
         return [found[path] for path in paths]
 
 
-def _computed(index: Path, paths: list[Path]) -> dict[Path, str]:
+def _compute(index: Path, paths: list[Path]) -> dict[Path, str]:
     known, digests, missing = _read(index), dict[Path, str](), list[tuple[Path, os.stat_result]]()
     for path in paths:
         stat, entry = _stat(path), known.get(path.name)
@@ -74,17 +74,17 @@ def _computed(index: Path, paths: list[Path]) -> dict[Path, str]:
             digests[path] = entry.digest
         else:
             missing.append((path, stat))
-    hashed: dict[str, Known] = {}
+    hashed: dict[str, HashRecord] = {}
     for path, stat in track(missing, "Hashing files (once)") if len(missing) > 1 else missing:
         now = time.time_ns()
         digests[path] = _sha256(path)
-        hashed[path.name] = Known(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
+        hashed[path.name] = HashRecord(stat.st_size, stat.st_mtime_ns, stat.st_ino, digests[path], now)
     if missing:
-        _write(index, {**_read(index), **hashed})  # another run may have hashed other files of the folder meanwhile
+        _write(index, {**_read(index), **hashed})  # re-read: another run may have added entries
     return digests
 
 
-def _awaited(index: Path, paths: list[Path]) -> dict[Path, str]:
+def _wait_for(index: Path, paths: list[Path]) -> dict[Path, str]:
     digests: dict[Path, str] = {}
 
     def complete() -> bool:
@@ -99,7 +99,7 @@ def _awaited(index: Path, paths: list[Path]) -> dict[Path, str]:
     return digests
 
 
-def _is_same(entry: Known, stat: os.stat_result) -> bool:
+def _is_same(entry: HashRecord, stat: os.stat_result) -> bool:
     return entry[:3] == (stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
@@ -116,38 +116,38 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(index: Path) -> dict[str, Known]:
-    """What is remembered of a folder's files by name; nothing where the index is missing or damaged."""
+def _read(index: Path) -> dict[str, HashRecord]:
+    """Reads the hashes of a folder's files by name; returns an empty dict if the index is missing or corrupted."""
     try:
         plain = json.loads(index.read_text(encoding="utf-8"))
-        return {name: Known(*entry) for name, entry in plain.items()}
+        return {name: HashRecord(*entry) for name, entry in plain.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _write(index: Path, known: dict[str, Known]) -> None:
-    """Replaces the index in one step; a folder that cannot be written costs time at the next start and no more."""
+def _write(index: Path, known: dict[str, HashRecord]) -> None:
+    """Replaces the index atomically; errors are ignored, since the index is only a cache."""
     with suppress(OSError):
         index.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(index, json.dumps(known))
 
 
 MOST_FILES_NAMED = 100
-"""Of a corpus of more files, the files of each folder have one digest together."""
+"""Larger corpora record one digest per folder instead of one per file."""
 
 
 class FileDigest(NamedTuple):
-    """The content of a file, or of a folder's files."""
+    """Content digest of a file, or of all files of a folder."""
 
     role: str
     name: str
-    """Its path, for messages."""
+    """Path, for messages."""
     digest: str
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The content of a corpus's sources; moving or touching a file leaves it as it is."""
+    """Fingerprint of a corpus's sources; unaffected by moving or touching files."""
 
     recipe: str
     files: tuple[FileDigest, ...]
@@ -155,17 +155,17 @@ class Fingerprint:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over recipe and contents; equal for runs that differ in the seed of generated texts."""
+        """16 hex digits over recipe and file contents; independent of the seed of generated texts."""
         return _digest([self.recipe, [[file.role, file.digest] for file in self.files]])
 
     @property
     def key(self) -> str:
-        """Equal for equal texts: part of the cache key."""
+        """Digest and seed: part of the cache key."""
         return f"{self.digest}-{self.seed}"
 
 
 def fingerprint_of(sources: Sources, cache_dir: Path) -> Fingerprint:
-    """The fingerprint of sources; files are hashed if they have changed since the last time, see FileHashes.
+    """Computes the fingerprint of a corpus's sources; unchanged files are not hashed again, see FileHashes.
 
     Raises:
         UserError: if a file cannot be read.
@@ -178,7 +178,7 @@ def fingerprint_of(sources: Sources, cache_dir: Path) -> Fingerprint:
         folders: dict[Path, list[list[str]]] = {}
         for file, digest in pairs:
             folders.setdefault(file.path.parent, []).append([file.role, digest])
-        named = [FileDigest(f"{len(inside)} files", str(path), _digest(inside)) for path, inside in folders.items()]
+        named = [FileDigest(f"{len(members)} files", str(path), _digest(members)) for path, members in folders.items()]
     return Fingerprint(sources.recipe, tuple(named), sources.seed)
 
 

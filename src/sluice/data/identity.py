@@ -1,4 +1,4 @@
-"""What data a model was trained on: their fingerprint, and which text was in which split."""
+"""Identity of the data that a model was trained on: fingerprint of the sources, and text hashes of each split."""
 
 import hashlib
 import unicodedata
@@ -24,89 +24,91 @@ Hashes = NDArray[np.uint64]
 
 
 def text_hash(*parts: str) -> int:
-    """64 bits of a text, or of a pair of texts: NFC, every run of blanks one space, case kept."""
+    """Returns a 64-bit hash of a text or text pair after NFC and whitespace normalisation; case-sensitive."""
     normal = "\t".join(" ".join(unicodedata.normalize("NFC", part).split()) for part in parts)
     return int.from_bytes(hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def hashes_of(texts: Iterable[Sequence[str]]) -> Hashes:
-    """(N,) the `text_hash` of each text, given as its parts."""
+    """Returns the (N,) `text_hash` of each text, given as a tuple of its parts."""
     return np.fromiter((text_hash(*parts) for parts in texts), dtype=np.uint64)
 
 
-class Chosen(NamedTuple):
-    """The rows of a corpus that belong to a split."""
+class SelectedRows(NamedTuple):
+    """Rows of a corpus that belong to a split."""
 
     rows: NDArray[np.int64]
     left_out: int
-    """Rows that belong to no split."""
+    """Number of rows that belong to no split."""
 
 
 @dataclass(frozen=True)
 class SplitHashes:
-    """The hash of every text of each split, in the order of the split."""
+    """Hashes of the texts of each split, in the order of the split."""
 
     splits: Mapping[str, Hashes]
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over all hashes and their order."""
+        """16 hex digits over all hashes, in order."""
         digest = hashlib.sha256()
         for name in SPLITS:
             digest.update(f"{name} {len(self.splits[name])}\n".encode())
             digest.update(np.ascontiguousarray(self.splits[name], dtype="<u8").tobytes())
         return digest.hexdigest()[:16]
 
-    def choose(self, split: str, given: NDArray[np.str_], hashes: Hashes) -> Chosen:
-        """The rows of a corpus whose hash is in a split.
+    def select(self, split: str, given: NDArray[np.str_], hashes: Hashes) -> SelectedRows:
+        """Selects the rows of a corpus whose hash is in a split.
 
-        Where a split has a file of its own, only the rows of that file are candidates, else those of the training
-        file. A text in more than one split (only published corpora have such) is taken as often as the split has it.
+        Candidates are the rows that the corpus assigns to the split, or the training rows if it assigns none. A text
+        in several splits (which occurs in published corpora only) is selected as many times as the split contains it.
 
         Args:
             split: "train", "val" or "test".
-            given: (N,) the split of each row's file.
-            hashes: (N,) of the rows.
+            given: (N,) split of each row according to the corpus.
+            hashes: (N,) text hashes of the rows.
         """
         candidates = np.flatnonzero(given == (split if (given == split).any() else "train"))
-        own = hashes[candidates]
-        everywhere = np.concatenate([self.splits[name] for name in SPLITS])
-        rows = candidates[np.isin(own, self.splits[split])]
-        elsewhere = np.concatenate([self.splits[name] for name in SPLITS if name != split])
-        shared = np.isin(hashes[rows], elsewhere)
+        candidate_hashes = hashes[candidates]
+        known = np.concatenate([self.splits[name] for name in SPLITS])
+        rows = candidates[np.isin(candidate_hashes, self.splits[split])]
+        other_splits = np.concatenate([self.splits[name] for name in SPLITS if name != split])
+        shared = np.isin(hashes[rows], other_splits)
         if shared.any():
             rows = rows[~shared | (_occurrence(hashes[rows]) < _count(self.splits[split], hashes[rows]))]
-        return Chosen(rows, int((~np.isin(own, everywhere)).sum()))
+        return SelectedRows(rows, int((~np.isin(candidate_hashes, known)).sum()))
 
-    def repeated(self) -> dict[str, int]:
-        """How many texts of validation and test are also in the training split."""
+    def overlap_with_train(self) -> dict[str, int]:
+        """Returns the number of validation and test texts that are also in the training split."""
         return {name: int(np.isin(self.splits[name], self.splits["train"]).sum()) for name in ("val", "test")}
 
     def save(self, folder: Path) -> None:
-        """Writes splits.npz into a run's folder, whole or not at all; leaves an equal one as it is."""
+        """Writes splits.npz atomically into a run folder, unless it already exists with equal content."""
         path = folder / FILE_NAME
-        if path.exists() and (there := _read(path)) is not None and there.digest == self.digest:
+        if path.exists() and (existing := _read(path)) is not None and existing.digest == self.digest:
             return
         with atomic_file(path) as file:
             np.savez(file, allow_pickle=False, **{name: self.splits[name] for name in SPLITS})
 
     @classmethod
-    def stored(cls, arrays: Mapping[str, Hashes]) -> "SplitHashes":
-        """The hashes of a cache entry, its arrays `<split>_hashes`."""
+    def from_arrays(cls, arrays: Mapping[str, Hashes]) -> "SplitHashes":
+        """Builds the hashes from the arrays `<split>_hashes` of a cache entry."""
         return cls({name: arrays[f"{name}_hashes"] for name in SPLITS})
 
     @classmethod
     def load(cls, path: Path, digest: str) -> "SplitHashes":
-        """Reads the file that belongs to a checkpoint.
+        """Reads splits.npz and compares its digest with the one stored in a checkpoint.
 
         Raises:
-            UserError: if it cannot be read, or its digest is another one.
+            UserError: if the file cannot be read or its digest differs.
         """
         found = _read(path)
         if found is None:
-            raise UserError(f"{path} cannot be read or is damaged: restore it from the run")
+            raise UserError(f"{path} cannot be read or is corrupted: restore it from the run")
         if found.digest != digest:
-            raise UserError(f"{path} has digest {found.digest}, the checkpoint expects {digest}: it is of another run")
+            raise UserError(
+                f"{path} has digest {found.digest}, not {digest} as in the checkpoint: it belongs to another run"
+            )
         return found
 
 
@@ -119,7 +121,7 @@ def _read(path: Path) -> SplitHashes | None:
 
 
 def _occurrence(hashes: Hashes) -> NDArray[np.int64]:
-    """(N,) how many equal hashes come before each."""
+    """Returns (N,) the number of equal hashes before each."""
     order = np.argsort(hashes, kind="stable")
     in_order = hashes[order]
     starts = np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
@@ -130,30 +132,30 @@ def _occurrence(hashes: Hashes) -> NDArray[np.int64]:
 
 
 def _count(within: Hashes, hashes: Hashes) -> NDArray[np.int64]:
-    """(N,) how often each hash is in `within`."""
+    """Returns (N,) the number of occurrences of each hash in `within`."""
     unique, counts = np.unique(within, return_counts=True)
     index = np.searchsorted(unique, hashes)
     return counts[index]
 
 
 MOST_NAMED = 5
-"""Files named in a message."""
+"""Maximum number of files named in a message."""
 
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """Prepared data: their sources and their splits."""
+    """Identity of prepared data: fingerprint of the sources, and the splits."""
 
     fingerprint: Fingerprint
     hashes: SplitHashes | None = None
-    """Of data that consist of separate texts."""
+    """Text hashes of each split; None for running text."""
     text_digest: str | None = None
-    """Of running text: over all lines."""
-    split_as_earlier: bool = True
-    """Whether versions that recorded nothing of the data, and drew identical texts one by one, cut the same splits."""
+    """Digest over all lines of running text."""
+    matches_legacy_split: bool = True
+    """Whether earlier versions, which drew identical texts independently, made the same splits."""
 
     def saved(self) -> Plain:
-        """What a checkpoint carries of it: plain containers."""
+        """Returns the plain containers stored in checkpoints."""
         return {
             "fingerprint": self.fingerprint.digest,
             "recipe": self.fingerprint.recipe,
@@ -163,8 +165,8 @@ class DataIdentity:
         }
 
 
-def changes(before: PlainMapping, now: PlainMapping) -> list[str]:
-    """What differs between two identities as `DataIdentity.saved` gives them, in words; empty if nothing does."""
+def identity_changes(before: PlainMapping, now: PlainMapping) -> list[str]:
+    """Describes the differences between two identities returned by `DataIdentity.saved`; empty if they are equal."""
     found = _changed_files(
         [FileDigest(*file) for file in before["files"]], [FileDigest(*file) for file in now["files"]]
     )
@@ -180,7 +182,7 @@ def changes(before: PlainMapping, now: PlainMapping) -> list[str]:
 
 
 def _changed_files(before: Sequence[FileDigest], now: Sequence[FileDigest]) -> list[str]:
-    """Paths of the files that are new or have another content, and of those that are gone."""
+    """Lists new, changed and removed files."""
     then, today = ({(file.role, file.digest) for file in files} for files in (before, now))
     changed = [file.name for file in now if (file.role, file.digest) not in then]
     names = {Path(name).name for name in changed}

@@ -1,4 +1,4 @@
-"""A running text in streams and chunks, as truncated back-propagation through time reads it."""
+"""Running text in parallel streams and chunks, for truncated back-propagation through time."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from sluice.data.collate import Batch
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
 from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
-from sluice.data.samplers import Piece, PieceSampler
+from sluice.data.samplers import Chunk, ChunkSampler
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 from sluice.text.tokenizers import END_OF_LINE
@@ -23,27 +23,28 @@ from sluice.text.tokenizers import END_OF_LINE
 
 @dataclass
 class ChunkBatch(Batch):
-    """The same steps of every stream."""
+    """A chunk: the same steps of every stream."""
 
     moved: ClassVar[tuple[str, ...]] = ("inputs", "targets")
 
     inputs: Tensor
     """(B, T) int64, the token before each target."""
     targets: Tensor
-    """(B, T) int64, `IGNORED` beyond a stream's end."""
+    """(B, T) int64, `IGNORED` beyond the end of a stream."""
     first: bool
-    """Whether the streams begin here: what was carried from another chunk doesn't belong to it."""
+    """True if the streams begin with this chunk, so that no recurrent state is carried over from the previous one."""
     tokens: int
-    """Targets that count."""
+    """Number of targets that are not `IGNORED`."""
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
 class Streams(Dataset[ChunkBatch]):
-    """A text cut into as many streams of equal length as run side by side; a process holds some of them.
+    """A text cut into parallel streams of equal length; each process reads some of them.
 
-    Every token of the text is predicted once, the first one from the end of a line. The last streams may end early.
+    Every token of the text is predicted once, the first one from the end-of-line token. The last streams may be
+    shorter.
     """
 
     def __init__(
@@ -59,41 +60,55 @@ class Streams(Dataset[ChunkBatch]):
         """
         Args:
             text: (N,) ids.
-            streams: S, of all processes together.
-            end_id: id of the end of a line, which stands before the text.
-            rank: this process.
-            world_size: processes.
-            contiguous: neighbouring streams are one process's, an equal number for each; else they are dealt out one
-                by one, and a process without any has one in which nothing is to be predicted.
+            streams: S, number of streams over all processes.
+            end_id: id of the end-of-line token, the input before the first token.
+            rank: rank of this process.
+            world_size: number of processes.
+            contiguous: give each process the same number of consecutive streams. Otherwise streams are distributed
+                round-robin, and a process without a stream reads an empty one, all of whose targets are `IGNORED`.
         """
         self.text, self.end_id = text, end_id
         self.length = -(-len(text) // streams)
-        own = np.arange(streams)
+        numbers = np.arange(streams)
         if contiguous:
-            share = streams // world_size
-            own = own[rank * share : (rank + 1) * share]
+            per_rank = streams // world_size
+            numbers = numbers[rank * per_rank : (rank + 1) * per_rank]
         else:
-            own = own[rank::world_size]
-        self.starts = own * self.length if len(own) else np.asarray([len(text)])
+            numbers = numbers[rank::world_size]
+        self.starts = numbers * self.length if len(numbers) else np.asarray([len(text)])
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, piece: Piece) -> ChunkBatch:
-        places = self.starts[:, None] + np.arange(piece.start, piece.start + piece.steps)
+    def __getitem__(self, chunk: Chunk) -> ChunkBatch:
+        positions = self.starts[:, None] + np.arange(chunk.start, chunk.start + chunk.steps)
         ends = np.minimum(self.starts + self.length, len(self.text))
-        inside = places < ends[:, None]
-        targets = np.where(inside, self._at(places), IGNORED)
-        before = places - 1
+        inside = positions < ends[:, None]
+        targets = np.where(inside, self._at(positions), IGNORED)
+        before = positions - 1
         inputs = np.where(inside & (before >= 0), self._at(before), self.end_id)
-        return ChunkBatch(torch.from_numpy(inputs), torch.from_numpy(targets), piece.start == 0, int(inside.sum()))
+        return ChunkBatch(torch.from_numpy(inputs), torch.from_numpy(targets), chunk.start == 0, int(inside.sum()))
 
-    def _at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self.text[np.clip(places, 0, len(self.text) - 1)].astype(np.int64)
+    def _at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.text[np.clip(positions, 0, len(self.text) - 1)].astype(np.int64)
 
 
 class LanguageData(ResumableData):
-    """A running text in streams and chunks; prepared once, then read from disk."""
+    """Running text in parallel streams and chunks; prepared once, then memory-mapped from the cache.
+
+    Example:
+        >>> import tempfile
+        >>> from sluice.data.synthetic.reviews import SampleText
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> data = LanguageData(
+        ...     corpus=SampleText(size=50), settings=StreamSettings(), cache_dir=folder, batch_size=4, chunk_length=10
+        ... )
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch.inputs.shape, batch.first
+        (torch.Size([4, 10]), True)
+        >>> torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+        True
+    """
 
     def __init__(
         self,
@@ -110,15 +125,15 @@ class LanguageData(ResumableData):
     ) -> None:
         """
         Args:
-            corpus: where the text comes from.
-            settings: how it becomes ids.
-            cache_dir: where the prepared arrays are kept.
-            batch_size: streams of one rank in training.
-            chunk_length: steps of a chunk, in training and evaluation.
-            variable_chunks: training chunks of random lengths, see PieceSampler.
-            val_streams: streams in validation, on all ranks together.
-            test_streams: streams in the test, on all ranks together.
-            seed: of the variable lengths.
+            corpus: the running text.
+            settings: tokenisation and vocabulary.
+            cache_dir: folder for the prepared arrays.
+            batch_size: training streams per rank.
+            chunk_length: steps per chunk, in training and evaluation.
+            variable_chunks: use random lengths for training chunks, see ChunkSampler.
+            val_streams: number of validation streams over all ranks.
+            test_streams: number of test streams over all ranks.
+            seed: seed of the random lengths.
         """
         super().__init__()
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
@@ -131,14 +146,14 @@ class LanguageData(ResumableData):
         return prepare_text(self.corpus, self.settings, self.cache_dir)
 
     def train_dataloader(self) -> DataLoader[ChunkBatch]:
-        text, streams = self.prepared.splits["train"], self.batch_size * self.place[1]
+        text, streams = self.prepared.splits["train"], self.batch_size * self.rank_and_world_size[1]
         if len(text) < streams * self.chunk_length:
             raise UserError(
-                f"the training text has {len(text):,} tokens, fewer than one chunk: task.data.chunk_length="
-                f"{self.chunk_length} steps of {streams} streams; lower the one or task.data.batch_size"
+                f"the training text has {len(text):,} tokens, fewer than one chunk of task.data.chunk_length="
+                f"{self.chunk_length} steps in {streams} streams: reduce it or task.data.batch_size"
             )
         dataset = self._streams("train", streams, contiguous=True)
-        sampler = PieceSampler(
+        sampler = ChunkSampler(
             len(dataset), chunk_length=self.chunk_length, variable=self.variable_chunks, seed=self.seed
         )
         sampler.start_at(*self._start)
@@ -152,10 +167,10 @@ class LanguageData(ResumableData):
 
     def _evaluation(self, split: str, streams: int) -> DataLoader[ChunkBatch]:
         dataset = self._streams(split, min(streams, len(self.prepared.splits[split])), contiguous=False)
-        return self._loader(dataset, PieceSampler(len(dataset), chunk_length=self.chunk_length))
+        return self._loader(dataset, ChunkSampler(len(dataset), chunk_length=self.chunk_length))
 
     def _streams(self, split: str, streams: int, *, contiguous: bool) -> Streams:
-        rank, world_size = self.place
+        rank, world_size = self.rank_and_world_size
         return Streams(
             self.prepared.splits[split],
             streams=streams,
@@ -165,5 +180,5 @@ class LanguageData(ResumableData):
             contiguous=contiguous,
         )
 
-    def _loader(self, dataset: Streams, sampler: PieceSampler) -> DataLoader[ChunkBatch]:
+    def _loader(self, dataset: Streams, sampler: ChunkSampler) -> DataLoader[ChunkBatch]:
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

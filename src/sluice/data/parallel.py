@@ -1,4 +1,4 @@
-"""A parallel corpus as ragged arrays of ids, prepared once."""
+"""A parallel corpus as ragged arrays of token ids."""
 
 import base64
 from collections import Counter
@@ -11,46 +11,46 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, ParallelCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Lines, ParallelSplit, Ragged
-from sluice.data.splits import HeldOut, assign_splits, same_rows
+from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.plain import Plain
-from sluice.text.coder import BEGIN_ID, END_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.units import Subwords, Unit
+from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import SubwordModel, Unit
 
 SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
-class ParallelSettings(HeldOut):
-    """How sentence pairs become ids; with the corpus, all that the prepared arrays depend on."""
+class ParallelSettings(HoldOutSettings):
+    """Tokenisation, vocabularies, filters and splits; together with the corpus, the cache key of prepared arrays."""
 
     unit: str = "words"
     """"words", "subwords" or "chars"."""
     tokenizer: str = "moses"
-    """Of words: "moses", "basic_english" or "whitespace"."""
+    """Tokenizer of words: "moses", "basic_english", "whitespace" or "words"."""
     lowercase: bool = False
     min_freq: int = 2
     max_size: int | None = None
-    """Of each vocabulary."""
+    """Maximum size of each vocabulary."""
     joint: bool = False
-    """One vocabulary, and one model of subwords, for both languages."""
+    """Share the vocabulary and the subword model between both languages."""
     subwords: str = "bpe"
     """"bpe" or "unigram"."""
     subword_size: int = 8000
-    """Pieces of a model of subwords."""
+    """Vocabulary size of a subword model."""
     max_length: int = 100
-    """Most tokens of a sentence: longer pairs don't train, longer sources are cut where they are translated."""
+    """Maximum number of tokens: longer training pairs are dropped, longer validation and test sources truncated."""
     max_ratio: float = 9.0
-    """Longer sentence by shorter, in tokens: pairs above it don't train."""
+    """Maximum length ratio of a training pair, longer to shorter sentence; other pairs are dropped."""
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
-    """Used only where the corpus has no test pairs of its own."""
+    """Ignored if the corpus has a test split."""
     symbols: bool = False
-    """A source is one symbol, however it is written: a number, the name of a class."""
+    """Treat each source as whitespace-separated symbols, such as a number or a class name, regardless of `unit`."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class PreparedParallel:
     source: SentenceCoder
     target: SentenceCoder
     notes: list[str]
-    """What was dropped or cut, in words and numbers."""
+    """Messages about dropped and truncated pairs."""
     identity: DataIdentity
 
 
 @dataclass
 class ParallelTexts:
-    """Sentence pairs as they are read, and their tokens once they are cut."""
+    """Sentence pairs, and their tokens after `tokenize`."""
 
     source: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
@@ -75,31 +75,36 @@ class ParallelTexts:
     target_tokens: list[list[str]] = field(default_factory=list)
 
     def hashes(self) -> Hashes:
-        """(N,) the hash of each pair, both sentences."""
+        """Returns the (N,) hashes of the pairs."""
         return hashes_of(zip(self.source, self.target, strict=True))
 
-    def chosen(self, index: Iterable[int]) -> "ParallelTexts":
-        """The pairs at these places."""
-        places = list(index)
-        return ParallelTexts(*([column[place] for place in places] if column else [] for column in vars(self).values()))
+    def select(self, index: Iterable[int]) -> "ParallelTexts":
+        """Returns the pairs at these indices."""
+        rows = list(index)
+        return ParallelTexts(*([column[row] for row in rows] if column else [] for column in vars(self).values()))
 
-    def cut(self, source: Unit, target: Unit) -> None:
-        """Fills in the tokens."""
+    def tokenize(self, source: Unit, target: Unit) -> None:
+        """Tokenises the sentences of both sides."""
         self.source_tokens = [source.split(text) for text in self.source]
         self.target_tokens = [target.split(text) for text in self.target]
 
 
 def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_dir: Path) -> PreparedParallel:
-    """Opens the prepared corpus, preparing and storing it on first use.
+    """Opens the prepared corpus; prepares and caches it on first use.
+
+    Args:
+        corpus: the sentence pairs.
+        settings: tokenisation, vocabularies, filters and splits.
+        cache_dir: folder for the prepared arrays.
 
     Raises:
-        UserError: whatever the corpus says is wrong with it, no pair left to train on, an empty vocabulary, too few
-            subwords, or a cache that can't be written.
-        ValueError: for a unit, tokenizer or kind of subwords that doesn't exist.
+        UserError: if the corpus cannot be read, no training pair is left, a vocabulary is empty, the subword model is
+            too small, or the cache cannot be written.
+        ValueError: for an unknown unit, tokenizer or kind of subwords.
     """
     languages = [corpus.source_language, corpus.target_language]
     key = {"languages": languages, **vars(settings)}
-    prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _stored(corpus, settings))
+    prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: ParallelSplit(
             prepared.ragged(f"{name}_source", f"{name}_source_offsets"),
@@ -121,27 +126,30 @@ def encode_parallel(
     *,
     filtered: bool = False,
 ) -> ParallelSplit:
-    """Pairs in the ids of given coders; longer sources are cut, nothing is stored.
+    """Encodes pairs with given coders, without caching; long sources are truncated.
 
     Args:
-        pairs: as they are written.
+        pairs: the sentence pairs; tokenised in place.
         source: coder of the sources.
         target: coder of the targets.
-        settings: with the limits.
-        filtered: leave out the pairs that would not be trained on.
+        settings: with the length limits.
+        filtered: whether to drop the pairs that are dropped from training.
     """
-    pairs.cut(source.unit, target.unit)
+    pairs.tokenize(source.unit, target.unit)
     if filtered:
-        pairs = _filtered(pairs, settings, [])
-    _shorten(pairs, settings.max_length)
-    return _encoded(pairs, source, target)
+        pairs = _filter(pairs, settings, [])
+    _truncate_sources(pairs, settings.max_length)
+    return _encode(pairs, source, target)
 
 
 def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
-    """The pairs as they were written, the split that the corpus gives each, and what was dropped: half-empty pairs.
+    """Reads the pairs of a corpus and drops those with an empty side.
+
+    Returns:
+        The pairs, the (N,) split of each according to the corpus, and messages about dropped pairs.
 
     Raises:
-        UserError: as the corpus does, or if no pair of a split is left.
+        UserError: if the corpus cannot be read, or no pair of a split is left.
     """
     texts, given = ParallelTexts(), list[str]()
     kept, empty = Counter[str](), Counter[str]()
@@ -155,23 +163,26 @@ def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[
             given.append(split)
     for split, count in kept.items():
         if not count:
-            raise UserError(f"no pair of {split} has a sentence on both sides: check the files")
+            raise UserError(f"all {split} pairs have an empty source or target: check the files")
     notes = [
-        f"{count:,} pairs of {split} have an empty line and were dropped" for split, count in empty.items() if count
+        f"Dropped {count:,} {split} pairs with an empty source or target" for split, count in empty.items() if count
     ]
     return texts, np.asarray(given, dtype=np.str_), notes
 
 
 def assign_parallel(
-    texts: ParallelTexts, given: NDArray[np.str_], settings: ParallelSettings, *, one_by_one: bool = False
+    texts: ParallelTexts, given: NDArray[np.str_], settings: ParallelSettings, *, legacy: bool = False
 ) -> dict[str, NDArray[np.int64]]:
-    """The rows of each split; pairs with equal sources are in one split.
+    """Assigns the pairs to splits; pairs with equal sources are assigned to the same split.
 
     Args:
         texts: N pairs.
-        given: (N,) the split that the corpus gives each pair.
-        settings: with the fractions.
-        one_by_one: as earlier versions, which compared sources as they are written.
+        given: (N,) split of each pair according to the corpus.
+        settings: with the held-out fractions.
+        legacy: as in earlier versions, which compared sources without normalisation.
+
+    Returns:
+        The rows of each split.
     """
     sources, ids = hashes_of((source,) for source in texts.source), dict[str, int]()
     groups = np.asarray([ids.setdefault(source, len(ids)) for source in texts.source], dtype=np.int64)
@@ -181,51 +192,51 @@ def assign_parallel(
         names=("sentence pairs",),
         fractions=settings.fractions,
         texts=sources,
-        groups=groups if one_by_one else None,
+        groups=groups if legacy else None,
     )
 
 
-def _stored(corpus: ParallelCorpus, settings: ParallelSettings) -> Stored:
+def _build_entry(corpus: ParallelCorpus, settings: ParallelSettings) -> CacheEntry:
     texts, given, notes = read_parallel_texts(corpus)
     rows = assign_parallel(texts, given, settings)
-    as_earlier = same_rows(rows, lambda: assign_parallel(texts, given, settings, one_by_one=True))
-    splits = {name: texts.chosen(rows[name]) for name in SPLITS}
+    matches_legacy_split = same_rows(rows, lambda: assign_parallel(texts, given, settings, legacy=True))
+    splits = {name: texts.select(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
     for name in SPLITS:
-        splits[name].cut(units["source"][0], units["target"][0])
-    hashes = {name: splits[name].hashes() for name in SPLITS}  # of pairs that are left out of training too
-    splits["train"] = _filtered(splits["train"], settings, notes)
+        splits[name].tokenize(units["source"][0], units["target"][0])
+    hashes = {name: splits[name].hashes() for name in SPLITS}  # includes pairs that are dropped from training
+    splits["train"] = _filter(splits["train"], settings, notes)
     for name in ("val", "test"):
-        cut = _shorten(splits[name], settings.max_length)
-        if cut:
-            notes.append(f"{cut:,} sources of {name} are longer than {settings.max_length} tokens and were cut")
+        truncated = _truncate_sources(splits[name], settings.max_length)
+        if truncated:
+            notes.append(f"Truncated {truncated:,} {name} sources longer than {settings.max_length} tokens")
     coders = _coders(corpus, settings, splits["train"], {side: units[side][1] for side in SIDES})
     arrays: Arrays = {}
     for name, texts in splits.items():
-        split = _encoded(texts, coders["source"], coders["target"])
+        split = _encode(texts, coders["source"], coders["target"])
         arrays[f"{name}_hashes"] = hashes[name]
-        for part, held in vars(split).items():
-            arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = held.flat, held.offsets
+        for part, column in vars(split).items():
+            arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = column.flat, column.offsets
     saved = {side: _as_json(coders[side]) for side in SIDES}
-    return Stored(arrays, {"notes": notes, "split_as_earlier": as_earlier, **saved})
+    return CacheEntry(arrays, {"notes": notes, "split_as_earlier": matches_legacy_split, **saved})
 
 
 def _units(
     corpus: ParallelCorpus, settings: ParallelSettings, train: ParallelTexts
 ) -> dict[str, tuple[Unit, bytes | None]]:
-    """Each side's unit with its model of subwords, learned from the training pairs."""
+    """Returns the unit of each side with its subword model, which is learned from the training pairs."""
     models: dict[str, bytes | None] = dict.fromkeys(SIDES)
     if settings.unit == "subwords":
         read = {side: [text.lower() if settings.lowercase else text for text in vars(train)[side]] for side in SIDES}
         if settings.joint:
             read["source"] += read["target"]
-        learn = partial(Subwords.learn, size=settings.subword_size, kind=settings.subwords)
+        learn = partial(SubwordModel.learn, size=settings.subword_size, kind=settings.subwords)
         models["source"] = learn(read["source"]).model
         models["target"] = models["source"] if settings.joint else learn(read["target"]).model
-    return {side: (make_unit(**_described(corpus, settings, side, models[side])), models[side]) for side in SIDES}
+    return {side: (make_unit(**_coder_options(corpus, settings, side, models[side])), models[side]) for side in SIDES}
 
 
-def _described(corpus: ParallelCorpus, settings: ParallelSettings, side: str, model: bytes | None) -> Plain:
+def _coder_options(corpus: ParallelCorpus, settings: ParallelSettings, side: str, model: bytes | None) -> Plain:
     language = corpus.source_language if side == "source" else corpus.target_language
     shared: Plain = {"unit": settings.unit, "tokenizer": settings.tokenizer, "lowercase": settings.lowercase}
     if settings.symbols and side == "source":
@@ -233,35 +244,32 @@ def _described(corpus: ParallelCorpus, settings: ParallelSettings, side: str, mo
     return {**shared, "language": language or "en", "subwords": model}
 
 
-def _filtered(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]) -> ParallelTexts:
-    """The pairs that are neither too long nor too unequal; notes how many are not."""
+def _filter(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]) -> ParallelTexts:
+    """Drops pairs that exceed the length or ratio limits; appends messages to `notes`."""
     lengths = np.asarray(
         [(len(source), len(target)) for source, target in zip(texts.source_tokens, texts.target_tokens, strict=True)]
     )
     too_long = lengths.max(1) > settings.max_length
-    too_unequal = lengths.max(1) > settings.max_ratio * lengths.min(1)
-    too_unequal &= ~too_long
+    above_ratio = lengths.max(1) > settings.max_ratio * lengths.min(1)
+    above_ratio &= ~too_long
     if too_long.any():
-        notes.append(f"{too_long.sum():,} training pairs are longer than {settings.max_length} tokens and were dropped")
-    if too_unequal.any():
-        notes.append(
-            f"{too_unequal.sum():,} training pairs have one side more than {settings.max_ratio:g} times as long as the "
-            "other and were dropped"
-        )
-    kept = ~too_long & ~too_unequal
+        notes.append(f"Dropped {too_long.sum():,} training pairs longer than {settings.max_length} tokens")
+    if above_ratio.any():
+        notes.append(f"Dropped {above_ratio.sum():,} training pairs with a length ratio above {settings.max_ratio:g}")
+    kept = ~too_long & ~above_ratio
     if not kept.any():
         raise UserError(
-            f"no training pair is left: all {len(kept):,} are longer than task.data.max_length={settings.max_length} "
-            f"tokens or more unequal than task.data.max_ratio={settings.max_ratio:g}; choose larger limits"
+            f"no training pair is left: all {len(kept):,} exceed task.data.max_length={settings.max_length} tokens or "
+            f"the length ratio task.data.max_ratio={settings.max_ratio:g}; increase these limits"
         )
-    return texts.chosen(np.flatnonzero(kept))
+    return texts.select(np.flatnonzero(kept))
 
 
-def _shorten(texts: ParallelTexts, max_length: int) -> int:
-    """Cuts sources at `max_length` tokens; returns how many were longer."""
-    cut = sum(len(tokens) > max_length for tokens in texts.source_tokens)
+def _truncate_sources(texts: ParallelTexts, max_length: int) -> int:
+    """Truncates sources to `max_length` tokens; returns the number of truncated sources."""
+    truncated = sum(len(tokens) > max_length for tokens in texts.source_tokens)
     texts.source_tokens = [tokens[:max_length] for tokens in texts.source_tokens]
-    return cut
+    return truncated
 
 
 def _coders(
@@ -275,15 +283,15 @@ def _coders(
         counts = dict.fromkeys(SIDES, counts["source"] + counts["target"])
     build = partial(SentenceVocab.build, min_freq=settings.min_freq, max_size=settings.max_size)
     return {
-        side: SentenceCoder(vocab=build(counts[side]), **_described(corpus, settings, side, models[side]))
+        side: SentenceCoder(vocab=build(counts[side]), **_coder_options(corpus, settings, side, models[side]))
         for side in SIDES
     }
 
 
-def _encoded(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:
+def _encode(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:
     return ParallelSplit(
-        Ragged.from_rows([[*source.vocab.encode(tokens), END_ID] for tokens in texts.source_tokens]),
-        Ragged.from_rows([[BEGIN_ID, *target.vocab.encode(tokens), END_ID] for tokens in texts.target_tokens]),
+        Ragged.from_rows([[*source.vocab.encode(tokens), EOS_ID] for tokens in texts.source_tokens]),
+        Ragged.from_rows([[BOS_ID, *target.vocab.encode(tokens), EOS_ID] for tokens in texts.target_tokens]),
         Lines.of(texts.source),
         Lines.of(texts.target),
     )

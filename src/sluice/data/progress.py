@@ -1,4 +1,4 @@
-"""A count on a terminal while something long is read."""
+"""Progress display for long reads."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,9 +8,9 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], description: str) -> Iterator[Item]:
-    """The items; on a terminal shows how many have gone by.
+    """Yields the items and shows their count if stderr is a terminal.
 
-    `rich.progress.track` shows a bar, which says nothing where the number of items isn't known, and writes to pipes.
+    `rich.progress.track` shows a bar, which needs the total number of items, and also writes to pipes.
     """
     if not sys.stderr.isatty():
         yield from items

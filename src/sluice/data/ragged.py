@@ -1,4 +1,4 @@
-"""Many sequences in flat arrays, and what the splits of a corpus are made of."""
+"""Ragged arrays, and the splits of corpora built from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,56 +10,56 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def offsets_of(lengths: ArrayLike) -> NDArray[np.int64]:
-    """(N + 1,) where sequences of these lengths (N,) begin in a flat array, and the end of the last."""
+    """Returns the (N + 1,) offsets of sequences of these (N,) lengths in a flat array."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """Sequence i is flat[offsets[i] : offsets[i + 1]]; both arrays may be memory-mapped."""
+    """Sequences in a flat array: sequence i is flat[offsets[i] : offsets[i + 1]]. The arrays may be memory-mapped."""
 
     flat: NDArray[np.int32]
     offsets: NDArray[np.int64]
 
     @classmethod
     def from_lengths(cls, flat: NDArray[np.int32], lengths: ArrayLike) -> "Ragged":
-        """Cuts a flat array into sequences of these lengths (N,)."""
+        """Splits a flat array into sequences of these (N,) lengths."""
         return cls(flat, offsets_of(lengths))
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
-        """Copies the rows into one array."""
-        kept = list(rows)
-        return cls.from_lengths(np.fromiter(chain.from_iterable(kept), dtype=np.int32), [len(row) for row in kept])
+        """Copies sequences into one array."""
+        listed = list(rows)
+        return cls.from_lengths(np.fromiter(chain.from_iterable(listed), dtype=np.int32), [len(row) for row in listed])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) the length of every sequence."""
+        """(N,) lengths of the sequences."""
         return np.diff(self.offsets)
 
     def __getitem__(self, index: int) -> NDArray[np.int32]:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def rows(self, index: NDArray[np.int64]) -> "Ragged":
-        """The chosen sequences, copied out in the order given."""
+        """Copies the sequences at these indices, in this order."""
         lengths = self.lengths[index]
         offsets = offsets_of(lengths)
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
-        return Ragged(self.flat[places], offsets)
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
+        return Ragged(self.flat[positions], offsets)
 
 
 class Lines:
-    """Line i is the UTF-8 of flat[offsets[i] : offsets[i + 1]]; both arrays may be memory-mapped."""
+    """UTF-8 strings in a flat array: line i is flat[offsets[i] : offsets[i + 1]]. The arrays may be memory-mapped."""
 
     def __init__(self, flat: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         self.flat, self.offsets = flat, offsets
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Lines":
-        """The lines of these texts."""
+        """Encodes texts."""
         encoded = [text.encode() for text in texts]
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets_of([len(line) for line in encoded]))
 
@@ -78,35 +78,35 @@ class Sequences(NamedTuple):
     inputs: NDArray[Any]
     """(N, T) int64 ids, or (N, T, D) float32."""
     targets: NDArray[Any]
-    """(N,), (N, T) or (N, T, D): int64 classes, IGNORED where there is none, or float32 values."""
+    """(N,), (N, T) or (N, T, D): int64 classes (IGNORED for steps without a target) or float32 values."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) steps of each sequence: all T."""
+        """(N,) lengths of the sequences, all T."""
         return np.full(len(self.inputs), self.inputs.shape[1], dtype=np.int64)
 
 
 class RaggedSequences(NamedTuple):
-    """Sequences of ids of different lengths, each with a class for every step."""
+    """Sequences of ids of different lengths, with a class for every step."""
 
     inputs: Ragged
     targets: Ragged
-    """With the offsets of the inputs; IGNORED where there is nothing to answer."""
+    """Class ids with the offsets of the inputs; IGNORED for steps without a target."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) steps of each sequence."""
+        """(N,) lengths of the sequences."""
         return self.inputs.lengths
 
 
 @dataclass(frozen=True)
 class ParallelSplit:
-    """The pairs of one split."""
+    """Sentence pairs of one split."""
 
     source: Ragged
-    """Ids, each sentence with its end."""
+    """Token ids, each sentence followed by EOS_ID."""
     target: Ragged
-    """Ids, each sentence with its begin and its end."""
+    """Token ids, each sentence between BOS_ID and EOS_ID."""
     source_lines: Lines
     target_lines: Lines
 
@@ -114,33 +114,33 @@ class ParallelSplit:
         return len(self.source)
 
     def sort_keys(self) -> tuple[NDArray[np.int64], int]:
-        """(N,) numbers that sort pairs by the target's length, then by the source's, and what a target token weighs."""
+        """Returns (N,) keys that sort pairs by target, then source length, and the weight of a target token in them."""
         scale = int(self.source.lengths.max(initial=0)) + 1
         return (self.target.lengths - 1) * scale + self.source.lengths, scale
 
 
 @dataclass(frozen=True)
 class TextPairSplit:
-    """The pairs of one split."""
+    """Labelled text pairs of one split."""
 
     texts: Ragged
-    """(2 N) texts in places of the table of words: all first ones, then all second ones."""
+    """(2 N texts) indices into the table of words: all first texts, then all second texts."""
     deciding: Ragged
-    """The same with 1 for a deciding word and 0 for every other."""
+    """(2 N texts) 1 for words that decide the class, 0 for others."""
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(2 B,) places of the texts of some pairs, first ones before second ones."""
+        """Returns the (2 B,) indices of the texts of the pairs at these (B,) indices."""
         return np.concatenate([index, index + len(self)])
 
-    def kept_lengths(self, max_length: int) -> NDArray[np.int64]:
-        """(N,) words of each pair's longer text once truncated."""
+    def truncated_lengths(self, max_length: int) -> NDArray[np.int64]:
+        """Returns the (N,) lengths of the longer texts of the pairs after truncation to `max_length` words."""
         return np.minimum(self.texts.lengths.reshape(2, -1).max(0), max_length)
 
-    def chosen(self, index: NDArray[np.int64]) -> "TextPairSplit":
-        """Some of the pairs, in the order given."""
+    def select(self, index: NDArray[np.int64]) -> "TextPairSplit":
+        """Copies the pairs at these indices, in this order."""
         rows = self.rows(index)
         return TextPairSplit(self.texts.rows(rows), self.deciding.rows(rows), self.labels[index])

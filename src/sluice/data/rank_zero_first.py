@@ -1,4 +1,4 @@
-"""Processes that share a machine: local rank 0 downloads and prepares, the others wait for what it makes."""
+"""On each machine, local rank 0 downloads and prepares data while the other processes wait."""
 
 import os
 import time
@@ -7,22 +7,26 @@ from collections.abc import Callable
 from sluice.errors import UserError
 
 WAIT_SECONDS = 1800.0
-"""Longest wait for local rank 0."""
+"""Timeout of waiting for local rank 0."""
 
 
 def is_local_rank_zero() -> bool:
-    """Whether this process is the one of its machine that downloads and prepares."""
+    """Returns whether this process downloads and prepares data for its machine."""
     return int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0) == 0
 
 
-def wait_until(there: Callable[[], bool], what: str) -> None:
-    """Waits for what local rank 0 makes.
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    """Waits for local rank 0.
+
+    Args:
+        done: returns whether local rank 0 has finished.
+        what: description of the awaited result, for the error message.
 
     Raises:
-        UserError: if it isn't there in time.
+        UserError: if the wait times out.
     """
     deadline = time.monotonic() + WAIT_SECONDS
-    while not there():
+    while not done():
         if time.monotonic() > deadline:
-            raise UserError(f"{what} was not there after {WAIT_SECONDS:.0f} s: did the first process fail?")
+            raise UserError(f"timed out after {WAIT_SECONDS:.0f} s waiting for {what}: check the log of local rank 0")
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A running text as one memory-mapped array of ids a split, prepared once, however large it is."""
+"""Running text as one memory-mapped array of token ids per split, prepared out of core."""
 
 import hashlib
 import tempfile
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, Stored, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
 from sluice.data.progress import track
@@ -20,12 +20,12 @@ from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 BLOCK = 2**20
-"""Tokens that are held in memory while a text is prepared."""
+"""Tokens buffered in memory while a text is prepared."""
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a text becomes ids; with the corpus, all that the prepared arrays depend on."""
+    """Tokenisation and vocabulary; together with the corpus, the cache key of the prepared arrays."""
 
     tokenizer: str = "whitespace"
     min_freq: int = 1
@@ -37,28 +37,38 @@ class PreparedText:
     """A text ready for training."""
 
     splits: dict[str, NDArray[np.int32]]
-    """Ids of each split, memory-mapped; every line ends with `END_OF_LINE`."""
+    """Memory-mapped token ids of each split; every line ends with `END_OF_LINE`."""
     vocab: Vocab
-    """Words from the most frequent on."""
+    """Words in order of decreasing frequency."""
     identity: DataIdentity
 
 
 def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> PreparedText:
-    """Opens the prepared text, preparing and storing it on first use.
+    """Opens the prepared text; prepares and caches it on first use.
+
+    Args:
+        corpus: the running text.
+        settings: tokenisation and vocabulary.
+        cache_dir: folder for the prepared arrays.
 
     Raises:
-        UserError: whatever the corpus says is wrong with it, a split without a token, an empty vocabulary, or a cache
-            that can't be written.
+        UserError: if the corpus cannot be read, a split or the vocabulary is empty, or the cache cannot be written.
     """
     prepared = load_or_prepare(
-        "stream", corpus, vars(settings), cache_dir, lambda: _stored(corpus, settings, cache_dir)
+        "stream", corpus, vars(settings), cache_dir, lambda: _build_entry(corpus, settings, cache_dir)
     )
     splits = {name: prepared.array(name) for name in SPLITS}
     return PreparedText(splits, Vocab(prepared.info["vocab"]), prepared.identity)
 
 
 def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[np.int32]:
-    """Ids of lines by a given vocabulary, each line with its end."""
+    """Encodes lines with a given vocabulary; each line ends with `END_OF_LINE`.
+
+    Args:
+        lines: the lines.
+        tokenizer: name of the tokenizer.
+        vocab: the vocabulary.
+    """
     tokenize = make_tokenizer(tokenizer)
     flat = array("i")
     for line in lines:
@@ -66,22 +76,26 @@ def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[
     return np.asarray(flat, dtype=np.int32)
 
 
-def _stored(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> Stored:
+def _build_entry(corpus: RunningText, settings: StreamSettings, cache_dir: Path) -> CacheEntry:
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".stream-", dir=cache_dir) as folder:
-            return _prepared_in(Path(folder), corpus, settings)
+            return _prepare_in(Path(folder), corpus, settings)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"the cache folder {cache_dir} cannot be written ({reason}): set paths.cache_dir") from error
+        raise UserError(
+            f"the cache folder {cache_dir} cannot be written ({reason}): set paths.cache_dir to a writable folder"
+        ) from error
 
 
-def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> Stored:
-    """Reads the text once into files of provisional ids, then gives the ids of the vocabulary, block by block."""
+def _prepare_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> CacheEntry:
+    """Reads the text once into files of provisional ids, then replaces these by vocabulary ids, block by block."""
     words, counts, sizes, text_digest = _read(folder, corpus, settings.tokenizer)
     for split in SPLITS:
         if not sizes[split]:
-            raise UserError(f"the {split} part of {corpus.description} is empty: give it more text, or a larger share")
+            raise UserError(
+                f"the {split} split of {corpus.description} is empty: provide more text or a larger fraction"
+            )
     vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
     if END_OF_LINE not in vocab:  # fewer lines than min_freq, or other tokens fill max_size
         vocab = Vocab([*vocab.tokens, END_OF_LINE])
@@ -92,11 +106,11 @@ def _prepared_in(folder: Path, corpus: RunningText, settings: StreamSettings) ->
         for start in range(0, len(ids), BLOCK):
             ids[start : start + BLOCK] = final[ids[start : start + BLOCK]]
         arrays[split] = ids
-    return Stored(arrays, {"vocab": vocab.tokens, "text_digest": text_digest})
+    return CacheEntry(arrays, {"vocab": vocab.tokens, "text_digest": text_digest})
 
 
 def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int], str]:
-    """All words by provisional id, how often each is in the training text, each split's size, a digest of the lines."""
+    """Returns all words by provisional id, their training counts, the size of each split, and a digest of the lines."""
     tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
     writers = {split: _Writer(folder / split) for split in SPLITS}
@@ -116,16 +130,16 @@ def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str],
 
 
 class _Writer:
-    """Ids on their way to a file."""
+    """Buffered writer of ids that also counts them."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._waiting = path.open("wb"), array("i")
+        self._file, self._buffer = path.open("wb"), array("i")
         self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
         self.size = 0
 
     def extend(self, ids: list[int]) -> None:
-        self._waiting.extend(ids)
-        if len(self._waiting) >= BLOCK:
+        self._buffer.extend(ids)
+        if len(self._buffer) >= BLOCK:
             self._flush()
 
     def close(self) -> None:
@@ -133,16 +147,16 @@ class _Writer:
         self._file.close()
 
     def counts(self, words: int) -> NDArray[np.int64]:
-        """(words,) how often each id was written."""
+        """Returns the (words,) number of occurrences of each id."""
         return np.pad(self._counts, (0, words - len(self._counts)))
 
     def _flush(self) -> None:
-        if not self._waiting:
+        if not self._buffer:
             return
-        block = np.frombuffer(self._waiting, dtype=np.int32)
-        seen = np.bincount(block)
-        longer = max(len(seen), len(self._counts))
-        self._counts = np.pad(self._counts, (0, longer - len(self._counts))) + np.pad(seen, (0, longer - len(seen)))
+        block = np.frombuffer(self._buffer, dtype=np.int32)
+        added = np.bincount(block)
+        size = max(len(added), len(self._counts))
+        self._counts = np.pad(self._counts, (0, size - len(self._counts))) + np.pad(added, (0, size - len(added)))
         self._file.write(block.tobytes())
         self.size += len(block)
-        self._waiting = array("i")
+        self._buffer = array("i")

@@ -1,4 +1,4 @@
-"""The order of training and evaluation batches: the same on one rank and on many, resumable within an epoch."""
+"""Samplers of batches and chunks: distributed, deterministic, and resumable within an epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -9,49 +9,56 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 POOL_BATCHES = 50
-"""Batches' worth of shuffled texts that are sorted by length together."""
-HALF_SHARE, SPREAD = 0.05, 5.0
-"""Of variable chunks (Merity, Keskar & Socher 2018, section 5): share of half the length; deviation in steps."""
+"""Size of a pool of shuffled texts that are sorted by length, in batches."""
+HALF_LENGTH_PROBABILITY, LENGTH_STD = 0.05, 5.0
+"""Variable chunk lengths (Merity, Keskar & Socher 2018, section 5): probability of half the length, and deviation."""
 
 Item = TypeVar("Item", covariant=True)
 
 
 class ResumableSampler(Sampler[Item]):
-    """An epoch after another; one that is resumed leaves out what was seen before."""
+    """A sampler whose order depends on the epoch, and that can start in the middle of one."""
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._seen = (0, 0)
+        self._start = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch's order."""
+        """Sets the epoch, which determines the order; called by Lightning."""
         self.epoch = epoch
 
-    def start_at(self, epoch: int, seen: int) -> None:
-        """Goes to an epoch and leaves out its first items, which were seen before; other epochs are whole."""
-        self.epoch, self._seen = epoch, (epoch, seen)
+    def start_at(self, epoch: int, item: int) -> None:
+        """Sets the epoch and skips its first `item` items; other epochs are complete."""
+        self.epoch, self._start = epoch, (epoch, item)
 
     @property
-    def first(self) -> int:
-        """How many items of the current epoch were seen before."""
-        epoch, seen = self._seen
-        return seen if self.epoch == epoch else 0
+    def num_skipped(self) -> int:
+        """Number of items skipped in the current epoch."""
+        epoch, item = self._start
+        return item if self.epoch == epoch else 0
 
 
 class _BatchSampler(ResumableSampler[list[int]]):
     @property
     def sampler(self) -> "_BatchSampler":
-        """Itself: Lightning passes the epoch on to `batch_sampler.sampler` and to nothing else."""
+        """Itself, since Lightning calls `set_epoch` on `batch_sampler.sampler` only."""
         return self
 
 
 class BucketBatchSampler(_BatchSampler):
-    """Cuts an epoch into batches of texts of like length.
+    """Batches of texts of similar length, split among the ranks.
 
-    Training shuffles the texts, sorts pools of them by length, cuts batches and shuffles those; the order depends on
-    the seed and the epoch alone. Every rank makes the whole plan and takes its share. In training every rank gets the
-    same number of batches (the first ones are dealt again where they do not come out even); in evaluation every text
-    is seen exactly once, by one rank.
+    In training, texts are shuffled, sorted by length within pools, cut into batches, and the batches shuffled; the
+    order depends on the seed and the epoch only. Every rank gets the same number of batches, repeating the first ones
+    if necessary. In evaluation, every text is yielded exactly once, by one rank.
+
+    Example:
+        >>> sampler = BucketBatchSampler(np.array([5, 2, 4, 3]), batch_size=2)
+        >>> list(sampler)  # indices of the texts, longest first
+        [[0, 2], [3, 1]]
+        >>> sampler = BucketBatchSampler(np.array([5, 2, 4, 3]), batch_size=4, max_tokens=8)
+        >>> list(sampler)
+        [[0], [2, 3], [1]]
     """
 
     def __init__(
@@ -67,38 +74,38 @@ class BucketBatchSampler(_BatchSampler):
     ) -> None:
         """
         Args:
-            lengths: (N,) tokens of each text, truncated as in training.
-            batch_size: texts in a batch; with `max_tokens` at most that many.
-            max_tokens: budget for a batch, padding counted. The epoch is then sorted as a whole, so that the number
-                of batches is the same in every epoch.
-            shuffle: training order; otherwise longest first, so that too little memory shows at once;
-                texts of one length in a fixed random order, so that a few batches hold all classes.
-            seed: of the order.
-            rank: this process.
-            world_size: processes.
+            lengths: (N,) number of tokens of each text after truncation.
+            batch_size: texts per batch, or the maximum if `max_tokens` is given.
+            max_tokens: maximum number of tokens of a batch, including padding. The whole epoch is then one pool, so
+                that the number of batches is the same in every epoch.
+            shuffle: training order. Otherwise longest first, so that running out of memory is noticed immediately;
+                texts of equal length in a fixed random order, so that batches mix the classes.
+            seed: seed of the order.
+            rank: rank of this process.
+            world_size: number of processes.
 
         Raises:
-            ValueError: if a size is below 1 or a single text is longer than the budget.
+            ValueError: if `batch_size` is below 1 or a single text exceeds `max_tokens`.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if max_tokens is not None and max_tokens < lengths.max(initial=1):
-            raise ValueError(f"max_tokens={max_tokens} is less than the longest text, {lengths.max()} tokens")
+            raise ValueError(f"max_tokens={max_tokens} is less than the longest text ({lengths.max()} tokens)")
         super().__init__()
         self.lengths, self.batch_size, self.max_tokens = np.asarray(lengths), batch_size, max_tokens
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.world_size = rank, world_size
         self._planned: tuple[int, list[NDArray[np.int64]]] | None = None
-        """An epoch and this rank's batches of it: Lightning asks for their number many times."""
+        """Epoch and this rank's batches of it, cached because Lightning calls `len` many times."""
 
     def __len__(self) -> int:
-        return len(self._own_batches())
+        return len(self._rank_batches())
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self._own_batches()[self.first :]:
+        for batch in self._rank_batches()[self.num_skipped :]:
             yield batch.tolist()
 
-    def _own_batches(self) -> list[NDArray[np.int64]]:
+    def _rank_batches(self) -> list[NDArray[np.int64]]:
         epoch = self.epoch if self.shuffle else 0
         if self._planned is None or self._planned[0] != epoch:
             batches = self._batches()
@@ -116,43 +123,40 @@ class BucketBatchSampler(_BatchSampler):
         pool = len(order) if self.max_tokens is not None else self.batch_size * POOL_BATCHES
         parts = [order[start : start + pool] for start in range(0, len(order), pool)]
         batches = [batch for part in parts for batch in self._cut(part[np.argsort(-self.lengths[part], kind="stable")])]
-        return [batches[place] for place in random.permutation(len(batches))]
+        return [batches[i] for i in random.permutation(len(batches))]
 
     def _cut(self, index: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Cuts texts sorted longest first: the first text of a batch is the one that sets its price."""
+        """Cuts texts, sorted longest first, into batches: the first text of a batch determines its padded length."""
         cuts = [0]
         while cuts[-1] < len(index):
-            budget = self.batch_size
+            size = self.batch_size
             if self.max_tokens is not None:
-                budget = min(budget, self.max_tokens // max(1, int(self.lengths[index[cuts[-1]]])))
-            cuts.append(min(cuts[-1] + budget, len(index)))
+                size = min(size, self.max_tokens // max(1, int(self.lengths[index[cuts[-1]]])))
+            cuts.append(min(cuts[-1] + size, len(index)))
         return [index[start:end] for start, end in pairwise(cuts)]
 
 
 class StagedBatchSampler(_BatchSampler):
-    """An epoch is dealt from one stage of the data alone; which one, the epoch's number says.
-
-    The stages lie one after the other in the data. So the order depends on the seed and the epoch, as without stages.
-    """
+    """Batches from one stage (contiguous part) of the data per epoch, for curriculum learning."""
 
     def __init__(self, stages: Sequence[BucketBatchSampler], *, stage_of: Callable[[int], int]) -> None:
         """
         Args:
-            stages: the sampler of each, with places that begin at 0; every one with as many batches.
-            stage_of: from an epoch to its stage.
+            stages: sampler of each stage, with indices that start at 0; all with the same number of batches.
+            stage_of: maps an epoch to the index of its stage.
 
         Raises:
-            ValueError: if the stages have not as many batches: schedules count on epochs of one length.
+            ValueError: if the numbers of batches differ: learning rate schedules require epochs of equal length.
         """
         if len({len(stage) for stage in stages}) != 1:
-            raise ValueError(f"stages must have as many batches, got {[len(stage) for stage in stages]}")
+            raise ValueError(f"stages must have equal numbers of batches, got {[len(stage) for stage in stages]}")
         super().__init__()
         self.stages, self.stage_of = stages, stage_of
 
-    def start_at(self, epoch: int, seen: int) -> None:
-        super().start_at(epoch, seen)
+    def start_at(self, epoch: int, item: int) -> None:
+        super().start_at(epoch, item)
         for stage in self.stages:
-            stage.start_at(epoch, seen)
+            stage.start_at(epoch, item)
 
     def __len__(self) -> int:
         return len(self.stages[0])
@@ -162,26 +166,31 @@ class StagedBatchSampler(_BatchSampler):
         first = sum(len(stage.lengths) for stage in self.stages[:number])
         self.stages[number].set_epoch(self.epoch)
         for batch in self.stages[number]:
-            yield [first + place for place in batch]
+            yield [first + index for index in batch]
 
 
-class Piece(NamedTuple):
-    """Steps of the streams: from `start`, `steps` of them."""
+class Chunk(NamedTuple):
+    """A chunk of the streams: `steps` steps from `start`."""
 
     start: int
     steps: int
 
 
-class PieceSampler(ResumableSampler[Piece]):
-    """Cuts the length of the streams into pieces, in order; the same number in every epoch."""
+class ChunkSampler(ResumableSampler[Chunk]):
+    """Consecutive chunks of streams; the number of chunks is the same in every epoch.
+
+    Example:
+        >>> list(ChunkSampler(10, chunk_length=4))
+        [Chunk(start=0, steps=4), Chunk(start=4, steps=4), Chunk(start=8, steps=2)]
+    """
 
     def __init__(self, length: int, *, chunk_length: int, variable: bool = False, seed: int = 0) -> None:
         """
         Args:
-            length: steps of the streams.
-            chunk_length: steps of a piece; the last one may be shorter.
-            variable: lengths vary around `chunk_length`, one in twenty around half of it, other ones in every epoch.
-            seed: of the lengths.
+            length: number of steps of the streams.
+            chunk_length: steps per chunk; the last chunk may be shorter.
+            variable: draw random lengths around `chunk_length` in each epoch (with probability 0.05 around half of it).
+            seed: seed of the lengths.
         """
         super().__init__()
         self.length, self.chunk_length = length, chunk_length
@@ -190,38 +199,38 @@ class PieceSampler(ResumableSampler[Piece]):
     def __len__(self) -> int:
         return -(-self.length // self.chunk_length)
 
-    def __iter__(self) -> Iterator[Piece]:
-        pieces = [Piece(start, end - start) for start, end in pairwise(self._borders())]
-        yield from pieces[self.first :]
+    def __iter__(self) -> Iterator[Chunk]:
+        chunks = [Chunk(start, end - start) for start, end in pairwise(self._boundaries())]
+        yield from chunks[self.num_skipped :]
 
-    def _borders(self) -> list[int]:
+    def _boundaries(self) -> list[int]:
         if not self.variable:
             return [*range(0, self.length, self.chunk_length), self.length]
         random = np.random.default_rng([self.seed, self.epoch])
-        typical = np.where(random.random(len(self)) < HALF_SHARE, self.chunk_length / 2, self.chunk_length)
-        drawn = np.maximum(random.normal(typical, min(SPREAD, self.chunk_length / 4)), 1.0)
+        mean = np.where(random.random(len(self)) < HALF_LENGTH_PROBABILITY, self.chunk_length / 2, self.chunk_length)
+        drawn = np.maximum(random.normal(mean, min(LENGTH_STD, self.chunk_length / 4)), 1.0)
         ends = np.round(drawn.cumsum() / drawn.sum() * self.length).astype(int)
         return [0, *sorted({*ends.tolist()} - {0})] if len({*ends.tolist()} - {0}) == len(self) else self._even()
 
     def _even(self) -> list[int]:
-        """Borders for texts so short that pieces would vanish."""
+        """Evenly spaced boundaries, for texts so short that rounding would leave chunks empty."""
         return np.linspace(0, self.length, len(self) + 1).round().astype(int).tolist()
 
 
-class Place(NamedTuple):
-    """A batch of an epoch."""
+class BatchIndex(NamedTuple):
+    """Index of a batch within an epoch."""
 
     epoch: int
-    number: int
+    batch: int
 
 
-class EpochSampler(ResumableSampler[Place]):
-    """The places of an epoch's batches, in order."""
+class EpochSampler(ResumableSampler[BatchIndex]):
+    """Indices of the batches of an epoch, in order."""
 
     def __init__(self, size: int) -> None:
         """
         Args:
-            size: batches of an epoch.
+            size: number of batches per epoch.
         """
         super().__init__()
         self.size = size
@@ -229,13 +238,13 @@ class EpochSampler(ResumableSampler[Place]):
     def __len__(self) -> int:
         return self.size
 
-    def __iter__(self) -> Iterator[Place]:
-        for number in range(self.first, self.size):
-            yield Place(self.epoch, number)
+    def __iter__(self) -> Iterator[BatchIndex]:
+        for batch in range(self.num_skipped, self.size):
+            yield BatchIndex(self.epoch, batch)
 
 
-class FirstEpoch(EpochSampler):
-    """The first epoch's batches, whichever epoch training is in."""
+class FirstEpochSampler(EpochSampler):
+    """Indices of the batches of the first epoch, in every epoch."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Stays where it is."""
+        """Does nothing."""

@@ -1,40 +1,50 @@
-"""The DataModules of sequences with an answer for each step or each sequence."""
+"""The DataModules of sequences with targets per step or per sequence."""
 
 from collections.abc import Callable
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from sluice.data.collate import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator
 from sluice.data.datamodule import BucketedData, ResumableData
 from sluice.data.identity import DataIdentity
 from sluice.data.ragged import RaggedSequences, Sequences
-from sluice.data.samplers import Piece, PieceSampler
+from sluice.data.samplers import Chunk, ChunkSampler
 from sluice.errors import UserError
 
 
 class ChunkedStreams(Dataset[SequenceBatch]):
-    """Streams side by side; what is asked for is a piece of their steps, and what comes is the batch of it."""
+    """Parallel streams, indexed by chunks of their steps."""
 
     def __init__(self, streams: Sequences) -> None:
         self.streams = streams
 
     def __len__(self) -> int:
-        """Steps of the streams."""
+        """Number of steps of the streams."""
         return int(self.streams.inputs.shape[1])
 
-    def __getitem__(self, piece: Piece) -> SequenceBatch:
-        end = piece.start + piece.steps
-        inputs, targets = (torch.from_numpy(part[:, piece.start : end].copy()) for part in self.streams)
+    def __getitem__(self, chunk: Chunk) -> SequenceBatch:
+        end = chunk.start + chunk.steps
+        inputs, targets = (torch.from_numpy(part[:, chunk.start : end].copy()) for part in self.streams)
         rows = torch.arange(len(inputs))
-        return SequenceBatch(inputs, targets, torch.full_like(rows, piece.steps), rows, first=piece.start == 0)
+        return SequenceBatch(inputs, targets, torch.full_like(rows, chunk.steps), rows, first=chunk.start == 0)
 
 
 Split = Sequences | RaggedSequences
 
 
 class SequenceData(BucketedData[SequenceBatch]):
-    """Sequences in batches of like length, in another order in every epoch."""
+    """Sequences in batches of similar length, reshuffled in every epoch.
+
+    Example:
+        >>> import numpy as np
+        >>> sequences = Sequences(np.zeros((6, 5, 3), np.float32), np.arange(6))  # 6 sequences of 5 steps, 3 features
+        >>> data = SequenceData(splits=lambda name: sequences, batch_size=2)
+        >>> len(data.train_dataloader())
+        3
+        >>> next(iter(data.train_dataloader())).inputs.shape
+        torch.Size([2, 5, 3])
+    """
 
     items = "sequences"
 
@@ -50,56 +60,56 @@ class SequenceData(BucketedData[SequenceBatch]):
     ) -> None:
         """
         Args:
-            splits: gives "train", "val" and "test", each asked for once.
-            batch_size: sequences in a training batch on one rank; evaluation takes four times as many.
-            max_tokens: budget of a training batch on one rank, padding counted; None for no budget.
+            splits: returns the sequences of "train", "val" or "test"; called once for each.
+            batch_size: sequences per rank in a training batch; evaluation batches are four times larger.
+            max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
             num_workers: loader processes.
-            seed: of the training order.
-            identity: what the sequences are.
+            seed: seed of the training order.
+            identity: identity of the sequences, for checkpoints.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self._identity = identity
-        self._make, self._splits = splits, dict[str, Split]()
+        self._load, self._splits = splits, dict[str, Split]()
 
     def split(self, name: str) -> Split:
-        """The sequences of a split; made on first use."""
+        """Returns the sequences of a split, loaded on first use."""
         if name not in self._splits:
-            self._splits[name] = self._make(name)
+            self._splits[name] = self._load(name)
         return self._splits[name]
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[SequenceBatch]:
-        """A split in batches, this process's share.
+        """Returns this rank's batches of a split.
 
         Raises:
-            UserError: if there are too few sequences for all processes.
+            UserError: if there are fewer sequences than processes.
         """
         split = self.split(name)
-        make = SequenceBatchMaker(split)
-        return self.bucketed(name, split.lengths, make, shuffle=shuffle, max_tokens=self.max_tokens)
+        collate = SequenceCollator(split)
+        return self.bucketed(name, split.lengths, collate, shuffle=shuffle, max_tokens=self.max_tokens)
 
 
 class StreamData(ResumableData):
-    """Streams that run side by side, a chunk of steps a batch, in order; each rank has streams of its own."""
+    """Parallel streams in consecutive chunks, one chunk per batch; the streams are split among the ranks."""
 
     def __init__(
         self, *, splits: Callable[[str], Sequences], chunk_length: int, identity: DataIdentity | None = None
     ) -> None:
         """
         Args:
-            splits: gives the streams of "train", "val" and "test".
-            chunk_length: steps of a batch.
-            identity: what the streams are.
+            splits: returns the streams of "train", "val" or "test".
+            chunk_length: steps per batch.
+            identity: identity of the streams, for checkpoints.
         """
         super().__init__(identity)
-        self._make, self.chunk_length = splits, chunk_length
+        self._load, self.chunk_length = splits, chunk_length
 
     def split(self, name: str) -> Sequences:
-        """The streams of a split."""
-        return self._make(name)
+        """Returns the streams of a split."""
+        return self._load(name)
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
-        rank, world_size = self.place
-        streams = self._make("train")
+        rank, world_size = self.rank_and_world_size
+        streams = self._load("train")
         if len(streams.inputs) % world_size:
             raise UserError(
                 f"{len(streams.inputs)} training streams cannot be split among {world_size} processes: "
@@ -114,8 +124,8 @@ class StreamData(ResumableData):
         return self._evaluation("test")
 
     def _evaluation(self, name: str) -> DataLoader[SequenceBatch]:
-        rank, world_size = self.place
-        streams = self._make(name)
+        rank, world_size = self.rank_and_world_size
+        streams = self._load(name)
         if len(streams.inputs) < world_size:
             raise UserError(f"the {name} split has {len(streams.inputs)} streams, too few for {world_size} processes")
         return self._loader(streams, rank, world_size)
@@ -124,6 +134,6 @@ class StreamData(ResumableData):
         self, streams: Sequences, rank: int, world_size: int, start: tuple[int, int] = (0, 0)
     ) -> DataLoader[SequenceBatch]:
         dataset = ChunkedStreams(Sequences(*(part[rank::world_size] for part in streams)))
-        sampler = PieceSampler(len(dataset), chunk_length=self.chunk_length)
+        sampler = ChunkSampler(len(dataset), chunk_length=self.chunk_length)
         sampler.start_at(*start)
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)

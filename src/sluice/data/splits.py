@@ -1,4 +1,4 @@
-"""Which texts are held out."""
+"""Assignment of texts to training, validation and test splits."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,19 +10,19 @@ from sluice.data.identity import Hashes
 from sluice.errors import UserError
 
 SPLIT_SEED = 20110610
-"""The split is part of the corpus, not of the run: it is the same whatever the run's seed."""
+"""Splits belong to the corpus: they do not depend on the seed of the run."""
 UNDECIDED, KEPT, HELD = -1, 0, 1
 
 
-class HeldOut:
-    """Settings with the fractions of the texts that are held out where a corpus has no such split of its own."""
+class HoldOutSettings:
+    """Mixin for settings with the fractions to hold out from corpora without validation or test splits."""
 
     validation_fraction: float
     test_fraction: float
 
     @property
     def fractions(self) -> dict[str, float]:
-        """By the name of the split; what `assign_splits` takes."""
+        """Fraction of each split, for `assign_splits`."""
         return {"test": self.test_fraction, "val": self.validation_fraction}
 
 
@@ -35,30 +35,33 @@ def assign_splits(
     texts: Hashes | None,
     groups: NDArray[np.int64] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
-    """The rows of each split; "test" and "val", in this order, are cut from "train" where the corpus has none.
+    """Assigns rows to splits; missing "test" and "val" splits, in this order, are held out from "train".
 
     Args:
-        given: (N,) the split that the corpus gives each row.
+        given: (N,) split of each row according to the corpus.
         labels: (N,) class ids.
-        names: class names, for the error.
-        fractions: of each class, by the name of the split that may have to be cut.
-        texts: (N,) a hash of each text: equal ones land in one split, except in classes with fewer different texts
-            than splits. None as in earlier versions, for rows drawn one by one.
-        groups: (N,) group ids instead: those of one class and group are held out together.
+        names: class names, for the error message.
+        fractions: fraction of each class to hold out, by the name of the split.
+        texts: (N,) text hashes: equal texts are assigned to one split, except in classes with fewer distinct texts than
+            splits. None to draw rows independently, as in earlier versions.
+        groups: (N,) group ids, used instead of `texts`: rows of one class and group are assigned to one split.
+
+    Returns:
+        The rows of each split.
 
     Raises:
-        UserError: if the corpus has no training texts, or a class too few of them.
+        UserError: if the corpus has no training texts, or too few of a class.
     """
     rows = {split: np.flatnonzero(given == split) for split in dict.fromkeys(given.tolist())}
     if "train" not in rows:
         raise UserError("the corpus has no training texts")
     missing = [name for name in fractions if name not in rows]
     if texts is not None:
-        texts = _apart_where_too_few(texts, labels, rows["train"], 1 + len(missing))
-    for later, name in zip(reversed(range(len(missing))), missing, strict=True):
+        texts = _separate_copies(texts, labels, rows["train"], 1 + len(missing))
+    for remaining, name in zip(reversed(range(len(missing))), missing, strict=True):
         train = rows["train"]
         if groups is None and texts is not None:
-            held = hold_out_texts(labels[train], fractions[name], names, texts[train], leave=1 + later)
+            held = hold_out_texts(labels[train], fractions[name], names, texts[train], min_left=1 + remaining)
         else:
             held = hold_out(labels[train], fractions[name], names, None if groups is None else groups[train])
         rows[name], rows["train"] = train[held], train[~held]
@@ -66,7 +69,7 @@ def assign_splits(
 
 
 def same_rows(rows: Mapping[str, NDArray[np.int64]], earlier: Callable[[], Mapping[str, NDArray[np.int64]]]) -> bool:
-    """Whether an assignment is the one of earlier versions, which may have found a class too small to split."""
+    """Returns whether an assignment equals that of earlier versions, which may raise for small classes."""
     try:
         other = earlier()
     except UserError:
@@ -74,12 +77,12 @@ def same_rows(rows: Mapping[str, NDArray[np.int64]], earlier: Callable[[], Mappi
     return all(np.array_equal(rows[name], other[name]) for name in SPLITS)
 
 
-def _apart_where_too_few(
+def _separate_copies(
     texts: Hashes, labels: NDArray[np.int64], train: NDArray[np.int64], splits: int
 ) -> NDArray[np.uint64]:
-    """The hashes, with a number of its own for each copy of a text in a class with fewer different ones than splits.
+    """Gives copies of a text unique hashes in classes with fewer distinct texts than splits.
 
-    Every split then has a text of such a class, and the copies of one text are in several splits.
+    Copies of one text can then be assigned to several splits, so that every split gets a text of the class.
     """
     texts = texts.copy()
     for label in np.unique(labels[train]):
@@ -90,18 +93,21 @@ def _apart_where_too_few(
 
 
 def hold_out(
-    labels: NDArray[np.int64], share: float, names: Sequence[str], groups: NDArray[np.int64] | None = None
+    labels: NDArray[np.int64], fraction: float, names: Sequence[str], groups: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """(N,) True for the held-out texts: `share` of every class, at least one of each, drawn once and for all.
+    """Selects texts to hold out: `fraction` of every class, at least one text of each.
 
     Args:
         labels: (N,) class ids.
-        share: of each class, in (0, 1).
-        names: class names, for the error.
-        groups: (N,) group ids; those of one class and group are held out together. None for texts drawn one by one.
+        fraction: fraction of each class, in (0, 1).
+        names: class names, for the error message.
+        groups: (N,) group ids; texts of one class and group are held out together. None to draw texts independently.
+
+    Returns:
+        (N,) True for held-out texts.
 
     Raises:
-        UserError: if a class has fewer than two texts, so that none could be held out and one kept.
+        UserError: if a class has fewer than two texts.
     """
     random = np.random.default_rng(SPLIT_SEED)
     held = np.zeros(len(labels), dtype=bool)
@@ -109,38 +115,41 @@ def hold_out(
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise _too_few(name)
-        own = members if groups is None else groups[members]
-        units, sizes = np.unique(own, return_counts=True)
+        unit_of = members if groups is None else groups[members]
+        units, sizes = np.unique(unit_of, return_counts=True)
         if len(units) < 2:
-            own = units = members
+            unit_of = units = members
             sizes = np.ones(len(members), dtype=np.int64)
         order = random.permutation(len(units))
-        count = min(int(np.abs(sizes[order].cumsum() - share * len(members)).argmin()) + 1, len(units) - 1)
-        held[members[np.isin(own, units[order[:count]])]] = True
+        count = min(int(np.abs(sizes[order].cumsum() - fraction * len(members)).argmin()) + 1, len(units) - 1)
+        held[members[np.isin(unit_of, units[order[:count]])]] = True
     return held
 
 
 def hold_out_texts(
-    labels: NDArray[np.int64], fraction: float, names: Sequence[str], texts: Hashes, *, leave: int = 1
+    labels: NDArray[np.int64], fraction: float, names: Sequence[str], texts: Hashes, *, min_left: int = 1
 ) -> NDArray[np.bool_]:
-    """(N,) True for the held-out texts: about `fraction` of every class; equal texts of all classes land on one side.
+    """Selects texts to hold out: about `fraction` of every class; equal texts are held out together, across classes.
 
-    Without equal texts it holds out what `hold_out` does. Every class keeps a text; it also loses one unless all that
-    it has are texts of other classes, which keep them.
+    Equivalent to `hold_out` if all texts are distinct. Every class keeps at least one text, and at least one is held
+    out unless other classes keep all its texts.
 
     Args:
         labels: (N,) class ids.
-        fraction: of each class, in (0, 1).
-        names: class names, for the error.
-        texts: (N,) a hash of each text.
-        leave: different texts that each class keeps, if it has more.
+        fraction: fraction of each class, in (0, 1).
+        names: class names, for the error message.
+        texts: (N,) text hashes.
+        min_left: minimum number of distinct texts that each class keeps, if it has more.
+
+    Returns:
+        (N,) True for held-out texts.
 
     Raises:
-        UserError: if a class has fewer than two different texts.
+        UserError: if a class has fewer than two distinct texts.
     """
     random = np.random.default_rng(SPLIT_SEED)
     _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
-    ids = np.argsort(np.argsort(first))[inverse]  # distinct texts, numbered as they come
+    ids = np.argsort(np.argsort(first))[inverse]  # distinct texts, numbered by first appearance
     classes = []
     for label, name in enumerate(names):
         units, sizes = np.unique(ids[labels == label], return_counts=True)
@@ -149,8 +158,8 @@ def hold_out_texts(
         order = random.permutation(len(units))
         classes.append((units[order], sizes[order]))
     state = np.full(len(first), UNDECIDED)
-    for units, sizes in sorted(classes, key=lambda one: len(one[0])):  # small classes have the least choice
-        held = _chosen(state[units], sizes, fraction, min(leave, len(units) - 1))
+    for units, sizes in sorted(classes, key=lambda one: len(one[0])):  # small classes first
+        held = _select_held_out(state[units], sizes, fraction, min(min_left, len(units) - 1))
         state[units[held]] = HELD
         state[units[state[units] == UNDECIDED]] = KEPT
     for units, _ in classes:
@@ -159,18 +168,18 @@ def hold_out_texts(
     return state[ids] == HELD
 
 
-def _chosen(state: NDArray[np.int64], sizes: NDArray[np.int64], fraction: float, leave: int) -> list[int]:
-    """Which of a class's undecided texts are held out: in the order drawn, each that brings it nearer to the fraction.
+def _select_held_out(state: NDArray[np.int64], sizes: NDArray[np.int64], fraction: float, min_left: int) -> list[int]:
+    """Selects undecided texts of a class to hold out: in random order, each that reduces the distance to the fraction.
 
     Args:
-        state: of the class's distinct texts, in the order drawn.
-        sizes: how often the class has each.
-        fraction: of the class's texts, in (0, 1).
-        leave: distinct texts that are kept.
+        state: state of the class's distinct texts, in random order.
+        sizes: number of copies of each in the class.
+        fraction: fraction of the class's texts, in (0, 1).
+        min_left: minimum number of distinct texts to keep.
     """
     free = np.flatnonzero(state == UNDECIDED)
     goal, total = fraction * sizes.sum(), int(sizes[state == HELD].sum())
-    room = len(free) - max(0, leave - int((state == KEPT).sum()))
+    room = len(free) - max(0, min_left - int((state == KEPT).sum()))
     held: list[int] = []
     for index in free:
         if len(held) >= room or goal - total <= 0.5:
@@ -185,6 +194,6 @@ def _chosen(state: NDArray[np.int64], sizes: NDArray[np.int64], fraction: float,
 
 def _too_few(name: str) -> UserError:
     return UserError(
-        f"class {name!r} has too few texts to hold any out for validation or test: give it more, or give files "
-        "of their own for validation and test"
+        f"class {name!r} has too few texts to hold some out for validation and test: add texts, or provide separate "
+        "validation and test files"
     )

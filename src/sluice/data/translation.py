@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import ParallelBatch, ParallelBatchMaker
+from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.datamodule import BucketedData
 from sluice.data.parallel import ParallelSettings, PreparedParallel, prepare_parallel
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class TranslationData(BucketedData[ParallelBatch]):
-    """Sentence pairs in batches whose sources and targets are of like length; prepared once, then read from disk."""
+    """Sentence pairs in batches of similar lengths; prepared once, then memory-mapped from the cache."""
 
     items = "pairs"
     evaluation_factor = 1
@@ -40,70 +40,76 @@ class TranslationData(BucketedData[ParallelBatch]):
     ) -> None:
         """
         Args:
-            corpus: where the pairs come from.
-            settings: how they become ids.
-            cache_dir: where the prepared arrays are kept.
-            batch_size: pairs in a batch on one rank.
-            max_tokens: budget of a training batch on one rank, target tokens with padding, a source counting as
-                a fraction of one more; None for no budget.
-            num_workers: loader processes; 0 is fastest on a CPU, making a batch takes about 0.1 ms.
-            seed: of the training order.
+            corpus: the sentence pairs.
+            settings: tokenisation, vocabularies, filters and splits.
+            cache_dir: folder for the prepared arrays.
+            batch_size: pairs per rank in a batch.
+            max_tokens: maximum number of target tokens per rank in a training batch, including padding (a source
+                counts as a fraction of one token); None for no limit.
+            num_workers: loader processes; 0 is fastest on a CPU (collating takes about 0.1 ms per batch).
+            seed: seed of the training order.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
 
     @cached_property
     def prepared(self) -> PreparedParallel:
-        """The arrays and both languages' coders; prepared on first use."""
+        """The arrays and the coders of both languages; prepared on first use."""
         prepared = prepare_parallel(self.corpus, self.settings, self.cache_dir)
-        for note in prepared.notes if self.place[0] == 0 else ():
+        for note in prepared.notes if self.rank_and_world_size[0] == 0 else ():
             log.warning("%s.", note)
         return prepared
 
     def loader(self, name: str, shuffle: bool = False) -> DataLoader[ParallelBatch]:
-        """A split in batches, with the texts unless it is shuffled; this process's share.
+        """Returns this rank's batches of a split; batches include the texts unless shuffled.
 
         Raises:
-            UserError: if there are too few pairs for all processes, or too small a token budget.
+            UserError: if there are fewer pairs than processes, or `max_tokens` is too small.
         """
         split = self.prepared.splits[name]
         keys, scale = split.sort_keys()
-        budget = self.max_tokens if shuffle else None
-        if budget is not None and budget * scale < keys.max():
+        max_tokens = self.max_tokens if shuffle else None
+        if max_tokens is not None and max_tokens * scale < keys.max():
             longest = int((split.target.lengths - 1).max())
             raise UserError(
-                f"task.data.max_tokens={budget} is too small: the longest target has {longest} tokens and takes up to "
-                f"{longest + 1}; choose a larger one"
+                f"task.data.max_tokens={max_tokens} is too small: the longest target has {longest} tokens; increase "
+                f"it to {longest + 1}"
             )
-        make = ParallelBatchMaker(split, with_texts=not shuffle)
-        return self.bucketed(name, keys, make, shuffle=shuffle, max_tokens=budget and budget * scale)
+        collate = ParallelCollator(split, with_texts=not shuffle)
+        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens and max_tokens * scale)
 
 
-def climbing(stages: int, *, epochs: int, share: float) -> Callable[[int], int]:
-    """From an epoch to its stage: they last equally long, the last one also for the rest.
+def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:
+    """Returns a function that maps an epoch to the index of its curriculum stage.
+
+    The stages divide the first `fraction` of the epochs equally; the last stage continues until the end of training.
 
     Args:
-        stages: from 1 on.
-        epochs: of the whole training.
-        share: part of the epochs in which all stages but for the rest of the last one go by; 0 has the last one only.
+        stages: number of stages.
+        epochs: number of epochs of the whole training.
+        fraction: fraction of the epochs divided among the stages; 0 selects the last stage throughout.
+
+    Example:
+        >>> [curriculum_stages(3, epochs=6, fraction=0.5)(epoch) for epoch in range(6)]
+        [0, 1, 2, 2, 2, 2]
     """
 
     def stage_of(epoch: int) -> int:
-        return min(stages - 1, int(epoch * stages / (share * epochs))) if share else stages - 1
+        return min(stages - 1, int(epoch * stages / (fraction * epochs))) if fraction else stages - 1
 
     return stage_of
 
 
-class StagedPairs(TranslationData):
-    """Training pairs in stages, one after the other in the corpus; an epoch has those of one stage."""
+class StagedTranslationData(TranslationData):
+    """Curriculum learning: training pairs in consecutive stages of equal size, one stage per epoch."""
 
     def __init__(self, *, stages: int, stage_size: int, stage_of: Callable[[int], int], **shared: Any) -> None:
         """
         Args:
-            stages: how many there are.
-            stage_size: training pairs of each.
-            stage_of: from an epoch to its stage.
-            shared: see TranslationData; without a token budget.
+            stages: number of stages.
+            stage_size: training pairs per stage.
+            stage_of: maps an epoch to the index of its stage.
+            shared: arguments of TranslationData, without `max_tokens`.
         """
         super().__init__(**shared)
         self.stages, self.stage_size, self.stage_of = stages, stage_size, stage_of
@@ -111,10 +117,10 @@ class StagedPairs(TranslationData):
     def sampler(
         self, keys: NDArray[np.int64], *, batch_size: int, max_tokens: int | None, shuffle: bool
     ) -> BucketBatchSampler | StagedBatchSampler:
-        """In training, the batches of the epoch's stage.
+        """Returns the batch sampler of this rank; in training, each epoch has the batches of its stage.
 
         Raises:
-            UserError: if pairs were dropped, so that nobody knows where a stage ends.
+            UserError: if training pairs were dropped, so that the stage boundaries are unknown.
         """
         options: Plain = {"batch_size": batch_size, "max_tokens": max_tokens, "shuffle": shuffle}
         if not shuffle:
@@ -123,8 +129,8 @@ class StagedPairs(TranslationData):
         if missing:
             raise UserError(
                 f"task.data.max_length={self.settings.max_length} is too small: {missing:,} training pairs are longer, "
-                "and no stage can do without; choose a larger one"
+                "but curriculum stages need all of them; increase it"
             )
         parts = np.split(keys, self.stages)
-        samplers = [super(StagedPairs, self).sampler(part, **options) for part in parts]
+        samplers = [super(StagedTranslationData, self).sampler(part, **options) for part in parts]
         return StagedBatchSampler(samplers, stage_of=self.stage_of)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The DataModule of words and the words near them."""
+"""The DataModule of word2vec: words and their context words."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from sluice.data.collate import Batch
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
 from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
-from sluice.data.samplers import EpochSampler, FirstEpoch, Place
+from sluice.data.samplers import BatchIndex, EpochSampler, FirstEpochSampler
 from sluice.errors import UserError
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, UNKNOWN_ID
@@ -22,21 +22,21 @@ from sluice.text.word_windows import BLOCK, Blocks, WordWindows
 
 @dataclass
 class WindowBatch(Batch):
-    """Blocks of text with what was counted in them."""
+    """Blocks of text with the number of their pairs and words."""
 
     moved: ClassVar[tuple[str, ...]] = ("blocks",)
 
     blocks: Blocks
     pairs: int
-    """Of words that stand near each other."""
+    """Number of pairs of centre and context word."""
     tokens: int
-    """Words that stand near any."""
+    """Number of centre words with at least one context word."""
 
     @classmethod
     def of(cls, blocks: Blocks) -> "WindowBatch":
-        """The blocks, counted."""
-        near = blocks.near.sum(-1)
-        return cls(blocks, int(near.sum()), int((near > 0).sum()))
+        """Builds a batch from blocks."""
+        contexts = blocks.pair_mask.sum(-1)
+        return cls(blocks, int(contexts.sum()), int((contexts > 0).sum()))
 
     def __len__(self) -> int:
         return len(self.blocks.centres)
@@ -44,36 +44,36 @@ class WindowBatch(Batch):
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How words near each other are drawn from a text."""
+    """Settings of context windows."""
 
     window: int = 5
-    """Most words to either side."""
+    """Maximum number of context words on either side."""
     subsampling: float = 1e-3
-    """t, see WordWindows."""
+    """Subsampling threshold t, see WordWindows."""
     across_lines: bool = False
-    """Windows reach over the ends of lines."""
+    """Whether windows extend across line ends."""
 
 
 class WindowBatches(Dataset[WindowBatch]):
-    """The batches of a text's epochs."""
+    """Batches of a text, indexed by epoch and batch."""
 
     def __init__(self, windows: WordWindows, *, batch_blocks: int) -> None:
         """
         Args:
             windows: the text.
-            batch_blocks: blocks of a batch, about.
+            batch_blocks: approximate number of blocks per batch.
         """
         self.windows, self.batch_blocks = windows, batch_blocks
 
     def __len__(self) -> int:
         return self.windows.batches(self.batch_blocks)
 
-    def __getitem__(self, place: Place) -> WindowBatch:
-        return WindowBatch.of(self.windows.batch(place.epoch, place.number, self.batch_blocks))
+    def __getitem__(self, index: BatchIndex) -> WindowBatch:
+        return WindowBatch.of(self.windows.batch(index.epoch, index.batch, self.batch_blocks))
 
 
 class WindowData(ResumableData):
-    """A running text as words and the words near them; prepared once, then read from disk."""
+    """Running text as words and their context words; prepared once, then memory-mapped from the cache."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class WindowData(ResumableData):
     ) -> None:
         """
         Args:
-            corpus: where the text comes from.
-            settings: how it becomes ids.
-            windows: how words near each other are drawn from it.
-            cache_dir: where the prepared arrays are kept.
-            batch_size: blocks of a batch, in training and evaluation.
-            seed: of all that is drawn.
+            corpus: the running text.
+            settings: tokenisation and vocabulary.
+            windows: context windows.
+            cache_dir: folder for the prepared arrays.
+            batch_size: blocks per batch, in training and evaluation.
+            seed: seed of subsampling, windows and negative samples.
         """
         super().__init__()
         self.corpus, self.settings, self.window_settings = corpus, settings, windows
@@ -105,10 +105,10 @@ class WindowData(ResumableData):
         return prepare_text(self.corpus, self.settings, self.cache_dir)
 
     def windows(self, split: str) -> WordWindows:
-        """The windows of a split; frequencies are those of the training text.
+        """Returns the windows of a split; word frequencies are those of the training text.
 
         Raises:
-            UserError: for a text of which next to nothing is left.
+            UserError: if too few words are left after subsampling.
         """
         if split not in self._windows:
             self._windows[split] = self._cut(split)
@@ -124,40 +124,39 @@ class WindowData(ResumableData):
         return self.loader("test")
 
     def loader(self, split: str, start: tuple[int, int] = (0, 0)) -> DataLoader[WindowBatch]:
-        """The batches of a split, from a batch of an epoch on; of validation and test the first epoch, every time."""
+        """Returns a loader of a split that starts at an epoch and batch; evaluation repeats the same epoch."""
         dataset = WindowBatches(self.windows(split), batch_blocks=self.batch_size)
-        sampler = EpochSampler(len(dataset)) if split == "train" else FirstEpoch(len(dataset))
+        sampler = EpochSampler(len(dataset)) if split == "train" else FirstEpochSampler(len(dataset))
         sampler.start_at(*start)
         return DataLoader(dataset, batch_size=None, sampler=sampler, pin_memory=self.pin_memory)
 
     def _cut(self, split: str) -> WordWindows:
-        own, vocab = self.window_settings, self.prepared.vocab
+        settings, vocab = self.window_settings, self.prepared.vocab
         flat = self.prepared.splits[split]
         end_id = vocab.encode([END_OF_LINE])[0]
         counts = None if split == "train" else self.windows("train").counts
         try:
             windows = WordWindows(
                 flat,
-                np.array([0, len(flat)]) if own.across_lines else line_offsets(flat, end_id),
+                np.array([0, len(flat)]) if settings.across_lines else line_offsets(flat, end_id),
                 vocab_size=len(vocab),
-                window=own.window,
-                sample=own.subsampling,
-                left_out=(UNKNOWN_ID, PADDING_ID, end_id),
+                window=settings.window,
+                sample=settings.subsampling,
+                excluded=(UNKNOWN_ID, PADDING_ID, end_id),
                 counts=counts,
                 seed=self.seed,
             )
         except ValueError as error:
-            raise UserError(f"the {split} text has no word of the vocabulary: lower task.text.min_freq") from error
-        if windows.words_an_epoch < BLOCK:
+            raise UserError(f"no word of the {split} text is in the vocabulary: reduce task.text.min_freq") from error
+        if windows.words_per_epoch < BLOCK:
             raise UserError(
-                f"of the {split} text's {len(windows.words):,} known words subsampling leaves "
-                f"{windows.words_an_epoch:.0f}, too few to learn from or to measure by: give more text, or set "
-                "task.subsampling=0"
+                f"too little {split} text: subsampling leaves {windows.words_per_epoch:.0f} of {len(windows.words):,} "
+                f"words, at least {BLOCK} are needed; provide more text or set task.subsampling=0"
             )
         return windows
 
 
 def line_offsets(flat: NDArray[np.int32], end_id: int) -> NDArray[np.int64]:
-    """(lines + 1,) where the lines of a text begin, each with its end, and the end of all."""
+    """Returns the (lines + 1,) offsets of the lines of a text; each line includes its end token."""
     ends = np.flatnonzero(flat == end_id) + 1
     return np.concatenate([[0], ends, [] if len(ends) and ends[-1] == len(flat) else [len(flat)]]).astype(np.int64)

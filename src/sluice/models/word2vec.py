@@ -87,21 +87,23 @@ class Word2Vec(nn.Module):
         centres, contexts = F.embedding(blocks.centres, self.input), F.embedding(blocks.contexts, self.output)
         negatives = F.embedding(blocks.negatives, self.output)
         scores = torch.bmm(centres, contexts.mT)  # (B, T, T + 2W)
-        grad_scores = torch.sigmoid(scores).sub_(1).mul_(blocks.near)
-        grad_vectors, grad_negatives, loss = self._negative_loss(centres, negatives, blocks.near.sum(-1, keepdim=True))
+        grad_scores = torch.sigmoid(scores).sub_(1).mul_(blocks.pair_mask)
+        grad_vectors, grad_negatives, loss = self._negative_loss(
+            centres, negatives, blocks.pair_mask.sum(-1, keepdim=True)
+        )
         return Gradients(
             blocks.centres.flatten(),
             torch.baddbmm(grad_vectors, grad_scores, contexts).flatten(0, 1),
             torch.cat([blocks.contexts.flatten(), blocks.negatives.flatten()]),
             torch.cat([torch.bmm(grad_scores.mT, centres).flatten(0, 1), grad_negatives.flatten(0, 1)]),
-            loss + (F.softplus(-scores) * blocks.near).sum(),
+            loss + (F.softplus(-scores) * blocks.pair_mask).sum(),
         )
 
     def _cbow(self, blocks: Blocks) -> Gradients:
         contexts, centres = F.embedding(blocks.contexts, self.input), F.embedding(blocks.centres, self.output)
         negatives = F.embedding(blocks.negatives, self.output)
-        count = blocks.near.sum(-1, keepdim=True)
-        weights, has_context = blocks.near / count.clamp_min(1), (count > 0).float()
+        count = blocks.pair_mask.sum(-1, keepdim=True)
+        weights, has_context = blocks.pair_mask / count.clamp_min(1), (count > 0).float()
         means = torch.bmm(weights, contexts)  # (B, T, D)
         scores = (means * centres).sum(-1, keepdim=True)
         grad_scores = (torch.sigmoid(scores) - 1) * has_context

@@ -38,7 +38,7 @@ class PairModule(ClassificationModule):
 
     def compute_logits(self, batch: LabelledBatch, stage: str) -> Tensor:
         assert isinstance(batch, TextPairBatch)
-        output = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
+        output = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
         if batch.deciding is not None:
             self.deciding[f"{stage}_deciding"].update(output.margin_contributions(), batch.deciding)
         return output.logits

@@ -8,7 +8,7 @@ from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import ParallelSettings
 from sluice.data.synthetic.execute import Execute as Programs
 from sluice.data.synthetic.execute import programs_as_pairs
-from sluice.data.translation import StagedPairs, climbing
+from sluice.data.translation import StagedTranslationData, curriculum_stages
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import exact_match_scoring
 from sluice.modules.execute import ExecutionModule
@@ -29,14 +29,16 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
     ) -> ParallelCorpus:
         return programs_as_pairs(self._programs(config))
 
-    def build_data(self, config: Config, corpus: ParallelCorpus) -> StagedPairs:
+    def build_data(self, config: Config, corpus: ParallelCorpus) -> StagedTranslationData:
         settings, stages = self.settings(config), len(self._programs(config).stages)
-        return StagedPairs(
+        return StagedTranslationData(
             **self.data_arguments(config, corpus),
             settings=self.pair_settings(settings),
             stages=stages,
             stage_size=settings.data.size,
-            stage_of=climbing(stages, epochs=config.trainer["max_epochs"], share=settings.data.curriculum_fraction),
+            stage_of=curriculum_stages(
+                stages, epochs=config.trainer["max_epochs"], fraction=settings.data.curriculum_fraction
+            ),
         )
 
     def pair_settings(self, settings: Execute) -> ParallelSettings:

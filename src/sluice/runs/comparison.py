@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from sluice.config.compose import flat
+from sluice.config.renamed import update_settings
 from sluice.plain import Plain
 from sluice.terminal import say
 
@@ -75,7 +76,7 @@ def found_runs(folders: Sequence[Path]) -> Iterator[Plain]:
         if results.get("interrupted"):
             say(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
             continue
-        yield {**results, "config": config, "folder": str(path.parent)}
+        yield {**results, "config": update_settings(config), "folder": str(path.parent)}
 
 
 def grouped(runs: Sequence[Plain]) -> list[Group]:

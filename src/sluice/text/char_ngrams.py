@@ -1,25 +1,33 @@
-"""A word as the letters it is made of, so that none is unknown."""
+"""Character n-grams of words, so that no word is unknown."""
 
 import zlib
 
 BEGIN, END = "<", ">"
 
 
-def letter_ngrams(word: str, longest: int) -> list[str]:
-    """The letters of a word, its pieces of 2 to `longest` letters and the whole of it, in lower case.
+def character_ngrams(word: str, max_n: int) -> list[str]:
+    """Returns the character n-grams of a lower-cased word for n = 1 to `max_n`, and the whole word.
 
     Bojanowski et al. (2017), "Enriching word vectors with subword information", arXiv 1607.04606, section 3.2, with
-    pieces from one letter on: a figure of a model number counts by itself. Begin and end of the word are marked.
+    n starting at 1, so that each digit of a model number counts. "<" and ">" mark the begin and end of the word.
+
+    Example:
+        >>> character_ngrams("cat", max_n=2)
+        ['c', 'a', 't', '<c', 'ca', 'at', 't>', '<cat>']
     """
     marked = f"{BEGIN}{word.lower()}{END}"
-    pieces = [
-        marked[start : start + length] for length in range(2, longest + 1) for start in range(len(marked) - length + 1)
-    ]
-    whole = [marked] if len(marked) > longest else []
-    return [*marked[1:-1], *pieces, *whole]
+    ngrams = [marked[start : start + n] for n in range(2, max_n + 1) for start in range(len(marked) - n + 1)]
+    whole = [marked] if len(marked) > max_n else []
+    return [*marked[1:-1], *ngrams, *whole]
 
 
-def hashed_ngrams(word: str, *, longest: int, buckets: int) -> list[int]:
-    """The buckets of `letter_ngrams`, the same on every machine; several may share one (the paper's section 3.2)."""
-    pieces = letter_ngrams(word, longest)
-    return [zlib.crc32(piece.encode("utf-8", "surrogatepass")) % buckets for piece in pieces]
+def hashed_ngrams(word: str, *, max_n: int, buckets: int) -> list[int]:
+    """Returns the hash buckets of the `character_ngrams` of a word.
+
+    Args:
+        word: the word.
+        max_n: maximum n-gram length.
+        buckets: number of hash buckets.
+    """
+    ngrams = character_ngrams(word, max_n)
+    return [zlib.crc32(ngram.encode("utf-8", "surrogatepass")) % buckets for ngram in ngrams]

@@ -1,39 +1,44 @@
-"""A vocabulary of sentences, and one language's way from sentences to ids and back, fit for a checkpoint."""
+"""Encoding and decoding of sentences, in a form that can be stored in checkpoints."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sluice.options import UNITS
 from sluice.plain import Plain
-from sluice.text.units import Characters, Pieces, Subwords, Unit, Words
+from sluice.text.units import CharUnit, SubwordModel, SubwordUnit, Unit, WordUnit
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
-BEGIN, END = "<bos>", "<eos>"
-BEGIN_ID, END_ID = 2, 3
-MARKS = (BEGIN, END)
+BOS, EOS = "<bos>", "<eos>"
+BOS_ID, EOS_ID = 2, 3
+MARKS = (BOS, EOS)
 
 
 class SentenceVocab(Vocab):
-    """A Vocab whose first words after the specials are a sentence's begin and end."""
+    """A Vocab whose first tokens after the specials are BOS and EOS."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """
         Args:
-            tokens: every word, the position is the id; begins with the specials and `MARKS`.
+            tokens: tokens by id, starting with `SPECIALS` and `MARKS`.
 
         Raises:
-            ValueError: if these do not come first or a word stands twice.
+            ValueError: if they do not start with these, or a token is repeated.
         """
         super().__init__(tokens)
         marks = tuple(tokens[len(SPECIALS) : len(SPECIALS) + len(MARKS)])
         if marks != MARKS:
-            raise ValueError(f"a vocabulary of sentences goes on with {MARKS}, got {marks}")
+            raise ValueError(f"expected {MARKS} after the special tokens of a sentence vocabulary, got {marks}")
         for mark in MARKS:
-            self._ids[mark] = UNKNOWN_ID  # a text that spells a mark's name means no mark
+            self._ids[mark] = UNKNOWN_ID  # "<bos>" and "<eos>" in a text are unknown words
 
     @classmethod
     def build(cls, counts: Counter[str], *, min_freq: int = 1, max_size: int | None = None) -> "SentenceVocab":
-        """The words seen at least `min_freq` times, the `max_size` most frequent (specials and marks not counted).
+        """Builds a vocabulary from word counts.
+
+        Args:
+            counts: number of occurrences of each word.
+            min_freq: minimum number of occurrences.
+            max_size: maximum number of words, excluding specials and marks; the most frequent are kept.
 
         Raises:
             UserError: if no word is left.
@@ -48,26 +53,36 @@ def make_unit(unit: str, *, language: str, tokenizer: str, lowercase: bool, subw
 
     Args:
         unit: "words", "subwords" or "chars".
-        language: code of the language.
-        tokenizer: of words.
-        lowercase: whether only lower-cased text is known.
-        subwords: the model of subwords, else None.
+        language: language code, such as "en".
+        tokenizer: name of the tokenizer, for the unit "words".
+        lowercase: whether to lower-case the text.
+        subwords: serialised SubwordModel, for the unit "subwords".
 
     Raises:
-        ValueError: for a unit or tokenizer that doesn't exist.
+        ValueError: for an unknown unit or tokenizer.
     """
     if unit == "words":
-        return Words(language=language, tokenizer=tokenizer, lowercase=lowercase)
+        return WordUnit(language=language, tokenizer=tokenizer, lowercase=lowercase)
     if unit == "subwords":
         assert subwords is not None
-        return Pieces(Subwords(subwords), lowercase=lowercase)
+        return SubwordUnit(SubwordModel(subwords), lowercase=lowercase)
     if unit == "chars":
-        return Characters(lowercase=lowercase)
-    raise ValueError(f"there is no unit {unit!r}; there are {', '.join(UNITS)}")
+        return CharUnit(lowercase=lowercase)
+    raise ValueError(f"unknown unit {unit!r}: expected one of {', '.join(UNITS)}")
 
 
 class SentenceCoder:
-    """Sentences of one language to ids and back."""
+    """Encodes and decodes the sentences of one language.
+
+    Example:
+        >>> vocab = SentenceVocab.build(Counter(["the", "film", ",", "dull", "."]))
+        >>> coder = SentenceCoder(vocab=vocab, unit="words", language="en", lowercase=True)
+        >>> ids = coder.encode("The dull, dull film.")
+        >>> coder.tokens(ids)
+        ['the', 'dull', ',', 'dull', 'film', '.']
+        >>> coder.text(coder.tokens(ids))
+        'the dull, dull film.'
+    """
 
     def __init__(
         self,
@@ -81,12 +96,12 @@ class SentenceCoder:
     ) -> None:
         """
         Args:
-            vocab: the tokens it knows.
+            vocab: the vocabulary.
             unit: "words", "subwords" or "chars".
-            language: code of the language.
-            tokenizer: of words.
-            lowercase: whether only lower-cased text is known.
-            subwords: the model of subwords, else None.
+            language: language code, such as "en".
+            tokenizer: name of the tokenizer, for the unit "words".
+            lowercase: whether to lower-case the text.
+            subwords: serialised SubwordModel, for the unit "subwords".
         """
         self.vocab, self.language = vocab, language
         self._saved = {"unit": unit, "language": language, "tokenizer": tokenizer, "lowercase": lowercase}
@@ -95,25 +110,25 @@ class SentenceCoder:
 
     @classmethod
     def from_saved(cls, saved: Plain) -> "SentenceCoder":
-        """The coder that `saved` describes."""
+        """Builds a coder from the result of `saved`."""
         return cls(**{**saved, "vocab": SentenceVocab(saved["vocab"])})
 
     def saved(self) -> Plain:
-        """Plain containers from which `from_saved` makes the same coder."""
+        """Returns plain containers from which `from_saved` builds an equal coder."""
         return {**self._saved, "subwords": self._subwords, "vocab": self.vocab.tokens}
 
     def encode(self, text: str) -> list[int]:
-        """The sentence's ids, without marks of begin and end."""
+        """Returns the token ids of a sentence, without BOS and EOS."""
         return self.vocab.encode(self.unit.split(text))
 
     def source_ids(self, text: str, max_length: int | None = None) -> list[int]:
-        """What an encoder reads: the first `max_length` ids (None for all) and the mark of the end."""
-        return [*self.encode(text)[:max_length], END_ID]
+        """Returns the input of an encoder: the first `max_length` token ids (None for all) and EOS."""
+        return [*self.encode(text)[:max_length], EOS_ID]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Tokens of ids without marks."""
+        """Returns the tokens of ids without BOS and EOS."""
         return self.vocab.decode(ids)
 
     def text(self, tokens: Sequence[str]) -> str:
-        """The sentence of the tokens, for people."""
+        """Joins tokens to a sentence."""
         return self.unit.join(tokens)

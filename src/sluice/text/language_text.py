@@ -1,4 +1,4 @@
-"""A language model's way from a text to ids and back."""
+"""Encoding and decoding of text for language models."""
 
 from collections.abc import Sequence
 
@@ -7,50 +7,58 @@ from sluice.text.vocab import PADDING_ID, UNKNOWN_ID, Vocab
 
 
 class LanguageText:
-    """The vocabulary of a language model with the tokenizer that made it."""
+    """Encodes prompts and decodes generated ids with the vocabulary and tokenizer of a language model.
+
+    Example:
+        >>> text = LanguageText(Vocab(["<unk>", "<pad>", "<eos>", "the", "film", "."]), "words")
+        >>> text.prompt_ids("The film.")
+        [2, 3, 4, 5]
+        >>> text.join([3, 4, 5])
+        'the film.'
+    """
 
     def __init__(self, vocab: Vocab, tokenizer: str) -> None:
         """
         Args:
-            vocab: the words it knows.
-            tokenizer: its name; with "whitespace", whose corpora have punctuation set apart already, new texts are cut
-                by "words".
+            vocab: the vocabulary.
+            tokenizer: name of the tokenizer. For "whitespace", whose corpora are already tokenised, prompts are
+                tokenised by "words".
 
         Raises:
-            ValueError: for a tokenizer that doesn't exist.
+            ValueError: for an unknown tokenizer.
         """
-        self.vocab, self.letters = vocab, tokenizer == "chars"
-        self._cut = make_tokenizer("words" if tokenizer == "whitespace" else tokenizer)
+        self.vocab, self.char_level = vocab, tokenizer == "chars"
+        self._tokenize = make_tokenizer("words" if tokenizer == "whitespace" else tokenizer)
         self.end_id = vocab.encode([END_OF_LINE])[0]
 
     @property
-    def never_written(self) -> tuple[int, ...]:
-        """Ids that stand for no text."""
+    def banned_ids(self) -> tuple[int, ...]:
+        """Ids that must not be generated."""
         return (PADDING_ID,)
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a text; line ends are tokens. Words known only in lower case are lowered."""
+        """Tokenises a text; line breaks become `END_OF_LINE`, words known only in lower case are lower-cased."""
         found: list[str] = []
         for number, line in enumerate(text.split("\n")):
             if number:
                 found.append(END_OF_LINE)
-            found.extend(self._known(token) for token in self._cut(line))
+            found.extend(self._match_case(token) for token in self._tokenize(line))
         return found
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Ids of a text that is to be continued: the end of a line, as if one went before, and the text's own."""
+        """Returns the ids of a prompt, preceded by `END_OF_LINE`."""
         return [self.end_id, *self.vocab.encode(self.tokens(text))]
 
     def unknown(self, text: str) -> list[str]:
-        """The words of a text that the model doesn't know."""
+        """Returns the words of a text that are not in the vocabulary."""
         return [token for token in self.tokens(text) if self.vocab.encode([token])[0] == UNKNOWN_ID]
 
     def join(self, ids: Sequence[int]) -> str:
-        """The text of the ids as people write it."""
+        """Decodes and detokenises ids."""
         tokens = self.vocab.decode(ids)
-        if self.letters:
+        if self.char_level:
             return "".join("\n" if token == END_OF_LINE else token for token in tokens)
         return detokenize(tokens)
 
-    def _known(self, token: str) -> str:
+    def _match_case(self, token: str) -> str:
         return token.lower() if token not in self.vocab and token.lower() in self.vocab else token

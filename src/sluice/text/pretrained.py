@@ -1,4 +1,4 @@
-"""Vectors made elsewhere for the words of a vocabulary."""
+"""Pretrained vectors for the words of a vocabulary."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,50 +11,50 @@ from sluice.text.vector_files import VectorFile
 from sluice.text.vocab import PADDING_ID, SPECIALS, Vocab
 
 
-class Matched(NamedTuple):
-    """The vectors of a file by the ids of a vocabulary."""
+class VectorMatches(NamedTuple):
+    """Pretrained vectors matched to the ids of a vocabulary."""
 
     vectors: NDArray[np.float32]
-    """(V, D), zero for words the file doesn't have and for the padding."""
+    """(V, D), zero for words not in the file and for padding."""
     found: NDArray[np.bool_]
-    """(V,)."""
+    """(V,) True for words found in the file."""
 
     @property
-    def words(self) -> int:
-        """How many words were found, specials not counted."""
+    def num_found(self) -> int:
+        """Number of words found, excluding specials."""
         return int(self.found[len(SPECIALS) :].sum())
 
     @property
-    def share(self) -> float:
-        """Which part of the vocabulary's words that is."""
-        return self.words / max(len(self.found) - len(SPECIALS), 1)
+    def coverage(self) -> float:
+        """Fraction of the vocabulary found, excluding specials."""
+        return self.num_found / max(len(self.found) - len(SPECIALS), 1)
 
-    def completed(self, seed: int) -> NDArray[np.float32]:
-        """(V, D) with normal vectors, spread as widely as the found ones, for the words that were not found."""
+    def fill_missing(self, seed: int) -> NDArray[np.float32]:
+        """Returns (V, D) with missing vectors drawn from a normal distribution with mean and deviation of the found."""
         vectors, missing = self.vectors.copy(), ~self.found
         missing[PADDING_ID] = False
-        own = self.vectors[self.found]
-        drawn = np.random.default_rng(seed).standard_normal((int(missing.sum()), own.shape[1]), dtype=np.float32)
-        vectors[missing] = drawn * own.std(0) + own.mean(0)
+        found = self.vectors[self.found]
+        drawn = np.random.default_rng(seed).standard_normal((int(missing.sum()), found.shape[1]), dtype=np.float32)
+        vectors[missing] = drawn * found.std(0) + found.mean(0)
         return vectors
 
 
-def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Matched:
-    """Reads from a file the vectors of the words that a vocabulary has, and no others into memory.
+def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> VectorMatches:
+    """Reads the vectors of a vocabulary from a file; other vectors are not loaded into memory.
 
     Args:
-        path: see `VectorFile` for the kinds there are.
-        vocab: V words.
-        size: D that is expected; None takes the file's.
+        path: a file of a format that `VectorFile` supports.
+        vocab: vocabulary of V words.
+        size: expected dimension D; None accepts that of the file.
 
     Raises:
-        UserError: the file is not as it should be, has vectors of another size, or none of the words.
+        UserError: if the file is invalid, the dimension differs, or none of the words is found.
     """
     with VectorFile(path) as file:
         if size is not None and file.size != size:
             raise UserError(
-                f"{path} has vectors of {file.size} numbers, the model wants {size}: "
-                f"set embedding.size={file.size} or name another file."
+                f"{path} has vectors of dimension {file.size}, the model expects {size}: "
+                f"set embedding.size={file.size} or use another file"
             )
         ids = {token.encode(): index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}
         vectors = np.zeros((len(vocab), file.size), dtype=np.float32)
@@ -64,5 +64,7 @@ def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Match
             if index is not None and not found[index]:
                 vectors[index], found[index] = file.numbers(row), True
     if not found[len(SPECIALS) :].any():
-        raise UserError(f"{path} has none of the {len(vocab) - len(SPECIALS)} words: is it of this language?")
-    return Matched(vectors, found)
+        raise UserError(
+            f"{path} contains none of the {len(vocab) - len(SPECIALS)} words of the vocabulary: check its language"
+        )
+    return VectorMatches(vectors, found)

@@ -1,4 +1,4 @@
-"""From a text to its tokens, and from tokens back to a text."""
+"""Tokenisation and detokenisation."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,19 +10,20 @@ from sluice.options import WORD_TOKENIZERS
 END_OF_LINE = "<eos>"
 
 _SPLIT_MARK = re.compile(r" @(\S)@ ")
-"""WikiText's mark around what stood inside a word or a number: "1 @,@ 000"."""
+"""WikiText's separator within words and numbers: "1 @,@ 000"."""
 _SPLIT_NOT = re.compile(r" (?=n't(?: |$))", re.IGNORECASE)
-"""The Penn Treebank sets it apart: "is n't"; Moses's rules don't know of it."""
+"""The Penn Treebank tokenises "isn't" as "is n't", which Moses's rules do not join."""
 
 
 def detokenize(tokens: Sequence[str]) -> str:
-    """Joins words and punctuation as people write them (Moses's rules for English, by sacremoses).
+    """Joins words and punctuation to a text (Moses's rules for English, by sacremoses).
 
     Args:
-        tokens: words; `END_OF_LINE` becomes a line break.
+        tokens: tokens; `END_OF_LINE` becomes a line break.
 
-    Returns:
-        The text; empty for no tokens.
+    Example:
+        >>> detokenize(["It", "is", "n't", "3", "@.@", "5", ",", "he", "said", "."])
+        "It isn't 3.5, he said."
     """
     lines: list[list[str]] = [[]]
     for token in tokens:
@@ -42,7 +43,7 @@ def _join(words: list[str]) -> str:
 
 @cache
 def _moses() -> Any:
-    from sacremoses import MosesDetokenizer  # slow to import, and needed only where texts are written
+    from sacremoses import MosesDetokenizer  # slow to import
 
     return MosesDetokenizer(lang="en")
 
@@ -55,23 +56,27 @@ _WORD = re.compile(r"\w+(?:['’.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
 
 
 def make_tokenizer(name: str) -> Tokenizer:
-    """A tokenizer by name.
+    """Returns a tokenizer by name.
 
-    "basic_english" (torchtext's) lower-cases, drops HTML breaks and sets punctuation apart; "whitespace" only splits;
-    "words" keeps the case, sets punctuation apart and leaves it inside words and numbers ("don't", "3.5");
-    "chars" gives every letter, blanks included.
+    "basic_english" (torchtext's) lower-cases, drops HTML line breaks and separates punctuation; "whitespace" splits at
+    whitespace; "words" keeps the case and separates punctuation, except within words and numbers ("don't", "3.5");
+    "chars" returns all characters, including whitespace.
 
     Raises:
-        ValueError: for a name that no tokenizer has.
+        ValueError: for an unknown tokenizer.
+
+    Example:
+        >>> make_tokenizer("words")("Don't pay 3.5!")
+        ["Don't", 'pay', '3.5', '!']
     """
     if name not in TOKENIZERS:
-        raise ValueError(f"there is no tokenizer {name!r}; there are {', '.join(TOKENIZERS)}")
+        raise ValueError(f"unknown tokenizer {name!r}: expected one of {', '.join(TOKENIZERS)}")
     if name == "whitespace":
         return str.split
     if name == "words":
         return _WORD.findall
     if name == "chars":
         return list
-    from torchtext.data.utils import get_tokenizer  # slow to import, and needed only where texts are read
+    from torchtext.data.utils import get_tokenizer  # slow to import
 
     return get_tokenizer(name)

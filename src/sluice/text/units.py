@@ -1,4 +1,4 @@
-"""What a sentence is cut into, and how the cut is undone: words, learned subwords or characters."""
+"""Units of sentences: words, learned subwords or characters."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -7,47 +7,47 @@ from typing import Any, Protocol
 
 from sluice.errors import UserError
 from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
-from sluice.text.tokenizers import Tokenizer, make_tokenizer
+from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
 
 
-class Subwords:
-    """A learned segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
+class SubwordModel:
+    """A learned subword segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
 
-    Pieces that begin a word begin with "▁", so that joining the pieces gives the text back. The model is plain bytes,
-    fit for a checkpoint.
+    Pieces at the begin of a word start with "▁", so that segmentation is reversible. `model` is the serialised
+    SentencePiece model, which can be stored in checkpoints.
     """
 
     def __init__(self, model: bytes) -> None:
-        from sentencepiece import SentencePieceProcessor  # needed only where texts are read
+        from sentencepiece import SentencePieceProcessor  # slow to import
 
         self.model = model
         self._processor: Any = SentencePieceProcessor(model_proto=model)
 
     @classmethod
-    def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "Subwords":
-        """Learns a segmentation; the same texts give the same model.
+    def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "SubwordModel":
+        """Learns a segmentation; deterministic for given texts.
 
         Args:
-            texts: what to learn from.
-            size: most pieces; fewer where the texts don't have as many.
+            texts: training texts.
+            size: maximum number of pieces.
             kind: "bpe" (Sennrich, Haddow & Birch 2016, arXiv 1508.07909) or "unigram" (Kudo 2018, arXiv 1804.10959).
 
         Raises:
-            ValueError: for a kind that doesn't exist.
-            UserError: if there are more characters than pieces, or no text.
+            ValueError: for an unknown kind.
+            UserError: if `size` is less than the number of characters, or there is no text.
         """
         if kind not in SUBWORDS:
-            raise ValueError(f"there are no subwords {kind!r}; there are {', '.join(SUBWORDS)}")
+            raise ValueError(f"unknown kind of subwords {kind!r}: expected one of {', '.join(SUBWORDS)}")
         from sentencepiece import SentencePieceTrainer
 
-        kept = [text for text in texts if text.strip()]
-        if not kept:
-            raise UserError("subwords cannot be learned without a text: give training texts")
+        nonempty = [text for text in texts if text.strip()]
+        if not nonempty:
+            raise UserError("cannot learn subwords: all training texts are empty")
         model = io.BytesIO()
         options: dict[str, Any] = {"character_coverage": 1.0, "hard_vocab_limit": False, "num_threads": 1}
         try:
             SentencePieceTrainer.train(
-                sentence_iterator=iter(kept),
+                sentence_iterator=iter(nonempty),
                 model_writer=model,
                 vocab_size=size,
                 model_type=kind,
@@ -55,69 +55,69 @@ class Subwords:
                 **options,
             )
         except RuntimeError as error:
-            raise UserError(_too_small(size, kept, error)) from error
+            raise UserError(_learning_error(size, nonempty, error)) from error
         return cls(model.getvalue())
 
     def __len__(self) -> int:
-        """How many pieces there are, sentencepiece's own three marks among them."""
+        """Number of pieces, including the three special tokens of sentencepiece."""
         return self._processor.vocab_size()
 
     def encode(self, text: str) -> list[str]:
-        """The text's pieces; characters never seen come as pieces of their own."""
+        """Segments a text into pieces; unseen characters become separate pieces."""
         return self._processor.encode(text, out_type=str)
 
     def decode(self, pieces: Sequence[str]) -> str:
-        """The text of the pieces, with single blanks between the words."""
+        """Joins pieces to a text, with single spaces between the words."""
         return "".join(pieces).replace("▁", " ").strip()
 
     def __getstate__(self) -> bytes:
         return self.model
 
     def __setstate__(self, model: bytes) -> None:
-        Subwords.__init__(self, model)
+        SubwordModel.__init__(self, model)
 
 
-def _too_small(size: int, texts: list[str], error: RuntimeError) -> str:
+def _learning_error(size: int, texts: list[str], error: RuntimeError) -> str:
     characters = len(set("".join(texts)))
     if size <= characters + 3:
         return (
             f"task.text.subword_size={size} is too small: the training texts have {characters} different characters, "
-            "and each needs a piece of its own; choose a larger one"
+            "each of which is a subword; increase it"
         )
-    return f"subwords cannot be learned from the training texts ({error}): choose task.text.unit=words"
+    return f"cannot learn subwords from the training texts ({error}): set task.text.unit=words"
 
 
 MOSES = "moses"
 
 
 class Unit(Protocol):
-    """Cuts sentences into tokens and puts tokens together again."""
+    """Splits sentences into tokens and joins tokens to sentences."""
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a sentence, as the vocabulary knows them."""
+        """Returns the tokens of a sentence, lower-cased if the unit is."""
 
     def raw(self, text: str) -> list[str]:
-        """The same tokens as they stand in the sentence: as many, not lower-cased."""
+        """Returns the same tokens without lower-casing."""
 
     def join(self, tokens: Sequence[str]) -> str:
-        """The sentence of the tokens, for people."""
+        """Joins tokens to a sentence."""
 
 
-class Words:
-    """Words and punctuation marks."""
+class WordUnit:
+    """WordUnit and punctuation marks."""
 
     def __init__(self, *, language: str, tokenizer: str = MOSES, lowercase: bool = False) -> None:
         """
         Args:
-            language: code of the language, for the tokenizer's abbreviations ("Dr.").
-            tokenizer: "moses", or one of torchtext's.
-            lowercase: whether the vocabulary knows lower-cased words only.
+            language: language code, for the tokenizer's abbreviations ("Dr.").
+            tokenizer: "moses", "basic_english", "whitespace" or "words".
+            lowercase: whether to lower-case the words.
 
         Raises:
-            ValueError: for a tokenizer that doesn't exist.
+            ValueError: for an unknown tokenizer.
         """
         if tokenizer not in SENTENCE_TOKENIZERS:
-            raise ValueError(f"there is no tokenizer {tokenizer!r}; there are {', '.join(SENTENCE_TOKENIZERS)}")
+            raise ValueError(f"unknown tokenizer {tokenizer!r}: expected one of {', '.join(SENTENCE_TOKENIZERS)}")
         self.language, self.tokenizer, self.lowercase = language, tokenizer, lowercase
 
     def split(self, text: str) -> list[str]:
@@ -130,8 +130,6 @@ class Words:
     def join(self, tokens: Sequence[str]) -> str:
         if self.tokenizer == "whitespace":
             return " ".join(tokens)
-        from sluice.text.tokenizers import detokenize  # slow to import, and needed only where texts are written
-
         return detokenize(tokens)
 
     @cached_property
@@ -147,10 +145,10 @@ class Words:
         return {name: value for name, value in vars(self).items() if name != "_tokenize"}
 
 
-class Pieces:
+class SubwordUnit:
     """Learned subwords."""
 
-    def __init__(self, subwords: Subwords, *, lowercase: bool = False) -> None:
+    def __init__(self, subwords: SubwordModel, *, lowercase: bool = False) -> None:
         self.subwords, self.lowercase = subwords, lowercase
 
     def split(self, text: str) -> list[str]:
@@ -163,8 +161,8 @@ class Pieces:
         return self.subwords.decode(tokens)
 
 
-class Characters:
-    """Characters, blanks among them."""
+class CharUnit:
+    """Characters, including whitespace."""
 
     def __init__(self, *, lowercase: bool = False) -> None:
         self.lowercase = lowercase

@@ -1,9 +1,9 @@
-"""Files of word vectors: GloVe, fastText's .vec, word2vec text and binary, as streams.
+"""Streaming reader and writer of word vector files: GloVe, fastText (.vec), word2vec text and binary.
 
-text    a word and its numbers on each line, set apart by single blanks. word2vec and fastText put a header with the
-        number of rows and the size in front, GloVe doesn't. A word of GloVe's may hold blanks itself.
-binary  the header, then each word, a blank, and its numbers as little-endian float32. The original tool ends each row
-        with a line break, others don't.
+text    a word and its numbers on each line, separated by single spaces. word2vec and fastText files start with a header
+        of the number of rows and the dimension, GloVe files do not. Words of GloVe files may contain spaces.
+binary  the header, then for each word the word, a space, and its numbers as little-endian float32. The original tool
+        ends each row with a line break, others do not.
 """
 
 import gzip
@@ -19,17 +19,17 @@ from sluice.files import atomic_file
 
 CHUNK = 2**20
 LONGEST_WORD = 2**14
-"""Bytes; a binary file in which no word ends for so long is of another kind."""
+"""Maximum bytes of a word in a binary file."""
 BLANKS = " \t\n\r\v\f"
 
 
 class VectorRow(NamedTuple):
-    """One word of a file, its numbers not yet read."""
+    """A word of a file and its unparsed numbers."""
 
     number: int
-    """Of the line in a text file (the header is line 1), of the word in a binary one; from 1 on."""
+    """Line number of a text file (including the header) or row number of a binary file, starting at 1."""
     word: bytes
-    """UTF-8 as a rule."""
+    """Usually UTF-8."""
     numbers: bytes
 
 
@@ -42,20 +42,20 @@ class WordVectors(NamedTuple):
 
 
 class VectorFile:
-    """An open file of word vectors, of whichever kind it is; to be used as a context manager and read once.
+    """An open file of word vectors; a context manager that can be iterated once.
 
-    A name in .bin (or .bin.gz) says binary; else the first row does. A name in .gz is unpacked on the way.
+    Binary files are recognised by their name (.bin, .bin.gz) or their first row; .gz files are decompressed.
     """
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            UserError: the file cannot be read, is empty, a .zip, or begins neither with a header nor with a word and
+            UserError: if the file cannot be read, is a .zip archive, or starts with neither a header nor a word and
                 its numbers.
         """
         self.path = path
         if path.suffix == ".zip":
-            raise UserError(f"{path} holds several files: unpack it and name one of them.")
+            raise UserError(f"{path} is an archive: unpack it and use one of its files")
         try:
             packed: IO[bytes] = path.open("rb")
             self._file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
@@ -63,9 +63,9 @@ class VectorFile:
             self._second = self._file.readline(2**24)
         except OSError as error:
             raise unreadable(path, error) from error
-        self.rows_told, self.size = self._read_header()
-        """The header's number of rows, None without one; and the numbers of each vector."""
-        self.binary = self.rows_told is not None and (_says_binary(path) or not _is_text(self._second))
+        self.num_rows, self.size = self._read_header()
+        """Number of rows according to the header, or None; and dimension of the vectors."""
+        self.binary = self.num_rows is not None and (_has_binary_suffix(path) or not _is_text(self._second))
 
     def __enter__(self) -> "VectorFile":
         return self
@@ -78,27 +78,28 @@ class VectorFile:
         if len(fields) == 2 and all(field.isdigit() for field in fields):
             rows, size = (int(field) for field in fields)
             if rows < 1 or size < 1:
-                raise UserError(f"{self.path}, line 1: the header says {rows} rows of {size} numbers: an empty file.")
+                raise UserError(
+                    f"{self.path}, line 1: the header declares {rows} rows of {size} numbers, both must be at least 1"
+                )
             return rows, size
-        if _says_binary(self.path):
+        if _has_binary_suffix(self.path):
             raise UserError(
-                f"{self.path} is no binary word2vec file, which begins with the number of rows and of units; "
-                "of a fastText model name the .vec file."
+                f"{self.path} is not a binary word2vec file: expected a header with the number of rows and the "
+                "dimension; for a fastText model, use the .vec file"
             )
-        size = _numbers_at_the_end(fields)
+        size = _count_trailing_numbers(fields)
         if not size:
             raise UserError(
-                f"{self.path}, line 1: expected a word and its numbers, or the number of rows and of units, "
-                f"got {self._first[:40]!r}."
+                f"{self.path}, line 1: expected a word and its numbers, or the number of rows and the dimension, "
+                f"got {self._first[:40]!r}"
             )
         return None, size
 
     def rows(self) -> Iterator[VectorRow]:
-        """Yields every row in the file's order; the width of each is checked, its numbers are not yet read.
+        """Yields all rows in order, with their numbers unparsed.
 
         Raises:
-            UserError: a row has more or fewer numbers than the header or the first row, the header tells another
-                number of rows than there are, or the file cannot be read on.
+            UserError: if the number of numbers in a row or the number of rows is wrong, or the file is truncated.
         """
         count = 0
         try:
@@ -106,32 +107,32 @@ class VectorFile:
                 count += 1
                 yield row
         except (OSError, EOFError) as error:
-            raise UserError(f"{self.path} cannot be read to its end ({error}): get it anew.") from error
-        if self.rows_told is not None and count != self.rows_told:
+            raise UserError(f"{self.path} cannot be read to its end ({error}): download it again") from error
+        if self.num_rows is not None and count != self.num_rows:
             raise UserError(
-                f"{self.path}: the header tells {self.rows_told} rows, the file has {count}; "
-                "correct the header or get the file anew."
+                f"{self.path}: the header declares {self.num_rows} rows, the file has {count}: "
+                "correct the header or download the file again"
             )
 
     def numbers(self, row: VectorRow) -> NDArray[np.float32]:
-        """(D,) the vector of a row.
+        """Parses the (D,) vector of a row.
 
         Raises:
-            UserError: if something in it is no finite number.
+            UserError: if a number is invalid or not finite.
         """
         try:
             vector = _from_bytes(row.numbers) if self.binary else _from_text(row.numbers)
         except ValueError:
-            raise UserError(f"{self._place(row.number)}: the numbers cannot be read, {row.numbers[:40]!r}.") from None
+            raise UserError(f"{self._location(row.number)}: invalid numbers {row.numbers[:40]!r}") from None
         if not np.isfinite(vector).all():
-            raise UserError(f"{self._place(row.number)}: the vector of {_decoded(row.word)!r} is not finite.")
+            raise UserError(f"{self._location(row.number)}: the vector of {_decode(row.word)!r} is not finite")
         return vector
 
-    def _place(self, number: int) -> str:
+    def _location(self, number: int) -> str:
         return f"{self.path}, {'row' if self.binary else 'line'} {number}"
 
     def _text_rows(self) -> Iterator[VectorRow]:
-        for number, line in enumerate(self._lines(), start=1 if self.rows_told is None else 2):
+        for number, line in enumerate(self._lines(), start=1 if self.num_rows is None else 2):
             content = line.rstrip(b" \r\n")
             word, _, numbers = content.partition(b" ")
             if content and content.count(b" ") != self.size:
@@ -140,93 +141,90 @@ class VectorFile:
                 yield VectorRow(number, word, numbers)
 
     def _lines(self) -> Iterator[bytes]:
-        if self.rows_told is None:
+        if self.num_rows is None:
             yield self._first
         yield self._second
         yield from self._file
 
     def _word_with_blanks(self, number: int, content: bytes) -> tuple[bytes, bytes]:
         fields = content.split(b" ")
-        found = _numbers_at_the_end(fields)
+        found = _count_trailing_numbers(fields)
         if found != self.size:
-            told = "the first row" if self.rows_told is None else "the header"
-            raise UserError(
-                f"{self._place(number)}: the row has {found} numbers, {told} says {self.size}; "
-                "every row must have as many."
-            )
+            reference = "the first row" if self.num_rows is None else "the header"
+            raise UserError(f"{self._location(number)}: expected {self.size} numbers as in {reference}, got {found}")
         return b" ".join(fields[: -self.size]), b" ".join(fields[-self.size :])
 
     def _binary_rows(self) -> Iterator[VectorRow]:
-        buffer, place, width = self._second, 0, 4 * self.size
-        for number in range(1, (self.rows_told or 0) + 1):
-            blank = buffer.find(b" ", place)
+        buffer, position, width = self._second, 0, 4 * self.size
+        for number in range(1, (self.num_rows or 0) + 1):
+            blank = buffer.find(b" ", position)
             while blank < 0 or len(buffer) < blank + 1 + width:
-                if blank < 0 and len(buffer) - place > LONGEST_WORD:
-                    raise UserError(f"{self._place(number)}: no word ends here; is this a word2vec file at all?")
+                if blank < 0 and len(buffer) - position > LONGEST_WORD:
+                    raise UserError(f"{self._location(number)}: word too long; not a binary word2vec file?")
                 more = self._file.read(CHUNK)
                 if not more:
                     return
-                buffer, place = buffer[place:] + more, 0
+                buffer, position = buffer[position:] + more, 0
                 blank = buffer.find(b" ")
             end = blank + 1 + width
-            yield VectorRow(number, buffer[place:blank].lstrip(b"\n"), buffer[blank + 1 : end])
-            place = end
-        rest = (buffer[place:] + self._file.read(CHUNK)).strip(b"\n")
+            yield VectorRow(number, buffer[position:blank].lstrip(b"\n"), buffer[blank + 1 : end])
+            position = end
+        rest = (buffer[position:] + self._file.read(CHUNK)).strip(b"\n")
         if rest:
             raise UserError(
-                f"{self.path}: the file goes on after the {self.rows_told} rows of {self.size} numbers that the "
-                "header tells; correct the header or get the file anew."
+                f"{self.path}: unexpected data after the {self.num_rows} rows of {self.size} numbers declared in the "
+                "header: correct the header or download the file again"
             )
 
 
 def read_vectors(path: Path) -> WordVectors:
-    """All words and vectors of a file; of a word that comes twice, the first.
+    """Reads all words and vectors of a file; of repeated words, the first is kept.
 
     Raises:
-        UserError: as `VectorFile` does.
+        UserError: if the file is invalid, see `VectorFile`.
     """
     with VectorFile(path) as file:
         found: dict[str, NDArray[np.float32]] = {}
         for row in file.rows():
-            word = _decoded(row.word)
+            word = _decode(row.word)
             if word not in found:
                 found[word] = file.numbers(row)
         return WordVectors(list(found), np.stack(list(found.values())))
 
 
 def write_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Writes word2vec text format: a header, then a word and its numbers a line, exact to the last bit.
+    """Writes vectors in word2vec text format, with enough digits to restore float32 exactly.
 
     Args:
-        path: the file, replaced in one step if it is there.
-        words: N words without blanks.
+        path: the file, replaced atomically if it exists.
+        words: N words without whitespace.
         vectors: (N, D).
 
     Raises:
-        UserError: a word is empty or holds a blank, or the file cannot be written.
-        ValueError: if there are not as many vectors as words.
+        UserError: if a word is empty or contains whitespace, or the file cannot be written.
+        ValueError: if the numbers of words and vectors differ.
     """
     if vectors.ndim != 2 or len(words) != len(vectors):
-        raise ValueError(f"{len(words)} words need as many rows, got an array of shape {vectors.shape}")
+        raise ValueError(f"expected an array of {len(words)} rows, one per word, got shape {vectors.shape}")
     form = " ".join(["%.9g"] * vectors.shape[1])
     try:
         with atomic_file(path) as file:
             file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
             for word, vector in zip(words, vectors, strict=True):
                 if not word or any(blank in word for blank in BLANKS):
-                    raise UserError(f"the word {word!r} cannot be written: the format sets words apart by blanks.")
+                    raise UserError(f"the word {word!r} cannot be written: it is empty or contains whitespace")
                 file.write(f"{word} {form % tuple(vector.tolist())}\n".encode())
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): name another file.") from error
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path") from error
 
 
-def _says_binary(path: Path) -> bool:
+def _has_binary_suffix(path: Path) -> bool:
     return path.name.removesuffix(".gz").endswith(".bin")
 
 
 def _is_text(line: bytes) -> bool:
-    """Whether a row ends in a number that one can read rather than in the bytes of a float32."""
-    return _numbers_at_the_end(line.rstrip(b" \r\n").split(b" ")) > 0
+    """Returns whether a row ends with a decimal number rather than the bytes of a float32."""
+    return _count_trailing_numbers(line.rstrip(b" \r\n").split(b" ")) > 0
 
 
 def _from_bytes(numbers: bytes) -> NDArray[np.float32]:
@@ -238,8 +236,8 @@ def _from_text(numbers: bytes) -> NDArray[np.float32]:
         return np.array([float(field) for field in numbers.split(b" ")]).astype(np.float32)
 
 
-def _numbers_at_the_end(fields: list[bytes]) -> int:
-    """How many of the fields, the first aside, are numbers, counted from the end."""
+def _count_trailing_numbers(fields: list[bytes]) -> int:
+    """Returns the number of trailing fields that are numbers, excluding the first field."""
     for count, field in enumerate(reversed(fields[1:])):
         try:
             float(field)
@@ -248,5 +246,5 @@ def _numbers_at_the_end(fields: list[bytes]) -> int:
     return max(len(fields) - 1, 0)
 
 
-def _decoded(word: bytes) -> str:
+def _decode(word: bytes) -> str:
     return word.decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""The words a model knows, and their ids."""
+"""Vocabularies."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,39 +11,54 @@ SPECIALS = (UNKNOWN, PADDING)
 
 
 class Vocab:
-    """Words by id: the unknown word, the padding, then words from the most frequent on."""
+    """A mapping between tokens and ids: `<unk>`, `<pad>`, then words in order of decreasing frequency.
+
+    Example:
+        >>> vocab = Vocab.build(Counter("the film was the best film of the year".split()), min_freq=2)
+        >>> vocab.tokens
+        ['<unk>', '<pad>', 'the', 'film']
+        >>> vocab.encode(["the", "best", "film"])
+        [2, 0, 3]
+        >>> vocab.decode([2, 0, 3])
+        ['the', '<unk>', 'film']
+    """
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """
         Args:
-            tokens: every word, the position is the id; begins with `SPECIALS`.
+            tokens: tokens by id, starting with `SPECIALS`.
 
         Raises:
-            ValueError: if the specials do not come first or a word stands twice.
+            ValueError: if they do not start with `SPECIALS`, or a token is repeated.
         """
         if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
-            raise ValueError(f"a vocabulary begins with {SPECIALS}, got {list(tokens[: len(SPECIALS)])}")
+            raise ValueError(f"a vocabulary must start with {SPECIALS}, got {list(tokens[: len(SPECIALS)])}")
         self.tokens = list(tokens)
         self._ids = {token: index for index, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
-            raise ValueError("a word stands in the vocabulary twice")
-        self._ids[PADDING] = UNKNOWN_ID  # a text that spells the padding's name means no padding
+            raise ValueError("the tokens of a vocabulary must be unique")
+        self._ids[PADDING] = UNKNOWN_ID  # "<pad>" in a text is an unknown word
 
     @classmethod
     def build(cls, counts: Counter[str], *, min_freq: int = 1, max_size: int | None = None) -> "Vocab":
-        """The words seen at least `min_freq` times, the `max_size` most frequent of them (specials not counted).
+        """Builds a vocabulary from word counts.
+
+        Args:
+            counts: number of occurrences of each word.
+            min_freq: minimum number of occurrences.
+            max_size: maximum number of words, excluding specials; the most frequent are kept.
 
         Raises:
             UserError: if no word is left.
         """
-        from torchtext.vocab import Vocab as TorchtextVocab  # slow to import, and needed only here
+        from torchtext.vocab import Vocab as TorchtextVocab  # slow to import
 
         built = TorchtextVocab(counts, max_size=max_size, min_freq=min_freq, specials=list(SPECIALS))
         if len(built.itos) == len(SPECIALS):
             most = max(counts.values(), default=0)
             raise UserError(
                 f"task.text.min_freq={min_freq} leaves no word in the vocabulary: the most frequent word of the "
-                f"training texts occurs {most} times; choose a smaller min_freq"
+                f"training texts occurs {most} times; reduce min_freq"
             )
         return cls(built.itos)
 
@@ -54,9 +69,9 @@ class Vocab:
         return token in self._ids
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Ids of the tokens; words the vocabulary doesn't have get `UNKNOWN_ID`."""
+        """Returns the ids of tokens, `UNKNOWN_ID` for unknown ones."""
         return [self._ids.get(token, UNKNOWN_ID) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Tokens of the ids."""
+        """Returns the tokens of ids."""
         return [self.tokens[index] for index in ids]

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from sluice.callbacks.checkpoints import LAST
+from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.data.corpus import Corpus
 from sluice.data.fingerprints import fingerprint_of
-from sluice.data.identity import DataIdentity, changes
+from sluice.data.identity import DataIdentity, identity_changes
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
 from sluice.recipes.data_checks import warn_of_no_record
@@ -61,7 +62,7 @@ def check_same_sources(folder: Path, config: Config, corpus: Corpus) -> None:
         return
     before = read_checkpoint(path)[1]["sluice"]["data"]
     identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir))).saved()
-    _refuse(path, changes(before, {**identity, "splits": before["splits"]}))
+    _refuse(path, identity_changes(before, {**identity, "splits": before["splits"]}))
 
 
 def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataIdentity) -> None:
@@ -78,12 +79,13 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
     if checkpoint is None:
         return
     before = read_checkpoint(checkpoint)[1]["sluice"]
-    found = changes(before["data"], now["data"]) if "data" in before else []
+    found = identity_changes(before["data"], now["data"]) if "data" in before else []
     found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
-    cutting = [saved["config"]["task"].get("text", {}) for saved in (before, now)]
+    configs = [update_settings(saved["config"], saved["schema"]) for saved in (before, now)]
+    cutting = [config["task"].get("text", {}) for config in configs]
     found += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in cutting}) > 1]
     _refuse(checkpoint, found)
-    if "data" not in before and not identity.split_as_earlier:
+    if "data" not in before and not identity.matches_legacy_split:
         raise UserError(
             f"{checkpoint} is of an earlier version, which drew identical texts one by one: with the splits of this "
             "version, it would be validated on texts it was trained on; start a new run without resume="

@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
     config: Config
     """Complete: nothing sets anything from here on."""
     data: Any
-    """A LightningDataModule that is also a `sluice.data.datamodule.Data`."""
+    """A LightningDataModule that is also a `sluice.data.datamodule.CorpusData`."""
     module: TaskModule
     claim: Claimed
 

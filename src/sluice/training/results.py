@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
 from sluice.config.schema import Config
-from sluice.data.datamodule import Data
+from sluice.data.datamodule import CorpusData
 from sluice.modules.base import TaskModule
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
@@ -19,7 +19,7 @@ _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 
 def results_before_test(
-    config: Config, data: Data, module: TaskModule, tokens_per_second: float, trainer: pl.Trainer
+    config: Config, data: CorpusData, module: TaskModule, tokens_per_second: float, trainer: pl.Trainer
 ) -> Plain:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"

@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sluice.callbacks.checkpoints import LastCheckpoint, heard
+from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import check_batch_size, checked
 from sluice.config.fields import freeze
@@ -105,14 +105,16 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(early.matmul_precision)
-    with heard(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
+    with catch_signals(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
         config, claim = prepared.config, prepared.claim
         if claim.lease is not None:
             write_splits(claim.folder, prepared.data.identity)
             keep_source(config.model.module, claim.folder, CELL)
             keep_source(config.task.module, claim.folder, TASK)
             log_to(claim.folder)
-        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=signals, guard=claim.lease)
+        last = LastCheckpoint(
+            run_dir=str(claim.folder), **asdict(config.checkpoint), early_signals=signals, guard=claim.lease
+        )
         try:
             return _train_in(prepared, last)
         except Exception as error:
@@ -120,7 +122,7 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
                 error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
-            last.hand_back_signals()
+            last.restore_signal_handlers()
             close_logs()
 
 

@@ -76,8 +76,8 @@ def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> l
     for logger in loggers:
         if isinstance(logger, CSVLog):
             logger.guard = guard
-        if goes_on_from is not None and hasattr(logger, "go_on_from"):
-            logger.go_on_from(goes_on_from)
+        if goes_on_from is not None and hasattr(logger, "resume_from"):
+            logger.resume_from(goes_on_from)
     return loggers
 
 

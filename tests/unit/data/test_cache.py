@@ -1,4 +1,4 @@
-"""Cache entries: whole or not there, checked when opened, built once."""
+"""Cache entries: atomic writes, checksums, built once."""
 
 import errno
 import json
@@ -12,36 +12,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.data.cache import LAYOUT, CacheDamaged, Stored, entry_path, load_or_build, open_entry, write_entry
+from sluice.data.cache import LAYOUT, CacheDamaged, CacheEntry, entry_path, load_or_build, open_entry, write_entry
 from sluice.errors import UserError
 
 KEY = {"corpus": "abc", "min_freq": 2, "labels": ("neg", "pos")}
 
 
-def content() -> Stored:
+def content() -> CacheEntry:
     arrays = {
         "train_ids": np.arange(20, dtype=np.int32),
         "train_offsets": np.asarray([0, 12, 20], dtype=np.int64),
         "val_ids": np.zeros(0, dtype=np.int32),
     }
-    return Stored(arrays, {"vocab": ["<unk>", "<pad>", "été"], "share": 0.1})
+    return CacheEntry(arrays, {"vocab": ["<unk>", "<pad>", "été"], "fraction": 0.1})
 
 
-def assert_is_content(stored: Stored) -> None:
+def assert_is_content(entry: CacheEntry) -> None:
     expected = content()
-    assert stored.info == expected.info
-    assert stored.arrays.keys() == expected.arrays.keys()
+    assert entry.info == expected.info
+    assert entry.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():
-        assert stored.arrays[name].dtype == array.dtype
-        assert np.array_equal(stored.arrays[name], array)
+        assert entry.arrays[name].dtype == array.dtype
+        assert np.array_equal(entry.arrays[name], array)
 
 
-def forbidden() -> Stored:
-    raise AssertionError("built although it is there")
+def forbidden() -> CacheEntry:
+    raise AssertionError("built although it exists")
 
 
 def failing(code: int) -> Callable[..., None]:
-    """Stands in for a function that meets a full or protected disk."""
+    """Returns a function that fails as on a full or read-only disk."""
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, {errno.ENOSPC: "No space left on device", errno.EROFS: "Read-only file system"}[code])
@@ -51,7 +51,7 @@ def failing(code: int) -> Callable[..., None]:
 
 @pytest.fixture
 def cache_dir(tmp_path: Path) -> Path:
-    """Not there yet, like its parent: the first entry makes both."""
+    """Missing, like its parent: the first entry creates both."""
     return tmp_path / "data" / "cache"
 
 
@@ -62,7 +62,7 @@ def path(cache_dir: Path) -> Path:
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """What the cache has warned of so far."""
+    """Returns the warnings logged so far."""
     monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     caplog.set_level(logging.WARNING, logger="sluice.data.cache")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "sluice.data.cache"]
@@ -123,7 +123,7 @@ class TestEntry:
             assert not array.flags.writeable
 
     @pytest.mark.parametrize("mode", [0o755, 0o700, 0o770])
-    def test_as_open_to_others_as_the_folder_around_it(self, path: Path, mode: int) -> None:
+    def test_mode_is_that_of_the_parent_folder(self, path: Path, mode: int) -> None:
         """A group may share one cache."""
         path.parent.mkdir(parents=True)
         path.parent.chmod(mode)
@@ -131,20 +131,20 @@ class TestEntry:
         assert path.stat().st_mode & 0o777 == mode
 
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_damage_is_noticed(self, path: Path, damage: Callable[[Path], None]) -> None:
+    def test_corruption_is_detected(self, path: Path, damage: Callable[[Path], None]) -> None:
         write_entry(path, content())
         damage(path)
         with pytest.raises(CacheDamaged):
             open_entry(path)
 
     @pytest.mark.parametrize("file", ["train_ids.npy", "meta.json"])
-    def test_any_changed_byte_is_noticed(self, path: Path, file: str) -> None:
+    def test_any_changed_byte_is_detected(self, path: Path, file: str) -> None:
         """In the numbers, in an array's header (its type, its shape), in the vocabulary."""
         write_entry(path, content())
         whole = (path / file).read_bytes()
-        for place in range(len(whole)):
+        for index in range(len(whole)):
             changed = bytearray(whole)
-            changed[place] ^= 1
+            changed[index] ^= 1
             (path / file).write_bytes(changed)
             with pytest.raises(CacheDamaged):
                 open_entry(path)
@@ -165,21 +165,21 @@ class TestEntry:
         with pytest.raises(CacheDamaged):
             open_entry(path)
 
-    def test_other_layout_names_both(self, path: Path) -> None:
+    def test_layout_error_names_both_versions(self, path: Path) -> None:
         write_entry(path, content())
         raise_layout(path)
-        with pytest.raises(CacheDamaged, match=f"layout {LAYOUT + 1}, this version writes {LAYOUT}"):
+        with pytest.raises(CacheDamaged, match=rf"layout {LAYOUT + 1} \(this version uses layout {LAYOUT}\)"):
             open_entry(path)
 
 
 class TestLoadOrBuild:
-    def test_built_on_the_first_start_only(self, path: Path, warnings: Callable[[], list[str]]) -> None:
+    def test_built_once(self, path: Path, warnings: Callable[[], list[str]]) -> None:
         assert_is_content(load_or_build(path, content))
         assert_is_content(load_or_build(path, forbidden))
         assert warnings() == []
 
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_damaged_is_rebuilt_and_said_once(
+    def test_corrupted_entry_is_rebuilt_and_logged_once(
         self, path: Path, damage: Callable[[Path], None], warnings: Callable[[], list[str]]
     ) -> None:
         load_or_build(path, content)
@@ -187,13 +187,13 @@ class TestLoadOrBuild:
         assert_is_content(load_or_build(path, content))
         [warning] = warnings()
         assert str(path) in warning
-        assert warning.endswith("it is built again.")
+        assert warning.endswith("rebuilding it.")
         assert_is_content(load_or_build(path, forbidden))
         assert len(warnings()) == 1
         assert [entry.name for entry in path.parent.iterdir() if entry.name.startswith(".")] == []
 
     def test_failed_build_leaves_nothing(self, path: Path) -> None:
-        with pytest.raises(AssertionError, match="although it is there"):
+        with pytest.raises(AssertionError, match="although it exists"):
             load_or_build(path, forbidden)
         assert not path.parent.exists()
 
@@ -211,7 +211,7 @@ class TestDisk:
             load_or_build(path, content)
         assert list(path.parent.iterdir()) == []
 
-    def test_full_while_a_damaged_entry_is_rebuilt(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_while_rebuilding(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_entry(path, content())
         change_token(path)
         monkeypatch.setattr(np, "save", failing(errno.ENOSPC))
@@ -224,7 +224,7 @@ class TestDisk:
         with pytest.raises(UserError, match=r"cannot be written \(read-only file system\).*paths\.cache_dir"):
             load_or_build(path, content)
 
-    def test_read_only_is_enough_for_an_entry_that_is_there(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_existing_entry_opens_on_a_read_only_disk(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_entry(path, content())
         monkeypatch.setattr(tempfile, "mkdtemp", failing(errno.EROFS))
         monkeypatch.setattr(Path, "mkdir", failing(errno.EROFS))
@@ -240,11 +240,11 @@ class TestDisk:
 
 
 class TestTwoBuilders:
-    def test_the_first_one_stays(self, path: Path) -> None:
-        """Another process may have mapped the first entry already: pulling it away would hurt on a network disk."""
+    def test_first_entry_stays(self, path: Path) -> None:
+        """Another process may already have memory-mapped the first entry; deleting it fails on network disks."""
         made: list[int] = []
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             write_entry(path, content())
             made.append(path.stat().st_ino)
             return content()
@@ -253,12 +253,12 @@ class TestTwoBuilders:
         assert [path.stat().st_ino] == made
         assert list(path.parent.iterdir()) == [path]
 
-    def test_a_damaged_one_repaired_meanwhile_stays(self, path: Path, warnings: Callable[[], list[str]]) -> None:
+    def test_entry_repaired_meanwhile_stays(self, path: Path, warnings: Callable[[], list[str]]) -> None:
         write_entry(path, content())
         change_token(path)
         repaired: list[int] = []
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             write_entry(path, content())
             repaired.append(path.stat().st_ino)
             return content()
@@ -267,8 +267,8 @@ class TestTwoBuilders:
         assert [path.stat().st_ino] == repaired
         assert len(warnings()) == 1
 
-    def test_one_that_appears_at_the_last_moment(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After the second builder has looked whether there is one, before it moves its own into place."""
+    def test_entry_written_just_before_the_move(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After the second builder checked for an entry, before it moves its own there."""
         write_entry(path, content())
         first = path.stat().st_ino
         monkeypatch.setattr(Path, "exists", lambda _: False)
@@ -276,11 +276,11 @@ class TestTwoBuilders:
         assert path.stat().st_ino == first
         assert list(path.parent.iterdir()) == [path]
 
-    def test_all_at_once(self, path: Path) -> None:
+    def test_concurrent_builders(self, path: Path) -> None:
         builders = 4
         together = threading.Barrier(builders, timeout=10)
 
-        def build() -> Stored:
+        def build() -> CacheEntry:
             together.wait()
             return content()
 
@@ -292,10 +292,10 @@ class TestTwoBuilders:
 
 
 class TestPath:
-    def test_any_changed_setting_gives_another(self, cache_dir: Path) -> None:
+    def test_changed_setting_changes_the_path(self, cache_dir: Path) -> None:
         changed = [{"corpus": "abd"}, {"min_freq": 3}, {"min_freq": None}, {"labels": ("pos", "neg")}, {"new": 1}]
         paths = {entry_path(cache_dir, "texts", KEY | change) for change in [{}, *changed]}
         assert len(paths) == 1 + len(changed)
 
-    def test_the_order_of_the_settings_does_not_matter(self, cache_dir: Path) -> None:
+    def test_order_of_settings_does_not_matter(self, cache_dir: Path) -> None:
         assert entry_path(cache_dir, "texts", dict(reversed(KEY.items()))) == entry_path(cache_dir, "texts", KEY)

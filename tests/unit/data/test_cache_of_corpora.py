@@ -1,4 +1,4 @@
-"""A prepared corpus belongs to the content of its sources."""
+"""Cache entries of corpora are keyed by the content of their sources."""
 
 import os
 import zlib
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.data.cache import Stored, load_or_prepare
+from sluice.data.cache import CacheEntry, load_or_prepare
 from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpus import SourceFile, Sources
 from sluice.data.parallel import ParallelSettings, prepare_parallel
@@ -18,7 +18,7 @@ from sluice.data.synthetic.reviews import SampleReviews, SampleText
 from sluice.data.synthetic.tagging import TaggingSample
 from sluice.data.synthetic.text_pairs import PairsSample
 from sluice.data.tagging import TagSettings, prepare_tags
-from sluice.data.text_pairs import LetterSettings, prepare_text_pairs
+from sluice.data.text_pairs import CharNgramSettings, prepare_text_pairs
 from sluice.errors import UserError
 
 
@@ -31,17 +31,17 @@ class OneFile:
         self.path = path
         self.sources = Sources("one", (SourceFile("train", path),))
 
-    def stored(self) -> Stored:
-        return Stored({"bytes": np.frombuffer(self.path.read_bytes(), dtype=np.uint8)}, {})
+    def entry(self) -> CacheEntry:
+        return CacheEntry({"bytes": np.frombuffer(self.path.read_bytes(), dtype=np.uint8)}, {})
 
 
 def content(path: Path, cache_dir: Path) -> bytes:
-    """What is prepared from a file."""
+    """The prepared bytes of a file."""
     corpus = OneFile(path)
-    return load_or_prepare("raw", corpus, {}, cache_dir, corpus.stored).stored.arrays["bytes"].tobytes()
+    return load_or_prepare("raw", corpus, {}, cache_dir, corpus.entry).entry.arrays["bytes"].tobytes()
 
 
-def test_a_moved_and_touched_file_is_not_prepared_again(tmp_path: Path) -> None:
+def test_moved_or_touched_file_is_not_prepared_again(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"text")
     content(tmp_path / "a", tmp_path / "cache")
     (tmp_path / "a").rename(tmp_path / "b")
@@ -50,7 +50,7 @@ def test_a_moved_and_touched_file_is_not_prepared_again(tmp_path: Path) -> None:
     assert load_or_prepare("raw", corpus, {}, tmp_path / "cache", lambda: pytest.fail("prepared again"))
 
 
-def test_a_file_of_the_same_size_and_time_is_prepared_again(tmp_path: Path) -> None:
+def test_changed_file_of_equal_size_and_mtime_is_prepared_again(tmp_path: Path) -> None:
     for text in (b"one", b"two"):
         (tmp_path / "new").write_bytes(text)
         os.utime(tmp_path / "new", ns=(10**18, 10**18))
@@ -58,16 +58,16 @@ def test_a_file_of_the_same_size_and_time_is_prepared_again(tmp_path: Path) -> N
         assert content(tmp_path / "a", tmp_path / "cache") == text
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_file_that_changes_while_being_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     corpus = OneFile(tmp_path / "a")
 
-    def build() -> Stored:
-        stored = corpus.stored()
+    def build() -> CacheEntry:
+        entry = corpus.entry()
         (tmp_path / "a").write_bytes(b"longer")
-        return stored
+        return entry
 
-    with pytest.raises(UserError, match="changed while they were read"):
+    with pytest.raises(UserError, match="changed while being read"):
         load_or_prepare("raw", corpus, {}, tmp_path / "cache", build)
     assert content(tmp_path / "a", tmp_path / "cache") == b"longer"
 
@@ -78,7 +78,7 @@ PREPARED: dict[str, Callable[[Path], object]] = {
     "pairs": lambda cache: prepare_parallel(SampleParallel(size=20), ParallelSettings(tokenizer="whitespace"), cache),
     "tags": lambda cache: prepare_tags(TaggingSample(size=60, val_size=9, test_size=9), TagSettings(), cache),
     "text-pairs": lambda cache: prepare_text_pairs(
-        PairsSample(size=9, val_size=9, test_size=9), LetterSettings(), {"test": 0.1, "val": 0.1}, cache
+        PairsSample(size=9, val_size=9, test_size=9), CharNgramSettings(), {"test": 0.1, "val": 0.1}, cache
     ),
 }
 ENTRIES = {
@@ -88,12 +88,12 @@ ENTRIES = {
     "tags": ("tags-sample-f6df3d8e61ae9f3f", 2961136519),
     "text-pairs": ("text-pairs-generated-d3cce9ab0b38d490", 799062821),
 }
-"""Name of each kind's entry, and a checksum over its arrays and its description."""
+"""Name of each kind's entry, and a checksum over its files."""
 
 
 @pytest.mark.parametrize("kind", PREPARED)
 def test_entries_of_earlier_versions_stay_valid(tmp_path: Path, kind: str) -> None:
-    """If the content of an entry has to change, raise `LAYOUT`: then older ones are not read as what they aren't."""
+    """If the content of an entry has to change, increment `LAYOUT`, so that older entries are rebuilt."""
     PREPARED[kind](tmp_path)
     (entry,) = tmp_path.glob(f"{kind}-*")
     files = sorted(entry.iterdir())

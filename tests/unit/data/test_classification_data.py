@@ -1,4 +1,4 @@
-"""The DataModule of labelled texts: its loaders, alone, on several ranks and under a Trainer."""
+"""The DataModule of labelled texts: its loaders on one and several ranks and with a Trainer."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -21,7 +21,7 @@ SIZES = {"train": 40, "val": 21, "test": 30}
 
 
 class CountingCorpus:
-    """Texts of 1 to 11 words; the last word of each is its own."""
+    """Texts of 1 to 11 words; the last word of each is unique."""
 
     name, labels, sources, description = "sample", ("neg", "pos"), Sources("1"), "made in a test"
 
@@ -32,7 +32,7 @@ class CountingCorpus:
         self.reads += 1
         for split, size in SIZES.items():
             for i in range(size):
-                yield Document(split, "word " * (i % 11) + f"own{i}", i % 2)
+                yield Document(split, "word " * (i % 11) + f"unique{i}", i % 2)
 
 
 @pytest.fixture
@@ -68,35 +68,35 @@ def test_batches_hold_the_truncated_texts_and_their_labels(cache_dir: Path, spli
             assert data.prepared.vocab.decode(ids[:length]) == data.text_of(split, index).split()[-8:]
 
 
-def test_text_of_says_what_the_model_sees(cache_dir: Path) -> None:
+def test_text_of_returns_the_encoded_tokens(cache_dir: Path) -> None:
     data = make_data(cache_dir)
-    assert data.text_of("train", 3) == "word word word own3"
-    assert data.text_of("train", 0) == "own0"
-    assert make_unseen(cache_dir).text_of("test", 2) == "word word <unk>"
+    assert data.text_of("train", 3) == "word word word unique3"
+    assert data.text_of("train", 0) == "unique0"
+    assert make_frequent(cache_dir).text_of("test", 2) == "word word <unk>"
 
 
-def make_unseen(cache_dir: Path) -> ClassificationData:
-    """Words that occur once in training are unknown."""
+def make_frequent(cache_dir: Path) -> ClassificationData:
+    """Data with a vocabulary of frequent words only."""
     settings = TextSettings(min_freq=4)
     return ClassificationData(corpus=CountingCorpus(), settings=settings, cache_dir=cache_dir)
 
 
-def test_sizes_of_batches(cache_dir: Path) -> None:
+def test_batch_sizes(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     assert [len(batch) for batch in data.train_dataloader()] == [4] * 10
     assert [len(batch) for batch in data.val_dataloader()] == [16, 5]
     assert [len(batch) for batch in data.test_dataloader()] == [16, 14]
 
 
-def test_budget_is_for_training(cache_dir: Path) -> None:
+def test_max_tokens_limits_training_batches_only(cache_dir: Path) -> None:
     data = make_data(cache_dir, max_tokens=16, batch_size=16)
     assert max(batch.ids.numel() for batch in data.train_dataloader()) <= 16
     assert max(batch.ids.numel() for batch in data.val_dataloader()) > 16
 
 
-def test_budget_counts_truncated_texts(cache_dir: Path) -> None:
+def test_max_tokens_counts_truncated_texts(cache_dir: Path) -> None:
     assert len(make_data(cache_dir, max_tokens=8).train_dataloader()) > 0
-    with pytest.raises(ValueError, match="max_tokens=7 is less than the longest text, 8 tokens"):
+    with pytest.raises(ValueError, match=r"max_tokens=7 is less than the longest text \(8 tokens\)"):
         make_data(cache_dir, max_tokens=7).train_dataloader()
 
 
@@ -119,7 +119,7 @@ def test_evaluation_order_is_fixed(cache_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_ranks_share_the_texts(cache_dir: Path, split: str) -> None:
+def test_texts_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     ranks = []
     for rank in range(3):
         data = make_data(cache_dir)
@@ -142,7 +142,7 @@ def on_rank(rank: int, world_size: int, cache_dir: Path, **options: object) -> C
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_in_evaluation_every_rank_has_a_batch_and_no_text_is_seen_twice(
+def test_evaluation_on_several_ranks_has_every_text_once(
     cache_dir: Path, split: str, batch_size: int, world_size: int
 ) -> None:
     ranks = [
@@ -153,14 +153,14 @@ def test_in_evaluation_every_rank_has_a_batch_and_no_text_is_seen_twice(
     assert sorted(chain(*ranks)) == list(range(SIZES[split]))
 
 
-def test_too_few_texts_for_the_ranks_are_told(cache_dir: Path) -> None:
+def test_fewer_texts_than_ranks_are_refused(cache_dir: Path) -> None:
     assert len(on_rank(20, 21, cache_dir).val_dataloader()) == 1
     with pytest.raises(UserError, match="the val split has 21 texts, too few for 22 processes"):
         on_rank(0, 22, cache_dir).val_dataloader()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path, num_workers: int) -> None:
+def test_resumed_epoch_skips_processed_batches(cache_dir: Path, num_workers: int) -> None:
     whole = make_data(cache_dir, seed=5).train_dataloader()
     data = make_data(cache_dir, seed=5, num_workers=num_workers)
     data.load_state_dict({"epoch": 1, "batch": 4})
@@ -169,36 +169,36 @@ def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path,
         for each in (whole, loader):
             _set_sampler_epoch(each, epoch)
         assert seen(loader) == seen(whole)[left_out:]
-        assert len(loader) == len(whole) == 10, "or Lightning would think the epoch ended early"
+        assert len(loader) == len(whole) == 10, "Lightning would end the epoch early"
 
 
-class Watcher(pl.LightningModule):
-    """Learns nothing; notes which texts it is shown in each epoch."""
+class Recorder(pl.LightningModule):
+    """Records the indices of the texts of each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.epochs: dict[str, list[list[int]]] = {"train": [], "val": []}
 
-    def note(self, stage: str, batch: TextBatch, first: bool) -> None:
+    def record(self, stage: str, batch: TextBatch, first: bool) -> None:
         if first:
             self.epochs[stage].append([])
         self.epochs[stage][-1].extend(batch.index.tolist())
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> torch.Tensor:
-        self.note("train", batch, batch_idx == 0)
+        self.record("train", batch, batch_idx == 0)
         return self.weight * batch.ids.sum()
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
-        self.note("val", batch, batch_idx == 0)
+        self.record("val", batch, batch_idx == 0)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_epochs_under_a_trainer(cache_dir: Path) -> None:
-    data, watcher = make_data(cache_dir, seed=5), Watcher()
+def test_epochs_with_a_trainer(cache_dir: Path) -> None:
+    data, recorder = make_data(cache_dir, seed=5), Recorder()
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -208,13 +208,13 @@ def test_epochs_under_a_trainer(cache_dir: Path) -> None:
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=3, num_sanity_val_steps=0, use_distributed_sampler=False, **quiet
     )
-    trainer.fit(watcher, datamodule=data)
+    trainer.fit(recorder, datamodule=data)
     loader = make_data(cache_dir, seed=5).train_dataloader()
-    for epoch, shown in enumerate(watcher.epochs["train"]):
+    for epoch, shown in enumerate(recorder.epochs["train"]):
         _set_sampler_epoch(loader, epoch)
         assert shown == seen(loader)
-    assert len({tuple(shown) for shown in watcher.epochs["train"]}) == 3
-    assert watcher.epochs["val"] == [seen(data.val_dataloader())] * 3
+    assert len({tuple(shown) for shown in recorder.epochs["train"]}) == 3
+    assert recorder.epochs["val"] == [seen(data.val_dataloader())] * 3
 
 
 def test_corpus_is_read_once(cache_dir: Path) -> None:

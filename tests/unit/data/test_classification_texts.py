@@ -1,4 +1,4 @@
-"""A corpus becomes ids: what the vocabulary may know, how missing splits are cut, when the corpus is read again."""
+"""Preparation of labelled texts: vocabulary, held-out splits, and when the corpus is read again."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
 @dataclass
 class MemoryCorpus:
-    """A corpus in memory that counts how often it has been read, and may break off."""
+    """An in-memory corpus that counts its reads and may fail after some documents."""
 
     texts: Sequence[Document]
     labels: tuple[str, ...] = ("neg", "pos")
     sources: Sources = Sources("first")
-    breaks_after: int | None = None
+    fails_after: int | None = None
     name: str = "sample"
     description: str = "made in a test"
     reads: int = 0
@@ -31,8 +31,8 @@ class MemoryCorpus:
     def documents(self) -> Iterator[Document]:
         self.reads += 1
         for number, document in enumerate(self.texts):
-            if number == self.breaks_after:
-                raise UserError("the archive broke off")
+            if number == self.fails_after:
+                raise UserError("the archive is truncated")
             yield document
 
 
@@ -46,7 +46,7 @@ GIVEN = (
 
 
 def unique_texts(per_class: int, split: str = "train") -> list[Document]:
-    """Texts of one shared word and one word of their own, the classes in turn."""
+    """Texts of a common and a unique word, with alternating classes."""
     return [Document(split, f"shared {split}{i}", i % 2) for i in range(2 * per_class)]
 
 
@@ -55,7 +55,7 @@ def prepare(tmp_path: Path, texts: Sequence[Document], **settings: object) -> Pr
 
 
 def decoded(prepared: PreparedCorpus, split: str) -> list[str]:
-    """The texts of a split as the model knows them."""
+    """The decoded texts of a split."""
     texts = prepared.splits[split].texts
     rows = (texts.flat[texts.offsets[i] : texts.offsets[i + 1]] for i in range(len(texts)))
     return [" ".join(prepared.vocab.decode(row)) for row in rows]
@@ -73,7 +73,7 @@ class TestIds:
             assert (split.texts.flat.dtype, split.texts.offsets.dtype) == (np.int32, np.int64)
             assert split.labels.dtype == np.int64
 
-    def test_tokenizer_is_the_one_named(self, tmp_path: Path) -> None:
+    def test_tokenizer(self, tmp_path: Path) -> None:
         prepared = prepare(
             tmp_path, [Document(s, "Fine, film", 0) for s in ("train", "val", "test")], tokenizer="whitespace"
         )
@@ -87,8 +87,8 @@ class TestIds:
         assert texts.flat[texts.offsets[-2] :].tolist() == [UNKNOWN_ID]
         assert "" not in prepared.vocab
 
-    def test_kept_lengths(self, tmp_path: Path) -> None:
-        assert prepare(tmp_path, GIVEN).splits["train"].kept_lengths(4).tolist() == [4, 3]
+    def test_truncated_lengths(self, tmp_path: Path) -> None:
+        assert prepare(tmp_path, GIVEN).splits["train"].truncated_lengths(4).tolist() == [4, 3]
 
 
 class TestVocabulary:
@@ -98,13 +98,13 @@ class TestVocabulary:
         assert decoded(prepared, "val") == ["a fine <unk>"]
         assert decoded(prepared, "test") == ["dull , <unk> film", "fine"]
 
-    def test_words_of_the_texts_held_out_are_not_counted(self, tmp_path: Path) -> None:
+    def test_words_of_held_out_texts_are_unknown(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, unique_texts(20), validation_fraction=0.25, test_fraction=0.25)
         assert len(prepared.vocab) == len(SPECIALS) + 1 + len(prepared.splits["train"].labels)
         for split in ("val", "test"):
             assert set(decoded(prepared, split)) == {"shared <unk>"}
 
-    def test_frequencies_are_those_of_the_training_texts(self, tmp_path: Path) -> None:
+    def test_frequencies_count_training_texts_only(self, tmp_path: Path) -> None:
         texts = [Document("train", "seen seen once", 0), *(Document(s, "once once", 0) for s in ("val", "test"))]
         assert prepare(tmp_path, texts, min_freq=2).vocab.tokens == [*SPECIALS, "seen"]
 
@@ -117,14 +117,14 @@ class TestVocabulary:
         assert prepared.vocab.tokens == [*SPECIALS, *words]
         assert set(chain(*map(str.split, decoded(prepared, "train")))) == {"<unk>", *words}
 
-    def test_emptied_by_min_freq(self, tmp_path: Path) -> None:
+    def test_empty_vocabulary_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"min_freq=4 .* occurs 3 times"):
             prepare(tmp_path, GIVEN, min_freq=4)
         assert not (tmp_path / "cache").exists()
 
 
 class TestSplits:
-    def test_given_ones_are_kept(self, tmp_path: Path) -> None:
+    def test_existing_splits_are_kept(self, tmp_path: Path) -> None:
         texts = [*unique_texts(6), *unique_texts(2, "val"), *unique_texts(3, "test")]
         prepared = prepare(tmp_path, texts, validation_fraction=0.5, test_fraction=0.5)
         assert {name: len(split.labels) for name, split in prepared.splits.items()} == {
@@ -141,34 +141,34 @@ class TestSplits:
             ([], {"train": 24, "val": 8, "test": 8}),
         ],
     )
-    def test_missing_ones_are_cut(self, tmp_path: Path, given: list[str], sizes: dict[str, int]) -> None:
-        """The test texts are cut first, the validation texts from what is left."""
+    def test_missing_splits_are_held_out(self, tmp_path: Path, given: list[str], sizes: dict[str, int]) -> None:
+        """The test texts are held out first, the validation texts from the remaining ones."""
         texts = [*unique_texts(20), *chain(*(unique_texts(2, split) for split in given))]
         prepared = prepare(tmp_path, texts, validation_fraction=0.25, test_fraction=0.2)
         assert {name: len(split.labels) for name, split in prepared.splits.items()} == sizes
         for split in prepared.splits.values():
             assert Counter(split.labels.tolist()) == {label: len(split.labels) // 2 for label in (0, 1)}
 
-    def test_no_text_is_lost_or_twice(self, tmp_path: Path) -> None:
+    def test_every_text_is_in_one_split(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, unique_texts(10), validation_fraction=0.3)
-        hashes = chain(*(own.tolist() for own in prepared.identity.hashes.splits.values()))
+        hashes = chain(*(split.tolist() for split in prepared.identity.hashes.splits.values()))
         assert sorted(hashes) == sorted(text_hash(document.text) for document in unique_texts(10))
 
     def test_labels_follow_their_texts(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, unique_texts(10))
         labels = {text_hash(document.text): document.label for document in unique_texts(10)}
         for name, split in prepared.splits.items():
-            assert split.labels.tolist() == [labels[one] for one in prepared.identity.hashes.splits[name].tolist()]
+            assert split.labels.tolist() == [labels[text] for text in prepared.identity.hashes.splits[name].tolist()]
 
-    def test_identical_texts_land_in_one_split(self, tmp_path: Path) -> None:
+    def test_identical_texts_are_in_one_split(self, tmp_path: Path) -> None:
         texts = [
             Document("train", text, i % 2) for i in range(10) for text in (f"caf\u00e9 {i}", f" cafe\u0301  {i}\n")
         ]
         hashes = prepare(tmp_path, texts, validation_fraction=0.3).identity.hashes.splits
-        assert {name: len(own) for name, own in hashes.items()} == {"train": 12, "val": 4, "test": 4}
-        assert sum(len(set(own.tolist())) for own in hashes.values()) == 10
+        assert {name: len(split) for name, split in hashes.items()} == {"train": 12, "val": 4, "test": 4}
+        assert sum(len(set(split.tolist())) for split in hashes.values()) == 10
 
-    def test_a_class_too_small_to_cut(self, tmp_path: Path) -> None:
+    def test_small_class_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="class 'pos' has too few texts"):
             prepare(tmp_path, [*unique_texts(1), Document("train", "more", 0), Document("test", "text", 0)])
 
@@ -176,7 +176,7 @@ class TestSplits:
         with pytest.raises(UserError, match="no training texts"):
             prepare(tmp_path, unique_texts(3, "test"))
 
-    def test_encoded_with_a_given_vocabulary(self) -> None:
+    def test_encoding_with_a_given_vocabulary(self) -> None:
         encoded = encode_documents(unique_texts(2), "whitespace", Vocab([*SPECIALS, "shared"]))
         assert encoded.texts.flat.tolist() == [2, UNKNOWN_ID] * 4
         assert encoded.labels.tolist() == [0, 1, 0, 1]
@@ -185,11 +185,11 @@ class TestSplits:
 OTHER = {"tokenizer": "whitespace", "min_freq": 2, "max_size": 3, "validation_fraction": 0.3, "test_fraction": 0.3}
 
 
-class TestOnce:
-    def test_second_start_reads_nothing(self, tmp_path: Path) -> None:
+class TestCaching:
+    def test_second_start_does_not_read_the_corpus(self, tmp_path: Path) -> None:
         corpus = MemoryCorpus(GIVEN)
         first = prepare_corpus(corpus, TextSettings(), tmp_path)
-        again = prepare_corpus(MemoryCorpus(GIVEN, breaks_after=0), TextSettings(), tmp_path)
+        again = prepare_corpus(MemoryCorpus(GIVEN, fails_after=0), TextSettings(), tmp_path)
         assert corpus.reads == 1
         assert again.vocab.tokens == first.vocab.tokens
         assert again.labels == first.labels
@@ -197,7 +197,7 @@ class TestOnce:
             assert decoded(again, split) == decoded(first, split)
             assert np.array_equal(again.splits[split].labels, first.splits[split].labels)
 
-    def test_first_and_later_starts_give_the_same_types(self, tmp_path: Path) -> None:
+    def test_first_and_later_starts_are_memory_mapped(self, tmp_path: Path) -> None:
         first, again = (prepare_corpus(MemoryCorpus(GIVEN), TextSettings(), tmp_path) for _ in range(2))
         for split in ("train", "val", "test"):
             assert type(first.splits[split].texts.flat) is type(again.splits[split].texts.flat) is np.memmap
@@ -209,20 +209,20 @@ class TestOnce:
         assert longer.reads == 1
 
     @pytest.mark.parametrize("name", [field.name for field in fields(TextSettings)])
-    def test_changed_setting_is_read_again(self, tmp_path: Path, name: str) -> None:
+    def test_changed_setting_rereads_the_corpus(self, tmp_path: Path, name: str) -> None:
         corpus = MemoryCorpus(GIVEN)
         changed = replace(TextSettings(), **{name: OTHER[name]})
         for settings in (TextSettings(), changed, TextSettings(), changed):
             prepare_corpus(corpus, settings, tmp_path)
         assert corpus.reads == 2
 
-    def test_other_class_names_are_read_again(self, tmp_path: Path) -> None:
+    def test_changed_class_names_reread_the_corpus(self, tmp_path: Path) -> None:
         for labels in (("neg", "pos"), ("bad", "good")):
             assert prepare_corpus(MemoryCorpus(GIVEN, labels=labels), TextSettings(), tmp_path).labels == labels
 
-    def test_corpus_that_breaks_off_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_failed_read_leaves_no_files(self, tmp_path: Path) -> None:
         cache_dir = tmp_path / "cache"
-        with pytest.raises(UserError, match="broke off"):
-            prepare_corpus(MemoryCorpus(GIVEN, breaks_after=3), TextSettings(), cache_dir)
+        with pytest.raises(UserError, match="is truncated"):
+            prepare_corpus(MemoryCorpus(GIVEN, fails_after=3), TextSettings(), cache_dir)
         assert not cache_dir.exists()
         assert len(prepare_corpus(MemoryCorpus(GIVEN), TextSettings(), cache_dir).splits["test"].labels) == 2

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.data.collate import Batch, BatchMaker, ParallelBatch, SequenceBatch, TextBatch, TextPairBatch, pad
+from sluice.data.collate import Batch, ParallelBatch, SequenceBatch, TextBatch, TextCollator, TextPairBatch, pad
 from sluice.data.language_modeling import ChunkBatch
 from sluice.data.ragged import Ragged
 from sluice.data.word2vec import WindowBatch
@@ -34,7 +34,7 @@ def made(kind: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pinned_batch_moves_without_waiting(kind: type[Batch]) -> None:
+def test_pinned_batch_moves_without_synchronising(kind: type[Batch]) -> None:
     with standin_gpu():
         moved = made(kind).pin_memory().to(GPU)
         assert waits == []
@@ -46,12 +46,12 @@ def test_a_pinned_batch_moves_without_waiting(kind: type[Batch]) -> None:
                 assert isinstance(part, OnGPU) == (entry.name not in ON_CPU), entry.name
 
 
-def test_a_missing_field_stays_missing() -> None:
+def test_none_fields_stay_none() -> None:
     batch = made(TextPairBatch)
     assert batch.to("cpu").deciding is None
 
 
-def test_a_batch_can_change_its_type() -> None:
+def test_to_changes_the_dtype() -> None:
     assert made(ChunkBatch).to("cpu", dtype=torch.int32).inputs.dtype == torch.int32
 
 
@@ -75,7 +75,7 @@ def padded(texts: list[list[int]]) -> list[list[int]]:
 
 def make_batch(indices: list[int], *, max_length: int = 10, truncation: str = "head") -> TextBatch:
     labels = np.asarray([0, 1, 1, 0])
-    return BatchMaker(ragged(TEXTS), labels, max_length=max_length, truncation=truncation)(indices)
+    return TextCollator(ragged(TEXTS), labels, max_length=max_length, truncation=truncation)(indices)
 
 
 @settings(deadline=None)
@@ -93,7 +93,7 @@ def test_padding_equals_a_plain_loop(texts: list[list[int]], most: int, truncati
     assert lengths.tolist() == [len(text) for text in expected]
 
 
-def test_batch_in_the_order_asked_for() -> None:
+def test_batch_in_the_given_order() -> None:
     batch = make_batch([2, 0, 3], max_length=4)
     assert batch.ids.tolist() == [[2, 3, PADDING_ID, PADDING_ID], [5, 6, 7, 8], [9, 8, 7, PADDING_ID]]
     assert batch.lengths.tolist() == [2, 4, 3]
@@ -103,40 +103,40 @@ def test_batch_in_the_order_asked_for() -> None:
     assert batch.tokens == 9
 
 
-def test_everything_is_int64_on_the_cpu() -> None:
+def test_tensors_are_int64_on_the_cpu() -> None:
     batch = make_batch([1, 2])
     for tensor in (batch.ids, batch.lengths, batch.labels, batch.index):
         assert (tensor.dtype, tensor.device.type) == (torch.int64, "cpu")
 
 
 def test_padding_on_the_left() -> None:
-    make = BatchMaker(
+    collate = TextCollator(
         ragged(TEXTS), np.zeros(len(TEXTS), dtype=np.int64), max_length=3, truncation="head", padding="left"
     )
-    batch = make([0, 1, 2])
+    batch = collate([0, 1, 2])
     assert batch.ids.tolist() == [[5, 6, 7], [PADDING_ID, PADDING_ID, 4], [PADDING_ID, 2, 3]]
     assert batch.lengths.tolist() == [3, 1, 2]
     assert batch.padding_fraction == pytest.approx(3 / 9)
 
 
-def test_no_wider_than_the_longest_text_of_the_batch() -> None:
+def test_width_is_that_of_the_longest_text() -> None:
     assert make_batch([1, 2], max_length=400).ids.shape == (2, 2)
 
 
-def test_batches_do_not_share_memory_with_the_corpus() -> None:
+def test_batches_are_copies() -> None:
     texts, labels = ragged(TEXTS), np.asarray([0, 1, 1, 0])
-    batch = BatchMaker(texts, labels, max_length=10, truncation="head")([0, 1])
+    batch = TextCollator(texts, labels, max_length=10, truncation="head")([0, 1])
     for tensor in (batch.ids, batch.lengths, batch.labels):
         tensor.fill_(77)
     assert texts.flat.tolist() == [5, 6, 7, 8, 9, 4, 2, 3, 9, 8, 7]
     assert labels.tolist() == [0, 1, 1, 0]
 
 
-def test_read_only_arrays_will_do() -> None:
+def test_read_only_arrays() -> None:
     texts, labels = ragged(TEXTS), np.asarray([0, 1, 1, 0])
     for array in (texts.flat, texts.offsets, labels):
         array.flags.writeable = False
-    batch = BatchMaker(texts, labels, max_length=10, truncation="head")([1, 2])
+    batch = TextCollator(texts, labels, max_length=10, truncation="head")([1, 2])
     assert batch.ids.tolist() == [[4, PADDING_ID], [2, 3]]
 
 

@@ -1,4 +1,4 @@
-"""Content hashes of files: remembered while size, mtime and inode stay, waited for by other processes."""
+"""Content hashes of files: cached by size, mtime and inode; other processes wait for rank 0."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ LONG_AGO = (10**18, 10**18)
 
 
 def write(path: Path, content: bytes) -> Path:
-    """A file that was last changed long ago."""
+    """Writes a file with an old mtime."""
     path.write_bytes(content)
     os.utime(path, ns=LONG_AGO)
     return path
@@ -22,19 +22,19 @@ def write(path: Path, content: bytes) -> Path:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files whose content was read."""
+    """Names of the files that were hashed."""
     names: list[str] = []
     compute = file_hashes._sha256
 
-    def noted(path: Path) -> str:
+    def recorded(path: Path) -> str:
         names.append(path.name)
         return compute(path)
 
-    monkeypatch.setattr(file_hashes, "_sha256", noted)
+    monkeypatch.setattr(file_hashes, "_sha256", recorded)
     return names
 
 
-def test_unchanged_files_are_read_once(tmp_path: Path, computed: list[str]) -> None:
+def test_unchanged_files_are_hashed_once(tmp_path: Path, computed: list[str]) -> None:
     paths = [write(tmp_path / name, name.encode()) for name in ("a", "b")]
     expected = [hashlib.sha256(name).hexdigest() for name in (b"a", b"b")]
     for _ in range(2):
@@ -42,7 +42,7 @@ def test_unchanged_files_are_read_once(tmp_path: Path, computed: list[str]) -> N
     assert computed == ["a", "b"]
 
 
-def test_only_a_changed_file_is_read_again(tmp_path: Path, computed: list[str]) -> None:
+def test_only_changed_files_are_hashed_again(tmp_path: Path, computed: list[str]) -> None:
     paths = [write(tmp_path / name, b"same") for name in ("a", "b")]
     before = FileHashes(tmp_path / "cache").of(paths)
     write(tmp_path / "b", b"longer")
@@ -59,7 +59,7 @@ def test_touching_and_moving_keep_the_hash(tmp_path: Path) -> None:
     assert FileHashes(tmp_path / "cache").of([moved]) == [before]
 
 
-def test_a_file_just_written_is_read_again(tmp_path: Path) -> None:
+def test_recently_written_file_is_hashed_again(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one")
     stat = path.stat()
@@ -69,7 +69,7 @@ def test_a_file_just_written_is_read_again(tmp_path: Path) -> None:
     assert FileHashes(tmp_path / "cache").of([path]) != [before]
 
 
-def test_other_processes_wait_for_the_first(
+def test_other_processes_wait_for_rank_zero(
     tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a", b"text")
@@ -85,7 +85,7 @@ def test_other_processes_wait_for_the_first(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": 3}', b'{"a": [1, 2]}'])
-def test_a_damaged_index_is_written_anew(tmp_path: Path, content: bytes) -> None:
+def test_corrupted_index_is_rewritten(tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path / "a", b"text")
     expected = FileHashes(tmp_path / "cache").of([path])
     (index,) = (tmp_path / "cache" / FOLDER).iterdir()
@@ -95,7 +95,7 @@ def test_a_damaged_index_is_written_anew(tmp_path: Path, content: bytes) -> None
     assert len(index.read_bytes()) == len(whole)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_cache(tmp_path: Path) -> None:
     path = write(tmp_path / "a", b"text")
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert FileHashes(tmp_path / "cache").of([path]) == [hashlib.sha256(b"text").hexdigest()]

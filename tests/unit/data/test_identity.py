@@ -1,4 +1,4 @@
-"""What data a model was trained on, and which text was in which split."""
+"""Identity of training data: text hashes of the splits, and differences between identities."""
 
 from pathlib import Path
 
@@ -8,21 +8,19 @@ import pytest
 from sluice.data import fingerprints
 from sluice.data.corpus import SourceFile, Sources
 from sluice.data.fingerprints import fingerprint_of
-from sluice.data.identity import FILE_NAME, DataIdentity, SplitHashes, changes, hashes_of, text_hash
+from sluice.data.identity import FILE_NAME, DataIdentity, SplitHashes, hashes_of, identity_changes, text_hash
 from sluice.errors import UserError
 
 
 def splits(**texts: str) -> SplitHashes:
-    """Splits whose texts are single letters."""
-    return SplitHashes(
-        {name: hashes_of((letter,) for letter in texts.get(name, "")) for name in ("train", "val", "test")}
-    )
+    """Splits whose texts are single characters."""
+    return SplitHashes({name: hashes_of((text,) for text in texts.get(name, "")) for name in ("train", "val", "test")})
 
 
-def chosen(own: SplitHashes, split: str, **given: str) -> tuple[str, int]:
-    """The letters chosen from a corpus, and how many are in no split."""
-    rows = [(name, letter) for name, letters in given.items() for letter in letters]
-    found = own.choose(split, np.array([name for name, _ in rows]), hashes_of((letter,) for _, letter in rows))
+def chosen(stored: SplitHashes, split: str, **given: str) -> tuple[str, int]:
+    """The characters selected from a corpus, and the number that are in no split."""
+    rows = [(name, text) for name, texts in given.items() for text in texts]
+    found = stored.select(split, np.array([name for name, _ in rows]), hashes_of((text,) for _, text in rows))
     return "".join(rows[row][1] for row in found.rows), found.left_out
 
 
@@ -36,49 +34,49 @@ def test_different_texts_differ() -> None:
     assert len({text_hash(*parts) for parts in ways}) == len(ways)
 
 
-def test_added_texts_are_left_out_and_counted() -> None:
-    own = splits(train="abc", val="d", test="ef")
-    assert chosen(own, "test", train="xeadbfcy") == ("ef", 2)
-    assert chosen(own, "val", train="fedcba") == ("d", 0)
+def test_added_texts_are_excluded_and_counted() -> None:
+    stored = splits(train="abc", val="d", test="ef")
+    assert chosen(stored, "test", train="xeadbfcy") == ("ef", 2)
+    assert chosen(stored, "val", train="fedcba") == ("d", 0)
 
 
-def test_a_split_with_its_own_file_is_read_from_it() -> None:
-    own = splits(train="abc", val="d", test="ea")
-    assert chosen(own, "test", train="abcd", test="eax") == ("ea", 1)
-    assert chosen(own, "train", train="abcdx", test="ea") == ("abc", 1)
+def test_split_with_a_file_is_selected_from_it() -> None:
+    stored = splits(train="abc", val="d", test="ea")
+    assert chosen(stored, "test", train="abcd", test="eax") == ("ea", 1)
+    assert chosen(stored, "train", train="abcdx", test="ea") == ("abc", 1)
 
 
-def test_a_text_in_two_splits_is_taken_as_often_as_it_was() -> None:
-    own = splits(train="aab", val="a", test="c")
-    assert chosen(own, "val", train="aaabc") == ("a", 0)
-    assert chosen(own, "train", train="aaabc") == ("aab", 0)
+def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
+    stored = splits(train="aab", val="a", test="c")
+    assert chosen(stored, "val", train="aaabc") == ("a", 0)
+    assert chosen(stored, "train", train="aaabc") == ("aab", 0)
 
 
-def test_repeated_texts_are_counted() -> None:
-    assert splits(train="abc", val="aa", test="bcd").repeated() == {"val": 2, "test": 2}
+def test_overlap_with_train() -> None:
+    assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 
 
-def test_it_is_saved_and_read(tmp_path: Path) -> None:
-    own = splits(train="abc", val="d", test="ef")
-    own.save(tmp_path)
-    assert SplitHashes.load(tmp_path / FILE_NAME, own.digest).digest == own.digest
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    stored = splits(train="abc", val="d", test="ef")
+    stored.save(tmp_path)
+    assert SplitHashes.load(tmp_path / FILE_NAME, stored.digest).digest == stored.digest
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
     before = (tmp_path / FILE_NAME).stat().st_mtime_ns
-    own.save(tmp_path)
+    stored.save(tmp_path)
     assert (tmp_path / FILE_NAME).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("other", [splits(train="abcd", test="ef"), splits(train="acb", val="d", test="ef")])
-def test_the_splits_of_another_run_are_refused(tmp_path: Path, other: SplitHashes) -> None:
+def test_splits_of_another_run_are_refused(tmp_path: Path, other: SplitHashes) -> None:
     other.save(tmp_path)
-    with pytest.raises(UserError, match="it is of another run"):
+    with pytest.raises(UserError, match="it belongs to another run"):
         SplitHashes.load(tmp_path / FILE_NAME, splits(train="abc", val="d", test="ef").digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"random bytes"])
-def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_corrupted_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(UserError, match="cannot be read or is damaged"):
+    with pytest.raises(UserError, match="cannot be read or is corrupted"):
         SplitHashes.load(tmp_path / FILE_NAME, "0")
 
 
@@ -91,42 +89,42 @@ def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: 
     return DataIdentity(fingerprint_of(sources, folder / "cache"), text_digest=text).saved()
 
 
-def test_files_that_were_moved_are_the_same(tmp_path: Path) -> None:
+def test_moved_files_are_unchanged(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    assert changes(before, saved(tmp_path / "there", train="a", val="b")) == []
+    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b")) == []
 
 
-def test_the_changed_file_is_named(tmp_path: Path) -> None:
+def test_changed_file_is_named(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    assert changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
+    assert identity_changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
 
 
 def test_added_and_missing_files_are_named(tmp_path: Path) -> None:
     before = saved(tmp_path / "here", train="a", val="b")
-    found = changes(before, saved(tmp_path / "here", train="a", test="b"))
+    found = identity_changes(before, saved(tmp_path / "here", train="a", test="b"))
     assert found == [f"{tmp_path}/here/test.txt", f"{tmp_path}/here/val.txt (no longer read)"]
 
 
-def test_a_message_names_a_few_files(tmp_path: Path) -> None:
+def test_message_names_a_few_files(tmp_path: Path) -> None:
     before, now = ({f"part{number}": f"{content} {number}" for number in range(9)} for content in ("old", "new"))
-    found = changes(saved(tmp_path, **before), saved(tmp_path, **now))
+    found = identity_changes(saved(tmp_path, **before), saved(tmp_path, **now))
     assert found == [*(f"{tmp_path}/part{number}.txt" for number in range(5)), "4 more files"]
 
 
 def test_other_differences_are_named(tmp_path: Path) -> None:
     before = saved(tmp_path, train="a", seed=1, text="x")
-    assert changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [
+    assert identity_changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [
         "the seed of the generated data (1 then, 2 now)"
     ]
-    assert "'table' now" in changes(before, saved(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
-    assert changes(before, saved(tmp_path, train="a", seed=1, text="y")) == [
+    assert "'table' now" in identity_changes(before, saved(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
+    assert identity_changes(before, saved(tmp_path, train="a", seed=1, text="y")) == [
         "the split into training, validation and test"
     ]
 
 
-def test_many_files_are_summed_up_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_are_recorded_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "MOST_FILES_NAMED", 2)
     before = saved(tmp_path / "here", train="a", val="b", test="c")
     assert len(before["files"]) == 1
-    assert changes(before, saved(tmp_path / "there", train="a", val="b", test="c")) == []
-    assert changes(before, saved(tmp_path / "here", train="a", val="b", test="d")) == [f"{tmp_path}/here"]
+    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b", test="c")) == []
+    assert identity_changes(before, saved(tmp_path / "here", train="a", val="b", test="d")) == [f"{tmp_path}/here"]

@@ -1,4 +1,4 @@
-"""Streams and chunks: every token is predicted once, from the token before it, whoever reads and however it is cut."""
+"""Streams and chunks: every token is predicted once, from the previous token, on any number of ranks."""
 
 import numpy as np
 import torch
@@ -6,37 +6,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.data.language_modeling import ChunkBatch, Streams
-from sluice.data.samplers import PieceSampler
+from sluice.data.samplers import ChunkSampler
 from sluice.layers.output_loss import IGNORED
 
 END = 10_000
-"""The end of a line, told apart from every token of a text that counts from 0."""
+"""End-of-line id, distinct from the tokens of texts that count from 0."""
 
 sizes = st.integers(1, 60)
 counts = st.integers(1, 7)
 
 
 def counting(tokens: int, streams: int, **options: object) -> Streams:
-    """Streams of the text 0, 1, 2, ..., so that a token says where it stands."""
+    """Streams of the text 0, 1, 2, ..., whose tokens equal their positions."""
     settings = {"contiguous": False, **options}
     return Streams(np.arange(tokens, dtype=np.int32), streams=streams, end_id=END, **settings)  # type: ignore[arg-type]
 
 
 def chunks(streams: Streams, chunk_length: int, **options: object) -> list[ChunkBatch]:
-    sampler = PieceSampler(len(streams), chunk_length=chunk_length, **options)  # type: ignore[arg-type]
-    return [streams[piece] for piece in sampler]
+    sampler = ChunkSampler(len(streams), chunk_length=chunk_length, **options)  # type: ignore[arg-type]
+    return [streams[chunk] for chunk in sampler]
 
 
 def whole(batches: list[ChunkBatch]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and targets (B, length) of the streams from their beginning to their end."""
+    """Inputs and targets (B, length) of the complete streams."""
     return torch.cat([batch.inputs for batch in batches], 1), torch.cat([batch.targets for batch in batches], 1)
 
 
 @given(sizes, counts, counts, st.integers(1, 20), st.booleans(), st.booleans())
-def test_every_token_is_predicted_once_from_the_one_before(
-    tokens: int, own: int, ranks: int, chunk_length: int, contiguous: bool, variable: bool
+def test_every_token_is_predicted_once_from_the_previous_one(
+    tokens: int, streams_per_rank: int, ranks: int, chunk_length: int, contiguous: bool, variable: bool
 ) -> None:
-    streams = own * ranks if contiguous else own
+    streams = streams_per_rank * ranks if contiguous else streams_per_rank
     seen: list[int] = []
     for rank in range(ranks):
         part = counting(tokens, streams, rank=rank, world_size=ranks, contiguous=contiguous)
@@ -53,7 +53,7 @@ def test_every_token_is_predicted_once_from_the_one_before(
 
 
 @given(sizes, counts, st.integers(1, 20))
-def test_a_stream_goes_on_from_chunk_to_chunk_and_ends_but_once(tokens: int, streams: int, chunk_length: int) -> None:
+def test_streams_continue_between_chunks(tokens: int, streams: int, chunk_length: int) -> None:
     batches = chunks(counting(tokens, streams), chunk_length)
     assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
     _, targets = whole(batches)
@@ -64,25 +64,25 @@ def test_a_stream_goes_on_from_chunk_to_chunk_and_ends_but_once(tokens: int, str
 
 
 @given(sizes, counts, counts, st.integers(1, 20), st.booleans())
-def test_ranks_read_the_streams_that_one_process_reads(
-    tokens: int, own: int, ranks: int, chunk_length: int, contiguous: bool
+def test_ranks_read_the_streams_of_one_process(
+    tokens: int, streams_per_rank: int, ranks: int, chunk_length: int, contiguous: bool
 ) -> None:
-    streams = own * ranks if contiguous else own
+    streams = streams_per_rank * ranks if contiguous else streams_per_rank
     alone = whole(chunks(counting(tokens, streams), chunk_length))
     for rank in range(ranks):
         part = counting(tokens, streams, rank=rank, world_size=ranks, contiguous=contiguous)
         batches = chunks(part, chunk_length)
-        rows = slice(rank * own, (rank + 1) * own) if contiguous else slice(rank, None, ranks)
+        rows = slice(rank * streams_per_rank, (rank + 1) * streams_per_rank) if contiguous else slice(rank, None, ranks)
         if not len(alone[0][rows]):
             assert all(batch.tokens == 0 and len(batch) == 1 for batch in batches)
-            assert whole(batches)[0].shape[1] == alone[0].shape[1], "it takes part in every step"
+            assert whole(batches)[0].shape[1] == alone[0].shape[1], "an empty stream has all steps"
             continue
         for ours, theirs in zip(whole(batches), alone, strict=True):
             assert torch.equal(ours, theirs[rows])
 
 
 def test_streams_by_hand() -> None:
-    """Ten tokens in three streams of four: the last one ends two steps early."""
+    """Ten tokens in three streams of four steps: the last stream is two steps shorter."""
     first, second = chunks(counting(10, 3), 3)
     assert first.inputs.tolist() == [[END, 0, 1], [3, 4, 5], [7, 8, END]]
     assert first.targets.tolist() == [[0, 1, 2], [4, 5, 6], [8, 9, IGNORED]]
@@ -91,7 +91,7 @@ def test_streams_by_hand() -> None:
     assert (len(first), len(second)) == (3, 3)
 
 
-def test_a_batch_goes_to_a_device_whole() -> None:
+def test_batch_moves_to_a_device() -> None:
     (batch,) = chunks(counting(8, 2), 4)
     moved = batch.to("meta")
     assert moved.inputs.device.type == moved.targets.device.type == "meta"

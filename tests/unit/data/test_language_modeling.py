@@ -1,4 +1,4 @@
-"""The DataModule of a running text: who reads which streams, and that all of the text is read."""
+"""The DataModule of running text: streams of each rank, chunk lengths, resuming."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LINES = {"train": 41, "val": 9, "test": 5}
 
 @dataclass(frozen=True)
 class CountingText:
-    """Words that count on and on, so that every token of a split but the ends of lines is another one."""
+    """Lines of consecutive numbers, so that all words of a split are distinct."""
 
     sources: Sources = Sources("counting")
     name: str = "file"
@@ -64,7 +64,7 @@ def counted(targets: Tensor) -> list[int]:
 @pytest.mark.parametrize("ranks", [1, 2, 3, 12])
 @pytest.mark.parametrize("streams", [1, 2, 5, 100])
 @pytest.mark.parametrize("stage", ["val", "test"])
-def test_every_token_is_measured_once_on_however_many_ranks(cache: Path, stage: str, streams: int, ranks: int) -> None:
+def test_every_token_is_evaluated_once_on_all_ranks(cache: Path, stage: str, streams: int, ranks: int) -> None:
     parts = [make(cache, rank=rank, ranks=ranks, val_streams=streams, test_streams=streams) for rank in range(ranks)]
     seen = [token for part in parts for token in counted(read(part, stage)[1])]
     assert sorted(seen) == sorted(parts[0].prepared.splits[stage].tolist())
@@ -73,19 +73,19 @@ def test_every_token_is_measured_once_on_however_many_ranks(cache: Path, stage: 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
 @pytest.mark.parametrize("streams", [1, 2, 5])
-def test_the_number_of_streams_in_evaluation_is_that_of_one_process(cache: Path, stage: str, streams: int) -> None:
+def test_evaluation_streams_do_not_depend_on_the_ranks(cache: Path, stage: str, streams: int) -> None:
     options = {"val_streams": streams, "test_streams": streams}
     alone = read(make(cache, **options), stage)
     assert len(alone[0]) == streams
     for rank in range(3):
-        own = read(make(cache, rank=rank, ranks=3, **options), stage)
+        part = read(make(cache, rank=rank, ranks=3, **options), stage)
         if rank < streams:
-            assert all(torch.equal(ours, theirs[rank::3]) for ours, theirs in zip(own, alone, strict=True))
+            assert all(torch.equal(ours, theirs[rank::3]) for ours, theirs in zip(part, alone, strict=True))
         else:
-            assert counted(own[1]) == []
+            assert counted(part[1]) == []
 
 
-def test_the_test_is_one_stream_as_it_comes(cache: Path) -> None:
+def test_test_split_is_one_stream(cache: Path) -> None:
     data = make(cache)
     inputs, targets = read(data, "test")
     text = torch.from_numpy(data.prepared.splits["test"].astype("int64"))
@@ -95,7 +95,7 @@ def test_the_test_is_one_stream_as_it_comes(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_in_training_each_rank_has_as_many_contiguous_streams_of_its_own(cache: Path, ranks: int) -> None:
+def test_training_streams_of_a_rank_are_contiguous(cache: Path, ranks: int) -> None:
     parts = [make(cache, rank=rank, ranks=ranks) for rank in range(ranks)]
     texts = [counted(read(part, "train")[1]) for part in parts]
     assert [token for text in texts for token in text] == parts[0].prepared.splits["train"].tolist()
@@ -103,7 +103,7 @@ def test_in_training_each_rank_has_as_many_contiguous_streams_of_its_own(cache: 
     assert len({len(loader_of(part, "train")) for part in parts}) == 1
 
 
-def test_variable_chunks_are_of_one_length_on_all_ranks_and_all_of_the_text(cache: Path) -> None:
+def test_variable_chunks_are_equal_on_all_ranks(cache: Path) -> None:
     parts = [make(cache, rank=rank, ranks=2, variable_chunks=True, seed=3) for rank in range(2)]
     lengths = [[batch.inputs.shape[1] for batch in part.train_dataloader()] for part in parts]
     assert lengths[0] == lengths[1]
@@ -113,26 +113,26 @@ def test_variable_chunks_are_of_one_length_on_all_ranks_and_all_of_the_text(cach
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
-def test_evaluation_chunks_do_not_vary(cache: Path, stage: str) -> None:
+def test_evaluation_chunks_have_a_fixed_length(cache: Path, stage: str) -> None:
     data = make(cache, variable_chunks=True, val_streams=2)
     lengths = [batch.inputs.shape[1] for batch in loader_of(data, stage)]
     assert set(lengths[:-1]) == {6}
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_text_shorter_than_one_chunk_is_told(cache: Path, ranks: int) -> None:
+def test_text_shorter_than_one_chunk_is_refused(cache: Path, ranks: int) -> None:
     tokens = 4 * LINES["train"]
     fits = make(cache, ranks=ranks, chunk_length=tokens // (4 * ranks))
     assert next(iter(fits.train_dataloader())).tokens > 0
-    said = (
-        rf"the training text has {tokens} tokens, fewer than one chunk: task.data.chunk_length="
-        rf"{tokens // (4 * ranks) + 1} steps of {4 * ranks} streams; lower the one or task.data.batch_size"
+    message = (
+        rf"the training text has {tokens} tokens, fewer than one chunk of task.data.chunk_length="
+        rf"{tokens // (4 * ranks) + 1} steps in {4 * ranks} streams: reduce it or task.data.batch_size"
     )
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         make(cache, ranks=ranks, chunk_length=tokens // (4 * ranks) + 1).train_dataloader()
 
 
-def test_an_epoch_taken_up_again_leaves_out_what_was_seen(cache: Path) -> None:
+def test_resumed_epoch_skips_processed_chunks(cache: Path) -> None:
     data = make(cache)
     batches = list(data.train_dataloader())
     data.load_state_dict({"epoch": 1, "batch": 2})
@@ -145,7 +145,7 @@ def test_an_epoch_taken_up_again_leaves_out_what_was_seen(cache: Path) -> None:
     assert len(list(loader)) == len(batches)
 
 
-def test_a_text_is_prepared_once(tmp_path: Path) -> None:
+def test_text_is_prepared_once(tmp_path: Path) -> None:
     data = make(tmp_path)
     data.prepare_data()
     (entry,) = tmp_path.iterdir()

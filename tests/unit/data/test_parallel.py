@@ -1,4 +1,4 @@
-"""A parallel corpus in ids: what is kept, dropped, cut and said, and that the sentences come back from the cache."""
+"""Preparation of parallel corpora: filtering, truncation, messages, and decoding from the cache."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from sluice.data.parallel import (
 from sluice.data.ragged import Lines
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import UNKNOWN_ID
 
 SAMPLE = SampleParallel(size=60)
@@ -52,17 +52,17 @@ def prepare(tmp_path: Path, corpus: Any = SAMPLE, **settings: Any) -> PreparedPa
 
 
 def sentences(prepared: PreparedParallel, split: str, side: str) -> list[str]:
-    """The sentences as the ids have them."""
+    """The sentences decoded from their ids."""
     ids, coder = getattr(prepared.splits[split], side), getattr(prepared, side)
-    rows = [ids.rows(np.asarray([place])).flat.tolist() for place in range(len(ids))]
-    assert all(row[-1] == END_ID for row in rows)
-    assert all((row[0] == BEGIN_ID) == (side == "target") for row in rows)
+    rows = [ids.rows(np.asarray([row])).flat.tolist() for row in range(len(ids))]
+    assert all(row[-1] == EOS_ID for row in rows)
+    assert all((row[0] == BOS_ID) == (side == "target") for row in rows)
     return [coder.text(coder.tokens(row[1:-1] if side == "target" else row[:-1])) for row in rows]
 
 
 @UNITS
 @pytest.mark.parametrize("joint", [False, True])
-def test_training_sentences_come_back_from_their_ids(tmp_path: Path, unit: str, joint: bool) -> None:
+def test_training_sentences_are_decoded_from_their_ids(tmp_path: Path, unit: str, joint: bool) -> None:
     prepared = prepare(tmp_path, unit=unit, joint=joint)
     pairs = [pair for pair in SAMPLE.pairs() if pair.split == "train"]
     assert sentences(prepared, "train", "source") == [pair.source for pair in pairs]
@@ -78,7 +78,7 @@ def test_lower_cased(tmp_path: Path, unit: str) -> None:
     assert prepared.splits["train"].target_lines[0] != expected[0]
 
 
-def test_lines_are_kept_as_they_were_written(tmp_path: Path) -> None:
+def test_lines_are_stored_unchanged(tmp_path: Path) -> None:
     prepared = prepare(tmp_path)
     for split in prepared.splits:
         pairs = [pair for pair in SAMPLE.pairs() if pair.split == split]
@@ -86,11 +86,11 @@ def test_lines_are_kept_as_they_were_written(tmp_path: Path) -> None:
         assert list(prepared.splits[split].target_lines) == [pair.target for pair in pairs]
 
 
-def test_the_vocabulary_is_of_the_training_pairs_alone(tmp_path: Path) -> None:
+def test_vocabulary_has_training_words_only(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, Listed(train=[("ja", "yes")] * 2, val=[("nein", "no")], test=[("ja", "no")]))
     assert prepared.source.vocab.tokens[4:] == ["ja"]
-    assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, END_ID]
-    assert prepared.splits["val"].target.flat.tolist() == [BEGIN_ID, UNKNOWN_ID, END_ID]
+    assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, EOS_ID]
+    assert prepared.splits["val"].target.flat.tolist() == [BOS_ID, UNKNOWN_ID, EOS_ID]
 
 
 def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> Non
     prepared = prepare(tmp_path, corpus)
     assert [len(prepared.splits[name]) for name in ("train", "val", "test")] == [10, 10, 10]
     assert prepared.notes == [
-        "3 pairs of train have an empty line and were dropped",
-        "1 pairs of test have an empty line and were dropped",
+        "Dropped 3 train pairs with an empty source or target",
+        "Dropped 1 test pairs with an empty source or target",
     ]
 
 
@@ -108,29 +108,29 @@ def test_long_and_unequal_training_pairs_are_dropped_and_counted(tmp_path: Path)
     prepared = prepare(tmp_path, Listed(train=odd, val=ROWS, test=ROWS), max_length=5, max_ratio=3)
     assert list(prepared.splits["train"].source_lines) == ["a a a a a", "a"]
     assert prepared.notes == [
-        "1 training pairs are longer than 5 tokens and were dropped",
-        "2 training pairs have one side more than 3 times as long as the other and were dropped",
+        "Dropped 1 training pairs longer than 5 tokens",
+        "Dropped 2 training pairs with a length ratio above 3",
     ]
 
 
-def test_long_sources_are_cut_where_they_are_translated_and_references_are_not(tmp_path: Path) -> None:
+def test_long_evaluation_sources_are_truncated(tmp_path: Path) -> None:
     long = [("a b c d e", "v w x y z")]
     prepared = prepare(tmp_path, Listed(train=[("a b", "v w")], val=long, test=ROWS[:1]), max_length=3)
     assert sentences(prepared, "val", "source") == ["a b <unk>"]
     assert prepared.splits["val"].target_lines[0] == "v w x y z"
     assert prepared.splits["val"].target.lengths.tolist() == [7]
-    assert prepared.notes == ["1 sources of val are longer than 3 tokens and were cut"]
+    assert prepared.notes == ["Truncated 1 val sources longer than 3 tokens"]
 
 
 def test_no_pair_left(tmp_path: Path) -> None:
     corpus = Listed(train=[("a b c", "a b c")], val=ROWS, test=ROWS)
-    with pytest.raises(UserError, match=r"all 1 are longer than task.data.max_length=2"):
+    with pytest.raises(UserError, match=r"all 1 exceed task\.data\.max_length=2"):
         prepare(tmp_path, corpus, max_length=2)
-    with pytest.raises(UserError, match="no pair of val has a sentence on both sides"):
+    with pytest.raises(UserError, match="all val pairs have an empty source or target"):
         prepare(tmp_path, Listed(train=ROWS, val=[("", "")], test=ROWS))
 
 
-def test_splits_that_are_missing_are_held_out_and_equal_sources_stay_together(tmp_path: Path) -> None:
+def test_missing_splits_are_held_out_by_source(tmp_path: Path) -> None:
     rows = [(f"satz {i // 2}", f"sentence {i}") for i in range(200)]
     prepared = prepare(tmp_path, Listed(train=rows), validation_fraction=0.2)
     parts = {name: set(split.source_lines) for name, split in prepared.splits.items()}
@@ -152,21 +152,21 @@ def test_prepared_once(tmp_path: Path) -> None:
 
 
 @UNITS
-def test_another_corpus_in_the_ids_of_a_trained_one(tmp_path: Path, unit: str) -> None:
+def test_encoding_with_given_coders(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit)
     texts, given, _ = read_parallel_texts(SAMPLE)
-    test = texts.chosen(np.flatnonzero(given == "test"))
+    test = texts.select(np.flatnonzero(given == "test"))
     encoded = encode_parallel(test, prepared.source, prepared.target, ParallelSettings())
     for side in ("source", "target"):
-        mine, theirs = getattr(encoded, side), getattr(prepared.splits["test"], side)
-        assert np.array_equal(mine.flat, theirs.flat)
-        assert np.array_equal(mine.offsets, theirs.offsets)
+        found, expected = getattr(encoded, side), getattr(prepared.splits["test"], side)
+        assert np.array_equal(found.flat, expected.flat)
+        assert np.array_equal(found.offsets, expected.offsets)
 
 
 @given(st.lists(st.text()))
-def test_lines_give_back_any_text(texts: list[str]) -> None:
+def test_lines_roundtrip_any_text(texts: list[str]) -> None:
     lines = Lines.of(texts)
     assert len(lines) == len(texts)
-    assert [lines[place] for place in range(len(texts))] == texts
+    assert [lines[i] for i in range(len(texts))] == texts
     with pytest.raises(IndexError):
         _ = lines[len(texts)]

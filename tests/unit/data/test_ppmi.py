@@ -1,4 +1,4 @@
-"""Word vectors from which words stand near which."""
+"""PPMI word vectors."""
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ def ragged(texts: list[list[int]]) -> Ragged:
 
 
 def dense_ppmi(texts: list[list[int]], size: int, window: int) -> np.ndarray:
-    """The matrix written out from the definition."""
+    """The matrix computed from the definition."""
     counts = np.zeros((size, size))
     for text in texts:
-        for place, word in enumerate(text):
+        for position, word in enumerate(text):
             for other in range(len(text)):
-                distance = abs(place - other)
+                distance = abs(position - other)
                 if 0 < distance <= window:
                     counts[word, text[other]] += (window - distance + 1) / window
     contexts = counts.sum(0) ** 0.75
@@ -32,7 +32,7 @@ def random_texts(count: int = 30, words: int = 12) -> list[list[int]]:
     return [draw.integers(2, words, draw.integers(1, 9)).tolist() for _ in range(count)]
 
 
-def test_all_directions_give_back_the_matrix_of_the_definition() -> None:
+def test_full_rank_vectors_reproduce_the_ppmi_matrix() -> None:
     texts, words = random_texts(), 12
     expected = dense_ppmi(texts, words, window=3)
     vectors = ppmi_vectors(ragged(texts), words, words, window=3).numpy()
@@ -40,7 +40,7 @@ def test_all_directions_give_back_the_matrix_of_the_definition() -> None:
     np.testing.assert_allclose(vectors @ vectors.T, left * singular @ left.T, atol=1e-4)
 
 
-def test_words_used_alike_lie_near_each_other() -> None:
+def test_words_in_similar_contexts_have_similar_vectors() -> None:
     draw = np.random.default_rng(1)
     texts = [[draw.choice([2, 3]), 6, 7] for _ in range(200)] + [[draw.choice([4, 5]), 8, 9] for _ in range(200)]
     vectors = torch.nn.functional.normalize(ppmi_vectors(ragged(texts), 10, 4), dim=1)
@@ -48,7 +48,7 @@ def test_words_used_alike_lie_near_each_other() -> None:
     assert abs(vectors[2] @ vectors[4]) < 0.3
 
 
-def test_the_same_texts_give_the_same_vectors_and_leave_the_random_numbers_alone() -> None:
+def test_deterministic_without_touching_the_global_seed() -> None:
     texts = ragged(random_texts())
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -58,17 +58,17 @@ def test_the_same_texts_give_the_same_vectors_and_leave_the_random_numbers_alone
     assert torch.equal(first, ppmi_vectors(texts, 12, 4))
 
 
-def test_texts_do_not_touch_each_other() -> None:
+def test_windows_do_not_cross_texts() -> None:
     apart = ppmi_vectors(ragged([[2, 3], [4, 5]] * 5), 6, 6)
     assert abs(apart[3] @ apart[4]) < 1e-5
 
 
-def test_more_units_than_words_are_zero() -> None:
+def test_dimensions_above_the_vocabulary_size_are_zero() -> None:
     vectors = ppmi_vectors(ragged([[2, 3, 2], [3, 2]]), 4, 7)
     assert vectors.shape == (4, 7)
     assert (vectors[:, 4:] == 0).all()
     assert vectors[:2].abs().max() < 1e-6
 
 
-def test_single_word_texts_have_no_neighbours() -> None:
+def test_single_word_texts_give_zero_vectors() -> None:
     assert (ppmi_vectors(ragged([[2], [3]]), 4, 2) == 0).all()

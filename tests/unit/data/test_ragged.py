@@ -1,4 +1,4 @@
-"""Building ragged arrays, and choosing their rows."""
+"""Building ragged arrays and selecting rows."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from sluice.data.ragged import Ragged
 
 
 def ragged(sequences: list[list[int]]) -> Ragged:
-    """The sequences end to end, built by a plain loop."""
+    """A ragged array built by a plain loop."""
     flat: list[int] = []
     offsets = [0]
     for sequence in sequences:
@@ -50,7 +50,7 @@ def test_rows_are_copies() -> None:
 
 @settings(deadline=None)
 @given(sequences=SEQUENCES)
-def test_every_way_to_build_gives_the_same(sequences: list[list[int]]) -> None:
+def test_constructors_agree(sequences: list[list[int]]) -> None:
     expected = ragged(sequences)
     for built in (
         Ragged.from_rows(sequences),
@@ -62,6 +62,6 @@ def test_every_way_to_build_gives_the_same(sequences: list[list[int]]) -> None:
         assert [built[index].tolist() for index in range(len(built))] == sequences
 
 
-def test_no_sequence_at_all() -> None:
+def test_no_sequences() -> None:
     assert len(Ragged.from_rows([])) == 0
     assert Ragged.from_rows([]).flat.dtype == np.int32

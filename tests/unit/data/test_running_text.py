@@ -1,4 +1,4 @@
-"""A running text becomes one array of ids a split: every token in its place, however small the block."""
+"""Preparation of running text: one array of ids per split, independent of the block size."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def decoded(prepared: PreparedText, split: str) -> list[str]:
     return prepared.vocab.decode(prepared.splits[split])
 
 
-def test_lines_follow_one_another_with_their_ends(tmp_path: Path) -> None:
+def test_lines_are_concatenated_with_end_tokens(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, GIVEN)
     assert decoded(prepared, "train") == ["the", "cat", "saw", "the", "dog", "<eos>", "<eos>", "the", "end", "<eos>"]
     assert decoded(prepared, "val") == ["the", "<unk>", "<eos>"]
@@ -61,7 +61,7 @@ def test_lines_follow_one_another_with_their_ends(tmp_path: Path) -> None:
     assert all(ids.dtype == np.int32 for ids in prepared.splits.values())
 
 
-def test_the_vocabulary_is_of_the_training_text_the_frequent_words_first(tmp_path: Path) -> None:
+def test_vocabulary_has_training_words_by_frequency(tmp_path: Path) -> None:
     tokens = prepare(tmp_path, GIVEN).vocab.tokens
     assert tuple(tokens[:2]) == SPECIALS
     assert set(tokens[2:4]) == {"the", "<eos>"}
@@ -79,20 +79,20 @@ def test_rare_words_are_unknown(tmp_path: Path, limit: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("limit", [{"min_freq": 4}, {"max_size": 1}])
 @pytest.mark.parametrize("tokenizer", ["whitespace", "chars"])
-def test_the_end_of_a_line_is_known_however_rare(tmp_path: Path, tokenizer: str, limit: dict[str, int]) -> None:
+def test_end_of_line_is_always_in_the_vocabulary(tmp_path: Path, tokenizer: str, limit: dict[str, int]) -> None:
     texts = [Line("train", "a a a a"), Line("val", "a"), Line("test", "a")]
     prepared = prepare(tmp_path, texts, tokenizer=tokenizer, **limit)
     assert decoded(prepared, "train")[-1] == "<eos>"
 
 
-def test_letters_are_tokens_and_blanks_among_them(tmp_path: Path) -> None:
+def test_character_tokens_include_blanks(tmp_path: Path) -> None:
     texts = [Line("train", "ab a"), Line("val", "c"), Line("test", "b")]
     prepared = prepare(tmp_path, texts, tokenizer="chars")
     assert decoded(prepared, "train") == ["a", "b", " ", "a", "<eos>"]
     assert decoded(prepared, "val") == ["<unk>", "<eos>"]
 
 
-def test_a_text_that_spells_the_special_words(tmp_path: Path) -> None:
+def test_special_tokens_in_the_text(tmp_path: Path) -> None:
     texts = [Line("train", "<unk> <pad> a <unk> <eos> a"), Line("val", "<pad>"), Line("test", "a")]
     prepared = prepare(tmp_path, texts)
     assert prepared.vocab.tokens == [*SPECIALS, *sorted(["<eos>", "a"])]
@@ -112,7 +112,7 @@ some_lines = st.lists(words, min_size=1, max_size=12)
     st.sampled_from([{}, {"min_freq": 2}, {"max_size": 3}]),
 )
 @settings(deadline=None, max_examples=40)
-def test_a_block_too_small_for_the_text_changes_nothing(
+def test_block_size_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory,
     train: list[str],
     val: list[str],
@@ -120,7 +120,7 @@ def test_a_block_too_small_for_the_text_changes_nothing(
     block: int,
     limit: dict[str, int],
 ) -> None:
-    texts = [Line(name, text) for name, own in {"train": train, "val": val, "test": test}.items() for text in own]
+    texts = [Line(name, text) for name, lines in {"train": train, "val": val, "test": test}.items() for text in lines]
     cache = tmp_path_factory.mktemp("cache")
     whole = prepare(cache, texts, **limit)
     with pytest.MonkeyPatch.context() as patch:
@@ -129,14 +129,14 @@ def test_a_block_too_small_for_the_text_changes_nothing(
     assert in_blocks.vocab.tokens == whole.vocab.tokens
     for split, ids in whole.splits.items():
         assert in_blocks.splits[split].tolist() == ids.tolist()
-        own = [text for name, text in texts if name == split]
+        lines = [text for name, text in texts if name == split]
         known = [
-            token if token in whole.vocab.tokens else "<unk>" for line in own for token in [*line.split(), "<eos>"]
+            token if token in whole.vocab.tokens else "<unk>" for line in lines for token in [*line.split(), "<eos>"]
         ]
         assert decoded(whole, split) == known
 
 
-def test_splits_may_come_in_turns(tmp_path: Path) -> None:
+def test_splits_may_be_interleaved(tmp_path: Path) -> None:
     texts = [Line(split, f"{split} {number}") for number in range(9) for split in ("test", "train", "val")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "BLOCK", 4)
@@ -145,14 +145,14 @@ def test_splits_may_come_in_turns(tmp_path: Path) -> None:
     assert decoded(prepared, "test")[1::3] == [str(number) for number in range(9)]
 
 
-def test_the_arrays_are_on_disk_and_read_only(tmp_path: Path) -> None:
+def test_arrays_are_memory_mapped_and_read_only(tmp_path: Path) -> None:
     for ids in prepare(tmp_path, GIVEN).splits.values():
         assert isinstance(ids, np.memmap)
         with pytest.raises(ValueError, match="read-only"):
             ids[0] = 1
 
 
-def test_a_text_is_read_once_for_all_settings_alike(tmp_path: Path) -> None:
+def test_text_is_read_once_per_settings(tmp_path: Path) -> None:
     text = MemoryText(GIVEN)
     first = prepare_text(text, StreamSettings(), tmp_path)
     second = prepare_text(text, StreamSettings(), tmp_path)
@@ -165,7 +165,7 @@ def test_a_text_is_read_once_for_all_settings_alike(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 5, "nothing unfinished is left behind"
 
 
-def test_a_text_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_read_leaves_no_files(tmp_path: Path) -> None:
     class Broken(MemoryText):
         def lines(self) -> Iterator[Line]:
             yield from self.texts
@@ -177,18 +177,18 @@ def test_a_text_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_part_without_a_line_is_told(tmp_path: Path, split: str) -> None:
-    with pytest.raises(UserError, match=rf"the {split} part of a text made in a test is empty: give it more text"):
+def test_empty_split_is_refused(tmp_path: Path, split: str) -> None:
+    with pytest.raises(UserError, match=rf"the {split} split of a text made in a test is empty: provide more text"):
         prepare(tmp_path, [line for line in GIVEN if line.split != split])
 
 
-def test_a_cache_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_cache_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(UserError, match=r"cache cannot be written \(file exists\): set paths.cache_dir"):
         prepare(tmp_path / "cache", GIVEN)
 
 
-def test_lines_by_a_given_vocabulary_are_the_same_ids() -> None:
+def test_encoding_with_a_given_vocabulary() -> None:
     vocab = Vocab([*SPECIALS, END_OF_LINE, "the", "cat"])
     ids = encode_lines(iter(["the cat", "", "a cat"]), "whitespace", vocab)
     assert vocab.decode(ids) == ["the", "cat", END_OF_LINE, END_OF_LINE, "<unk>", "cat", END_OF_LINE]

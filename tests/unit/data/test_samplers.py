@@ -1,4 +1,4 @@
-"""Who sees which text when: on one rank and on three, in training and in evaluation."""
+"""BucketBatchSampler: order, padding, ranks and resuming, in training and evaluation."""
 
 from collections import Counter
 from itertools import chain
@@ -21,7 +21,7 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=40).map(lambda lengt
 LIMITS = st.fixed_dictionaries({"batch_size": st.integers(1, 8), "max_tokens": st.none() | st.integers(30, 90)})
 
 
-def dealt(lengths: NDArray[np.int64], world_size: int, *, epoch: int = 0, **options: object) -> list[Batches]:
+def batches_by_rank(lengths: NDArray[np.int64], world_size: int, *, epoch: int = 0, **options: object) -> list[Batches]:
     """Every rank's batches of one epoch."""
     ranks = []
     for rank in range(world_size):
@@ -33,22 +33,22 @@ def dealt(lengths: NDArray[np.int64], world_size: int, *, epoch: int = 0, **opti
 
 
 def review_lengths(count: int) -> NDArray[np.int64]:
-    """Lengths spread like those of film reviews, cut at 400."""
+    """Lengths distributed like those of film reviews, truncated at 400."""
     drawn = np.random.default_rng(0).lognormal(mean=5.2, sigma=0.6, size=count)
     return drawn.clip(10, 400).astype(np.int64)
 
 
 def padding(lengths: NDArray[np.int64], batches: Batches) -> float:
-    places = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
-    return 1 - sum(lengths[i] for batch in batches for i in batch) / places
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    return 1 - sum(lengths[i] for batch in batches for i in batch) / padded
 
 
 @settings(deadline=None)
 @given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS, epoch=st.integers(0, 5))
-def test_training_deals_equally(
+def test_training_gives_ranks_equal_numbers_of_batches(
     lengths: NDArray[np.int64], world_size: int, limits: dict[str, int], epoch: int
 ) -> None:
-    ranks = dealt(lengths, world_size, epoch=epoch, shuffle=True, **limits)
+    ranks = batches_by_rank(lengths, world_size, epoch=epoch, shuffle=True, **limits)
     assert len({len(batches) for batches in ranks}) == 1
     times = Counter(tuple(batch) for batch in chain(*ranks))
     assert sorted(chain(*times)) == list(range(len(lengths)))
@@ -57,8 +57,8 @@ def test_training_deals_equally(
 
 @settings(deadline=None)
 @given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS)
-def test_evaluation_sees_every_text_once(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
-    ranks = dealt(lengths, world_size, **limits)
+def test_evaluation_yields_every_text_once(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
+    ranks = batches_by_rank(lengths, world_size, **limits)
     assert sorted(chain(*chain(*ranks))) == list(range(len(lengths)))
     counts = [len(batches) for batches in ranks]
     assert max(counts) - min(counts) <= 1
@@ -66,10 +66,10 @@ def test_evaluation_sees_every_text_once(lengths: NDArray[np.int64], world_size:
 
 @settings(deadline=None)
 @given(lengths=LENGTHS, limits=LIMITS, shuffle=st.booleans(), epoch=st.integers(0, 5))
-def test_no_batch_over_its_limits(
+def test_batches_respect_the_limits(
     lengths: NDArray[np.int64], limits: dict[str, int], shuffle: bool, epoch: int
 ) -> None:
-    [batches] = dealt(lengths, 1, epoch=epoch, shuffle=shuffle, **limits)
+    [batches] = batches_by_rank(lengths, 1, epoch=epoch, shuffle=shuffle, **limits)
     for batch in batches:
         assert 1 <= len(batch) <= limits["batch_size"]
         assert limits["max_tokens"] is None or len(batch) * lengths[batch].max() <= limits["max_tokens"]
@@ -77,7 +77,7 @@ def test_no_batch_over_its_limits(
 
 @settings(deadline=None, max_examples=30)
 @given(lengths=LENGTHS, world_size=WORLD_SIZES, limits=LIMITS)
-def test_every_epoch_has_as_many_batches(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
+def test_epochs_have_equal_lengths(lengths: NDArray[np.int64], world_size: int, limits: dict[str, int]) -> None:
     sampler = BucketBatchSampler(lengths, world_size=world_size, shuffle=True, **limits)
     counts = set()
     for epoch in range(5):
@@ -87,28 +87,28 @@ def test_every_epoch_has_as_many_batches(lengths: NDArray[np.int64], world_size:
 
 
 @pytest.mark.parametrize("limits", [{"batch_size": 16}, {"batch_size": 16, "max_tokens": 2000}])
-def test_as_many_batches_in_a_corpus_of_several_pools(limits: dict[str, int]) -> None:
+def test_epochs_of_several_pools_have_equal_lengths(limits: dict[str, int]) -> None:
     lengths = review_lengths(3 * 16 * POOL_BATCHES + 5)
-    assert len({len(dealt(lengths, 1, epoch=epoch, shuffle=True, **limits)[0]) for epoch in range(5)}) == 1
+    assert len({len(batches_by_rank(lengths, 1, epoch=epoch, shuffle=True, **limits)[0]) for epoch in range(5)}) == 1
 
 
 @pytest.mark.parametrize("count", [4 * POOL_BATCHES - 1, 4 * POOL_BATCHES + 1, 10 * POOL_BATCHES + 2])
 def test_only_the_last_pool_may_have_a_small_batch(count: int) -> None:
-    [batches] = dealt(review_lengths(count), 1, batch_size=4, shuffle=True)
+    [batches] = batches_by_rank(review_lengths(count), 1, batch_size=4, shuffle=True)
     sizes = Counter(map(len, batches))
     assert sizes.pop(4) == count // 4
     assert sizes == {count % 4: 1}
 
 
-def test_a_budget_fills_its_batches() -> None:
-    """Short texts share a batch that long ones would overflow."""
-    [batches] = dealt(np.asarray([100] * 4 + [10] * 40), 1, batch_size=64, max_tokens=200)
+def test_max_tokens_fills_batches() -> None:
+    """Batches of short texts have more texts."""
+    [batches] = batches_by_rank(np.asarray([100] * 4 + [10] * 40), 1, batch_size=64, max_tokens=200)
     assert sorted(map(len, batches)) == [2, 2, 20, 20]
 
 
-def test_evaluation_begins_with_the_longest_and_stays_the_same() -> None:
+def test_evaluation_order_is_fixed_and_longest_first() -> None:
     lengths = review_lengths(100)
-    [first], [later] = (dealt(lengths, 1, epoch=epoch, batch_size=8) for epoch in (0, 3))
+    [first], [later] = (batches_by_rank(lengths, 1, epoch=epoch, batch_size=8) for epoch in (0, 3))
     assert first == later
     seen = lengths[list(chain(*first))]
     assert np.all(np.diff(seen) <= 0)
@@ -119,10 +119,10 @@ class TestOrder:
 
     def batches(self, *, seed: int = 0, epoch: int = 0, max_tokens: int | None = None) -> Batches:
         options = {"batch_size": 8, "max_tokens": max_tokens, "shuffle": True, "seed": seed}
-        return dealt(self.lengths, 1, epoch=epoch, **options)[0]
+        return batches_by_rank(self.lengths, 1, epoch=epoch, **options)[0]
 
     @pytest.mark.parametrize("max_tokens", [None, 2000])
-    def test_seed_and_epoch_alone_decide(self, max_tokens: int | None) -> None:
+    def test_order_depends_on_seed_and_epoch_only(self, max_tokens: int | None) -> None:
         batches = self.batches(seed=3, epoch=2, max_tokens=max_tokens)
         np.random.seed(0)
         assert self.batches(seed=3, epoch=2, max_tokens=max_tokens) == batches
@@ -130,53 +130,53 @@ class TestOrder:
         assert self.batches(seed=4, epoch=2, max_tokens=max_tokens) != batches
         assert self.batches(seed=2, epoch=3, max_tokens=max_tokens) != batches
 
-    def test_texts_meet_others_in_every_epoch(self) -> None:
+    def test_epochs_have_different_batches(self) -> None:
         first, second = ({frozenset(batch) for batch in self.batches(epoch=epoch)} for epoch in (0, 1))
         assert len(first & second) < len(first) / 10
 
-    def test_long_and_short_batches_come_mixed(self) -> None:
+    def test_batches_are_shuffled_by_length(self) -> None:
         means = [self.lengths[batch].mean() for batch in self.batches()]
         assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
 
-    def test_iterating_again_gives_the_same(self) -> None:
+    def test_iterating_again_repeats_the_epoch(self) -> None:
         sampler = BucketBatchSampler(self.lengths, batch_size=8, shuffle=True)
         assert list(sampler) == list(sampler)
 
     @pytest.mark.parametrize("world_size", [1, 3])
-    def test_lightning_passes_the_epoch_on(self, world_size: int) -> None:
+    def test_lightning_sets_the_epoch(self, world_size: int) -> None:
         options = {"batch_size": 8, "shuffle": True, "seed": 5}
         sampler = BucketBatchSampler(self.lengths, rank=world_size - 1, world_size=world_size, **options)
         loader = DataLoader(range(500), batch_sampler=sampler, collate_fn=list)
         for epoch in (0, 1, 7):
             _set_sampler_epoch(loader, epoch)
-            assert list(loader) == dealt(self.lengths, world_size, epoch=epoch, **options)[-1]
+            assert list(loader) == batches_by_rank(self.lengths, world_size, epoch=epoch, **options)[-1]
 
 
-class TestGoingOn:
+class TestResuming:
     lengths = review_lengths(100)
     options: ClassVar[dict[str, Any]] = {"batch_size": 8, "shuffle": True, "seed": 5}
 
     @pytest.mark.parametrize("world_size", [1, 3])
     @pytest.mark.parametrize("batch", [0, 1, 3, 4])
-    def test_the_batches_seen_before_are_left_out(self, world_size: int, batch: int) -> None:
-        for rank, whole in enumerate(dealt(self.lengths, world_size, epoch=2, **self.options)):
+    def test_processed_batches_are_skipped(self, world_size: int, batch: int) -> None:
+        for rank, whole in enumerate(batches_by_rank(self.lengths, world_size, epoch=2, **self.options)):
             sampler = BucketBatchSampler(self.lengths, rank=rank, world_size=world_size, **self.options)
             sampler.start_at(2, batch)
             assert list(sampler) == whole[batch:]
 
-    def test_an_epoch_that_was_done_has_none_left(self) -> None:
+    def test_finished_epoch_is_empty(self) -> None:
         sampler = BucketBatchSampler(self.lengths, **self.options)
         sampler.start_at(0, len(sampler))
         assert list(sampler) == []
 
-    def test_other_epochs_are_whole(self) -> None:
+    def test_other_epochs_are_complete(self) -> None:
         sampler = BucketBatchSampler(self.lengths, **self.options)
         sampler.start_at(2, 5)
         for epoch in (1, 3):
             sampler.set_epoch(epoch)
-            assert [list(sampler)] == dealt(self.lengths, 1, epoch=epoch, **self.options)
+            assert [list(sampler)] == batches_by_rank(self.lengths, 1, epoch=epoch, **self.options)
 
-    def test_an_epoch_is_as_long_as_ever(self) -> None:
+    def test_length_includes_skipped_batches(self) -> None:
         sampler = BucketBatchSampler(self.lengths, **self.options)
         whole = len(sampler)
         sampler.start_at(0, 5)
@@ -187,21 +187,21 @@ class TestPadding:
     lengths = review_lengths(6400)
 
     @pytest.mark.parametrize("limits", [{"batch_size": 32}, {"batch_size": 200, "max_tokens": 8000}])
-    def test_far_less_than_without_buckets(self, limits: dict[str, int]) -> None:
+    def test_less_padding_than_without_buckets(self, limits: dict[str, int]) -> None:
         order = np.random.default_rng(1).permutation(len(self.lengths))
         unsorted = padding(self.lengths, order.reshape(-1, 32).tolist())
-        [batches] = dealt(self.lengths, 1, shuffle=True, **limits)
+        [batches] = batches_by_rank(self.lengths, 1, shuffle=True, **limits)
         assert padding(self.lengths, batches) < 0.1 * unsorted
 
-    def test_ranks_together_have_the_padding_of_one(self) -> None:
+    def test_padding_does_not_depend_on_the_number_of_ranks(self) -> None:
         options = {"batch_size": 32, "shuffle": True}
-        [batches], ranks = dealt(self.lengths, 1, **options), dealt(self.lengths, 2, **options)
-        together = [batch for own in ranks for batch in own]
+        [batches], ranks = batches_by_rank(self.lengths, 1, **options), batches_by_rank(self.lengths, 2, **options)
+        together = [batch for rank_batches in ranks for batch in rank_batches]
         assert padding(self.lengths, together) == pytest.approx(padding(self.lengths, batches))
 
 
 class Counted(BucketBatchSampler):
-    """Notes the epochs that it plans."""
+    """Records the epochs that it plans."""
 
     def __init__(self, *, shuffle: bool) -> None:
         super().__init__(review_lengths(640), batch_size=32, shuffle=shuffle)
@@ -213,10 +213,10 @@ class Counted(BucketBatchSampler):
 
 
 class TestPlan:
-    """Lightning asks for the number of batches many times before the first step."""
+    """Lightning calls `len` many times before the first step."""
 
     @pytest.mark.parametrize(("shuffle", "planned"), [(True, [0, 1, 2]), (False, [0])])
-    def test_an_epoch_is_planned_once(self, shuffle: bool, planned: list[int]) -> None:
+    def test_epoch_is_planned_once(self, shuffle: bool, planned: list[int]) -> None:
         sampler = Counted(shuffle=shuffle)
         for epoch in (0, 1, 2):
             sampler.set_epoch(epoch)
@@ -224,7 +224,7 @@ class TestPlan:
             assert len(list(sampler)) == 20
         assert sampler.planned == planned
 
-    def test_resuming_plans_the_epoch_it_goes_to(self) -> None:
+    def test_resuming_plans_the_resumed_epoch(self) -> None:
         whole, sampler = list(Counted(shuffle=True)), Counted(shuffle=True)
         sampler.start_at(0, 3)
         assert list(sampler) == whole[3:]
@@ -239,8 +239,8 @@ class TestErrors:
         with pytest.raises(ValueError, match=f"at least 1, got {batch_size}"):
             BucketBatchSampler(np.asarray([3, 4]), batch_size=batch_size)
 
-    def test_budget_below_the_longest_text(self) -> None:
+    def test_max_tokens_below_the_longest_text(self) -> None:
         lengths = np.asarray([3, 9, 4])
-        with pytest.raises(ValueError, match=r"max_tokens=8 .* 9 tokens"):
+        with pytest.raises(ValueError, match=r"max_tokens=8 .*\(9 tokens\)"):
             BucketBatchSampler(lengths, batch_size=2, max_tokens=8)
         assert len(BucketBatchSampler(lengths, batch_size=2, max_tokens=9)) == 2

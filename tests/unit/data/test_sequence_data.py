@@ -1,4 +1,4 @@
-"""Sequences with answers reach the network whole, once each, in an order that can be taken up again."""
+"""DataModules of sequences and streams: batches, ranks, resuming; prepared tagged corpora."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from fingerprints import fingerprint
-from sluice.data.collate import SequenceBatch, SequenceBatchMaker
+from sluice.data.collate import SequenceBatch, SequenceCollator
 from sluice.data.corpora.tables import TaggedFiles
 from sluice.data.ragged import Ragged, RaggedSequences, Sequences
 from sluice.data.sequences import SequenceData, StreamData
@@ -31,15 +31,15 @@ def counted(split: str) -> RaggedSequences:
     return RaggedSequences(ids, targets)
 
 
-class Standing:
-    """What a DataModule asks of its trainer."""
+class FakeTrainer:
+    """The attributes of a Trainer that DataModules use."""
 
     def __init__(self, rank: int, world_size: int) -> None:
         self.global_rank, self.world_size = rank, world_size
 
 
 def on_rank(data: Any, rank: int, world_size: int) -> Any:
-    data.trainer = Standing(rank, world_size)
+    data.trainer = FakeTrainer(rank, world_size)
     return data
 
 
@@ -47,12 +47,12 @@ def loaders(data: Any) -> dict[str, Any]:
     return {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
 
 
-def test_a_padded_batch_holds_each_sequence_and_ignores_the_rest() -> None:
+def test_padded_targets_are_ignored() -> None:
     ragged = RaggedSequences(
         Ragged(np.array([5, 6, 7, 8], dtype=np.int32), np.array([0, 3, 4])),
         Ragged(np.array([1, IGNORED, 0, 2], dtype=np.int32), np.array([0, 3, 4])),
     )
-    batch = SequenceBatchMaker(ragged)([1, 0])
+    batch = SequenceCollator(ragged)([1, 0])
     assert batch.inputs.tolist() == [[8, PADDING_ID, PADDING_ID], [5, 6, 7]]
     assert batch.targets.tolist() == [[2, IGNORED, IGNORED], [1, IGNORED, 0]]
     assert batch.lengths.tolist() == [1, 3]
@@ -60,30 +60,30 @@ def test_a_padded_batch_holds_each_sequence_and_ignores_the_rest() -> None:
     assert (len(batch), batch.tokens, batch.first) == (2, 4, True)
 
 
-def test_features_and_values_come_as_they_are() -> None:
-    own = ADDING.sequences("train")
-    batch = SequenceBatchMaker(own)([4, 2])
+def test_features_and_values_are_unchanged() -> None:
+    sequences = ADDING.sequences("train")
+    batch = SequenceCollator(sequences)([4, 2])
     assert batch.inputs.dtype == batch.targets.dtype == torch.float32
-    np.testing.assert_array_equal(batch.inputs, own.inputs[[4, 2]])
-    np.testing.assert_array_equal(batch.targets, own.targets[[4, 2]])
+    np.testing.assert_array_equal(batch.inputs, sequences.inputs[[4, 2]])
+    np.testing.assert_array_equal(batch.targets, sequences.targets[[4, 2]])
     assert batch.lengths.tolist() == [6, 6]
 
 
-def test_a_batch_moves_without_its_lengths() -> None:
-    moved = SequenceBatchMaker(ADDING.sequences("val"))([0, 1]).to("meta")
+def test_lengths_stay_on_the_cpu() -> None:
+    moved = SequenceCollator(ADDING.sequences("val"))([0, 1]).to("meta")
     assert moved.inputs.device.type == moved.targets.device.type == "meta"
     assert moved.lengths.device.type == moved.index.device.type == "cpu"
 
 
 @pytest.mark.parametrize("splits", [ADDING.sequences, counted])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_every_sequence_is_seen_once_in_evaluation_and_as_often_in_training(splits: Any, world_size: int) -> None:
+def test_sequences_are_split_among_the_ranks(splits: Any, world_size: int) -> None:
     for name in ("train", "val", "test"):
         seen: list[int] = []
         numbers = []
         for rank in range(world_size):
             batches = list(loaders(on_rank(SequenceData(splits=splits, batch_size=4), rank, world_size))[name])
-            seen += [place for batch in batches for place in batch.index.tolist()]
+            seen += [index for batch in batches for index in batch.index.tolist()]
             numbers.append(len(batches))
         count = len(splits(name).lengths)
         assert set(seen) == set(range(count))
@@ -91,11 +91,11 @@ def test_every_sequence_is_seen_once_in_evaluation_and_as_often_in_training(spli
         assert name != "train" or len(set(numbers)) == 1
 
 
-def test_the_order_changes_with_epoch_and_seed_alone() -> None:
+def test_order_depends_on_epoch_and_seed() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         loader = SequenceData(splits=ADDING.sequences, batch_size=4, seed=seed).train_dataloader()
         loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
-        return [place for batch in loader for place in batch.index.tolist()]
+        return [index for batch in loader for index in batch.index.tolist()]
 
     assert order(1, 0) == order(1, 0)
     assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
@@ -108,7 +108,7 @@ def test_the_order_changes_with_epoch_and_seed_alone() -> None:
         lambda: StreamData(splits=ECHO.sequences, chunk_length=5),
     ],
 )
-def test_a_run_goes_on_where_it_was(make: Any) -> None:
+def test_resumed_epoch_skips_processed_batches(make: Any) -> None:
     whole = list(make().train_dataloader())
     resumed = make()
     resumed.load_state_dict({"epoch": 0, "batch": 2})
@@ -120,22 +120,22 @@ def test_a_run_goes_on_where_it_was(make: Any) -> None:
         assert ours.first == theirs.first
 
 
-class Watching(pl.LightningModule):
-    """Notes what the data says of its place at every batch."""
+class Recorder(pl.LightningModule):
+    """Records the state of the DataModule at every batch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.places: list[dict[str, int]] = []
+        self.states: list[dict[str, int]] = []
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        self.places.append(self.trainer.datamodule.state_dict())  # type: ignore[attr-defined]
+        self.states.append(self.trainer.datamodule.state_dict())  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> None:
         return None
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_place_is_told_while_training() -> None:
+def test_state_dict_during_training() -> None:
     for data in (
         SequenceData(splits=ADDING.sequences, batch_size=4),
         StreamData(splits=ECHO.sequences, chunk_length=5),
@@ -143,13 +143,13 @@ def test_the_place_is_told_while_training() -> None:
         assert data.state_dict() == {"epoch": 0, "batch": 0}
         quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         trainer = pl.Trainer(max_steps=2, accelerator="cpu", enable_checkpointing=False, limit_val_batches=0, **quiet)
-        watching = Watching()
-        trainer.fit(watching, datamodule=data)
-        assert watching.places == [{"epoch": 0, "batch": 0}, {"epoch": 0, "batch": 1}]
+        recorder = Recorder()
+        trainer.fit(recorder, datamodule=data)
+        assert recorder.states == [{"epoch": 0, "batch": 0}, {"epoch": 0, "batch": 1}]
 
 
 @pytest.mark.parametrize(("split", "streams"), [("train", 4), ("val", 3), ("test", 2)])
-def test_chunks_put_together_are_the_streams(split: str, streams: int) -> None:
+def test_concatenated_chunks_are_the_streams(split: str, streams: int) -> None:
     batches = list(loaders(StreamData(splits=ECHO.sequences, chunk_length=5))[split])
     assert [batch.first for batch in batches] == [True, False, False, False, False]
     assert [batch.lengths.tolist() for batch in batches] == [[5] * streams] * 4 + [[3] * streams]
@@ -158,7 +158,7 @@ def test_chunks_put_together_are_the_streams(split: str, streams: int) -> None:
     np.testing.assert_array_equal(torch.cat([batch.targets for batch in batches], 1), whole.targets)
 
 
-def test_each_process_has_streams_of_its_own() -> None:
+def test_streams_are_split_among_the_ranks() -> None:
     for split in ("train", "test"):
         parts = [
             torch.cat(
@@ -174,7 +174,7 @@ def test_each_process_has_streams_of_its_own() -> None:
         assert rows == sorted(ECHO.sequences(split).inputs.tolist())
 
 
-def test_streams_that_cannot_be_split() -> None:
+def test_indivisible_streams_are_refused() -> None:
     with pytest.raises(UserError, match="4 training streams cannot be split among 3 processes"):
         on_rank(StreamData(splits=ECHO.sequences, chunk_length=5), 0, 3).train_dataloader()
     with pytest.raises(UserError, match="test split has 2 streams, too few for 3"):
@@ -189,13 +189,13 @@ def decoded(prepared: PreparedTags, split: str) -> list[tuple[tuple[str, ...], t
     return [
         (
             tuple(prepared.vocab.decode(words.flat[start:end])),
-            tuple(prepared.tags[place] for place in tags.flat[start:end]),
+            tuple(prepared.tags[i] for i in tags.flat[start:end]),
         )
         for start, end in zip(words.offsets[:-1], words.offsets[1:], strict=True)
     ]
 
 
-def test_a_tagged_corpus_comes_back_from_its_ids(tmp_path: Path) -> None:
+def test_tagged_corpus_is_decoded_from_its_ids(tmp_path: Path) -> None:
     corpus = TaggingSample(size=200, val_size=20, test_size=30)
     prepared = prepare_tags(corpus, TagSettings(), tmp_path)
     assert prepared.tags == ("B-company", "B-person", "B-place", "I-company", "I-person", "I-place", "O")
@@ -209,37 +209,37 @@ def test_a_tagged_corpus_comes_back_from_its_ids(tmp_path: Path) -> None:
     assert decoded(again, "val") == decoded(prepared, "val")
 
 
-def test_missing_splits_are_cut_from_the_training_file(tmp_path: Path) -> None:
-    (tmp_path / "own.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
-    prepared = prepare_tags(TaggedFiles(path=tmp_path / "own.txt"), TagSettings(), tmp_path)
+def test_missing_splits_are_held_out(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
+    prepared = prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
     sizes = {name: len(split.inputs) for name, split in prepared.splits.items()}
     assert sizes == {"train": 32, "val": 4, "test": 4}
     (tmp_path / "test.txt").write_text("w1 A\n")
-    corpus = TaggedFiles(path=tmp_path / "own.txt", test_path=tmp_path / "test.txt")
+    corpus = TaggedFiles(path=tmp_path / "train.txt", test_path=tmp_path / "test.txt")
     sizes = {name: len(split.inputs) for name, split in prepare_tags(corpus, TagSettings(), tmp_path).splits.items()}
     assert sizes == {"train": 36, "val": 4, "test": 1}
 
 
 @pytest.mark.parametrize(
     ("test", "message"),
-    [("w1 C\n", "the tag 'C' is not in the training sentences, which have A, B"), ("w1\n", "line 1: 1 column")],
+    [("w1 C\n", "the tag 'C' does not occur in the training sentences, only A, B"), ("w1\n", "line 1: 1 column")],
 )
-def test_a_strange_tag_is_told(tmp_path: Path, test: str, message: str) -> None:
-    (tmp_path / "own.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
+def test_unknown_tag_is_refused(tmp_path: Path, test: str, message: str) -> None:
+    (tmp_path / "train.txt").write_text("".join(f"w{number} {'AB'[number % 2]}\n\n" for number in range(40)))
     (tmp_path / "test.txt").write_text(test)
-    corpus = TaggedFiles(path=tmp_path / "own.txt", test_path=tmp_path / "test.txt")
+    corpus = TaggedFiles(path=tmp_path / "train.txt", test_path=tmp_path / "test.txt")
     with pytest.raises(UserError, match=message):
         prepare_tags(corpus, TagSettings(), tmp_path)
 
 
-def test_a_single_tag_is_told(tmp_path: Path) -> None:
-    (tmp_path / "own.txt").write_text("a X\n\n" * 9)
+def test_single_tag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a X\n\n" * 9)
     with pytest.raises(UserError, match="all words have the tag 'X'"):
-        prepare_tags(TaggedFiles(path=tmp_path / "own.txt"), TagSettings(), tmp_path)
+        prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
 
 
-def test_changed_files_have_another_fingerprint(tmp_path: Path) -> None:
-    path = tmp_path / "own.txt"
+def test_fingerprint_of_changed_files(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
     path.write_text("a X\n")
     before = fingerprint(TaggedFiles(path=path))
     assert before == fingerprint(TaggedFiles(path=path))

@@ -1,4 +1,4 @@
-"""The held-out texts: stratified, the right share, the same in every run."""
+"""Held-out texts: stratified, the right fraction, the same in every run."""
 
 import random
 from collections import Counter
@@ -17,41 +17,42 @@ IMDB_BLOCKS = [
     [0, 9, 13, 24, 39, 50, 52, 54, 83, 84, 85, 105],
     [2, 24, 27, 30, 32, 33, 37, 55, 66, 90, 94, 100],
 ]
-"""Blocks of a hundred ids that are held out for validation, of each class; results of all versions rest on them."""
+"""Blocks of a hundred ids held out for validation, of each class; published results depend on them."""
+FRACTIONS = st.floats(0.01, 0.99)
 LABELS = np.asarray([0] * 300 + [1] * 120 + [2] * 40)
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), share=st.floats(0.01, 0.99), seed=st.integers(0, 99))
-def test_share_of_every_class(sizes: list[int], share: float, seed: int) -> None:
+@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), fraction=FRACTIONS, seed=st.integers(0, 99))
+def test_fraction_of_every_class(sizes: list[int], fraction: float, seed: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     np.random.default_rng(seed).shuffle(labels)
-    held = Counter(labels[hold_out(labels, share, tuple(map(str, range(len(sizes)))))].tolist())
+    held = Counter(labels[hold_out(labels, fraction, tuple(map(str, range(len(sizes)))))].tolist())
     for label, size in enumerate(sizes):
         assert 1 <= held[label] <= size - 1
-        assert abs(held[label] - share * size) <= 0.5 or held[label] in (1, size - 1)
+        assert abs(held[label] - fraction * size) <= 0.5 or held[label] in (1, size - 1)
 
 
-def test_exact_shares() -> None:
+def test_exact_fractions() -> None:
     held = hold_out(LABELS, 0.1, NAMES)
     assert held.dtype == bool
     assert Counter(LABELS[held].tolist()) == {0: 30, 1: 12, 2: 4}
 
 
-def test_the_same_whatever_the_seed_of_the_run() -> None:
+def test_independent_of_the_global_seed() -> None:
     first = hold_out(LABELS, 0.2, NAMES)
     np.random.seed(1)
     random.seed(1)
     assert np.array_equal(hold_out(LABELS, 0.2, NAMES), first)
 
 
-def test_drawn_from_everywhere_in_a_class() -> None:
-    """A corpus sorted by topic or date must not lose one end of it."""
-    places = np.flatnonzero(hold_out(np.zeros(1000, dtype=np.int64), 0.1, ("only",)))
-    assert np.all(np.histogram(places, bins=4, range=(0, 1000))[0] >= 10)
+def test_drawn_from_the_whole_class() -> None:
+    """A corpus may be sorted by topic or date."""
+    rows = np.flatnonzero(hold_out(np.zeros(1000, dtype=np.int64), 0.1, ("only",)))
+    assert np.all(np.histogram(rows, bins=4, range=(0, 1000))[0] >= 10)
 
 
-def test_texts_of_one_class_and_group_stay_together() -> None:
+def test_texts_of_a_class_and_group_stay_together() -> None:
     labels = np.repeat([0, 1], 1000)
     groups = np.tile(np.arange(1000) // 20, 2)
     held = hold_out(labels, 0.1, ("neg", "pos"), groups)
@@ -62,23 +63,23 @@ def test_texts_of_one_class_and_group_stay_together() -> None:
     assert not np.array_equal(held[:1000], held[1000:])
 
 
-def test_a_class_in_a_single_group_is_split_all_the_same() -> None:
+def test_class_in_a_single_group_is_split() -> None:
     assert hold_out(np.zeros(10, dtype=np.int64), 0.2, ("only",), np.zeros(10, dtype=np.int64)).sum() == 2
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 0]])
-def test_a_class_too_small_to_split(labels: list[int]) -> None:
+def test_small_class_is_refused(labels: list[int]) -> None:
     with pytest.raises(UserError, match="class 'pos' has too few texts"):
         hold_out(np.asarray(labels), 0.5, ("neg", "pos"))
 
 
 def texts_of(*numbers: int) -> Hashes:
-    """Hashes of texts, given by numbers."""
+    """Text hashes of numbers."""
     return np.asarray(numbers, dtype=np.uint64)
 
 
 def assigned(labels: list[int], texts: Hashes) -> dict[str, set[int]]:
-    """The texts of each split, all cut from one file."""
+    """The texts of each split, all held out from the training texts."""
     rows = assign_splits(
         np.array(["train"] * len(labels)),
         labels=np.asarray(labels),
@@ -86,35 +87,35 @@ def assigned(labels: list[int], texts: Hashes) -> dict[str, set[int]]:
         fractions={"test": 0.2, "val": 0.2},
         texts=texts,
     )
-    return {name: set(texts[own].tolist()) for name, own in rows.items()}
+    return {name: set(texts[index].tolist()) for name, index in rows.items()}
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), share=st.floats(0.01, 0.99))
-def test_different_texts_are_drawn_as_ever(sizes: list[int], share: float) -> None:
+@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), fraction=FRACTIONS)
+def test_distinct_texts_are_held_out_as_by_hold_out(sizes: list[int], fraction: float) -> None:
     labels, names = np.repeat(np.arange(len(sizes)), sizes), tuple(map(str, range(len(sizes))))
     texts = np.random.default_rng(0).permutation(len(labels)).astype(np.uint64)
-    assert np.array_equal(hold_out_texts(labels, share, names, texts), hold_out(labels, share, names))
+    assert np.array_equal(hold_out_texts(labels, fraction, names, texts), hold_out(labels, fraction, names))
 
 
 @settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 15)), min_size=30, max_size=60))
-def test_identical_texts_of_all_classes_land_together(rows: list[tuple[int, int]]) -> None:
+def test_identical_texts_of_all_classes_are_in_one_split(rows: list[tuple[int, int]]) -> None:
     labels, texts = [label for label, _ in rows], texts_of(*(text for _, text in rows))
-    own = [{text for label, text in rows if label == wanted} for wanted in (0, 1)]
-    assume(min(map(len, own)) >= 4)
+    by_class = [{text for label, text in rows if label == wanted} for wanted in (0, 1)]
+    assume(min(map(len, by_class)) >= 4)
     found = assigned(labels, texts)
-    assert sum(map(len, found.values())) == len(set.union(*own))
+    assert sum(map(len, found.values())) == len(set.union(*by_class))
     assert all(found.values())
-    assert all(found["train"] & texts for texts in own)
+    assert all(found["train"] & texts for texts in by_class)
 
 
-def test_a_frequent_text_stays_in_training() -> None:
+def test_frequent_text_stays_in_training() -> None:
     found = assigned([0] * 120 + [1] * 10, texts_of(*[0] * 100, *range(1, 21), *range(30, 40)))
     assert 0 in found["train"]
 
 
-def test_small_classes_reach_every_split_with_large_fractions() -> None:
+def test_small_class_is_in_every_split() -> None:
     rows = assign_splits(
         np.array(["train"] * 3),
         labels=np.zeros(3, dtype=np.int64),
@@ -122,16 +123,16 @@ def test_small_classes_reach_every_split_with_large_fractions() -> None:
         fractions={"test": 0.6, "val": 0.6},
         texts=texts_of(1, 2, 3),
     )
-    assert {name: len(own) for name, own in rows.items()} == {"train": 1, "val": 1, "test": 1}
+    assert {name: len(index) for name, index in rows.items()} == {"train": 1, "val": 1, "test": 1}
 
 
-def test_few_different_texts_reach_every_split() -> None:
+def test_few_distinct_texts_are_in_every_split() -> None:
     found = assigned([0] * 20 + [1] * 20, texts_of(*[0] * 20, *[1] * 14, *[2] * 6))
     assert all(texts & {0} and texts & {1, 2} for texts in found.values())
 
 
-def test_the_validation_blocks_of_imdb_stay() -> None:
-    """Reviews 0_… to 12499_… of either class in the order of their names, in blocks of a hundred, as published."""
+def test_validation_blocks_of_imdb() -> None:
+    """Reviews 0_… to 12499_… of each class in the order of their names, in blocks of a hundred."""
     ids = sorted(range(12_500), key=lambda number: f"{number}_")
     block_ids: dict[int, int] = {}
     groups = np.asarray([block_ids.setdefault(number // 100, len(block_ids)) for number in ids * 2])

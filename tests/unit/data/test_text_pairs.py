@@ -1,4 +1,4 @@
-"""Pairs of texts from their corpus to batches, alone and on several ranks."""
+"""The DataModule of text pairs, on one and several ranks."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -14,16 +14,16 @@ from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextPairBatch
 from sluice.data.corpus import Sources, TextPair
-from sluice.data.text_pairs import LetterSettings, TextPairData
+from sluice.data.text_pairs import CharNgramSettings, TextPairData
 from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
 
 SIZES = {"train": 40, "val": 21, "test": 30}
-SETTINGS = LetterSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
+SETTINGS = CharNgramSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
 
 
 class CountingPairs:
-    """First texts of 1 to 11 words, second ones of two; the last word of each is its own, and decides."""
+    """First texts of 1 to 11 words, second ones of two; the last word of each is unique, and decides."""
 
     name, labels, sources, description = "file", ("no", "yes"), Sources("1"), "made in a test"
     has_deciding_words = True
@@ -34,7 +34,7 @@ class CountingPairs:
     def pairs(self, split: str) -> Iterator[TextPair]:
         self.reads += 1
         for i in range(SIZES[split]):
-            yield TextPair("word " * (i % 11) + f"own{i}", f"a other{i}", i % 2, (f"own{i}", f"other{i}"))
+            yield TextPair("word " * (i % 11) + f"found{i}", f"a other{i}", i % 2, (f"found{i}", f"other{i}"))
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ def test_loader_yields_every_pair_once(cache_dir: Path, split: str, num_workers:
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_batches_hold_the_letters_of_the_truncated_texts(cache_dir: Path, split: str) -> None:
+def test_batches_hold_the_ngrams_of_the_truncated_texts(cache_dir: Path, split: str) -> None:
     data = make_data(cache_dir)
     for batch in loader_of(data, split):
         assert batch.labels.tolist() == [index % 2 for index in batch.index.tolist()]
         expected = [data.text_of(split, index).split(" | ") for index in batch.index.tolist()]
         for row, text in enumerate([first for first, _ in expected] + [second for _, second in expected]):
-            own = [letters_of(batch, int(place)) for place in batch.places[row, : batch.lengths[row]]]
-            assert own == [hashed_ngrams(word, longest=2, buckets=500) for word in text.split()[-8:]]
+            found = [ngrams_of(batch, int(word)) for word in batch.word_index[row, : batch.lengths[row]]]
+            assert found == [hashed_ngrams(word, max_n=2, buckets=500) for word in text.split()[-8:]]
 
 
-def letters_of(batch: TextPairBatch, word: int) -> list[int]:
+def ngrams_of(batch: TextPairBatch, word: int) -> list[int]:
     return batch.ngrams[batch.offsets[word] : batch.offsets[word + 1]].tolist()
 
 
@@ -81,31 +81,31 @@ def test_deciding_words_are_marked_in_evaluation(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     for batch in data.val_dataloader():
         assert batch.deciding is not None
-        steps = torch.arange(batch.places.shape[1])
+        steps = torch.arange(batch.word_index.shape[1])
         assert torch.equal(batch.deciding, steps == batch.lengths.unsqueeze(1) - 1)
     assert all(batch.deciding is None for batch in data.train_dataloader())
 
 
-def test_a_batch_says_how_much_of_it_is_padding(cache_dir: Path) -> None:
+def test_padding_fraction(cache_dir: Path) -> None:
     (batch,) = make_data(cache_dir, batch_size=50).train_dataloader()
     assert batch.tokens == sum(min(i % 11 + 1, 8) + 2 for i in range(40))
     assert batch.padding_fraction == pytest.approx(1 - batch.tokens / (80 * 8))
 
 
-def test_splits_without_a_file_are_cut_from_the_training_pairs(cache_dir: Path) -> None:
+def test_missing_splits_are_held_out(cache_dir: Path) -> None:
     data = make_data(cache_dir, "train", validation_fraction=0.2, test_fraction=0.25)
     splits = data.prepared.splits
     assert [len(splits[name]) for name in SIZES] == [24, 6, 10]
     pairs = [data.text_of(name, index) for name in SIZES for index in range(len(splits[name]))]
     assert len(set(pairs)) == 40
-    assert all(pair.split(" | ")[0].split("own")[1] == pair.split("other")[1] for pair in pairs), "texts stay paired"
+    assert all(pair.split(" | ")[0].split("found")[1] == pair.split("other")[1] for pair in pairs), "texts stay paired"
     assert splits["test"].labels.tolist().count(1) == 5
 
 
-def test_a_text_without_a_word_is_a_text(tmp_path: Path) -> None:
+def test_text_without_words(tmp_path: Path) -> None:
     corpus = CountingPairs("train", "val", "test")
     corpus.pairs = lambda split: iter([TextPair('"', "a", 0), TextPair("b", "c", 1)])  # type: ignore[method-assign]
-    data = TextPairData(corpus=corpus, settings=LetterSettings(tokenizer="basic_english"), cache_dir=tmp_path)
+    data = TextPairData(corpus=corpus, settings=CharNgramSettings(tokenizer="basic_english"), cache_dir=tmp_path)
     assert data.text_of("test", 0) == " | a"
     (batch,) = data.test_dataloader()
     assert batch.lengths.tolist() == [1, 1, 1, 1]
@@ -120,7 +120,7 @@ def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
     assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
-def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path) -> None:
+def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
     whole, data = make_data(cache_dir, seed=5).train_dataloader(), make_data(cache_dir, seed=5)
     data.load_state_dict({"epoch": 1, "batch": 4})
     loader = data.train_dataloader()
@@ -131,7 +131,7 @@ def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path)
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
+def test_pairs_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     ranks = []
     for rank in range(3):
         data = make_data(cache_dir)
@@ -145,7 +145,7 @@ def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
         assert len(pairs) == SIZES[split]
 
 
-def test_too_few_pairs_for_the_ranks_are_told(cache_dir: Path) -> None:
+def test_fewer_pairs_than_ranks_are_refused(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     data.trainer = SimpleNamespace(global_rank=0, world_size=22)
     with pytest.raises(UserError, match="the val split has 21 pairs, too few for 22 processes"):

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data.collate import ParallelBatch, ParallelBatchMaker
+from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.parallel import ParallelSettings
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.parallel import SampleParallel
-from sluice.data.translation import StagedPairs, TranslationData, climbing
+from sluice.data.translation import StagedTranslationData, TranslationData, curriculum_stages
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN_ID, END_ID
+from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
 SIZES = {"train": 90, "val": 50, "test": 50}
@@ -46,7 +46,7 @@ def seen(loader: DataLoader[ParallelBatch]) -> list[int]:
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) -> None:
+def test_batches_hold_the_padded_pairs(cache_dir: Path, split: str) -> None:
     data = make_data(cache_dir)
     pairs = [pair for pair in data.corpus.pairs() if pair.split == split]
     for batch in loader_of(data, split):
@@ -54,7 +54,7 @@ def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) ->
             source, target = batch.source[row].tolist(), batch.target[row].tolist()
             length, steps = int(batch.source_lengths[row]), int(batch.target_lengths[row])
             assert source[:length] == data.prepared.source.source_ids(pairs[index].source)
-            assert target[: steps + 1] == [BEGIN_ID, *data.prepared.target.encode(pairs[index].target), END_ID]
+            assert target[: steps + 1] == [BOS_ID, *data.prepared.target.encode(pairs[index].target), EOS_ID]
             assert set(source[length:] + target[steps + 1 :]) <= {PADDING_ID}
         assert batch.source.shape[1] == batch.source_lengths.max()
         assert batch.target.shape[1] == batch.target_lengths.max() + 1
@@ -63,24 +63,24 @@ def test_batches_hold_the_pairs_and_nothing_else(cache_dir: Path, split: str) ->
 def test_inputs_and_labels_are_one_step_apart(cache_dir: Path) -> None:
     batch = next(iter(make_data(cache_dir).train_dataloader()))
     assert torch.equal(batch.inputs[:, 1:], batch.labels[:, :-1])
-    assert (batch.inputs[:, 0] == BEGIN_ID).all()
-    assert (batch.labels.gather(1, batch.target_lengths.unsqueeze(1) - 1) == END_ID).all()
+    assert (batch.inputs[:, 0] == BOS_ID).all()
+    assert (batch.labels.gather(1, batch.target_lengths.unsqueeze(1) - 1) == EOS_ID).all()
     assert batch.tokens == (batch.labels != PADDING_ID).sum()
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_every_pair_once_and_its_texts_where_they_are_scored(cache_dir: Path, split: str) -> None:
+def test_every_pair_once_with_texts_in_evaluation(cache_dir: Path, split: str) -> None:
     data = make_data(cache_dir)
     batches = list(loader_of(data, split))
     assert sorted(chain(*(batch.index.tolist() for batch in batches))) == list(range(SIZES[split]))
     lines = data.prepared.splits[split]
     for batch in batches:
         expected = [] if split == "train" else batch.index.tolist()
-        assert batch.source_texts == [lines.source_lines[place] for place in expected]
-        assert batch.target_texts == [lines.target_lines[place] for place in expected]
+        assert batch.source_texts == [lines.source_lines[i] for i in expected]
+        assert batch.target_texts == [lines.target_lines[i] for i in expected]
 
 
-def test_pairs_of_a_batch_are_of_like_length_on_both_sides(cache_dir: Path) -> None:
+def test_pairs_of_a_batch_have_similar_lengths(cache_dir: Path) -> None:
     loader = make_data(cache_dir, batch_size=9).train_dataloader()
     batches = list(loader)
     targets = sum(batch.tokens for batch in batches) / sum(batch.labels.numel() for batch in batches)
@@ -97,7 +97,7 @@ def test_sort_keys_compare_targets_first_then_sources(cache_dir: Path) -> None:
     assert np.array_equal(keys // scale, split.target.lengths - 1)
 
 
-def test_budget_counts_padded_target_tokens_in_training(cache_dir: Path) -> None:
+def test_max_tokens_limits_padded_training_targets(cache_dir: Path) -> None:
     data = make_data(cache_dir, max_tokens=64, batch_size=50)
     sizes = [batch.labels.numel() for batch in data.train_dataloader()]
     assert max(sizes) <= 64
@@ -108,7 +108,7 @@ def test_budget_counts_padded_target_tokens_in_training(cache_dir: Path) -> None
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
+def test_pairs_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     ranks = []
     for rank in range(3):
         data = make_data(cache_dir)
@@ -123,14 +123,14 @@ def test_ranks_share_the_pairs(cache_dir: Path, split: str) -> None:
         assert all(ranks)
 
 
-def test_too_few_pairs_for_the_ranks(cache_dir: Path) -> None:
+def test_fewer_pairs_than_ranks_are_refused(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     data.trainer = SimpleNamespace(global_rank=0, world_size=51)  # type: ignore[assignment]
     with pytest.raises(UserError, match="the val split has 50 pairs, too few for 51 processes"):
         data.val_dataloader()
 
 
-def test_a_run_that_goes_on_is_not_shown_again_what_it_has_seen(cache_dir: Path) -> None:
+def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
     whole = make_data(cache_dir, seed=5).train_dataloader()
     data = make_data(cache_dir, seed=5)
     data.load_state_dict({"epoch": 1, "batch": 4})
@@ -151,15 +151,15 @@ def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
     assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
-def test_notes_are_said_when_the_data_are_prepared(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dropped_pairs_are_logged(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = ParallelSettings(min_freq=1, max_length=8)
     TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir).prepare_data()
-    assert "training pairs are longer than 8 tokens and were dropped." in caplog.text
+    assert "training pairs longer than 8 tokens." in caplog.text
 
 
-def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
+def test_batch_moves_to_a_device(cache_dir: Path) -> None:
     data = make_data(cache_dir)
-    batch = ParallelBatchMaker(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
+    batch = ParallelCollator(data.prepared.splits["val"], with_texts=True)([0, 1, 2])
     moved = batch.to("meta")
     assert (moved.source.device.type, moved.target.device.type) == ("meta", "meta")
     assert {tensor.device.type for tensor in (moved.source_lengths, moved.target_lengths, moved.index)} == {"cpu"}
@@ -169,16 +169,16 @@ def test_another_device_and_page_locked_memory(cache_dir: Path) -> None:
 STAGES, SIZE = 4, 30
 
 
-def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> StagedPairs:
+def staged_data(cache_dir: Path, *, max_length: int = 500, **options: Any) -> StagedTranslationData:
     execute = Execute(length=2, nesting=2, curriculum="naive", size=SIZE, val_size=9, test_size=9)
-    return StagedPairs(
+    return StagedTranslationData(
         corpus=programs_as_pairs(execute),
         settings=ParallelSettings(unit="chars", min_freq=1, max_length=max_length, max_ratio=500),
         cache_dir=cache_dir,
         batch_size=8,
         stages=STAGES,
         stage_size=SIZE,
-        stage_of=climbing(STAGES, epochs=8, share=1.0),
+        stage_of=curriculum_stages(STAGES, epochs=8, fraction=1.0),
         **options,
     )
 
@@ -189,21 +189,21 @@ def epoch_of(loader: DataLoader[ParallelBatch], epoch: int) -> list[list[int]]:
 
 
 @given(st.integers(1, 20), st.integers(1, 200), st.floats(0.05, 1))
-def test_stages_follow_one_another_for_equally_long(stages: int, epochs: int, share: float) -> None:
-    passed = [climbing(stages, epochs=epochs, share=share)(epoch) for epoch in range(epochs)]
+def test_stages_divide_the_epochs_equally(stages: int, epochs: int, fraction: float) -> None:
+    passed = [curriculum_stages(stages, epochs=epochs, fraction=fraction)(epoch) for epoch in range(epochs)]
     assert passed == sorted(passed)
     assert passed[0] == 0
     assert max(passed) <= stages - 1
-    lasted = np.bincount(passed, minlength=stages)[:-1]
-    assert all(abs(own - share * epochs / stages) < 1.001 for own in lasted)
+    durations = np.bincount(passed, minlength=stages)[:-1]
+    assert all(abs(duration - fraction * epochs / stages) < 1.001 for duration in durations)
 
 
-def test_stages_of_an_epoch_each_and_the_rest() -> None:
-    assert [climbing(3, epochs=6, share=0.5)(epoch) for epoch in range(6)] == [0, 1, 2, 2, 2, 2]
-    assert [climbing(3, epochs=3, share=0.0)(epoch) for epoch in range(3)] == [2, 2, 2]
+def test_last_stage_continues() -> None:
+    assert [curriculum_stages(3, epochs=6, fraction=0.5)(epoch) for epoch in range(6)] == [0, 1, 2, 2, 2, 2]
+    assert [curriculum_stages(3, epochs=3, fraction=0.0)(epoch) for epoch in range(3)] == [2, 2, 2]
 
 
-def test_an_epoch_has_the_pairs_of_its_stage_once(cache_dir: Path) -> None:
+def test_epoch_has_the_pairs_of_its_stage(cache_dir: Path) -> None:
     loader = staged_data(cache_dir).train_dataloader()
     for epoch in range(10):
         first = min(epoch // 2, STAGES - 1) * SIZE
@@ -212,7 +212,7 @@ def test_an_epoch_has_the_pairs_of_its_stage_once(cache_dir: Path) -> None:
     assert len(loader) == 4
 
 
-def test_ranks_share_a_stage(cache_dir: Path) -> None:
+def test_stage_is_split_among_the_ranks(cache_dir: Path) -> None:
     ranks = []
     for rank in range(3):
         data = staged_data(cache_dir)
@@ -222,7 +222,7 @@ def test_ranks_share_a_stage(cache_dir: Path) -> None:
     assert set(chain(*chain(*ranks))) == set(range(SIZE, 2 * SIZE))
 
 
-def test_a_run_goes_on_within_a_stage(cache_dir: Path) -> None:
+def test_resuming_within_a_stage(cache_dir: Path) -> None:
     whole = staged_data(cache_dir).train_dataloader()
     data = staged_data(cache_dir)
     data.load_state_dict({"epoch": 3, "batch": 2})
@@ -231,17 +231,17 @@ def test_a_run_goes_on_within_a_stage(cache_dir: Path) -> None:
         assert epoch_of(loader, epoch) == epoch_of(whole, epoch)[left_out:]
 
 
-def test_every_split_but_training_is_whole(cache_dir: Path) -> None:
+def test_evaluation_has_no_stages(cache_dir: Path) -> None:
     data = staged_data(cache_dir)
     assert sorted(index for batch in data.val_dataloader() for index in batch.index.tolist()) == list(range(9))
 
 
-def test_no_stage_may_lack_programs(cache_dir: Path) -> None:
-    with pytest.raises(UserError, match=r"max_length=20 is too small: \d+ training pairs are longer, and no stage"):
+def test_dropped_programs_are_refused(cache_dir: Path) -> None:
+    with pytest.raises(UserError, match=r"max_length=20 is too small: \d+ training pairs are longer, but"):
         staged_data(cache_dir, max_length=20).train_dataloader()
 
 
-def test_stages_of_different_length_are_refused() -> None:
+def test_stages_of_different_lengths_are_refused() -> None:
     stages = [BucketBatchSampler(np.ones(size, dtype=np.int64), batch_size=2) for size in (4, 6)]
-    with pytest.raises(ValueError, match=r"as many batches, got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"equal numbers of batches, got \[2, 3\]"):
         StagedBatchSampler(stages, stage_of=lambda epoch: 0)

@@ -26,7 +26,7 @@ def windows_of(lengths: list[int], **options: object) -> WordWindows:
 
 def pairs(blocks: Blocks) -> list[tuple[int, int]]:
     """(centre, context) of every pair of a batch."""
-    block, centre, context = blocks.near.nonzero(as_tuple=True)
+    block, centre, context = blocks.pair_mask.nonzero(as_tuple=True)
     return list(zip(blocks.centres[block, centre].tolist(), blocks.contexts[block, context].tolist(), strict=True))
 
 
@@ -85,7 +85,7 @@ def test_subsampling_of_frequent_words() -> None:
 
 def test_words_around_a_dropped_word_become_neighbours() -> None:
     flat = np.array([5, 0, 6, 1, 0, 7], dtype=np.int32)
-    windows = WordWindows(flat, np.array([0, 3, 6]), vocab_size=8, window=1, sample=0, left_out=(0, 1))
+    windows = WordWindows(flat, np.array([0, 3, 6]), vocab_size=8, window=1, sample=0, excluded=(0, 1))
     assert sorted(of_epoch(windows)) == [(5, 6), (6, 5)]
 
 
@@ -111,7 +111,7 @@ def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Te
     for block in range(len(blocks.centres)):
         negatives = second[blocks.negatives[block]]
         for index, centre in enumerate(blocks.centres[block]):
-            contexts = blocks.contexts[block][blocks.near[block, index] == 1]
+            contexts = blocks.contexts[block][blocks.pair_mask[block, index] == 1]
             if model.method == "cbow" and len(contexts):
                 examples = [(first[contexts].mean(0), second[centre])]
             else:
@@ -158,7 +158,7 @@ def test_frequencies_of_another_text_can_be_given() -> None:
     flat = np.repeat([0, 1], [50, 50]).astype(np.int32)
     other = np.array([9_900, 100])
     windows = WordWindows(flat, np.array([0, 100]), vocab_size=2, sample=1e-3, counts=other)
-    assert windows.words_an_epoch == pytest.approx(50 * keep_probabilities(other, 1e-3).sum())
+    assert windows.words_per_epoch == pytest.approx(50 * keep_probabilities(other, 1e-3).sum())
     drawn = torch.cat([blocks.negatives.flatten() for epoch in range(40) for blocks in windows.epoch(epoch, 1)])
     assert drawn.float().mean() == pytest.approx(100**0.75 / (100**0.75 + 9_900**0.75), abs=0.02)
 
@@ -199,14 +199,14 @@ def test_batch_counts_pairs_and_tokens() -> None:
     blocks = some_blocks()
     batch = WindowBatch.of(blocks)
     assert batch.pairs == blocks.pairs, "skip-gram"
-    assert batch.tokens == blocks.near.sum(-1).count_nonzero().item(), "CBOW"
+    assert batch.tokens == blocks.pair_mask.sum(-1).count_nonzero().item(), "CBOW"
 
 
 def test_shapes_of_a_batch() -> None:
     blocks = some_blocks()
     assert blocks.centres.shape == (3, BLOCK)
     assert blocks.contexts.shape == (3, BLOCK + 6)
-    assert blocks.near.shape == (3, BLOCK, BLOCK + 6)
+    assert blocks.pair_mask.shape == (3, BLOCK, BLOCK + 6)
     assert blocks.negatives.shape == (3, NEGATIVES_SHARED)
     assert blocks.pairs == len(pairs(blocks))
 
@@ -229,5 +229,5 @@ def test_wrong_windows_are_named() -> None:
         windows_of([5], window=0)
     with pytest.raises(ValueError, match=r"sample must be 0 or more, got -0\.1"):
         windows_of([5], sample=-0.1)
-    with pytest.raises(ValueError, match="no word to learn from"):
-        windows_of([2], left_out=(0, 1))
+    with pytest.raises(ValueError, match="contain no words"):
+        windows_of([2], excluded=(0, 1))

@@ -39,7 +39,7 @@ def batches(sizes: list[int], has_deciding_words: bool = True) -> list[TextPairB
         TextPairBatch(
             ngrams=torch.arange(20),
             offsets=torch.arange(21),
-            places=words[:, index].flatten(0, 1),
+            word_index=words[:, index].flatten(0, 1),
             lengths=torch.full((2 * len(index),), 3),
             labels=index % 2,
             index=index,
@@ -58,7 +58,7 @@ def measured(task: PairModule, given: list[TextPairBatch], stage: str) -> dict[s
 
 def found_by_hand(task: PairModule) -> float:
     (batch,) = batches([PAIRS])
-    output = task.network.eval()(batch.ngrams, batch.offsets, batch.places, batch.lengths)
+    output = task.network.eval()(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
     assert batch.deciding is not None
     found, with_deciding = 0, 0
     for pair in range(PAIRS):

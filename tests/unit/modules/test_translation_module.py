@@ -20,7 +20,7 @@ from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.base import Monitor
 from sluice.modules.translation import TranslationModule
 from sluice.recurrent import RecurrentStack
-from sluice.text.coder import BEGIN_ID, END_ID, MARKS, SentenceCoder, SentenceVocab
+from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder, SentenceVocab
 from sluice.text.vocab import PADDING_ID, SPECIALS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
@@ -55,7 +55,7 @@ def make_task(attention: str = "general", **options: Any) -> TranslationModule:
     stack = RecurrentStack(cell="gru", input_size=inputs, hidden_size=8)
     decoder = Decoder(embedding=embeddings[1], stack=stack, attention=attention_layer, memory_size=8, output_size=8)
     encoder = RecurrentStack(cell="gru", input_size=8, hidden_size=4, bidirectional=True)
-    ids = SpecialIds(BEGIN_ID, END_ID, (PADDING_ID, BEGIN_ID))
+    ids = SpecialIds(BOS_ID, EOS_ID, (PADDING_ID, BOS_ID))
     network = Seq2Seq(source_embedding=embeddings[0], encoder=encoder, decoder=decoder, ids=ids)
     nn.init.normal_(network.output.weight)
     translator = Translator(network=network, source=SOURCE, target=TARGET)
@@ -67,7 +67,7 @@ def batch_of(indices: list[int]) -> ParallelBatch:
         return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, PADDING_ID)
 
     sources = [SOURCE.source_ids(SOURCES[index]) for index in indices]
-    targets = [[BEGIN_ID, *TARGET.encode(TARGETS[index]), END_ID] for index in indices]
+    targets = [[BOS_ID, *TARGET.encode(TARGETS[index]), EOS_ID] for index in indices]
     lengths = [torch.tensor([len(row) for row in rows]) for rows in (sources, targets)]
     texts = ([SOURCES[index] for index in indices], [TARGETS[index] for index in indices])
     return ParallelBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(indices), *texts)
@@ -198,7 +198,7 @@ class TestTranslator:
         with torch.no_grad():
             task.network.output.bias[0] = 100.0
         for replaces in (True, False):
-            translator = Translator(network=task.network, source=SOURCE, target=TARGET, replaces_unknown=replaces)
+            translator = Translator(network=task.network, source=SOURCE, target=TARGET, replace_unknown=replaces)
             ((found,),) = translator.translate(["Fräulein Smilla"], DecodingSettings())
             assert set(found.words) <= ({"Fräulein", "Smilla"} if replaces else {"<unk>"})
             assert len(found.words) > 0

@@ -1,43 +1,43 @@
-"""Words as the letters they are made of."""
+"""Character n-grams of words."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.text.char_ngrams import hashed_ngrams, letter_ngrams
+from sluice.text.char_ngrams import character_ngrams, hashed_ngrams
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
 def test_written_out() -> None:
-    assert letter_ngrams("aB", 3) == ["a", "b", "<a", "ab", "b>", "<ab", "ab>", "<ab>"]
-    assert letter_ngrams("a", 3) == ["a", "<a", "a>", "<a>"], "the whole word comes once"
-    assert letter_ngrams("cat", 1) == ["c", "a", "t", "<cat>"]
+    assert character_ngrams("aB", 3) == ["a", "b", "<a", "ab", "b>", "<ab", "ab>", "<ab>"]
+    assert character_ngrams("a", 3) == ["a", "<a", "a>", "<a>"], "the whole word is listed once"
+    assert character_ngrams("cat", 1) == ["c", "a", "t", "<cat>"]
 
 
 @given(words, st.integers(1, 5))
-def test_every_piece_lies_in_the_marked_word(word: str, longest: int) -> None:
+def test_ngrams_are_substrings_of_the_marked_word(word: str, max_n: int) -> None:
     marked = f"<{word.lower()}>"
-    pieces = letter_ngrams(word, longest)
-    assert all(piece in marked for piece in pieces)
-    assert {len(piece) for piece in pieces} == {*range(1, min(longest, len(marked)) + 1), len(marked)}
+    ngrams = character_ngrams(word, max_n)
+    assert all(ngram in marked for ngram in ngrams)
+    assert {len(ngram) for ngram in ngrams} == {*range(1, min(max_n, len(marked)) + 1), len(marked)}
 
 
 @given(words, st.integers(1, 5), st.integers(1, 50))
-def test_buckets_are_those_of_the_pieces(word: str, longest: int, buckets: int) -> None:
-    hashed = hashed_ngrams(word, longest=longest, buckets=buckets)
-    pieces = letter_ngrams(word, longest)
-    assert len(hashed) == len(pieces)
+def test_buckets_of_the_ngrams(word: str, max_n: int, buckets: int) -> None:
+    hashed = hashed_ngrams(word, max_n=max_n, buckets=buckets)
+    ngrams = character_ngrams(word, max_n)
+    assert len(hashed) == len(ngrams)
     assert all(0 <= bucket < buckets for bucket in hashed)
-    by_piece = dict(zip(pieces, hashed, strict=True))
-    assert [by_piece[piece] for piece in pieces] == hashed, "one piece, one bucket"
+    by_ngram = dict(zip(ngrams, hashed, strict=True))
+    assert [by_ngram[ngram] for ngram in ngrams] == hashed, "equal n-grams have equal buckets"
 
 
 def test_buckets_are_the_same_on_every_machine() -> None:
-    assert hashed_ngrams("A", longest=1, buckets=2**32)[0] == 0xE8B7BE43, "the CRC-32 of a small a"
+    assert hashed_ngrams("A", max_n=1, buckets=2**32)[0] == 0xE8B7BE43, "the CRC-32 of a lower-case a"
 
 
-def test_words_that_differ_by_a_figure_share_pieces_and_differ_in_some() -> None:
-    first, second = (set(hashed_ngrams(word, longest=3, buckets=2**30)) for word in ("TB-57", "TB-58"))
+def test_similar_words_have_common_and_distinct_ngrams() -> None:
+    first, second = (set(hashed_ngrams(word, max_n=3, buckets=2**30)) for word in ("TB-57", "TB-58"))
     assert first & second
     assert first - second
     assert second - first

@@ -1,4 +1,4 @@
-"""Units and coders: cut, encoded, saved in plain containers, put together again."""
+"""Units and coders: splitting, encoding, decoding, saving."""
 
 from collections import Counter
 from typing import Any
@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from sluice.options import SENTENCE_TOKENIZERS
-from sluice.text.coder import END_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.units import Subwords, Words
+from sluice.text.coder import EOS_ID, SentenceCoder, SentenceVocab, make_unit
+from sluice.text.units import SubwordModel, WordUnit
 from sluice.text.vocab import UNKNOWN_ID
 
 TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]
-MODEL = Subwords.learn([text.lower() for text in TEXTS] * 3, size=60).model
+MODEL = SubwordModel.learn([text.lower() for text in TEXTS] * 3, size=60).model
 UNITS = {"words": None, "subwords": MODEL, "chars": None}
 
 
@@ -25,20 +25,20 @@ def make_coder(unit: str, **options: Any) -> SentenceCoder:
 
 @pytest.mark.parametrize("unit", ["words", "chars"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_known_sentence_comes_back_as_it_was_written(unit: str, text: str) -> None:
+def test_sentence_roundtrip(unit: str, text: str) -> None:
     coder = make_coder(unit)
     assert coder.text(coder.tokens(coder.encode(text))) == text
 
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_lower_cased_sentence_comes_back_in_small_letters(unit: str, text: str) -> None:
+def test_lower_cased_roundtrip(unit: str, text: str) -> None:
     coder = make_coder(unit, lowercase=True)
     assert coder.text(coder.tokens(coder.encode(text))) == text.lower()
 
 
 @pytest.mark.parametrize("unit", ["words", "chars"])
-def test_raw_tokens_stand_beside_the_known_ones_in_their_own_letters(unit: str) -> None:
+def test_raw_tokens_keep_the_case(unit: str) -> None:
     made = make_unit(unit, language="en", tokenizer="moses", lowercase=True, subwords=None)
     for text in TEXTS:
         assert [token.lower() for token in made.raw(text)] == made.split(text)
@@ -46,25 +46,25 @@ def test_raw_tokens_stand_beside_the_known_ones_in_their_own_letters(unit: str) 
 
 
 @pytest.mark.parametrize("tokenizer", SENTENCE_TOKENIZERS)
-def test_every_tokenizer_of_words_cuts_at_blanks_at_least(tokenizer: str) -> None:
-    tokens = Words(language="en", tokenizer=tokenizer).split("two men run")
+def test_word_tokenizers_split_at_whitespace(tokenizer: str) -> None:
+    tokens = WordUnit(language="en", tokenizer=tokenizer).split("two men run")
     assert tokens == ["two", "men", "run"]
 
 
-def test_punctuation_stands_apart_and_is_not_escaped() -> None:
-    assert Words(language="en").split('Don\'t ("run")!') == ["Don", "'t", "(", '"', "run", '"', ")", "!"]
+def test_punctuation_is_separated_and_not_escaped() -> None:
+    assert WordUnit(language="en").split('Don\'t ("run")!') == ["Don", "'t", "(", '"', "run", '"', ")", "!"]
 
 
-def test_what_an_encoder_reads_ends_with_the_end_and_may_be_cut() -> None:
+def test_source_ids_are_truncated_and_end_with_eos() -> None:
     coder = make_coder("words")
-    assert coder.source_ids("Two unseen men") == [*coder.encode("Two unseen men"), END_ID]
+    assert coder.source_ids("Two unseen men") == [*coder.encode("Two unseen men"), EOS_ID]
     assert coder.encode("Two unseen men")[1] == UNKNOWN_ID
-    assert coder.source_ids("Two unseen men", 1) == [coder.encode("Two")[0], END_ID]
-    assert coder.source_ids("") == [END_ID]
+    assert coder.source_ids("Two unseen men", 1) == [coder.encode("Two")[0], EOS_ID]
+    assert coder.source_ids("") == [EOS_ID]
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_saved_and_made_again(unit: str, tmp_path: Any) -> None:
+def test_saved_and_restored(unit: str, tmp_path: Any) -> None:
     coder = make_coder(unit, lowercase=True)
     torch.save(coder.saved(), tmp_path / "coder.pt")
     again = SentenceCoder.from_saved(torch.load(tmp_path / "coder.pt", weights_only=True))
@@ -75,7 +75,7 @@ def test_saved_and_made_again(unit: str, tmp_path: Any) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match="no unit 'bytes'; there are words, subwords, chars"):
+    with pytest.raises(ValueError, match="unknown unit 'bytes': expected one of words, subwords, chars"):
         make_unit("bytes", language="en", tokenizer="moses", lowercase=False, subwords=None)
-    with pytest.raises(ValueError, match="no tokenizer 'spacy'; there are moses, basic_english, whitespace"):
+    with pytest.raises(ValueError, match="unknown tokenizer 'spacy': expected one of moses, basic_english, whitespace"):
         make_unit("words", language="en", tokenizer="spacy", lowercase=False, subwords=None)

@@ -1,4 +1,4 @@
-"""Tokens joined as people write them."""
+"""Detokenisation."""
 
 import pytest
 
@@ -20,17 +20,17 @@ from sluice.text.tokenizers import END_OF_LINE, detokenize, make_tokenizer
         ("& amp ; < b >", "& amp; < b >"),
     ],
 )
-def test_punctuation_goes_where_people_put_it(tokens: str, text: str) -> None:
+def test_punctuation(tokens: str, text: str) -> None:
     assert detokenize(tokens.split()) == text
 
 
-def test_ends_of_lines_are_line_breaks() -> None:
+def test_end_of_line_is_a_line_break() -> None:
     tokens = ["One", ".", END_OF_LINE, END_OF_LINE, "Two", "!", END_OF_LINE]
     assert detokenize(tokens) == "One.\n\nTwo!\n"
     assert detokenize([END_OF_LINE]) == "\n"
 
 
-def test_no_tokens_are_no_text() -> None:
+def test_no_tokens() -> None:
     assert detokenize([]) == ""
 
 
@@ -43,5 +43,5 @@ def test_no_tokens_are_no_text() -> None:
         "It begins... and it ends.",
     ],
 )
-def test_what_is_cut_into_words_comes_back(text: str) -> None:
+def test_roundtrip_with_words_tokenizer(text: str) -> None:
     assert detokenize(make_tokenizer("words")(text)) == text

@@ -1,4 +1,4 @@
-"""The vectors of a file land at the ids of a vocabulary."""
+"""Matching the vectors of a file to a vocabulary."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,14 +16,14 @@ VOCAB = Vocab.build(Counter({"sea": 4, "café": 3, "boat": 2, "Nile": 1}))
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Vectors of three of the vocabulary's words, of others, and of what is spelt like the specials."""
+    """Vectors of three words of the vocabulary, of other words, and of words spelled like the specials."""
     words = ["café", "lake", "sea", "<pad>", "<unk>", "Nile", "nile"]
     file = tmp_path / "vectors.txt"
     write_vectors(file, words, np.arange(14, dtype=np.float32).reshape(7, 2))
     return file
 
 
-def test_each_word_gets_its_own_vector(path: Path) -> None:
+def test_vectors_by_word(path: Path) -> None:
     matched = match_vectors(path, VOCAB, size=2)
     by_word = dict(zip(VOCAB.tokens, matched.vectors.tolist(), strict=True))
     assert by_word == {
@@ -37,39 +37,39 @@ def test_each_word_gets_its_own_vector(path: Path) -> None:
     assert [VOCAB.tokens[index] for index in np.flatnonzero(matched.found)] == ["<unk>", "sea", "café", "Nile"]
 
 
-def test_the_share_leaves_the_specials_out(path: Path) -> None:
+def test_coverage_excludes_specials(path: Path) -> None:
     matched = match_vectors(path, VOCAB)
-    assert matched.words == 3
-    assert matched.share == 0.75
+    assert matched.num_found == 3
+    assert matched.coverage == 0.75
 
 
-def test_completed_fills_the_missing_alone(path: Path) -> None:
+def test_fill_missing_keeps_the_found(path: Path) -> None:
     matched = match_vectors(path, VOCAB)
-    whole = matched.completed(seed=3)
-    np.testing.assert_array_equal(whole[matched.found], matched.vectors[matched.found])
-    assert (whole[PADDING_ID] == 0).all()
-    assert (whole[VOCAB.encode(["boat"])] != 0).all()
-    np.testing.assert_array_equal(whole, matched.completed(seed=3))
-    assert (whole != matched.completed(seed=4)).any()
+    filled = matched.fill_missing(seed=3)
+    np.testing.assert_array_equal(filled[matched.found], matched.vectors[matched.found])
+    assert (filled[PADDING_ID] == 0).all()
+    assert (filled[VOCAB.encode(["boat"])] != 0).all()
+    np.testing.assert_array_equal(filled, matched.fill_missing(seed=3))
+    assert (filled != matched.fill_missing(seed=4)).any()
 
 
-def test_the_missing_are_spread_as_the_found(tmp_path: Path) -> None:
+def test_missing_vectors_have_the_distribution_of_the_found(tmp_path: Path) -> None:
     words = [f"w{number}" for number in range(6000)]
     own = np.random.default_rng(0).normal([3, -1], [0.5, 4], (3000, 2)).astype(np.float32)
     write_vectors(tmp_path / "a.txt", words[:3000], own)
     matched = match_vectors(tmp_path / "a.txt", Vocab.build(Counter(words)))
     missing = ~matched.found
     missing[[PADDING_ID, UNKNOWN_ID]] = False
-    drawn = matched.completed(seed=1)[missing]
+    drawn = matched.fill_missing(seed=1)[missing]
     np.testing.assert_allclose(drawn.mean(0), [3, -1], atol=0.3)
     np.testing.assert_allclose(drawn.std(0), [0.5, 4], rtol=0.1)
 
 
-def test_another_size_is_told_with_both_numbers(path: Path) -> None:
-    with pytest.raises(UserError, match=r"vectors of 2 numbers, the model wants 300: set embedding\.size=2"):
+def test_wrong_dimension_is_refused(path: Path) -> None:
+    with pytest.raises(UserError, match=r"vectors of dimension 2, the model expects 300: set embedding\.size=2"):
         match_vectors(path, VOCAB, size=300)
 
 
-def test_a_file_of_another_language(path: Path) -> None:
+def test_file_of_another_language_is_refused(path: Path) -> None:
     with pytest.raises(UserError, match="none of the 2 words"):
         match_vectors(path, Vocab.build(Counter(["meer", "boot"])))

@@ -1,4 +1,4 @@
-"""The vocabulary of sentences: where the marks stand, and what a text that spells them gets."""
+"""SentenceVocab: BOS and EOS, and texts that contain their names."""
 
 from collections import Counter
 
@@ -7,40 +7,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.coder import BEGIN, BEGIN_ID, END, END_ID, SentenceVocab
+from sluice.text.coder import BOS, BOS_ID, EOS, EOS_ID, SentenceVocab
 from sluice.text.vocab import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, Vocab
 
-HEAD = [UNKNOWN, PADDING, BEGIN, END]
+HEAD = [UNKNOWN, PADDING, BOS, EOS]
 
 
-def test_the_marks_stand_right_after_the_specials() -> None:
+def test_marks_follow_the_specials() -> None:
     vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
     assert vocab.tokens == [*HEAD, "b", "a"]
-    assert vocab.decode([UNKNOWN_ID, PADDING_ID, BEGIN_ID, END_ID]) == HEAD
+    assert vocab.decode([UNKNOWN_ID, PADDING_ID, BOS_ID, EOS_ID]) == HEAD
 
 
-def test_it_is_a_vocabulary_like_any_other() -> None:
+def test_is_a_vocab() -> None:
     vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
     assert isinstance(vocab, Vocab)
     assert vocab.encode(["a", "b", "c"]) == [5, 4, UNKNOWN_ID]
     assert Vocab(vocab.tokens).encode(["a", "b", "c"]) == vocab.encode(["a", "b", "c"])
 
 
-def test_a_text_that_spells_a_mark_means_an_unknown_word() -> None:
-    vocab = SentenceVocab.build(Counter({BEGIN: 9, END: 9, PADDING: 9, "a": 1}))
+def test_marks_in_a_text_are_unknown_words() -> None:
+    vocab = SentenceVocab.build(Counter({BOS: 9, EOS: 9, PADDING: 9, "a": 1}))
     assert vocab.tokens == [*HEAD, "a"]
-    assert vocab.encode([BEGIN, END, PADDING, "a"]) == [UNKNOWN_ID] * 3 + [4]
+    assert vocab.encode([BOS, EOS, PADDING, "a"]) == [UNKNOWN_ID] * 3 + [4]
 
 
-@pytest.mark.parametrize("tokens", [[UNKNOWN, PADDING, "a"], [UNKNOWN, PADDING, END, BEGIN], [BEGIN, END, UNKNOWN]])
-def test_other_beginnings_are_refused(tokens: list[str]) -> None:
-    with pytest.raises(ValueError, match="a vocabulary"):
+@pytest.mark.parametrize("tokens", [[UNKNOWN, PADDING, "a"], [UNKNOWN, PADDING, EOS, BOS], [BOS, EOS, UNKNOWN]])
+def test_missing_marks_are_refused(tokens: list[str]) -> None:
+    with pytest.raises(ValueError, match="vocabulary"):
         SentenceVocab(tokens)
 
 
 def test_no_word_left() -> None:
     with pytest.raises(UserError, match="min_freq=3 leaves no word"):
-        SentenceVocab.build(Counter({"a": 2, END: 50}), min_freq=3)
+        SentenceVocab.build(Counter({"a": 2, EOS: 50}), min_freq=3)
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 9), min_size=1), st.integers(1, 5))

@@ -1,4 +1,4 @@
-"""What the tokenizers make of a text."""
+"""The tokenizers by name."""
 
 import pytest
 
@@ -25,10 +25,10 @@ def test_whitespace_only_splits() -> None:
 
 @pytest.mark.parametrize("name", [name for name in TOKENIZERS if name != "chars"])
 @pytest.mark.parametrize("text", ["", " ", "\n\n"])
-def test_nothing_gives_no_token(name: str, text: str) -> None:
+def test_empty_text_has_no_tokens(name: str, text: str) -> None:
     assert make_tokenizer(name)(text) == []
 
 
-def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="'spacy'; there are words, whitespace, basic_english, chars"):
+def test_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'spacy': expected one of words, whitespace, basic_english, chars"):
         make_tokenizer("spacy")

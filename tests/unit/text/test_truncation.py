@@ -1,4 +1,4 @@
-"""Truncation against slices of plain lists."""
+"""Truncation compared with slices of lists."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.options import TRUNCATIONS
-from sluice.text.truncation import kept_head, kept_places
+from sluice.text.truncation import kept_head_length, kept_positions
 
 
 def sliced(text: list[int], most: int, truncation: str) -> list[int]:
-    """What is left of a text of at most `most` tokens."""
+    """A text truncated to at most `most` tokens."""
     if len(text) <= most:
         return text
     if truncation == "head":
@@ -27,21 +27,21 @@ def sliced(text: list[int], most: int, truncation: str) -> list[int]:
     most=st.integers(1, 25),
     truncation=st.sampled_from(TRUNCATIONS),
 )
-def test_places_equal_slices(lengths: list[int], most: int, truncation: str) -> None:
+def test_positions_equal_slices(lengths: list[int], most: int, truncation: str) -> None:
     expected = [sliced(list(range(length)), most, truncation) for length in lengths]
-    places, kept = kept_places(np.asarray(lengths, dtype=np.int64), most, truncation)
+    positions, kept = kept_positions(np.asarray(lengths, dtype=np.int64), most, truncation)
     assert kept.tolist() == [len(text) for text in expected]
-    assert places.shape == (len(lengths), max(kept))
-    for row, count, text in zip(places, kept, expected, strict=True):
+    assert positions.shape == (len(lengths), max(kept))
+    for row, count, text in zip(positions, kept, expected, strict=True):
         assert row[:count].tolist() == text
         assert not row[count:].any()
 
 
 @pytest.mark.parametrize(("truncation", "head"), [("head", 7), ("tail", 0), ("head_tail", 3)])
-def test_share_of_the_beginning(truncation: str, head: int) -> None:
-    assert kept_head(truncation, 7) == head
+def test_kept_head_length(truncation: str, head: int) -> None:
+    assert kept_head_length(truncation, 7) == head
 
 
-def test_unknown_truncation_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="'middle'; there are head, tail, head_tail"):
-        kept_places(np.asarray([3]), 2, "middle")
+def test_unknown_truncation_is_refused() -> None:
+    with pytest.raises(ValueError, match="'middle': expected one of head, tail, head_tail"):
+        kept_positions(np.asarray([3]), 2, "middle")

@@ -1,4 +1,4 @@
-"""Every kind of vector file gives back what was written, also what others wrote, and what is wrong with one is told."""
+"""Reading and writing of vector files in all formats, and errors of invalid files."""
 
 import gzip
 import tempfile
@@ -19,7 +19,7 @@ WORDS = st.text(st.characters(exclude_characters=BLANKS, exclude_categories=["Cs
 
 @st.composite
 def word_vectors(draw: st.DrawFn) -> WordVectors:
-    """Distinct words that don't look like a header, with vectors of one size."""
+    """Distinct words with vectors of one dimension."""
     words = draw(st.lists(WORDS, min_size=1, max_size=6, unique=True))
     size = draw(st.integers(1, 5))
     rows = st.lists(NUMBERS, min_size=size, max_size=size)
@@ -59,7 +59,7 @@ def assert_same(found: WordVectors, own: WordVectors) -> None:
 
 @settings(deadline=None)
 @given(word_vectors())
-def test_what_is_written_is_read_to_the_last_bit(own: WordVectors) -> None:
+def test_write_and_read_is_exact(own: WordVectors) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vectors.txt")
         write_vectors(path, own.words, own.vectors)
@@ -75,7 +75,7 @@ def test_glove_has_no_header(own: WordVectors) -> None:
 
 @settings(deadline=None)
 @given(word_vectors())
-def test_fasttext_ends_its_lines_with_a_blank(own: WordVectors) -> None:
+def test_fasttext_lines_end_with_a_space(own: WordVectors) -> None:
     assert_same(read_bytes(fasttext(own), "wiki.vec"), own)
 
 
@@ -92,41 +92,41 @@ def table(rows: int = 40, size: int = 7) -> WordVectors:
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])
-def test_a_binary_file_is_known_without_its_suffix(end: bytes) -> None:
+def test_binary_file_without_suffix(end: bytes) -> None:
     assert_same(read_bytes(binary(table(), end=end), "vectors"), table())
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.txt.gz", glove), ("a.vec.gz", fasttext)])
-def test_packed_files_are_unpacked_on_the_way(name: str, write: object) -> None:
+def test_gzip_text(name: str, write: object) -> None:
     assert_same(read_bytes(gzip.compress(write(table())), name), table())  # type: ignore[operator]
 
 
-def test_packed_binary() -> None:
+def test_gzip_binary() -> None:
     assert_same(read_bytes(gzip.compress(binary(table(), end=b"\n")), "a.bin.gz"), table())
 
 
-def test_binary_rows_longer_than_a_chunk_and_words_cut_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binary_rows_longer_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.text.vector_files.CHUNK", 5)
     assert_same(read_bytes(binary(table(), end=b""), "vectors.bin"), table())
 
 
-def test_a_word_of_gloves_may_hold_blanks() -> None:
+def test_glove_words_may_contain_spaces() -> None:
     found = read_bytes(b"the 1 2 3\n. . . 4 5 6\nat mail 7 8 9\n")
     assert found.words == ["the", ". . .", "at mail"]
     np.testing.assert_array_equal(found.vectors, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
 
-def test_the_first_of_a_word_counts() -> None:
+def test_first_of_repeated_words_is_kept() -> None:
     found = read_bytes(b"a 1 2\nb 3 4\na 5 6\n")
     assert found.words == ["a", "b"]
     np.testing.assert_array_equal(found.vectors[0], [1, 2])
 
 
-def test_line_breaks_of_windows() -> None:
+def test_windows_line_breaks() -> None:
     np.testing.assert_array_equal(read_bytes(b"2 2\r\na 1 2\r\nb 3 4\r\n").vectors, [[1, 2], [3, 4]])
 
 
-def test_bytes_that_are_no_text_make_a_word_of_their_own() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     found = read_bytes(b"2 2\n\xff 1 2\na 3 4\n", "a.vec")
     assert found.words == ["\ufffd", "a"]
     np.testing.assert_array_equal(found.vectors, [[1, 2], [3, 4]])
@@ -135,58 +135,58 @@ def test_bytes_that_are_no_text_make_a_word_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (b"a 1 2 3\nb 1 2\n", "a.txt", "line 2: the row has 2 numbers, the first row says 3"),
-        (b"a 1 2 3\nb 1 2 3 4\n", "a.txt", "line 2: the row has 4 numbers, the first row says 3"),
-        (b"2 3\na 1 2 3\nb 1 2\n", "a.vec", "line 3: the row has 2 numbers, the header says 3"),
-        (b"2 5\na 1 2 3\nb 1 2 3\n", "a.vec", "line 2: the row has 3 numbers, the header says 5"),
-        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header tells 3 rows, the file has 2"),
-        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header tells 1 rows, the file has 2"),
+        (b"a 1 2 3\nb 1 2\n", "a.txt", "line 2: expected 3 numbers as in the first row, got 2"),
+        (b"a 1 2 3\nb 1 2 3 4\n", "a.txt", "line 2: expected 3 numbers as in the first row, got 4"),
+        (b"2 3\na 1 2 3\nb 1 2\n", "a.vec", "line 3: expected 3 numbers as in the header, got 2"),
+        (b"2 5\na 1 2 3\nb 1 2 3\n", "a.vec", "line 2: expected 5 numbers as in the header, got 3"),
+        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 3 rows, the file has 2"),
+        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 1 rows, the file has 2"),
         (b"0 3\n", "a.vec", "0 rows of 3"),
-        (b"a 1 2\nb 1 nought\n", "a.txt", "line 2: the numbers cannot be read, b'1 nought'"),
-        (b"a 1 2\nb x 1\n", "a.txt", "line 2: the numbers cannot be read, b'x 1'"),
+        (b"a 1 2\nb 1 nought\n", "a.txt", "line 2: invalid numbers b'1 nought'"),
+        (b"a 1 2\nb x 1\n", "a.txt", "line 2: invalid numbers b'x 1'"),
         (b"a 1 2\nb nan 1\n", "a.txt", "line 2: the vector of 'b' is not finite"),
         (b"a 1 2\nb 1e99 1\n", "a.txt", "line 2: the vector of 'b' is not finite"),
         (b"", "a.txt", "line 1: expected a word and its numbers"),
         (b"once upon a time\n", "a.txt", "line 1: expected a word and its numbers"),
-        (b"once upon a time\n", "a.bin", "is no binary word2vec file"),
-        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header tells 3 rows, the file has 2"),
-        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header tells 4 rows, the file has 3"),
-        (b"2" + binary(table(3, 2), end=b"")[1:], "a.bin", "goes on after the 2 rows of 2 numbers"),
-        (b"9 2\n" + b"x" * 3_000_000, "a.bin", "row 1: no word ends here"),
+        (b"once upon a time\n", "a.bin", "is not a binary word2vec file"),
+        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header declares 3 rows, the file has 2"),
+        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header declares 4 rows, the file has 3"),
+        (b"2" + binary(table(3, 2), end=b"")[1:], "a.bin", "unexpected data after the 2 rows of 2 numbers"),
+        (b"9 2\n" + b"x" * 3_000_000, "a.bin", "row 1: word too long"),
         (gzip.compress(glove(table()))[:-20], "a.txt.gz", "cannot be read to its end"),
         (b"no gzip", "a.txt.gz", "cannot be read"),
         (b"PK", "glove.zip", "unpack it"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",  # those of gzip have the time in them
+    ids=lambda value: value if isinstance(value, str) else "",  # gzip data contain a timestamp
 )
-def test_what_is_wrong_with_a_file_is_told(content: bytes, name: str, message: str) -> None:
+def test_invalid_files_are_refused(content: bytes, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_bytes(content, name)
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_missing_file() -> None:
     with pytest.raises(UserError, match=r"nowhere\.vec cannot be read \(no such file"):
         read_vectors(Path("nowhere.vec"))
 
 
 @pytest.mark.parametrize("word", ["", "two words", "a\tb", "a\n"])
-def test_a_word_that_the_format_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path, word: str) -> None:
+def test_words_with_whitespace_are_refused(tmp_path: Path, word: str) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_vectors(tmp_path / "a.txt", [word], np.ones((1, 2), dtype=np.float32))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_vectors(tmp_path / "not" / "a.txt", ["a"], np.ones((1, 2), dtype=np.float32))
 
 
-def test_as_many_words_as_vectors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"2 words need as many rows, got an array of shape \(3, 4\)"):
+def test_different_numbers_of_words_and_vectors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected an array of 2 rows, one per word, got shape \(3, 4\)"):
         write_vectors(tmp_path / "a.txt", ["a", "b"], np.ones((3, 4), dtype=np.float32))
 
 
-def test_rows_come_as_a_stream() -> None:
+def test_rows_are_streamed() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.txt")
         path.write_bytes(b"a 1 2\nb 3 4\nc 5\n")
@@ -200,7 +200,7 @@ def test_rows_come_as_a_stream() -> None:
 @settings(deadline=None, max_examples=20)
 @given(own=word_vectors())
 @pytest.mark.parametrize("as_binary", [False, True])
-def test_files_of_gensims(own: WordVectors, as_binary: bool) -> None:
+def test_read_gensim_files(own: WordVectors, as_binary: bool) -> None:
     models = pytest.importorskip("gensim.models")
     keyed = models.KeyedVectors(own.vectors.shape[1])
     keyed.add_vectors(own.words, own.vectors)
@@ -214,10 +214,10 @@ def test_files_of_gensims(own: WordVectors, as_binary: bool) -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(own=word_vectors())
-def test_gensim_reads_ours(own: WordVectors) -> None:
+def test_gensim_reads_written_files(own: WordVectors) -> None:
     models = pytest.importorskip("gensim.models")
     if any(word != word.strip() for word in own.words):
-        return  # gensim takes more than the ASCII blanks off the ends of a line
+        return  # gensim strips Unicode whitespace from lines
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vectors.txt")
         write_vectors(path, own.words, own.vectors)

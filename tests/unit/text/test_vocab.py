@@ -1,4 +1,4 @@
-"""The vocabulary: which words get in, in which order, under which ids."""
+"""Vocab: selection and order of words, encoding and decoding."""
 
 from collections import Counter
 
@@ -53,18 +53,18 @@ def test_build_equals_a_plain_sort(counts: dict[str, int], min_freq: int) -> Non
             Vocab.build(Counter(counts), min_freq=min_freq)
 
 
-def test_specials_in_the_texts_stand_once() -> None:
+def test_specials_in_the_texts_are_not_repeated() -> None:
     assert words(Vocab.build(Counter({"<unk>": 9, "<pad>": 9, "plot": 1}))) == ["plot"]
 
 
-def test_building_leaves_the_counts_alone() -> None:
+def test_building_does_not_change_the_counts() -> None:
     counts = Counter({"<unk>": 1, "plot": 1})
     Vocab.build(counts)
     assert counts == {"<unk>": 1, "plot": 1}
 
 
-def test_no_word_left_names_min_freq_and_what_would_do() -> None:
-    with pytest.raises(UserError, match=r"min_freq=6 .*occurs 5 times; choose a smaller min_freq"):
+def test_empty_vocabulary_is_refused() -> None:
+    with pytest.raises(UserError, match=r"min_freq=6 .*occurs 5 times; reduce min_freq"):
         Vocab.build(COUNTS, min_freq=6)
 
 
@@ -79,11 +79,11 @@ def test_encode_and_decode() -> None:
 
 @pytest.mark.parametrize("tokens", [[], ["<unk>"], ["<pad>", "<unk>", "plot"], ["plot", "<unk>", "<pad>"]])
 def test_specials_come_first(tokens: list[str]) -> None:
-    with pytest.raises(ValueError, match="begins with"):
+    with pytest.raises(ValueError, match="must start with"):
         Vocab(tokens)
 
 
 @pytest.mark.parametrize("twice", ["plot", "<pad>"])
-def test_no_word_twice(twice: str) -> None:
-    with pytest.raises(ValueError, match="twice"):
+def test_repeated_tokens_are_refused(twice: str) -> None:
+    with pytest.raises(ValueError, match="must be unique"):
         Vocab([*SPECIALS, "plot", twice])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.data.cache import CacheDamaged, Stored, open_entry, write_entry
+from sluice.data.cache import CacheDamaged, CacheEntry, open_entry, write_entry
 from sluice.data.corpora import multi30k, wikitext
 from sluice.data.corpora.download import MAX_EXPANSION, limit_size, stream_tar_gz
 from sluice.data.corpora.parallel_files import ParallelFiles
@@ -95,7 +95,7 @@ def test_a_pattern_stays_in_its_folder(tmp_path: Path, pattern: str) -> None:
 
 
 def entry(tmp_path: Path) -> Path:
-    write_entry(tmp_path / "entry", Stored({"ids": np.arange(3)}, {"vocab": ["a"]}))
+    write_entry(tmp_path / "entry", CacheEntry({"ids": np.arange(3)}, {"vocab": ["a"]}))
     return tmp_path / "entry"
 
 
@@ -112,5 +112,5 @@ def test_a_cache_cannot_refer_to_files_outside(tmp_path: Path, name: str) -> Non
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     meta["checksums"] = {name: next(iter(meta["checksums"].values()))}
     (path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-    with pytest.raises(CacheDamaged, match=r"is no name of an array|unreadable"):
+    with pytest.raises(CacheDamaged, match=r"invalid array name|unreadable"):
         open_entry(path)

@@ -1,4 +1,4 @@
-"""The tokenizers of language models: words that keep their case, and letters."""
+"""The tokenizers of language models: words in their case, and characters."""
 
 import pytest
 from hypothesis import given
@@ -17,17 +17,17 @@ from sluice.text.tokenizers import make_tokenizer
         (" \t", []),
     ],
 )
-def test_words_keep_case_and_what_stands_inside_them(text: str, tokens: list[str]) -> None:
+def test_words_keep_case_and_inner_punctuation(text: str, tokens: list[str]) -> None:
     assert make_tokenizer("words")(text) == tokens
 
 
 @given(st.text())
-def test_words_lose_nothing_but_blanks(text: str) -> None:
+def test_words_lose_whitespace_only(text: str) -> None:
     assert "".join(make_tokenizer("words")(text)) == "".join(text.split())
 
 
 @given(st.text())
-def test_letters_are_all_of_a_text(text: str) -> None:
-    letters = make_tokenizer("chars")(text)
-    assert "".join(letters) == text
-    assert all(len(letter) == 1 for letter in letters)
+def test_characters_are_all_of_a_text(text: str) -> None:
+    characters = make_tokenizer("chars")(text)
+    assert "".join(characters) == text
+    assert all(len(character) == 1 for character in characters)
