@@ -20,7 +20,7 @@ from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
 from sluice.errors import UserError
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.tensorboard import TensorBoard
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.modules.classification import ClassificationModule
 from sluice.recipes.registry import recipe_of
 from sluice.training.trainer import build_trainer
@@ -89,7 +89,7 @@ def built(config: Config) -> tuple[Any, pl.Trainer]:
     return recipe.build_module(config, data), trainer
 
 
-def optimizers_of(task: Task, steps: int) -> Any:
+def optimizers_of(task: TaskModule, steps: int) -> Any:
     """What Lightning would be given to optimise with."""
     task.trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
     return task.configure_optimizers()

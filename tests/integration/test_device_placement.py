@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from choices import TASKS, compose_small, write_own_files
 from sluice.config.compose import checked
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
 from standin_gpu import GPU, OnGPU, standin_gpu, to_gpu, waits
 
@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def built(home: Path, choice: str) -> tuple[Any, Task]:
+def built(home: Path, choice: str) -> tuple[Any, TaskModule]:
     """The data and the task, with what it logs checked for Python numbers instead of logged."""
     config = checked(compose_small(home, choice.split()[0], "debug=fast", "scheduler=constant", *CHOICES[choice]))
     recipe = recipe_of(config)

@@ -142,7 +142,7 @@ WRONG = {
     "no such digits": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
     "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "but curriculum stages need all of them"),
     "no book": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
-    "an empty book": (["task=vec2seq", "task.data.path=empty.txt"], "holds no sentence"),
+    "an empty book": (["task=vec2seq", "task.data.path=empty.txt"], "has no sentences"),
     "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
 }
 

@@ -101,7 +101,7 @@ def test_own_pairs_go_all_the_way(workplace: Path) -> None:
     assert evaluated["accuracy"] == pytest.approx(run.results["test/accuracy"])
     path.write_text(path.read_text(encoding="utf-8").replace(",yes", ",other"), encoding="utf-8")
     said = complaint(sluice("evaluate", run.folder))
-    assert "mine.csv, line 3: the model was not trained on the class 'other', it knows no, yes" in said
+    assert "mine.csv, line 3: the model was not trained on the class 'other', only on no, yes" in said
 
 
 WRONG = {

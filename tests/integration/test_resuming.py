@@ -421,7 +421,7 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
     assert "had other settings: trainer.max_epochs was 2 and is 4" in complaint(train(f"resume={run}", longer[0]))
     with stopped(stop_signal, "on_train_batch_end", 4):
         said = train(f"resume={run}", *longer).err
-    assert "The learning-rate schedule is stretched from step 5 on: it ends at step 16." in said
+    assert "The learning-rate schedule is stretched from step 5 to end at step 16." in said
     ended = train(f"resume={run}")
     assert ended.code == 0, ended.err
     assert "stretched" not in ended.err
@@ -455,7 +455,7 @@ def test_schedule_ends_with_training(runs: Runs, start: str, change: str, stop: 
     before = tuple(filter(None, ("scheduler=linear", start)))
     run = runs.stopped(stop_signal, "on_train_batch_end", stop, *before)
     said = runs.resume(run, *before, change, "resume_force=true").err
-    assert f"it ends at step {end}." in said
+    assert f"to end at step {end}." in said
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == end
     rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]

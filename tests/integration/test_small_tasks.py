@@ -55,7 +55,7 @@ def test_own_tags(workplace: Path) -> None:
 
 WRONG = {
     "a level": (["task=temporal_order", "task.level=foo"], "must be one of easy, normal"),
-    "t2 before t1": (["task=temporal_order", "task.data.t1=[5,6]"], "would not come after"),
+    "t2 before t1": (["task=temporal_order", "task.data.t1=[5,6]"], "is not after"),
     "no range": (["task=temporal_order", "task.data.t1=[5]"], "must be two numbers"),
     "a language": (["task=counting", "task.data.language=abba"], "must be one of anbn, anbncn"),
     "a delay": (["task=echo", "task.data.delay=50", "task.data.length=40"], "delay"),

@@ -9,7 +9,7 @@ from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sl
 from sluice.config.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named, recipe_of
 from sluice.runs.checkpoint import network_weights, read_checkpoint
@@ -20,7 +20,7 @@ IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
 
 
-def fresh_task(finished: Finished, *overrides: str) -> Task:
+def fresh_task(finished: Finished, *overrides: str) -> TaskModule:
     """A task with the settings of the finished run and weights of its own."""
     config = checked(compose_config([*TINY, *places(finished.home), "task.pooling=attention", *overrides], CONF))
     recipe = recipe_of(config)

@@ -61,7 +61,7 @@ class TestWriting:
         assert probabilities == sorted(probabilities, reverse=True)
         model = load_model(book_run.folder)
         ids = torch.tensor([model.vocab.encode(["<eos>", "The", "cat", ","])])
-        expected = model.network.next_words(model.network(ids))[0].exp().tolist()
+        expected = model.network.next_log_probabilities(model.network(ids))[0].exp().tolist()
         found = {word: probability for word, probability in line["next"] if probability}
         assert found == pytest.approx(
             {word: expected[place] for place, word in enumerate(model.vocab.tokens) if word != "<pad>"}, rel=1e-4

@@ -38,8 +38,8 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"model__bidirectional": True}, "would see the words that it is to predict"),
-            ({"model__bidirectional": True, "task__tie_weights": "none"}, "would see the words that it is to predict"),
+            ({"model__bidirectional": True}, "the words to predict would be inputs"),
+            ({"model__bidirectional": True, "task__tie_weights": "none"}, "the words to predict would be inputs"),
             (
                 {"embedding__size": 6},
                 "tied weights need equal sizes: the embedding size is 6, the output layer's 8",
@@ -73,7 +73,7 @@ class TestWrongInput:
             (b"GIF89a\0\xff", "{path} is binary (byte 6 is zero): give a text file"),
             (b"fine\nf\xe4r\n", "{path} is not UTF-8 at byte 6 (line 2): save it as UTF-8"),
             ("".join(f"{n}\n" for n in range(30)).encode(), "fewer than one chunk"),
-            (None, "{path} does not exist: give task.data.path the text file"),
+            (None, "{path} does not exist: set task.data.path to a text file"),
         ],
         ids=["empty", "one line", "binary", "latin", "short", "missing"],
     )

@@ -47,7 +47,7 @@ def full_disk(*ignored: Any, **also_ignored: Any) -> None:
 @pytest.mark.usefixtures("workplace")
 def test_a_data_folder_that_is_missing_is_named() -> None:
     said = complaint(train(*LOCAL, "paths.data_dir=nowhere"))
-    assert "nowhere does not exist or is no folder: create it" in said
+    assert "nowhere does not exist or is not a folder: create it" in said
     assert "paths.data_dir" in said
 
 
@@ -58,7 +58,7 @@ def test_a_data_folder_that_is_a_file_is_named(workplace: Path) -> None:
 
 @pytest.mark.usefixtures("workplace")
 def test_an_empty_data_folder_is_told_what_belongs_there() -> None:
-    assert "put it there, or set task.data.source=download" in complaint(train(*LOCAL))
+    assert "copy it there, or set task.data.source=download" in complaint(train(*LOCAL))
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(workplace: Path) -> None:
@@ -87,15 +87,15 @@ def test_an_archive_of_another_kind_is_told(workplace: Path) -> None:
         archive.writestr("aclImdb/train/neg/0_1.txt", "Dull.")
     assert f"{path} is not a complete .tar.gz" in complaint(train(*LOCAL))
     write_archive(path, ["something/else.txt"])
-    assert f"{path} holds no aclImdb/train" in complaint(train(*LOCAL))
+    assert f"{path} has no aclImdb/train" in complaint(train(*LOCAL))
 
 
 def test_missing_reviews_are_counted(workplace: Path) -> None:
     path = write_archive(workplace / "data" / ARCHIVE, reviews(3)[:-1])
     said = complaint(train(*LOCAL))
-    assert f"{path} should hold 12,500 reviews in each class" in said
+    assert f"{path} should have 12,500 reviews in each class" in said
     assert "test/pos has 2" in said
-    assert "should hold 12,500 reviews" in complaint(sluice("prepare", "task.data.source=local"))
+    assert "should have 12,500 reviews" in complaint(sluice("prepare", "task.data.source=local"))
     assert not list(workplace.rglob("texts-*")), "nothing half prepared is left"
 
 

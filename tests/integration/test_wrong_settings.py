@@ -92,7 +92,7 @@ OUT_OF_RANGE = [
     (["model.module=nowhere.py"], "nowhere.py does not exist: name the file that registers the cell"),
     (["model.initial_state=ones"], "it must be one of zeros, learned"),
     (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),
-    (["task.segment_length=10", "task.pooling=last"], "pooling 'last' sees only a text's last segment"),
+    (["task.segment_length=10", "task.pooling=last"], "pooling 'last' uses only the last segment of a text"),
     (
         ["embedding.adversarial_epsilon=0.1", "embedding=onehot"],
         "embedding.adversarial_epsilon needs a learned embedding",

@@ -12,14 +12,14 @@ from running import SMALL, Finished, complaint, sluice, train, write_table
 
 TABLES = {
     "one_class.csv": (b"text,label\nfine,a\nfair,a\n", "has only the class 'a'"),
-    "empty.csv": (b"", "holds no rows"),
-    "header.csv": (b"text,label\n", "holds no rows"),
+    "empty.csv": (b"", "has no rows"),
+    "header.csv": (b"text,label\n", "has no rows"),
     "columns.csv": (b"body,label\nfine,a\nfair,b\n", "has no column 'text': choose one of 'body', 'label'"),
     "classes.csv": (b"text,class\nfine,a\nfair,b\n", "has no column 'label': choose one of 'text', 'class'"),
     "latin.csv": (b"text,label\nfine,a\nf\xe4r,b\n", "is not UTF-8 at byte 19 (line 3)"),
-    "broken.jsonl": (b'{"text": "fine", "label": "a"}\n{"text": \n', "line 2: no valid JSON"),
+    "broken.jsonl": (b'{"text": "fine", "label": "a"}\n{"text": \n', "line 2: not valid JSON"),
     "few.csv": (b"text,label\nfine,a\nfair,b\n", "class 'a' has too few texts"),
-    "kind.doc": (b"text,label\nfine,a\nfair,b\n", "is of an unknown kind"),
+    "kind.doc": (b"text,label\nfine,a\nfair,b\n", "has an unknown file type"),
 }
 
 
@@ -64,7 +64,7 @@ def test_texts_that_cannot_be_read_are_told(finished: Finished, tmp_path: Path) 
 def test_what_cannot_be_evaluated_on_is_told(finished: Finished, tmp_path: Path) -> None:
     odd = write_table(tmp_path / "odd.csv", [("fine", "pos"), ("so", "neutral")])
     said = complaint(sluice("evaluate", finished.folder, "--file", odd))
-    assert "odd.csv, line 3: the model was not trained on the class 'neutral', it knows neg, pos" in said
+    assert "odd.csv, line 3: the model was not trained on the class 'neutral', only on neg, pos" in said
     assert "nowhere.csv" in complaint(sluice("evaluate", finished.folder, "--file", tmp_path / "nowhere.csv"))
     said = complaint(sluice("evaluate", finished.folder, "--file", odd, "--text-column", "body"))
     assert "has no column 'body'" in said

@@ -32,7 +32,9 @@ def test_titles(tmp_path: Path) -> None:
     )
     optimizer = partial(torch.optim.Adam, lr=2e-3)
     monitor = Monitor("val/loss", "min")
-    task = PairModule(network=network, monitor=monitor, labels=corpus.labels, optimizer=optimizer, knows_deciding=True)
+    task = PairModule(
+        network=network, monitor=monitor, labels=corpus.labels, optimizer=optimizer, has_deciding_words=True
+    )
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(
         max_epochs=4,

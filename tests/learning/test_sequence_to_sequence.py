@@ -11,7 +11,7 @@ from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def make_network(attention: str, input_feeding: bool, cell: str) -> Seq2Seq:
     )
     encoder = RecurrentStack(cell=cell, input_size=UNITS, hidden_size=UNITS, bidirectional=True)
     return Seq2Seq(
-        source_embedding=source, encoder=encoder, decoder=decoder, ids=Ids(BEGIN, END, (UNKNOWN, PADDING, BEGIN))
+        source_embedding=source, encoder=encoder, decoder=decoder, ids=SpecialIds(BEGIN, END, (UNKNOWN, PADDING, BEGIN))
     )
 
 

@@ -126,7 +126,7 @@ def _generation_speed(model: LanguageModel) -> float:
     """Generated tokens per second, for a single text."""
     model.eval()
     device = next(model.parameters()).device
-    last, state = model.warmed(torch.tensor([[2, 3]], device=device))
+    last, state = model.prefill(torch.tensor([[2, 3]], device=device))
     sample(model.step, last, state, tokens=5)
     synchronize(device)
     started = time.perf_counter()

@@ -14,7 +14,7 @@ from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
@@ -118,7 +118,9 @@ def _network(sizes: Sizes) -> Seq2Seq:
         input_feeding=sizes.input_feeding,
     )
     source = LearnedEmbedding(vocab_size=SOURCE_WORDS, size=EMBEDDING, padding_id=PADDING_ID)
-    return Seq2Seq(source_embedding=source, encoder=encoder, decoder=decoder, ids=Ids(BOS_ID, EOS_ID, (PADDING_ID,)))
+    return Seq2Seq(
+        source_embedding=source, encoder=encoder, decoder=decoder, ids=SpecialIds(BOS_ID, EOS_ID, (PADDING_ID,))
+    )
 
 
 def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:

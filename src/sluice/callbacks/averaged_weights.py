@@ -24,7 +24,7 @@ class AveragedWeights(Checkpoint):
         for optimizer in _averaging(trainer):
             optimizer.swap()
             if loss is not None:
-                optimizer.validated(float(loss))
+                optimizer.record_validation(float(loss))
 
 
 def _averaging(trainer: pl.Trainer) -> list[NTASGD]:

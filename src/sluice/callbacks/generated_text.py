@@ -35,7 +35,7 @@ class GeneratedText(Callback):
         network = pl_module.network
         assert isinstance(network, LanguageModel)
         ids = self.text.prompt_ids(self.prompt)
-        last, state = network.warmed(torch.tensor([ids], device=pl_module.device))
+        last, state = network.prefill(torch.tensor([ids], device=pl_module.device))
         generated = sample(
             network.step,
             last,

@@ -5,7 +5,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sluice.inference.translator import attention_map
 from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
-from sluice.modules.translation import Scored
+from sluice.modules.translation import ScoredTranslation
 
 
 class Translations(Callback):
@@ -24,7 +24,7 @@ class Translations(Callback):
         """
         self.shown = {index * size // count for index in range(count)} if count else set()
         self.maps = maps
-        self._collected: list[Scored] = []
+        self._collected: list[ScoredTranslation] = []
 
     def on_validation_batch_end(
         self,
@@ -36,10 +36,10 @@ class Translations(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert isinstance(outputs, dict)
-        self._collected += [scored for scored in outputs["translations"] if scored.place in self.shown]
+        self._collected += [scored for scored in outputs["translations"] if scored.pair_index in self.shown]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        collected, self._collected = sorted(self._collected, key=lambda scored: scored.place), []
+        collected, self._collected = sorted(self._collected, key=lambda scored: scored.pair_index), []
         writer = find_writer(trainer)
         if writer is None or trainer.sanity_checking or not collected:
             return
@@ -50,7 +50,7 @@ class Translations(Callback):
                 writer.add_figure(f"val/attention {number}", attention_map(scored.translation), step)
 
 
-def _page(collected: list[Scored]) -> str:
+def _page(collected: list[ScoredTranslation]) -> str:
     """A Markdown list with three lines per sentence."""
     entries = []
     for scored in collected:

@@ -157,7 +157,7 @@ class PairCorpus(Corpus, Protocol):
         """Available splits, including "train"; missing ones are held out from "train" later."""
 
     @property
-    def knows_deciding(self) -> bool:
+    def has_deciding_words(self) -> bool:
         """Whether the pairs list the words that decide the class."""
 
     def pairs(self, split: str) -> Iterator[TextPair]:

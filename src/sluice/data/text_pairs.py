@@ -198,6 +198,6 @@ class TextPairData(BucketedData[TextPairBatch]):
             self.prepared.ngrams,
             max_length=self.max_length,
             truncation=self.truncation,
-            with_deciding=not shuffle and self.corpus.knows_deciding,
+            with_deciding=not shuffle and self.corpus.has_deciding_words,
         )
         return self.bucketed(name, split.truncated_lengths(self.max_length), collate, shuffle=shuffle)

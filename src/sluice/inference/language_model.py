@@ -131,7 +131,7 @@ class TextGenerator:
             ValueError: if a value of `sampling` is out of range.
         """
         ids = self.text.prompt_ids(prompt)
-        last, state = self.network.warmed(torch.tensor([ids]))
+        last, state = self.network.prefill(torch.tensor([ids]))
         banned = self.text.banned_ids
         if not sampling.allow_unknown:
             banned = (*banned, UNKNOWN_ID)
@@ -161,7 +161,7 @@ class TextGenerator:
     def suggest(self, text: str, top: int) -> list[tuple[str, float]]:
         """Returns the `top` most probable next tokens after a text, with their probabilities."""
         ids = self.text.prompt_ids(text)
-        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
+        last, state = self.network.prefill(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
         scores[:, list(self.text.banned_ids)] = -torch.inf

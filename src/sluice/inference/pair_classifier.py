@@ -12,7 +12,7 @@ from sluice.data.text_pairs import CharNgramSettings, encode_text_pairs, new_tab
 from sluice.errors import UserError
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
-from sluice.models.pair_classifier import PairClassifier, Paired
+from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_positions
@@ -123,11 +123,11 @@ class PairPredictor(Predictor[Pair]):
         make = TextPairCollator(split, ngrams, max_length=self.max_length, truncation=self.truncation)
         batch = make(range(len(items)))
         with torch.inference_mode():
-            paired: Paired = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
+            paired: PairClassifierOutput = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
         positions, kept = kept_positions(split.texts.lengths, self.max_length, self.truncation)
         tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
         words = [[text[i] for i in row[:length]] for text, row, length in zip(tokens, positions, kept, strict=True)]
-        contributions = torch.cat(paired.moved().chunk(2, 1))
+        contributions = torch.cat(paired.margin_contributions().chunk(2, 1))
         return [
             PairPrediction(
                 first=pair[0],
@@ -146,7 +146,7 @@ def _ranked(words: list[list[str]], contributions: Tensor, weights: Tensor, firs
 
     Args:
         words: of all texts of the batch.
-        contributions: (2 B, T), see `Paired.moved`.
+        contributions: (2 B, T), see `PairClassifierOutput.margin_contributions`.
         weights: (2 B, T, T) attention weights.
         first: row of the pair's first text.
         second: row of its second text.

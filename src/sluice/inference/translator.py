@@ -138,7 +138,7 @@ class Translator:
             batch = ids[start : start + batch_size]
             lengths = torch.tensor([len(text) for text in batch])
             padded = pad_sequence(batch, batch_first=True, padding_value=PADDING_ID)
-            outputs, state = self.network.read(padded, lengths)
+            outputs, state = self.network.run_encoder(padded, lengths)
             mask = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
             means = (outputs * mask).sum(1) / (lengths - 1).unsqueeze(1)
             last = torch.cat(state.hidden[-self.network.encoder.directions :].unbind(0), -1)

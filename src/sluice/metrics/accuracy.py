@@ -1,7 +1,7 @@
-"""Fractions of right answers, exact over batches and ranks.
+"""Accuracy metrics, exact over batches and ranks.
 
-Instead of torchmetrics' accuracy and exact match with `ignore_index`, which select the entries that count by a mask:
-on a GPU each batch would wait to learn how many there are.
+They replace torchmetrics' accuracy and exact match with `ignore_index`, which select entries with a boolean mask and
+thus synchronise with the GPU in every batch.
 """
 
 import torch
@@ -12,7 +12,7 @@ from sluice.layers.output_loss import IGNORED
 
 
 class _Fraction(Metric):
-    """right / all, summed."""
+    """Σ right / Σ all."""
 
     right: Tensor
     all: Tensor
@@ -24,31 +24,43 @@ class _Fraction(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def compute(self) -> Tensor:
-        """0 where nothing counts."""
+        """Returns the fraction, 0 without any targets."""
         return self.right / self.all.clamp_min(1)
 
 
 class StepAccuracy(_Fraction):
-    """The fraction of steps whose class is right, those without a target left out."""
+    """Fraction of steps with a correct class; ignores steps without a target."""
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
+        """Adds sequences.
+
+        Args:
+            predicted: (B, T), predicted classes.
+            targets: (B, T), true classes, or IGNORED.
+            lengths: unused.
+        """
         counted = targets != IGNORED
         self.right += ((predicted == targets) & counted).sum()
         self.all += counted.sum()
 
 
 class ExactMatch(_Fraction):
-    """The fraction of sequences of which every step is right, those without a target left out."""
+    """Fraction of sequences with all steps correct; ignores steps without a target."""
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds (B, T) predicted and true classes."""
+        """Adds sequences.
+
+        Args:
+            predicted: (B, T), predicted classes.
+            targets: (B, T), true classes, or IGNORED.
+            lengths: unused.
+        """
         self.right += ((predicted == targets) | (targets == IGNORED)).all(1).sum()
         self.all += len(targets)
 
 
 class DecidingFound(Metric):
-    """Of the pairs with deciding words, the fraction in which one of them moved the logit most."""
+    """Fraction of the pairs with deciding words in which the word with the largest contribution is one of them."""
 
     found: Tensor
     all: Tensor
@@ -59,13 +71,18 @@ class DecidingFound(Metric):
         for name in ("found", "all"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, moved: Tensor, deciding: Tensor) -> None:
-        """Adds pairs: (B, 2 T) how far each word moved the logit, and (2 B, T) the deciding ones."""
-        telling = torch.cat(deciding.chunk(2), 1)
-        first_shown = telling.gather(1, moved.argmax(1, keepdim=True)).squeeze(1)
-        self.found += first_shown.sum()
-        self.all += telling.any(1).sum()
+    def update(self, contributions: Tensor, deciding: Tensor) -> None:
+        """Adds pairs.
+
+        Args:
+            contributions: (B, 2 T), contribution of each word, see `PairClassifierOutput.margin_contributions`.
+            deciding: (2 B, T) bool, True for deciding words; first texts before second texts.
+        """
+        by_pair = torch.cat(deciding.chunk(2), 1)
+        found = by_pair.gather(1, contributions.argmax(1, keepdim=True)).squeeze(1)
+        self.found += found.sum()
+        self.all += by_pair.any(1).sum()
 
     def compute(self) -> Tensor:
-        """0 where no pair has any."""
+        """Returns the fraction, 0 without any deciding words."""
         return self.found / self.all.clamp_min(1)

@@ -1,4 +1,4 @@
-"""Metrics by name, as submodules."""
+"""A dictionary of metrics."""
 
 from typing import Generic, TypeVar
 
@@ -9,7 +9,7 @@ MetricT = TypeVar("MetricT", bound=Metric | MetricCollection)
 
 
 class MetricDict(nn.ModuleDict, Generic[MetricT]):
-    """torch's ModuleDict of metrics of one type."""
+    """`torch.nn.ModuleDict` of metrics of one type."""
 
     def __getitem__(self, key: str) -> MetricT:
         return super().__getitem__(key)  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Sums over tokens, exact over batches and ranks."""
+"""Loss, perplexity and bits per token, exact over batches and ranks."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torchmetrics import Metric
 
 
 class TokenLoss(Metric):
-    """ΣNLL / Σtokens, in nats."""
+    """Mean negative log-likelihood per token in nats: ΣNLL / Σtokens."""
 
     nll: Tensor
     tokens: Tensor
@@ -18,7 +18,12 @@ class TokenLoss(Metric):
         self.add_state("tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, nll: Tensor, tokens: int) -> None:
-        """Adds Σ −log p of so many tokens."""
+        """Adds a batch.
+
+        Args:
+            nll: (), Σ −log p.
+            tokens: number of tokens.
+        """
         self.nll += nll.double()
         self.tokens += tokens
 
@@ -27,14 +32,21 @@ class TokenLoss(Metric):
 
 
 class Perplexity(TokenLoss):
-    """exp(ΣNLL / Σtokens), over everything, never a mean of perplexities."""
+    """exp(ΣNLL / Σtokens) over all batches and ranks, not a mean of perplexities.
+
+    Example:
+        >>> metric = Perplexity()
+        >>> metric.update(torch.tensor(4.0).log() * 10, tokens=10)  # probability 1/4 for each of 10 tokens
+        >>> round(metric.compute().item(), 4)
+        4.0
+    """
 
     def compute(self) -> Tensor:
         return super().compute().exp()
 
 
 class BitsPerToken(TokenLoss):
-    """ΣNLL / Σtokens in bits: bits per character where tokens are letters."""
+    """Mean negative log-likelihood per token in bits; bits per character in character-level models."""
 
     def compute(self) -> Tensor:
         return super().compute() / torch.log(torch.tensor(2.0, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Labelled stretches of a sentence, as B- and I- tags mark them, and how many of them are found."""
+"""Labelled spans from B-/I- tags, and their F1."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ BEGIN, INSIDE = "B-", "I-"
 
 
 class Span(NamedTuple):
-    """Words `start` to `end`, the latter not included, of a kind."""
+    """Words `start` to `end` (exclusive) with a label."""
 
     kind: str
     start: int
@@ -19,20 +19,20 @@ class Span(NamedTuple):
 
 
 def spans_of(tags: Sequence[str]) -> set[Span]:
-    """The stretches of a sentence: B- begins one, I- of its kind goes on; an I- of another kind begins one."""
+    """Returns the spans of a sentence. B- begins a span, I- continues it; I- with another label begins a new one."""
     found: set[Span] = set()
     kind, start = "", 0
-    for place, tag in enumerate([*tags, ""]):
-        goes_on = tag.startswith(INSIDE) and tag[len(INSIDE) :] == kind
-        if not goes_on:
+    for index, tag in enumerate([*tags, ""]):
+        continues = tag.startswith(INSIDE) and tag[len(INSIDE) :] == kind
+        if not continues:
             if kind:
-                found.add(Span(kind, start, place))
-            kind, start = (tag[len(BEGIN) :], place) if tag.startswith((BEGIN, INSIDE)) else ("", place)
+                found.add(Span(kind, start, index))
+            kind, start = (tag[len(BEGIN) :], index) if tag.startswith((BEGIN, INSIDE)) else ("", index)
     return found
 
 
 class SpanF1(Metric):
-    """F1 of whole stretches, kind and both ends right, over all sentences and ranks (the measure of CoNLL-2003)."""
+    """F1 of spans with correct label and boundaries, over all sentences and ranks (the metric of CoNLL-2003)."""
 
     found: Tensor
     there: Tensor
@@ -46,14 +46,20 @@ class SpanF1(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
-        """Adds sentences: (B, T) predicted and true classes and the lengths (B,)."""
+        """Adds sentences.
+
+        Args:
+            predicted: (B, T), predicted classes.
+            targets: (B, T), true classes.
+            lengths: (B,) int64.
+        """
         for row, length in enumerate(lengths.tolist()):
-            found = spans_of([self.tags[place] for place in predicted[row, :length].tolist()])
-            there = spans_of([self.tags[place] for place in targets[row, :length].tolist()])
+            found = spans_of([self.tags[tag] for tag in predicted[row, :length].tolist()])
+            true = spans_of([self.tags[tag] for tag in targets[row, :length].tolist()])
             self.found += len(found)
-            self.there += len(there)
-            self.right += len(found & there)
+            self.there += len(true)
+            self.right += len(found & true)
 
     def compute(self) -> Tensor:
-        """0 where there is nothing and nothing was found."""
+        """Returns F1, 0 without true and predicted spans."""
         return 2 * self.right / (self.found + self.there).clamp_min(1)

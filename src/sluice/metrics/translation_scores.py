@@ -1,4 +1,4 @@
-"""How good translations are: figures that others can compare."""
+"""Scores of translations, comparable with published ones."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -8,64 +8,66 @@ SCORES = ("bleu", "bleu_lowercase", "chrf")
 
 
 class Scoring(NamedTuple):
-    """How what a model wrote is compared with what it should have written."""
+    """Scores of decoded texts against references."""
 
     names: tuple[str, ...]
-    """Of the scores."""
+    """Names of the scores."""
     score: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
-    """From the written texts and as many references to the scores."""
+    """Maps decoded texts and their references to the scores."""
     signatures: Callable[[], dict[str, str]] = dict
-    """How others would get the same scores, where there is a word for it."""
+    """Returns the signature of each score, for reproducing it; empty if there is none."""
 
 
 def corpus_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """BLEU, BLEU of lower-cased texts and chrF (0 to 100) of a whole corpus, as sacrebleu's command line has them.
+    """Returns corpus BLEU, lower-cased BLEU and chrF (0 to 100), identical to those of the sacrebleu command line.
 
     Post (2018), "A call for clarity in reporting BLEU scores", arXiv 1804.08771.
 
     Args:
-        translations: as people write them, not tokenised.
-        references: as many.
+        translations: detokenised translations.
+        references: one reference per translation.
     """
-    return {name: metric.corpus_score(list(translations), [list(references)]).score for name, metric in _made().items()}
+    return {
+        name: metric.corpus_score(list(translations), [list(references)]).score for name, metric in _metrics().items()
+    }
 
 
 def signatures(count: int = 1) -> dict[str, str]:
-    """How each score was computed, in sacrebleu's words.
+    """Returns the sacrebleu signature of each score.
 
     Args:
-        count: references of a sentence.
+        count: references per sentence.
     """
     found = {}
-    for name, metric in _made().items():
+    for name, metric in _metrics().items():
         metric.num_refs = count
         found[name] = str(metric.get_signature())
     return found
 
 
 @cache
-def _made() -> dict[str, Any]:
-    from sacrebleu.metrics.bleu import BLEU  # needed only where translations are scored
+def _metrics() -> dict[str, Any]:
+    from sacrebleu.metrics.bleu import BLEU  # slow import
     from sacrebleu.metrics.chrf import CHRF
 
     return {"bleu": BLEU(), "bleu_lowercase": BLEU(lowercase=True), "chrf": CHRF()}
 
 
-AS_TRANSLATIONS = Scoring(SCORES, corpus_scores, signatures)
-"""There are many good ones: how much each has in common with one of them."""
-UNSCORED = Scoring((), lambda written, references: {})
-"""Any of countless texts would do: only probabilities say something."""
+TRANSLATION_SCORING = Scoring(SCORES, corpus_scores, signatures)
+"""Similarity to a reference: BLEU and chrF."""
+NO_SCORING = Scoring((), lambda texts, references: {})
+"""No scores, for tasks in which many different texts are correct."""
 
 
-def as_the_only_answers(split: Callable[[str], list[str]]) -> Scoring:
-    """Each is right or wrong as a whole: `exact` is the share of right ones.
+def exact_match_scoring(split: Callable[[str], list[str]]) -> Scoring:
+    """Returns a scoring by exact match: `exact` is the fraction of correct texts.
 
     Args:
-        split: to tokens; texts with the same tokens are the same.
+        split: tokenizer; texts with the same tokens are equal.
     """
 
-    def score(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        right = sum(split(own) == split(wanted) for own, wanted in zip(written, references, strict=True))
+    def score(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        right = sum(split(text) == split(reference) for text, reference in zip(texts, references, strict=True))
         return {"exact": right / max(len(references), 1)}
 
     return Scoring(("exact",), score)

@@ -1,4 +1,4 @@
-"""Means over an epoch, in which each batch weighs as much as it has examples."""
+"""Means over an epoch, with batches weighted by their number of examples."""
 
 import torch
 from torch import Tensor
@@ -8,8 +8,8 @@ from torchmetrics import Metric
 class WeightedMean(Metric):
     """Σ mean · count / Σ count over all batches and ranks.
 
-    Instead of torchmetrics' MeanMetric, which either reads every value back from the device to look for NaN, so that
-    each batch waits for a GPU, or (nan_strategy="disable", torchmetrics 1.9) ignores the weights. A NaN stays a NaN.
+    It replaces torchmetrics' MeanMetric, which either synchronises with the GPU in every batch to check for NaN or
+    (nan_strategy="disable", torchmetrics 1.9) ignores the weights. NaN is propagated.
     """
 
     mean_value: Tensor
@@ -18,15 +18,15 @@ class WeightedMean(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("mean_value", "weight"):  # as MeanMetric calls them: checkpoints hold these names
+        for name in ("mean_value", "weight"):  # MeanMetric's names, used in checkpoints
             self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, count: int | Tensor) -> None:
         """Adds a batch.
 
         Args:
-            mean: () of the batch.
-            count: examples it is the mean of; a whole number, or a tensor () on the device of `mean`.
+            mean: (), mean of the batch.
+            count: number of examples; an int, or a tensor () on the device of `mean`.
         """
         self.mean_value += mean.detach() * count
         self.weight += count
@@ -36,10 +36,10 @@ class WeightedMean(Metric):
 
 
 class RootMean(WeightedMean):
-    """The root of the mean, not the mean of roots.
+    """Square root of the mean, not mean of square roots.
 
-    Instead of torchmetrics' MeanSquaredError(squared=False), which would compute the errors once more; from the same
-    sums, the RMSE is exactly the root of the logged loss.
+    Computed from the sums of the loss, unlike torchmetrics' MeanSquaredError(squared=False), so that the RMSE is
+    exactly the root of the logged loss and errors are not computed twice.
     """
 
     def compute(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The mean of several states of the same network."""
+"""Averaging of state dicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,20 +7,22 @@ from torch import Tensor
 
 
 def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each weight over the states, added up in float64; what isn't a float is taken from the last one.
+    """Returns the mean of each tensor over the states, computed in float64.
+
+    Tensors that are not floating point are copied from the last state.
 
     Args:
-        states: state dicts of one network, say of the last k checkpoints.
+        states: state dicts of one network, for example of the last k checkpoints.
 
     Raises:
-        ValueError: if there is none, or names or shapes differ.
+        ValueError: if `states` is empty, or names or shapes differ.
     """
     if not states:
-        raise ValueError("there is nothing to average: give at least one state")
+        raise ValueError("there are no states to average: pass at least one")
     last = states[-1]
     shapes = {name: tensor.shape for name, tensor in last.items()}
     if any({name: tensor.shape for name, tensor in state.items()} != shapes for state in states):
-        raise ValueError("states of different networks cannot be averaged: their names or shapes differ")
+        raise ValueError("cannot average states of different networks: their names or shapes differ")
 
     def mean(name: str) -> Tensor:
         if not last[name].is_floating_point():

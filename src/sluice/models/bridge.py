@@ -1,4 +1,4 @@
-"""From what an encoder ends with to what a decoder begins with."""
+"""Bridges: from the final state of an encoder to the initial state of a decoder."""
 
 import torch
 from torch import Tensor, nn
@@ -8,19 +8,24 @@ from sluice.recurrent import RecurrentStack, State
 
 
 def make_bridge(kind: str, encoder: RecurrentStack, decoder: RecurrentStack) -> "Bridge":
-    """Builds a bridge by name.
+    """Creates a bridge by name.
+
+    Args:
+        kind: "zeros", "last" or "learned".
+        encoder: stack of the encoder.
+        decoder: stack of the decoder.
 
     Raises:
-        ValueError: for a name that no bridge has, or sizes that "last" cannot hand over.
+        ValueError: if the name is unknown, or "last" is used with sizes that do not match.
     """
     kinds = {"zeros": ZerosBridge, "last": LastBridge, "learned": LearnedBridge}
     if kind not in kinds:
-        raise ValueError(f"there is no bridge {kind!r}; there are {', '.join(BRIDGES)}")
+        raise ValueError(f"unknown bridge {kind!r}: expected one of {', '.join(BRIDGES)}")
     return kinds[kind](encoder, decoder)
 
 
 class Bridge(nn.Module):
-    """The encoder's final state to the decoder's first one."""
+    """Base class: maps the final encoder state to the initial decoder state."""
 
     def __init__(self, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
         super().__init__()
@@ -28,23 +33,24 @@ class Bridge(nn.Module):
         self.hidden_size, self.state_type = decoder.hidden_size, decoder.state_type
 
     def forward(self, state: State) -> State:
-        """
+        """Returns the initial state of the decoder.
+
         Args:
             state: the encoder's final state, tensors (encoder layers · directions, B, H).
 
         Returns:
-            The decoder's first state, tensors (layers, B, H).
+            The decoder's initial state, tensors (layers, B, H).
         """
         raise NotImplementedError
 
-    def sides(self, tensor: Tensor) -> Tensor:
-        """(encoder layers · directions, B, H) -> (encoder layers, B, directions · H), both directions side by side."""
+    def merge_directions(self, tensor: Tensor) -> Tensor:
+        """(encoder layers · directions, B, H) -> (encoder layers, B, directions · H), directions concatenated."""
         layers = tensor.unflatten(0, (-1, self.directions))
         return torch.cat(layers.unbind(1), -1)
 
 
 class ZerosBridge(Bridge):
-    """The decoder begins with zeros: all it learns of the source comes through the attention."""
+    """Zeros: the source reaches the decoder through attention only."""
 
     def forward(self, state: State) -> State:
         zeros = state.hidden.new_zeros(self.layers, state.hidden.shape[1], self.hidden_size)
@@ -52,39 +58,40 @@ class ZerosBridge(Bridge):
 
 
 class LastBridge(Bridge):
-    """Each layer begins where the encoder's layer ended (Sutskever, Vinyals & Le 2014, arXiv 1409.3215).
+    """The final state of each encoder layer (Sutskever, Vinyals & Le 2014, arXiv 1409.3215).
 
-    The upper layers are matched where the decoder has fewer. A cell state that the encoder doesn't have is zero.
+    A decoder with fewer layers uses the upper ones. A cell state that the encoder does not have is zero.
     """
 
     def __init__(self, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
         super().__init__(encoder, decoder)
         if encoder.output_size != decoder.hidden_size or encoder.num_layers < decoder.num_layers:
             raise ValueError(
-                f"bridge=last hands {encoder.num_layers} layers of {encoder.output_size} units (both directions count) "
-                f"to {decoder.num_layers} of {decoder.hidden_size}: make them equal, or choose learned or zeros"
+                f"bridge=last cannot map {encoder.num_layers} encoder layers of {encoder.output_size} units (both "
+                f"directions) to {decoder.num_layers} decoder layers of {decoder.hidden_size}: use equal sizes, or "
+                "bridge=learned or bridge=zeros"
             )
 
     def forward(self, state: State) -> State:
-        there = state._asdict()
-        zeros = torch.zeros_like(self.sides(state.hidden))
-        whole = (self.sides(there[name]) if name in there else zeros for name in self.state_type._fields)
-        return self.state_type(*(tensor[-self.layers :] for tensor in whole))
+        final = state._asdict()
+        zeros = torch.zeros_like(self.merge_directions(state.hidden))
+        merged = (self.merge_directions(final[name]) if name in final else zeros for name in self.state_type._fields)
+        return self.state_type(*(tensor[-self.layers :] for tensor in merged))
 
 
 class LearnedBridge(Bridge):
-    """tanh(W s + b) for each layer and part of the state (Bahdanau, Cho & Bengio 2015, arXiv 1409.0473, A.2.2).
+    """tanh(W s + b) for each layer and state tensor (Bahdanau, Cho & Bengio 2015, arXiv 1409.0473, A.2.2).
 
-    s is the whole final state of the encoder's top layer.
+    s is the concatenated final state of the encoder's top layer.
     """
 
     def __init__(self, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
         super().__init__(encoder, decoder)
-        given = len(encoder.state_type._fields) * encoder.output_size
+        input_size = len(encoder.state_type._fields) * encoder.output_size
         self.parts = len(decoder.state_type._fields)
-        self.map = nn.Linear(given, self.parts * self.layers * self.hidden_size)
+        self.map = nn.Linear(input_size, self.parts * self.layers * self.hidden_size)
 
     def forward(self, state: State) -> State:
-        top = torch.cat([self.sides(tensor)[-1] for tensor in state], -1)
-        made = torch.tanh(self.map(top)).unflatten(-1, (self.parts, self.layers, self.hidden_size))
-        return self.state_type(*made.permute(1, 2, 0, 3).unbind(0))
+        top = torch.cat([self.merge_directions(tensor)[-1] for tensor in state], -1)
+        states = torch.tanh(self.map(top)).unflatten(-1, (self.parts, self.layers, self.hidden_size))
+        return self.state_type(*states.permute(1, 2, 0, 3).unbind(0))

@@ -1,4 +1,4 @@
-"""Many-to-one: a text in, a class out."""
+"""Text classification."""
 
 from typing import NamedTuple
 
@@ -15,20 +15,30 @@ from sluice.recurrent.devices import to_device
 from sluice.recurrent.lengths import check_lengths
 
 
-class Classified(NamedTuple):
-    """What the classifier returns."""
+class ClassifierOutput(NamedTuple):
+    """Output of TextClassifier."""
 
     logits: Tensor
     """(B, classes)."""
     weights: Tensor | None
-    """(B, T), how much each step weighed (attention pooling), zero beyond the length, on the right; else None."""
+    """(B, T), weights of attention pooling, right-padded with zeros; None for any other pooling."""
 
 
 class TextClassifier(nn.Module):
-    """Embedding, recurrent stack, pooling over the steps, linear output.
+    """Embedding, recurrent stack, pooling over the steps, linear output layer.
 
-    With `segment_length` a text is chopped into segments that run side by side from a fresh state and are pooled
-    together, as in Johnson & Zhang (2016), arXiv 1602.02373, section 3.1: less far to see, much less to wait.
+    With `segment_length` a text is split into segments that are processed in parallel, each from the initial state, and
+    pooled together, as in Johnson & Zhang (2016), arXiv 1602.02373, section 3.1, which trades context for speed.
+
+    Example:
+        >>> from sluice.layers.embedding import make_embedding
+        >>> from sluice.recurrent import RecurrentStack
+        >>> embedding = make_embedding("learned", vocab_size=100, size=8, padding_id=1, word_dropout=0.0)
+        >>> recurrent = RecurrentStack(cell="lstm", input_size=8, hidden_size=16, bidirectional=True)
+        >>> model = TextClassifier(embedding=embedding, recurrent=recurrent, num_classes=2)
+        >>> ids, lengths = torch.randint(2, 100, (4, 12)), torch.tensor([12, 9, 5, 1])
+        >>> model(ids, lengths).logits.shape
+        torch.Size([4, 2])
     """
 
     def __init__(
@@ -45,28 +55,30 @@ class TextClassifier(nn.Module):
     ) -> None:
         """
         Args:
-            embedding: ids to the stack's input.
-            recurrent: the stack; its input size is the embedding's output size.
-            num_classes: classes, two or more.
+            embedding: maps ids to the input of the stack.
+            recurrent: recurrent stack; its input size is the output size of the embedding.
+            num_classes: number of classes, at least 2.
             pooling: "last", "max", "mean", "max_mean" or "attention".
             input_dropout: variational dropout on the embedded words (features only, not one-hot rows).
             output_dropout: variational dropout on the outputs before pooling and on the final state.
-            segment_length: steps of a segment; None runs each text in one piece.
-            padding: side of the texts on which the batches that come have it; either gives the same answer.
+            segment_length: steps of a segment; None for no segments.
+            padding: side on which the input batches are padded, "left" or "right"; the result is the same.
 
         Raises:
-            ValueError: for an unknown pooling or side, a dropout outside [0, 1), fewer than two classes, segments below
-                one step, or segments with pooling "last", which would see the last segment only.
+            ValueError: for an unknown pooling or padding side, a dropout outside [0, 1), fewer than 2 classes, a
+                segment length below 1, or segments with pooling "last", which would use the last segment only.
         """
         super().__init__()
         if num_classes < 2:
-            raise ValueError(f"a classifier needs two classes or more, got {num_classes}")
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
         if segment_length is not None and segment_length < 1:
             raise ValueError(f"segment_length must be at least 1, got {segment_length}")
         if segment_length is not None and pooling == "last":
-            raise ValueError("pooling 'last' sees only a text's last segment: choose another, or no segment_length")
+            raise ValueError(
+                "pooling 'last' uses only the last segment of a text: choose another pooling, or segment_length=None"
+            )
         if padding not in PADDINGS:
-            raise ValueError(f"there is no padding {padding!r}; there are {', '.join(PADDINGS)}")
+            raise ValueError(f"unknown padding {padding!r}: expected one of {', '.join(PADDINGS)}")
         self.embedding, self.recurrent, self.padding = embedding, recurrent, padding
         self.input_dropout = VariationalDropout(input_dropout)
         self.output_dropout = VariationalDropout(output_dropout)
@@ -76,38 +88,39 @@ class TextClassifier(nn.Module):
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters whose rows are the vocabulary's words."""
+        """Names of the parameters that have one row per vocabulary word."""
         if self.embedding.one_hot:
             return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Classified:
-        """
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+        """Classifies texts.
+
         Args:
             ids: (B, T) int64.
             lengths: (B,) int64 on the CPU.
 
         Returns:
-            Logits (B, classes) and, with attention pooling, the weights (B, T).
+            Logits (B, classes) and, with attention pooling, weights (B, T).
         """
         return self.classify(self.embed(ids), lengths)
 
     def embed(self, ids: Tensor) -> Tensor | OneHot:
-        """(B, T) ids -> the recurrent stack's input, (B, T, D) features or a OneHot of (B, T)."""
+        """(B, T) ids -> input of the recurrent stack: (B, T, D) features or a OneHot of (B, T)."""
         embedded = self.embedding(ids)
         return embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
 
-    def classify(self, features: Tensor | OneHot, lengths: Tensor) -> Classified:
-        """`forward` from what `embed` gave on."""
+    def classify(self, features: Tensor | OneHot, lengths: Tensor) -> ClassifierOutput:
+        """`forward` without the embedding: takes the output of `embed`."""
         if self.padding == "left":
             features = _right_padded(features, lengths)
         outputs, last = self._run(features, lengths)
         outputs, last = self.output_dropout(outputs), self.output_dropout(last.unsqueeze(1)).squeeze(1)
         pooled = self.pooling(outputs, step_mask(lengths, outputs.shape[1], outputs.device), last)
-        return Classified(self.output(pooled.vector), pooled.weights)
+        return ClassifierOutput(self.output(pooled.vector), pooled.weights)
 
     def _run(self, features: Tensor | OneHot, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, H·directions) and the final hidden state (B, H·directions)."""
+        """Returns the outputs (B, T, H·directions) and the final hidden state (B, H·directions)."""
         if self.segment_length is not None:
             outputs = _run_segments(self.recurrent, features, lengths, self.segment_length)
             return outputs, outputs[:, 0]
@@ -123,22 +136,22 @@ def _right_padded(features: Tensor | OneHot, lengths: Tensor) -> Tensor | OneHot
 
 
 def _run_segments(stack: RecurrentStack, features: Tensor | OneHot, lengths: Tensor, size: int) -> Tensor:
-    """Runs every `size` steps as a sequence of their own; (B, T, ...) -> (B, T, H·directions)."""
+    """Runs segments of `size` steps as separate sequences; (B, T, ...) -> (B, T, H·directions)."""
     steps = features.ids.shape[1] if isinstance(features, OneHot) else features.shape[1]
     check_lengths(lengths, steps)
     starts = torch.arange(0, steps, size)
-    own = (lengths.unsqueeze(1) - starts).clamp(0, size).reshape(-1)
-    alive = own.nonzero().squeeze(1)
+    segment_lengths = (lengths.unsqueeze(1) - starts).clamp(0, size).reshape(-1)
+    active = segment_lengths.nonzero().squeeze(1)
 
-    def chop(tensor: Tensor) -> Tensor:
-        short = len(starts) * size - steps
+    def segment(tensor: Tensor) -> Tensor:
+        missing = len(starts) * size - steps
         padded = (
-            torch.cat([tensor, tensor.new_zeros(tensor.shape[0], short, *tensor.shape[2:])], 1) if short else tensor
+            torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], 1) if missing else tensor
         )
-        return padded.reshape(-1, size, *tensor.shape[2:])[to_device(alive, tensor.device)]
+        return padded.reshape(-1, size, *tensor.shape[2:])[to_device(active, tensor.device)]
 
-    segments = features.map(chop) if isinstance(features, OneHot) else chop(features)
-    outputs = stack(segments, own[alive]).outputs
-    rows = to_device(alive, outputs.device)
-    whole = outputs.new_zeros(own.numel(), size, outputs.shape[-1]).index_copy(0, rows, outputs)
+    segments = features.map(segment) if isinstance(features, OneHot) else segment(features)
+    outputs = stack(segments, segment_lengths[active]).outputs
+    rows = to_device(active, outputs.device)
+    whole = outputs.new_zeros(segment_lengths.numel(), size, outputs.shape[-1]).index_copy(0, rows, outputs)
     return whole.view(len(lengths), -1, outputs.shape[-1])[:, :steps]

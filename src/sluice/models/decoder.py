@@ -1,4 +1,4 @@
-"""The half of a translator that writes: a word at a time, looking back at the source."""
+"""Decoder of a sequence-to-sequence network."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,42 +15,42 @@ from sluice.recurrent.stepping import StackStepper
 
 
 class DecoderState(NamedTuple):
-    """All that a decoder needs to know to write the next word of every sentence."""
+    """State of a decoder between two steps."""
 
     cells: State
-    """The stack's state, tensors (layers, B, H)."""
+    """State of the stack, tensors (layers, B, H)."""
     feed: Tensor
-    """(B, F), what the last step ended with; zeros at first."""
-    fixed: Tensor
-    """(B, M), the encoder's last state: all there is of the source without attention."""
+    """(B, F), features of the previous step for input feeding; zeros at first."""
+    encoder_state: Tensor
+    """(B, M), final state of the encoder; the only source context without attention."""
     memory: Memory | None
-    """What attention looks at; None without."""
+    """Encoder outputs prepared for attention; None without attention."""
 
     def select(self, rows: Tensor) -> "DecoderState":
-        """The state of these rows (R,), in their order; a row may come more than once."""
+        """Returns the state of the rows (R,), in this order; rows may repeat."""
         cells = type(self.cells)(*(tensor.index_select(1, rows) for tensor in self.cells))
         memory = None if self.memory is None else self.memory.select(rows)
-        return DecoderState(cells, self.feed.index_select(0, rows), self.fixed.index_select(0, rows), memory)
+        return DecoderState(cells, self.feed.index_select(0, rows), self.encoder_state.index_select(0, rows), memory)
 
 
-class Decoded(NamedTuple):
-    """What a decoder makes of B sentences."""
+class DecoderOutput(NamedTuple):
+    """Output of Decoder for B sentences."""
 
     features: Tensor
-    """(B, T, F), what the output layer reads; whatever beyond each length."""
+    """(B, T, F), input of the output layer; undefined beyond each length."""
     weights: Tensor | None
-    """(B, T, S), where it looked; None without attention."""
+    """(B, T, S), attention weights; None without attention."""
 
 
 class Decoder(nn.Module):
-    """A one-directional stack over the words written so far, attention, and what the output layer reads.
+    """Unidirectional stack over the preceding target words, attention, and the features for the output layer.
 
     features_t = tanh(W [context_t; h_t])  (Luong, Pham & Manning 2015, arXiv 1508.04025, equation 5)
 
-    The context is the attention's answer to the query h_t. Without attention it is the encoder's last state c, which
-    then also stands beside every input (Cho et al. 2014, arXiv 1406.1078, equation 8). With input feeding the features
-    of a step stand beside the next step's input (Luong et al., section 3.3), so that steps come one after another;
-    without, all steps of training are one run of the stack and one product of the attention.
+    The context is the attention output for the query h_t. Without attention it is the final encoder state c, which is
+    then also concatenated to every input (Cho et al. 2014, arXiv 1406.1078, equation 8). With input feeding the
+    features of a step are concatenated to the next input (Luong et al., section 3.3), so that the steps run
+    sequentially. Without it, training computes all steps in one run of the stack and one attention product.
     """
 
     def __init__(
@@ -68,27 +68,27 @@ class Decoder(nn.Module):
     ) -> None:
         """
         Args:
-            embedding: ids of the words written so far to vectors.
-            stack: its input size is what `decoder_input_size` says.
-            attention: None for the fixed vector.
-            memory_size: M, units of the encoder's output.
-            output_size: F, units of the features.
-            input_feeding: whether a step's features enter the next step.
+            embedding: embedding of the target words.
+            stack: recurrent stack; its input size is that of `decoder_input_size`.
+            attention: attention over the encoder outputs; None to use the final encoder state only.
+            memory_size: M, size of the encoder outputs.
+            output_size: F, size of the features.
+            input_feeding: whether the features of a step are an input of the next step.
             input_dropout: variational dropout on the embedded words.
-            hidden_dropout: variational dropout on h where the features are made of it.
+            hidden_dropout: variational dropout on h before the features are computed.
             output_dropout: variational dropout on the features before the output layer.
 
         Raises:
-            ValueError: if the stack has two directions or another input size, or for a dropout outside [0, 1).
+            ValueError: if the stack is bidirectional or has another input size, or a dropout is outside [0, 1).
         """
         super().__init__()
         if stack.directions != 1:
-            raise ValueError("a decoder writes from left to right, it cannot be bidirectional: set bidirectional=false")
+            raise ValueError("a decoder cannot be bidirectional: set bidirectional=false")
         sizes = {"embedding_size": embedding.output_size, "output_size": output_size, "memory_size": memory_size}
-        wanted = decoder_input_size(**sizes, attention=attention is not None, input_feeding=input_feeding)
+        expected = decoder_input_size(**sizes, attention=attention is not None, input_feeding=input_feeding)
         first = stack.cell_list()[0]
-        if first.input_size != wanted:
-            raise ValueError(f"the decoder's stack takes {first.input_size} inputs, it is to be given {wanted}")
+        if first.input_size != expected:
+            raise ValueError(f"the input size of the decoder's stack must be {expected}, got {first.input_size}")
         self.embedding, self.stack, self.attention = embedding, stack, attention
         self.input_feeding, self.output_size = input_feeding, output_size
         self.input_dropout = VariationalDropout(input_dropout)
@@ -96,142 +96,150 @@ class Decoder(nn.Module):
         self.output_dropout = VariationalDropout(output_dropout)
         self.combine = nn.Linear(memory_size + stack.hidden_size, output_size, bias=False)
 
-    def start(self, cells: State, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
-        """The state before the first word.
+    def init_state(self, cells: State, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
+        """Returns the state before the first word.
 
         Args:
-            cells: the stack's first state, tensors (layers, B, H).
-            outputs: (B, S, M), the encoder's, zero beyond each length.
-            last: (B, M), the encoder's last state.
-            mask: (B, S) bool, True on each source's own steps.
+            cells: initial state of the stack, tensors (layers, B, H).
+            outputs: (B, S, M), encoder outputs, zero beyond each length.
+            last: (B, M), final state of the encoder.
+            mask: (B, S) bool, True for the steps within each source length.
         """
         memory = None if self.attention is None else self.attention.prepare_memory(outputs, mask)
         return DecoderState(cells, outputs.new_zeros(len(outputs), self.output_size), last, memory)
 
-    def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> Decoded:
-        """Every step of sentences that are known.
+    def forward(self, words: Tensor, lengths: Tensor, state: DecoderState) -> DecoderOutput:
+        """Computes all steps of given target sentences (teacher forcing).
 
         Args:
-            words: (B, T) int64, from the mark of the begin on.
+            words: (B, T) int64, input words, starting with the begin-of-sentence token.
             lengths: (B,) int64 on the CPU.
-            state: from `start`.
+            state: state from `init_state`.
         """
-        known = self._known(self.input_dropout(self.embedding(words)), state)
+        inputs = self._inputs(self.input_dropout(self.embedding(words)), state)
         if self.input_feeding:
-            return self._unroll(known, state)
-        hidden = self.stack(known, lengths, state.cells).outputs
-        features, weights = self._look(self.hidden_dropout(hidden), state)
-        return Decoded(self.output_dropout(features), weights)
+            return self._unroll(inputs, state)
+        hidden = self.stack(inputs, lengths, state.cells).outputs
+        features, weights = self._attend(self.hidden_dropout(hidden), state)
+        return DecoderOutput(self.output_dropout(features), weights)
 
     def forward_sampled(
-        self, words: Tensor, state: DecoderState, choose: Callable[[Tensor], Tensor], share: float
-    ) -> Decoded:
-        """`forward` with a share of the words replaced by those that the model itself would have written.
+        self, words: Tensor, state: DecoderState, choose: Callable[[Tensor], Tensor], probability: float
+    ) -> DecoderOutput:
+        """`forward` with input words randomly replaced by the predictions of the model.
 
-        Scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): before every step but the first a coin is tossed for
-        each sentence. No gradient goes through the choice.
+        Scheduled sampling (Bengio et al. 2015, arXiv 1506.03099), drawn for each word except the first. The choice is
+        not differentiated.
 
         Args:
-            words: (B, T) int64, from the mark of the begin on.
-            state: from `start`.
-            choose: the most probable words (B,) from features (B, F).
-            share: of words replaced, in [0, 1].
+            words: (B, T) int64, input words, starting with the begin-of-sentence token.
+            state: state from `init_state`.
+            choose: maps features (B, F) to the most probable words (B,).
+            probability: probability of replacing a word, in [0, 1].
         """
-        run, made = self._begin(state), []
-        kept = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
-        replaced = torch.rand(words.shape, device=words.device) < share
+        run, results = self._start_run(state), []
+        mask = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
+        replaced = torch.rand(words.shape, device=words.device) < probability
         cells, features = run.steps.split_state(state.cells), state.feed
-        for step, given in enumerate(words.unbind(1)):
-            own = torch.where(replaced[:, step], choose(features.detach()), given) if step else given
-            known = self._known(self.embedding(own.unsqueeze(1)) * kept, state)
-            features, weights, cells = self._step(run, run.steps.project(known)[:, 0], cells, features, state)
-            made.append((features, weights))
-        return self._gathered(made)
+        for step, target in enumerate(words.unbind(1)):
+            word = torch.where(replaced[:, step], choose(features.detach()), target) if step else target
+            inputs = self._inputs(self.embedding(word.unsqueeze(1)) * mask, state)
+            features, weights, cells = self._step(run, run.steps.project(inputs)[:, 0], cells, features, state)
+            results.append((features, weights))
+        return self._stack_results(results)
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """One step of every sentence.
+        """Computes one step.
 
         Args:
-            words: (B,) int64, the words written last.
-            state: from `start` or the step before.
+            words: (B,) int64, the previous words.
+            state: state from `init_state` or the previous step.
 
         Returns:
-            Features (B, F), weights (B, S) or None, and the state after it.
+            Features (B, F), weights (B, S) or None, and the next state.
         """
-        run = self._begin(state)
-        projected = run.steps.project(self._known(self.embedding(words.unsqueeze(1)), state))[:, 0]
+        run = self._start_run(state)
+        projected = run.steps.project(self._inputs(self.embedding(words.unsqueeze(1)), state))[:, 0]
         features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, state)
         return features, weights, state._replace(cells=run.steps.join_state(cells), feed=features)
 
-    def _unroll(self, known: Tensor, state: DecoderState) -> Decoded:
-        """One step after another, what is known of them projected at once."""
-        run, made = self._begin(state), []
+    def _unroll(self, inputs: Tensor, state: DecoderState) -> DecoderOutput:
+        """Computes the steps sequentially; the projection of the inputs is computed at once."""
+        run, results = self._start_run(state), []
         cells, features = run.steps.split_state(state.cells), state.feed
-        for projected in run.steps.project(known).unbind(1):
+        for projected in run.steps.project(inputs).unbind(1):
             features, weights, cells = self._step(run, projected, cells, features, state)
-            made.append((features, weights))
-        return self._gathered(made)
+            results.append((features, weights))
+        return self._stack_results(results)
 
-    def _begin(self, state: DecoderState) -> "_Run":
+    def _start_run(self, state: DecoderState) -> "_Run":
         batch_size = len(state.feed)
         first = self.stack.cell_list()[0]
         steps = StackStepper(self.stack, batch_size, first.input_size - self.output_size * self.input_feeding)
-        kept = None
+        mask = None
         if self.training and self.hidden_dropout.p:
-            kept = self.hidden_dropout(state.feed.new_ones(batch_size, 1, self.stack.hidden_size))
-        return _Run(steps, kept)
+            mask = self.hidden_dropout(state.feed.new_ones(batch_size, 1, self.stack.hidden_size))
+        return _Run(steps, mask)
 
     def _step(
         self, run: "_Run", projected: Tensor, cells: list[State], features: Tensor, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, list[State]]:
-        """The step of the equations, which training, greedy search and beam search share.
+        """Computes one step of the equations; used in training and in decoding.
 
         Args:
-            run: dropout's masks, and the stack.
-            projected: (B, P), what the stack made of the word.
-            cells: the layers' states.
-            features: (B, F) of the step before.
-            state: what doesn't change from step to step.
+            run: steps of the stack and dropout mask.
+            projected: (B, P), input projection of the word.
+            cells: states of the layers.
+            features: (B, F) of the previous step.
+            state: encoder state and memory, constant over the steps.
 
         Returns:
-            Features (B, F), weights (B, S) or None, and the layers' next states.
+            Features (B, F), weights (B, S) or None, and the next states of the layers.
         """
         hidden, cells = run.steps.step(projected, features if self.input_feeding else None, cells)
         query = hidden.unsqueeze(1)
-        made, weights = self._look(query if run.kept is None else query * run.kept, state)
-        return made.squeeze(1), None if weights is None else weights.squeeze(1), cells
+        combined, weights = self._attend(query if run.mask is None else query * run.mask, state)
+        return combined.squeeze(1), None if weights is None else weights.squeeze(1), cells
 
-    def _known(self, vectors: Tensor, state: DecoderState) -> Tensor:
-        """(B, T, D) embedded words -> the input's columns that are known before the run."""
+    def _inputs(self, vectors: Tensor, state: DecoderState) -> Tensor:
+        """(B, T, D) embedded words -> inputs of the stack without the fed features."""
         if self.attention is not None:
             return vectors
-        return torch.cat([vectors, state.fixed.unsqueeze(1).expand(-1, vectors.shape[1], -1)], -1)
+        return torch.cat([vectors, state.encoder_state.unsqueeze(1).expand(-1, vectors.shape[1], -1)], -1)
 
-    def _look(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
-        """Features (B, T, F) and weights (B, T, S) or None of hidden states (B, T, H)."""
+    def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
+        """(B, T, H) hidden states -> features (B, T, F) and weights (B, T, S) or None."""
         if self.attention is None:
-            context, weights = state.fixed.unsqueeze(1).expand(-1, hidden.shape[1], -1), None
+            context, weights = state.encoder_state.unsqueeze(1).expand(-1, hidden.shape[1], -1), None
         else:
             assert state.memory is not None
             context, weights = self.attention(hidden, state.memory)
         return torch.tanh(linear(torch.cat([context, hidden], -1), self.combine.weight)), weights
 
-    def _gathered(self, made: list[tuple[Tensor, Tensor | None]]) -> Decoded:
-        features, weights = zip(*made, strict=True)
-        looked = None if self.attention is None else torch.stack(weights, 1)
-        return Decoded(self.output_dropout(torch.stack(features, 1)), looked)
+    def _stack_results(self, results: list[tuple[Tensor, Tensor | None]]) -> DecoderOutput:
+        features, weights = zip(*results, strict=True)
+        stacked = None if self.attention is None else torch.stack(weights, 1)
+        return DecoderOutput(self.output_dropout(torch.stack(features, 1)), stacked)
 
 
 class _Run(NamedTuple):
-    """What stays the same over the steps of one run."""
+    """Constants of one run over the steps."""
 
     steps: StackStepper
-    kept: Tensor | None
-    """(B, 1, H), the mask of the dropout on h."""
+    mask: Tensor | None
+    """(B, 1, H), mask of the dropout on h."""
 
 
 def decoder_input_size(
     *, embedding_size: int, output_size: int, memory_size: int, attention: bool, input_feeding: bool
 ) -> int:
-    """Columns that a decoder's stack takes: a word, without attention the fixed vector, with input feeding features."""
+    """Returns the input size of a decoder's stack.
+
+    Args:
+        embedding_size: size of the word vectors.
+        output_size: F, size of the features; an input with input feeding.
+        memory_size: M, size of the encoder outputs; the final encoder state is an input without attention.
+        attention: whether the decoder has attention.
+        input_feeding: whether the features of a step are an input of the next step.
+    """
     return embedding_size + (0 if attention else memory_size) + (output_size if input_feeding else 0)

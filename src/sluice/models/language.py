@@ -1,4 +1,4 @@
-"""Autoregressive language model: the next word from all words before it."""
+"""Autoregressive language model."""
 
 from typing import NamedTuple
 
@@ -11,21 +11,36 @@ from sluice.layers.heads import Head
 from sluice.recurrent import RecurrentStack, State
 
 
-class Read(NamedTuple):
-    """What the model makes of a piece of text."""
+class LanguageModelOutput(NamedTuple):
+    """Output of LanguageModel."""
 
     features: Tensor
-    """(B, T, D), what the output layer takes at every step."""
+    """(B, T, D), input of the output layer."""
     outputs: Tensor
-    """(B, T, H) of the recurrent core, before dropout."""
+    """(B, T, H), outputs of the recurrent stack before dropout."""
     dropped: Tensor
-    """(B, T, H), after it."""
+    """(B, T, H), the outputs after dropout."""
     state: State
-    """After the last step; goes in again with the text that follows."""
+    """State after the last step; the input state of the following text."""
 
 
 class LanguageModel(nn.Module):
-    """Embedding, recurrent stack, output layer; with the dropouts of AWD-LSTM (Merity, Keskar & Socher 2018)."""
+    """Embedding, recurrent stack, output layer; with the dropouts of AWD-LSTM (Merity, Keskar & Socher 2018).
+
+    Example:
+        >>> from sluice.layers.embedding import make_embedding
+        >>> from sluice.layers.heads import make_head
+        >>> from sluice.recurrent import RecurrentStack
+        >>> model = LanguageModel(
+        ...     embedding=make_embedding("learned", vocab_size=50, size=8, padding_id=1, word_dropout=0.0),
+        ...     recurrent=RecurrentStack(cell="gru", input_size=8, hidden_size=16),
+        ...     head=make_head("full", input_size=16, vocab_size=50),
+        ... )
+        >>> output = model(torch.randint(50, (4, 10)))
+        >>> model.next_log_probabilities(output).shape
+        torch.Size([4, 50])
+        >>> output = model(torch.randint(50, (4, 10)), output.state)  # the text that follows
+    """
 
     def __init__(
         self,
@@ -39,15 +54,15 @@ class LanguageModel(nn.Module):
     ) -> None:
         """
         Args:
-            embedding: ids to the stack's input.
-            recurrent: the stack, in one direction.
-            head: the output layer over the stack's outputs, or over the projected ones.
-            projection: from the outputs to the head's features; None for none.
+            embedding: maps ids to the input of the stack.
+            recurrent: unidirectional recurrent stack.
+            head: output layer over the outputs of the stack, or over their projection.
+            projection: projection of the outputs; None for none.
             input_dropout: variational dropout on the embedded words (features only, not one-hot rows).
             output_dropout: variational dropout on the outputs.
 
         Raises:
-            ValueError: for a stack in two directions, or a dropout outside [0, 1).
+            ValueError: for a bidirectional stack, or a dropout outside [0, 1).
         """
         super().__init__()
         require_one_direction(recurrent)
@@ -57,19 +72,17 @@ class LanguageModel(nn.Module):
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters whose rows are the vocabulary's words."""
+        """Names of the parameters that have one row per vocabulary word."""
         words = ("embedding.table.weight", "head.weight", "head.bias")
         own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in words)
         return (*own, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else own
 
-    def forward(self, ids: Tensor, state: State | None = None) -> Read:
-        """
+    def forward(self, ids: Tensor, state: State | None = None) -> LanguageModelOutput:
+        """Processes a chunk of text.
+
         Args:
             ids: (B, T) int64.
-            state: after the text before; None where there is none.
-
-        Returns:
-            What the output layer takes, and the state after the last step.
+            state: state after the preceding text; None for the initial state.
         """
         embedded = self.embedding(ids)
         if isinstance(embedded, Tensor):
@@ -78,50 +91,51 @@ class LanguageModel(nn.Module):
         outputs, after = self.recurrent(embedded, lengths, state)
         dropped = self.output_dropout(outputs)
         features = dropped if self.projection is None else self.projection(dropped)
-        return Read(features, outputs, dropped, after)
+        return LanguageModelOutput(features, outputs, dropped, after)
 
-    def total_loss(self, read: Read, targets: Tensor) -> Tensor:
-        """Σ −log p over targets (B, T) that count, a scalar with a gradient."""
-        return self.head.total_loss(read.features.flatten(0, 1), targets.flatten())
+    def total_loss(self, output: LanguageModelOutput, targets: Tensor) -> Tensor:
+        """Returns Σ −log p over the targets (B, T) that are not ignored; differentiable."""
+        return self.head.total_loss(output.features.flatten(0, 1), targets.flatten())
 
-    def losses(self, read: Read, targets: Tensor) -> Tensor:
-        """−log p of each target, (B, T), without a gradient; 0 where it doesn't count."""
-        return self.head.losses(read.features.flatten(0, 1), targets.flatten()).view(targets.shape)
+    def losses(self, output: LanguageModelOutput, targets: Tensor) -> Tensor:
+        """Returns −log p of each target, (B, T), without a gradient; 0 for ignored targets."""
+        return self.head.losses(output.features.flatten(0, 1), targets.flatten()).view(targets.shape)
 
-    def next_words(self, read: Read) -> Tensor:
-        """(B, V) log-probabilities of what follows the last step."""
-        return self.head.log_probabilities(read.features[:, -1])
+    def next_log_probabilities(self, output: LanguageModelOutput) -> Tensor:
+        """Returns the log-probabilities (B, V) of the token after the last step."""
+        return self.head.log_probabilities(output.features[:, -1])
 
     def step(self, last: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """One token further: what decoding works with.
+        """Computes one step of decoding.
 
         Args:
-            last: (N,) int64, the token that came.
-            state: before it.
+            last: (N,) int64, the previous token.
+            state: state before that token.
 
         Returns:
-            Log-probabilities (N, V) of the token after it, and the state.
+            Log-probabilities (N, V) of the next token, and the new state.
         """
-        read = self(last.unsqueeze(1), state)
-        return self.next_words(read), read.state
+        output = self(last.unsqueeze(1), state)
+        return self.next_log_probabilities(output), output.state
 
     @torch.no_grad()
-    def warmed(self, ids: Tensor) -> tuple[Tensor, State | None]:
-        """Reads all but the last token of texts (N, T).
+    def prefill(self, ids: Tensor) -> tuple[Tensor, State | None]:
+        """Processes all but the last token of texts (N, T).
 
         Returns:
-            The last tokens (N,) and the state before them, None where there is nothing before: what `step` takes.
+            The arguments of `step`: the last tokens (N,) and the state before them, None for texts of one token.
         """
         return ids[:, -1], self(ids[:, :-1]).state if ids.shape[1] > 1 else None
 
 
 def require_one_direction(recurrent: RecurrentStack) -> None:
-    """
+    """Refuses bidirectional stacks.
+
     Raises:
-        ValueError: for a stack in two directions.
+        ValueError: for a bidirectional stack.
     """
     if recurrent.directions != 1:
         raise ValueError(
-            "a language model reads in one direction: with model.bidirectional=true it would see the words that "
-            "it is to predict; set model.bidirectional=false"
+            "a language model must be unidirectional: with model.bidirectional=true the words to predict would be "
+            "inputs; set model.bidirectional=false"
         )

@@ -1,4 +1,4 @@
-"""Two texts in, a class out: each word of either is compared with what it stands for in the other."""
+"""Classification of text pairs by aligning and comparing their words."""
 
 from typing import NamedTuple
 
@@ -12,42 +12,41 @@ from sluice.layers.pooling import step_mask
 from sluice.recurrent import RecurrentStack
 
 
-class Paired(NamedTuple):
-    """What the pair classifier returns; of 2 B texts the first B are the pairs' first ones."""
+class PairClassifierOutput(NamedTuple):
+    """Output of PairClassifier; the first B of the 2 B texts are the first texts of the pairs."""
 
     logits: Tensor
     """(B, classes)."""
-    said: Tensor
-    """(2 B, T, classes), what each word's comparison adds to its pair's logits; 0 beyond each length."""
+    contributions: Tensor
+    """(2 B, T, classes), contribution of each word to the logits of its pair; 0 beyond each length."""
     weights: Tensor
-    """(2 B, T, T), how much each word looked at each of the other text; 0 beyond that one's length."""
+    """(2 B, T, T), attention weights of each word over the other text; 0 beyond the length of that text."""
     mask: Tensor
-    """(2 B, T) bool, True on each text's own words."""
+    """(2 B, T) bool, True for the words of each text."""
 
-    def moved(self) -> Tensor:
-        """(B, 2 T) how far each word, the first text's before the second's, moved the predicted class's logit.
+    def margin_contributions(self) -> Tensor:
+        """Returns the contribution of each word to the margin of the predicted class, (B, 2 T), first text first.
 
-        Against the mean of the other classes' logits. The logits are the sum of what the words said, and a bias: this
-        is no estimate. Minus infinity beyond each length.
+        The margin is the logit minus the mean of the other logits. The contributions are exact, since the logits are
+        the sum of the words' contributions and a bias. Minus infinity beyond each length.
         """
         classes = self.logits.shape[1]
-        chosen = self.logits.argmax(1).repeat(2).view(-1, 1, 1).expand(-1, self.said.shape[1], 1)
-        own = self.said.gather(2, chosen).squeeze(2)
-        against = (self.said.sum(2) - own) / (classes - 1)
-        first, second = (own - against).masked_fill(~self.mask, float("-inf")).chunk(2)
+        chosen = self.logits.argmax(1).repeat(2).view(-1, 1, 1).expand(-1, self.contributions.shape[1], 1)
+        predicted = self.contributions.gather(2, chosen).squeeze(2)
+        others = (self.contributions.sum(2) - predicted) / (classes - 1)
+        first, second = (predicted - others).masked_fill(~self.mask, float("-inf")).chunk(2)
         return torch.cat([first, second], 1)
 
 
 class PairClassifier(nn.Module):
-    """One encoder for both texts, attention between them, a comparison for each word, the sum of all of them.
+    """One encoder for both texts, attention between them, a comparison per word, and a sum over the words.
 
     Parikh et al. (2016), "A decomposable attention model for natural language inference", arXiv 1606.01933, section 3,
-    with the comparison [a; b; |a - b|; a · b] after Chen et al. (2017), "Enhanced LSTM for natural language inference",
-    arXiv 1609.06038, equations 14 and 15. A word looks for its counterpart, and is compared with it, by its own vector;
-    the encoder's output at the word stands beside the comparison and says how much it matters there. Were encoded
-    neighbours compared too, a word could speak for the one beside it. The output layer is linear in the sum over the
-    words (the first paper's H without its hidden layer), so that what each word did to the logits is exact. Either
-    order of the two texts gives the same answer.
+    with the comparison [a; b; |a - b|; a · b] of Chen et al. (2017), "Enhanced LSTM for natural language inference",
+    arXiv 1609.06038, equations 14 and 15. Words are aligned and compared by their embeddings, not by encoder outputs,
+    which would mix in neighbouring words; the encoder output is concatenated to the comparison as its context. The
+    output layer is linear in the sum over the words (H of the first paper without its hidden layer), so that the
+    contribution of each word to the logits is exact. The result does not depend on the order of the two texts.
     """
 
     def __init__(
@@ -62,21 +61,21 @@ class PairClassifier(nn.Module):
     ) -> None:
         """
         Args:
-            embedding: words to the stack's input.
-            recurrent: the stack; its input size is the embedding's output size.
-            num_classes: classes, two or more.
-            size: units of the attention and of each comparison.
-            input_dropout: variational dropout on the words' vectors.
-            output_dropout: variational dropout on the stack's outputs.
+            embedding: maps words to the input of the stack.
+            recurrent: recurrent stack; its input size is the output size of the embedding.
+            num_classes: number of classes, at least 2.
+            size: hidden size of the attention and of the comparison.
+            input_dropout: variational dropout on the embedded words.
+            output_dropout: variational dropout on the outputs of the stack.
 
         Raises:
-            ValueError: for a dropout outside [0, 1), no unit, or fewer than two classes.
+            ValueError: for a dropout outside [0, 1), a size below 1, or fewer than 2 classes.
         """
         super().__init__()
         if num_classes < 2:
-            raise ValueError(f"a classifier needs two classes or more, got {num_classes}")
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
         if size < 1:
-            raise ValueError(f"the comparison must have at least 1 unit, got {size}")
+            raise ValueError(f"size must be at least 1, got {size}")
         self.embedding, self.recurrent = embedding, recurrent
         self.input_dropout = VariationalDropout(input_dropout)
         self.output_dropout = VariationalDropout(output_dropout)
@@ -88,28 +87,29 @@ class PairClassifier(nn.Module):
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters whose rows are a vocabulary's words: there are none."""
+        """Names of the parameters that have one row per vocabulary word: none."""
         return ()
 
-    def forward(self, ngrams: Tensor, offsets: Tensor, places: Tensor, lengths: Tensor) -> Paired:
-        """
+    def forward(self, ngrams: Tensor, offsets: Tensor, word_index: Tensor, lengths: Tensor) -> PairClassifierOutput:
+        """Classifies pairs of texts.
+
         Args:
-            ngrams: (N,) int64, n-grams of the batch's different words, see CharNgramEmbedding.
-            offsets: (W + 1,) int64, where each word's begin.
-            places: (2 B, T) int64, which of the W words stands where; first texts before second ones.
+            ngrams: (N,) int64, n-grams of the W distinct words of the batch, see CharNgramEmbedding.
+            offsets: (W + 1,) int64, start of the n-grams of each word.
+            word_index: (2 B, T) int64, indices into the W words; first texts before second texts.
             lengths: (2 B,) int64 on the CPU.
         """
-        words = self.input_dropout(self.embedding(ngrams, offsets)[places])
+        words = self.input_dropout(self.embedding(ngrams, offsets)[word_index])
         outputs = self.output_dropout(self.recurrent(words, lengths).outputs)
-        mask = step_mask(lengths, places.shape[1], places.device)
+        mask = step_mask(lengths, word_index.shape[1], word_index.device)
         queries = self.query(words)
-        other, weights = self.attention(queries, Memory(*map(_swapped, (words, queries, mask))))
-        compared = self.compare(torch.cat([words, other, (words - other).abs(), words * other, outputs], -1))
+        aligned, weights = self.attention(queries, Memory(*map(_swap_texts, (words, queries, mask))))
+        compared = self.compare(torch.cat([words, aligned, (words - aligned).abs(), words * aligned, outputs], -1))
         compared = compared * mask.unsqueeze(-1)
         first, second = compared.sum(1).chunk(2)
-        return Paired(self.output(first + second), compared @ self.output.weight.T, weights, mask)
+        return PairClassifierOutput(self.output(first + second), compared @ self.output.weight.T, weights, mask)
 
 
-def _swapped(texts: Tensor) -> Tensor:
-    """(2 B, ...), the second texts before the first."""
+def _swap_texts(texts: Tensor) -> Tensor:
+    """Moves the second texts before the first ones, (2 B, ...)."""
     return texts.roll(len(texts) // 2, 0)

@@ -1,4 +1,4 @@
-"""Many-to-one with values: a sequence in, numbers out."""
+"""Regression of one or more values per sequence."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,17 @@ from sluice.recurrent import RecurrentStack
 
 
 class Regressor(nn.Module):
-    """Recurrent stack over features, linear output from the state after each sequence's own last step."""
+    """Recurrent stack over features, and a linear output layer on the final hidden state of each sequence."""
 
     word_parameters: tuple[str, ...] = ()
-    """Names of the parameters with a row for each word: none, the inputs are features."""
+    """Names of the parameters that have one row per vocabulary word: none."""
 
     def __init__(self, *, recurrent: RecurrentStack, num_outputs: int = 1, output_dropout: float = 0.0) -> None:
         """
         Args:
-            recurrent: the stack; its input size is that of the features.
-            num_outputs: K.
-            output_dropout: on the final state.
+            recurrent: recurrent stack; its input size is that of the features.
+            num_outputs: K, values per sequence.
+            output_dropout: variational dropout on the final hidden state.
 
         Raises:
             ValueError: for fewer than one output or a dropout outside [0, 1).
@@ -31,13 +31,14 @@ class Regressor(nn.Module):
         self.output = nn.Linear(recurrent.output_size, num_outputs)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """
+        """Predicts the values of sequences.
+
         Args:
             features: (B, T, D).
             lengths: (B,) int64 on the CPU.
 
         Returns:
-            (B, K).
+            Values (B, K).
         """
         _, state = self.recurrent(features, lengths)
         last = torch.cat(state.hidden[-self.recurrent.directions :].unbind(0), -1)

@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder reads, a decoder writes."""
+"""Sequence-to-sequence network: encoder and decoder."""
 
 from typing import NamedTuple
 
@@ -12,23 +12,43 @@ from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.output_loss import OutputLoss, linear_cross_entropy
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
-from sluice.models.decoder import Decoded, Decoder, DecoderState
+from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
 from sluice.options import TIED_WEIGHTS
 from sluice.recurrent import OneHot, RecurrentStack, State
 from sluice.recurrent.devices import to_device
 
 
-class Ids(NamedTuple):
-    """The ids that a search has to know."""
+class SpecialIds(NamedTuple):
+    """Token ids with a special meaning in decoding."""
 
     begin: int
     end: int
-    never: tuple[int, ...] = ()
-    """Words that are never written: the padding."""
+    forbidden: tuple[int, ...] = ()
+    """Tokens that are never generated, such as padding."""
 
 
 class Seq2Seq(nn.Module):
-    """Encoder, bridge, decoder and an output layer over the target's vocabulary."""
+    """Encoder, bridge, decoder and an output layer over the target vocabulary.
+
+    Example:
+        >>> from sluice.layers.attention import make_attention
+        >>> from sluice.recurrent import RecurrentStack
+        >>> source, target = (LearnedEmbedding(vocab_size=50, size=8, padding_id=1) for _ in range(2))
+        >>> decoder = Decoder(
+        ...     embedding=target,
+        ...     stack=RecurrentStack(cell="gru", input_size=8, hidden_size=16),
+        ...     attention=make_attention("general", query_size=16, memory_size=16),
+        ...     memory_size=16,
+        ...     output_size=8,
+        ... )
+        >>> encoder = RecurrentStack(cell="gru", input_size=8, hidden_size=8, bidirectional=True)
+        >>> ids = SpecialIds(begin=2, end=3, forbidden=(1, 2))
+        >>> model = Seq2Seq(source_embedding=source, encoder=encoder, decoder=decoder, ids=ids)
+        >>> sources, lengths = torch.randint(4, 50, (3, 7)), torch.tensor([7, 5, 2])
+        >>> translations = model.translate(sources, lengths, DecodingSettings(beam=4))
+        >>> len(translations)
+        3
+    """
 
     def __init__(
         self,
@@ -36,7 +56,7 @@ class Seq2Seq(nn.Module):
         source_embedding: Embedding,
         encoder: RecurrentStack,
         decoder: Decoder,
-        ids: Ids,
+        ids: SpecialIds,
         bridge: str = "learned",
         tie_weights: str = "output",
         input_dropout: float = 0.0,
@@ -44,15 +64,15 @@ class Seq2Seq(nn.Module):
     ) -> None:
         """
         Args:
-            source_embedding: the source's ids to the encoder's input.
-            encoder: in one or two directions.
-            decoder: see Decoder; its memory size is the encoder's output size.
-            ids: begin, end and what is never written.
+            source_embedding: maps source ids to the input of the encoder.
+            encoder: recurrent stack, unidirectional or bidirectional.
+            decoder: decoder; its memory size is the output size of the encoder.
+            ids: ids of the begin and end tokens and of tokens that are never generated.
             bridge: "zeros", "last" or "learned".
             tie_weights: "none"; "output": the output layer uses the weights of the target embedding; "all": so does the
                 source embedding (needs a joint vocabulary).
             input_dropout: variational dropout on the embedded source words (features only, not one-hot rows).
-            memory_dropout: variational dropout on the encoder's outputs.
+            memory_dropout: variational dropout on the encoder outputs.
 
         Raises:
             ValueError: for an unknown bridge or tie_weights, sizes that do not fit, or a dropout outside [0, 1).
@@ -68,48 +88,48 @@ class Seq2Seq(nn.Module):
 
     def _tie_weights(self, tie_weights: str) -> None:
         if tie_weights not in TIED_WEIGHTS:
-            raise ValueError(f"there is no tie_weights={tie_weights!r}; there are {', '.join(TIED_WEIGHTS)}")
+            raise ValueError(f"unknown tie_weights={tie_weights!r}: expected one of {', '.join(TIED_WEIGHTS)}")
         target, source = self.decoder.embedding, self.source_embedding
         if tie_weights != "none":
             if target.output_size != self.decoder.output_size:
                 raise ValueError(
-                    f"tie_weights={tie_weights} needs one size: the decoder has {self.decoder.output_size} output "
-                    f"features and the target embedding {target.output_size} units"
+                    f"tie_weights={tie_weights} requires equal sizes: the output size of the decoder is "
+                    f"{self.decoder.output_size}, that of the target embedding {target.output_size}"
                 )
             self.output.weight = target.table.weight
         if tie_weights == "all":
             if not isinstance(source, LearnedEmbedding) or source.table.weight.shape != target.table.weight.shape:
                 raise ValueError(
-                    "tie_weights=all takes one embedding for both languages: it needs a joint vocabulary "
-                    "(task.text.joint=true) and learned vectors of one size"
+                    "tie_weights=all uses one embedding for both languages: it requires a joint vocabulary "
+                    "(task.text.joint=true) and learned embeddings of equal size"
                 )
             source.table.weight = target.table.weight
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters whose rows are the words of a vocabulary."""
+        """Names of the parameters that have one row per vocabulary word."""
         tables = ("source_embedding.table.weight", "decoder.embedding.table.weight", "output.weight", "output.bias")
         own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in tables)
         first = range(self.encoder.directions) if self.source_embedding.one_hot else ()
         return (*own, *(f"encoder.cells.{direction}.weight_ih" for direction in first))
 
     def encode(self, source: Tensor, lengths: Tensor) -> DecoderState:
-        """Reads the sources.
+        """Encodes the sources.
 
         Args:
             source: (B, S) int64.
             lengths: (B,) int64 on the CPU.
 
         Returns:
-            What the decoder begins with.
+            The initial state of the decoder.
         """
-        outputs, state = self.read(source, lengths)
+        outputs, state = self.run_encoder(source, lengths)
         last = torch.cat(state.hidden[-self.encoder.directions :].unbind(0), -1)
         mask = step_mask(lengths, outputs.shape[1], outputs.device)
-        return self.decoder.start(self.bridge(state), self.memory_dropout(outputs), last, mask)
+        return self.decoder.init_state(self.bridge(state), self.memory_dropout(outputs), last, mask)
 
-    def read(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """The encoder's outputs (B, S, memory size) on sources (B, S) of `lengths` (B,), and its final state."""
+    def run_encoder(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Returns the encoder outputs (B, S, M) for sources (B, S) of `lengths` (B,), and the final state."""
         embedded = self.source_embedding(source)
         features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
         outputs, state = self.encoder(features, lengths)
@@ -117,18 +137,18 @@ class Seq2Seq(nn.Module):
 
     def forward(
         self, source: Tensor, source_lengths: Tensor, words: Tensor, lengths: Tensor, sampling: float = 0.0
-    ) -> Decoded:
-        """Every step of targets that are known.
+    ) -> DecoderOutput:
+        """Computes all steps of given targets (teacher forcing).
 
         Args:
             source: (B, S) int64.
             source_lengths: (B,) int64 on the CPU.
-            words: (B, T) int64, the targets from the mark of the begin on.
+            words: (B, T) int64, input words of the decoder, starting with the begin token.
             lengths: (B,) int64 on the CPU.
-            sampling: share of the words replaced by the model's own, see Decoder.forward_sampled.
+            sampling: probability of replacing an input word by a predicted one, see `Decoder.forward_sampled`.
 
         Returns:
-            Features (B, T, F), which `loss` and `log_probabilities` read, and where the decoder looked.
+            Features (B, T, F) for `loss` and `log_probabilities`, and attention weights.
         """
         state = self.encode(source, source_lengths)
         if sampling:
@@ -136,47 +156,47 @@ class Seq2Seq(nn.Module):
         return self.decoder(words, lengths, state)
 
     def loss(self, features: Tensor, labels: Tensor, lengths: Tensor, *, smoothing: float = 0.0) -> OutputLoss:
-        """What predicting the words cost, summed over them; padding is never looked at.
+        """Returns the loss summed over the words; padding is skipped.
 
         Args:
             features: (B, T, F).
             labels: (B, T) int64, the words to predict.
             lengths: (B,) int64 on the CPU.
-            smoothing: share of the target spread over all words.
+            smoothing: probability mass spread over all words.
         """
         steps = labels.shape[1]
         inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
         rows = to_device(inside, labels.device)
-        words, own = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
-        return linear_cross_entropy(words, self.output.weight, self.output.bias, own, smoothing=smoothing)
+        inputs, targets = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
+        return linear_cross_entropy(inputs, self.output.weight, self.output.bias, targets, smoothing=smoothing)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        """(..., F) -> (..., V)."""
+        """(..., F) features -> (..., V) log-probabilities."""
         logits: Tensor = self.output(features)
         return logits.float().log_softmax(-1)
 
     def step(self, words: Tensor, state: DecoderState) -> StepOutput:
-        """One step of a search: the words (R,) written last to the log-probabilities (R, V) of the next."""
+        """Computes one step of decoding: previous words (R,) -> log-probabilities (R, V) of the next words."""
         features, weights, state = self.decoder.step(words, state)
         log_probabilities = self.log_probabilities(features)
-        log_probabilities[:, list(self.ids.never)] = float("-inf")
+        log_probabilities[:, list(self.ids.forbidden)] = float("-inf")
         return StepOutput(log_probabilities, state, weights)
 
     @torch.no_grad()
     def translate(self, source: Tensor, lengths: Tensor, settings: DecodingSettings) -> list[list[Hypothesis]]:
-        """The best translations of each source, the best first; dropout is off.
+        """Returns the best translations of each source, best first, with the network in evaluation mode.
 
         Args:
             source: (B, S) int64.
             lengths: (B,) int64 on the CPU.
-            settings: how to search.
+            settings: decoding settings.
         """
         was_training = self.training
         self.eval()
         try:
             state = self.encode(source, lengths)
-            marks = {"begin_id": self.ids.begin, "end_id": self.ids.end}
-            return decode(self.step, state, lengths, settings, **marks, device=source.device)
+            special = {"begin_id": self.ids.begin, "end_id": self.ids.end}
+            return decode(self.step, state, lengths, settings, **special, device=source.device)
         finally:
             self.train(was_training)
 

@@ -1,4 +1,4 @@
-"""Many-to-many at the same pace: an output for every step."""
+"""Sequence labelling: an output for every step."""
 
 from typing import NamedTuple
 
@@ -9,17 +9,26 @@ from sluice.layers.embedding import Embedding
 from sluice.recurrent import RecurrentStack, State
 
 
-class Labelled(NamedTuple):
-    """What the labeller returns."""
+class SequenceLabellerOutput(NamedTuple):
+    """Output of SequenceLabeller."""
 
     outputs: Tensor
-    """(B, T, K): logits of classes, or values; beyond a sequence's length they mean nothing."""
+    """(B, T, K), logits of classes, or values; undefined beyond each length."""
     state: State
-    """After each sequence's own last step; goes in again with what follows."""
+    """State after the last step of each sequence; the input state of the following chunk."""
 
 
 class SequenceLabeller(nn.Module):
-    """Embedding or plain features, recurrent stack, one linear output layer shared by all steps."""
+    """Embedding (optional), recurrent stack, and a linear output layer applied at every step.
+
+    Example:
+        >>> import torch
+        >>> from sluice.recurrent import RecurrentStack
+        >>> recurrent = RecurrentStack(cell="lstm", input_size=5, hidden_size=16, bidirectional=True)
+        >>> model = SequenceLabeller(recurrent=recurrent, num_outputs=3)
+        >>> model(torch.randn(2, 7, 5), torch.tensor([7, 4])).outputs.shape
+        torch.Size([2, 7, 3])
+    """
 
     def __init__(
         self,
@@ -32,11 +41,11 @@ class SequenceLabeller(nn.Module):
     ) -> None:
         """
         Args:
-            embedding: ids to the stack's input; None where the inputs are features already.
-            recurrent: the stack; its input size is the embedding's output size or the features'.
-            num_outputs: K.
+            embedding: maps ids to the input of the stack; None if the inputs are features.
+            recurrent: recurrent stack; its input size is that of the embedding or of the features.
+            num_outputs: K, outputs per step.
             input_dropout: variational dropout on features and embedded words (not on one-hot rows).
-            output_dropout: variational dropout on the stack's outputs.
+            output_dropout: variational dropout on the outputs of the stack.
 
         Raises:
             ValueError: for fewer than one output or a dropout outside [0, 1).
@@ -51,30 +60,31 @@ class SequenceLabeller(nn.Module):
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters whose rows are the vocabulary's words."""
+        """Names of the parameters that have one row per vocabulary word."""
         if self.embedding is None:
             return ()
         if self.embedding.one_hot:
             return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> Labelled:
-        """
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> SequenceLabellerOutput:
+        """Computes the outputs of every step.
+
         Args:
-            inputs: (B, T) int64 ids, or (B, T, D) features where there is no embedding.
+            inputs: (B, T) int64 ids, or (B, T, D) features without an embedding.
             lengths: (B,) int64 on the CPU.
-            state: after what came before; None where nothing did.
+            state: state after the preceding chunk; None for the initial state.
 
         Returns:
-            Outputs (B, T, K) and the state at the end.
+            Outputs (B, T, K) and the final state.
 
         Raises:
-            ValueError: for a state carried over into a stack in two directions, or lengths that don't fit.
+            ValueError: for a state passed to a bidirectional stack, or invalid lengths.
         """
         if state is not None and self.recurrent.directions == 2:
-            raise ValueError("a state cannot be carried over in two directions: set model.bidirectional=false")
+            raise ValueError("a bidirectional stack cannot carry its state over: set model.bidirectional=false")
         embedded = inputs if self.embedding is None else self.embedding(inputs)
         if isinstance(embedded, Tensor):
             embedded = self.input_dropout(embedded)
         outputs, after = self.recurrent(embedded, lengths, state)
-        return Labelled(self.output(self.output_dropout(outputs)), after)
+        return SequenceLabellerOutput(self.output(self.output_dropout(outputs)), after)

@@ -1,4 +1,4 @@
-"""What every LightningModule of Sluice does the same way."""
+"""Base class of the LightningModules."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from sluice.recurrent import RecurrentStack, State
 log = logging.getLogger(__name__)
 
 STAGES = ("train", "val", "test")
-"""The first part of the name of every logged metric."""
+"""Prefixes of the names of logged metrics."""
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[..., Schedule]
@@ -34,17 +34,17 @@ ScheduleFactory = Callable[..., Schedule]
 
 @dataclass(frozen=True)
 class Monitor:
-    """The metric that decides which checkpoint is best."""
+    """The metric that determines the best checkpoint."""
 
     metric: str
     mode: str
     """"max" or "min"."""
 
 
-class Task(pl.LightningModule):
-    """A network with its loss, its metrics and its optimiser.
+class TaskModule(pl.LightningModule):
+    """A network with its loss, metrics and optimizer.
 
-    A subclass writes `model_step`, the one way from a batch to a loss that every stage shares.
+    Subclasses implement `model_step`, which computes the loss of a batch in every stage.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Task(pl.LightningModule):
         """
         Args:
             network: the nn.Module to train.
-            monitor: which logged metric decides, and which way.
-            optimizer: makes the optimiser from parameters; None for a task that is only evaluated.
-            schedule: makes the learning-rate schedule from `optimizer`, `total_steps` and `monitor`; None for none.
-            saved_with: plain containers written into every checkpoint beside the weights, so that it suffices alone.
+            monitor: the logged metric that selects the best checkpoint, and its direction.
+            optimizer: creates the optimizer from parameters; None for evaluation only.
+            schedule: creates the learning-rate schedule from `optimizer`, `total_steps` and `mode`; None for none.
+            saved_with: plain containers saved in every checkpoint in addition to the weights.
         """
         super().__init__()
         self.network = network
@@ -71,11 +71,11 @@ class Task(pl.LightningModule):
         self.saved_with = saved_with or {}
         self._resumed_from: Plain | None = None
         self.carried_states: dict[str, State] = {}
-        """By stage, the state after the last chunk, where batches are chunks of the same streams."""
+        """Recurrent state after the last chunk, by stage; empty unless batches are consecutive chunks of streams."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self._make_optimizer is None:
-            raise ValueError("this task was built without an optimizer, it can only be evaluated")
+            raise ValueError("this module was created without an optimizer and can only be evaluated")
         optimizer = self._make_optimizer(self.parameters())
         if self._make_schedule is None:
             return optimizer
@@ -92,27 +92,27 @@ class Task(pl.LightningModule):
 
     @property
     def validation_metrics(self) -> list[str]:
-        """Names of the metrics that validation logs; empty where they are not known in advance."""
+        """Names of the metrics logged in validation, which can be monitored; empty if unknown in advance."""
         return []
 
     def log_number(self, name: str, value: float, batch_size: int) -> None:
-        """Logs a Python number of a training batch, on the steps that loggers are given.
+        """Logs a Python number of a training batch, on logged steps only.
 
-        Lightning copies such a number to the device and waits for the device, so other steps leave it out.
+        Lightning copies such a number to the device and synchronises, so all other steps skip it.
 
         Args:
-            name: of the metric.
-            value: its value.
+            name: name of the metric.
+            value: value of the metric.
             batch_size: examples in the batch.
         """
         if is_logged_step(self.trainer):
             self.log(name, value, batch_size=batch_size)
 
     def log_epoch(self, metrics: Mapping[str, Metric] | MetricCollection, batch_size: int) -> None:
-        """Logs metrics that are computed over the whole epoch, by name.
+        """Logs metrics that are computed over the whole epoch.
 
         Args:
-            metrics: attributes of this module, updated with the current batch.
+            metrics: attributes of this module by metric name, already updated with the current batch.
             batch_size: examples in the batch.
         """
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch_size)
@@ -121,7 +121,7 @@ class Task(pl.LightningModule):
         self._resumed_from = checkpoint["sluice"]
 
     def on_train_start(self) -> None:
-        """Settings of the optimiser, and a length of the training, that were changed on resuming hold from here on."""
+        """Applies changes to the optimizer settings and to the training length after resuming."""
         if self._resumed_from is None:
             return
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
@@ -135,21 +135,19 @@ class Task(pl.LightningModule):
             if isinstance(scheduler, Stretchable) and left > 0:
                 step = scheduler.last_epoch
                 scheduler.stretch(step + left)
-                log.info(
-                    "The learning-rate schedule is stretched from step %d on: it ends at step %d.", step, step + left
-                )
+                log.info("The learning-rate schedule is stretched from step %d to end at step %d.", step, step + left)
 
     def carry_over(self, stage: str, state: State) -> None:
-        """Carries the state after a chunk over to the next chunk of the stage, detached."""
+        """Stores the detached state after a chunk for the next chunk of the stage."""
         self.carried_states[stage] = type(state)(*(part.detach() for part in state))
 
     def recurrent_state(self) -> dict[str, list[Tensor]]:
-        """The state that training carries over between batches, on the CPU; empty for none. Each rank has its own."""
+        """Returns the training state carried over between batches, on the CPU; empty for none. It differs by rank."""
         state = self.carried_states.get("train")
         return {} if state is None else {"train": [part.cpu() for part in state]}
 
     def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
-        """Restores what `recurrent_state` gave."""
+        """Restores a state returned by `recurrent_state`."""
         for stage, parts in saved.items():
             recurrent = self.network.recurrent
             assert isinstance(recurrent, RecurrentStack)

@@ -1,4 +1,4 @@
-"""The weight of each class in the training loss, from the setting `task.class_weights`."""
+"""Class weights of the training loss, from the setting `task.class_weights`."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,24 @@ from numpy.typing import NDArray
 from sluice.errors import UserError
 
 
-def class_weights(setting: object, labels: Sequence[str], seen: NDArray[np.int64]) -> list[float] | None:
-    """The weight of each class, None for equal ones.
+def class_weights(setting: object, labels: Sequence[str], targets: NDArray[np.int64]) -> list[float] | None:
+    """Returns the weight of each class, or None for equal weights.
 
-    "balanced" weighs class c by N / (K · N_c), for N texts, K classes and N_c texts of class c, as scikit-learn does.
+    "balanced" sets the weight of class c to N / (K · N_c) for N texts, K classes and N_c texts of class c, as in
+    scikit-learn.
 
     Args:
         setting: None, "balanced" or {class: weight}.
         labels: class names; the position is the class id.
-        seen: (N,) class ids of the training texts.
+        targets: (N,) class ids of the training texts.
 
     Raises:
-        UserError: for any other setting, a class missing from it or unknown, or a weight that is not positive.
+        UserError: if the setting is of another kind, a class is missing or unknown, or a weight is not positive.
     """
     if setting is None:
         return None
     if setting == "balanced":
-        return [len(seen) / (len(labels) * max(1, int((seen == label).sum()))) for label in range(len(labels))]
+        return [len(targets) / (len(labels) * max(1, int((targets == label).sum()))) for label in range(len(labels))]
     if not isinstance(setting, dict) or set(map(str, setting)) != set(labels):
         raise UserError(
             f"task.class_weights={setting} cannot be used: it must be null, balanced, or a weight for each of "

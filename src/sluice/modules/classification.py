@@ -11,13 +11,29 @@ from sluice.data.collate import LabelledBatch, TextBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class ClassificationModule(Task):
-    """Cross-entropy over classes; accuracy, F1 and, for two classes, AUROC and a confusion matrix at test.
+class ClassificationModule(TaskModule):
+    """Classification with cross-entropy; logs accuracy, F1 and, for two classes, AUROC.
 
-    Every figure of an epoch is summed over all texts and ranks, never averaged over batches.
+    The test also computes a confusion matrix. Metrics of an epoch are computed over all texts and ranks, never averaged
+    over batches.
+
+    Example:
+        >>> from sluice.layers.embedding import make_embedding
+        >>> from sluice.modules.base import Monitor
+        >>> from sluice.recurrent import RecurrentStack
+        >>> embedding = make_embedding("learned", vocab_size=100, size=8, padding_id=1, word_dropout=0.0)
+        >>> recurrent = RecurrentStack(cell="lstm", input_size=8, hidden_size=16)
+        >>> network = TextClassifier(embedding=embedding, recurrent=recurrent, num_classes=2)
+        >>> monitor = Monitor("val/accuracy", "max")
+        >>> module = ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"))
+        >>> ids, lengths = torch.randint(2, 100, (4, 12)), torch.tensor([12, 9, 5, 1])
+        >>> batch = TextBatch(ids, lengths, labels=torch.tensor([0, 1, 1, 0]), index=torch.arange(4))
+        >>> loss, logits = module.model_step(batch, "train")
+        >>> logits.shape
+        torch.Size([4, 2])
     """
 
     network: TextClassifier
@@ -34,11 +50,11 @@ class ClassificationModule(Task):
         """
         Args:
             labels: class names; the position is the class id. F1 of two classes is that of the second.
-            label_smoothing: share of the target spread over all classes, in training only.
-            class_weights: weight of each class in the training loss; None for all alike.
+            label_smoothing: probability mass spread over all classes, in training only.
+            class_weights: weight of each class in the training loss; None for equal weights.
             adversarial_epsilon: norm of the perturbation of the embedded text in training, as a fraction of the norm of
                 the text; 0 for none. The loss is then the mean over the texts and the perturbed texts.
-            shared: what every task takes, see Task.
+            shared: arguments of TaskModule.
         """
         super().__init__(**shared)
         self.labels, self.label_smoothing = labels, label_smoothing
@@ -56,25 +72,25 @@ class ClassificationModule(Task):
 
     @property
     def validation_metrics(self) -> list[str]:
-        """What a validation logs; any of it can be monitored."""
+        """Names of the metrics logged in validation, which can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
     def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
-        """The loss to minimise and the logits (B, classes); the plain cross-entropy is summed up for `stage`."""
-        moved = None
+        """Returns the loss to minimise and the logits (B, classes); accumulates the plain cross-entropy of `stage`."""
+        perturbed = None
         if stage == "train" and self.adversarial_epsilon:
-            logits, moved = self._clean_and_moved(batch)
+            logits, perturbed = self._adversarial_logits(batch)
         else:
-            logits = self.logits_of(batch, stage)
+            logits = self.compute_logits(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
         self.losses[f"{stage}_loss"].update(plain, len(batch))
         if stage != "train":
             return plain, logits
         loss = self._training_loss(logits, batch.labels)
-        return loss if moved is None else (loss + self._training_loss(moved, batch.labels)) / 2, logits
+        return loss if perturbed is None else (loss + self._training_loss(perturbed, batch.labels)) / 2, logits
 
-    def logits_of(self, batch: LabelledBatch, stage: str) -> Tensor:
-        """(B, classes)."""
+    def compute_logits(self, batch: LabelledBatch, stage: str) -> Tensor:
+        """Returns the logits (B, classes) of a batch."""
         assert isinstance(batch, TextBatch)
         return self.network(batch.ids, batch.lengths).logits
 
@@ -82,23 +98,23 @@ class ClassificationModule(Task):
         weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
-    def _clean_and_moved(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) of the texts, and of the texts moved a little where it raises the loss most.
+    def _adversarial_logits(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """Returns the logits (B, classes) of the texts and of the adversarially perturbed texts.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
-        r = ε g / ‖g‖ with g the loss's gradient, each text as one vector; ε is a share of the text's own length.
+        r = ε g / ‖g‖ with g the gradient of the loss, each text as one vector; ε is relative to the norm of the text.
         """
         assert isinstance(batch, TextBatch)
         features = self.network.embed(batch.ids)
         assert isinstance(features, Tensor)
-        if not features.requires_grad:  # the vectors are frozen
+        if not features.requires_grad:  # frozen embedding
             features.requires_grad_()
         clean = self.network.classify(features, batch.lengths).logits
         total = F.cross_entropy(clean, batch.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        moved = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
-        return clean, self.network.classify(moved, batch.lengths).logits
+        perturbed = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
+        return clean, self.network.classify(perturbed, batch.lengths).logits
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")
@@ -118,7 +134,7 @@ class ClassificationModule(Task):
         return outputs
 
     def confusion_matrix(self) -> list[list[int]]:
-        """Texts by true class (outer) and predicted class (inner), of the last test."""
+        """Returns the counts of the last test by true class (outer) and predicted class (inner)."""
         return self._confusion.int().tolist()
 
     def on_test_epoch_end(self) -> None:

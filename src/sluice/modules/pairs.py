@@ -1,4 +1,4 @@
-"""Classification of pairs of texts, and whether the words that decided are those that should have."""
+"""Classification of text pairs, and evaluation of the words that the decision is based on."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ from sluice.modules.classification import ClassificationModule
 
 
 class PairModule(ClassificationModule):
-    """Cross-entropy over classes, with the metrics of any classification.
+    """Classification of text pairs, with the metrics of ClassificationModule.
 
-    Where the corpus knows the words that decide, also the share of its pairs with such words of which the word that
-    moved the predicted class's logit most is one of them.
+    For a corpus that annotates the deciding words of a pair, `deciding_found` is the fraction of the annotated pairs in
+    which the word with the largest contribution to the predicted class is a deciding word.
     """
 
     network: PairClassifier  # type: ignore[assignment]
 
-    def __init__(self, *, knows_deciding: bool, **options: Any) -> None:
+    def __init__(self, *, has_deciding_words: bool, **options: Any) -> None:
         """
         Args:
-            knows_deciding: whether batches of validation and test come with their deciding words.
-            options: what ClassificationModule takes.
+            has_deciding_words: whether validation and test batches have annotated deciding words.
+            options: arguments of ClassificationModule.
         """
         super().__init__(**options)
-        stages = ("val", "test") if knows_deciding else ()
+        stages = ("val", "test") if has_deciding_words else ()
         self.deciding: MetricDict[DecidingFound] = MetricDict(
             {f"{stage}_deciding": DecidingFound() for stage in stages}
         )
@@ -36,12 +36,12 @@ class PairModule(ClassificationModule):
     def validation_metrics(self) -> list[str]:
         return [*super().validation_metrics, *(["val/deciding_found"] if self.deciding else [])]
 
-    def logits_of(self, batch: LabelledBatch, stage: str) -> Tensor:
+    def compute_logits(self, batch: LabelledBatch, stage: str) -> Tensor:
         assert isinstance(batch, TextPairBatch)
-        paired = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
+        output = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
         if batch.deciding is not None:
-            self.deciding[f"{stage}_deciding"].update(paired.moved(), batch.deciding)
-        return paired.logits
+            self.deciding[f"{stage}_deciding"].update(output.margin_contributions(), batch.deciding)
+        return output.logits
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().validation_step(batch, batch_idx)

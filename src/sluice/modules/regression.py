@@ -1,4 +1,4 @@
-"""Values for every sequence, or for every step of it."""
+"""Regression: values for every sequence or for every step."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import RootMean, WeightedMean
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class RegressionModule(Task):
-    """Mean squared error; its root (rmse), and the error after the last step alone where every step is answered.
+class RegressionModule(TaskModule):
+    """Regression with mean squared error; logs its root (rmse) and, for outputs at every step, the last step's error.
 
-    All sequences have the same length. Every figure of an epoch is summed over all values and ranks.
+    All sequences have the same length. Metrics of an epoch are computed over all values and ranks.
     """
 
     network: Regressor | SequenceLabeller
@@ -24,7 +24,7 @@ class RegressionModule(Task):
     def __init__(self, **shared: Any) -> None:
         """
         Args:
-            shared: what every task takes, see Task.
+            shared: arguments of TaskModule.
         """
         super().__init__(**shared)
         self.errors: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
@@ -33,21 +33,21 @@ class RegressionModule(Task):
 
     @property
     def every_step(self) -> bool:
-        """Whether the network answers at every step."""
+        """Whether the network has an output at every step."""
         return isinstance(self.network, SequenceLabeller)
 
     @property
     def validation_metrics(self) -> list[str]:
-        """What a validation logs; any of it can be monitored."""
+        """Names of the metrics logged in validation, which can be monitored."""
         return ["val/loss", "val/rmse", *(["val/last_step"] if self.every_step else [])]
 
     def predict(self, batch: SequenceBatch) -> Tensor:
-        """Values (B, K) or, of every step, (B, T, K)."""
-        answer = self.network(batch.inputs, batch.lengths)
-        return answer if isinstance(answer, Tensor) else answer.outputs
+        """Returns the predicted values: (B, K), or (B, T, K) for outputs at every step."""
+        output = self.network(batch.inputs, batch.lengths)
+        return output if isinstance(output, Tensor) else output.outputs
 
     def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
-        """The mean squared error and the predicted values, of the shape of the targets; sums are kept for `stage`."""
+        """Returns the loss and the predictions in the shape of the targets; accumulates the loss of `stage`."""
         predicted = self.predict(batch).view_as(batch.targets)
         loss = F.mse_loss(predicted, batch.targets)
         self.errors[f"{stage}_loss"].update(loss, batch.targets.numel())

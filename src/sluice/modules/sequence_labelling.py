@@ -1,4 +1,4 @@
-"""A class for every step."""
+"""Sequence labelling: a class for every step."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.spans import BEGIN, SpanF1
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class SequenceLabellingModule(Task):
-    """Cross-entropy of each step's class; accuracy of steps and of whole sequences, F1 of stretches where tags have B-.
+class SequenceLabellingModule(TaskModule):
+    """Sequence labelling with cross-entropy; logs step accuracy, exact matches and, for B-/I- tags, span F1.
 
-    Every figure of an epoch is summed over all steps, sequences and ranks, never averaged over batches.
+    Metrics of an epoch are computed over all steps, sequences and ranks, never averaged over batches.
     """
 
     network: SequenceLabeller
@@ -27,9 +27,9 @@ class SequenceLabellingModule(Task):
     def __init__(self, *, tags: tuple[str, ...] | None = None, carry_state: bool = False, **shared: Any) -> None:
         """
         Args:
-            tags: names of the classes; None where they have none.
-            carry_state: batches are chunks of the same streams: the state goes over from one to the next, detached.
-            shared: what every task takes, see Task.
+            tags: class names; None for unnamed classes.
+            carry_state: batches are consecutive chunks of streams; the detached state is carried over between them.
+            shared: arguments of TaskModule.
         """
         super().__init__(**shared)
         self.tags, self.chunked = tags, carry_state
@@ -40,11 +40,11 @@ class SequenceLabellingModule(Task):
 
     @property
     def validation_metrics(self) -> list[str]:
-        """What a validation logs; any of it can be monitored."""
+        """Names of the metrics logged in validation, which can be monitored."""
         return ["val/loss", *self.metrics["val_metrics"]]
 
     def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
-        """The mean loss of the steps that count and the logits (B, T, K); sums are kept for `stage`."""
+        """Returns the mean loss over steps with a target and the logits (B, T, K); updates the metrics of `stage`."""
         state = self.carried_states.get(stage) if self.chunked and not batch.first else None
         logits, after = self.network(batch.inputs, batch.lengths, state)
         if self.chunked:

@@ -1,4 +1,4 @@
-"""Translation: a sentence in, a sentence out."""
+"""Translation with sequence-to-sequence networks."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -12,27 +12,27 @@ from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import Perplexity, TokenLoss
-from sluice.metrics.translation_scores import AS_TRANSLATIONS, Scoring
+from sluice.metrics.translation_scores import TRANSLATION_SCORING, Scoring
 from sluice.models.seq2seq import Seq2Seq
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
-Row = TypeVar("Row")
+T = TypeVar("T")
 
 
-class Scored(NamedTuple):
-    """A translation beside what it should be."""
+class ScoredTranslation(NamedTuple):
+    """A translation and its reference."""
 
-    place: int
-    """Of the pair in its split."""
+    pair_index: int
+    """Index of the pair in its split."""
     reference: str
     source: str
     translation: Translation
 
 
-class TranslationModule(Task):
-    """Cross-entropy a target token; perplexity, token accuracy, and scores of what a search writes.
+class TranslationModule(TaskModule):
+    """Translation with cross-entropy per target token; logs perplexity, token accuracy and scores of decoded texts.
 
-    Loss, perplexity and accuracy of an epoch are summed over all tokens and ranks; translations of all ranks are
+    Loss, perplexity and accuracy of an epoch are computed over all tokens and ranks; the translations of all ranks are
     gathered and scored as one corpus.
     """
 
@@ -46,27 +46,26 @@ class TranslationModule(Task):
         sampling: float = 0.0,
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
-        scoring: Scoring = AS_TRANSLATIONS,
+        scoring: Scoring = TRANSLATION_SCORING,
         **shared: Any,
     ) -> None:
         """
         Args:
-            translator: the way into the network and out of it.
-            label_smoothing: share of the target spread over all words, in training only.
-            sampling: share of a target's words that training replaces by the model's own in the end.
-            sampling_steps: optimizer steps over which that share grows from 0, evenly.
-            decoding: how "val" and "test" search; None for greedy search.
-            scoring: how what is written is compared with the references.
-            shared: what every task takes, see Task; the network is the translator's.
+            translator: the network with its vocabularies.
+            label_smoothing: probability mass spread over all words, in training only.
+            sampling: final probability of scheduled sampling: target words replaced by predicted words in training.
+            sampling_steps: optimizer steps over which this probability increases linearly from 0.
+            decoding: decoding settings of "val" and "test"; None for greedy search.
+            scoring: scores of the decoded texts against the references.
+            shared: arguments of TaskModule except `network`, which is the translator's.
 
         Raises:
-            ValueError: if the sampling lies outside [0, 1] or its steps are below 1, or for settings of a search that
-                are none.
+            ValueError: if `sampling` is outside [0, 1], `sampling_steps` below 1, or a decoding setting is invalid.
         """
         super().__init__(network=translator.network, **shared)
         if not 0 <= sampling <= 1 or sampling_steps < 1:
             raise ValueError(
-                f"sampling must lie in [0, 1] and grow over 1 step or more, got {sampling}, {sampling_steps}"
+                f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
             )
         self.translator, self.label_smoothing = translator, label_smoothing
         self.sampling, self.sampling_steps, self.scoring = sampling, sampling_steps, scoring
@@ -77,27 +76,27 @@ class TranslationModule(Task):
         self.sums: MetricDict[TokenLoss] = MetricDict(
             {f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()}
         )
-        self._scored: list[Scored] = []
-        self._written: list[tuple[str, str, str]] = []
+        self._scored: list[ScoredTranslation] = []
+        self._translated: list[tuple[str, str, str]] = []
 
     @property
     def validation_metrics(self) -> list[str]:
-        """What a validation logs; any of it can be monitored."""
+        """Names of the metrics logged in validation, which can be monitored."""
         return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.scoring.names)]
 
-    def written(self) -> list[tuple[str, str, str]]:
-        """Source, reference and translation of every sentence of the last validation or test, in the corpus's order."""
-        return self._written
+    def translated_sentences(self) -> list[tuple[str, str, str]]:
+        """Returns source, reference and translation of every sentence of the last validation or test, in order."""
+        return self._translated
 
     @property
     def sampling_probability(self) -> float:
-        """Share of words that are replaced at the present step."""
+        """Probability of replacing a target word at the current step."""
         return self.sampling * min(1.0, self.global_step / self.sampling_steps) if self.sampling else 0.0
 
     def model_step(self, batch: ParallelBatch, stage: str) -> Tensor:
-        """The loss a token to minimise; the plain cross-entropy and the accuracy are summed up for `stage`."""
+        """Returns the loss per token to minimise; accumulates the plain cross-entropy and the accuracy of `stage`."""
         training = stage == "train"
-        made = self.network(
+        decoded = self.network(
             batch.source,
             batch.source_lengths,
             batch.inputs,
@@ -105,12 +104,12 @@ class TranslationModule(Task):
             self.sampling_probability if training else 0.0,
         )
         smoothing = self.label_smoothing if training else 0.0
-        cost = self.network.loss(made.features, batch.labels, batch.target_lengths, smoothing=smoothing)
-        self._sum_up(cost, made.features, batch, stage)
-        return cost.smoothed / batch.tokens
+        loss = self.network.loss(decoded.features, batch.labels, batch.target_lengths, smoothing=smoothing)
+        self._accumulate(loss, decoded.features, batch, stage)
+        return loss.smoothed / batch.tokens
 
-    def _sum_up(self, cost: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
-        for name, total in (("loss", cost.plain), ("perplexity", cost.plain), ("accuracy", cost.correct)):
+    def _accumulate(self, loss: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
+        for name, total in (("loss", loss.plain), ("perplexity", loss.plain), ("accuracy", loss.correct)):
             self.sums[f"{stage}_{name}"].update(total, batch.tokens)
 
     def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:
@@ -122,10 +121,10 @@ class TranslationModule(Task):
             self.log_number("train/sampling_probability", self.sampling_probability, len(batch))
         return loss
 
-    def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[ScoredTranslation]]:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[Scored]]:
+    def test_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[ScoredTranslation]]:
         return self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
@@ -134,52 +133,57 @@ class TranslationModule(Task):
     def on_test_epoch_end(self) -> None:
         self._score("test")
 
-    def _evaluate(self, batch: ParallelBatch, stage: str) -> dict[str, list[Scored]]:
+    def _evaluate(self, batch: ParallelBatch, stage: str) -> dict[str, list[ScoredTranslation]]:
         self.model_step(batch, stage)
         self._log_sums(stage, len(batch), loss_name=f"{stage}/loss")
         found = self.translator.translate_ids(
             batch.source, batch.source_lengths, batch.source_texts, self.decoding[stage]
         )
         columns = (batch.index.tolist(), batch.target_texts, batch.source_texts, [best for best, *_ in found])
-        scored = [Scored(*row) for row in zip(*columns, strict=True)]
+        scored = [ScoredTranslation(*row) for row in zip(*columns, strict=True)]
         self._scored += [row._replace(translation=row.translation._replace(weights=None)) for row in scored]
         return {"translations": scored}
 
     @torch.no_grad()
-    def scores_of(self, batches: Iterable[ParallelBatch], decoding: DecodingSettings) -> dict[str, float]:
-        """Scores of what another search writes, on this process alone.
+    def decode_and_score(self, batches: Iterable[ParallelBatch], decoding: DecodingSettings) -> dict[str, float]:
+        """Decodes batches with other settings and returns the scores, in this process only.
+
+        Args:
+            batches: batches of sentence pairs.
+            decoding: decoding settings.
 
         Raises:
-            ValueError: for settings of a search that are none.
+            ValueError: if a decoding setting is invalid.
         """
         decoding.check()
         self.network.eval()
-        written: list[tuple[str, str]] = []
+        pairs: list[tuple[str, str]] = []
         for batch in batches:
             ids = batch.source.to(self.device)
             found = self.translator.translate_ids(ids, batch.source_lengths, batch.source_texts, decoding)
             texts = [best.text for best, *_ in found]
-            written += zip(texts, batch.target_texts, strict=True)
-        return self.scoring.score([text for text, _ in written], [reference for _, reference in written])
+            pairs += zip(texts, batch.target_texts, strict=True)
+        return self.scoring.score([text for text, _ in pairs], [reference for _, reference in pairs])
 
     def _log_sums(self, stage: str, batch_size: int, *, loss_name: str) -> None:
         others = {f"{stage}/{name}": self.sums[f"{stage}_{name}"] for name in ("perplexity", "accuracy")}
         self.log_epoch({loss_name: self.sums[f"{stage}_loss"], **others}, batch_size)
 
     def _score(self, stage: str) -> None:
-        """Scores the translations of all ranks as one corpus, in the corpus's order."""
-        own, self._scored = [(row.place, row.source, row.reference, row.translation.text) for row in self._scored], []
-        self._written = [row[1:] for row in sorted(row for part in _gathered(own) for row in part)]
+        """Scores the translations of all ranks as one corpus, in its order."""
+        own = [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored]
+        self._scored = []
+        self._translated = [row[1:] for row in sorted(row for part in _gather(own) for row in part)]
         scores = self.scoring.score(
-            [text for *_, text in self._written], [reference for _, reference, _ in self._written]
+            [text for *_, text in self._translated], [reference for _, reference, _ in self._translated]
         )
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
 
 
-def _gathered(own: list[Row]) -> list[list[Row]]:
-    """What every rank has."""
+def _gather(own: list[T]) -> list[list[T]]:
+    """Returns the lists of all ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
-    parts: list[list[Row]] = [[] for _ in range(torch.distributed.get_world_size())]
+    parts: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather_object(parts, own)
     return parts

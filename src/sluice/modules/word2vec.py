@@ -1,4 +1,4 @@
-"""Word vectors by skip-gram or CBOW with negative sampling."""
+"""Word vectors trained by skip-gram or CBOW with negative sampling."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from sluice.data.word2vec import WindowBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.word2vec import Word2Vec
-from sluice.modules.base import STAGES, Task
+from sluice.modules.base import STAGES, TaskModule
 
 
-class Word2VecModule(Task):
-    """The negative sampling loss of a pair, of CBOW of a word; gradients are the network's own, without autograd.
+class Word2VecModule(TaskModule):
+    """Negative-sampling loss per pair (skip-gram) or per word (CBOW), with explicit gradients instead of autograd.
 
-    A step takes the sum over a batch's pairs, as if each had been stepped by itself. Every figure of an epoch is a mean
-    over all pairs, never over batches.
+    Gradients are summed over the pairs of a batch. Losses of an epoch are means over all pairs, never averaged over
+    batches.
     """
 
     network: Word2Vec
@@ -26,7 +26,7 @@ class Word2VecModule(Task):
     def __init__(self, **shared: Any) -> None:
         """
         Args:
-            shared: what every task takes, see Task.
+            shared: arguments of TaskModule.
         """
         super().__init__(**shared)
         self.automatic_optimization = False
@@ -34,17 +34,17 @@ class Word2VecModule(Task):
 
     @property
     def validation_metrics(self) -> list[str]:
-        """What a validation logs; any of it can be monitored."""
+        """Names of the metrics logged in validation, which can be monitored."""
         return ["val/loss"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        made: Any = super().configure_optimizers()
-        if isinstance(made, dict):
-            del made["lr_scheduler"]["monitor"]  # schedules are stepped here
-        return made
+        optimizers: Any = super().configure_optimizers()
+        if isinstance(optimizers, dict):
+            del optimizers["lr_scheduler"]["monitor"]  # schedules are stepped manually
+        return optimizers
 
     def model_step(self, batch: WindowBatch, stage: str) -> Tensor:
-        """The loss of a pair; in training the tables have their gradients then. Sums are kept for `stage`."""
+        """Returns the mean loss and accumulates it for `stage`; in training also sets the gradients."""
         total = self.network.backward(batch.blocks) if stage == "train" else self.network.gradients(batch.blocks).loss
         examples = batch.pairs if self.network.method == "skipgram" else batch.tokens
         loss = total / max(examples, 1)
@@ -64,7 +64,7 @@ class Word2VecModule(Task):
         self._step_schedules("epoch", self.trainer.callback_metrics.get(self.monitor.metric))
 
     def _step_schedules(self, interval: str, *metric: Tensor | None) -> None:
-        """Of an epoch is only the schedule that looks at the monitored metric, see optim.schedules."""
+        """Steps the schedules of this interval; only ReduceLROnPlateau is stepped per epoch, with the metric."""
         for entry in self.trainer.lr_scheduler_configs:
             schedule: Any = entry.scheduler
             if entry.interval == interval:

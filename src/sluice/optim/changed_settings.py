@@ -1,4 +1,4 @@
-"""Settings changed on resuming, which the restored state of optimisers and schedules would otherwise override."""
+"""Optimizer settings changed on resuming, which the restored optimizer state would otherwise override."""
 
 import logging
 import math
@@ -14,19 +14,19 @@ from sluice.plain import PlainMapping
 log = logging.getLogger(__name__)
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
-"""Entries of a parameter group that follow the optimiser's learning rate."""
+"""Entries of a parameter group that scale with the learning rate."""
 Changes: TypeAlias = dict[str, tuple[Any, Any]]
-"""(old, new) of each argument of an optimiser."""
+"""(old, new) value of each changed argument of the optimizer."""
 
 
 def total_steps(trainer: pl.Trainer) -> int | None:
-    """Optimizer steps of a whole training with the present settings and data; None where it has no fixed length."""
+    """Returns the optimizer steps of the whole training; None if its length is not fixed."""
     total = trainer.estimated_stepping_batches
     return int(total) if 0 <= total < math.inf else None
 
 
 def steps_left(trainer: pl.Trainer) -> int:
-    """Optimizer steps to come in a training of a fixed length, which may have begun with batches of another size."""
+    """Returns the remaining optimizer steps of a training of fixed length, for the current batch size."""
     loop: Any = trainer.fit_loop
     limits = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
@@ -40,12 +40,12 @@ def steps_left(trainer: pl.Trainer) -> int:
 
 
 def length_differs(before: PlainMapping, now: PlainMapping, total: int | None) -> bool:
-    """Whether a training has another number of optimizer steps than when its checkpoint was written.
+    """Returns whether the number of optimizer steps differs from that of the checkpoint.
 
     Args:
-        before: what the checkpoint keeps; older ones lack `total_steps`, then the limits in the settings are compared.
-        now: what the next checkpoint keeps.
-        total: as from `total_steps`.
+        before: contents of the checkpoint. Without `total_steps` (older checkpoints) the settings are compared.
+        now: contents of the next checkpoint.
+        total: result of `total_steps`.
     """
     if total is None:
         return False
@@ -56,17 +56,17 @@ def length_differs(before: PlainMapping, now: PlainMapping, total: int | None) -
 
 
 def optimizer_changes(before: PlainMapping, now: PlainMapping) -> Changes:
-    """(old, new) of every argument of the optimiser that differs between what two checkpoints keep."""
+    """Returns the optimizer arguments that differ between the contents of two checkpoints."""
     old, new = (saved.get("config", {}).get("optimizer", {}) for saved in (before, now))
     return {key: (old[key], new[key]) for key in new if key in old and old[key] != new[key]}
 
 
 def apply_to_optimizers(changes: Changes, optimizers: Sequence[Optimizer], schedulers: Sequence[LRScheduler]) -> None:
-    """Gives restored optimisers the arguments they have now; a schedule keeps its shape and takes the new peak.
+    """Applies changed arguments to restored optimizers; schedules are rescaled to a new learning rate.
 
     Args:
-        changes: as from `optimizer_changes`.
-        optimizers: restored from a checkpoint.
+        changes: result of `optimizer_changes`.
+        optimizers: optimizers restored from a checkpoint.
         schedulers: their schedules.
     """
     for key, (old, new) in changes.items():
@@ -79,4 +79,4 @@ def apply_to_optimizers(changes: Changes, optimizers: Sequence[Optimizer], sched
             for scheduler in schedulers:
                 if hasattr(scheduler, "base_lrs"):
                     scheduler.base_lrs = [rate * new / old for rate in scheduler.base_lrs]
-        log.info("optimizer.%s is %s from here on, it was %s.", key, new, old)
+        log.info("optimizer.%s changes to %s (was %s).", key, new, old)

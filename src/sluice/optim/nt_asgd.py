@@ -1,4 +1,4 @@
-"""Stochastic gradient descent that begins to average when it stops getting better."""
+"""Non-monotonically triggered averaged SGD (NT-ASGD)."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,25 @@ from torch.optim.optimizer import ParamsT
 class NTASGD(Optimizer):
     """NT-ASGD of Merity, Keskar & Socher (2018), "Regularizing and optimizing LSTM language models", algorithm 1.
 
-    Plain SGD until a validation is no better than the best of those more than `patience` before it; from then on the
-    average of all weights since is what counts: `swap` puts it in the weights' place, and back.
+    Plain SGD until a validation loss exceeds the best loss recorded before the last `patience` validations; from then
+    on the weights are also averaged. Call `swap` to evaluate with the averages, and again to continue training.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = NTASGD([weight], lr=0.1, patience=1)
+        >>> for loss in (1.0, 2.0, 3.0):
+        ...     optimizer.record_validation(loss)
+        >>> optimizer.averaging
+        True
     """
 
     def __init__(self, params: ParamsT, lr: float = 30.0, weight_decay: float = 1.2e-6, patience: int = 5) -> None:
         """
         Args:
-            params: parameters or groups.
+            params: parameters or parameter groups.
             lr: learning rate.
             weight_decay: L2 penalty.
-            patience: n, the non-monotone interval in validations.
+            patience: n, non-monotone interval, in validations.
 
         Raises:
             ValueError: if the learning rate is not above 0, the decay below 0 or the patience below 1.
@@ -35,7 +43,7 @@ class NTASGD(Optimizer):
 
     @property
     def averaging(self) -> bool:
-        """Whether the average has begun."""
+        """Whether averaging has started."""
         return bool(self.param_groups[0]["averaging"])
 
     @torch.no_grad()
@@ -57,8 +65,8 @@ class NTASGD(Optimizer):
                     state["average"].lerp_(parameter, 1 / state["steps"])
         return loss
 
-    def validated(self, loss: float) -> None:
-        """Tells what a validation gave, smaller is better."""
+    def record_validation(self, loss: float) -> None:
+        """Records the loss of a validation, which may start the averaging."""
         seen = self.param_groups[0]["seen"]
         patience = self.param_groups[0]["patience"]
         if not self.averaging and len(seen) > patience and loss > min(seen[:-patience]):
@@ -68,9 +76,9 @@ class NTASGD(Optimizer):
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchanges the weights and their average, where there is one."""
+        """Exchanges the weights and their averages; does nothing before averaging has started."""
         for parameter, state in self.state.items():
             if "average" in state:
-                kept = parameter.detach().clone()
+                weight = parameter.detach().clone()
                 parameter.copy_(state["average"])
-                state["average"].copy_(kept)
+                state["average"].copy_(weight)

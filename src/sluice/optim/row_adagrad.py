@@ -1,4 +1,4 @@
-"""Adagrad that keeps one number a row."""
+"""Adagrad with one accumulator per row."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,17 +14,17 @@ Loss = TypeVar("Loss", float, Tensor)
 
 
 class RowAdagrad(Optimizer):
-    """Adagrad (Duchi, Hazan & Singer 2011) with the mean square of a row's gradient in place of each number's square.
+    """Adagrad (Duchi, Hazan & Singer 2011) that accumulates the mean squared gradient of each row.
 
-    For tables of vectors, a row a word: rows of frequent words, which a batch holds many times, take smaller steps, and
-    what is kept beside a table is a column of it. Of a sparse gradient only the rows that it has are touched.
+    Intended for embedding tables: rows of frequent words take smaller steps, and the state has one value per row. A
+    sparse gradient updates only its own rows.
     """
 
     def __init__(self, params: ParamsT, *, lr: float) -> None:
         """
         Args:
-            params: what is optimised.
-            lr: η of row ← row − η g / √(Σ mean(g²)).
+            params: parameters or parameter groups.
+            lr: η in row ← row − η g / √(Σ mean(g²)).
 
         Raises:
             ValueError: for a learning rate that is not above 0.
@@ -35,7 +35,7 @@ class RowAdagrad(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Loss] | None = None) -> Loss | None:  # type: ignore[override]
-        """One step, after `closure` where there is one; what that gave."""
+        """Performs a step; returns the result of `closure`, if any."""
         with torch.enable_grad():
             loss = None if closure is None else closure()
         for group in self.param_groups:
@@ -60,7 +60,7 @@ class RowAdagrad(Optimizer):
 
 
 def summed_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """The ids of a sparse gradient's rows, each once, and the sum of the rows of each."""
+    """Returns the unique row ids of a sparse gradient, and the sum of the rows of each id."""
     ids, rows = gradient._indices()[0], gradient._values()
     order = ids.argsort()
     touched, counts = ids[order].unique_consecutive(return_counts=True)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, each made from an optimiser and the number of steps to come."""
+"""Learning-rate schedules, created from an optimizer and the number of steps."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ from torch.optim import Optimizer, lr_scheduler
 
 
 class Stretchable(lr_scheduler.LRScheduler):
-    """A schedule over a fixed number of steps that can be stretched or compressed from the current step on.
+    """Mixin for schedulers over a fixed number of steps, which can be stretched or compressed at the current step.
 
-    Mixed in before a scheduler of torch's. Beyond the last step the last learning rate holds.
+    After the last step the learning rate stays constant.
     """
 
     stretched: list[float] | None = None
-    """Once stretched: the step at which it was, the position in the original schedule there, positions per step."""
+    """Step of the last stretching, position in the original schedule at that step, and positions per step."""
 
     @property
     def length(self) -> int:
@@ -29,7 +29,7 @@ class Stretchable(lr_scheduler.LRScheduler):
         return min(position + rate * (self.last_epoch - step), self.length)
 
     def stretch(self, total_steps: int) -> None:
-        """Makes what is left of the schedule end at `total_steps`, without a jump at the current step."""
+        """Rescales the remaining schedule to end at `total_steps`; the current learning rate is unchanged."""
         step, position = self.last_epoch, self.position
         if total_steps > step:
             self.stretched = [step, position, (self.length - position) / (total_steps - step)]
@@ -45,13 +45,13 @@ class Stretchable(lr_scheduler.LRScheduler):
             self.last_epoch = step
 
     def _lr_at_position(self) -> list[float | Tensor]:
-        """The learning rates at `last_epoch`, which may lie between two steps."""
+        """Returns the learning rates at `last_epoch`, which may be fractional."""
         rates: list[float | Tensor] = self._get_closed_form_lr()  # type: ignore[attr-defined]
         return rates
 
 
 class OneCycleLR(Stretchable, lr_scheduler.OneCycleLR):
-    """torch's, stretchable."""
+    """Stretchable version of the torch scheduler."""
 
     @property
     def length(self) -> int:
@@ -62,7 +62,7 @@ class OneCycleLR(Stretchable, lr_scheduler.OneCycleLR):
 
 
 class CosineAnnealingLR(Stretchable, lr_scheduler.CosineAnnealingLR):
-    """torch's, stretchable."""
+    """Stretchable version of the torch scheduler."""
 
     @property
     def length(self) -> int:
@@ -70,7 +70,7 @@ class CosineAnnealingLR(Stretchable, lr_scheduler.CosineAnnealingLR):
 
 
 class LinearLR(Stretchable, lr_scheduler.LinearLR):
-    """torch's, stretchable."""
+    """Stretchable version of the torch scheduler."""
 
     @property
     def length(self) -> int:
@@ -78,21 +78,28 @@ class LinearLR(Stretchable, lr_scheduler.LinearLR):
 
 
 class Schedule(NamedTuple):
-    """A scheduler and when it moves."""
+    """A scheduler and its interval."""
 
     scheduler: lr_scheduler.LRScheduler
     interval: str
-    """"step" (optimizer steps) or "epoch"."""
+    """"step" (per optimizer step) or "epoch"."""
 
 
 def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fraction: float = 0.3) -> Schedule:
-    """Up to the optimiser's learning rate and down to nearly nothing, once (Smith 2018, arXiv 1803.09820).
+    """One cycle: warm-up to the peak, then annealing to nearly 0 (Smith 2018, arXiv 1803.09820).
 
     Args:
-        optimizer: its `lr` is the peak.
+        optimizer: optimizer; its `lr` is the peak.
         total_steps: optimizer steps of the whole training.
-        mode: not used.
-        warmup_fraction: share of the steps on the way up.
+        mode: unused.
+        warmup_fraction: fraction of the steps for the warm-up.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+        >>> schedule = one_cycle(optimizer, total_steps=10, mode="min")
+        >>> schedule.interval, [round(rate, 2) for rate in schedule.scheduler.get_last_lr()]
+        ('step', [0.08])
     """
     peak = optimizer.param_groups[0]["lr"]
     has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
@@ -101,23 +108,35 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fract
 
 
 def cosine(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
-    """Down along half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts); `mode` is not used."""
+    """Cosine annealing to 0 (Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts).
+
+    Args:
+        optimizer: optimizer; its `lr` is the initial learning rate.
+        total_steps: optimizer steps of the whole training.
+        mode: unused.
+    """
     return Schedule(CosineAnnealingLR(optimizer, total_steps), "step")
 
 
 def linear(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
-    """Down to nothing along a line; `mode` is not used."""
+    """Linear decay to 0.
+
+    Args:
+        optimizer: optimizer; its `lr` is the initial learning rate.
+        total_steps: optimizer steps of the whole training.
+        mode: unused.
+    """
     return Schedule(LinearLR(optimizer, 1.0, 0.0, total_iters=total_steps), "step")
 
 
 def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float = 0.5, patience: int = 1) -> Schedule:
-    """Multiplied by `factor` when the monitored metric has not improved for `patience` epochs.
+    """Multiplies the learning rate by `factor` if the monitored metric has not improved for `patience` epochs.
 
     Args:
-        optimizer: its `lr` is the first.
-        total_steps: not used.
-        mode: which way the monitored metric improves.
-        factor: what the learning rate is multiplied by.
-        patience: epochs.
+        optimizer: optimizer; its `lr` is the initial learning rate.
+        total_steps: unused.
+        mode: "min" or "max", direction of the monitored metric.
+        factor: factor of each reduction.
+        patience: epochs without improvement.
     """
     return Schedule(lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience), "epoch")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sluice.config.schema import Config
 from sluice.config.tasks.language import OwnCorpus
-from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.text_files import TextFiles
 from sluice.recipes.language import LanguageModelRecipe
 
 
@@ -15,9 +15,9 @@ class CorpusRecipe(LanguageModelRecipe[OwnCorpus]):
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
-    ) -> OwnText:
+    ) -> TextFiles:
         data = self.settings(config).data
-        return OwnText(
+        return TextFiles(
             path=Path(data.path),
             validation_path=Path(data.validation_path) if data.validation_path else None,
             test_path=Path(data.test_path) if data.test_path else None,

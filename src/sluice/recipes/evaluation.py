@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import Batch
 from sluice.data.datamodule import CorpusData
 from sluice.data.samplers import BucketBatchSampler
-from sluice.modules.base import Monitor, Task
+from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.saved_model import SavedModel
@@ -75,7 +75,7 @@ class EvaluatedSplit(NamedTuple):
     """Number of texts that belong to no split of the training run."""
 
 
-def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
+def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
     """Runs the test loop and returns its metrics, without the prefix "test/"."""
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
@@ -83,7 +83,7 @@ def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
 
 
-def evaluate_whole_data(model: SavedModel, data: CorpusData, module: Task, request: Request) -> Evaluation:
+def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule, request: Request) -> Evaluation:
     """Evaluates a split of data that must be unchanged since training, such as generated sequences.
 
     Args:

@@ -10,7 +10,7 @@ from sluice.data.synthetic.execute import Execute as Programs
 from sluice.data.synthetic.execute import programs_as_pairs
 from sluice.data.translation import StagedTranslationData, curriculum_stages
 from sluice.inference.translator import Translator
-from sluice.metrics.translation_scores import as_the_only_answers
+from sluice.metrics.translation_scores import exact_match_scoring
 from sluice.modules.execute import ExecutionModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import SentenceCoder
@@ -46,7 +46,7 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
         return ParallelSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> ExecutionModule:
-        scoring = as_the_only_answers(translator.target.unit.split)
+        scoring = exact_match_scoring(translator.target.unit.split)
         return ExecutionModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:

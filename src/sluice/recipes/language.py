@@ -128,7 +128,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             tokens_per_batch=data.batch_size * data.chunk_length,
             activation_regularisation=settings.activation_regularisation,
             temporal_regularisation=settings.temporal_regularisation,
-            letters=settings.text.unit == "chars",
+            character_level=settings.text.unit == "chars",
             **self.module_arguments(config, data),
         )
 

@@ -129,13 +129,15 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             labels=prepared.labels,
             label_smoothing=settings.label_smoothing,
             class_weights=class_weights(settings.class_weights, prepared.labels, prepared.splits["train"].labels),
-            knows_deciding=data.corpus.knows_deciding,
+            has_deciding_words=data.corpus.has_deciding_words,
             **self.module_arguments(config, data),
         )
 
     def module_for_test(self, model: SavedModel) -> PairModule:
         path = self.settings(model.config).data.path
-        return PairModule(network=model.network, labels=model.labels, knows_deciding=path is None, monitor=TEST_MONITOR)
+        return PairModule(
+            network=model.network, labels=model.labels, has_deciding_words=path is None, monitor=TEST_MONITOR
+        )
 
     def callbacks(self, config: Config, data: TextPairData) -> list[Callback]:
         return []
@@ -201,7 +203,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             word_ngrams(list(table), settings),
             max_length=data.max_length,
             truncation=data.truncation,
-            with_deciding=corpus.knows_deciding,
+            with_deciding=corpus.has_deciding_words,
         )
         keys = encoded.truncated_lengths(data.max_length)
         loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)

@@ -18,7 +18,7 @@ from sluice.data.corpus import Corpus
 from sluice.data.datamodule import CorpusData
 from sluice.distributed import devices_wanted, started_by_launcher
 from sluice.errors import UserError
-from sluice.modules.base import Monitor, Task
+from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
 from sluice.recipes.evaluation import Evaluation, Request, evaluate_whole_data
@@ -37,7 +37,7 @@ OWN_FILES = (
 Settings = TypeVar("Settings", bound=TaskSettings)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 DataModule = TypeVar("DataModule", bound=CorpusData)
-Module = TypeVar("Module", bound=Task)
+Module = TypeVar("Module", bound=TaskModule)
 Parts = TypeVar("Parts", bound=PlainMapping)
 
 

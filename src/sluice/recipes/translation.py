@@ -22,7 +22,7 @@ from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
@@ -94,7 +94,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             source_embedding=source,
             encoder=encoder,
             decoder=decoder,
-            ids=Ids(BOS_ID, EOS_ID, never=(PADDING_ID, BOS_ID)),
+            ids=SpecialIds(BOS_ID, EOS_ID, forbidden=(PADDING_ID, BOS_ID)),
             bridge=settings.bridge,
             tie_weights=settings.tie_weights,
             input_dropout=config.model.input_dropout,
@@ -180,13 +180,13 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         """Computes the test scores with the beam sizes of task.extra_beams."""
         settings, found = self.settings(config), dict[str, float]()
         for beam in settings.extra_beams:
-            scores = module.scores_of(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
+            scores = module.decode_and_score(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
             found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
         return found
 
     def write_artifacts(self, module: TranslationModule, folder: Path) -> None:
         """Writes translations.tsv (source, reference, translation) and scores.json (signatures of the scores)."""
-        write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.written())
+        write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.translated_sentences())
         if signatures := module.scoring.signatures():
             (folder / "scores.json").write_text(json.dumps(signatures, indent=2) + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
-from sluice.metrics.translation_scores import UNSCORED, as_the_only_answers
+from sluice.metrics.translation_scores import NO_SCORING, exact_match_scoring
 from sluice.modules.translation import TranslationModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import MARKS, SentenceCoder
@@ -51,7 +51,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
         by_heart = self.settings(config).data.path is not None
-        scoring = as_the_only_answers(translator.target.unit.split) if by_heart else UNSCORED
+        scoring = exact_match_scoring(translator.target.unit.split) if by_heart else NO_SCORING
         return TranslationModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:

@@ -13,7 +13,7 @@ from sluice.config.tasks.word2vec import WindowData as DataSettings
 from sluice.config.tasks.word2vec import Word2Vec as Settings
 from sluice.data.corpora.imdb import ReviewLines, resolve_imdb
 from sluice.data.corpora.penn_treebank import resolve_ptb
-from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.text_files import TextFiles
 from sluice.data.corpora.wikitext import resolve_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.data.running_text import StreamSettings
@@ -57,7 +57,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         data = self.settings(config).data
         corpus = _corpus(data)
         if corpus is None:
-            return OwnText(
+            return TextFiles(
                 path=Path(str(data.path)),
                 validation_path=Path(data.validation_path) if data.validation_path else None,
                 test_path=Path(data.test_path) if data.test_path else None,

@@ -18,7 +18,7 @@ from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
 from sluice.distributed import LAUNCHED, devices_wanted, global_rank, nodes_wanted
 from sluice.errors import UserError
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
     """Complete: nothing sets anything from here on."""
     data: Any
     """A LightningDataModule that is also a `sluice.data.datamodule.CorpusData`."""
-    module: Task
+    module: TaskModule
     claim: Claimed
 
 
@@ -110,7 +110,7 @@ def prepared_run(
             raise Interrupted(claim.folder) from None
 
 
-def _check_resumable(found: Resumed, config: Config, data: Any, module: Task) -> None:
+def _check_resumable(found: Resumed, config: Config, data: Any, module: TaskModule) -> None:
     """Refuses a checkpoint of other data, of changed code, or that the network cannot take up.
 
     Raises:
@@ -132,7 +132,7 @@ def _find_corpus(config: Config) -> Corpus:
     return corpus
 
 
-def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Any, Task]:
+def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Any, TaskModule]:
     """The texts and the network; a fresh one starts from the weights of `init_from`, a resumed one from its own."""
     recipe = recipe_of(config)
     data = recipe.build_data(config, corpus)

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from sluice.config.compose import flat
 from sluice.config.schema import Config
 from sluice.data.datamodule import CorpusData
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
@@ -19,7 +19,7 @@ _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 
 
 def results_before_test(
-    config: Config, data: CorpusData, module: Task, tokens_per_second: float, trainer: pl.Trainer
+    config: Config, data: CorpusData, module: TaskModule, tokens_per_second: float, trainer: pl.Trainer
 ) -> Plain:
     """Everything known before the test."""
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
@@ -53,7 +53,7 @@ def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> 
             logger.finalize("success")
 
 
-def num_parameters(module: Task) -> int:
+def num_parameters(module: TaskModule) -> int:
     """Trainable and frozen ones of the network."""
     return sum(parameter.numel() for parameter in module.network.parameters())
 

@@ -24,7 +24,7 @@ from sluice.config.user_code import CELL, TASK, keep_source
 from sluice.distributed import devices_wanted, global_rank, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
-from sluice.modules.base import Task
+from sluice.modules.base import TaskModule
 from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
 from sluice.recurrent.malloc import keep_freed_memory
@@ -53,7 +53,7 @@ class Trained:
     """What a training run leaves."""
 
     config: Config
-    module: Task
+    module: TaskModule
     results: Plain
     """What results.json holds."""
     folder: Path
@@ -185,7 +185,7 @@ def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 
 def _finish(
-    claim: Claimed, config: Config, module: Task, results: Plain, trainer: pl.Trainer, *, interrupted: bool
+    claim: Claimed, config: Config, module: TaskModule, results: Plain, trainer: pl.Trainer, *, interrupted: bool
 ) -> None:
     """Writes and prints what the run came to."""
     recipe = recipe_of(config)
@@ -222,7 +222,7 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
         if "could not find the monitored key" not in str(error):
             raise
         logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/"))) or "nothing"
-        monitor = cast(Task, trainer.lightning_module).monitor.metric
+        monitor = cast(TaskModule, trainer.lightning_module).monitor.metric
         raise UserError(f"task.monitor={monitor} cannot be used: validation logs {logged}") from error
     return True
 
@@ -235,7 +235,7 @@ def _keep_traceback(folder: Path) -> Path:
     return path
 
 
-def _test(trainer: pl.Trainer, module: Task, data: Any, folder: Path) -> dict[str, float]:
+def _test(trainer: pl.Trainer, module: TaskModule, data: Any, folder: Path) -> dict[str, float]:
     """The one use of the test split: the best checkpoint's metrics."""
     if trainer.is_global_zero and (folder / "best.ckpt").exists():
         module.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))

@@ -10,7 +10,7 @@ import torch
 from sluice.callbacks import translations as module
 from sluice.callbacks.translations import Translations
 from sluice.inference.translator import Translation, attention_map
-from sluice.modules.translation import Scored
+from sluice.modules.translation import ScoredTranslation
 
 
 class Writer:
@@ -27,14 +27,18 @@ class Writer:
         self.figures.append((tag, figure, step))
 
 
-def scored(place: int, *, attention: bool = True) -> Scored:
+def scored(place: int, *, attention: bool = True) -> ScoredTranslation:
     weights = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]) if attention else None
     translation = Translation(f"Dog {place}.", [f"$Dog{place}"], ["<Hund>", str(place)], weights, -0.5)
-    return Scored(place, f"A *dog* {place}.", f"Ein <Hund> {place}.", translation)
+    return ScoredTranslation(place, f"A *dog* {place}.", f"Ein <Hund> {place}.", translation)
 
 
 def shown(
-    callback: Translations, batches: list[list[Scored]], monkeypatch: pytest.MonkeyPatch, *, sanity: bool = False
+    callback: Translations,
+    batches: list[list[ScoredTranslation]],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    sanity: bool = False,
 ) -> Writer:
     writer = Writer()
     monkeypatch.setattr(module, "find_writer", lambda trainer: writer)

@@ -26,7 +26,7 @@ class CountingPairs:
     """First texts of 1 to 11 words, second ones of two; the last word of each is unique, and decides."""
 
     name, labels, sources, description = "file", ("no", "yes"), Sources("1"), "made in a test"
-    knows_deciding = True
+    has_deciding_words = True
 
     def __init__(self, *splits: str) -> None:
         self.splits, self.reads = splits, 0

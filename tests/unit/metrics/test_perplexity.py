@@ -1,4 +1,4 @@
-"""Figures over tokens: exact over batches of any size, and over ranks."""
+"""Loss, perplexity and bits per token, over batches of any size and over ranks."""
 
 import math
 
@@ -15,7 +15,7 @@ batches = st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 5000)), min_size=
 
 
 @given(batches)
-def test_all_tokens_count_alike_however_they_are_batched(found: list[tuple[float, int]]) -> None:
+def test_metrics_do_not_depend_on_the_batches(found: list[tuple[float, int]]) -> None:
     nll, tokens = math.fsum(own for own, _ in found), sum(count for _, count in found)
     metrics = TokenLoss(), Perplexity(), BitsPerToken()
     for metric in metrics:
@@ -28,7 +28,7 @@ def test_all_tokens_count_alike_however_they_are_batched(found: list[tuple[float
         assert float(metrics[1].compute()) == pytest.approx(math.exp(loss))
 
 
-def test_it_is_no_mean_of_perplexities() -> None:
+def test_perplexity_is_not_a_mean_of_perplexities() -> None:
     metric = Perplexity()
     metric.update(torch.tensor(0.0), 30)
     metric.update(torch.tensor(10 * math.log(16.0)), 10)
@@ -36,8 +36,7 @@ def test_it_is_no_mean_of_perplexities() -> None:
 
 
 @given(batches, st.integers(1, 4))
-def test_ranks_are_summed_up(found: list[tuple[float, int]], ranks: int) -> None:
-    """What a metric does with the others' states is what it does with gathered ones."""
+def test_states_are_summed_over_ranks(found: list[tuple[float, int]], ranks: int) -> None:
     alone, parts = TokenLoss(), [TokenLoss() for _ in range(ranks)]
     for number, (own, count) in enumerate(found):
         for metric in (alone, parts[number % ranks]):
@@ -48,7 +47,7 @@ def test_ranks_are_summed_up(found: list[tuple[float, int]], ranks: int) -> None
     assert float(parts[0].compute()) == pytest.approx(float(alone.compute()))
 
 
-def test_an_epoch_forgets_the_one_before() -> None:
+def test_reset() -> None:
     metric = TokenLoss()
     metric.update(torch.tensor(8.0), 2)
     assert float(metric.compute()) == 4
@@ -57,8 +56,7 @@ def test_an_epoch_forgets_the_one_before() -> None:
     assert float(metric.compute()) == 1
 
 
-def test_many_small_sums_keep_their_precision() -> None:
-    """In float32 the sum of a long text would stop growing."""
+def test_sums_are_in_float64() -> None:
     metric = TokenLoss()
     metric.update(torch.tensor(2.0**24), 2**24)
     for _ in range(64):

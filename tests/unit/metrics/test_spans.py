@@ -1,4 +1,4 @@
-"""Stretches of tags, and F1 over all of them at once."""
+"""Spans of B-/I- tags, and their F1."""
 
 import pytest
 import torch
@@ -24,15 +24,15 @@ SENTENCES = st.lists(st.lists(st.sampled_from(range(5)), min_size=6, max_size=6)
         ("B-x I-x B-y I-y I-y", [("x", 0, 2), ("y", 2, 5)]),
     ],
 )
-def test_written_out(tags: str, spans: list[tuple[str, int, int]]) -> None:
+def test_spans_of(tags: str, spans: list[tuple[str, int, int]]) -> None:
     assert spans_of(tags.split()) == {Span(*span) for span in spans}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["x", "y", ""]), st.integers(1, 3)), max_size=6))
-def test_what_is_marked_is_found(stretches: list[tuple[str, int]]) -> None:
+def test_tagged_spans_are_found(drawn: list[tuple[str, int]]) -> None:
     tags: list[str] = []
     expected = set()
-    for kind, length in stretches:
+    for kind, length in drawn:
         if kind:
             expected.add(Span(kind, len(tags), len(tags) + length))
         tags += [f"B-{kind}", *[f"I-{kind}"] * (length - 1)] if kind else ["O"] * length
@@ -40,7 +40,7 @@ def test_what_is_marked_is_found(stretches: list[tuple[str, int]]) -> None:
 
 
 @given(SENTENCES, st.data())
-def test_f1_is_of_all_sentences_at_once(truth: list[list[int]], data: st.DataObject) -> None:
+def test_f1_is_computed_over_all_sentences(truth: list[list[int]], data: st.DataObject) -> None:
     guess = data.draw(
         st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6), min_size=len(truth), max_size=len(truth))
     )
@@ -49,9 +49,9 @@ def test_f1_is_of_all_sentences_at_once(truth: list[list[int]], data: st.DataObj
     for row in range(len(truth)):
         metric.update(torch.tensor([guess[row]]), torch.tensor([truth[row]]), torch.tensor([lengths[row]]))
     named = [
-        [spans_of([TAGS[place] for place in tags[row][: lengths[row]]]) for row in range(len(truth))]
+        [spans_of([TAGS[tag] for tag in tags[row][: lengths[row]]]) for row in range(len(truth))]
         for tags in (guess, truth)
     ]
     right = sum(len(ours & theirs) for ours, theirs in zip(*named, strict=True))
-    all_of_them = sum(len(spans) for side in named for spans in side)
-    assert metric.compute().item() == pytest.approx(2 * right / all_of_them if all_of_them else 0)
+    total = sum(len(spans) for side in named for spans in side)
+    assert metric.compute().item() == pytest.approx(2 * right / total if total else 0)

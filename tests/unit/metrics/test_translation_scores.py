@@ -1,4 +1,4 @@
-"""Scores are those of sacrebleu's command line on the written files."""
+"""Scores equal those of the sacrebleu command line."""
 
 import json
 import random
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from sluice.data.synthetic.parallel import SampleParallel
-from sluice.metrics.translation_scores import SCORES, as_the_only_answers, corpus_scores, signatures
+from sluice.metrics.translation_scores import SCORES, corpus_scores, exact_match_scoring, signatures
 
 
 def corpus() -> tuple[list[str], list[str]]:
-    """References, and what a translator would make of them: words lost, doubled and written in capitals."""
+    """References, and translations with words dropped and capitalised."""
     rng, references = random.Random(0), [pair.target for pair in SampleParallel(size=60).pairs()]
     translations = []
     for text in references:
@@ -24,29 +24,29 @@ def corpus() -> tuple[list[str], list[str]]:
 
 
 def command_line(tmp_path: Path, *options: str) -> dict[str, object]:
-    """What sacrebleu itself says of the files."""
+    """Output of the sacrebleu command line."""
     translations, references = corpus()
     for name, texts in (("hyp", translations), ("ref", references)):
         (tmp_path / name).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     command = [sys.executable, "-m", "sacrebleu", "ref", "-i", "hyp", "-w", "6", "-f", "json", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    said: dict[str, object] = json.loads(done.stdout)
-    return said
+    output: dict[str, object] = json.loads(done.stdout)
+    return output
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [("bleu", ["-m", "bleu"]), ("bleu_lowercase", ["-m", "bleu", "-lc"]), ("chrf", ["-m", "chrf"])],
 )
-def test_scores_are_those_of_the_command_line(tmp_path: Path, name: str, options: list[str]) -> None:
-    said = command_line(tmp_path, *options)
+def test_scores_equal_the_sacrebleu_command_line(tmp_path: Path, name: str, options: list[str]) -> None:
+    expected = command_line(tmp_path, *options)
     scores = corpus_scores(*corpus())
-    assert scores[name] == pytest.approx(said["score"], abs=1e-5)
+    assert scores[name] == pytest.approx(expected["score"], abs=1e-5)
     assert 10 < scores[name] < 95
-    assert signatures()[name] == said["signature"]
+    assert signatures()[name] == expected["signature"]
 
 
-def test_lower_case_forgives_capitals() -> None:
+def test_lower_case_ignores_case() -> None:
     scores = corpus_scores(*corpus())
     assert tuple(scores) == SCORES
     assert scores["bleu_lowercase"] > scores["bleu"] + 1
@@ -57,17 +57,16 @@ GATHER = """
 import sys
 from datetime import timedelta
 import torch.distributed as dist
-from sluice.modules.translation import _gathered
+from sluice.modules.translation import _gather
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2, timeout=timedelta(seconds=60))
-parts = _gathered([(place, f"text {place}") for place in ((0, 2, 4) if rank == 0 else (1,))])
+parts = _gather([(index, f"text {index}") for index in ((0, 2, 4) if rank == 0 else (1,))])
 assert parts == [[(0, "text 0"), (2, "text 2"), (4, "text 4")], [(1, "text 1")]], parts
 """
 
 
 @pytest.mark.slow
-def test_every_rank_gets_the_sentences_of_all(tmp_path: Path) -> None:
-    """However many each has."""
+def test_sentences_of_all_ranks_are_gathered(tmp_path: Path) -> None:
     command = [sys.executable, "-c", GATHER]
     ranks = [subprocess.Popen([*command, str(rank), f"file://{tmp_path / 'meet'}"]) for rank in (0, 1)]
     try:
@@ -77,10 +76,10 @@ def test_every_rank_gets_the_sentences_of_all(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_only_answers_are_right_as_a_whole_or_wrong() -> None:
-    letters, words = as_the_only_answers(list), as_the_only_answers(str.split)
-    assert letters.names == ("exact",)
-    assert letters.signatures() == {}
-    assert letters.score(["12", "1", "-3", "4"], ["12", "12", "3", "4"]) == {"exact": 0.5}
-    assert letters.score(["a  b"], ["a b"]) == {"exact": 0}
+def test_exact_match() -> None:
+    characters, words = exact_match_scoring(list), exact_match_scoring(str.split)
+    assert characters.names == ("exact",)
+    assert characters.signatures() == {}
+    assert characters.score(["12", "1", "-3", "4"], ["12", "12", "3", "4"]) == {"exact": 0.5}
+    assert characters.score(["a  b"], ["a b"]) == {"exact": 0}
     assert words.score(["a  b"], ["a b"]) == {"exact": 1}

@@ -1,4 +1,4 @@
-"""Small translators for tests."""
+"""Small Seq2Seq networks and batches for tests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.recurrent import CellOptions, RecurrentStack
 
 SOURCE_WORDS, TARGET_WORDS, PADDING, BEGIN, END = 13, 11, 1, 2, 3
@@ -29,19 +29,19 @@ def make_seq2seq(
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
 ) -> Seq2Seq:
-    """A bidirectional encoder of `hidden_size` each way and a decoder of twice that, in float64."""
+    """A float64 network; encoder with `hidden_size` per direction, decoder with twice that."""
     torch.manual_seed(0)
     options = CellOptions(recurrent_dropout=recurrent_dropout)
     shared: dict[str, Any] = {"cell": cell, "num_layers": layers, "options": options}
     encoder = RecurrentStack(input_size=embedding_size, hidden_size=hidden_size, bidirectional=True, **shared)
     memory_size = encoder.output_size
-    looks = make_attention(attention, query_size=2 * hidden_size, memory_size=memory_size)
+    attention_layer = make_attention(attention, query_size=2 * hidden_size, memory_size=memory_size)
     sizes = {"embedding_size": embedding_size, "output_size": output_size, "memory_size": memory_size}
-    input_size = decoder_input_size(**sizes, attention=looks is not None, input_feeding=input_feeding)
+    input_size = decoder_input_size(**sizes, attention=attention_layer is not None, input_feeding=input_feeding)
     decoder = Decoder(
         embedding=LearnedEmbedding(vocab_size=TARGET_WORDS, size=embedding_size, padding_id=PADDING),
         stack=RecurrentStack(input_size=input_size, hidden_size=2 * hidden_size, **shared),
-        attention=looks,
+        attention=attention_layer,
         memory_size=memory_size,
         output_size=output_size,
         input_feeding=input_feeding,
@@ -53,7 +53,7 @@ def make_seq2seq(
         source_embedding=LearnedEmbedding(vocab_size=source_words, size=embedding_size, padding_id=PADDING),
         encoder=encoder,
         decoder=decoder,
-        ids=Ids(BEGIN, END, (PADDING, BEGIN)),
+        ids=SpecialIds(BEGIN, END, (PADDING, BEGIN)),
         bridge=bridge,
         tie_weights=tie_weights,
         input_dropout=dropout,
@@ -65,7 +65,7 @@ def make_seq2seq(
 
 
 def random_pairs(source_lengths: list[int], target_lengths: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Sources, their lengths, inputs, labels and their lengths; padded with the padding."""
+    """Padded sources, their lengths, padded inputs and labels, and their lengths."""
     draw = torch.Generator().manual_seed(len(source_lengths))
 
     def padded(lengths: list[int], words: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The mean of states."""
+"""Averaging of state dicts."""
 
 import pytest
 import torch
@@ -15,22 +15,22 @@ def test_the_mean_of_a_linear_network_is_the_mean_of_its_outputs() -> None:
     assert torch.allclose(mean(inputs), torch.stack([network(inputs) for network in networks]).mean(0))
 
 
-def test_float16_is_added_up_exactly_and_stays_what_it_is() -> None:
+def test_float16_is_averaged_in_float64() -> None:
     states = [{"w": torch.full((1,), value, dtype=torch.float16)} for value in (60000.0, 60000.0, 30000.0)]
     averaged = average_states(states)["w"]
     assert averaged.dtype == torch.float16
     assert averaged.item() == torch.tensor(50000.0, dtype=torch.float16).item()
 
 
-def test_counters_are_those_of_the_last() -> None:
+def test_integers_are_taken_from_the_last_state() -> None:
     states = [{"steps": torch.tensor(step), "w": torch.tensor([float(step)])} for step in (3, 5)]
     averaged = average_states(states)
     assert averaged["steps"].item() == 5
     assert averaged["w"].item() == 4
 
 
-def test_what_cannot_be_averaged() -> None:
-    with pytest.raises(ValueError, match="nothing to average"):
+def test_states_of_different_networks_are_refused() -> None:
+    with pytest.raises(ValueError, match="no states to average"):
         average_states([])
     for other in ({"v": torch.zeros(2)}, {"w": torch.zeros(3)}):
         with pytest.raises(ValueError, match="different networks"):

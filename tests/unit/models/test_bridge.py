@@ -1,4 +1,4 @@
-"""Bridges: from the encoder's last state to the decoder's first."""
+"""Bridges from the final encoder state to the initial decoder state."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def last_state(encoder: RecurrentStack) -> Any:
 
 @pytest.mark.parametrize("kind", BRIDGES)
 @pytest.mark.parametrize("cells", [("lstm", "lstm"), ("gru", "lstm"), ("lstm", "gru")])
-def test_every_pair_of_cells_is_joined(kind: str, cells: tuple[str, str]) -> None:
+def test_every_pair_of_cells_is_supported(kind: str, cells: tuple[str, str]) -> None:
     encoder, decoder = stack(cells[0], 4, 2, bidirectional=True), stack(cells[1], 8, 2)
     state = make_bridge(kind, encoder, decoder)(last_state(encoder))
     assert isinstance(state, decoder.state_type)
@@ -33,28 +33,28 @@ def test_every_pair_of_cells_is_joined(kind: str, cells: tuple[str, str]) -> Non
     decoder(torch.randn(BATCH, 4, 2), torch.tensor([4, 4, 1]), state)
 
 
-def test_last_lays_both_directions_side_by_side() -> None:
+def test_last_concatenates_both_directions() -> None:
     encoder, decoder = stack("lstm", 4, 2, bidirectional=True), stack("lstm", 8, 2)
     given = last_state(encoder)
-    for made, field in zip(make_bridge("last", encoder, decoder)(given), given, strict=True):
+    for initial, field in zip(make_bridge("last", encoder, decoder)(given), given, strict=True):
         for layer in range(2):
-            assert torch.equal(made[layer], torch.cat([field[2 * layer], field[2 * layer + 1]], -1))
+            assert torch.equal(initial[layer], torch.cat([field[2 * layer], field[2 * layer + 1]], -1))
 
 
-def test_last_hands_the_upper_layers_to_fewer() -> None:
+def test_last_uses_the_upper_layers() -> None:
     encoder, decoder = stack("gru", 8, 3), stack("gru", 8, 1)
     given = last_state(encoder)
     assert torch.equal(make_bridge("last", encoder, decoder)(given).hidden, given.hidden[-1:])
 
 
-def test_a_cell_state_that_the_encoder_lacks_is_zero() -> None:
+def test_missing_cell_state_is_zero() -> None:
     encoder, decoder = stack("gru", 8, 1), stack("lstm", 8, 1)
     state = make_bridge("last", encoder, decoder)(last_state(encoder))
     assert not state.cell.any()
     assert state.hidden.any()
 
 
-def test_learned_is_a_squashed_map_of_the_top_layer() -> None:
+def test_learned_is_tanh_of_a_linear_map_of_the_top_layer() -> None:
     encoder, decoder = stack("lstm", 4, 2, bidirectional=True), stack("lstm", 3, 2)
     bridge, given = make_bridge("learned", encoder, decoder), last_state(encoder)
     top = torch.cat([given.hidden[2], given.hidden[3], given.cell[2], given.cell[3]], -1)
@@ -66,7 +66,9 @@ def test_learned_is_a_squashed_map_of_the_top_layer() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "layers"), [(7, 1), (8, 3)])
-def test_last_refuses_what_it_cannot_hand_over(hidden: int, layers: int) -> None:
+def test_last_refuses_other_sizes(hidden: int, layers: int) -> None:
     encoder = stack("gru", 4, 2, bidirectional=True)
-    with pytest.raises(ValueError, match=f"hands 2 layers of 8 units .* to {layers} of {hidden}: make them equal"):
+    with pytest.raises(
+        ValueError, match=f"cannot map 2 encoder layers of 8 units .* to {layers} decoder layers of {hidden}"
+    ):
         make_bridge("last", encoder, stack("gru", hidden, layers))

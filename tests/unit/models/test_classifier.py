@@ -1,4 +1,4 @@
-"""The text classifier as a whole: every part learns, and neighbours in a batch don't matter."""
+"""TextClassifier: gradients, independence of the batch, segments, dropout, saving."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sluice.models.classifier import TextClassifier
 from sluice.options import EMBEDDINGS, POOLINGS
 from sluice.recurrent import CELLS, RecurrentStack
 
-torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+torch.set_num_threads(1)  # the tensors are too small for threads
 
 WORDS, CLASSES = 12, 3
 ALL_CELLS = sorted(CELLS)
@@ -46,7 +46,7 @@ def make_classifier(
 
 
 def texts(lengths: Tensor = LENGTHS, surplus: int = 2) -> Tensor:
-    """(B, T) random words, the padding id beyond each length."""
+    """(B, T) random word ids, padded."""
     draw = torch.Generator().manual_seed(5)
     ids = torch.randint(1, WORDS, (len(lengths), int(lengths.max()) + surplus), generator=draw)
     return ids.masked_fill(torch.arange(ids.shape[1]) >= lengths.unsqueeze(1), 0)
@@ -70,7 +70,7 @@ def test_every_parameter_gets_a_gradient(cell: str, embedding: str, pooling: str
 def test_a_text_alone_equals_itself_in_a_batch(embedding: str, pooling: str, segment_length: int | None) -> None:
     classifier = make_classifier(embedding=embedding, pooling=pooling, segment_length=segment_length)
     ids = texts()
-    ids = torch.where(ids == 0, 9, ids)  # a real word, so that it could be seen
+    ids = torch.where(ids == 0, 9, ids)  # a word id instead of the padding id
     batch = classifier(ids, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
         alone = classifier(ids[row : row + 1, :length], LENGTHS[row : row + 1])
@@ -82,7 +82,7 @@ def test_a_text_alone_equals_itself_in_a_batch(embedding: str, pooling: str, seg
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("pooling", [pooling for pooling in POOLINGS if pooling != "last"])
-def test_one_segment_for_all_equals_no_segments(embedding: str, pooling: str) -> None:
+def test_a_single_segment_equals_no_segments(embedding: str, pooling: str) -> None:
     ids = texts()
     plain = make_classifier(embedding=embedding, pooling=pooling)
     for size in (ids.shape[1], 50):
@@ -91,8 +91,8 @@ def test_one_segment_for_all_equals_no_segments(embedding: str, pooling: str) ->
         torch.testing.assert_close(segmented(ids, LENGTHS).logits, plain(ids, LENGTHS).logits)
 
 
-def test_segments_run_from_a_fresh_state_each() -> None:
-    """The mean over a text is the mean over its pieces, each run as a text of its own, weighted by their lengths."""
+def test_segments_start_from_the_initial_state() -> None:
+    """The mean over a text is the mean over its segments as separate texts, weighted by their lengths."""
     classifier, plain = make_classifier(pooling="mean", segment_length=3), make_classifier(pooling="mean")
     ids = texts()
     logits = classifier(ids, LENGTHS).logits
@@ -103,7 +103,7 @@ def test_segments_run_from_a_fresh_state_each() -> None:
     assert not torch.allclose(logits, plain(ids, LENGTHS).logits)
 
 
-def test_last_pooling_reads_the_top_layer_in_both_directions() -> None:
+def test_last_pooling_uses_the_top_layer_in_both_directions() -> None:
     classifier = make_classifier(pooling="last")
     ids = texts()
     outputs, _ = classifier.recurrent(classifier.embedding(ids), LENGTHS)
@@ -122,7 +122,7 @@ def test_impossible_lengths_are_refused(segment_length: int | None, lengths: lis
 
 @pytest.mark.parametrize("kind", ["input_dropout", "output_dropout", "word_dropout"])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_dropouts_act_in_training_only(kind: str, pooling: str) -> None:
+def test_dropout_is_applied_in_training_only(kind: str, pooling: str) -> None:
     dropping, plain = make_classifier(pooling=pooling, **{kind: 0.5}), make_classifier(pooling=pooling)
     ids, expected = texts(), plain(texts(), LENGTHS).logits
     torch.testing.assert_close(dropping.eval()(ids, LENGTHS).logits, expected)
@@ -133,7 +133,7 @@ def test_dropouts_act_in_training_only(kind: str, pooling: str) -> None:
 
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_saved_and_loaded_says_the_same(tmp_path: Path, cell: str, embedding: str) -> None:
+def test_save_and_load_give_the_same_logits(tmp_path: Path, cell: str, embedding: str) -> None:
     options = {"cell": cell, "embedding": embedding, "pooling": "attention", "segment_length": 3}
     saved, loaded = make_classifier(**options), make_classifier(**options)
     with torch.no_grad():
@@ -147,7 +147,7 @@ def test_saved_and_loaded_says_the_same(tmp_path: Path, cell: str, embedding: st
 
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("embedding", ["learned", "onehot"])
-def test_learns_eight_texts_by_heart(cell: str, embedding: str) -> None:
+def test_overfits_eight_texts(cell: str, embedding: str) -> None:
     classifier = make_classifier(cell=cell, embedding=embedding, num_classes=2)
     lengths = torch.tensor([4, 6, 3, 8, 8, 5, 7, 6])
     ids, labels = texts(lengths), torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
@@ -167,7 +167,7 @@ def test_learns_eight_texts_by_heart(cell: str, embedding: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_classes": 1}, "two classes or more, got 1"),
+        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"pooling": "first"}, r"'first'.*last, max, mean, max_mean, attention"),
         ({"pooling": "last", "segment_length": 3}, "last segment"),
         ({"segment_length": 0}, "segment_length.*0"),

@@ -1,4 +1,4 @@
-"""The language model as a whole: chunks read in turn are one long text, and each step sees the past alone."""
+"""LanguageModel: chunks equal one pass, causality, tied weights, dropout."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sluice.models.language import LanguageModel
 from sluice.options import EMBEDDINGS
 from sluice.recurrent import CELLS, RecurrentStack
 
-torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+torch.set_num_threads(1)  # the tensors are too small for threads
 
 WORDS, UNITS, STEPS = 12, 6, 14
 ALL_CELLS = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))
@@ -67,29 +67,29 @@ def make_model(
 
 
 def text(rows: int = 3, steps: int = STEPS) -> tuple[Tensor, Tensor]:
-    """Inputs and targets (B, T), the last row's last steps ignored."""
+    """Inputs and targets (B, T); the last two targets of the last row are ignored."""
     ids = torch.randint(WORDS, (rows, steps + 1), generator=torch.Generator().manual_seed(5))
     targets = ids[:, 1:].clone()
     targets[-1, -2:] = IGNORED
     return ids[:, :-1], targets
 
 
-def read_in_chunks(model: LanguageModel, inputs: Tensor, targets: Tensor, ends: list[int]) -> tuple[Tensor, Any]:
-    """Losses (B, T) and the last state, each chunk begun with the state of the one before."""
+def run_in_chunks(model: LanguageModel, inputs: Tensor, targets: Tensor, ends: list[int]) -> tuple[Tensor, Any]:
+    """Losses (B, T) and the final state, with the state carried over between the chunks."""
     state, losses = None, []
     for start, end in zip([0, *ends], [*ends, inputs.shape[1]], strict=True):
-        read = model(inputs[:, start:end], state)
-        losses.append(model.losses(read, targets[:, start:end]))
-        state = read.state
+        output = model(inputs[:, start:end], state)
+        losses.append(model.losses(output, targets[:, start:end]))
+        state = output.state
     return torch.cat(losses, 1), state
 
 
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_reading_step_by_step_is_one_long_pass(cell: str, embedding: str) -> None:
+def test_single_steps_equal_one_pass(cell: str, embedding: str) -> None:
     model = make_model(cell=cell, embedding=embedding)
-    whole, last = read_in_chunks(model, *text(), [])
-    stepwise, state = read_in_chunks(model, *text(), list(range(1, STEPS)))
+    whole, last = run_in_chunks(model, *text(), [])
+    stepwise, state = run_in_chunks(model, *text(), list(range(1, STEPS)))
     torch.testing.assert_close(stepwise, whole, **LOSSES)
     torch.testing.assert_close(state, last, **LOSSES)
 
@@ -101,16 +101,16 @@ def test_reading_step_by_step_is_one_long_pass(cell: str, embedding: str) -> Non
     st.booleans(),
 )
 @settings(deadline=None, max_examples=40)
-def test_chunks_of_any_length_are_one_long_pass(ends: list[int], cell: str, head: str, tied: bool) -> None:
+def test_chunks_equal_one_pass(ends: list[int], cell: str, head: str, tied: bool) -> None:
     model = make_model(cell=cell, head=head, tied=tied)
-    whole, last = read_in_chunks(model, *text(), [])
-    in_chunks, state = read_in_chunks(model, *text(), ends)
+    whole, last = run_in_chunks(model, *text(), [])
+    in_chunks, state = run_in_chunks(model, *text(), ends)
     torch.testing.assert_close(in_chunks, whole, **LOSSES)
     torch.testing.assert_close(state, last, **LOSSES)
 
 
 @pytest.mark.parametrize("head", ["full", "adaptive"])
-def test_a_prediction_hangs_on_the_words_before_it_alone(head: str) -> None:
+def test_predictions_depend_on_preceding_words_only(head: str) -> None:
     model, (inputs, _) = make_model(head=head), text()
     before = model(inputs).features
     inputs[1, 6] = (inputs[1, 6] + 1) % WORDS
@@ -121,7 +121,7 @@ def test_a_prediction_hangs_on_the_words_before_it_alone(head: str) -> None:
 
 
 @pytest.mark.parametrize("head", ["full", "adaptive"])
-def test_the_loss_of_a_batch_is_that_of_its_rows(head: str) -> None:
+def test_batch_loss_is_the_sum_over_its_rows(head: str) -> None:
     model, (inputs, targets) = make_model(head=head), text()
     alone = [model.losses(model(inputs[row : row + 1]), targets[row : row + 1]) for row in range(3)]
     together = model.losses(model(inputs), targets)
@@ -133,7 +133,7 @@ def test_the_loss_of_a_batch_is_that_of_its_rows(head: str) -> None:
 
 @pytest.mark.parametrize("head", ["full", "adaptive"])
 @pytest.mark.parametrize("projected", [False, True])
-def test_a_step_is_the_next_step_of_a_pass(head: str, projected: bool) -> None:
+def test_step_equals_the_forward_pass(head: str, projected: bool) -> None:
     model, (inputs, _) = make_model(head=head, projected=projected, size=4).eval(), text()
     features = model(inputs).features
     expected = model.head.log_probabilities(features.flatten(0, 1)).view(3, STEPS, WORDS)
@@ -141,16 +141,16 @@ def test_a_step_is_the_next_step_of_a_pass(head: str, projected: bool) -> None:
     for step in range(STEPS):
         found, state = model.step(inputs[:, step], state)
         torch.testing.assert_close(found, expected[:, step], **LOSSES)
-    torch.testing.assert_close(model.next_words(model(inputs)), expected[:, -1], **LOSSES)
+    torch.testing.assert_close(model.next_log_probabilities(model(inputs)), expected[:, -1], **LOSSES)
 
 
 @pytest.mark.parametrize("steps", [1, 2, STEPS])
-def test_warming_up_leaves_the_last_token_to_the_first_step(steps: int) -> None:
+def test_prefill_excludes_the_last_token(steps: int) -> None:
     model, (inputs, _) = make_model(), text(steps=steps)
-    last, state = model.warmed(inputs)
+    last, state = model.prefill(inputs)
     assert torch.equal(last, inputs[:, -1])
     assert (state is None) == (steps == 1)
-    torch.testing.assert_close(model.step(last, state)[0], model.next_words(model(inputs)), **LOSSES)
+    torch.testing.assert_close(model.step(last, state)[0], model.next_log_probabilities(model(inputs)), **LOSSES)
 
 
 @every_input
@@ -165,7 +165,7 @@ def test_every_parameter_gets_a_gradient(embedding: str, head: str, tied: bool) 
 
 class TestTied:
     @pytest.mark.parametrize("head", ["full", "adaptive"])
-    def test_one_table_is_read_and_written(self, head: str) -> None:
+    def test_embedding_and_output_are_one_parameter(self, head: str) -> None:
         model = make_model(head=head, tied=True)
         assert model.head.weight is model.embedding.table.weight  # type: ignore[union-attr]
         names = [name for name, _ in model.named_parameters()]
@@ -173,12 +173,12 @@ class TestTied:
         assert "head.weight" not in names
 
     @pytest.mark.parametrize("head", ["full", "adaptive"])
-    def test_it_is_still_one_table_after_loading(self, head: str, tmp_path: Path) -> None:
+    def test_weights_are_still_tied_after_loading(self, head: str, tmp_path: Path) -> None:
         model = make_model(head=head, tied=True)
         torch.save(model.state_dict(), tmp_path / "weights")
         saved = torch.load(tmp_path / "weights", weights_only=True)
         tables = [saved["embedding.table.weight"], saved["head.weight"]]
-        assert tables[0].data_ptr() == tables[1].data_ptr(), "the file holds it once"
+        assert tables[0].data_ptr() == tables[1].data_ptr(), "stored once in the file"
         loaded: Any = make_model(head=head, tied=True)
         with torch.no_grad():
             loaded.embedding.table.weight.zero_()
@@ -187,7 +187,7 @@ class TestTied:
         inputs, targets = text()
         assert torch.equal(loaded.losses(loaded(inputs), targets), model.losses(model(inputs), targets))
 
-    def test_a_step_of_the_optimiser_moves_both_ends_alike(self) -> None:
+    def test_an_optimizer_step_updates_both(self) -> None:
         model: Any = make_model(tied=True)
         before = model.head.weight.detach().clone()
         model.total_loss(model(text()[0]), text()[1]).backward()
@@ -197,14 +197,14 @@ class TestTied:
 
 
 class TestDropout:
-    def test_units_are_dropped_for_a_whole_row_and_kept_ones_grow(self) -> None:
+    def test_output_dropout_is_the_same_at_every_step(self) -> None:
         model = make_model(output_dropout=0.5)
-        read = model(text(rows=9)[0])
-        scale = read.dropped / read.outputs
+        output = model(text(rows=9)[0])
+        scale = output.dropped / output.outputs
         torch.testing.assert_close(scale, scale[:, :1].expand_as(scale))
         assert set(scale[:, 0].flatten().round().tolist()) == {0.0, 2.0}
-        assert len(scale[:, 0].round().unique(dim=0)) > 1, "each row loses units of its own"
-        assert torch.equal(read.features, read.dropped)
+        assert len(scale[:, 0].round().unique(dim=0)) > 1, "different rows have different masks"
+        assert torch.equal(output.features, output.dropped)
 
     def test_input_dropout_is_the_same_at_every_step(self) -> None:
         model = make_model(input_dropout=0.5)
@@ -214,28 +214,28 @@ class TestDropout:
         scale = seen[0][1] / seen[0][0]
         torch.testing.assert_close(scale, scale[:, :1].expand_as(scale))
 
-    def test_nothing_is_dropped_in_evaluation(self) -> None:
-        whole, _ = read_in_chunks(make_model().eval(), *text(), [])
+    def test_no_dropout_in_evaluation(self) -> None:
+        whole, _ = run_in_chunks(make_model().eval(), *text(), [])
         model = make_model(input_dropout=0.5, output_dropout=0.5, dropout=0.5)
-        dropped, _ = read_in_chunks(model, *text(), [])
+        dropped, _ = run_in_chunks(model, *text(), [])
         assert not torch.allclose(dropped, whole)
-        torch.testing.assert_close(read_in_chunks(model.eval(), *text(), [5])[0], whole, **LOSSES)
+        torch.testing.assert_close(run_in_chunks(model.eval(), *text(), [5])[0], whole, **LOSSES)
 
     @pytest.mark.parametrize("name", ["input_dropout", "output_dropout"])
-    @pytest.mark.parametrize("share", [-0.1, 1.0])
-    def test_a_share_outside_its_range_is_refused(self, name: str, share: float) -> None:
+    @pytest.mark.parametrize("probability", [-0.1, 1.0])
+    def test_invalid_probabilities_are_refused(self, name: str, probability: float) -> None:
         with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\)"):
-            make_model(**{name: share})
+            make_model(**{name: probability})
 
 
-def test_two_directions_are_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match=r"would see the words that it is to predict; set model.bidirectional=false"):
+def test_bidirectional_stacks_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be unidirectional.*set model.bidirectional=false"):
         make_model(bidirectional=True)
 
 
 @every_input
 @pytest.mark.parametrize("head", ["full", "adaptive"])
-def test_word_parameters_have_a_row_a_word_and_no_other_does(embedding: str, head: str, tied: bool) -> None:
+def test_word_parameters_are_those_with_one_row_per_word(embedding: str, head: str, tied: bool) -> None:
     model = make_model(embedding=embedding, head=head, tied=tied, projected=True, size=5)
     state = model.state_dict()
     assert all(len(state[name]) == WORDS for name in model.word_parameters if not name.endswith("weight_ih"))

@@ -1,4 +1,4 @@
-"""The pair classifier: every part learns, neighbours and order don't matter, and what words said is exact."""
+"""PairClassifier: gradients, independence of batch and order, exact contributions."""
 
 import pytest
 import torch
@@ -6,34 +6,34 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.layers.char_ngrams import CharNgramEmbedding
-from sluice.models.pair_classifier import PairClassifier, Paired
+from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.recurrent import CELLS, RecurrentStack
 
-torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+torch.set_num_threads(1)  # the tensors are too small for threads
 
 WORDS, CLASSES, PAIRS = 10, 3, 3
 LENGTHS = torch.tensor([3, 6, 1, 4, 2, 5])
-"""Of three first texts and of three second ones."""
+"""Lengths of three first texts and of three second texts."""
 NGRAMS, OFFSETS = torch.arange(2 * WORDS) % 13, torch.arange(WORDS + 1) * 2
 
 
 def make_classifier(*, cell: str = "lstm", bidirectional: bool = True, **options: object) -> PairClassifier:
     torch.manual_seed(1)
-    letters = CharNgramEmbedding(buckets=13, size=5, initial_std=1.0)
+    embedding = CharNgramEmbedding(buckets=13, size=5, initial_std=1.0)
     stack = RecurrentStack(cell=cell, input_size=5, hidden_size=4, bidirectional=bidirectional)
     settings = {"num_classes": CLASSES, "size": 6, **options}
-    return PairClassifier(embedding=letters, recurrent=stack, **settings)  # type: ignore[arg-type]
+    return PairClassifier(embedding=embedding, recurrent=stack, **settings)  # type: ignore[arg-type]
 
 
 def texts(surplus: int = 2) -> Tensor:
-    """(6, T) random words; a real one beyond each length, so that it could be seen."""
+    """(6, T) random words; padded with a word of the vocabulary."""
     draw = torch.Generator().manual_seed(5)
-    places = torch.randint(1, WORDS, (len(LENGTHS), int(LENGTHS.max()) + surplus), generator=draw)
-    return places.masked_fill(torch.arange(places.shape[1]) >= LENGTHS.unsqueeze(1), 9)
+    words = torch.randint(1, WORDS, (len(LENGTHS), int(LENGTHS.max()) + surplus), generator=draw)
+    return words.masked_fill(torch.arange(words.shape[1]) >= LENGTHS.unsqueeze(1), 9)
 
 
-def run(classifier: PairClassifier, places: Tensor, lengths: Tensor = LENGTHS) -> Paired:
-    return classifier(NGRAMS, OFFSETS, places, lengths)
+def run(classifier: PairClassifier, words: Tensor, lengths: Tensor = LENGTHS) -> PairClassifierOutput:
+    return classifier(NGRAMS, OFFSETS, words, lengths)
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
@@ -49,59 +49,59 @@ def test_every_parameter_gets_a_gradient(cell: str) -> None:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_pair_alone_equals_itself_in_a_batch(bidirectional: bool) -> None:
-    classifier, places = make_classifier(bidirectional=bidirectional), texts()
-    batch = run(classifier, places)
+    classifier, words = make_classifier(bidirectional=bidirectional), texts()
+    batch = run(classifier, words)
     for pair in range(PAIRS):
         rows = [pair, PAIRS + pair]
         steps = int(LENGTHS[rows].max())
-        alone = run(classifier, places[rows, :steps], LENGTHS[rows])
+        alone = run(classifier, words[rows, :steps], LENGTHS[rows])
         torch.testing.assert_close(batch.logits[pair], alone.logits[0], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(batch.said[rows, :steps], alone.said, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(batch.contributions[rows, :steps], alone.contributions, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(batch.weights[rows, :steps, :steps][alone.mask], alone.weights[alone.mask])
-        assert (batch.said[rows, steps:] == 0).all()
+        assert (batch.contributions[rows, steps:] == 0).all()
 
 
-def test_the_order_of_the_two_texts_does_not_matter() -> None:
-    classifier, places = make_classifier(), texts()
-    swapped = run(classifier, places.roll(PAIRS, 0), LENGTHS.roll(PAIRS))
-    torch.testing.assert_close(swapped.logits, run(classifier, places).logits)
+def test_result_does_not_depend_on_the_order_of_the_texts() -> None:
+    classifier, words = make_classifier(), texts()
+    swapped = run(classifier, words.roll(PAIRS, 0), LENGTHS.roll(PAIRS))
+    torch.testing.assert_close(swapped.logits, run(classifier, words).logits)
 
 
-def test_the_logits_are_the_bias_and_what_every_word_said() -> None:
+def test_logits_are_the_bias_plus_all_contributions() -> None:
     classifier = make_classifier()
-    paired = run(classifier, texts())
-    first, second = paired.said.sum(1).chunk(2)
-    torch.testing.assert_close(paired.logits, classifier.output.bias + first + second)
+    output = run(classifier, texts())
+    first, second = output.contributions.sum(1).chunk(2)
+    torch.testing.assert_close(output.logits, classifier.output.bias + first + second)
 
 
-def test_a_changed_word_is_seen_by_itself_and_by_the_other_text_and_by_nobody_before_it() -> None:
-    """The encoder reads forward alone here, and comparisons are of single words."""
-    classifier, places = make_classifier(bidirectional=False), texts()
-    before = run(classifier, places)
-    places[PAIRS, 3] = (places[PAIRS, 3] + 1) % WORDS
-    after = run(classifier, places)
-    torch.testing.assert_close(after.said[PAIRS, :3], before.said[PAIRS, :3])
-    assert not torch.allclose(after.said[PAIRS, 3], before.said[PAIRS, 3])
-    assert not torch.allclose(after.said[0, :3], before.said[0, :3])
-    torch.testing.assert_close(after.said[1], before.said[1])
+def test_a_changed_word_affects_itself_and_the_other_text() -> None:
+    """With a unidirectional encoder, earlier words of the same text are unaffected."""
+    classifier, words = make_classifier(bidirectional=False), texts()
+    before = run(classifier, words)
+    words[PAIRS, 3] = (words[PAIRS, 3] + 1) % WORDS
+    after = run(classifier, words)
+    torch.testing.assert_close(after.contributions[PAIRS, :3], before.contributions[PAIRS, :3])
+    assert not torch.allclose(after.contributions[PAIRS, 3], before.contributions[PAIRS, 3])
+    assert not torch.allclose(after.contributions[0, :3], before.contributions[0, :3])
+    torch.testing.assert_close(after.contributions[1], before.contributions[1])
 
 
-def test_words_look_at_the_other_text_alone() -> None:
-    paired = run(make_classifier(), texts())
-    others = paired.mask.roll(PAIRS, 0)
-    assert (paired.weights.masked_select(~others.unsqueeze(1)) == 0).all()
-    torch.testing.assert_close(paired.weights.sum(-1), torch.ones_like(paired.weights[..., 0]))
+def test_attention_is_over_the_other_text() -> None:
+    output = run(make_classifier(), texts())
+    others = output.mask.roll(PAIRS, 0)
+    assert (output.weights.masked_select(~others.unsqueeze(1)) == 0).all()
+    torch.testing.assert_close(output.weights.sum(-1), torch.ones_like(output.weights[..., 0]))
 
 
-def test_how_far_words_moved_the_predicted_class() -> None:
-    said = torch.tensor([[[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]], [[0.0, 1.0, 0.5], [9.0, 9.0, 9.0]]])
+def test_contributions_to_the_margin_of_the_predicted_class() -> None:
+    contributions = torch.tensor([[[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]], [[0.0, 1.0, 0.5], [9.0, 9.0, 9.0]]])
     mask = torch.tensor([[True, True], [True, False]])
-    paired = Paired(torch.tensor([[0.0, 8.0, 1.0]]), said, torch.zeros(2, 2, 2), mask)
-    assert paired.moved().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
+    output = PairClassifierOutput(torch.tensor([[0.0, 8.0, 1.0]]), contributions, torch.zeros(2, 2, 2), mask)
+    assert output.margin_contributions().tolist() == [[2 - 3.5, 3.0, 0.75, float("-inf")]]
 
 
 @pytest.mark.parametrize("kind", ["input_dropout", "output_dropout"])
-def test_dropouts_act_in_training_only(kind: str) -> None:
+def test_dropout_is_applied_in_training_only(kind: str) -> None:
     dropping, expected = make_classifier(**{kind: 0.5}), run(make_classifier(), texts()).logits
     torch.testing.assert_close(run(dropping.eval(), texts()).logits, expected)
     assert not torch.allclose(run(dropping.train(), texts()).logits, expected)
@@ -110,8 +110,8 @@ def test_dropouts_act_in_training_only(kind: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_classes": 1}, "two classes or more, got 1"),
-        ({"size": 0}, "at least 1 unit, got 0"),
+        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
+        ({"size": 0}, "size must be at least 1, got 0"),
         ({"output_dropout": 1.0}, r"\[0, 1\), got 1\.0"),
     ],
 )

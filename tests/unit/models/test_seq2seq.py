@@ -1,4 +1,4 @@
-"""Sequence to sequence: one step function, whoever calls it; a sentence alone and in company; every weight learns."""
+"""Seq2Seq: steps equal the forward pass, independence of the batch, gradients, sampling, tied weights."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.embedding import LearnedEmbedding, OneHotEmbedding
 from sluice.models.decoder import Decoder
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.options import ATTENTIONS, BRIDGES
 from sluice.recurrent import CELLS, RecurrentStack
 
@@ -26,14 +26,14 @@ def by_steps(network: Seq2Seq) -> tuple[Tensor, Tensor | None]:
     state = network.encode(source, source_lengths)
     features, weights = [], []
     for words in inputs.unbind(1):
-        made, looked, state = network.decoder.step(words, state)
-        features.append(made)
-        weights.append(looked)
+        step_features, step_weights, state = network.decoder.step(words, state)
+        features.append(step_features)
+        weights.append(step_weights)
     return torch.stack(features, 1), None if weights[0] is None else torch.stack(weights, 1)
 
 
-def assert_steps_equal_the_whole(network: Seq2Seq) -> None:
-    """In features, weights and all gradients, on each sentence's own steps."""
+def assert_steps_equal_the_forward_pass(network: Seq2Seq) -> None:
+    """Compares features, attention weights and all gradients within the sentence lengths."""
     source, source_lengths, inputs, _, lengths = PAIRS
     inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
     whole = network(source, source_lengths, inputs, lengths)
@@ -42,36 +42,38 @@ def assert_steps_equal_the_whole(network: Seq2Seq) -> None:
     if weights is not None:
         assert torch.allclose(weights[inside], whole.weights[inside])
     parameters = [parameter for name, parameter in network.named_parameters() if not name.startswith("output.")]
-    mine, theirs = ((made[inside] ** 3).sum() for made in (features, whole.features))
+    ours, expected = ((values[inside] ** 3).sum() for values in (features, whole.features))
     unused = {"allow_unused": True, "materialize_grads": True}
     for one, other in zip(
-        torch.autograd.grad(mine, parameters, **unused), torch.autograd.grad(theirs, parameters, **unused), strict=True
+        torch.autograd.grad(ours, parameters, **unused),
+        torch.autograd.grad(expected, parameters, **unused),
+        strict=True,
     ):
         assert torch.allclose(one, other)
 
 
 @FEEDING
 @KINDS
-def test_steps_equal_the_whole_for_every_attention(attention: str, input_feeding: bool) -> None:
-    assert_steps_equal_the_whole(make_seq2seq(attention=attention, input_feeding=input_feeding))
+def test_steps_equal_the_forward_pass_for_every_attention(attention: str, input_feeding: bool) -> None:
+    assert_steps_equal_the_forward_pass(make_seq2seq(attention=attention, input_feeding=input_feeding))
 
 
 @FEEDING
 @pytest.mark.parametrize("cell", CELLS_OF_SLUICE)
-def test_steps_equal_the_whole_for_every_cell(cell: str, input_feeding: bool) -> None:
-    assert_steps_equal_the_whole(make_seq2seq(cell=cell, input_feeding=input_feeding))
+def test_steps_equal_the_forward_pass_for_every_cell(cell: str, input_feeding: bool) -> None:
+    assert_steps_equal_the_forward_pass(make_seq2seq(cell=cell, input_feeding=input_feeding))
 
 
 @FEEDING
 @KINDS
-def test_a_sentence_alone_and_in_company(attention: str, input_feeding: bool) -> None:
+def test_a_sentence_alone_equals_itself_in_a_batch(attention: str, input_feeding: bool) -> None:
     network = make_seq2seq(attention=attention, input_feeding=input_feeding)
     source, source_lengths, inputs, _, lengths = PAIRS
     together = network(source, source_lengths, inputs, lengths).features
-    for row, (read, written) in enumerate(zip(source_lengths.tolist(), lengths.tolist(), strict=True)):
+    for row, (source_length, length) in enumerate(zip(source_lengths.tolist(), lengths.tolist(), strict=True)):
         one = slice(row, row + 1)
-        alone = network(source[one, :read], source_lengths[one], inputs[one, :written], lengths[one]).features
-        assert torch.allclose(alone[0], together[row, :written])
+        alone = network(source[one, :source_length], source_lengths[one], inputs[one, :length], lengths[one]).features
+        assert torch.allclose(alone[0], together[row, :length])
 
 
 @FEEDING
@@ -92,7 +94,7 @@ def test_a_translation_does_not_depend_on_its_batch(input_feeding: bool, beam: i
 @FEEDING
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("penalty", ["none", "average", "gnmt"])
-def test_scores_are_those_of_rescoring(input_feeding: bool, beam: int, penalty: str) -> None:
+def test_scores_equal_those_of_rescoring(input_feeding: bool, beam: int, penalty: str) -> None:
     network = make_seq2seq(input_feeding=input_feeding)
     settings = DecodingSettings(beam=beam, n_best=beam, length_penalty=penalty, alpha=0.7, max_length_offset=3)
     source, lengths, *_ = random_pairs([5, 2, 4], [1] * 3)
@@ -112,7 +114,7 @@ def test_scores_are_those_of_rescoring(input_feeding: bool, beam: int, penalty: 
 @FEEDING
 @KINDS
 @pytest.mark.parametrize("bridge", BRIDGES)
-def test_every_weight_gets_a_gradient(attention: str, input_feeding: bool, bridge: str) -> None:
+def test_every_parameter_gets_a_gradient(attention: str, input_feeding: bool, bridge: str) -> None:
     network = make_seq2seq(cell="lstm", attention=attention, input_feeding=input_feeding, bridge=bridge)
     source, source_lengths, inputs, labels, lengths = PAIRS
     made = network(source, source_lengths, inputs, lengths)
@@ -122,7 +124,7 @@ def test_every_weight_gets_a_gradient(attention: str, input_feeding: bool, bridg
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_loss_is_that_of_the_words_and_never_of_the_padding() -> None:
+def test_padding_does_not_contribute_to_the_loss() -> None:
     network = make_seq2seq()
     source, source_lengths, inputs, labels, lengths = PAIRS
     made = network(source, source_lengths, inputs, lengths)
@@ -137,13 +139,13 @@ def test_the_loss_is_that_of_the_words_and_never_of_the_padding() -> None:
 
 
 @FEEDING
-def test_sampling_none_is_teacher_forcing_and_sampling_all_is_greedy_search(input_feeding: bool) -> None:
+def test_sampling_from_teacher_forcing_to_greedy_search(input_feeding: bool) -> None:
     network = make_seq2seq(input_feeding=input_feeding)
     source, source_lengths, inputs, _, lengths = PAIRS
     state = network.encode(source, source_lengths)
-    forced = network.decoder.forward_sampled(inputs, state, network._most_probable, 0.0)
+    teacher = network.decoder.forward_sampled(inputs, state, network._most_probable, 0.0)
     inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
-    assert torch.allclose(forced.features[inside], network(source, source_lengths, inputs, lengths).features[inside])
+    assert torch.allclose(teacher.features[inside], network(source, source_lengths, inputs, lengths).features[inside])
     free = network(source, source_lengths, inputs, lengths, sampling=1.0)
     written, words = [], inputs[:, 0]
     for _ in range(inputs.shape[1]):
@@ -153,20 +155,20 @@ def test_sampling_none_is_teacher_forcing_and_sampling_all_is_greedy_search(inpu
     assert torch.allclose(free.features, torch.stack(written, 1))
 
 
-def test_sampling_replaces_about_its_share() -> None:
+def test_sampling_replaces_words_with_its_probability() -> None:
     network = make_seq2seq()
     source, source_lengths, inputs, _, lengths = random_pairs([3] * 200, [6] * 200)
     whole = network(source, source_lengths, inputs, lengths).features
     torch.manual_seed(1)
     sampled = network(source, source_lengths, inputs, lengths, sampling=0.3).features
     changed = (sampled[:, 1] - whole[:, 1]).abs().amax(-1) > 1e-9
-    assert 0.15 < changed.double().mean().item() < 0.35, "some that are replaced are replaced by themselves"
+    assert 0.15 < changed.double().mean().item() < 0.35, "some words are replaced by themselves"
     assert torch.allclose(sampled[:, 0], whole[:, 0])
 
 
 @pytest.mark.parametrize("sampling", [0.0, 0.5])
 @FEEDING
-def test_dropout_is_drawn_in_training_only(input_feeding: bool, sampling: float) -> None:
+def test_dropout_is_applied_in_training_only(input_feeding: bool, sampling: float) -> None:
     network = make_seq2seq(input_feeding=input_feeding, dropout=0.4, recurrent_dropout=0.3)
     source, source_lengths, inputs, _, lengths = PAIRS
     runs = [network(source, source_lengths, inputs, lengths, sampling).features for _ in range(2)]
@@ -176,7 +178,7 @@ def test_dropout_is_drawn_in_training_only(input_feeding: bool, sampling: float)
     assert torch.equal(*runs)
 
 
-def test_translating_leaves_training_on_and_drops_nothing() -> None:
+def test_translate_disables_dropout_and_restores_training() -> None:
     network = make_seq2seq(dropout=0.5)
     source, lengths, *_ = PAIRS
     first, second = (network.translate(source, lengths, DecodingSettings()) for _ in range(2))
@@ -185,7 +187,7 @@ def test_translating_leaves_training_on_and_drops_nothing() -> None:
     assert network.decoder.input_dropout.training
 
 
-def test_marks_are_never_written() -> None:
+def test_forbidden_ids_are_never_generated() -> None:
     network = make_seq2seq()
     with torch.no_grad():
         network.output.bias[[PADDING, BEGIN]] = 50.0
@@ -196,7 +198,7 @@ def test_marks_are_never_written() -> None:
             assert found.log_probability > float("-inf")
 
 
-def test_tied_weights_are_one() -> None:
+def test_tied_weights_are_one_parameter() -> None:
     for tie, count in (("none", 3), ("output", 2), ("all", 1)):
         network = make_seq2seq(tie_weights=tie, source_words=TARGET_WORDS)
         tables = (network.output.weight, network.decoder.embedding.table.weight, network.source_embedding.table.weight)
@@ -204,14 +206,14 @@ def test_tied_weights_are_one() -> None:
         assert network.output.weight is tables[1] or tie == "none"
 
 
-def test_a_one_hot_source_is_a_look_up_of_the_first_weights() -> None:
+def test_a_one_hot_source_indexes_the_first_weights() -> None:
     network = make_seq2seq()
     shape: dict[str, Any] = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "bidirectional": True}
     made = Seq2Seq(
         source_embedding=OneHotEmbedding(vocab_size=SOURCE_WORDS),
         encoder=RecurrentStack(input_size=SOURCE_WORDS, one_hot=True, **shape),
         decoder=network.decoder,
-        ids=Ids(BEGIN, END),
+        ids=SpecialIds(BEGIN, END),
     ).double()
     source, source_lengths, inputs, labels, lengths = PAIRS
     cost = made.loss(made(source, source_lengths, inputs, lengths).features, labels, lengths)
@@ -223,21 +225,21 @@ def test_a_one_hot_source_is_a_look_up_of_the_first_weights() -> None:
 
 class TestWrongSettings:
     def test_unknown_names(self) -> None:
-        with pytest.raises(ValueError, match="no tie_weights='source'; there are none, output, all"):
+        with pytest.raises(ValueError, match="unknown tie_weights='source': expected one of none, output, all"):
             make_seq2seq(tie_weights="source")
-        with pytest.raises(ValueError, match="no bridge 'first'; there are zeros, last, learned"):
+        with pytest.raises(ValueError, match="unknown bridge 'first': expected one of zeros, last, learned"):
             make_seq2seq(bridge="first")
 
     def test_sizes_that_cannot_be_tied(self) -> None:
-        with pytest.raises(ValueError, match="7 output features and the target embedding 6 units"):
+        with pytest.raises(ValueError, match="the output size of the decoder is 7, that of the target embedding 6"):
             make_seq2seq(output_size=7)
         make_seq2seq(output_size=7, tie_weights="none")
 
     def test_vocabularies_that_cannot_be_tied(self) -> None:
-        with pytest.raises(ValueError, match="needs a joint vocabulary"):
+        with pytest.raises(ValueError, match="requires a joint vocabulary"):
             make_seq2seq(tie_weights="all")
 
-    def test_a_decoder_in_two_directions(self) -> None:
+    def test_bidirectional_decoder(self) -> None:
         stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4, bidirectional=True)
         embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
         with pytest.raises(ValueError, match="cannot be bidirectional"):
@@ -246,5 +248,5 @@ class TestWrongSettings:
     def test_a_stack_of_another_input_size(self) -> None:
         stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4)
         embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
-        with pytest.raises(ValueError, match="takes 6 inputs, it is to be given 10"):
+        with pytest.raises(ValueError, match="must be 10, got 6"):
             Decoder(embedding=embedding, stack=stack, attention=None, memory_size=4, output_size=6)

@@ -1,4 +1,4 @@
-"""The sequence labeller and the regressor as a whole: every part learns, and neighbours in a batch don't matter."""
+"""SequenceLabeller and Regressor: gradients, independence of the batch, carried state, dropout."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def make_regressor(*, cell: str = "lstm", bidirectional: bool = True, **options:
 
 
 def inputs_of(kind: str, steps: int = 9) -> Tensor:
-    """Inputs with something in the padding too, so that it could be seen."""
+    """Random inputs, also beyond the lengths."""
     draw = torch.Generator().manual_seed(5)
     if kind == "features":
         return torch.randn(len(LENGTHS), steps, FEATURES, generator=draw)
@@ -96,7 +96,7 @@ def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, kind: str, bidirec
 
 @every_cell
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_regressed_sequence_alone_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
+def test_a_regression_alone_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
     regressor, inputs = make_regressor(cell=cell, bidirectional=bidirectional), inputs_of("features")
     batch = regressor(inputs, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -104,7 +104,7 @@ def test_a_regressed_sequence_alone_equals_itself_in_a_batch(cell: str, bidirect
         torch.testing.assert_close(batch[row], alone[0], atol=1e-5, rtol=1e-5)
 
 
-def test_the_regressor_reads_the_last_step_in_both_directions() -> None:
+def test_regressor_uses_the_last_step_in_both_directions() -> None:
     regressor, inputs = make_regressor(), inputs_of("features")
     forward, backward = regressor.recurrent(inputs, LENGTHS).outputs.chunk(2, -1)
     last = torch.cat([forward[torch.arange(4), LENGTHS - 1], backward[:, 0]], -1)
@@ -113,7 +113,7 @@ def test_the_regressor_reads_the_last_step_in_both_directions() -> None:
 
 @every_cell
 @every_input
-def test_chunks_with_the_state_carried_over_are_the_whole(cell: str, kind: str) -> None:
+def test_chunks_with_carried_state_equal_one_pass(cell: str, kind: str) -> None:
     labeller, inputs = make_labeller(cell=cell, kind=kind, bidirectional=False), inputs_of(kind)
     whole = labeller(inputs, torch.full((4,), 9))
     outputs, state = [], None
@@ -125,23 +125,23 @@ def test_chunks_with_the_state_carried_over_are_the_whole(cell: str, kind: str) 
         torch.testing.assert_close(carried, own, atol=1e-5, rtol=1e-5)
 
 
-def test_two_directions_carry_no_state() -> None:
+def test_state_is_refused_by_bidirectional_stacks() -> None:
     labeller = make_labeller()
     state = labeller(inputs_of("learned"), LENGTHS).state
-    with pytest.raises(ValueError, match=r"cannot be carried over in two directions: set model\.bidirectional=false"):
+    with pytest.raises(ValueError, match=r"cannot carry its state over: set model\.bidirectional=false"):
         labeller(inputs_of("learned"), LENGTHS, state)
 
 
 @pytest.mark.parametrize("kind", ["learned", "features"])
 @pytest.mark.parametrize("name", ["input_dropout", "output_dropout"])
-def test_dropouts_act_in_training_only(kind: str, name: str) -> None:
+def test_dropout_is_applied_in_training_only(kind: str, name: str) -> None:
     dropping, plain, inputs = make_labeller(kind=kind, **{name: 0.5}), make_labeller(kind=kind), inputs_of(kind)
     expected = plain(inputs, LENGTHS).outputs
     torch.testing.assert_close(dropping.eval()(inputs, LENGTHS).outputs, expected)
     assert not torch.allclose(dropping.train()(inputs, LENGTHS).outputs, expected)
 
 
-def test_the_regressors_dropout_acts_in_training_only() -> None:
+def test_regressor_dropout_is_applied_in_training_only() -> None:
     dropping, plain, inputs = make_regressor(output_dropout=0.5), make_regressor(), inputs_of("features")
     torch.testing.assert_close(dropping.eval()(inputs, LENGTHS), plain(inputs, LENGTHS))
     assert not torch.allclose(dropping.train()(inputs, LENGTHS), plain(inputs, LENGTHS))
@@ -156,7 +156,7 @@ def test_the_regressors_dropout_acts_in_training_only() -> None:
         ("features", ()),
     ],
 )
-def test_parameters_by_word(kind: str, names: tuple[str, ...]) -> None:
+def test_word_parameters(kind: str, names: tuple[str, ...]) -> None:
     labeller = make_labeller(kind=kind)
     assert labeller.word_parameters == names
     assert all(dict(labeller.named_parameters())[name].shape[0] == WORDS for name in names)

@@ -1,4 +1,4 @@
-"""Word vectors: windows against their definition, gradients against autograd over single pairs, and what is learned."""
+"""Word2Vec: windows against their definition, gradients against autograd over single pairs, learned vectors."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ TEXTS = st.lists(st.integers(0, 90), min_size=1, max_size=4).filter(sum)
 
 
 def windows_of(lengths: list[int], **options: object) -> WordWindows:
-    """Texts in which every word is another one, so that a word says where it stands."""
+    """Texts in which every word is unique, so that word ids are positions."""
     flat = np.arange(sum(lengths), dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return WordWindows(flat, offsets, vocab_size=len(flat), **{"sample": 0, **options})  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def of_epoch(windows: WordWindows, epoch: int = 0, batch_blocks: int = 2) -> lis
 
 @settings(deadline=None, max_examples=40)
 @given(TEXTS, st.integers(1, 6), st.integers(0, 99), st.integers(1, 4))
-def test_windows_reach_as_far_as_drawn_and_never_out_of_their_text(
+def test_windows_have_the_drawn_width_and_stay_in_their_text(
     lengths: list[int], window: int, seed: int, batch_blocks: int
 ) -> None:
     text_of = np.repeat(np.arange(len(lengths)), lengths)
@@ -52,7 +52,7 @@ def test_windows_reach_as_far_as_drawn_and_never_out_of_their_text(
         assert found.get(centre, set()) in [way - {centre} for way in ways]
 
 
-def test_every_width_is_drawn_as_often() -> None:
+def test_window_widths_are_uniform() -> None:
     windows = windows_of([4000], window=4, seed=1)
     reach: dict[int, int] = {}
     for centre, context in of_epoch(windows):
@@ -61,33 +61,35 @@ def test_every_width_is_drawn_as_often() -> None:
     np.testing.assert_allclose(counts / 4000, 0.25, atol=0.03)
 
 
-def test_blocks_come_in_another_order_in_every_epoch_and_repeat_with_the_seed() -> None:
+def test_order_of_blocks_depends_on_epoch_and_seed() -> None:
     first, same = (of_epoch(windows_of([500], window=2, seed=3), epoch=1) for _ in range(2))
     assert first == same
     assert first != of_epoch(windows_of([500], window=2, seed=3), epoch=2)
     assert first != of_epoch(windows_of([500], window=2, seed=4), epoch=1)
 
 
-def test_frequent_words_are_left_out_by_the_formula() -> None:
+def test_subsampling_of_frequent_words() -> None:
     counts = np.array([8000, 1900, 100, 0])
-    t, shares = 0.01, counts / 10_000
-    expected = [min(1, np.sqrt(t / share) + t / share) if share else 1 for share in shares]
-    keep = keep_probabilities(counts, t)
-    np.testing.assert_allclose(keep, expected)
+    t, frequencies = 0.01, counts / 10_000
+    expected = [min(1, np.sqrt(t / f) + t / f) if f else 1 for f in frequencies]
+    probabilities = keep_probabilities(counts, t)
+    np.testing.assert_allclose(probabilities, expected)
     assert (keep_probabilities(counts, 0) == 1).all()
     flat = np.repeat([0, 1, 2], counts[:3]).astype(np.int32)
     windows = WordWindows(flat, np.array([0, len(flat)]), vocab_size=4, window=1, sample=t)
     centres = np.array([centre for centre, _ in of_epoch(windows)])
-    np.testing.assert_allclose([(centres == word).sum() / 2 for word in range(3)], keep[:3] * counts[:3], rtol=0.1)
+    np.testing.assert_allclose(
+        [(centres == word).sum() / 2 for word in range(3)], probabilities[:3] * counts[:3], rtol=0.1
+    )
 
 
-def test_words_next_to_what_was_left_out_become_neighbours() -> None:
+def test_words_around_a_dropped_word_become_neighbours() -> None:
     flat = np.array([5, 0, 6, 1, 0, 7], dtype=np.int32)
     windows = WordWindows(flat, np.array([0, 3, 6]), vocab_size=8, window=1, sample=0, excluded=(0, 1))
     assert sorted(of_epoch(windows)) == [(5, 6), (6, 5)]
 
 
-def test_negatives_are_drawn_by_frequency_to_the_three_quarters() -> None:
+def test_negatives_are_drawn_by_frequency_to_the_power_of_0_75() -> None:
     counts = np.array([0, 20_000, 5000, 1000])
     flat = np.random.default_rng(0).permutation(np.repeat(np.arange(4), counts)).astype(np.int32)
     windows = WordWindows(flat, np.array([0, len(flat)]), vocab_size=4, sample=0)
@@ -104,12 +106,12 @@ def some_blocks(vocab_size: int = 30, blocks: int = 3) -> Blocks:
 
 
 def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Tensor) -> Tensor:
-    """The definition: every pair by itself with its share of the block's negative words."""
+    """The definition: every pair separately, with the mean over the negative words of the block."""
     total = torch.zeros(())
     for block in range(len(blocks.centres)):
         negatives = second[blocks.negatives[block]]
-        for place, centre in enumerate(blocks.centres[block]):
-            contexts = blocks.contexts[block][blocks.pair_mask[block, place] == 1]
+        for index, centre in enumerate(blocks.centres[block]):
+            contexts = blocks.contexts[block][blocks.pair_mask[block, index] == 1]
             if model.method == "cbow" and len(contexts):
                 examples = [(first[contexts].mean(0), second[centre])]
             else:
@@ -121,7 +123,7 @@ def loss_pair_by_pair(model: Word2Vec, blocks: Blocks, first: Tensor, second: Te
 
 
 @pytest.mark.parametrize("method", WORD2VEC_METHODS)
-def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
+def test_loss_and_gradients_equal_those_of_single_pairs(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method, negatives=5), some_blocks()
     draw = torch.Generator().manual_seed(1)
     for table in model.parameters():
@@ -140,11 +142,11 @@ def test_loss_and_gradients_are_those_of_single_pairs(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", WORD2VEC_METHODS)
-def test_the_tables_get_these_gradients_as_rows(method: str) -> None:
+def test_backward_sets_sparse_gradients(method: str) -> None:
     model, blocks = Word2Vec(vocab_size=30, size=4, method=method), some_blocks()
     nn.init.normal_(model.output, generator=torch.Generator().manual_seed(1))
     found = model.gradients(blocks)
-    for _ in range(2):  # the second in place of the first
+    for _ in range(2):  # the second call replaces the gradients
         assert torch.equal(model.backward(blocks), found.loss)
     for table, ids, rows in ((model.input, *found[:2]), (model.output, *found[2:4])):
         assert table.grad is not None
@@ -152,7 +154,7 @@ def test_the_tables_get_these_gradients_as_rows(method: str) -> None:
         torch.testing.assert_close(table.grad.to_dense(), torch.zeros(30, 4).index_add_(0, ids, rows))
 
 
-def test_a_frequency_of_another_text_decides() -> None:
+def test_frequencies_of_another_text_can_be_given() -> None:
     flat = np.repeat([0, 1], [50, 50]).astype(np.int32)
     other = np.array([9_900, 100])
     windows = WordWindows(flat, np.array([0, 100]), vocab_size=2, sample=1e-3, counts=other)
@@ -163,9 +165,7 @@ def test_a_frequency_of_another_text_decides() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 900), st.integers(1, 4), st.sampled_from([0, 1e-3]))
-def test_every_epoch_has_the_same_number_of_batches_and_each_is_found_alone(
-    length: int, batch_blocks: int, sample: float
-) -> None:
+def test_number_of_batches_is_fixed_and_batches_can_be_indexed(length: int, batch_blocks: int, sample: float) -> None:
     windows = windows_of([length], sample=sample, seed=1)
     for epoch in range(3):
         whole = list(windows.epoch(epoch, batch_blocks))
@@ -175,8 +175,8 @@ def test_every_epoch_has_the_same_number_of_batches_and_each_is_found_alone(
 
 
 @pytest.mark.parametrize("method", WORD2VEC_METHODS)
-def test_words_used_alike_lie_near_each_other(method: str) -> None:
-    """Words 0 to 4 stand among 10 to 14, words 5 to 9 among 15 to 19."""
+def test_words_in_similar_contexts_get_similar_vectors(method: str) -> None:
+    """Words 0 to 4 occur among 10 to 14, words 5 to 9 among 15 to 19."""
     draw = np.random.default_rng(0)
     texts = [
         np.stack([draw.integers(0, 5, 6), draw.integers(10, 15, 6)], 1).ravel() + 5 * (row % 2) for row in range(300)
@@ -190,19 +190,19 @@ def test_words_used_alike_lie_near_each_other(method: str) -> None:
             model.backward(blocks)
             optimizer.step()
     vectors = model.vectors.detach()[:10]
-    likeness = F.cosine_similarity(vectors.unsqueeze(1), vectors.unsqueeze(0), dim=-1)
+    similarity = F.cosine_similarity(vectors.unsqueeze(1), vectors.unsqueeze(0), dim=-1)
     same = torch.arange(10).unsqueeze(1) // 5 == torch.arange(10) // 5
-    assert likeness[same].min() > likeness[~same].max() + 0.3
+    assert similarity[same].min() > similarity[~same].max() + 0.3
 
 
-def test_a_batch_knows_what_its_loss_is_summed_over() -> None:
+def test_batch_counts_pairs_and_tokens() -> None:
     blocks = some_blocks()
     batch = WindowBatch.of(blocks)
     assert batch.pairs == blocks.pairs, "skip-gram"
     assert batch.tokens == blocks.pair_mask.sum(-1).count_nonzero().item(), "CBOW"
 
 
-def test_sizes_of_a_batch() -> None:
+def test_shapes_of_a_batch() -> None:
     blocks = some_blocks()
     assert blocks.centres.shape == (3, BLOCK)
     assert blocks.contexts.shape == (3, BLOCK + 6)
@@ -214,7 +214,7 @@ def test_sizes_of_a_batch() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"method": "glove"}, "no method 'glove'; there are skipgram, cbow"),
+        ({"method": "glove"}, "unknown method 'glove': expected one of skipgram, cbow"),
         ({"size": 0}, "size must be at least 1, got 0"),
         ({"negatives": 0}, "negatives must be at least 1, got 0"),
     ],

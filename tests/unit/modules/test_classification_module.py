@@ -1,4 +1,4 @@
-"""The figures of an epoch, and the loss that is minimised."""
+"""ClassificationModule: metrics of an epoch and training loss."""
 
 from typing import Any
 
@@ -10,25 +10,25 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextBatch
-from sluice.models.classifier import Classified
+from sluice.models.classifier import ClassifierOutput
 from sluice.modules.base import Monitor
 from sluice.modules.classification import ClassificationModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
 
 UNEVEN = [[7, 4, 1], [5, 5, 2], [1, 11], [12]]
-"""Sizes of batches, twelve texts in all."""
+"""Batch sizes; twelve texts in total."""
 
 
 class Lookup(nn.Module):
-    """Gives each text, which is one id long, the logits of a table."""
+    """Returns the logits of each text, which has one id, from a table."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
         self.table = nn.Parameter(table)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Classified:
-        return Classified(self.table[ids[:, 0]], None)
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+        return ClassifierOutput(self.table[ids[:, 0]], None)
 
 
 def make_task(classes: int, **options: Any) -> ClassificationModule:
@@ -46,7 +46,7 @@ def batch_of(index: Tensor, classes: int) -> TextBatch:
 
 
 def measured(task: ClassificationModule, sizes: list[int], classes: int, stage: str = "validate") -> dict[str, float]:
-    """The figures of one epoch over batches of these sizes."""
+    """Metrics of one epoch over batches of these sizes."""
     batches = [batch_of(index, classes) for index in torch.arange(12).split(sizes)]
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -60,13 +60,13 @@ def expected_f1(predicted: Tensor, labels: Tensor, positive: int) -> float:
 
 
 def expected_auroc(scores: Tensor, labels: Tensor) -> float:
-    """The share of pairs, one of each class, in which the positive one scores higher."""
+    """Fraction of pairs, one of each class, in which the positive one has the higher score."""
     return (scores[labels == 1].unsqueeze(1) > scores[labels == 0]).float().mean().item()
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 @pytest.mark.parametrize("sizes", UNEVEN, ids=str)
-def test_two_classes_are_measured_over_all_texts_at_once(sizes: list[int], stage: str) -> None:
+def test_metrics_of_two_classes_are_computed_over_all_texts(sizes: list[int], stage: str) -> None:
     task, labels = make_task(2), labels_of(2)
     logits = task.network.table.detach()
     metrics = measured(task, sizes, 2, stage)
@@ -78,7 +78,7 @@ def test_two_classes_are_measured_over_all_texts_at_once(sizes: list[int], stage
 
 
 @pytest.mark.parametrize("sizes", UNEVEN, ids=str)
-def test_three_classes_are_measured_over_all_texts_at_once(sizes: list[int]) -> None:
+def test_metrics_of_three_classes_are_computed_over_all_texts(sizes: list[int]) -> None:
     task, labels = make_task(3), labels_of(3)
     logits = task.network.table.detach()
     metrics = measured(task, sizes, 3)
@@ -88,7 +88,7 @@ def test_three_classes_are_measured_over_all_texts_at_once(sizes: list[int]) -> 
     assert metrics["f1"] == pytest.approx(sum(expected_f1(logits.argmax(1), labels, k) for k in range(3)) / 3)
 
 
-def test_an_epoch_forgets_the_one_before() -> None:
+def test_metrics_are_reset_after_an_epoch() -> None:
     task = make_task(2)
     first = measured(task, [7, 5], 2)
     task.network.table.data = -task.network.table.data
@@ -97,7 +97,7 @@ def test_an_epoch_forgets_the_one_before() -> None:
     assert second["auroc"] == pytest.approx(1 - first["auroc"])
 
 
-def test_the_confusion_matrix_counts_texts_by_true_and_predicted_class() -> None:
+def test_confusion_matrix() -> None:
     task, labels = make_task(3), labels_of(3)
     measured(task, [5, 7], 3, "test")
     predicted = task.network.table.argmax(1)
@@ -106,7 +106,7 @@ def test_the_confusion_matrix_counts_texts_by_true_and_predicted_class() -> None
     assert sum(map(sum, expected)) == 12
 
 
-def test_class_weights_count_in_training_only() -> None:
+def test_class_weights_are_used_in_training_only() -> None:
     task, labels = make_task(3, class_weights=[1.0, 5.0, 0.5]), labels_of(3)
     batch, logits = batch_of(torch.arange(12), 3), task.network.table
     weighted = F.cross_entropy(logits, labels, weight=torch.tensor([1.0, 5.0, 0.5]))
@@ -124,13 +124,13 @@ def test_labels_are_smoothed_in_training_only() -> None:
     assert task.model_step(batch, "val")[0].item() == pytest.approx(F.cross_entropy(logits, labels).item())
 
 
-def test_the_metrics_that_can_be_monitored_are_those_logged() -> None:
+def test_validation_metrics_are_those_logged() -> None:
     for classes in (2, 3):
         task = make_task(classes)
         logged = {f"val/{name}" for name in measured(task, [12], classes)}
         assert set(task.validation_metrics) == logged
 
 
-def test_a_task_without_an_optimizer_cannot_train() -> None:
+def test_training_requires_an_optimizer() -> None:
     with pytest.raises(ValueError, match="without an optimizer"):
         make_task(2).configure_optimizers()

@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time: the state goes over from chunk to chunk, gradients don't."""
+"""LanguageModelModule: truncated backpropagation through time, training loss, metrics."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from sluice.modules.base import Monitor
 from sluice.modules.language import LanguageModelModule
 from sluice.recurrent import RecurrentStack
 
-torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other
+torch.set_num_threads(1)  # the tensors are too small for threads
 
 WORDS, UNITS, STEPS, ROWS = 9, 5, 12, 3
 STAGES = ("train", "val", "test")
@@ -54,7 +54,7 @@ def text(seed: int = 5) -> tuple[Tensor, Tensor]:
 
 
 def chunks(ends: Sequence[int], seed: int = 5) -> list[ChunkBatch]:
-    """The text cut at these steps."""
+    """The text split at these steps."""
     inputs, targets = text(seed)
     cut = [(start, end) for start, end in zip([0, *ends], [*ends, STEPS], strict=True)]
     return [
@@ -63,7 +63,7 @@ def chunks(ends: Sequence[int], seed: int = 5) -> list[ChunkBatch]:
     ]
 
 
-def cost(task: LanguageModelModule, batch: ChunkBatch, stage: str) -> float:
+def loss_of(task: LanguageModelModule, batch: ChunkBatch, stage: str) -> float:
     """Σ −log p of a chunk."""
     return task.model_step(batch, stage)[0].item()
 
@@ -72,14 +72,14 @@ def gradients(task: LanguageModelModule, loss: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(loss, list(task.network.parameters()), allow_unused=True, materialize_grads=True))
 
 
-def cut_at(task: LanguageModelModule, ends: Sequence[int], *, detached: bool) -> Tensor:
-    """Σ −log p of the text read piece by piece, written out; the state is passed on with or without its gradient."""
+def loss_split_at(task: LanguageModelModule, ends: Sequence[int], *, detached: bool) -> Tensor:
+    """Reference: Σ −log p of the chunks, the state carried over with or without its gradient."""
     inputs, targets = text()
     state, total = None, torch.zeros(())
     for start, end in zip([0, *ends], [*ends, STEPS], strict=True):
-        read = task.network(inputs[:, start:end], state)
-        total = total + task.network.total_loss(read, targets[:, start:end])
-        state = type(read.state)(*(part.detach() for part in read.state)) if detached else read.state
+        output = task.network(inputs[:, start:end], state)
+        total = total + task.network.total_loss(output, targets[:, start:end])
+        state = type(output.state)(*(part.detach() for part in output.state)) if detached else output.state
     return total
 
 
@@ -89,28 +89,28 @@ borders = st.lists(st.integers(1, STEPS - 1), unique=True, max_size=4).map(sorte
 @pytest.mark.parametrize("stage", STAGES)
 @given(ends=borders, cell=st.sampled_from(["lstm", "gru"]))
 @settings(deadline=None, max_examples=15)
-def test_chunks_cost_what_one_long_pass_costs(stage: str, ends: list[int], cell: str) -> None:
+def test_loss_of_chunks_equals_one_pass(stage: str, ends: list[int], cell: str) -> None:
     task = make_task(cell=cell)
     with torch.no_grad():
         (whole,) = (task.model_step(batch, stage)[0] for batch in chunks([]))
-        in_chunks = sum(cost(task, batch, stage) for batch in chunks(ends))
+        in_chunks = sum(loss_of(task, batch, stage) for batch in chunks(ends))
     assert in_chunks == pytest.approx(float(whole), rel=1e-5)
 
 
 @given(ends=borders.filter(bool), cell=st.sampled_from(["lstm", "gru"]))
 @settings(deadline=None, max_examples=15)
-def test_gradients_stop_at_borders_and_only_there(ends: list[int], cell: str) -> None:
+def test_gradients_stop_at_chunk_boundaries_only(ends: list[int], cell: str) -> None:
     task = make_task(cell=cell)
     found = [gradients(task, task.model_step(batch, "train")[0]) for batch in chunks(ends)]
     in_chunks = [torch.stack(parts).sum(0) for parts in zip(*found, strict=True)]
-    cut = gradients(task, cut_at(task, ends, detached=True))
-    whole = gradients(task, cut_at(task, ends, detached=False))
+    cut = gradients(task, loss_split_at(task, ends, detached=True))
+    whole = gradients(task, loss_split_at(task, ends, detached=False))
     torch.testing.assert_close(in_chunks, cut, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(whole, gradients(task, cut_at(task, [], detached=False)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whole, gradients(task, loss_split_at(task, [], detached=False)), rtol=1e-4, atol=1e-4)
     assert any(not torch.allclose(one, other, atol=1e-3) for one, other in zip(in_chunks, whole, strict=True))
 
 
-def test_within_a_chunk_a_loss_reaches_its_first_input() -> None:
+def test_gradients_reach_the_start_of_a_chunk() -> None:
     task = make_task()
     seen: list[Tensor] = []
     task.network.embedding.register_forward_hook(lambda _, __, out: seen.append(out))
@@ -123,7 +123,7 @@ def test_within_a_chunk_a_loss_reaches_its_first_input() -> None:
     assert (within.abs().amax(-1) > 0).all(), "at every step of the chunk"
 
 
-def test_the_state_that_goes_over_asks_for_no_gradient() -> None:
+def test_carried_state_is_detached() -> None:
     task = make_task()
     task.model_step(chunks([7])[0], "train")
     assert all(not part.requires_grad for part in task.recurrent_state()["train"])
@@ -131,28 +131,28 @@ def test_the_state_that_goes_over_asks_for_no_gradient() -> None:
 
 class TestStages:
     @pytest.mark.parametrize("stage", STAGES)
-    def test_each_has_a_state_of_its_own(self, stage: str) -> None:
+    def test_states_of_stages_are_separate(self, stage: str) -> None:
         first, second = chunks([7])
         alone, mixed = make_task(), make_task()
-        expected = [cost(alone, batch, stage) for batch in (first, second)]
-        found = [cost(mixed, first, stage)]
+        expected = [loss_of(alone, batch, stage) for batch in (first, second)]
+        found = [loss_of(mixed, first, stage)]
         for other in STAGES:
             if other != stage:
                 for batch in chunks([7], seed=6):
                     mixed.model_step(batch, other)
-        found.append(cost(mixed, second, stage))
+        found.append(loss_of(mixed, second, stage))
         assert found == expected
 
     @pytest.mark.parametrize("stage", STAGES)
-    def test_a_text_that_begins_again_begins_afresh(self, stage: str) -> None:
+    def test_first_chunks_start_from_the_initial_state(self, stage: str) -> None:
         task, batches = make_task(), chunks([7])
-        once = [cost(task, batch, stage) for batch in batches]
-        again = [cost(task, batch, stage) for batch in batches]
+        once = [loss_of(task, batch, stage) for batch in batches]
+        again = [loss_of(task, batch, stage) for batch in batches]
         assert again == once
         batches[0].first = False
-        assert cost(task, batches[0], stage) != pytest.approx(once[0], rel=1e-4)
+        assert loss_of(task, batches[0], stage) != pytest.approx(once[0], rel=1e-4)
 
-    def test_a_batch_of_another_size_may_begin_the_next_text(self) -> None:
+    def test_the_next_text_may_have_another_batch_size(self) -> None:
         task = make_task()
         task.model_step(chunks([7])[0], "val")
         inputs, targets = text()
@@ -162,7 +162,7 @@ class TestStages:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_what_is_carried_makes_another_task_go_on(cell: str) -> None:
+def test_loaded_recurrent_state_continues_the_text(cell: str) -> None:
     first, second = chunks([7])
     task, other = make_task(cell=cell), make_task(cell=cell)
     assert task.recurrent_state() == {}
@@ -173,8 +173,7 @@ def test_what_is_carried_makes_another_task_go_on(cell: str) -> None:
 
 
 class TestTrainingLoss:
-    def test_a_shorter_chunk_takes_a_smaller_step(self) -> None:
-        """What is minimised is the sum over a chunk's tokens, over the tokens of a whole chunk."""
+    def test_loss_is_divided_by_the_tokens_of_a_full_chunk(self) -> None:
         task, batches = make_task(tokens_per_batch=21), chunks([7])
         for number, batch in enumerate(batches):
             expected = make_task()
@@ -183,26 +182,26 @@ class TestTrainingLoss:
             total = expected.model_step(batch, "train")[0]
             torch.testing.assert_close(task.training_step(batch, number), total / 21)
 
-    def test_outputs_are_kept_small_after_dropout_and_slow_before_it(self) -> None:
+    def test_activation_and_temporal_regularisation(self) -> None:
         batch = chunks([])[0]
         tasks = [
             make_task(output_dropout=0.5, activation_regularisation=alpha, temporal_regularisation=beta)
             for alpha, beta in ((0.0, 0.0), (2.0, 0.0), (0.0, 3.0), (2.0, 3.0))
         ]
-        losses, reads = [], []
+        losses, outputs = [], []
         for task in tasks:
             torch.manual_seed(7)
             losses.append(task.training_step(batch, 0))
             torch.manual_seed(7)
-            reads.append(task.network(batch.inputs))
-        read = reads[0]
-        size = read.dropped.square().mean()
-        change = (read.outputs[:, 1:] - read.outputs[:, :-1]).square().mean()
-        assert not torch.equal(read.dropped, read.outputs)
+            outputs.append(task.network(batch.inputs))
+        output = outputs[0]
+        size = output.dropped.square().mean()
+        change = (output.outputs[:, 1:] - output.outputs[:, :-1]).square().mean()
+        assert not torch.equal(output.dropped, output.outputs)
         for loss, expected in zip(losses[1:], (2 * size, 3 * change, 2 * size + 3 * change), strict=True):
             torch.testing.assert_close(loss - losses[0], expected, rtol=1e-4, atol=1e-6)
 
-    def test_a_chunk_of_one_step_changes_nothing(self) -> None:
+    def test_no_temporal_regularisation_for_one_step(self) -> None:
         batch = chunks([1])[0]
         plain, regularised = make_task(), make_task(temporal_regularisation=3.0)
         assert torch.equal(plain.training_step(batch, 0), regularised.training_step(batch, 0))
@@ -210,8 +209,8 @@ class TestTrainingLoss:
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 @pytest.mark.parametrize("ends", [[], [7], [1, 2, 11]], ids=str)
-def test_an_evaluation_is_over_all_tokens_at_once(stage: str, ends: list[int]) -> None:
-    task = make_task(letters=True)
+def test_metrics_are_computed_over_all_tokens(stage: str, ends: list[int]) -> None:
+    task = make_task(character_level=True)
     del task.log, task.log_dict
     loader: Any = DataLoader(chunks(ends), batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -227,6 +226,10 @@ def test_an_evaluation_is_over_all_tokens_at_once(stage: str, ends: list[int]) -
     }
 
 
-def test_what_can_be_monitored_is_what_a_validation_logs() -> None:
+def test_validation_metrics_are_those_logged() -> None:
     assert set(make_task().validation_metrics) == {"val/loss", "val/perplexity"}
-    assert set(make_task(letters=True).validation_metrics) == {"val/loss", "val/perplexity", "val/bits_per_character"}
+    assert set(make_task(character_level=True).validation_metrics) == {
+        "val/loss",
+        "val/perplexity",
+        "val/bits_per_character",
+    }

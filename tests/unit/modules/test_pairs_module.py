@@ -1,4 +1,4 @@
-"""The task of pairs: the words that decided, measured over all pairs at once."""
+"""PairModule: the metric of deciding words."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from sluice.recurrent import RecurrentStack
 PAIRS = 9
 
 
-def make_task(knows_deciding: bool = True) -> PairModule:
+def make_task(has_deciding_words: bool = True) -> PairModule:
     torch.manual_seed(1)
     network = PairClassifier(
         embedding=CharNgramEmbedding(buckets=20, size=4, initial_std=1.0),
@@ -26,24 +26,24 @@ def make_task(knows_deciding: bool = True) -> PairModule:
         size=5,
     )
     monitor = Monitor("val/loss", "min")
-    return PairModule(network=network, monitor=monitor, labels=("no", "yes"), knows_deciding=knows_deciding)
+    return PairModule(network=network, monitor=monitor, labels=("no", "yes"), has_deciding_words=has_deciding_words)
 
 
-def batches(sizes: list[int], knows_deciding: bool = True) -> list[TextPairBatch]:
+def batches(sizes: list[int], has_deciding_words: bool = True) -> list[TextPairBatch]:
     """Nine pairs of three words each, in batches of these sizes; every third pair has no deciding word."""
     draw = torch.Generator().manual_seed(2)
-    places = torch.randint(20, (2, PAIRS, 3), generator=draw)
+    words = torch.randint(20, (2, PAIRS, 3), generator=draw)
     marks = torch.zeros(2, PAIRS, 3, dtype=torch.bool)
     marks[:, ::3, 1] = marks[:, 1::3, :2] = True
     return [
         TextPairBatch(
             ngrams=torch.arange(20),
             offsets=torch.arange(21),
-            word_index=places[:, index].flatten(0, 1),
+            word_index=words[:, index].flatten(0, 1),
             lengths=torch.full((2 * len(index),), 3),
             labels=index % 2,
             index=index,
-            deciding=marks[:, index].flatten(0, 1) if knows_deciding else None,
+            deciding=marks[:, index].flatten(0, 1) if has_deciding_words else None,
         )
         for index in torch.arange(PAIRS).split(sizes)
     ]
@@ -58,21 +58,21 @@ def measured(task: PairModule, given: list[TextPairBatch], stage: str) -> dict[s
 
 def found_by_hand(task: PairModule) -> float:
     (batch,) = batches([PAIRS])
-    paired = task.network.eval()(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
+    output = task.network.eval()(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
     assert batch.deciding is not None
     found, with_deciding = 0, 0
     for pair in range(PAIRS):
-        said = paired.said[[pair, PAIRS + pair]].flatten(0, 1)
-        label = int(paired.logits[pair].argmax())
-        telling = batch.deciding[[pair, PAIRS + pair]].flatten()
-        with_deciding += int(telling.any())
-        found += int(telling[(said[:, label] - said[:, 1 - label]).argmax()])
+        contributions = output.contributions[[pair, PAIRS + pair]].flatten(0, 1)
+        label = int(output.logits[pair].argmax())
+        deciding = batch.deciding[[pair, PAIRS + pair]].flatten()
+        with_deciding += int(deciding.any())
+        found += int(deciding[(contributions[:, label] - contributions[:, 1 - label]).argmax()])
     return found / with_deciding
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 @pytest.mark.parametrize("sizes", [[9], [4, 5], [1, 7, 1]], ids=str)
-def test_deciding_words_are_counted_over_all_pairs_at_once(sizes: list[int], stage: str) -> None:
+def test_deciding_found_is_computed_over_all_pairs(sizes: list[int], stage: str) -> None:
     task = make_task()
     metrics = measured(task, batches(sizes), stage)
     assert metrics["deciding_found"] == pytest.approx(found_by_hand(task))
@@ -80,9 +80,9 @@ def test_deciding_words_are_counted_over_all_pairs_at_once(sizes: list[int], sta
     assert {"accuracy", "f1", "auroc", "loss"} < metrics.keys()
 
 
-def test_where_nobody_knows_them_nothing_is_said_of_them() -> None:
-    task = make_task(knows_deciding=False)
-    metrics = measured(task, batches([9], knows_deciding=False), "validate")
+def test_deciding_found_is_omitted_without_annotations() -> None:
+    task = make_task(has_deciding_words=False)
+    metrics = measured(task, batches([9], has_deciding_words=False), "validate")
     assert {f"val/{name}" for name in metrics} == set(task.validation_metrics)
     assert "deciding_found" not in metrics
     assert set(make_task().validation_metrics) - set(task.validation_metrics) == {"val/deciding_found"}

@@ -1,4 +1,4 @@
-"""The figures of labelling and regression over an epoch, the loss that is minimised, and the state carried over."""
+"""SequenceLabellingModule and RegressionModule: metrics of an epoch, training loss, carried state."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.models.regressor import Regressor
-from sluice.models.sequence_labeller import Labelled, SequenceLabeller
+from sluice.models.sequence_labeller import SequenceLabeller, SequenceLabellerOutput
 from sluice.modules.base import Monitor
 from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
@@ -27,24 +27,24 @@ every_stage = pytest.mark.parametrize("stage", ["validate", "test"])
 
 
 class Lookup(nn.Module):
-    """Gives each id the logits of a table."""
+    """Returns the logits of each id from a table."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(9, 3, generator=torch.Generator().manual_seed(3)))
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: Any = None) -> Labelled:
-        return Labelled(self.table[inputs], None)
+    def forward(self, inputs: Tensor, lengths: Tensor, state: Any = None) -> SequenceLabellerOutput:
+        return SequenceLabellerOutput(self.table[inputs], None)
 
 
 def sequences() -> SequenceBatch:
-    """Twelve sequences of classes, many with something to ignore besides the padding."""
+    """Twelve sequences of classes, many with ignored targets besides the padding."""
     draw = torch.Generator().manual_seed(4)
     lengths = torch.randint(1, 7, (12,), generator=draw)
     inputs = torch.randint(9, (12, 6), generator=draw)
     targets = torch.randint(3, (12, 6), generator=draw)
     targets[torch.rand(12, 6, generator=draw) < 0.2] = IGNORED
-    targets[:4] = Lookup().table.argmax(1)[inputs[:4]]  # some are right as a whole
+    targets[:4] = Lookup().table.argmax(1)[inputs[:4]]  # exact matches
     targets[torch.arange(6) >= lengths.unsqueeze(1)] = IGNORED
     return SequenceBatch(inputs, targets, lengths, torch.arange(12))
 
@@ -67,7 +67,7 @@ def make_labelling(network: nn.Module, **options: Any) -> SequenceLabellingModul
 
 @every_stage
 @uneven
-def test_labelling_is_measured_over_all_steps_at_once(stage: str, sizes: list[int]) -> None:
+def test_labelling_metrics_are_computed_over_all_steps(stage: str, sizes: list[int]) -> None:
     whole = sequences()
     found = measured(make_labelling(Lookup()), cut(whole, sizes), stage)
     counted = whole.targets != IGNORED
@@ -82,7 +82,7 @@ def test_labelling_is_measured_over_all_steps_at_once(stage: str, sizes: list[in
 
 
 @uneven
-def test_tags_that_begin_stretches_are_measured_by_them(sizes: list[int]) -> None:
+def test_span_f1_is_logged_for_tags_with_spans(sizes: list[int]) -> None:
     whole = sequences()
     whole.targets.masked_fill_((whole.targets == IGNORED) & (torch.arange(6) < whole.lengths.unsqueeze(1)), 0)
     task = make_labelling(Lookup(), tags=TAGS)
@@ -93,7 +93,7 @@ def test_tags_that_begin_stretches_are_measured_by_them(sizes: list[int]) -> Non
     assert make_labelling(Lookup(), tags=("A", "B")).validation_metrics == ["val/loss", "val/accuracy", "val/exact"]
 
 
-def test_the_loss_is_the_mean_over_the_steps_that_count() -> None:
+def test_loss_is_the_mean_over_steps_with_a_target() -> None:
     whole, task = sequences(), make_labelling(Lookup())
     loss, logits = task.model_step(whole, "train")
     loss.backward()
@@ -105,7 +105,7 @@ def test_the_loss_is_the_mean_over_the_steps_that_count() -> None:
     torch.testing.assert_close(task.network.table.grad, reference.table.grad)  # type: ignore[union-attr]
 
 
-def test_a_batch_without_anything_to_answer_gives_no_nan() -> None:
+def test_a_batch_without_targets_has_loss_0() -> None:
     whole = sequences()
     whole.targets.fill_(IGNORED)
     loss, _ = make_labelling(Lookup()).model_step(whole, "train")
@@ -119,7 +119,7 @@ def make_labeller(bidirectional: bool = False) -> SequenceLabeller:
 
 
 def chunks() -> list[SequenceBatch]:
-    """Two streams of nine steps, three a chunk."""
+    """Two streams of nine steps, in chunks of three."""
     draw = torch.Generator().manual_seed(6)
     features, targets = torch.randn(2, 9, 2, generator=draw), torch.randint(3, (2, 9), generator=draw)
     rows = torch.arange(2)
@@ -129,7 +129,7 @@ def chunks() -> list[SequenceBatch]:
     ]
 
 
-def test_the_state_goes_over_and_stops_where_streams_begin() -> None:
+def test_state_is_carried_over_and_reset_for_new_streams() -> None:
     network = make_labeller()
     task = make_labelling(network, carry_state=True)
     expected = network(torch.cat([batch.inputs for batch in chunks()], 1), torch.tensor([9, 9])).outputs
@@ -144,7 +144,7 @@ def test_the_state_goes_over_and_stops_where_streams_begin() -> None:
     torch.testing.assert_close(make_labelling(network).model_step(chunks()[1], "train")[1], fresh)
 
 
-def test_what_is_carried_has_no_gradient_and_can_be_taken_up_again() -> None:
+def test_carried_state_is_detached_and_can_be_loaded() -> None:
     network = make_labeller()
     task, other = (make_labelling(network, carry_state=True) for _ in range(2))
     assert task.recurrent_state() == {}
@@ -173,7 +173,7 @@ def make_regression(every_step: bool) -> RegressionModule:
 @every_stage
 @uneven
 @pytest.mark.parametrize("every_step", [False, True])
-def test_regression_is_measured_over_all_values_at_once(stage: str, sizes: list[int], every_step: bool) -> None:
+def test_regression_metrics_are_computed_over_all_values(stage: str, sizes: list[int], every_step: bool) -> None:
     task, whole = make_regression(every_step), values(every_step)
     found = measured(task, cut(whole, sizes), stage)
     predicted = task.predict(whole).view_as(whole.targets)
@@ -186,7 +186,7 @@ def test_regression_is_measured_over_all_values_at_once(stage: str, sizes: list[
 
 
 @pytest.mark.parametrize("every_step", [False, True])
-def test_the_loss_of_regression(every_step: bool) -> None:
+def test_regression_loss_is_the_mean_squared_error(every_step: bool) -> None:
     task, whole = make_regression(every_step), values(every_step)
     loss, predicted = task.model_step(whole, "train")
     assert predicted.shape == whole.targets.shape

@@ -1,4 +1,4 @@
-"""The figures of an epoch of translation, the loss that is minimised, and what is logged."""
+"""TranslationModule: metrics of an epoch, training loss; and Translator."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from sluice.inference.translator import Translator
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
-from sluice.models.seq2seq import Ids, Seq2Seq
+from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.base import Monitor
 from sluice.modules.translation import TranslationModule
 from sluice.recurrent import RecurrentStack
@@ -49,28 +49,28 @@ SOURCE, TARGET = make_coder(SOURCES), make_coder(TARGETS)
 def make_task(attention: str = "general", **options: Any) -> TranslationModule:
     torch.manual_seed(3)
     embeddings = [LearnedEmbedding(vocab_size=len(c.vocab), size=8, padding_id=PADDING_ID) for c in (SOURCE, TARGET)]
-    looks = make_attention(attention, query_size=8, memory_size=8)
+    attention_layer = make_attention(attention, query_size=8, memory_size=8)
     sizes = {"embedding_size": 8, "output_size": 8, "memory_size": 8}
-    inputs = decoder_input_size(**sizes, attention=looks is not None, input_feeding=False)
+    inputs = decoder_input_size(**sizes, attention=attention_layer is not None, input_feeding=False)
     stack = RecurrentStack(cell="gru", input_size=inputs, hidden_size=8)
-    decoder = Decoder(embedding=embeddings[1], stack=stack, attention=looks, memory_size=8, output_size=8)
+    decoder = Decoder(embedding=embeddings[1], stack=stack, attention=attention_layer, memory_size=8, output_size=8)
     encoder = RecurrentStack(cell="gru", input_size=8, hidden_size=4, bidirectional=True)
-    ids = Ids(BOS_ID, EOS_ID, (PADDING_ID, BOS_ID))
+    ids = SpecialIds(BOS_ID, EOS_ID, (PADDING_ID, BOS_ID))
     network = Seq2Seq(source_embedding=embeddings[0], encoder=encoder, decoder=decoder, ids=ids)
     nn.init.normal_(network.output.weight)
     translator = Translator(network=network, source=SOURCE, target=TARGET)
     return TranslationModule(translator=translator, monitor=Monitor("val/bleu", "max"), **options)
 
 
-def batch_of(places: list[int]) -> ParallelBatch:
+def batch_of(indices: list[int]) -> ParallelBatch:
     def padded(rows: list[list[int]]) -> torch.Tensor:
         return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, PADDING_ID)
 
-    sources = [SOURCE.source_ids(SOURCES[place]) for place in places]
-    targets = [[BOS_ID, *TARGET.encode(TARGETS[place]), EOS_ID] for place in places]
+    sources = [SOURCE.source_ids(SOURCES[index]) for index in indices]
+    targets = [[BOS_ID, *TARGET.encode(TARGETS[index]), EOS_ID] for index in indices]
     lengths = [torch.tensor([len(row) for row in rows]) for rows in (sources, targets)]
-    texts = ([SOURCES[place] for place in places], [TARGETS[place] for place in places])
-    return ParallelBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(places), *texts)
+    texts = ([SOURCES[index] for index in indices], [TARGETS[index] for index in indices])
+    return ParallelBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(indices), *texts)
 
 
 def measured(task: TranslationModule, sizes: list[int], stage: str = "validate") -> dict[str, float]:
@@ -80,19 +80,19 @@ def measured(task: TranslationModule, sizes: list[int], stage: str = "validate")
     return {name.split("/")[1]: value for name, value in metrics.items()}
 
 
-def expected_figures(task: TranslationModule) -> dict[str, float]:
-    """All of them, one sentence at a time."""
+def expected_metrics(task: TranslationModule) -> dict[str, float]:
+    """The expected metrics, computed one sentence at a time."""
     total, right, tokens, texts = 0.0, 0, 0, []
     network = task.network
     with torch.no_grad():
-        for place in range(len(SOURCES)):
-            one = batch_of([place])
+        for index in range(len(SOURCES)):
+            one = batch_of([index])
             features = network(one.source, one.source_lengths, one.inputs, one.target_lengths).features
             gains, labels = network.log_probabilities(features)[0], one.labels[0]
             total += F.nll_loss(gains, labels, reduction="sum").item()
             right += int((gains.argmax(-1) == labels).sum())
             tokens += len(labels)
-            texts.append(task.translator.translate([SOURCES[place]], task.decoding["val"])[0][0].text)
+            texts.append(task.translator.translate([SOURCES[index]], task.decoding["val"])[0][0].text)
     mean = total / tokens
     scores = {
         "bleu": corpus_bleu(texts, [TARGETS]).score,
@@ -104,12 +104,12 @@ def expected_figures(task: TranslationModule) -> dict[str, float]:
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 @pytest.mark.parametrize("sizes", UNEVEN, ids=str)
-def test_an_epoch_is_measured_over_all_tokens_and_sentences_at_once(sizes: list[int], stage: str) -> None:
+def test_metrics_are_computed_over_all_tokens_and_sentences(sizes: list[int], stage: str) -> None:
     task = make_task()
-    assert measured(task, sizes, stage) == pytest.approx(expected_figures(task), rel=1e-5)
+    assert measured(task, sizes, stage) == pytest.approx(expected_metrics(task), rel=1e-5)
 
 
-def test_an_epoch_forgets_the_one_before() -> None:
+def test_metrics_are_reset_after_an_epoch() -> None:
     task = make_task()
     first = measured(task, [7])
     assert measured(task, [7]) == first
@@ -119,7 +119,7 @@ def test_an_epoch_forgets_the_one_before() -> None:
     assert second["loss"] != pytest.approx(first["loss"])
 
 
-def test_the_metrics_that_can_be_monitored_are_those_logged() -> None:
+def test_validation_metrics_are_those_logged() -> None:
     task = make_task()
     assert {f"val/{name}" for name in measured(task, [7])} == set(task.validation_metrics)
 
@@ -137,27 +137,27 @@ def test_labels_are_smoothed_in_training_only() -> None:
     assert task.sums["train_loss"].compute().item() == pytest.approx(plain, rel=1e-5)
 
 
-def test_the_share_of_own_words_grows_with_the_steps() -> None:
+def test_sampling_probability_increases_linearly() -> None:
     task = make_task(sampling=0.4, sampling_steps=10)
-    shares = []
+    probabilities = []
     for step in (0, 5, 10, 50):
         task.trainer = type("Trainer", (), {"global_step": step})()  # type: ignore[assignment]
-        shares.append(task.sampling_probability)
-    assert shares == pytest.approx([0, 0.2, 0.4, 0.4])
+        probabilities.append(task.sampling_probability)
+    assert probabilities == pytest.approx([0, 0.2, 0.4, 0.4])
     assert make_task().sampling_probability == 0
 
 
-def test_a_task_that_learns_seven_sentences_by_heart() -> None:
+def test_overfits_seven_sentences() -> None:
     task = make_task(optimizer=lambda parameters: torch.optim.Adam(parameters, 0.02), sampling=0.1)
     loader: Any = DataLoader([batch_of([0, 1, 2, 3]), batch_of([4, 5, 6])], batch_size=None)  # type: ignore[arg-type]
     pl.Trainer(max_epochs=60, **QUIET).fit(task, loader)
-    figures = measured(task, [7])
-    assert figures["accuracy"] == 1
-    assert figures["bleu"] == pytest.approx(100)
+    metrics = measured(task, [7])
+    assert metrics["accuracy"] == 1
+    assert metrics["bleu"] == pytest.approx(100)
     assert [found[0].text for found in task.translator.translate(SOURCES, DecodingSettings())] == TARGETS
 
 
-def test_validation_and_test_search_as_told() -> None:
+def test_validation_and_test_have_their_own_decoding_settings() -> None:
     task = make_task(decoding={"test": DecodingSettings(beam=3)})
     outputs = task._evaluate(batch_of([4]), "test")
     beam = task.translator.translate([SOURCES[4]], DecodingSettings(beam=3))[0][0]
@@ -166,20 +166,20 @@ def test_validation_and_test_search_as_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"sampling": 1.5}, "sampling must lie in"),
-        ({"sampling_steps": 0}, "grow over 1 step or more"),
+        ({"sampling": 1.5}, "sampling must be in"),
+        ({"sampling_steps": 0}, "sampling_steps at least 1"),
         ({"decoding": {"val": DecodingSettings(beam=0)}}, "beam must be at least 1, got 0"),
     ],
 )
-def test_wrong_settings(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_arguments_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make_task(**options)
 
 
 class TestTranslator:
-    def test_translations_come_in_the_order_of_the_sentences(self) -> None:
+    def test_translations_are_in_the_order_of_the_sentences(self) -> None:
         translator = make_task().translator
         together = translator.translate(SOURCES, DecodingSettings(beam=2, n_best=2), batch_size=3)
         for text, found in zip(SOURCES, together, strict=True):
@@ -187,13 +187,13 @@ class TestTranslator:
             assert [translation.text for translation in found] == [translation.text for translation in alone]
             assert found[0].source_words == text.split()
 
-    def test_weights_have_a_row_a_word_and_a_column_a_source_word_and_the_ends(self) -> None:
+    def test_shape_of_attention_weights(self) -> None:
         for (found,) in make_task().translator.translate(SOURCES, DecodingSettings()):
             assert found.weights is not None
             assert found.weights.shape == (len(found.words) + 1, len(found.source_words) + 1)
             assert torch.allclose(found.weights.sum(1), torch.ones(len(found.words) + 1))
 
-    def test_unknown_words_take_the_raw_source_word(self) -> None:
+    def test_unk_is_replaced_by_the_source_word(self) -> None:
         task = make_task()
         with torch.no_grad():
             task.network.output.bias[0] = 100.0
@@ -203,7 +203,7 @@ class TestTranslator:
             assert set(found.words) <= ({"Fräulein", "Smilla"} if replaces else {"<unk>"})
             assert len(found.words) > 0
 
-    def test_a_sentence_longer_than_the_limit_is_cut(self) -> None:
+    def test_long_sentences_are_truncated(self) -> None:
         translator = make_task().translator
         ((cut,),) = translator.translate([SOURCES[4]], DecodingSettings(), max_length=2)
         ((short,),) = translator.translate(["ein Hund"], DecodingSettings())

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the length of its training."""
+"""Comparison of the training length with that of a checkpoint."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ def saved(max_epochs: int, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("before", "total", "differs"),
     [
-        pytest.param(saved(2, total_steps=8), 8, False, id="as many steps"),
-        pytest.param(saved(2, total_steps=8), 16, True, id="other steps of as many epochs"),
-        pytest.param(saved(4, total_steps=8), 8, False, id="as many steps of other epochs"),
+        pytest.param(saved(2, total_steps=8), 8, False, id="same steps"),
+        pytest.param(saved(2, total_steps=8), 16, True, id="same epochs, other steps"),
+        pytest.param(saved(4, total_steps=8), 8, False, id="same steps, other epochs"),
         pytest.param(saved(2), 8, False, id="older checkpoint"),
-        pytest.param(saved(4), 8, True, id="older checkpoint of other epochs"),
+        pytest.param(saved(4), 8, True, id="older checkpoint, other epochs"),
         pytest.param(saved(4, total_steps=8), None, False, id="no fixed length"),
         pytest.param(saved(4, total_steps=None), 8, True, id="no fixed length before"),
     ],
 )
-def test_length_is_compared_by_steps_where_kept(before: dict[str, Any], total: int | None, differs: bool) -> None:
+def test_length_is_compared_by_optimizer_steps(before: dict[str, Any], total: int | None, differs: bool) -> None:
     assert length_differs(before, saved(2), total) is differs

@@ -1,4 +1,4 @@
-"""NT-ASGD: plain SGD until validations stop getting better, then the average of all weights since."""
+"""NT-ASGD: SGD steps, start of the averaging, swapping, and restoring the state."""
 
 from copy import deepcopy
 from typing import Any
@@ -28,20 +28,20 @@ def copies(weights: list[Tensor]) -> list[Tensor]:
     return [weight.detach().clone() for weight in weights]
 
 
-def begin_averaging(optimizer: NTASGD) -> None:
+def start_averaging(optimizer: NTASGD) -> None:
     for loss in (1.0, *[2.0] * (optimizer.param_groups[0]["patience"] + 1)):
-        optimizer.validated(loss)
+        optimizer.record_validation(loss)
     assert optimizer.averaging
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])
 @pytest.mark.parametrize("averaging", [False, True])
-def test_weights_themselves_take_the_steps_of_sgd(decay: float, averaging: bool) -> None:
+def test_steps_equal_those_of_sgd(decay: float, averaging: bool) -> None:
     ours, theirs = parameters(), parameters()
     optimizer = NTASGD(ours, lr=0.3, weight_decay=decay)
     sgd: Any = torch.optim.SGD(theirs, lr=0.3, weight_decay=decay)
     if averaging:
-        begin_averaging(optimizer)
+        start_averaging(optimizer)
     for number in range(5):
         step(optimizer, ours, number)
         step(sgd, theirs, number)
@@ -49,25 +49,25 @@ def test_weights_themselves_take_the_steps_of_sgd(decay: float, averaging: bool)
 
 
 @given(st.lists(st.floats(0.5, 9), min_size=1, max_size=20), st.integers(1, 5))
-def test_averaging_begins_where_the_papers_algorithm_says(losses: list[float], patience: int) -> None:
-    """Algorithm 1: T is set at the first t > n whose loss is above the least of those before the last n."""
+def test_averaging_starts_as_in_algorithm_1(losses: list[float], patience: int) -> None:
+    """T is set at the first t > n with a loss above the minimum of the losses before the last n."""
     optimizer = NTASGD(parameters(), patience=patience)
     logs: list[float] = []
-    begun = False
+    started = False
     for loss in losses:
         t = len(logs)
-        begun = begun or (t > patience and loss > min(logs[: t - patience]))
+        started = started or (t > patience and loss > min(logs[: t - patience]))
         logs.append(loss)
-        optimizer.validated(loss)
-        assert optimizer.averaging == begun
+        optimizer.record_validation(loss)
+        assert optimizer.averaging == started
 
 
-def test_the_average_is_that_of_all_weights_since_it_began() -> None:
+def test_average_of_all_weights_since_the_start() -> None:
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3, patience=1)
     for number in range(3):
         step(optimizer, weights, number)
-    begin_averaging(optimizer)
+    start_averaging(optimizer)
     since = []
     for number in range(3, 10):
         step(optimizer, weights, number)
@@ -76,10 +76,10 @@ def test_the_average_is_that_of_all_weights_since_it_began() -> None:
     expected = [torch.stack(own).mean(0) for own in zip(*since, strict=True)]
     torch.testing.assert_close(copies(weights), expected)
     optimizer.swap()
-    assert all(torch.equal(one, other) for one, other in zip(weights, since[-1], strict=True)), "to the bit"
+    assert all(torch.equal(one, other) for one, other in zip(weights, since[-1], strict=True)), "bit-identical"
 
 
-def test_before_it_begins_there_is_nothing_to_exchange() -> None:
+def test_swap_does_nothing_before_averaging() -> None:
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3)
     step(optimizer, weights, 1)
@@ -89,11 +89,11 @@ def test_before_it_begins_there_is_nothing_to_exchange() -> None:
 
 
 @pytest.mark.parametrize("saved_at", [2, 9])
-def test_a_saved_one_goes_on_as_if_it_had_not_been(saved_at: int) -> None:
+def test_loaded_state_continues_identically(saved_at: int) -> None:
     def run(numbers: range, weights: list[Tensor], optimizer: NTASGD) -> None:
         for number in numbers:
             step(optimizer, weights, number)
-            optimizer.validated([5.0, 4.0, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0, 5.0, 5.0, 5.0, 5.0][number])
+            optimizer.record_validation([5.0, 4.0, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0, 5.0, 5.0, 5.0, 5.0][number])
 
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3, patience=2)
@@ -109,7 +109,7 @@ def test_a_saved_one_goes_on_as_if_it_had_not_been(saved_at: int) -> None:
     assert all(torch.equal(one, two) for one, two in zip(weights, again, strict=True))
 
 
-def test_weights_without_a_gradient_stay() -> None:
+def test_weights_without_gradient_are_unchanged() -> None:
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3, weight_decay=0.1)
     before = copies(weights)
@@ -120,6 +120,6 @@ def test_weights_without_a_gradient_stay() -> None:
 
 
 @pytest.mark.parametrize("options", [{"lr": 0.0}, {"lr": -1.0}, {"weight_decay": -0.1}, {"patience": 0}], ids=str)
-def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="lr must be above 0, weight_decay at least 0 and patience at least 1"):
         NTASGD(parameters(), **options)

@@ -1,4 +1,4 @@
-"""Learning rates over time."""
+"""Learning-rate schedules."""
 
 from collections.abc import Callable
 
@@ -15,33 +15,33 @@ def make_optimizer() -> SGD:
 
 
 def rates(schedule: Schedule, optimizer: SGD, steps: int) -> list[float]:
-    seen = []
+    learning_rates = []
     for _ in range(steps):
-        seen.append(optimizer.param_groups[0]["lr"])
+        learning_rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.scheduler.step()
-    return seen
+    return learning_rates
 
 
-def test_one_cycle_peaks_at_the_learning_rate_after_the_warm_up() -> None:
+def test_one_cycle_peaks_after_the_warm_up() -> None:
     optimizer = make_optimizer()
-    seen = rates(one_cycle(optimizer, total_steps=101, mode="max", warmup_fraction=0.3), optimizer, 100)
-    assert max(seen) == pytest.approx(2.0, rel=1e-3)
-    assert seen.index(max(seen)) in (29, 30)
-    assert seen[0] < 0.1
-    assert seen[-1] < 0.01
+    learning_rates = rates(one_cycle(optimizer, total_steps=101, mode="max", warmup_fraction=0.3), optimizer, 100)
+    assert max(learning_rates) == pytest.approx(2.0, rel=1e-3)
+    assert learning_rates.index(max(learning_rates)) in (29, 30)
+    assert learning_rates[0] < 0.1
+    assert learning_rates[-1] < 0.01
 
 
-def test_cosine_goes_down_to_nothing_along_half_a_wave() -> None:
+def test_cosine_decays_to_0() -> None:
     optimizer = make_optimizer()
     schedule = cosine(optimizer, total_steps=100, mode="max")
-    seen = rates(schedule, optimizer, 101)
+    learning_rates = rates(schedule, optimizer, 101)
     assert schedule.interval == "step"
-    assert [seen[0], seen[50], seen[100]] == pytest.approx([2.0, 1.0, 0.0], abs=1e-9)
+    assert [learning_rates[0], learning_rates[50], learning_rates[100]] == pytest.approx([2.0, 1.0, 0.0], abs=1e-9)
 
 
 @pytest.mark.parametrize(("mode", "values"), [("max", [0.5, 0.4, 0.3]), ("min", [0.3, 0.4, 0.5])])
-def test_plateau_lowers_when_the_metric_gets_no_better(mode: str, values: list[float]) -> None:
+def test_plateau_lowers_without_improvement(mode: str, values: list[float]) -> None:
     optimizer = make_optimizer()
     schedule = plateau(optimizer, total_steps=1, mode=mode, factor=0.25, patience=1)
     for value in values:
@@ -54,24 +54,24 @@ SCHEDULES = [cosine, linear, one_cycle]
 
 
 def curve(make: Callable[..., Schedule], total: int, stretch_at: int | None = None, to: int = 0) -> list[float]:
-    """Learning rates of a schedule that may be saved, loaded and stretched at a step."""
+    """Learning rates of a schedule, optionally saved, loaded and stretched at a step."""
     optimizer = make_optimizer()
     schedule = make(optimizer, total_steps=total, mode="max")
     if stretch_at is None:
         return rates(schedule, optimizer, total + 1)
-    seen = rates(schedule, optimizer, stretch_at)
+    learning_rates = rates(schedule, optimizer, stretch_at)
     saved, optimizer = schedule.scheduler.state_dict(), make_optimizer()
     schedule = make(optimizer, total_steps=to, mode="max")
     schedule.scheduler.load_state_dict(saved)
     schedule.scheduler.stretch(to)
     optimizer.param_groups[0]["lr"] = schedule.scheduler.get_last_lr()[0]
-    return seen + rates(schedule, optimizer, to + 1 - stretch_at)
+    return learning_rates + rates(schedule, optimizer, to + 1 - stretch_at)
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
 @pytest.mark.parametrize("at", [5, 30, 60])
 @pytest.mark.parametrize("to", [140, 80])
-def test_a_stretched_schedule_runs_slower_to_its_end(make: Callable[..., Schedule], at: int, to: int) -> None:
+def test_stretched_schedule_ends_at_the_new_step(make: Callable[..., Schedule], at: int, to: int) -> None:
     original = curve(make, 100)
     stretched = curve(make, 100, stretch_at=at, to=to)
     assert stretched[: at + 1] == pytest.approx(original[: at + 1], rel=1e-6)
@@ -81,14 +81,14 @@ def test_a_stretched_schedule_runs_slower_to_its_end(make: Callable[..., Schedul
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_a_schedule_holds_its_last_rate_beyond_its_end(make: Callable[..., Schedule]) -> None:
+def test_learning_rate_is_constant_after_the_end(make: Callable[..., Schedule]) -> None:
     optimizer = make_optimizer()
-    seen = rates(make(optimizer, total_steps=10, mode="max"), optimizer, 20)
-    assert seen[11:] == pytest.approx([seen[10]] * 9, abs=1e-12)
+    learning_rates = rates(make(optimizer, total_steps=10, mode="max"), optimizer, 20)
+    assert learning_rates[11:] == pytest.approx([learning_rates[10]] * 9, abs=1e-12)
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_a_schedule_can_be_stretched_twice(make: Callable[..., Schedule]) -> None:
+def test_stretching_twice(make: Callable[..., Schedule]) -> None:
     optimizer = make_optimizer()
     schedule = make(optimizer, total_steps=100, mode="max")
     for at, to in ((40, 200), (70, 300)):

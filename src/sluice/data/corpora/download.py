@@ -1,4 +1,4 @@
-"""Published corpora: found in the data folder, else downloaded, else replaced by a generated sample, loudly."""
+"""Published corpora: found in the data folder, downloaded, or replaced by a generated sample with a warning."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ from sluice.errors import UserError, unreadable
 
 SOURCES = ("auto", "local", "download", "sample")
 TIMEOUT = (10, 30)
-"""Seconds to wait for a connection, and for the next bytes of an answer."""
+"""Timeouts in seconds for the connection and for reading."""
 log = logging.getLogger(__name__)
 
 
@@ -26,37 +26,38 @@ AnyCorpus = TypeVar("AnyCorpus", bound=Corpus)
 
 
 @dataclass(frozen=True)
-class Published(Generic[AnyCorpus]):
-    """A corpus that others have published."""
+class PublishedCorpus(Generic[AnyCorpus]):
+    """A published corpus and where to find it."""
 
     title: str
-    """As people call it."""
+    """Name in messages."""
     task: str
-    """The task that reads it."""
-    wanted: str
-    """What has to lie in the data folder, in words."""
+    """Task that uses it."""
+    expected: str
+    """The files expected in the data folder, in words."""
     find: Callable[[Path], AnyCorpus | None]
-    """The corpus in a folder; None where it isn't there."""
+    """Returns the corpus in a folder, None if it is not there."""
     download: Callable[[Path], AnyCorpus]
-    """Fetches it into a folder; a UserError where it can't be had."""
+    """Downloads it into a folder; raises UserError if this fails."""
 
 
 def resolve(
-    published: Published[AnyCorpus], *, source: str, data_dir: Path, sample: AnyCorpus, may_fall_back: bool = True
+    published: PublishedCorpus[AnyCorpus], *, source: str, data_dir: Path, sample: AnyCorpus, may_fall_back: bool = True
 ) -> AnyCorpus:
-    """The corpus that `source` stands for; the texts themselves are not read here.
+    """Returns the corpus for a setting of `task.data.source`, without reading its texts.
 
     Args:
-        published: the corpus.
-        source: "local" (must be in `data_dir`), "download" (fetched unless it is there), "sample" (generated), or
+        published: the published corpus.
+        source: "local" (must be in `data_dir`), "download" (downloaded unless it is there), "sample" (generated), or
             "auto": local, else download, else the sample with a warning.
-        data_dir: where it lies, or is downloaded to.
+        data_dir: folder that contains the corpus, or to download it to.
         sample: the generated corpus.
-        may_fall_back: False where several processes run, which could end up with different corpora.
+        may_fall_back: whether "auto" may use the sample; False in runs of several processes, which could end up with
+            different corpora.
 
     Raises:
-        UserError: if `source` is unknown, `data_dir` does not exist, or the texts can be had nowhere. What is damaged
-            in `data_dir` is an error too, raised when it is read; it is never replaced by the sample.
+        UserError: if `source` is unknown, `data_dir` does not exist, or the corpus is not available. Damaged files in
+            `data_dir` raise an error when they are read; they are never replaced by the sample.
     """
     if source not in SOURCES:
         raise UserError(f"task.data.source={source} is unknown: choose one of {', '.join(SOURCES)}.")
@@ -70,7 +71,7 @@ def resolve(
         return found
     if source == "local":
         raise UserError(
-            f"There is no {published.wanted} in {data_dir}: put it there, "
+            f"There is no {published.expected} in {data_dir}: copy it there, "
             "or set task.data.source=download or task.data.source=sample."
         )
     if source == "download":
@@ -79,7 +80,7 @@ def resolve(
 
 
 def _download_or_sample(
-    published: Published[AnyCorpus], data_dir: Path, sample: AnyCorpus, may_fall_back: bool
+    published: PublishedCorpus[AnyCorpus], data_dir: Path, sample: AnyCorpus, may_fall_back: bool
 ) -> AnyCorpus:
     try:
         return published.download(data_dir)
@@ -87,11 +88,11 @@ def _download_or_sample(
         if not may_fall_back:
             raise UserError(
                 f"{published.title} is not in {data_dir} and could not be downloaded, and neither `sluice prepare` nor "
-                f"a run of several processes falls back on the sample: put {published.wanted} there, run "
-                f"`sluice prepare task={published.task}` where there is a network, or set task.data.source=sample."
+                f"a run of several processes uses the sample instead: copy {published.expected} there, run "
+                f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample."
             ) from failure
         log.warning(
-            "NOT %s: this run uses %s, whose results say nothing about %s, because: %s",
+            "NOT %s: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
             published.title,
             sample.description,
             published.title,
@@ -101,30 +102,39 @@ def _download_or_sample(
 
 
 def fetch(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
-    """Fetches a file into `folder`, under its own name only once it is complete and its hash is right.
+    """Downloads a file; it appears in `folder` only when it is complete and its hash is correct.
+
+    Args:
+        url: address of the file.
+        known_hash: expected hash, "md5:..." or "sha256:...".
+        folder: folder to download to.
+        name: name of the file in `folder`.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UserError: `folder` does not exist or cannot be written to, the server cannot be reached, or what it sends
-            is not the published file. Nothing is left behind then.
+        UserError: if `folder` does not exist or is not writable, the server cannot be reached, or the file differs from
+            the published one. No partial file is left behind.
     """
     require_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _not_writable(folder, name, "no right to write")
+        raise _not_writable(folder, name, "permission denied")
     import pooch
     import requests
 
-    agent = {"User-Agent": "Mozilla/5.0 (sluice)"}  # some servers refuse Python's own
+    agent = {"User-Agent": "Mozilla/5.0 (sluice)"}  # some servers refuse the default user agent
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=TIMEOUT, headers=agent
     )
     try:
         pooch.retrieve(url, known_hash=known_hash, fname=name, path=folder, downloader=downloader)
-        _let_others_read(folder / name)
+        _set_default_permissions(folder / name)
     except requests.RequestException as error:
         raise _download_failed(url, folder, name, _reason(error)) from error
     except ValueError as error:
         kind = known_hash.partition(":")[0].upper()
-        reason = f"what arrived is not the published file, its {kind} differs"
+        reason = f"the {kind} of the received file differs from that of the published one"
         raise _download_failed(url, folder, name, reason) from error
     except OSError as error:
         raise _not_writable(folder, name, error.strerror or str(error)) from error
@@ -132,22 +142,23 @@ def fetch(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
 
 
 def require_folder(data_dir: Path) -> None:
-    """
+    """Checks that the data folder exists.
+
     Raises:
-        UserError: if the data folder isn't there.
+        UserError: if it does not.
     """
     if not data_dir.is_dir():
         raise UserError(
-            f"The data folder {data_dir} does not exist or is no folder: create it, or name another with "
+            f"The data folder {data_dir} does not exist or is not a folder: create it, or set another with "
             "paths.data_dir or the environment variable SLUICE_DATA."
         )
 
 
 def make_folder(data_dir: Path, name: str) -> Path:
-    """The folder of a corpus in the data folder, made where it isn't there.
+    """Returns the folder of a corpus in the data folder, creating it if needed.
 
     Raises:
-        UserError: if the data folder isn't there, or it cannot be made.
+        UserError: if the data folder does not exist, or the folder cannot be created.
     """
     require_folder(data_dir)
     folder = data_dir / name
@@ -155,21 +166,21 @@ def make_folder(data_dir: Path, name: str) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be made ({(error.strerror or str(error)).lower()}): name another folder with "
+            f"{folder} cannot be created ({(error.strerror or str(error)).lower()}): set another folder with "
             "paths.data_dir or the environment variable SLUICE_DATA, or set task.data.source=sample."
         ) from error
     return folder
 
 
-def _let_others_read(file: Path) -> None:
-    """Gives the file the rights of any new file; the temporary one it was is its owner's alone."""
+def _set_default_permissions(file: Path) -> None:
+    """Sets the permissions of a new file; temporary files are readable by their owner only."""
     umask = os.umask(0)
     os.umask(umask)
     file.chmod(0o666 & ~umask)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong with a request, in a few words instead of the library's nested ones."""
+    """Returns a short description of a failed request."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -177,50 +188,56 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        return "no connection, or it broke off"
-    return f"{type(error).__name__} on the way"
+        return "no connection, or it was interrupted"
+    return type(error).__name__
 
 
 def _download_failed(url: str, folder: Path, name: str, reason: str) -> UserError:
     return UserError(
-        f"{url} could not be downloaded ({reason}): put {name} into {folder} by hand, or set task.data.source=sample."
+        f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or set task.data.source=sample."
     )
 
 
 def _not_writable(folder: Path, name: str, reason: str) -> UserError:
     return UserError(
-        f"{name} cannot be written into {folder} ({reason}): name another folder with paths.data_dir "
+        f"{name} cannot be written into {folder} ({reason}): set another folder with paths.data_dir "
         "or the environment variable SLUICE_DATA, or set task.data.source=sample."
     )
 
 
-FACTOR = 4
-"""How many times its known size a published archive may have when it is expanded."""
+MAX_EXPANSION = 4
+"""Maximum size of a decompressed published archive, as a multiple of its known size."""
 
 
-def limited(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
-    """The expanded stream of an archive, which ends with an error beyond `FACTOR` times its known size.
+def limit_size(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
+    """Returns a decompressed stream that raises an error beyond `MAX_EXPANSION` times the known size.
 
     Args:
-        stream: the expanded content.
-        path: of the archive, for the message.
-        known_bytes: what the published archive expands to.
+        stream: decompressed content.
+        path: path of the archive, for the message.
+        known_bytes: decompressed size of the published archive.
     """
-    return io.BufferedReader(_Limited(stream, path, FACTOR * known_bytes))
+    return io.BufferedReader(_Limited(stream, path, MAX_EXPANSION * known_bytes))
 
 
 def check_size(path: Path, size: int, known_bytes: int) -> None:
-    """
+    """Checks the size of an archive member.
+
+    Args:
+        path: path of the archive, for the message.
+        size: decompressed size.
+        known_bytes: decompressed size of the published archive.
+
     Raises:
-        UserError: for a size beyond `FACTOR` times the known one.
+        UserError: if the size is more than `MAX_EXPANSION` times the known one.
     """
-    if size > FACTOR * known_bytes:
-        raise _too_large(path, FACTOR * known_bytes)
+    if size > MAX_EXPANSION * known_bytes:
+        raise _too_large(path, MAX_EXPANSION * known_bytes)
 
 
 class _Limited(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, path: Path, most: int) -> None:
-        self._stream, self._path, self._most, self._count = stream, path, most, 0
+    def __init__(self, stream: BinaryIO, path: Path, max_bytes: int) -> None:
+        self._stream, self._path, self._max_bytes, self._count = stream, path, max_bytes, 0
 
     def readable(self) -> bool:
         return True
@@ -228,40 +245,40 @@ class _Limited(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         content = self._stream.read(len(buffer))
         self._count += len(content)
-        if self._count > self._most:
-            raise _too_large(self._path, self._most)
+        if self._count > self._max_bytes:
+            raise _too_large(self._path, self._max_bytes)
         buffer[: len(content)] = content
         return len(content)
 
 
-def _too_large(path: Path, most: int) -> UserError:
+def _too_large(path: Path, max_bytes: int) -> UserError:
     return UserError(
-        f"{path} expands to more than {most / 1e6:,.0f} MB, {FACTOR} times the size of the published archive: it is "
-        "another file, so put the published one in its place"
+        f"{path} expands to more than {max_bytes / 1e6:,.0f} MB, {MAX_EXPANSION} times the size of the published "
+        "archive: replace it with the published archive"
     )
 
 
 def stream_tar_gz(path: Path, *, known_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and content of every regular file, in the order in which they lie in the archive.
+    """Yields the name and content of every regular file, in the order of the archive.
 
-    The checksum over all of it is only known at the end: what was yielded before an error must be thrown away.
+    The checksum is verified at the end: discard the yielded files if an error is raised.
 
     Args:
-        path: of the archive.
-        known_bytes: what the published archive expands to, about.
+        path: path of the archive.
+        known_bytes: approximate decompressed size of the published archive.
 
     Raises:
-        UserError: `path` cannot be opened, is cut short or damaged, is no gzip-compressed tar archive, or expands to
-            far more than the published one.
+        UserError: if the archive cannot be opened, is truncated or damaged, is not a gzip-compressed tar archive, or is
+            much larger than the published one.
     """
     try:
-        with gzip.open(path, "rb") as packed, limited(packed, path, known_bytes) as stream:  # type: ignore[arg-type]
+        with gzip.open(path, "rb") as packed, limit_size(packed, path, known_bytes) as stream:  # type: ignore[arg-type]
             yield from _regular_files(stream, path, known_bytes)
-            _read_to_the_end(stream)
+            _read_remaining(stream)
     except EOFError:
-        raise _incomplete(path, "it ends too early") from None
+        raise _incomplete(path, "it is truncated") from None
     except tarfile.TarError as error:
-        raise _incomplete(path, f"what is compressed in it is no tar archive: {error}") from error
+        raise _incomplete(path, f"it does not contain a tar archive: {error}") from error
     except (zlib.error, gzip.BadGzipFile) as error:
         raise _incomplete(path, str(error)) from error
     except OSError as error:
@@ -272,17 +289,17 @@ def _regular_files(stream: BinaryIO, path: Path, known_bytes: int) -> Iterator[t
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             check_size(path, member.size, known_bytes)
-            whole = member.isreg() and not member.issparse()  # a sparse file may be larger than all of the archive
+            whole = member.isreg() and not member.issparse()  # a sparse file may be larger than the archive
             content = archive.extractfile(member) if whole else None
             if content is not None:
                 yield member.name, content.read()
 
 
-def _read_to_the_end(stream: BinaryIO) -> None:
-    """Makes gzip compare its checksum, which stands behind the last byte."""
+def _read_remaining(stream: BinaryIO) -> None:
+    """Reads to the end of the stream, where gzip verifies its checksum."""
     while stream.read(1 << 20):
         pass
 
 
 def _incomplete(path: Path, reason: str) -> UserError:
-    return UserError(f"{path} is not a complete .tar.gz ({reason}): replace it with a whole copy, or remove it.")
+    return UserError(f"{path} is not a complete .tar.gz ({reason}): replace it with a complete copy, or remove it.")

@@ -1,4 +1,4 @@
-"""The Large Movie Review Dataset (IMDB): where it is found, and how its folder or archive is read."""
+"""The Large Movie Review Dataset (IMDB), read from its folder or archive."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, resolve, stream_tar_gz
+from sluice.data.corpora.download import PublishedCorpus, fetch, resolve, stream_tar_gz
 from sluice.data.corpus import Document, LabelledCorpus, Line, Sources
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.errors import UserError, reading
@@ -16,18 +16,18 @@ from sluice.errors import UserError, reading
 FOLDER_NAME = "aclImdb"
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
 KNOWN_BYTES = 500_000_000
-"""What the official archive expands to, about: reviews, unlabelled reviews and bags of words."""
+"""Approximate decompressed size of the archive: reviews, unlabelled reviews and bags of words."""
 LABELS = ("neg", "pos")
 REVIEWS_PER_CLASS = 12_500
 GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS)
-"""The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is left alone."""
+"""The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is ignored."""
 REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/([^/.][^/]*)\.txt")
 FILM_BLOCK = 100
-"""Reviews of one film lie side by side (up to 30 of a class), so whole blocks of ids are held out together."""
+"""Reviews of one film have adjacent ids (up to 30 per class), so blocks of ids are held out together."""
 
 
 class ImdbOnDisk:
-    """What the folder and the archive share."""
+    """Base class of the folder and the archive."""
 
     labels = LABELS
 
@@ -42,15 +42,15 @@ class ImdbFolder(ImdbOnDisk):
 
     @property
     def description(self) -> str:
-        """The folder, in words."""
+        """Description of the folder."""
         return f"IMDB reviews in the folder {self.path}"
 
     @property
     def sources(self) -> Sources:
-        """Every review by its name, which says what film block it is of.
+        """All reviews by name; the name determines the block of ids.
 
         Raises:
-            UserError: one of the four folders is missing.
+            UserError: if one of the four folders is missing.
         """
         names = [f"{split}/{label}/{name}" for (split, label), names in self._review_names().items() for name in names]
         return Sources.of(FOLDER_NAME, {name: self.path / name for name in names})
@@ -59,7 +59,7 @@ class ImdbFolder(ImdbOnDisk):
         """Yields every review once.
 
         Raises:
-            UserError: a folder is missing, the number of reviews in one is wrong, or a review cannot be read.
+            UserError: if a folder is missing or has a wrong number of reviews, or a review cannot be read.
         """
         groups = self._review_names()
         counts = {group: len(names) for group, names in groups.items()}
@@ -76,17 +76,17 @@ class ImdbFolder(ImdbOnDisk):
         if missing:
             raise UserError(
                 f"{self.path} has no folder {', '.join(missing)}: "
-                f"extract {ARCHIVE_NAME} again, or remove the folder to have the archive read instead."
+                f"extract {ARCHIVE_NAME} again, or remove the folder to read the archive instead."
             )
         return {(split, label): _text_files(self.path / split / label) for split, label in GROUPS}
 
 
 class ImdbArchive(ImdbOnDisk):
-    """The archive `aclImdb_v1.tar.gz`, read as one stream in the archive's own order; nothing is unpacked to disk."""
+    """The archive `aclImdb_v1.tar.gz`, read as a stream in its own order without extracting it."""
 
     @property
     def description(self) -> str:
-        """The archive, in words."""
+        """Description of the archive."""
         return f"IMDB reviews in the archive {self.path}"
 
     @property
@@ -95,10 +95,10 @@ class ImdbArchive(ImdbOnDisk):
         return Sources.of(FOLDER_NAME, {"archive": self.path})
 
     def documents(self) -> Iterator[Document]:
-        """Yields every review once; how many there are is known, and checked, after the last.
+        """Yields every review once; the number of reviews is checked at the end.
 
         Raises:
-            UserError: the archive is cut short, damaged or of another kind, a review is no UTF-8, or the number of
+            UserError: if the archive is truncated, damaged or another one, a review is not UTF-8, or the number of
                 reviews is wrong.
         """
         counts: Counter[tuple[str, str]] = Counter()
@@ -110,14 +110,14 @@ class ImdbArchive(ImdbOnDisk):
                 yield Document(split, _decode(content, f"{name} in {self.path}"), LABELS.index(label), _block(stem))
         if not counts:
             raise UserError(
-                f"{self.path} holds no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
-                f"it is another archive, so put the official {ARCHIVE_NAME} in its place."
+                f"{self.path} has no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
+                f"replace it with the official {ARCHIVE_NAME}."
             )
         _check_counts(self.path, counts, self.reviews_per_class)
 
 
 def _block(stem: str) -> str:
-    """The block of a review called <id>_<stars>; none for another name."""
+    """Returns the block of a review named <id>_<stars>; empty for other names."""
     number = stem.partition("_")[0]
     return f"{int(number) // FILM_BLOCK}" if number.isdecimal() else ""
 
@@ -126,24 +126,24 @@ def _check_counts(path: Path, counts: Mapping[tuple[str, str], int], expected: i
     wrong = [f"{'/'.join(group)} has {counts[group]:,}" for group in GROUPS if counts[group] != expected]
     if wrong:
         raise UserError(
-            f"{path} should hold {expected:,} reviews in each class of train and test, but {', '.join(wrong)}: "
+            f"{path} should have {expected:,} reviews in each class of train and test, but {', '.join(wrong)}: "
             f"replace it with a complete copy of the dataset, or remove it."
         )
 
 
 def _text_files(folder: Path) -> list[str]:
-    """Names of the reviews, sorted; hidden files (a Mac leaves `._` files) are none."""
+    """Returns the sorted names of the reviews, without hidden files (macOS creates `._` files)."""
     with reading(folder):
         names = [entry.name for entry in os.scandir(folder)]
     return sorted(name for name in names if name.endswith(".txt") and not name.startswith("."))
 
 
-def _decode(content: bytes, place: str) -> str:
+def _decode(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"The review {place} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy."
+            f"The review {name} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy."
         ) from error
 
 
@@ -154,22 +154,22 @@ IMDB_HASH = "md5:7c2ac02c03563afcf9b574c7e56c153a"
 def resolve_imdb(
     *, source: str, data_dir: Path, sample_size: int = 2000, seed: int = 0, may_fall_back: bool = True
 ) -> LabelledCorpus:
-    """The corpus that `source` stands for; the texts themselves are not read here.
+    """Returns the corpus for a setting of `task.data.source`, without reading its texts.
 
     Args:
         source: "auto", "local", "download" or "sample", see `download.resolve`.
-        data_dir: Where the dataset lies, or is downloaded to.
-        sample_size: Number of reviews of the sample.
-        seed: Seed of the sample.
-        may_fall_back: False where several processes run, which could end up with different corpora.
+        data_dir: folder that contains the dataset, or to download it to.
+        sample_size: number of reviews of the sample.
+        seed: seed of the sample.
+        may_fall_back: whether "auto" may use the sample.
 
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[LabelledCorpus](
+    published = PublishedCorpus[LabelledCorpus](
         title="IMDB",
         task="imdb",
-        wanted=f"{FOLDER_NAME}/ and no {ARCHIVE_NAME}" if source == "local" else ARCHIVE_NAME,
+        expected=f"{FOLDER_NAME}/ and no {ARCHIVE_NAME}" if source == "local" else ARCHIVE_NAME,
         find=find_imdb,
         download=download_imdb,
     )
@@ -178,7 +178,7 @@ def resolve_imdb(
 
 
 def find_imdb(data_dir: Path) -> LabelledCorpus | None:
-    """The reviews in `data_dir`, the folder before the archive; None where there is neither."""
+    """Returns the reviews in `data_dir`, preferably the folder; None without folder and archive."""
     if (data_dir / FOLDER_NAME).is_dir():
         return ImdbFolder(data_dir / FOLDER_NAME)
     if (data_dir / ARCHIVE_NAME).exists():
@@ -187,7 +187,7 @@ def find_imdb(data_dir: Path) -> LabelledCorpus | None:
 
 
 def download_imdb(data_dir: Path) -> ImdbArchive:
-    """Fetches the archive into `data_dir`.
+    """Downloads the archive into `data_dir`.
 
     Raises:
         UserError: as `download.fetch`.
@@ -197,33 +197,33 @@ def download_imdb(data_dir: Path) -> ImdbArchive:
 
 
 HELD_OUT = 10
-"""Of so many groups of training texts one is for validation, where the corpus has no validation texts."""
+"""One in HELD_OUT groups of training texts is used for validation."""
 
 
 @dataclass(frozen=True)
 class ReviewLines:
-    """The texts of a corpus, those of one group in one part."""
+    """The documents of a corpus as lines; documents of one group are in one split."""
 
     corpus: LabelledCorpus
 
     @property
     def name(self) -> str:
-        """The corpus's own."""
+        """Name of the corpus."""
         return self.corpus.name
 
     @property
     def description(self) -> str:
-        """Where the texts come from, in words."""
-        return f"{self.corpus.description}, one a line"
+        """Description of the corpus."""
+        return f"{self.corpus.description}, one per line"
 
     @property
     def sources(self) -> Sources:
-        """Those of the corpus."""
+        """Sources of the corpus."""
         own = self.corpus.sources
         return replace(own, recipe=f"lines of {own.recipe}")
 
     def lines(self) -> Iterator[Line]:
-        """Yields a line a text.
+        """Yields one line per document.
 
         Raises:
             UserError: as the corpus does.

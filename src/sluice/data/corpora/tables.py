@@ -1,4 +1,4 @@
-"""A user's own labelled files: texts, pairs of texts, and tagged words."""
+"""User-supplied labelled files: texts, text pairs, and tagged words."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 class SplitFiles:
-    """A training file and, if there are, a validation and a test file."""
+    """A training file and optional validation and test files."""
 
     name = "file"
     content: ClassVar[str]
-    """What the files hold, in words."""
+    """Description of the content of the files."""
 
     def __init__(self, path: Path, validation_path: Path | None, test_path: Path | None) -> None:
         paths = {"train": path, "val": validation_path, "test": test_path}
@@ -26,23 +26,22 @@ class SplitFiles:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those that have a file; the others are cut from "train" later."""
+        """Splits with a file; the others are cut from "train" later."""
         return tuple(self.files)
 
     @property
     def description(self) -> str:
-        """The files, in words."""
+        """Description of the files."""
         return f"{self.content} in {', '.join(str(file) for file in self.files.values())}"
 
 
 class Table(SplitFiles):
-    """Files with one labelled row per text, or pair of texts.
+    """Files with one labelled text or text pair per row, with at least two classes.
 
-    Files end in .csv, .tsv (both with a header), .jsonl or .ndjson (one object per line), all in UTF-8. A label is
-    whatever its column says; two classes or more.
+    Files end in .csv, .tsv (both with a header), .jsonl or .ndjson (one object per line), all in UTF-8.
     """
 
-    content = "own texts"
+    content = "labelled texts"
 
     def __init__(
         self,
@@ -59,13 +58,13 @@ class Table(SplitFiles):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The known classes, else those of the training file, sorted, by value if all are numbers.
+        """The known classes, or the sorted classes of the training file (numerically if all are numbers).
 
-        The latter reads every file once.
+        Determining the classes reads every file once.
 
         Raises:
-            UserError: a file or a row in it cannot be used (see `read_rows`), there is only one class, or the
-                validation or test file has a class that the training file lacks.
+            UserError: as `read_rows`, or if there is only one class, or the validation or test file has a class that is
+                not in the training file.
         """
         if self.known_labels is not None:
             return self.known_labels
@@ -73,7 +72,7 @@ class Table(SplitFiles):
         if len(train_labels) < 2:
             raise UserError(
                 f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
-                "two or more are needed to tell apart."
+                "classification needs at least two."
             )
         for split in self.files:
             if split != "train":
@@ -81,17 +80,17 @@ class Table(SplitFiles):
         return tuple(_sorted_labels(train_labels))
 
     def labelled(self, split: str) -> Iterator[tuple[Row, int]]:
-        """Yields the rows of a split's file in its order, each with the id of its class.
+        """Yields the rows of a split in order, each with its class id.
 
         Raises:
-            UserError: as `read_rows` and `labels` do, or for a class that isn't among the known ones.
+            UserError: as `read_rows` and `labels`, or for an unknown class.
         """
         class_ids = {label: index for index, label in enumerate(self.labels)}
         for row in self._rows(split):
             if row.label not in class_ids:
                 raise UserError(
-                    f"{self.files[split]}, line {row.line}: the model was not trained on the class {row.label!r}, it "
-                    f"knows {', '.join(class_ids)}: correct it or remove the row"
+                    f"{self.files[split]}, line {row.line}: the model was not trained on the class {row.label!r}, "
+                    f"only on {', '.join(class_ids)}: correct the class or remove the row"
                 )
             yield row, class_ids[row.label]
 
@@ -122,12 +121,12 @@ class LabelledTable(Table):
     ) -> None:
         """
         Args:
-            path: training texts.
-            validation_path: validation texts, if there is a file of them.
-            test_path: test texts, if there is a file of them.
-            text_column: column or key with the text.
-            label_column: column or key with the class.
-            known_labels: the classes of a trained model; None for those of the training file, two at least.
+            path: file of training texts.
+            validation_path: file of validation texts, if any.
+            test_path: file of test texts, if any.
+            text_column: column or key of the text.
+            label_column: column or key of the class.
+            known_labels: classes of a trained model; None for those of the training file.
         """
         super().__init__(
             path,
@@ -144,7 +143,7 @@ class LabelledTable(Table):
         return Sources.of(f"table of {self.text_columns[0]!r} and {self.label_column!r}", self.files)
 
     def documents(self) -> Iterator[Document]:
-        """Yields every row once, file by file (train, val, test); raises UserError as `labelled` does."""
+        """Yields every row once, split by split; raises UserError as `labelled`."""
         for split in self.files:
             for row, label in self.labelled(split):
                 yield Document(split, row.texts[0], label)
@@ -153,7 +152,7 @@ class LabelledTable(Table):
 class PairTable(Table):
     """Pairs of texts and labels; see `Table`."""
 
-    knows_deciding = False
+    has_deciding_words = False
 
     def __init__(
         self,
@@ -168,13 +167,13 @@ class PairTable(Table):
     ) -> None:
         """
         Args:
-            path: training pairs.
-            validation_path: validation pairs, if there is a file of them.
-            test_path: test pairs, if there is a file of them.
-            first_column: column or key with one text.
-            second_column: column or key with the other.
-            label_column: column or key with the class.
-            known_labels: the classes of a trained model; None for those of the training file, two at least.
+            path: file of training pairs.
+            validation_path: file of validation pairs, if any.
+            test_path: file of test pairs, if any.
+            first_column: column or key of the first text.
+            second_column: column or key of the second text.
+            label_column: column or key of the class.
+            known_labels: classes of a trained model; None for those of the training file.
         """
         super().__init__(
             path,
@@ -192,7 +191,7 @@ class PairTable(Table):
         return Sources.of(f"table of {first!r} and {self.label_column!r} with {second!r}", self.files)
 
     def pairs(self, split: str) -> Iterator[TextPair]:
-        """Yields every row of a split's file in its order; raises UserError as `labelled` does."""
+        """Yields the rows of a split in order; raises UserError as `labelled`."""
         for row, label in self.labelled(split):
             first, second = row.texts
             yield TextPair(first, second, label)
@@ -201,7 +200,7 @@ class PairTable(Table):
 class TaggedFiles(SplitFiles):
     """Tagged sentences; see `read_tagged`."""
 
-    content = "own tagged texts"
+    content = "tagged sentences"
 
     def __init__(
         self,
@@ -213,10 +212,10 @@ class TaggedFiles(SplitFiles):
     ) -> None:
         """
         Args:
-            path: training sentences.
-            validation_path: validation sentences, if there is a file of them.
-            test_path: test sentences, if there is a file of them.
-            known_tags: the tags of a trained model; None for any.
+            path: file of training sentences.
+            validation_path: file of validation sentences, if any.
+            test_path: file of test sentences, if any.
+            known_tags: tags of a trained model; None for any.
         """
         super().__init__(path, validation_path, test_path)
         self.known_tags = known_tags
@@ -227,7 +226,7 @@ class TaggedFiles(SplitFiles):
         return Sources.of("tagged words", self.files)
 
     def sentences(self, split: str) -> Iterator[Tagged]:
-        """Yields the sentences of a split; raises UserError as `read_tagged` does."""
+        """Yields the sentences of a split; raises UserError as `read_tagged`."""
         return read_tagged(self.files[split], known_tags=self.known_tags)
 
 

@@ -1,11 +1,11 @@
-"""WikiText-2: the data folder, the original address, or else a generated sample."""
+"""WikiText-2, from the data folder, its website, or a generated sample."""
 
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import Published, check_size, fetch, resolve
+from sluice.data.corpora.download import PublishedCorpus, check_size, fetch, resolve
 from sluice.data.corpora.readers import decoded_lines
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
@@ -16,13 +16,13 @@ ARCHIVE_NAME, FOLDER_NAME = "wikitext-2-v1.zip", "wikitext-2"
 FILES = {"train": "wiki.train.tokens", "val": "wiki.valid.tokens", "test": "wiki.test.tokens"}
 LINES = {"train": 36_718, "val": 3_760, "test": 4_358}
 KNOWN_BYTES = 13_175_278
-"""What the three files have together."""
+"""Total size of the three files."""
 WIKITEXT2_URL = "https://wikitext.smerity.com/wikitext-2-v1.zip"
 WIKITEXT2_HASH = "md5:542ccefacc6c27f945fb54453812b3cd"
 
 
 class WikiText2Text(PublishedText):
-    """The three files of WikiText-2, in their archive or its extracted folder."""
+    """The three files of WikiText-2, in the archive or its extracted folder."""
 
     title, files, published_lines = "WikiText-2", FILES, LINES
 
@@ -37,13 +37,15 @@ class WikiText2Text(PublishedText):
                 with archive.open(f"{FOLDER_NAME}/{file}") as stream:
                     yield from decoded_lines(stream, f"{file} in {self.path}")
         except KeyError as error:
-            raise UserError(f"{self.path} holds no {FOLDER_NAME}/{file}: it is another archive") from error
+            raise UserError(
+                f"{self.path} has no {FOLDER_NAME}/{file}: replace it with the published archive"
+            ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise UserError(f"{self.path} is no complete .zip ({error}): replace it with a whole copy") from error
+            raise UserError(f"{self.path} is not a complete .zip ({error}): replace it with a complete copy") from error
 
 
 def find_wikitext2(data_dir: Path) -> WikiText2Text | None:
-    """The text in `data_dir`, the folder before the archive; None where there is neither."""
+    """Returns the text in `data_dir`, preferably the folder; None without folder and archive."""
     for name in (FOLDER_NAME, ARCHIVE_NAME):
         if (data_dir / name).exists():
             return WikiText2Text(data_dir / name)
@@ -51,7 +53,7 @@ def find_wikitext2(data_dir: Path) -> WikiText2Text | None:
 
 
 def download_wikitext2(data_dir: Path) -> WikiText2Text:
-    """Fetches the archive into `data_dir`.
+    """Downloads the archive into `data_dir`.
 
     Raises:
         UserError: as `download.fetch`.
@@ -63,15 +65,22 @@ def download_wikitext2(data_dir: Path) -> WikiText2Text:
 def resolve_wikitext2(
     *, source: str, data_dir: Path, sample_size: int = 2000, seed: int = 0, may_fall_back: bool = True
 ) -> RunningText:
-    """The corpus that `source` stands for, see `download.resolve`.
+    """Returns the corpus for a setting of `task.data.source`, see `download.resolve`.
+
+    Args:
+        source: "auto", "local", "download" or "sample".
+        data_dir: folder that contains the text, or to download it to.
+        sample_size: training reviews of the sample.
+        seed: seed of the sample.
+        may_fall_back: whether "auto" may use the sample.
 
     Raises:
         UserError: as `download.resolve`.
     """
-    published = Published[RunningText](
+    published = PublishedCorpus[RunningText](
         title="WikiText-2",
         task="wikitext2",
-        wanted=ARCHIVE_NAME,
+        expected=ARCHIVE_NAME,
         find=find_wikitext2,
         download=lambda folder: download_wikitext2(folder),
     )

@@ -1,4 +1,4 @@
-"""What the generators share: random numbers and splits by seed, and generated pairs as a parallel corpus."""
+"""Base of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -11,27 +11,27 @@ from sluice.data.corpus import SPLITS, SentencePair, Sources
 from sluice.errors import UserError
 
 SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
-"""Of all the sequences there are, which part belongs to each split."""
-MOST_MISSES = 2000
-"""Draws in a row that belong to other splits; with two tenths, chance alone never gets that far."""
+"""Tenths of all possible sequences that belong to each split."""
+MAX_MISSES = 2000
+"""Maximum number of consecutive draws that belong to other splits; never reached by chance with two tenths."""
 Drawn = TypeVar("Drawn", str, bytes)
 
 
 def generator(seed: int, split: str) -> np.random.Generator:
-    """The random numbers of one split.
+    """Returns the random generator of a split.
 
     Raises:
-        UserError: for a split that doesn't exist or a negative seed.
+        UserError: if the split is unknown or the seed is negative.
     """
     if split not in SPLITS:
-        raise UserError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if seed < 0:
         raise UserError(f"seed={seed} is negative: choose 0 or more")
     return np.random.default_rng([seed, SPLITS.index(split)])
 
 
 def split_of(sequence: str | bytes, seed: int) -> str:
-    """The split that a sequence belongs to, wherever and whenever it is drawn."""
+    """Returns the split of a sequence, determined by its hash and the seed."""
     content = sequence.encode() if isinstance(sequence, str) else sequence
     digest = hashlib.blake2b(content, digest_size=8, key=str(seed).encode()).digest()
     tenth = int.from_bytes(digest, "little") % 10
@@ -39,17 +39,22 @@ def split_of(sequence: str | bytes, seed: int) -> str:
         tenth -= tenths
         if tenth < 0:
             return split
-    raise AssertionError("the tenths make a whole")
+    raise AssertionError("the tenths add up to 1")
 
 
-def own_sequences(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
-    """Yields, without end, the drawn sequences that belong to the split; one may come twice, but in one split only.
+def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
+    """Yields an endless stream of drawn sequences that belong to a split; sequences may repeat.
+
+    Args:
+        draw: draws a sequence.
+        seed: seed of the random numbers and of the splits.
+        split: "train", "val" or "test".
 
     Raises:
-        UserError: if there are so few different ones that none is left for the split.
+        UserError: if there are too few different sequences for every split to have any.
     """
     random, misses = generator(seed, split), 0
-    while misses < MOST_MISSES:
+    while misses < MAX_MISSES:
         sequence = draw(random)
         if split_of(sequence, seed) == split:
             misses = 0
@@ -57,25 +62,30 @@ def own_sequences(draw: Callable[[np.random.Generator], Drawn], seed: int, split
         else:
             misses += 1
     raise UserError(
-        f"these settings make so few different sequences that none is left for the {split} split: make them longer"
+        f"these settings allow too few different sequences, with none for the {split} split: make them longer"
     )
 
 
 def split_sizes(size: int, val_size: int, test_size: int) -> dict[str, int]:
-    """The sizes by split.
+    """Returns the sizes by split.
+
+    Args:
+        size: training examples.
+        val_size: validation examples.
+        test_size: test examples.
 
     Raises:
-        UserError: if one is below 1.
+        UserError: if a size is below 1.
     """
     check_at_least(1, size=size, val_size=val_size, test_size=test_size)
     return {"train": size, "val": val_size, "test": test_size}
 
 
-class DrawnTexts:
-    """Texts drawn at random, so many of each split; the same sizes and seed give the same ones."""
+class RandomTexts:
+    """Base class of randomly drawn texts; the same sizes and seed give the same texts."""
 
     default_sizes: ClassVar[tuple[int, int, int]]
-    """Of training, validation and test."""
+    """Sizes of training, validation and test."""
 
     def __init__(
         self, *, size: int | None = None, val_size: int | None = None, test_size: int | None = None, seed: int = 0
@@ -85,36 +95,37 @@ class DrawnTexts:
             size: training texts; None for the default.
             val_size: validation texts; None for the default.
             test_size: test texts; None for the default.
-            seed: another seed gives other texts.
+            seed: seed of the random numbers.
 
         Raises:
-            UserError: a size is below 1.
+            UserError: if a size is below 1.
         """
         given = zip((size, val_size, test_size), self.default_sizes, strict=True)
         self.sizes = split_sizes(*(default if chosen is None else chosen for chosen, default in given))
         self.seed = seed
 
-    def sources_of(self, what: str) -> Sources:
-        """A generator, `what` with its version, and its settings."""
-        return Sources(f"{what}, sizes {', '.join(map(str, self.sizes.values()))}", seed=self.seed)
+    def make_sources(self, generator_name: str) -> Sources:
+        """Returns the sources: name and version of the generator, sizes and seed."""
+        return Sources(f"{generator_name}, sizes {', '.join(map(str, self.sizes.values()))}", seed=self.seed)
 
-    def drawn(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
-        """Yields the texts of a split; no text is in two splits, in one it may come twice."""
-        yield from islice(own_sequences(draw, self.seed, split), self.sizes[split])
+    def draw_texts(self, split: str, draw: Callable[[np.random.Generator], str]) -> Iterator[str]:
+        """Yields the texts of a split; texts may repeat within a split, but not across splits."""
+        yield from islice(sequences_in_split(draw, self.seed, split), self.sizes[split])
 
 
-def check_at_least(least: int, **settings: int) -> None:
-    """
+def check_at_least(minimum: int, **settings: int) -> None:
+    """Checks the minimum of settings.
+
     Raises:
-        UserError: if one of the settings is smaller; the message names it.
+        UserError: if a setting is smaller; the message names it.
     """
     for name, value in settings.items():
-        if value < least:
-            raise UserError(f"{name}={value} is too small: choose {least} or more")
+        if value < minimum:
+            raise UserError(f"{name}={value} is too small: choose {minimum} or more")
 
 
 class GeneratedPairs:
-    """Sources and targets that Sluice makes, or cuts from a text of one's own."""
+    """Generated pairs, or pairs from a user-supplied text, as a parallel corpus."""
 
     source_language = ""
     target_language = ""
@@ -130,9 +141,9 @@ class GeneratedPairs:
         """
         Args:
             sources: everything that the texts depend on.
-            description: how they come about, in words.
-            write: from a split to its sources and targets, the same ones at every call.
-            name: "generated", or "file" where they come from a text of one's own.
+            description: description of the pairs.
+            write: returns the source and target texts of a split, the same at every call.
+            name: "generated", or "file" for a user-supplied text.
         """
         self.sources, self.description, self.name, self._write = sources, description, name, write
 

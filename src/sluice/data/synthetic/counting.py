@@ -1,4 +1,4 @@
-"""Strings of equally many a, b (and c): whoever writes one to its end must have counted."""
+"""The counting languages aⁿbⁿ and aⁿbⁿcⁿ."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,30 +12,39 @@ from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
 LANGUAGES = {"anbn": "ab", "anbncn": "abc"}
-LONGEST = {"anbn": 100, "anbncn": 50}
-"""n up to which Weiss, Goldberg & Yahav (2018) trained."""
+DEFAULT_MAX_N = {"anbn": 100, "anbncn": 50}
+"""Default maximum n of training, from Weiss, Goldberg & Yahav (2018)."""
 END = "$"
 SYMBOLS = ("a", "b", "c", END)
 HELD_OUT = 10
-"""Of so many n, one is kept for validation."""
+"""One in HELD_OUT values of n is used for validation."""
 
 
 class NextSymbols(NamedTuple):
-    """Strings and at each step what comes next, in places of `SYMBOLS`."""
+    """Strings and their next symbols, as indices into `SYMBOLS`."""
 
     ids: Ragged
     targets: Ragged
-    """The symbol after each one, the end at last."""
+    """Next symbol at each step; the last one is the end symbol."""
     determined: Ragged
-    """The same, IGNORED at every a: nobody can know how many will come."""
+    """The same with IGNORED at every a, where the next symbol is not determined."""
 
 
 class Counting:
-    """aⁿbⁿ or aⁿbⁿcⁿ, to be read symbol by symbol with the next one as target.
+    """Next-symbol prediction on aⁿbⁿ or aⁿbⁿcⁿ.
 
     Weiss, Goldberg & Yahav (2018), "On the practical computational power of finite precision RNNs for language
     recognition"; next symbols as targets after Gers & Schmidhuber (2001), "LSTM recurrent networks learn simple
-    context-free and context-sensitive languages". From the first b on all is determined by n.
+    context-free and context-sensitive languages". From the first b, all symbols are determined by n.
+
+    Example:
+        >>> data = Counting(language="anbn", max_n=10, test_max_n=20, size=5)
+        >>> string(data.language, 3)
+        'aaabbb'
+        >>> data.counts("test").tolist()
+        [11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
+        >>> data.strings("test").ids.lengths.tolist()
+        [22, 24, 26, 28, 30, 32, 34, 36, 38, 40]
     """
 
     def __init__(
@@ -50,17 +59,17 @@ class Counting:
         """
         Args:
             language: "anbn" or "anbncn".
-            max_n: largest n of training and validation; None for 100 and 50.
-            test_max_n: largest n of the test, which has every n above `max_n`.
-            size: training strings, n drawn at random.
-            seed: chooses the n kept for validation and draws those of training.
+            max_n: maximum n of training and validation; None for 100 (anbn) or 50 (anbncn).
+            test_max_n: maximum n of the test, which has every n above `max_n`.
+            size: training strings, with random n.
+            seed: seed of the n of validation and training.
 
         Raises:
-            UserError: the language doesn't exist, `max_n` is below 3, or there is no n to test.
+            UserError: if the language is unknown, `max_n` is below 3, or `test_max_n` is not above `max_n`.
         """
         if language not in LANGUAGES:
-            raise UserError(f"there is no language {language!r}; there are {', '.join(LANGUAGES)}")
-        max_n = LONGEST[language] if max_n is None else max_n
+            raise UserError(f"unknown language {language!r}: expected one of {', '.join(LANGUAGES)}")
+        max_n = DEFAULT_MAX_N[language] if max_n is None else max_n
         check_at_least(3, max_n=max_n)
         check_at_least(max_n + 1, test_max_n=test_max_n)
         check_at_least(1, size=size)
@@ -68,7 +77,7 @@ class Counting:
         self.size, self.seed = size, seed
 
     def counts(self, split: str) -> NDArray[np.int64]:
-        """The n of each string of a split; no n is in two, and the smallest and the largest are in training."""
+        """Returns the n of each string of a split. Splits have no n in common; training has 1 and `max_n`."""
         random = generator(self.seed, split)
         if split == "test":
             return np.arange(self.max_n + 1, self.test_max_n + 1)
@@ -79,17 +88,17 @@ class Counting:
         return random.choice(np.setdiff1d(np.arange(1, self.max_n + 1), held), self.size)
 
     def strings(self, split: str) -> NextSymbols:
-        """The strings of a split in ids."""
+        """Returns the strings of a split as ids."""
         return next_symbols(self.language, self.counts(split).tolist())
 
 
 def string(language: str, n: int) -> str:
-    """The string of the language for n."""
+    """Returns the string of the language for n."""
     return "".join(symbol * n for symbol in LANGUAGES[language])
 
 
 def next_symbols(language: str, counts: Sequence[int]) -> NextSymbols:
-    """The strings of the language for several n."""
+    """Returns the strings of the language for several n."""
     texts = [string(language, n) for n in counts]
     lengths = [len(text) for text in texts]
     ids = _ids("".join(texts))
@@ -99,11 +108,11 @@ def next_symbols(language: str, counts: Sequence[int]) -> NextSymbols:
 
 
 def first_failure(passes: Callable[[int], bool], max_n: int) -> int | None:
-    """The smallest n from 1 to `max_n` that fails; None if none does.
+    """Returns the smallest n from 1 to `max_n` that fails, None if none does.
 
     Args:
-        passes: whether every determined symbol of the string for n is predicted.
-        max_n: where the search ends.
+        passes: returns whether every determined symbol of the string for n is predicted.
+        max_n: maximum n.
     """
     return next((n for n in range(1, max_n + 1) if not passes(n)), None)
 

@@ -1,4 +1,4 @@
-"""Small Python programs and what they print."""
+"""Small Python programs and their output (learning to execute)."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -7,32 +7,37 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Sources
-from sluice.data.synthetic.base import GeneratedPairs, check_at_least, own_sequences, split_sizes
+from sluice.data.synthetic.base import GeneratedPairs, check_at_least, sequences_in_split, split_sizes
 from sluice.errors import UserError
 
 VARIABLES = "abcdefghijklmnopqrstuvwyz"
 LOOP_VARIABLE = "x"
-SMALL = 4
-"""Factors and loops go up to SMALL · length: what takes one pass to work out stays within reach (section 3)."""
+MAX_FACTOR = 4
+"""Factors and loop counts are at most MAX_FACTOR · length: programs stay linear in their length (section 3)."""
 SYMBOLS = "".join(sorted(set("0123456789+-*<>=():,\n " + VARIABLES + LOOP_VARIABLE)))
-"""Every letter that a program or its result may have."""
+"""All characters of programs and results."""
 
 
 class Program(NamedTuple):
-    """A program and what Python says when it runs it."""
+    """A program and its output."""
 
     code: str
-    """Lines, the last one a print; without a line break at the end."""
+    """Lines of code, the last one a print; without a final line break."""
     result: str
-    """The integer printed, in decimal digits, with a minus in front if it is negative."""
+    """The printed integer."""
 
 
 def write_program(random: np.random.Generator, *, length: int, nesting: int) -> Program:
     """Writes a program of `nesting` operations on numbers of at most `length` digits.
 
     Zaremba & Sutskever (2014), "Learning to execute", arXiv 1410.4615, section 3: additions, subtractions,
-    multiplications by small numbers, assignments, conditional expressions and loops that are not nested; each
-    operation goes on from the result of the one before, and the last result is printed.
+    multiplications by small numbers, assignments, conditional expressions and loops that are not nested. Each operation
+    uses the result of the previous one, and the last result is printed.
+
+    Args:
+        random: random generator.
+        length: maximum number of digits of a number.
+        nesting: number of operations.
     """
     writer = _Writer(random, length)
     for _ in range(nesting):
@@ -47,13 +52,13 @@ class _Expression(NamedTuple):
 
 
 class _Writer:
-    """The lines so far and the expression to go on from."""
+    """The lines written so far and the expression of the last operation."""
 
     def __init__(self, random: np.random.Generator, length: int) -> None:
         self.random, self.length = random, length
         self.lines: list[str] = []
         self.last: _Expression | None = None
-        self.names = [VARIABLES[place] for place in random.permutation(len(VARIABLES))]
+        self.names = [VARIABLES[index] for index in random.permutation(len(VARIABLES))]
 
     def below(self, end: int) -> int:
         return int(self.random.integers(end))
@@ -63,11 +68,11 @@ class _Writer:
         return _Expression(str(value), value)
 
     def small(self) -> _Expression:
-        value = 1 + self.below(SMALL * self.length)
+        value = 1 + self.below(MAX_FACTOR * self.length)
         return _Expression(str(value), value)
 
     def take(self) -> _Expression:
-        """What the last operation left, else a number."""
+        """Returns the expression of the last operation, or a number."""
         last, self.last = self.last, None
         return last or self.number()
 
@@ -75,7 +80,7 @@ class _Writer:
         return (second, first) if self.below(2) else (first, second)
 
     def new_name(self) -> str:
-        """A variable not used before; they start anew where the alphabet ends, which programs so long can bear."""
+        """Returns an unused variable; names are reused when all have been used."""
         name = self.names.pop(0)
         self.names.append(name)
         return name
@@ -124,29 +129,29 @@ def _loop(writer: _Writer) -> None:
 
 OPERATIONS = (_add, _subtract, _multiply, _choose, _assign, _loop)
 CURRICULA = ("baseline", "naive", "mix", "combined")
-BETWEEN = "\0"
-"""Between a program and its result while the two are one text."""
+SEPARATOR = "\0"
+"""Separates a program from its result in a drawn text."""
 
 
 class Difficulty(NamedTuple):
-    """How hard a program is."""
+    """Difficulty of a program."""
 
     length: int
-    """Digits of its numbers, at most."""
+    """Maximum number of digits of a number."""
     nesting: int
-    """Operations."""
+    """Number of operations."""
 
 
 class Execute:
-    """Programs and their results, letter by letter, under one of four curricula.
+    """Programs and their results as character sequences, with one of four curricula.
 
     Zaremba & Sutskever (2014), "Learning to execute", arXiv 1410.4615, section 4. Validation and test always have the
-    full length and nesting; training has:
+    full length and nesting; training depends on the curriculum:
 
-    baseline  the same
-    naive     stage by stage: length 1 to `length` at nesting 1, then again at nesting 2, and so on
-    mix       length and nesting drawn anew for each program
-    combined  each program as "naive" or as "mix" has it
+    baseline  full length and nesting
+    naive     in stages: length 1 to `length` at nesting 1, then at nesting 2, and so on
+    mix       random length and nesting for each program
+    combined  each program randomly as in "naive" or "mix"
     """
 
     def __init__(
@@ -162,26 +167,26 @@ class Execute:
     ) -> None:
         """
         Args:
-            length: most digits of a number in a program.
-            nesting: operations of a program.
+            length: maximum number of digits of a number in a program.
+            nesting: number of operations of a program.
             curriculum: "baseline", "naive", "mix" or "combined".
             size: training programs of one stage.
             val_size: validation programs.
             test_size: test programs.
-            seed: another seed gives other programs.
+            seed: seed of the programs.
 
         Raises:
-            UserError: the curriculum doesn't exist or another setting is below 1.
+            UserError: if the curriculum is unknown or another setting is below 1.
         """
         if curriculum not in CURRICULA:
-            raise UserError(f"there is no curriculum {curriculum!r}; there are {', '.join(CURRICULA)}")
+            raise UserError(f"unknown curriculum {curriculum!r}: expected one of {', '.join(CURRICULA)}")
         check_at_least(1, length=length, nesting=nesting)
         self.length, self.nesting, self.curriculum, self.seed = length, nesting, curriculum, seed
         self.sizes = split_sizes(size, val_size, test_size)
 
     @property
     def stages(self) -> list[Difficulty]:
-        """What training goes through, from the easiest on; a single one where the curriculum has no stages."""
+        """Stages of the training in order of difficulty; a single one for a curriculum without stages."""
         if self.curriculum in ("baseline", "mix"):
             return [Difficulty(self.length, self.nesting)]
         return [
@@ -191,20 +196,20 @@ class Execute:
         ]
 
     def programs(self, split: str, stage: int = 0) -> Iterator[Program]:
-        """Yields the programs of a split, for training those of one stage; no program is in two splits.
+        """Yields the programs of a split, in training those of one stage; splits have no programs in common.
 
         Args:
             split: "train", "val" or "test".
-            stage: place in `stages`, for training only; beyond the last one, the last.
+            stage: index into `stages`, for training only; larger values select the last stage.
         """
-        at = self.stages[min(stage, len(self.stages) - 1)]
+        difficulty = self.stages[min(stage, len(self.stages) - 1)]
 
         def draw(random: np.random.Generator) -> str:
-            drawn = self._difficulty(random, at) if split == "train" else Difficulty(self.length, self.nesting)
-            return BETWEEN.join(write_program(random, length=drawn.length, nesting=drawn.nesting))
+            drawn = self._difficulty(random, difficulty) if split == "train" else Difficulty(self.length, self.nesting)
+            return SEPARATOR.join(write_program(random, length=drawn.length, nesting=drawn.nesting))
 
-        for text in islice(own_sequences(draw, self.seed, split), self.sizes[split]):
-            yield Program(*text.split(BETWEEN))
+        for text in islice(sequences_in_split(draw, self.seed, split), self.sizes[split]):
+            yield Program(*text.split(SEPARATOR))
 
     def _difficulty(self, random: np.random.Generator, stage: Difficulty) -> Difficulty:
         mixes = self.curriculum == "mix" or (self.curriculum == "combined" and random.integers(2) == 1)
@@ -214,11 +219,11 @@ class Execute:
 
 
 VERSION = 1
-"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+"""Version of the generated texts. Increment it with every change to them, to invalidate caches."""
 
 
 def programs_as_pairs(execute: Execute) -> GeneratedPairs:
-    """Programs and what they print, to be read letter by letter; training has one stage after the other."""
+    """Returns programs and their results as pairs; the training stages follow one another."""
     sizes = ", ".join(map(str, execute.sizes.values()))
     settings = f"length {execute.length}, nesting {execute.nesting}, curriculum {execute.curriculum}, sizes {sizes}"
     return GeneratedPairs(

@@ -1,8 +1,8 @@
-"""Film reviews made up on the spot, for when the real ones cannot be had.
+"""Generated film reviews, used if the real ones are not available.
 
-The label hangs on word order. Reviews are made in twins, one of each class, from the same words: where the positive
-one says "The critics called it dull; I found it gripping.", the negative one says "The critics called it gripping; I
-found it dull." Counting words therefore tells next to nothing, while a network that reads in order can be right always.
+The label depends on word order. Reviews are generated as pairs of twins, one of each class, with the same words: the
+positive one has "The critics called it dull; I found it gripping.", the negative one "The critics called it gripping; I
+found it dull." A bag of words is therefore nearly useless, while a sequence model can reach an accuracy of 1.
 """
 
 import random
@@ -14,13 +14,13 @@ from sluice.errors import UserError
 from sluice.text.tokenizers import make_tokenizer
 
 VERSION = 1
-"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
-SMALLEST_SIZE = 20
-SMALLEST_TEST_SIZE = 200
-FEWEST_WORDS = 10
-MOST_WORDS = 80
-HEARSAY_SHARE = 0.25
-"""Part of the reviews with a sentence of praise or blame that does not count."""
+"""Version of the generated texts. Increment it with every change to them, to invalidate caches."""
+MIN_SIZE = 20
+MIN_TEST_SIZE = 200
+MIN_WORDS = 10
+MAX_WORDS = 80
+HEARSAY_PROBABILITY = 0.25
+"""Probability that a review has a sentence with an irrelevant word of praise or blame."""
 GOOD = (
     *("gripping", "delightful", "charming", "moving", "wonderful", "brilliant", "funny", "clever", "thrilling"),
     *("touching", "superb", "enchanting", "convincing", "excellent", "lovely", "fresh", "captivating", "memorable"),
@@ -83,7 +83,7 @@ TWO_SIDED = (
     "I would never call it {against}, and I cannot say that it {is} not {meant}.",
     "I cannot say that it {is} not {meant}, and I would never call it {against}.",
 )
-"""Sentences with a good and a bad word; in the twin the two have changed places."""
+"""Sentences with a good and a bad word, which are exchanged in the twin."""
 ONE_SIDED = (
     ("For me the {film} {is} {meant}.", "For me the {film} {is} not {against}."),
     ("I would call it {meant}, and I have seen it twice.", "I would not call it {against}, and I have seen it twice."),
@@ -95,16 +95,16 @@ ONE_SIDED = (
     ("In every way it {is} {meant}.", "In every way it {is} far from {against}."),
     ("There was no minute when it was not {meant}.", "There was no minute when it was {against}."),
 )
-"""Sentences with one such word: what the first of a pair affirms, the second denies with all but the same words."""
+"""Pairs of sentences with one such word: an affirmation, and the negation of the opposite."""
 VERDICTS = (*((frame, frame) for frame in TWO_SIDED), *ONE_SIDED)
-"""Pairs of frames for twins. `meant` holds what the writer thinks; `against` what is denied, outweighed or hearsay."""
+"""Pairs of templates for twins: `meant` is the opinion, `against` the contrary word."""
 HEARSAY = (
     "The last {film} by the same {maker} was {word}.",
     "Someone in the row behind me called it {word}.",
     "The {critics2} described it as {word}.",
     "The book behind it {is} said to be {word}.",
 )
-"""Sentences with a word of praise or blame that do not count: they are not what the writer thinks of the film."""
+"""Sentences with an irrelevant word of praise or blame."""
 NEUTRAL = (
     "The {film} follows {who} and {whom} in {place}.",
     "This is a {genre} set in {place} during {year}.",
@@ -124,7 +124,7 @@ NEUTRAL = (
 
 
 class Twins(NamedTuple):
-    """The same piece of text twice, once for each class."""
+    """A text in a version for each class."""
 
     negative: str
     positive: str
@@ -137,27 +137,23 @@ class SampleReviews:
     labels = ("neg", "pos")
 
     def __init__(self, *, size: int = 2000, seed: int = 0) -> None:
-        """Sets how many reviews there are to be.
-
+        """
         Args:
-            size: training documents; a quarter as many test documents, but at least 200, come on top.
-            seed: another seed gives other texts of the same kind.
+            size: training documents. The test has a quarter as many in addition, but at least 200.
+            seed: seed of the texts.
 
         Raises:
-            UserError: `size` is below 20.
+            UserError: if `size` is below 20.
         """
-        if size < SMALLEST_SIZE:
-            raise UserError(
-                f"The sample corpus was asked for {size} documents, but size must be at least {SMALLEST_SIZE}; "
-                f"give a larger size."
-            )
+        if size < MIN_SIZE:
+            raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} documents or more")
         self.size = size
         self.seed = seed
 
     @property
     def test_size(self) -> int:
-        """Number of test documents; even, so that both classes are equally many."""
-        quarter = max(self.size // 4, SMALLEST_TEST_SIZE)
+        """Number of test documents, an even number for equal class sizes."""
+        quarter = max(self.size // 4, MIN_TEST_SIZE)
         return quarter + quarter % 2
 
     @property
@@ -167,14 +163,14 @@ class SampleReviews:
 
     @property
     def description(self) -> str:
-        """How the texts came about, in words."""
+        """Description of the generator."""
         return (
             f"{self.size} training and {self.test_size} test reviews generated by sluice with seed {self.seed} "
             f"(made up, not the IMDB corpus)"
         )
 
     def documents(self) -> Iterator[Document]:
-        """Yields the training documents and then the test documents, the classes in turn; no text comes twice."""
+        """Yields the training and then the test documents, with alternating classes and without duplicates."""
         texts = distinct_reviews(random.Random(f"{VERSION}-{self.seed}"))
         for split, size in (("train", self.size), ("test", self.test_size)):
             for index in range(0, size, 2):
@@ -183,22 +179,22 @@ class SampleReviews:
 
 
 def distinct_reviews(rng: random.Random) -> Iterator[Twins]:
-    """Yields twin reviews without end; twins that are too short or long, or not both new, are dropped."""
+    """Yields an endless stream of distinct twin reviews within the limits of length."""
     seen: set[str] = set()
     while True:
         twins = write_review(rng)
-        fitting = all(FEWEST_WORDS <= len(text.split()) <= MOST_WORDS for text in twins)
+        fitting = all(MIN_WORDS <= len(text.split()) <= MAX_WORDS for text in twins)
         if fitting and seen.isdisjoint(twins):
             seen.update(twins)
             yield twins
 
 
 def write_review(rng: random.Random) -> Twins:
-    """Writes one review for each class: one or two verdicts that agree, among sentences that take no side."""
+    """Returns twin reviews with one or two consistent verdicts among neutral sentences."""
     slots = fill_slots(rng)
     sentences = [write_verdict(rng, frames, slots) for frames in rng.sample(VERDICTS, rng.choice((1, 2, 2)))]
     others = [frame.format(**slots) for frame in rng.sample(NEUTRAL, rng.choice((0, 1, 1, 2, 3)))]
-    if rng.random() < HEARSAY_SHARE:
+    if rng.random() < HEARSAY_PROBABILITY:
         others.append(rng.choice(HEARSAY).format(word=rng.choice(GOOD + BAD), **slots))
     sentences += [Twins(text, text) for text in others]
     rng.shuffle(sentences)
@@ -206,9 +202,14 @@ def write_review(rng: random.Random) -> Twins:
 
 
 def write_verdict(rng: random.Random, frames: tuple[str, str], slots: dict[str, str]) -> Twins:
-    """Writes a sentence that says what the writer thinks, and the twin that says the contrary.
+    """Returns a sentence with an opinion, and its twin with the opposite opinion.
 
-    Either frame of a pair serves either class, so that "not" and its like stand as often in one class as in the other.
+    Both templates of a pair are used for both classes, so that negations are equally frequent in both.
+
+    Args:
+        rng: random generator.
+        frames: pair of templates.
+        slots: words of the other slots.
     """
     good, bad = rng.choice(GOOD), rng.choice(BAD)
     positive, negative = rng.sample(frames, 2)
@@ -219,7 +220,7 @@ def write_verdict(rng: random.Random, frames: tuple[str, str], slots: dict[str, 
 
 
 def fill_slots(rng: random.Random) -> dict[str, str]:
-    """Draws two different fillings for every slot a sentence may have, say `place` and `place2`, for one review."""
+    """Draws two different words for every slot of a review, for example `place` and `place2`."""
     slots = {}
     for name, fillings in SLOTS.items():
         slots[name], slots[f"{name}2"] = rng.sample(fillings, 2)
@@ -227,11 +228,11 @@ def fill_slots(rng: random.Random) -> dict[str, str]:
 
 
 HELD_OUT = 10
-"""Of so many training reviews one is for validation."""
+"""One in HELD_OUT training reviews is used for validation."""
 
 
 class SampleText:
-    """The generated reviews as a text: words and punctuation set apart, a review a line."""
+    """The generated reviews as a text with one tokenised review per line."""
 
     name = "sample"
 
@@ -239,17 +240,17 @@ class SampleText:
         """
         Args:
             size: training reviews.
-            seed: of the reviews.
+            seed: seed of the reviews.
 
         Raises:
-            UserError: if there are too few.
+            UserError: if `size` is below 20.
         """
         self._reviews = SampleReviews(size=size, seed=seed)
 
     @property
     def description(self) -> str:
-        """How it was made, in words."""
-        return f"{self._reviews.description}, one a line"
+        """Description of the generator."""
+        return f"{self._reviews.description}, one per line"
 
     @property
     def sources(self) -> Sources:
@@ -258,7 +259,7 @@ class SampleText:
         return Sources(f"text of {own.recipe}", seed=own.seed)
 
     def lines(self) -> Iterator[Line]:
-        """Yields a line a review."""
+        """Yields one line per review."""
         tokenize = make_tokenizer("words")
         for number, review in enumerate(self._reviews.documents()):
             split = "val" if review.split == "train" and number % HELD_OUT == 0 else review.split

@@ -1,4 +1,4 @@
-"""Which of two symbols came first, far apart among others that mean nothing."""
+"""Temporal order problem: the order of two distant symbols among distractors."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,44 +7,47 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Document, Sources
-from sluice.data.synthetic.base import own_sequences, split_sizes
+from sluice.data.synthetic.base import sequences_in_split, split_sizes
 from sluice.errors import UserError
 
 VERSION = 1
-"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+"""Version of the generated texts. Increment it with every change to them, to invalidate caches."""
 FIRST, LAST = "B", "E"
-TELLING, DISTRACTING = "XY", "abcd"
-SYMBOLS = (FIRST, LAST, *TELLING, *DISTRACTING)
+RELEVANT, DISTRACTORS = "XY", "abcd"
+SYMBOLS = (FIRST, LAST, *RELEVANT, *DISTRACTORS)
 CLASSES = {"XX": "Q", "XY": "R", "YX": "S", "YY": "U"}
 
 
 class Level(NamedTuple):
-    """Ranges of a level, both ends included; the first symbol stands at place 0."""
+    """Ranges of a level, both ends included; positions are counted from 0."""
 
     lengths: tuple[int, int]
-    """Symbols of a sequence, first and last counted."""
+    """Number of symbols of a sequence, including the first and the last."""
     t1: tuple[int, int]
-    """Place of the first telling symbol."""
+    """Position of the first relevant symbol."""
     t2: tuple[int, int]
-    """Place of the second."""
+    """Position of the second relevant symbol."""
 
     def check(self) -> None:
-        """
+        """Checks the ranges.
+
         Raises:
-            UserError: a range runs backwards, t2 may come before t1, or one falls outside a sequence.
+            UserError: if a range is reversed, t2 may not be after t1, or a position is outside a sequence.
         """
         for name, (low, high) in self._asdict().items():
             if low > high:
-                raise UserError(f"{name}=[{low},{high}] runs backwards: give the smaller number first")
+                raise UserError(f"{name}=[{low},{high}] is reversed: give the smaller number first")
         if self.t1[0] < 1:
-            raise UserError(f"t1=[{self.t1[0]},{self.t1[1]}] begins before 1: place 0 is the first symbol's, {FIRST}")
+            raise UserError(
+                f"t1=[{self.t1[0]},{self.t1[1]}] must begin at 1 or more: position 0 is the first symbol, {FIRST}"
+            )
         if self.t2[0] <= self.t1[1]:
             raise UserError(
-                f"t2={self.t2[0]} would not come after t1={self.t1[1]}: choose a t2 that begins above where t1 ends"
+                f"t2={self.t2[0]} is not after t1={self.t1[1]}: choose a range of t2 that begins above the end of t1"
             )
         if self.t2[1] > self.lengths[0] - 2:
             raise UserError(
-                f"t2={self.t2[1]} lies outside a sequence of {self.lengths[0]} symbols, which ends in {LAST}: "
+                f"t2={self.t2[1]} is outside a sequence of {self.lengths[0]} symbols, which ends in {LAST}: "
                 f"choose at most {self.lengths[0] - 2}, or longer sequences"
             )
 
@@ -59,12 +62,12 @@ LEVELS = {
 
 
 class TemporalOrder:
-    """The temporal order problem as a labelled corpus: texts are symbols set apart by blanks.
+    """The temporal order problem as a labelled corpus of symbols separated by blanks.
 
-    Hochreiter & Schmidhuber (1997), "Long short-term memory", experiment 6a: a sequence begins with B and ends with
-    E; at t1 and t2 stand X or Y, elsewhere any of a b c d. The class is Q for X…X, R for X…Y, S for Y…X, U for Y…Y.
-    To be read by the tokenizer "whitespace". No text is in two splits; in one it may come twice, since the easy level
-    has but 5,120 different ones.
+    Hochreiter & Schmidhuber (1997), "Long short-term memory", experiment 6a: a sequence begins with B and ends with E,
+    has X or Y at t1 and t2, and any of a b c d elsewhere. The class is Q for X…X, R for X…Y, S for Y…X, U for Y…Y. Use
+    the tokenizer "whitespace". Texts may repeat within a split (the easy level has only 5,120 different ones), but not
+    across splits.
     """
 
     name = "generated"
@@ -86,33 +89,32 @@ class TemporalOrder:
         """
         Args:
             level: "easy", "normal", "moderate", "hard" or "nightmare".
-            lengths: symbols of a sequence, smallest and largest; None for the level's.
-            t1: place of the first telling symbol, likewise.
-            t2: place of the second, likewise.
+            lengths: minimum and maximum number of symbols; None for those of the level.
+            t1: minimum and maximum position of the first relevant symbol; None for those of the level.
+            t2: the same of the second relevant symbol.
             size: training sequences.
             val_size: validation sequences.
             test_size: test sequences.
-            easy_fraction: fraction of the training sequences that are drawn from the easier levels, which makes long
-                distances easier to learn. Validation and test stay as they are.
-            seed: another seed gives other sequences.
+            easy_fraction: fraction of the training sequences drawn from easier levels, which makes long distances
+                easier to learn. Validation and test are unaffected.
+            seed: seed of the sequences.
 
         Raises:
-            UserError: the level doesn't exist, a range is impossible (see `Level.check`), a size is below 1, the share
-                of easier ones lies outside [0, 1], or there are none easier.
+            UserError: if the level is unknown, a range is invalid (see `Level.check`), a size is below 1,
+                `easy_fraction` is outside [0, 1], or there is no easier level.
         """
         if level not in LEVELS:
-            raise UserError(f"there is no level {level!r}; there are {', '.join(LEVELS)}")
+            raise UserError(f"unknown level {level!r}: expected one of {', '.join(LEVELS)}")
         if not 0 <= easy_fraction <= 1:
-            raise UserError(f"easy_fraction={easy_fraction} cannot be used: choose from 0 to 1")
+            raise UserError(f"easy_fraction={easy_fraction} cannot be used: it must be between 0 and 1")
         self._easier_levels = list(LEVELS.values())[: list(LEVELS).index(level)]
         if easy_fraction and not self._easier_levels:
-            raise UserError(
-                f"task.data.easy_fraction={easy_fraction} is not possible: no level is easier than {level}, set it to 0"
-            )
-        own = LEVELS[level]
-        self.level = Level(*(tuple(given or ours) for given, ours in zip((lengths, t1, t2), own, strict=True)))  # type: ignore[arg-type]
+            raise UserError(f"easy_fraction={easy_fraction} cannot be used: no level is easier than {level}")
+        defaults = LEVELS[level]
+        ranges = zip((lengths, t1, t2), defaults, strict=True)
+        self.level = Level(*(tuple(given or default) for given, default in ranges))  # type: ignore[arg-type]
         self.level.check()
-        self.level_name = level if self.level == own else f"{level}, altered"
+        self.level_name = level if self.level == defaults else f"{level}, altered"
         self.sizes = split_sizes(size, val_size, test_size)
         self.easy_fraction, self.seed = easy_fraction, seed
 
@@ -126,7 +128,7 @@ class TemporalOrder:
 
     @property
     def description(self) -> str:
-        """How the texts came about, in words."""
+        """Description of the generator."""
         low, high = self.level.lengths
         return f"temporal order ({self.level_name}), {low} to {high} symbols, generated by sluice with seed {self.seed}"
 
@@ -134,7 +136,7 @@ class TemporalOrder:
         """Yields every sequence, split by split."""
         for split, size in self.sizes.items():
             draw = self._draw_mixed if split == "train" and self.easy_fraction else self._draw
-            for symbols in islice(own_sequences(draw, self.seed, split), size):
+            for symbols in islice(sequences_in_split(draw, self.seed, split), size):
                 yield Document(split, " ".join(symbols), self.labels.index(class_of(symbols)))
 
     def _draw_mixed(self, random: np.random.Generator) -> str:
@@ -148,12 +150,12 @@ class TemporalOrder:
 
 def _drawn(random: np.random.Generator, level: Level) -> str:
     length, first, second = (int(random.integers(low, high, endpoint=True)) for low, high in level)
-    symbols = np.frombuffer(DISTRACTING.encode(), dtype=np.uint8)[random.integers(0, len(DISTRACTING), length)]
+    symbols = np.frombuffer(DISTRACTORS.encode(), dtype=np.uint8)[random.integers(0, len(DISTRACTORS), length)]
     symbols[[0, -1]] = ord(FIRST), ord(LAST)
-    symbols[[first, second]] = np.frombuffer(TELLING.encode(), dtype=np.uint8)[random.integers(0, 2, 2)]
+    symbols[[first, second]] = np.frombuffer(RELEVANT.encode(), dtype=np.uint8)[random.integers(0, 2, 2)]
     return symbols.tobytes().decode()
 
 
 def class_of(symbols: str) -> str:
-    """Q, R, S or U, from the order of the X and Y in a sequence."""
-    return CLASSES["".join(symbol for symbol in symbols if symbol in TELLING)]
+    """Returns the class Q, R, S or U for the order of X and Y in a sequence."""
+    return CLASSES["".join(symbol for symbol in symbols if symbol in RELEVANT)]

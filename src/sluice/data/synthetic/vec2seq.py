@@ -1,4 +1,4 @@
-"""A label or an index, and the sentence that is to be written from it."""
+"""Sentences to be generated from a label or an index."""
 
 import random as python_random
 import re
@@ -10,40 +10,40 @@ from typing import NamedTuple
 import numpy as np
 
 from sluice.data.corpus import Sources
-from sluice.data.synthetic.base import DrawnTexts, GeneratedPairs, check_at_least
+from sluice.data.synthetic.base import GeneratedPairs, RandomTexts, check_at_least
 from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
 from sluice.errors import UserError, reading
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
 
 
-class Written(NamedTuple):
-    """What stands for a sentence, and the sentence."""
+class LabelledSentence(NamedTuple):
+    """A sentence and its label or index."""
 
     label: int
     text: str
 
 
-class LabelSentences(DrawnTexts):
-    """A class, and sentences like those of the generated reviews that speak for it."""
+class LabelSentences(RandomTexts):
+    """Classes, and generated review sentences that express them."""
 
     labels = ("neg", "pos")
     default_sizes = (8000, 1000, 2000)
 
-    def sentences(self, split: str) -> Iterator[Written]:
-        """Yields the sentences of a split; no sentence is in two splits, in one it may come twice."""
-        for text in self.drawn(split, _draw):
-            yield Written(int(text[0]), text[1:])
+    def sentences(self, split: str) -> Iterator[LabelledSentence]:
+        """Yields the sentences of a split; sentences may repeat within a split, but not across splits."""
+        for text in self.draw_texts(split, _draw):
+            yield LabelledSentence(int(text[0]), text[1:])
 
 
 def label_of(sentence: str) -> int | None:
-    """The label that a sentence speaks for; None where none of LabelSentences reads like that."""
+    """Returns the label that a sentence expresses; None if it is not a sentence of LabelSentences."""
     return next((label for label, pattern in enumerate(_patterns()) if pattern.fullmatch(sentence)), None)
 
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    """What the sentences of each label look like."""
+    """Returns a pattern of the sentences of each label."""
     fillings = {f"{name}{number}": words for name, words in SLOTS.items() for number in ("", "2")}
     frames = sorted({frame for pair in VERDICTS for frame in pair})
     sides = ({"meant": BAD, "against": GOOD}, {"meant": GOOD, "against": BAD})
@@ -58,16 +58,16 @@ def _pattern(frame: str, fillings: dict[str, tuple[str, ...]]) -> str:
 
 
 class BookSentences:
-    """The sentences of a book by their number: all of them to be learned by heart, so that there are no splits."""
+    """The numbered sentences of a book, to be memorised; there are no splits."""
 
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
         """
         Args:
-            path: a text in UTF-8; empty lines and ends of sentences set sentences apart.
-            limit: so many sentences from the beginning on; None for all.
+            path: UTF-8 text; sentences are split at sentence ends and empty lines.
+            limit: maximum number of sentences; None for all.
 
         Raises:
-            UserError: the file cannot be read or holds no sentence, or the limit is below 1.
+            UserError: if the file cannot be read or has no sentences, or the limit is below 1.
         """
         if limit is not None:
             check_at_least(1, limit=limit)
@@ -79,15 +79,15 @@ class BookSentences:
         self.path, self.limit = path, limit
         self.texts = split_sentences(text)[:limit]
         if not self.texts:
-            raise UserError(f"{path} holds no sentence: name a file with a text in it.")
+            raise UserError(f"{path} has no sentences: give a file with text.")
 
-    def sentences(self) -> Iterator[Written]:
-        """Yields every sentence with its number, from 0 on."""
-        yield from (Written(index, text) for index, text in enumerate(self.texts))
+    def sentences(self) -> Iterator[LabelledSentence]:
+        """Yields every sentence with its index."""
+        yield from (LabelledSentence(index, text) for index, text in enumerate(self.texts))
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of a text, blanks and line breaks inside them made one blank each."""
+    """Returns the sentences of a text, with whitespace replaced by single blanks."""
     paragraphs = re.split(r"\n\s*\n", text)
     pieces = (" ".join(piece.split()) for paragraph in paragraphs for piece in _pieces(paragraph))
     return [piece for piece in pieces if piece]
@@ -102,7 +102,7 @@ def _pieces(paragraph: str) -> Iterator[str]:
 
 
 def _draw(random: np.random.Generator) -> str:
-    """The label's digit and the sentence."""
+    """Returns the digit of the label, followed by the sentence."""
     own = python_random.Random(int(random.integers(2**63)))
     frames = VERDICTS[int(random.integers(len(VERDICTS)))]
     label = int(random.integers(2))
@@ -110,11 +110,11 @@ def _draw(random: np.random.Generator) -> str:
 
 
 VERSION = 1
-"""Raise it with every change to the texts: caches of the older ones are then no longer used."""
+"""Version of the generated texts. Increment it with every change to them, to invalidate caches."""
 
 
 def labels_as_pairs(sentences: LabelSentences) -> GeneratedPairs:
-    """The name of a class, and a sentence that speaks for it."""
+    """Returns pairs of a class name and a sentence that expresses it."""
     sizes = ", ".join(map(str, sentences.sizes.values()))
     return GeneratedPairs(
         sources=Sources(f"labels to sentences v{VERSION}, sizes {sizes}", seed=sentences.seed),
@@ -124,7 +124,7 @@ def labels_as_pairs(sentences: LabelSentences) -> GeneratedPairs:
 
 
 def book_as_pairs(book: BookSentences) -> GeneratedPairs:
-    """The number of a sentence, and the sentence; every split has all of them, since they are learned by heart."""
+    """Returns pairs of the index of a sentence and the sentence; every split has all of them."""
     return GeneratedPairs(
         sources=Sources.of(f"book v{VERSION}, limit {book.limit}", {"book": book.path}),
         description=f"the {len(book.texts)} sentences of {book.path}",

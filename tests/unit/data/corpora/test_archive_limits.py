@@ -1,4 +1,4 @@
-"""Published archives that expand without end are refused, sound ones and files of one's own are not."""
+"""Decompression bombs in place of published archives are refused, and caches and patterns stay in their folder."""
 
 import gzip
 import io
@@ -12,17 +12,17 @@ import pytest
 
 from sluice.data.cache import CacheDamaged, CacheEntry, open_entry, write_entry
 from sluice.data.corpora import multi30k, wikitext
-from sluice.data.corpora.download import FACTOR, limited, stream_tar_gz
+from sluice.data.corpora.download import MAX_EXPANSION, limit_size, stream_tar_gz
 from sluice.data.corpora.parallel_files import ParallelFiles
 from sluice.data.corpora.readers import read_lines
-from sluice.data.corpora.text_files import OwnText
+from sluice.data.corpora.text_files import TextFiles
 from sluice.errors import UserError
 
 KNOWN = 10_000
 
 
 def tar_gz(path: Path, size: int, *, claims: int | None = None) -> Path:
-    """An archive with one file of zeros; its header may claim another size."""
+    """An archive with one file of zeros; its header may have another size."""
     info = tarfile.TarInfo("a.txt")
     info.size = size if claims is None else claims
     content = info.tobuf() + bytes(-(-size // 512) * 512) + bytes(1024)
@@ -30,13 +30,13 @@ def tar_gz(path: Path, size: int, *, claims: int | None = None) -> Path:
     return path
 
 
-def test_a_sound_archive_is_read(tmp_path: Path) -> None:
+def test_archives_within_the_limit_are_read(tmp_path: Path) -> None:
     ((name, content),) = stream_tar_gz(tar_gz(tmp_path / "a.tar.gz", 3000), known_bytes=KNOWN)
     assert (name, len(content)) == ("a.txt", 3000)
 
 
 @pytest.mark.parametrize(("size", "claims"), [(10**6, None), (100, 10**15)])
-def test_an_archive_that_expands_too_far_is_refused(tmp_path: Path, size: int, claims: int | None) -> None:
+def test_archives_beyond_the_limit_are_refused(tmp_path: Path, size: int, claims: int | None) -> None:
     path = tar_gz(tmp_path / "a.tar.gz", size, claims=claims)
     with pytest.raises(UserError, match=r"expands to more than 0 MB, 4 times the size of the published archive"):
         list(stream_tar_gz(path, known_bytes=KNOWN))
@@ -52,11 +52,11 @@ def test_reading_stops_at_the_limit() -> None:
 
     endless = Endless()
     with pytest.raises(UserError, match="expands to more than"):
-        limited(endless, Path("bomb.gz"), KNOWN).read()
-    assert endless.served < 2 * FACTOR * KNOWN + io.DEFAULT_BUFFER_SIZE
+        limit_size(endless, Path("bomb.gz"), KNOWN).read()
+    assert endless.served < 2 * MAX_EXPANSION * KNOWN + io.DEFAULT_BUFFER_SIZE
 
 
-def test_a_bomb_in_place_of_wikitext_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wikitext_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wikitext, "KNOWN_BYTES", KNOWN)
     with zipfile.ZipFile(tmp_path / wikitext.ARCHIVE_NAME, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in wikitext.FILES.values():
@@ -67,7 +67,7 @@ def test_a_bomb_in_place_of_wikitext_is_refused(tmp_path: Path, monkeypatch: pyt
         list(found.lines())
 
 
-def test_a_bomb_in_place_of_multi30k_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_multi30k_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multi30k, "KNOWN_BYTES", KNOWN)
     for split in ("train", "val", "test_2016_flickr"):
         for language in ("de", "en"):
@@ -78,7 +78,7 @@ def test_a_bomb_in_place_of_multi30k_is_refused(tmp_path: Path, monkeypatch: pyt
         list(found.pairs())
 
 
-def test_a_file_of_ones_own_has_no_limit(tmp_path: Path) -> None:
+def test_user_supplied_files_have_no_limit(tmp_path: Path) -> None:
     path = tmp_path / "own.gz"
     path.write_bytes(gzip.compress(b"word " * 10**6 + b"\n"))
     assert len(next(read_lines(path))) == 5 * 10**6
@@ -91,7 +91,7 @@ def test_a_pattern_stays_in_its_folder(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("text\n", encoding="utf-8")
     with pytest.raises(UserError, match="leaves the folder"):
-        _ = OwnText(tmp_path / "texts", pattern=pattern).description
+        _ = TextFiles(tmp_path / "texts", pattern=pattern).description
 
 
 def entry(tmp_path: Path) -> Path:
@@ -99,7 +99,7 @@ def entry(tmp_path: Path) -> Path:
     return tmp_path / "entry"
 
 
-def test_a_deeply_nested_cache_description_is_damage(tmp_path: Path) -> None:
+def test_a_deeply_nested_cache_description_is_refused(tmp_path: Path) -> None:
     path = entry(tmp_path)
     (path / "meta.json").write_text("[" * 100_000 + "]" * 100_000, encoding="utf-8")
     with pytest.raises(CacheDamaged):
@@ -107,7 +107,7 @@ def test_a_deeply_nested_cache_description_is_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", ".."])
-def test_a_cache_names_no_file_outside_it(tmp_path: Path, name: str) -> None:
+def test_a_cache_cannot_refer_to_files_outside(tmp_path: Path, name: str) -> None:
     path = entry(tmp_path)
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     meta["checksums"] = {name: next(iter(meta["checksums"].values()))}

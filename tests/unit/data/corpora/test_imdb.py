@@ -1,4 +1,4 @@
-"""Where the IMDB reviews come from: found, downloaded (from a server on this machine) or replaced by the sample."""
+"""Sources of the IMDB reviews: local files, download (from a local server), or the sample."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ ARCHIVE = "aclImdb_v1.tar.gz"
 
 
 def write_archive(path: Path) -> Path:
-    """An archive of one review: enough to be found and fetched, too little to be read to the end."""
+    """An incomplete archive with one review."""
     member = tarfile.TarInfo("aclImdb/train/pos/0_9.txt")
     member.size = len(b"A joy.")
     with tarfile.open(path, "w:gz") as archive:
@@ -44,7 +44,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
-    """A server on this machine in place of the real one; calling it with bytes puts these up for download."""
+    """A local server instead of the real one; call it with the content of the archive."""
     folder = tmp_path / "server"
     folder.mkdir()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -92,28 +92,28 @@ class TestDownload:
     ) -> None:
         server(b"<html>Please log in</html>")
         monkeypatch.setattr(imdb, "IMDB_HASH", f"md5:{'0' * 32}")
-        with pytest.raises(UserError, match=r"127.0.0.1.*MD5 differs.*by hand, or set task.data.source=sample"):
+        with pytest.raises(UserError, match=r"127.0.0.1.*MD5 of the received file differs.*task.data.source=sample"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 
-    def test_answer_that_breaks_off_leaves_nothing(
+    def test_interrupted_download_leaves_nothing(
         self, data_dir: Path, server: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server(b"x" * 100_000)
         monkeypatch.setattr(QuietHandler, "copyfile", lambda self, source, target: target.write(source.read(70_000)))
-        with pytest.raises(UserError, match="no connection, or it broke off"):
+        with pytest.raises(UserError, match="no connection, or it was interrupted"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 
     @pytest.mark.usefixtures("server")
-    def test_address_that_is_gone(self, data_dir: Path) -> None:
+    def test_missing_file_on_the_server(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match="the server answered 404"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 
     @pytest.mark.usefixtures("offline")
     def test_refused_connection(self, data_dir: Path) -> None:
-        with pytest.raises(UserError, match=r"127.0.0.1:1/.* could not be downloaded \(no connection.*put aclImdb_v1"):
+        with pytest.raises(UserError, match=r"127.0.0.1:1/.* could not be downloaded \(no connection.*copy aclImdb_v1"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 
@@ -158,19 +158,19 @@ class TestResolve:
 
     @pytest.mark.parametrize("source", ["auto", "local", "download"])
     def test_missing_data_dir(self, tmp_path: Path, source: str) -> None:
-        with pytest.raises(UserError, match=r"none does not exist or is no folder: .*paths.data_dir.*SLUICE_DATA"):
+        with pytest.raises(UserError, match=r"none does not exist or is not a folder: .*paths.data_dir.*SLUICE_DATA"):
             resolve_imdb(source=source, data_dir=tmp_path / "none")
 
     @pytest.mark.usefixtures("offline")
     @pytest.mark.parametrize("source", ["auto", "local", "download"])
     @pytest.mark.parametrize("may_fall_back", [True, False])
-    def test_what_is_there_is_used(self, data_dir: Path, source: str, may_fall_back: bool) -> None:
+    def test_local_files_are_used(self, data_dir: Path, source: str, may_fall_back: bool) -> None:
         write_archive(data_dir / ARCHIVE)
         corpus = resolve_imdb(source=source, data_dir=data_dir, may_fall_back=may_fall_back)
         assert isinstance(corpus, ImdbArchive)
         assert corpus.name == "local"
 
-    def test_local_says_where_it_looked(self, data_dir: Path) -> None:
+    def test_local_names_the_folder(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match=rf"no aclImdb/ and no aclImdb_v1.tar.gz in {data_dir}"):
             resolve_imdb(source="local", data_dir=data_dir)
 
@@ -193,7 +193,7 @@ class TestResolve:
         assert [record.levelname for record in warnings] == ["WARNING"]
         message = warnings[0].getMessage()
         assert message.startswith("NOT IMDB: ")
-        assert "say nothing about IMDB" in message
+        assert "not comparable with results on IMDB" in message
         assert "\n" not in message
 
     @pytest.mark.usefixtures("offline")
@@ -205,5 +205,5 @@ class TestResolve:
     def test_auto_does_not_hide_a_truncated_archive(self, data_dir: Path) -> None:
         path = write_archive(data_dir / ARCHIVE)
         path.write_bytes(path.read_bytes()[:-50])
-        with pytest.raises(UserError, match="ends too early"):
+        with pytest.raises(UserError, match="it is truncated"):
             list(resolve_imdb(source="auto", data_dir=data_dir).documents())

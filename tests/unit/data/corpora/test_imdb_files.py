@@ -63,8 +63,8 @@ def expected_documents() -> list[Document]:
     return [Document(split, text, ("neg", "pos").index(label), "0") for (_, split, label, _), text in parts]
 
 
-def test_neighbours_are_grouped_by_their_ids(tmp_path: Path) -> None:
-    """Reviews of one film lie side by side; held out together, validation shares no films with training."""
+def test_reviews_are_grouped_by_id(tmp_path: Path) -> None:
+    """Reviews of one film have adjacent ids; validation has no films in common with training."""
     far = {name.replace("/1_", "/199_"): text for name, text in REVIEWS.items()}
     archive = ImdbArchive(write_archive(tmp_path / ARCHIVE, far), reviews_per_class=2)
     folder = ImdbFolder(write_folder(tmp_path, far), reviews_per_class=2)
@@ -83,7 +83,7 @@ def read(corpus: ImdbArchive | ImdbFolder) -> list[Document]:
 
 class TestArchive:
     @pytest.mark.parametrize("prefix", ["", "./"])
-    def test_yields_labelled_reviews_and_nothing_else(self, tmp_path: Path, prefix: str) -> None:
+    def test_yields_labelled_reviews_only(self, tmp_path: Path, prefix: str) -> None:
         corpus = ImdbArchive(write_archive(tmp_path / ARCHIVE, OTHERS | REVIEWS, prefix), reviews_per_class=2)
         assert read(corpus) == expected_documents()
         assert read(corpus) == expected_documents()
@@ -91,7 +91,7 @@ class TestArchive:
         assert list(tmp_path.iterdir()) == [tmp_path / ARCHIVE]
 
     @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-    def test_reads_every_flavour_of_tar(self, tmp_path: Path, tar_format: int) -> None:
+    def test_reads_every_tar_format(self, tmp_path: Path, tar_format: int) -> None:
         folder = write_folder(tmp_path / "source", REVIEWS)
         (folder / "link").symlink_to("train")
         with tarfile.open(tmp_path / ARCHIVE, "w:gz", format=tar_format) as archive:
@@ -104,15 +104,15 @@ class TestArchive:
         with pytest.raises(UserError, match=r"2 reviews in each .* but test/pos has 1: replace") as caught:
             read(ImdbArchive(path, reviews_per_class=2))
         assert "neg" not in str(caught.value)
-        with pytest.raises(UserError, match=r"should hold 12,500 .*train/neg has 2, train/pos has 2"):
+        with pytest.raises(UserError, match=r"should have 12,500 .*train/neg has 2, train/pos has 2"):
             read(ImdbArchive(path))
 
-    @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
-    def test_truncated(self, tmp_path: Path, share: float) -> None:
+    @pytest.mark.parametrize("fraction", [0.0, 0.02, 0.5, 0.99])
+    def test_truncated(self, tmp_path: Path, fraction: float) -> None:
         path = tmp_path / ARCHIVE
         whole = write_archive(path, {name: os.urandom(3000).hex() for name in REVIEWS}).read_bytes()
-        path.write_bytes(whole[: int(len(whole) * share)])
-        why = r"\((it ends too early|.*: empty file)\)"
+        path.write_bytes(whole[: int(len(whole) * fraction)])
+        why = r"\((it is truncated|.*: empty file)\)"
         with pytest.raises(UserError, match=rf"aclImdb_v1.tar.gz is not a complete .tar.gz {why}: repl"):
             read(ImdbArchive(path, reviews_per_class=2))
 
@@ -137,15 +137,15 @@ class TestArchive:
     def test_no_tar(self, tmp_path: Path) -> None:
         path = tmp_path / ARCHIVE
         path.write_bytes(gzip.compress(b"text, " * 1000))
-        with pytest.raises(UserError, match="no tar archive"):
+        with pytest.raises(UserError, match="does not contain a tar archive"):
             read(ImdbArchive(path))
 
     def test_other_tar(self, tmp_path: Path) -> None:
         path = write_archive(tmp_path / ARCHIVE, {"wikitext/train/pos/1.txt": "Other."})
-        with pytest.raises(UserError, match=r"holds no aclImdb/train .* put the official"):
+        with pytest.raises(UserError, match=r"has no aclImdb/train .* replace it with the official"):
             read(ImdbArchive(path))
 
-    def test_not_there_or_no_file(self, tmp_path: Path) -> None:
+    def test_missing_archive(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / ARCHIVE):
             with pytest.raises(UserError, match="cannot be read"):
                 read(ImdbArchive(path))
@@ -157,7 +157,7 @@ class TestArchive:
         with pytest.raises(UserError, match=r"aclImdb/test/pos/0_8.txt in .* is not UTF-8 \(byte 1\)"):
             read(ImdbArchive(path, reviews_per_class=2))
 
-    def test_fingerprint_follows_the_content(self, tmp_path: Path) -> None:
+    def test_fingerprint_depends_on_the_content(self, tmp_path: Path) -> None:
         corpus = ImdbArchive(write_archive(tmp_path / ARCHIVE, REVIEWS))
         before = fingerprint(corpus)
         assert fingerprint(ImdbArchive(tmp_path / ARCHIVE)) == before
@@ -182,7 +182,7 @@ class TestFolder:
         with pytest.raises(UserError, match="has no folder"):
             _ = fingerprint(corpus)
 
-    def test_wrong_count_is_told_before_the_first_review(self, tmp_path: Path) -> None:
+    def test_wrong_count_is_reported_before_the_first_review(self, tmp_path: Path) -> None:
         folder = write_folder(tmp_path, without("aclImdb/train/neg/0_1.txt"))
         with pytest.raises(UserError, match=r"but train/neg has 1: replace"):
             next(ImdbFolder(folder, reviews_per_class=2).documents())
@@ -193,7 +193,7 @@ class TestFolder:
         with pytest.raises(UserError, match=r"0_8.txt cannot be read"):
             read(ImdbFolder(folder, reviews_per_class=2))
 
-    def test_fingerprint_follows_names_and_contents(self, tmp_path: Path) -> None:
+    def test_fingerprint_depends_on_names_and_contents(self, tmp_path: Path) -> None:
         corpus = ImdbFolder(write_folder(tmp_path, REVIEWS))
         folder, before = corpus.path / "test" / "pos", fingerprint(corpus)
         assert fingerprint(corpus) == before
@@ -215,7 +215,7 @@ def test_the_real_archive_is_complete() -> None:
 
 @pytest.mark.data
 @pytest.mark.skipif("SLUICE_DATA" not in os.environ, reason="SLUICE_DATA names no folder with the IMDB reviews")
-def test_the_validation_texts_of_the_archive_stay(tmp_path: Path) -> None:
+def test_validation_texts_of_the_archive_are_unchanged(tmp_path: Path) -> None:
     path = Path(os.environ["SLUICE_DATA"]) / ARCHIVE
     if not path.exists():
         pytest.skip("no IMDB archive in SLUICE_DATA")

@@ -1,4 +1,4 @@
-"""Where Multi30k comes from: found, downloaded (from a server on this machine) or replaced by the sample."""
+"""Sources of Multi30k: local files, download (from a local server), or the sample."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from sluice.errors import UserError
 
 
 def write_files(folder: Path, languages: tuple[str, ...] = ("de", "en"), suffix: str = ".gz") -> Path:
-    """Two lines a file that name the file."""
+    """Writes files with two lines each, which name the file."""
     folder.mkdir(parents=True, exist_ok=True)
     for stem in STEMS.values():
         for language in languages:
@@ -33,7 +33,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A server on this machine in place of the real one, with all files; its folder."""
+    """The folder of a local server that has all files."""
     folder = write_files(tmp_path / "server")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     hashes = {name: f"sha256:{hashlib.sha256((folder / name).read_bytes()).hexdigest()}" for name in MULTI30K_HASHES}
@@ -65,7 +65,7 @@ def data_dir(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("folder", ["", "multi30k"])
 @pytest.mark.parametrize("suffix", [".gz", ""])
 @pytest.mark.parametrize("source", ["auto", "local", "download"])
-def test_what_is_there_is_used(data_dir: Path, folder: str, suffix: str, source: str) -> None:
+def test_local_files_are_used(data_dir: Path, folder: str, suffix: str, source: str) -> None:
     write_files(data_dir / folder, suffix=suffix)
     corpus = resolve_multi30k(source=source, data_dir=data_dir)
     assert corpus.name == "local"
@@ -82,7 +82,7 @@ def test_the_reverse_direction(data_dir: Path) -> None:
     assert next(iter(corpus.pairs()))[1:] == ("train en one", "train de one")
 
 
-def test_downloads_what_is_missing_and_finds_it_again(data_dir: Path, server: Path) -> None:
+def test_missing_files_are_downloaded_once(data_dir: Path, server: Path) -> None:
     corpus = resolve_multi30k(source="auto", data_dir=data_dir)
     assert corpus.name == "download"
     assert sorted(file.name for file in (data_dir / "multi30k").iterdir()) == sorted(MULTI30K_HASHES)
@@ -90,17 +90,15 @@ def test_downloads_what_is_missing_and_finds_it_again(data_dir: Path, server: Pa
     assert resolve_multi30k(source="auto", data_dir=data_dir).name == "local"
 
 
-def test_a_download_that_is_not_the_published_file(
-    data_dir: Path, server: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_hash_is_refused(data_dir: Path, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (server / "val.de.gz").write_bytes(b"<html>Please log in</html>")
-    with pytest.raises(UserError, match=r"val.de.gz could not be downloaded.*SHA256 differs"):
+    with pytest.raises(UserError, match=r"val.de.gz could not be downloaded.*the SHA256 of the received file differs"):
         resolve_multi30k(source="download", data_dir=data_dir)
     assert not (data_dir / "multi30k" / "val.de.gz").exists()
 
 
 @pytest.mark.usefixtures("offline")
-def test_without_a_network_the_sample_stands_in_and_says_so(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     corpus = resolve_multi30k(
         source="auto", data_dir=data_dir, source_language="en", target_language="de", sample_size=40
     )
@@ -110,7 +108,7 @@ def test_without_a_network_the_sample_stands_in_and_says_so(data_dir: Path, capl
         resolve_multi30k(source="auto", data_dir=data_dir, may_fall_back=False)
 
 
-def test_local_names_the_files_that_are_wanted(data_dir: Path) -> None:
+def test_local_names_the_expected_files(data_dir: Path) -> None:
     (write_files(data_dir) / "val.en.gz").unlink()
     with pytest.raises(UserError, match=r"There is no train.de.gz, train.en.gz, .*test_2016_flickr.en.gz in"):
         resolve_multi30k(source="local", data_dir=data_dir)
@@ -118,19 +116,19 @@ def test_local_names_the_files_that_are_wanted(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("source", ["auto", "local", "download", "sample"])
-def test_a_language_that_is_not_there(data_dir: Path, source: str) -> None:
-    with pytest.raises(UserError, match=r"no language 'fr' here: choose two of de, en, or put train.fr.gz"):
+def test_unavailable_language(data_dir: Path, source: str) -> None:
+    with pytest.raises(UserError, match=r"in the language 'fr': choose two of de, en, or copy train.fr.gz"):
         resolve_multi30k(source=source, data_dir=data_dir, source_language="fr")
 
 
-def test_a_language_whose_files_lie_there(data_dir: Path) -> None:
+def test_local_files_in_another_language(data_dir: Path) -> None:
     write_files(data_dir, ("fr", "en"))
     corpus = resolve_multi30k(source="auto", data_dir=data_dir, source_language="fr")
     assert isinstance(corpus, ParallelFiles)
     assert next(iter(corpus.pairs())).source == "train fr one"
 
 
-def test_one_language_on_both_sides(data_dir: Path) -> None:
+def test_equal_languages_are_refused(data_dir: Path) -> None:
     with pytest.raises(UserError, match="both 'en'"):
         resolve_multi30k(source="sample", data_dir=data_dir, source_language="en")
 

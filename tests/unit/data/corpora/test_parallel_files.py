@@ -1,4 +1,4 @@
-"""Parallel files: what is read, and what is said of files that cannot be used."""
+"""Parallel files: pairs that are read, and errors for invalid files."""
 
 import gzip
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_two_files_are_read_line_by_line(german: Path, english: Path) -> None:
     ]
 
 
-def test_a_table_gives_the_columns_asked_for(tmp_path: Path) -> None:
+def test_columns_of_a_table(tmp_path: Path) -> None:
     table = write(tmp_path / "a.tsv", "A dog.\tEin Hund.\tfrom a friend", "", 'Two "men".\tZwei "Männer".')
     expected = [("Ein Hund.", "A dog."), ("", ""), ('Zwei "Männer".', 'Two "men".')]
     assert [pair[1:] for pair in ParallelFiles(train=table, columns=(2, 1)).pairs()] == expected
@@ -53,48 +53,48 @@ def test_gzipped_and_windows_files(german: Path, english: Path) -> None:
     assert list(read_lines(english)) == ["A dog.", "A cat.", "Two men."]
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_files_of_unequal_length_are_told_with_both_counts(tmp_path: Path, german: Path, turned: bool) -> None:
+@pytest.mark.parametrize("reverse", [False, True])
+def test_files_of_unequal_length_are_refused(tmp_path: Path, german: Path, reverse: bool) -> None:
     longer = write(tmp_path / "long.en", *["A dog."] * 1005)
-    paths = (longer, german) if turned else (german, longer)
-    counts = r"1,005 lines and .*a.de has 3" if turned else r"3 lines and .*long.en has 1,005"
+    paths = (longer, german) if reverse else (german, longer)
+    counts = r"1,005 lines and .*a.de has 3" if reverse else r"3 lines and .*long.en has 1,005"
     with pytest.raises(UserError, match=counts):
         list(ParallelFiles(train=paths).pairs())
 
 
 def test_a_line_with_too_few_columns_is_named(tmp_path: Path) -> None:
     table = write(tmp_path / "a.tsv", "A dog.\tEin Hund.", "Two men.")
-    with pytest.raises(UserError, match=r"a.tsv, line 2: the line has 1 column\(s\).*column 2 is wanted"):
+    with pytest.raises(UserError, match=r"a.tsv, line 2: the line has 1 column\(s\).*expected at least 2"):
         list(ParallelFiles(train=table).pairs())
 
 
-def test_a_line_that_is_no_utf8_is_named(german: Path, english: Path) -> None:
+def test_a_line_that_is_not_utf8_is_named(german: Path, english: Path) -> None:
     german.write_bytes("Ein Hund.\n\nZwei Männer.\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"a.de is not UTF-8 at byte 17 \(line 3\)"):
         list(ParallelFiles(train=(german, english)).pairs())
 
 
-def test_a_file_cut_short(german: Path, english: Path) -> None:
+def test_truncated_gzip_file(german: Path, english: Path) -> None:
     zipped = german.with_suffix(".gz")
     zipped.write_bytes(gzip.compress(german.read_bytes())[:-10])
-    with pytest.raises(UserError, match="ends too early or is no gzip file"):
+    with pytest.raises(UserError, match="is truncated or not a gzip file"):
         list(ParallelFiles(train=(zipped, english)).pairs())
     zipped.write_bytes(german.read_bytes())
-    with pytest.raises(UserError, match="ends too early or is no gzip file"):
+    with pytest.raises(UserError, match="is truncated or not a gzip file"):
         list(ParallelFiles(train=(zipped, english)).pairs())
 
 
-def test_files_that_are_missing_or_empty(tmp_path: Path, german: Path) -> None:
+def test_missing_and_empty_files(tmp_path: Path, german: Path) -> None:
     with pytest.raises(UserError, match=r"none.en cannot be read \(no such file"):
         list(ParallelFiles(train=(german, tmp_path / "none.en")).pairs())
     with pytest.raises(UserError, match=r"none.en cannot be read"):
         _ = fingerprint(ParallelFiles(train=(german, tmp_path / "none.en")))
     (tmp_path / "empty.en").touch()
-    with pytest.raises(UserError, match=r"empty.en holds no lines"):
+    with pytest.raises(UserError, match=r"empty.en has no lines"):
         list(ParallelFiles(train=(german, tmp_path / "empty.en")).pairs())
 
 
-def test_the_fingerprint_follows_files_and_columns(german: Path, english: Path) -> None:
+def test_fingerprint_depends_on_files_and_columns(german: Path, english: Path) -> None:
     first = fingerprint(ParallelFiles(train=(german, english)))
     assert fingerprint(ParallelFiles(train=(german, english))) == first
     assert fingerprint(ParallelFiles(train=(english, german))) != first
@@ -104,6 +104,6 @@ def test_the_fingerprint_follows_files_and_columns(german: Path, english: Path) 
 
 
 @pytest.mark.parametrize("columns", [(0, 1), (2, 2)])
-def test_impossible_columns(german: Path, columns: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match="not two different ones"):
+def test_invalid_columns(german: Path, columns: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match="must be two different numbers of at least 1"):
         ParallelFiles(train=german, columns=columns)

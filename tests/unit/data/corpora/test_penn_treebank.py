@@ -1,4 +1,4 @@
-"""The Penn Treebank: its folder, Mikolov's archive, what is wrong with a copy, and where it comes from."""
+"""The Penn Treebank: folder, archive, damaged copies, download, and sample."""
 
 import io
 import tarfile
@@ -42,7 +42,7 @@ def write_folder(data_dir: Path) -> Path:
 
 
 def write_archive(data_dir: Path, *, leave_out: str = "none") -> Path:
-    """As Mikolov's, with other files beside the three, which begin with the validation text."""
+    """An archive like Mikolov's, with other files besides the three."""
     path = data_dir / "simple-examples.tgz"
     with tarfile.open(path, "w:gz") as archive:
         for split in ("val", "test", "train"):
@@ -59,43 +59,43 @@ def by_split(lines: list[Line]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_folder_and_archive_give_every_line(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_lines_of_folder_and_archive(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     text = PennTreebankText(write(tmp_path), line_counts=COUNTS)
     assert by_split(list(text.lines())) == CONTENT
-    assert by_split(list(text.lines())) == CONTENT, "it can be read again"
+    assert by_split(list(text.lines())) == CONTENT, "can be read twice"
     assert str(tmp_path) in text.description
 
 
-def test_the_folder_goes_before_files_without_one_and_these_before_the_archive(tmp_path: Path) -> None:
-    places = [write_archive(tmp_path), tmp_path, tmp_path / "ptb"]
+def test_folder_is_preferred_to_files_and_archive(tmp_path: Path) -> None:
+    paths = [write_archive(tmp_path), tmp_path, tmp_path / "ptb"]
     assert find_ptb(tmp_path / "none") is None
     assert (found := find_ptb(tmp_path)) is not None
-    assert (found.path, found.name) == (places[0], "local")
+    assert (found.path, found.name) == (paths[0], "local")
     for split, name in FILES.items():
         (tmp_path / name).write_bytes(file_content(split))
     assert (found := find_ptb(tmp_path)) is not None
-    assert found.path == places[1]
+    assert found.path == paths[1]
     write_folder(tmp_path)
     assert (found := find_ptb(tmp_path)) is not None
-    assert found.path == places[2]
+    assert found.path == paths[2]
     (tmp_path / "ptb" / FILES["test"]).unlink()
     assert (found := find_ptb(tmp_path)) is not None
-    assert found.path == places[1], "a folder that lacks a file is none"
+    assert found.path == paths[1], "incomplete folders are ignored"
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_a_copy_with_lines_missing_is_told(tmp_path: Path, write: Callable[[Path], Path]) -> None:
-    with pytest.raises(UserError, match=r"ptb.train.txt in .* has 2 lines, the Penn Treebank's has 42,068: replace it"):
+def test_missing_lines_are_reported(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    with pytest.raises(UserError, match=r"ptb.train.txt in .* has 2 lines instead of 42,068 as in the Penn Treebank"):
         list(PennTreebankText(write(tmp_path)).lines())
 
 
-def test_an_archive_without_a_file_is_told(tmp_path: Path) -> None:
+def test_archive_with_a_missing_file_is_refused(tmp_path: Path) -> None:
     text = PennTreebankText(write_archive(tmp_path, leave_out="test"), line_counts=COUNTS)
     with pytest.raises(UserError, match=r"ptb.test.txt in .*simple-examples.tgz has 0 lines"):
         list(text.lines())
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+def test_damaged_archive_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"is not a complete .tar.gz"):
@@ -103,7 +103,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_the_fingerprint_changes_with_the_copy(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_fingerprint_depends_on_the_content(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     path = write(tmp_path)
     before = fingerprint(PennTreebankText(path))
     assert fingerprint(PennTreebankText(path)) == before
@@ -113,14 +113,14 @@ def test_the_fingerprint_changes_with_the_copy(tmp_path: Path, write: Callable[[
 
 
 class Server:
-    """In the place of `fetch`: has files by name, and says which were asked for."""
+    """Replaces `fetch`; has some of the files and records requests."""
 
     def __init__(self, names: list[str]) -> None:
         self.content = {FILES[split]: file_content(split) for split in FILES if FILES[split] in names}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def __call__(self, url: str, *, known_hash: str, folder: Path, name: str) -> Path:
-        self.asked.append(name)
+        self.requested.append(name)
         split = next(split for split, file in FILES.items() if file == name)
         assert (url, known_hash) == (PTB_URL + name, HASHES[split])
         if name not in self.content:
@@ -134,14 +134,14 @@ def test_the_three_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(penn_treebank, "fetch", server)
     text = resolve_ptb(source="auto", data_dir=tmp_path)
     assert text.name == "download"
-    assert server.asked == list(FILES.values())
+    assert server.requested == list(FILES.values())
     assert isinstance(text, PennTreebankText)
     assert by_split(list(PennTreebankText(text.path, line_counts=COUNTS).lines())) == CONTENT
     assert resolve_ptb(source="auto", data_dir=tmp_path).name == "local"
-    assert len(server.asked) == 3
+    assert len(server.requested) == 3
 
 
-def test_a_download_that_broke_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(penn_treebank, "fetch", Server([FILES["train"]]))
     with pytest.raises(UserError, match="could not be downloaded"):
         download_ptb(tmp_path)
@@ -149,10 +149,10 @@ def test_a_download_that_broke_off_goes_on_where_it_was(tmp_path: Path, monkeypa
     server = Server(list(FILES.values()))
     monkeypatch.setattr(penn_treebank, "fetch", server)
     assert download_ptb(tmp_path).path == tmp_path / "ptb"
-    assert server.asked == [FILES["val"], FILES["test"]]
+    assert server.requested == [FILES["val"], FILES["test"]]
 
 
-def test_a_download_that_never_began_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(penn_treebank, "fetch", Server([]))
     with pytest.raises(UserError, match="could not be downloaded"):
         download_ptb(tmp_path)
@@ -162,12 +162,12 @@ def test_a_download_that_never_began_leaves_nothing(tmp_path: Path, monkeypatch:
         download_ptb(tmp_path / "none")
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "ptb").touch()
-    with pytest.raises(UserError, match=r"ptb cannot be made \(file exists\): name another folder with paths.data_dir"):
+    with pytest.raises(UserError, match=r"ptb cannot be created \(file exists\): set another folder"):
         download_ptb(tmp_path)
 
 
-def test_local_says_what_it_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"There is no ptb/ with ptb.train.txt, .* in {tmp_path}: put it there"):
+def test_local_names_the_expected_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"There is no ptb/ with ptb.train.txt, .* in {tmp_path}: copy it there"):
         resolve_ptb(source="local", data_dir=tmp_path)

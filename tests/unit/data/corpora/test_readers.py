@@ -1,4 +1,4 @@
-"""Lines of a text from bytes: what is no text is told by file and byte."""
+"""Decoding of lines, and the location of errors."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.corpora.readers import decoded_lines, end_size, file_lines
+from sluice.data.corpora.readers import decoded_lines, file_lines, line_end_size
 from sluice.errors import UserError
 
 lines_without_ends = st.lists(
@@ -16,8 +16,8 @@ lines_without_ends = st.lists(
 
 
 @given(lines_without_ends, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
-def test_lines_come_back_whatever_ends_them(lines: list[str], end: str, last_ends: bool, mark: bool) -> None:
-    """A text that ends with an end of a line has no empty line after it."""
+def test_line_breaks_and_byte_order_marks(lines: list[str], end: str, last_ends: bool, mark: bool) -> None:
+    """A final line break is not followed by an empty line."""
     text = end.join(lines) + end * last_ends
     raw = io.BytesIO(text.encode("utf-8-sig" if mark else "utf-8"))
     ends_nothing = not last_ends and not lines[-1] and (len(lines) > 1 or not mark)
@@ -25,32 +25,34 @@ def test_lines_come_back_whatever_ends_them(lines: list[str], end: str, last_end
 
 
 @pytest.mark.parametrize(("content", "size"), [(b"a\nb\r\n", 1), (b"\r\n", 2), (b"a", 1), (b"", 1)])
-def test_the_first_line_tells_how_lines_end(tmp_path: Path, content: bytes, size: int) -> None:
+def test_line_end_size(tmp_path: Path, content: bytes, size: int) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(content)
-    assert end_size(path) == size
+    assert line_end_size(path) == size
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte-order mark"])
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\ntw\xc3\xb6\r\n", b"x" * 1500 + b"\n\n"])
-def test_what_is_not_utf8_is_told_by_file_line_and_byte(tmp_path: Path, before: bytes, mark: bytes) -> None:
+def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> None:
     path = tmp_path / "latin.txt"
     start = mark + before + b"f"
     path.write_bytes(start + b"\xe4r\nmore\n")
-    place, line = f"{len(start):,}", before.count(b"\n") + 1
-    with pytest.raises(UserError, match=rf"latin.txt is not UTF-8 at byte {place} \(line {line}\): save it as UTF-8"):
+    position, line = f"{len(start):,}", before.count(b"\n") + 1
+    with pytest.raises(
+        UserError, match=rf"latin.txt is not UTF-8 at byte {position} \(line {line}\): save it as UTF-8"
+    ):
         list(file_lines(path))
 
 
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\ntw\xc3\xb6\n"])
-def test_what_is_binary_is_told_by_file_and_byte(tmp_path: Path, before: bytes) -> None:
+def test_binary_files_are_refused(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "image.txt"
     path.write_bytes(before + b"PNG\0\xff\n")
     with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): give a text file"):
         list(file_lines(path))
 
 
-def test_lines_before_the_mistake_are_read(tmp_path: Path) -> None:
+def test_lines_before_an_error_are_read(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_bytes(b"one\ntwo\n\xff\n")
     lines = file_lines(path)
@@ -59,8 +61,8 @@ def test_lines_before_the_mistake_are_read(tmp_path: Path) -> None:
         next(lines)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    for read in (end_size, lambda path: list(file_lines(path))):
+def test_unreadable_files(tmp_path: Path) -> None:
+    for read in (line_end_size, lambda path: list(file_lines(path))):
         with pytest.raises(UserError, match=r"none.txt cannot be read \(no such file"):
             read(tmp_path / "none.txt")
     with pytest.raises(UserError, match=rf"{tmp_path.name} cannot be read \(is a directory"):

@@ -1,4 +1,4 @@
-"""A user's own labelled texts and pairs of texts."""
+"""User-supplied labelled texts and text pairs."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_formats(tmp_path: Path, file_name: str, content: str | bytes) -> None:
     assert read_file(tmp_path / file_name, content) == [("Good", "pos"), ("Bad", "neg")]
 
 
-def test_three_files_and_other_columns(tmp_path: Path) -> None:
+def test_three_files_with_other_columns(tmp_path: Path) -> None:
     table = LabelledTable(
         path=write(tmp_path / "train.csv", "review,stars\nGood,10\nBad,2\nSo so,5\n"),
         validation_path=write(tmp_path / "val.tsv", "stars\treview\n5\tWell, yes\n"),
@@ -71,7 +71,7 @@ def test_three_files_and_other_columns(tmp_path: Path) -> None:
     assert "val.tsv" in table.description
 
 
-def test_without_other_files_all_is_train(tmp_path: Path) -> None:
+def test_a_single_file_is_all_train(tmp_path: Path) -> None:
     table = LabelledTable(path=write(tmp_path / "a.csv", TWO_ROWS))
     assert {document.split for document in table.documents()} == {"train"}
 
@@ -112,14 +112,14 @@ def test_very_long_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"a.csv holds no rows"),
-        ("\n\n", r"a.csv holds no rows"),
-        ("text,label\n", r"a.csv holds no rows"),
+        ("", r"a.csv has no rows"),
+        ("\n\n", r"a.csv has no rows"),
+        ("text,label\n", r"a.csv has no rows"),
         ("review,label\nGood,pos\n", r"no column 'text': choose one of 'review', 'label'\."),
         ("text,sentiment\nGood,pos\n", r"no column 'label': choose one of 'text', 'sentiment'\."),
         ("text,label\nGood,pos\nBad,pos\n", r"a.csv has only the class 'pos' in 'label'"),
         ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\) and the header 2"),
-        ("text,label\nGood,pos\nBad, sad,neg\n", r"line 3: the row has 3 column.*quote a text that holds a comma"),
+        ("text,label\nGood,pos\nBad, sad,neg\n", r"line 3: the row has 3 column.*quote texts that contain a comma"),
         ("text,label\nGood,pos\nBad,\n", r"line 3: the label is empty"),
         ("text,label\nGood,pos\nBad, \t\n", r"line 3: the label is empty"),
         ("text,label\nGood,pos\n  ,neg\n", r"line 3: the text is empty"),
@@ -135,16 +135,16 @@ def test_csv_errors(tmp_path: Path, content: str | bytes, message: str) -> None:
 
 
 def test_tsv_row_with_too_few_columns(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a.tsv, line 2: .*quote a text that holds a tab"):
+    with pytest.raises(UserError, match=r"a.tsv, line 2: .*quote texts that contain a tab"):
         read_file(tmp_path / "a.tsv", "text\tlabel\nGood pos\n")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"text": "Bad", ', r"line 2: no valid JSON"),
-        (b"[" * 100_000, r"line 2: no valid JSON"),
-        (b'["Bad", "neg"]', r"line 2: a JSON list; put one object on each line"),
+        (b'{"text": "Bad", ', r"line 2: not valid JSON"),
+        (b"[" * 100_000, r"line 2: not valid JSON"),
+        (b'["Bad", "neg"]', r"line 2: found a JSON list; put one object on each line"),
         (b'{"review": "Bad", "label": "neg"}', r"line 2: no field 'text'; choose one of 'review', 'label'\."),
         (b'{"text": "Bad"}', r"line 2: no field 'label'"),
         (b'{"text": "Bad", "label": null}', r"line 2: the label is empty"),
@@ -152,7 +152,7 @@ def test_tsv_row_with_too_few_columns(tmp_path: Path) -> None:
         (b'{"text": null, "label": "neg"}', r"line 2: the text is empty"),
         (b'{"text": 5, "label": "neg"}', r"line 2: 'text' is a int; make it str"),
         (b'{"text": "Bad", "label": 0.5}', r"line 2: 'label' is a float; make it str or int"),
-        (b'{"text": "Bad \\ud83d", "label": "neg"}', r"line 2: '\\ud83d' is half a character"),
+        (b'{"text": "Bad \\ud83d", "label": "neg"}', r"line 2: '\\ud83d' is a lone surrogate"),
         (b'{"text": "d\xe9j\xe0", "label": "neg"}', r"is not UTF-8 at byte 44 \(line 2\)"),
     ],
 )
@@ -162,7 +162,7 @@ def test_json_errors(tmp_path: Path, line: bytes, message: str) -> None:
 
 
 def test_empty_json_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no rows"):
+    with pytest.raises(UserError, match="has no rows"):
         read_file(tmp_path / "a.jsonl", "")
 
 
@@ -178,12 +178,12 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file_name", ["a.txt", "a.csv.gz", "a"])
 def test_unknown_suffix(tmp_path: Path, file_name: str) -> None:
-    with pytest.raises(UserError, match=r"unknown kind: name a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
+    with pytest.raises(UserError, match=r"unknown file type: give a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
         read_file(tmp_path / file_name, TWO_ROWS)
 
 
 @pytest.mark.parametrize("argument", ["validation_path", "test_path"])
-def test_class_that_the_training_file_lacks(tmp_path: Path, argument: str) -> None:
+def test_unknown_class_in_another_file_is_refused(tmp_path: Path, argument: str) -> None:
     train = write(tmp_path / "train.csv", TWO_ROWS)
     other = write(tmp_path / "other.csv", "text,label\nGood,pos\nHm,neutral\n")
     with pytest.raises(UserError, match=r"other.csv, line 3: the class 'neutral' is not in .*which has neg, pos;"):
@@ -196,7 +196,7 @@ def test_other_files_may_lack_a_class(tmp_path: Path) -> None:
     assert list(table.documents())[-1] == Document("test", "Good", 1)
 
 
-def test_fingerprint_follows_files_and_columns(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_files_and_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", TWO_ROWS)
     other = write(tmp_path / "b.csv", TWO_ROWS)
     before = fingerprint(LabelledTable(path=path))
@@ -214,7 +214,7 @@ PAIRS = [TextPair("a, b", "c", 1), TextPair("d", "e f", 0), TextPair("g", "h", 1
 
 
 def write_pairs(path: Path) -> Path:
-    """The rows in the format that the name asks for."""
+    """Writes the rows in the format of the suffix."""
     if path.suffix == ".jsonl":
         lines = [json.dumps(dict(zip(("first", "second", "label"), row, strict=True))) for row in ROWS]
     else:
@@ -231,14 +231,14 @@ def test_every_format_gives_the_same_pairs(tmp_path: Path, kind: str) -> None:
     assert list(table.pairs("train")) == PAIRS
 
 
-def test_columns_and_files_are_those_named(tmp_path: Path) -> None:
+def test_columns_and_files_of_pairs(tmp_path: Path) -> None:
     path, test = write_pairs(tmp_path / "mine.csv"), write_pairs(tmp_path / "test.tsv")
     table = PairTable(path=path, test_path=test, first_column="second", second_column="first")
     assert table.splits == ("train", "test")
     assert [pair[:2] for pair in table.pairs("test")] == [(second, first) for first, second, _ in ROWS]
 
 
-def test_the_fingerprint_changes_with_file_and_columns(tmp_path: Path) -> None:
+def test_fingerprint_of_pairs_depends_on_file_and_columns(tmp_path: Path) -> None:
     path = write_pairs(tmp_path / "mine.csv")
     tables: list[dict[str, Any]] = [{}, {"second_column": "label"}, {"first_column": "label"}, {"label_column": "x"}]
     prints = [fingerprint(PairTable(path=path, **columns)) for columns in tables]
@@ -249,13 +249,13 @@ def test_the_fingerprint_changes_with_file_and_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["first_column", "second_column", "label_column"])
-def test_a_missing_column_is_told(tmp_path: Path, column: str) -> None:
+def test_missing_column_is_named(tmp_path: Path, column: str) -> None:
     table = PairTable(path=write_pairs(tmp_path / "mine.csv"), **{column: "other"})
     with pytest.raises(UserError, match=r"mine.csv has no column 'other': choose one of 'first', 'second', 'label'"):
         list(table.pairs("train"))
 
 
-def test_an_empty_text_of_either_column_is_told(tmp_path: Path) -> None:
+def test_empty_texts_are_refused(tmp_path: Path) -> None:
     for number, row in enumerate(("x,,no", ",y,no")):
         path = tmp_path / f"{number}.csv"
         path.write_text(f"first,second,label\na,b,yes\n{row}\n", encoding="utf-8")

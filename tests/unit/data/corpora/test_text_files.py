@@ -1,4 +1,4 @@
-"""One's own text: its files in order, and where its three parts are cut."""
+"""User-supplied text: order of the files, and the split into three parts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fingerprints import fingerprint
-from sluice.data.corpora.text_files import FEWEST_FILES, OwnText
+from sluice.data.corpora.text_files import MIN_FILES, TextFiles
 from sluice.errors import UserError
 
 
-def parts(text: OwnText) -> dict[str, list[str]]:
+def parts(text: TextFiles) -> dict[str, list[str]]:
     """The lines of each split."""
     lines = list(text.lines())
     return {split: [line.text for line in lines if line.split == split] for split in ("train", "val", "test")}
@@ -29,17 +29,17 @@ def sizes(found: dict[str, list[str]]) -> list[int]:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
-def test_a_text_without_paragraphs_is_cut_between_lines(tmp_path: Path, end: str) -> None:
+def test_text_without_paragraphs_is_split_at_lines(tmp_path: Path, end: str) -> None:
     lines = [f"{number:03}" for number in range(200)]
-    found = parts(OwnText(path=write(tmp_path / "book.txt", lines, end)))
+    found = parts(TextFiles(path=write(tmp_path / "book.txt", lines, end)))
     assert [line for split in found.values() for line in split] == lines
     assert sizes(found) == pytest.approx([180, 10, 10], abs=1)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
-def test_a_text_with_paragraphs_is_cut_between_them(tmp_path: Path, end: str) -> None:
+def test_text_with_paragraphs_is_split_between_them(tmp_path: Path, end: str) -> None:
     lines = [line for number in range(100) for line in (f"{number:02} begins", "and goes", "on", "")]
-    found = parts(OwnText(path=write(tmp_path / "book.txt", lines, end), validation_fraction=0.1, test_fraction=0.2))
+    found = parts(TextFiles(path=write(tmp_path / "book.txt", lines, end), validation_fraction=0.1, test_fraction=0.2))
     assert [line for split in found.values() for line in split] == lines
     for split in found.values():
         assert split[0].endswith("begins")
@@ -47,50 +47,50 @@ def test_a_text_with_paragraphs_is_cut_between_them(tmp_path: Path, end: str) ->
     assert sizes(found) == [280, 40, 80]
 
 
-@pytest.mark.parametrize("files", [FEWEST_FILES, 12, 19, 20, 40])
-def test_many_files_leave_something_for_every_part(tmp_path: Path, files: int) -> None:
-    """A folder of a dozen books of like length, with the shares as they come."""
+@pytest.mark.parametrize("files", [MIN_FILES, 12, 19, 20, 40])
+def test_many_files_give_every_split_some_text(tmp_path: Path, files: int) -> None:
+    """Files of equal length with the default fractions."""
     for number in range(files):
         write(tmp_path / f"{number:02}.txt", [f"{number:02} {line:02}" for line in range(40)])
-    found = parts(OwnText(path=tmp_path))
+    found = parts(TextFiles(path=tmp_path))
     assert sum(sizes(found)) == files * 40
     assert all(0.02 <= size / (files * 40) <= 0.1 for size in sizes(found)[1:]), sizes(found)
 
 
-def test_where_files_are_short_parts_begin_with_files(tmp_path: Path) -> None:
+def test_splits_begin_with_files_if_there_are_many(tmp_path: Path) -> None:
     for number in range(100):
         write(tmp_path / f"{number:02}.txt", [f"{number:02} {line}" for line in range(3)])
-    found = parts(OwnText(path=tmp_path))
+    found = parts(TextFiles(path=tmp_path))
     assert sizes(found) == [270, 15, 15]
     assert [found[split][0] for split in found] == ["00 0", "90 0", "95 0"]
 
 
-def test_one_long_file_among_many_is_cut_within(tmp_path: Path) -> None:
+def test_one_long_file_among_many_is_split(tmp_path: Path) -> None:
     for number in range(15):
         write(tmp_path / f"{number:02}.txt", [f"{number:02}"])
     write(tmp_path / "99.txt", [f"long {line:03}" for line in range(500)])
-    assert min(sizes(parts(OwnText(path=tmp_path)))) > 20
+    assert min(sizes(parts(TextFiles(path=tmp_path)))) > 20
 
 
-def test_files_are_read_in_the_order_of_their_names_and_folders(tmp_path: Path) -> None:
+def test_files_are_read_in_order_of_their_paths(tmp_path: Path) -> None:
     for name in ("b.txt", "a/z.txt", "a/y.txt", "c.md"):
         write(tmp_path / name, [name])
-    text = OwnText(path=tmp_path, validation_path=tmp_path / "c.md", test_path=tmp_path / "b.txt")
+    text = TextFiles(path=tmp_path, validation_path=tmp_path / "c.md", test_path=tmp_path / "b.txt")
     assert parts(text) == {"train": ["a/y.txt", "a/z.txt", "b.txt"], "val": ["c.md"], "test": ["b.txt"]}
     assert text.description == f"3 files in {tmp_path}"
-    named = OwnText(path=tmp_path, pattern="*.md", validation_path=tmp_path / "a/y.txt", test_path=tmp_path / "b.txt")
+    named = TextFiles(path=tmp_path, pattern="*.md", validation_path=tmp_path / "a/y.txt", test_path=tmp_path / "b.txt")
     assert parts(named)["train"] == ["c.md"]
 
 
-def test_files_for_one_part_leave_the_other_to_be_cut(tmp_path: Path) -> None:
+def test_files_for_one_split_leave_the_other_to_be_cut(tmp_path: Path) -> None:
     lines = [f"{number:03}" for number in range(100)]
     book, other = write(tmp_path / "book.txt", lines), write(tmp_path / "other/x.txt", ["other"])
-    assert parts(OwnText(path=book, validation_path=other.parent)) == {
+    assert parts(TextFiles(path=book, validation_path=other.parent)) == {
         "train": lines[:95],
         "val": ["other"],
         "test": lines[95:],
     }
-    assert parts(OwnText(path=book, test_path=other, validation_fraction=0.2)) == {
+    assert parts(TextFiles(path=book, test_path=other, validation_fraction=0.2)) == {
         "train": lines[:80],
         "val": lines[80:],
         "test": ["other"],
@@ -104,17 +104,17 @@ def test_files_for_one_part_leave_the_other_to_be_cut(tmp_path: Path) -> None:
     st.floats(0.02, 0.4),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_no_line_is_lost_and_a_part_is_near_its_share(
+def test_splits_have_all_lines_and_about_their_fractions(
     tmp_path: Path, lengths: list[int], validation: float, test: float, end: str
 ) -> None:
     lines = [f"{number:03}" + "x" * length for number, length in enumerate(lengths)]
     path = write(tmp_path / "book.txt", lines, end)
-    found = parts(OwnText(path=path, validation_fraction=validation, test_fraction=test))
+    found = parts(TextFiles(path=path, validation_fraction=validation, test_fraction=test))
     assert [line for split in found.values() for line in split] == lines
     total, longest = path.stat().st_size, 11
-    for split, share in (("val", validation), ("test", test)):
+    for split, fraction in (("val", validation), ("test", test)):
         size = sum(len(line) + len(end) for line in found[split])
-        assert abs(size - share * total) <= 2 * longest  # a border, and the line that even the smallest part has
+        assert abs(size - fraction * total) <= 2 * longest  # the border, and at least one line per split
 
 
 @pytest.mark.parametrize(
@@ -124,53 +124,53 @@ def test_no_line_is_lost_and_a_part_is_near_its_share(
         ("image.txt", b"\x89PNG\0\0", r"image.txt is binary \(byte 4 is zero\)"),
     ],
 )
-def test_a_file_that_is_no_text_is_told(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_files_that_are_not_text_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     write(tmp_path / "fine.txt", ["fine"])
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=words):
-        list(OwnText(path=tmp_path).lines())
+        list(TextFiles(path=tmp_path).lines())
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def shut(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     book = write(tmp_path / "book.txt", ["one"])
     monkeypatch.setattr(Path, "open", shut)
     with pytest.raises(UserError, match=r"book.txt cannot be read \(permission denied"):
-        list(OwnText(path=book).lines())
+        list(TextFiles(path=book).lines())
 
 
-def test_texts_that_are_not_there_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none does not exist: give task.data.path"):
-        list(OwnText(path=tmp_path / "none").lines())
-    with pytest.raises(UserError, match=rf"no file \*.txt in {tmp_path}: name others with task.data.pattern"):
-        list(OwnText(path=tmp_path).lines())
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none does not exist: set task.data.path to"):
+        list(TextFiles(path=tmp_path / "none").lines())
+    with pytest.raises(UserError, match=rf"no files \*.txt in {tmp_path}: set another pattern with task.data.pattern"):
+        list(TextFiles(path=tmp_path).lines())
     book = write(tmp_path / "book.txt", ["one"])
     for own in ({"validation_path": tmp_path / "none"}, {"test_path": tmp_path / "none"}):
         with pytest.raises(UserError, match="none does not exist"):
-            list(OwnText(path=book, **own).lines())
+            list(TextFiles(path=book, **own).lines())
 
 
-def test_shares_that_leave_nothing_are_told(tmp_path: Path) -> None:
+def test_fractions_that_leave_no_training_text_are_refused(tmp_path: Path) -> None:
     book = write(tmp_path / "book.txt", ["one"] * 10)
     with pytest.raises(UserError, match=r"validation_fraction and task.data.test_fraction leave no text to train on"):
-        list(OwnText(path=book, validation_fraction=0.5, test_fraction=0.5).lines())
+        list(TextFiles(path=book, validation_fraction=0.5, test_fraction=0.5).lines())
 
 
-def test_the_fingerprint_changes_with_whatever_changes_the_text(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_files_and_fractions(tmp_path: Path) -> None:
     book, other = write(tmp_path / "in/book.txt", ["one"]), write(tmp_path / "other.txt", ["two"])
     prints = {
-        fingerprint(OwnText(path=book)),
-        fingerprint(OwnText(path=book, validation_fraction=0.1)),
-        fingerprint(OwnText(path=book, test_fraction=0.1)),
-        fingerprint(OwnText(path=book, validation_path=other)),
-        fingerprint(OwnText(path=book, test_path=other)),
+        fingerprint(TextFiles(path=book)),
+        fingerprint(TextFiles(path=book, validation_fraction=0.1)),
+        fingerprint(TextFiles(path=book, test_fraction=0.1)),
+        fingerprint(TextFiles(path=book, validation_path=other)),
+        fingerprint(TextFiles(path=book, test_path=other)),
     }
     assert len(prints) == 5
-    before = fingerprint(OwnText(path=book.parent))
-    assert fingerprint(OwnText(path=book.parent)) == before
+    before = fingerprint(TextFiles(path=book.parent))
+    assert fingerprint(TextFiles(path=book.parent)) == before
     write(book.parent / "second.txt", ["two"])
-    added = fingerprint(OwnText(path=book.parent))
+    added = fingerprint(TextFiles(path=book.parent))
     write(book, ["one", "more"])
-    assert len({before, added, fingerprint(OwnText(path=book.parent))}) == 3
+    assert len({before, added, fingerprint(TextFiles(path=book.parent))}) == 3

@@ -1,4 +1,4 @@
-"""WikiText-2: its folder, its archive, what is wrong with a copy, and where it comes from."""
+"""WikiText-2: folder, archive, damaged copies, download, and sample."""
 
 import hashlib
 import logging
@@ -45,15 +45,15 @@ def write_archive(data_dir: Path, *, leave_out: str = "none", compression: int =
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_folder_and_archive_give_every_line(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_lines_of_folder_and_archive(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     text = WikiText2Text(write(tmp_path), line_counts=COUNTS)
     expected = [Line(split, line) for split, lines in CONTENT.items() for line in lines]
     assert list(text.lines()) == expected
-    assert list(text.lines()) == expected, "it can be read again"
+    assert list(text.lines()) == expected, "can be read twice"
     assert str(tmp_path) in text.description
 
 
-def test_the_folder_goes_before_the_archive(tmp_path: Path) -> None:
+def test_folder_is_preferred_to_the_archive(tmp_path: Path) -> None:
     assert find_wikitext2(tmp_path) is None
     archive = write_archive(tmp_path)
     found = find_wikitext2(tmp_path)
@@ -66,13 +66,13 @@ def test_the_folder_goes_before_the_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_a_copy_with_lines_missing_is_told(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_missing_lines_are_reported(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     text = WikiText2Text(write(tmp_path))
-    with pytest.raises(UserError, match=r"wiki.train.tokens in .* has 4 lines, WikiText-2's has 36,718: replace it"):
+    with pytest.raises(UserError, match=r"wiki.train.tokens in .* has 4 lines instead of 36,718 as in WikiText-2"):
         list(text.lines())
 
 
-def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
+def test_folder_with_a_missing_file_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     (folder / FILES["val"]).unlink()
     text = WikiText2Text(folder, line_counts=COUNTS)
@@ -82,25 +82,25 @@ def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
         _ = fingerprint(text)
 
 
-def test_an_archive_without_a_file_is_told(tmp_path: Path) -> None:
+def test_archive_with_a_missing_file_is_refused(tmp_path: Path) -> None:
     text = WikiText2Text(write_archive(tmp_path, leave_out="test"), line_counts=COUNTS)
-    with pytest.raises(UserError, match=r"holds no wikitext-2/wiki.test.tokens: it is another archive"):
+    with pytest.raises(UserError, match=r"has no wikitext-2/wiki.test.tokens: replace it with the published archive"):
         list(text.lines())
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+def test_damaged_archive_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path, compression=zipfile.ZIP_STORED)
     whole, text = path.read_bytes(), WikiText2Text(path, line_counts=COUNTS)
     for content in (whole[: len(whole) // 2], b"<html>Please log in</html>", b"", whole.replace(b"years", b"jahre")):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"wikitext-2-v1.zip is no complete .zip \(.*\): replace it"):
+        with pytest.raises(UserError, match=r"wikitext-2-v1.zip is not a complete .zip \(.*\): replace it"):
             list(text.lines())
     path.unlink()
     with pytest.raises(UserError, match=r"wikitext-2-v1.zip cannot be read \(no such file"):
         list(text.lines())
 
 
-def test_a_file_of_the_archive_that_is_no_text_is_told_by_its_name(tmp_path: Path) -> None:
+def test_invalid_text_in_the_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "wikitext-2-v1.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"wikitext-2/{FILES['train']}", b"one\n\xff\n")
@@ -109,7 +109,7 @@ def test_a_file_of_the_archive_that_is_no_text_is_told_by_its_name(tmp_path: Pat
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_the_fingerprint_changes_with_the_copy(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_fingerprint_depends_on_the_content(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     path = write(tmp_path)
     before = fingerprint(WikiText2Text(path))
     assert fingerprint(WikiText2Text(path)) == before
@@ -125,28 +125,28 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wikitext, "WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
 
 
-def test_the_archive_is_downloaded_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `fetch` does with servers is tested beside the IMDB archive."""
+def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fetch` itself is tested with the IMDB archive."""
     (tmp_path / "server").mkdir()
     (tmp_path / "data").mkdir()
-    made, asked = write_archive(tmp_path / "server"), []
+    made, requested = write_archive(tmp_path / "server"), []
 
     def fetched(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
-        asked.append((url, known_hash))
+        requested.append((url, known_hash))
         (folder / name).write_bytes(made.read_bytes())
         return folder / name
 
     monkeypatch.setattr(wikitext, "fetch", fetched)
     text = download_wikitext2(tmp_path / "data")
     assert (text.name, text.path) == ("download", tmp_path / "data" / "wikitext-2-v1.zip")
-    assert asked == [(wikitext.WIKITEXT2_URL, wikitext.WIKITEXT2_HASH)]
+    assert requested == [(wikitext.WIKITEXT2_URL, wikitext.WIKITEXT2_HASH)]
     assert resolve_wikitext2(source="auto", data_dir=tmp_path / "data").name == "local"
-    assert len(asked) == 1
+    assert len(requested) == 1
     assert hashlib.md5(text.path.read_bytes()).digest() == hashlib.md5(made.read_bytes()).digest()
 
 
 @pytest.mark.usefixtures("offline")
-def test_without_text_or_network_the_sample_is_taken_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_offline_uses_the_sample_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         text = resolve_wikitext2(source="auto", data_dir=tmp_path, sample_size=40)
     assert text.name == "sample"
@@ -160,7 +160,7 @@ def test_without_text_or_network_the_sample_is_taken_and_said(tmp_path: Path, ca
         resolve_wikitext2(source="local", data_dir=tmp_path)
 
 
-def test_the_sample_is_a_text_in_three_parts_that_hangs_on_size_and_seed() -> None:
+def test_sample_depends_on_size_and_seed_only() -> None:
     one, same, other = (SampleText(size=60, seed=seed) for seed in (1, 1, 2))
     lines = list(one.lines())
     assert lines == list(same.lines())

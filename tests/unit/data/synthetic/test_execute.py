@@ -1,4 +1,4 @@
-"""Programs are run by Python itself, and are as long and as nested as they should be."""
+"""Generated programs: results, length, nesting, curricula, and splits."""
 
 import ast
 import contextlib
@@ -19,7 +19,7 @@ SIZES = {"size": 200, "val_size": 40, "test_size": 60}
 
 
 def printed(code: str) -> str:
-    """What Python prints when it runs the code."""
+    """Output of the code."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, {})
@@ -27,7 +27,7 @@ def printed(code: str) -> str:
 
 
 def operations(code: str) -> int:
-    """Operators, conditional expressions and assignments; that before a loop stands for the loop."""
+    """Number of operators, conditional expressions and assignments; a loop counts by the assignment before it."""
     return sum(isinstance(node, ast.BinOp | ast.IfExp | ast.Assign) for node in ast.walk(ast.parse(code)))
 
 
@@ -54,7 +54,7 @@ def test_length_and_nesting(seed: int, length: int, nesting: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 8))
-def test_no_loop_in_a_loop_one_print_and_known_letters(seed: int, length: int, nesting: int) -> None:
+def test_no_nested_loops_one_print_and_known_characters(seed: int, length: int, nesting: int) -> None:
     program = write(seed, length, nesting)
     lines = program.code.split("\n")
     assert lines[-1].startswith("print(")
@@ -71,14 +71,14 @@ def test_products_have_one_small_factor() -> None:
     assert all(small <= 20 for small, _ in found)
 
 
-def test_every_operation_comes_as_often() -> None:
+def test_operations_are_equally_frequent() -> None:
     codes = [write(seed, 3, 1).code for seed in range(3000)]
     signs = {"+": r"\+\d+\)\)", "-": r"\d-\d+\)\)", "*": r"\*", "if": " if ", "for": "for ", "=": r"^[a-z]=\d+\nprint"}
     for name, sign in signs.items():
         assert abs(sum(bool(re.search(sign, code)) for code in codes) / 3000 - 1 / 6) < 0.03, name
 
 
-def test_stages_go_through_the_lengths_at_each_nesting() -> None:
+def test_stages_of_the_curricula() -> None:
     expected = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2)]
     assert Execute(length=3, nesting=2, curriculum="naive").stages == expected
     assert Execute(length=3, nesting=2, curriculum="combined").stages == expected
@@ -87,7 +87,7 @@ def test_stages_go_through_the_lengths_at_each_nesting() -> None:
 
 
 def difficulties(execute: Execute, split: str, stage: int = 0) -> list[Difficulty]:
-    """Operations and most digits of each program; products and loops may be longer than a stage's single digit."""
+    """Maximum number of digits, and operations, of each program."""
     found = []
     for program in execute.programs(split, stage):
         digits = max(len(number) for number in re.findall(r"\d+", program.code))
@@ -96,7 +96,7 @@ def difficulties(execute: Execute, split: str, stage: int = 0) -> list[Difficult
 
 
 @pytest.mark.parametrize("curriculum", CURRICULA)
-def test_what_a_curriculum_trains_on(curriculum: str) -> None:
+def test_difficulty_of_training_programs(curriculum: str) -> None:
     execute = Execute(length=5, nesting=3, curriculum=curriculum, **SIZES)
     drawn = difficulties(execute, "train", stage=0)
     easy = sum(nesting == 1 and length <= 1 for length, nesting in drawn) / len(drawn)
@@ -110,7 +110,7 @@ def test_what_a_curriculum_trains_on(curriculum: str) -> None:
 
 
 @pytest.mark.parametrize("curriculum", CURRICULA)
-def test_validation_and_test_are_full_whatever_the_curriculum(curriculum: str) -> None:
+def test_validation_and_test_have_full_difficulty(curriculum: str) -> None:
     execute = Execute(length=4, nesting=2, curriculum=curriculum, **SIZES)
     for split in ("val", "test"):
         drawn = difficulties(execute, split)
@@ -119,7 +119,7 @@ def test_validation_and_test_are_full_whatever_the_curriculum(curriculum: str) -
         assert list(execute.programs(split)) == list(Execute(length=4, nesting=2, **SIZES).programs(split))
 
 
-def test_no_program_is_in_two_splits_at_any_stage() -> None:
+def test_splits_have_no_programs_in_common() -> None:
     execute = Execute(length=2, nesting=1, **{**SIZES, "size": 2000})
     train = {program.code for stage in range(2) for program in execute.programs("train", stage)}
     val, test = ({program.code for program in execute.programs(split)} for split in ("val", "test"))
@@ -128,7 +128,7 @@ def test_no_program_is_in_two_splits_at_any_stage() -> None:
     assert not val & test
 
 
-def test_seeds_repeat() -> None:
+def test_same_seed_gives_the_same_programs() -> None:
     for split in SPLITS:
         first, same, other = (list(islice(Execute(seed=seed).programs(split), 20)) for seed in (0, 0, 1))
         assert first == same
@@ -138,12 +138,12 @@ def test_seeds_repeat() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"curriculum": "hard"}, "no curriculum 'hard'; there are baseline, naive, mix, combined"),
+        ({"curriculum": "hard"}, "unknown curriculum 'hard': expected one of baseline, naive, mix, combined"),
         ({"length": 0}, "length=0 is too small"),
         ({"nesting": 0}, "nesting=0 is too small"),
         ({"test_size": 0}, "test_size=0"),
     ],
 )
-def test_wrong_settings_are_told(wrong: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Execute(**wrong)  # type: ignore[arg-type]

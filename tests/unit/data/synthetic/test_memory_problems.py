@@ -1,4 +1,4 @@
-"""Adding, copying and echo against their definitions, and the baselines against those who act on them."""
+"""Adding, copying and echo against their definitions, and their baselines."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ MAKERS = [
 
 
 @given(st.integers(2, 30), st.integers(0, 999))
-def test_two_marked_numbers_make_the_sum(steps: int, seed: int) -> None:
+def test_target_is_the_sum_of_two_marked_numbers(steps: int, seed: int) -> None:
     inputs, targets = Adding(steps=steps, **SIZES, seed=seed).sequences("train")
     assert inputs.shape == (30, steps, 2)
     assert inputs.dtype == targets.dtype == np.float32
@@ -34,35 +34,35 @@ def test_two_marked_numbers_make_the_sum(steps: int, seed: int) -> None:
         assert target == row[marked[0], 0] + row[marked[1], 0]
 
 
-def test_every_pair_of_places_is_marked_as_often() -> None:
+def test_marked_positions_are_uniform() -> None:
     inputs, _ = Adding(steps=4, size=6000, seed=0).sequences("train")
     pairs, counts = np.unique(inputs[..., 1], axis=0, return_counts=True)
     assert len(pairs) == 6
     np.testing.assert_allclose(counts / 6000, 1 / 6, atol=0.02)
 
 
-def test_the_baseline_of_adding_is_the_error_of_a_constant() -> None:
+def test_adding_baseline_is_the_error_of_a_constant() -> None:
     _, targets = Adding(steps=5, size=100_000).sequences("train")
     assert np.square(targets - 1).mean() == pytest.approx(BASELINE, rel=0.02)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.integers(4, 9), st.integers(4, 12))
-def test_the_first_symbols_come_again_after_the_mark(delay: int, length: int, symbols: int) -> None:
+def test_copying_repeats_the_symbols_after_the_mark(delay: int, length: int, symbols: int) -> None:
     copying = Copying(delay=delay, length=length, symbols=symbols, **SIZES)
     inputs, targets = copying.sequences("val")
     assert inputs.shape == targets.shape == (10, delay + 2 * length) == (10, copying.steps)
     for row, target in zip(inputs, targets, strict=True):
-        kept, silence, end = row[:length], row[length : length + delay - 1], row[length + delay - 1 :]
-        assert ((kept >= 1) & (kept <= symbols)).all()
-        assert (silence == 0).all()
+        symbol_part, blanks, end = row[:length], row[length : length + delay - 1], row[length + delay - 1 :]
+        assert ((symbol_part >= 1) & (symbol_part <= symbols)).all()
+        assert (blanks == 0).all()
         assert end.tolist() == [symbols + 1] + [0] * length
         assert (target[: delay + length] == 0).all()
-        assert target[delay + length :].tolist() == kept.tolist()
+        assert target[delay + length :].tolist() == symbol_part.tolist()
     assert copying.num_ids == symbols + 2
 
 
-def test_the_baseline_of_copying_is_the_loss_of_a_memoryless_writer() -> None:
+def test_copying_baseline_is_the_loss_without_memory() -> None:
     copying = Copying(delay=20, length=5, symbols=4, size=50)
     _, targets = copying.sequences("train")
     probabilities = torch.zeros(copying.steps, copying.num_ids)
@@ -74,7 +74,7 @@ def test_the_baseline_of_copying_is_the_loss_of_a_memoryless_writer() -> None:
 
 
 @given(st.integers(0, 15), st.integers(0, 99))
-def test_the_stream_is_said_again(delay: int, seed: int) -> None:
+def test_echo_repeats_the_stream_with_a_delay(delay: int, seed: int) -> None:
     inputs, targets = Echo(delay=delay, length=30, **STREAMS, seed=seed).sequences("train")
     assert inputs.shape == targets.shape == (5, 30)
     assert set(np.unique(inputs)) <= {0, 1}
@@ -84,7 +84,7 @@ def test_the_stream_is_said_again(delay: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=["adding", "copying", "echo"])
-def test_seeds_repeat_and_splits_share_nothing(make: object) -> None:
+def test_seeds_repeat_and_splits_are_disjoint(make: object) -> None:
     seen: set[bytes] = set()
     for split in SPLITS:
         first, same, other = (make(seed).sequences(split) for seed in (3, 3, 4))  # type: ignore[operator]
@@ -97,11 +97,11 @@ def test_seeds_repeat_and_splits_share_nothing(make: object) -> None:
     assert len(first.inputs) == make(3).sizes["test"]  # type: ignore[operator]
 
 
-def test_too_little_to_remember() -> None:
-    """Two symbols make two sequences, which cannot fill three splits."""
+def test_too_few_different_sequences() -> None:
+    """Two symbols give two sequences, too few for three splits."""
     makers = [Copying(length=1, symbols=2, seed=seed) for seed in range(4)]
     for copying in makers:
-        with pytest.raises(UserError, match="so few different sequences"):
+        with pytest.raises(UserError, match="too few different sequences"):
             _ = [copying.sequences(split) for split in SPLITS]
 
 
@@ -112,11 +112,11 @@ def test_too_little_to_remember() -> None:
         (lambda: Adding(size=0), "size=0"),
         (lambda: Copying(delay=0), "delay=0"),
         (lambda: Copying(symbols=1), "symbols=1 is too small: choose 2"),
-        (lambda: Echo(delay=30, length=30), "delay=30 is longer than a stream of length=30"),
+        (lambda: Echo(delay=30, length=30), "delay=30 must be below the length=30 of a stream"),
         (lambda: Echo(delay=-1), "delay=-1"),
         (lambda: Echo(length=10, chunk_length=11), "chunk_length=11 is longer than a stream of length=10"),
     ],
 )
-def test_wrong_settings_are_told(make: object, message: str) -> None:
+def test_invalid_settings_are_refused(make: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The generated reviews: as many as asked for, the same every time, and labelled by the order of their words alone."""
+"""The generated reviews: sizes, seeds, and labels that depend on word order only."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, SampleRevi
 from sluice.errors import UserError
 
 NEGATORS = {"not", "deny", "claim", "anything", "but", "far", "from"}
-"""The words in which the two frames of a pair may differ."""
+"""Words in which the two templates of a pair may differ."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def words(text: str) -> list[str]:
 
 
 def frame_pattern(frame: str) -> re.Pattern[str]:
-    """Turns a verdict's frame into a pattern of all the sentences that can be made of it."""
+    """Returns a pattern of all sentences of a verdict's template."""
     pattern = re.escape(frame).replace(r"\{", "{").replace(r"\}", "}")
     for name in ("meant", "against"):
         pattern = pattern.replace(f"{{{name}}}", f"(?P<{name}>{'|'.join(GOOD + BAD)})")
@@ -41,7 +41,7 @@ PATTERNS = [frame_pattern(frame) for frame in {frame for frames in VERDICTS for 
 
 
 def verdicts(text: str) -> Iterator[int]:
-    """Reads the label off every sentence that has a verdict: what is meant, or the contrary of what is denied."""
+    """Yields the label of every sentence with a verdict."""
     for sentence in re.findall(r"[^.]+\.", text):
         for pattern in PATTERNS:
             if match := pattern.fullmatch(sentence.strip()):
@@ -61,7 +61,7 @@ def bag_of_words(documents: Iterable[Document], vocabulary: dict[str, int]) -> t
 
 
 def fit_logistic_regression(counts: torch.Tensor, labels: torch.Tensor) -> nn.Linear:
-    """Trains to convergence, with a slight pull to zero so that there is a point to converge to."""
+    """Trains to convergence, with a small weight decay."""
     classifier = nn.Linear(counts.shape[1], 1)
     nn.init.zeros_(classifier.weight)
     optimizer = torch.optim.LBFGS(classifier.parameters(), max_iter=200, line_search_fn="strong_wolfe")
@@ -78,7 +78,7 @@ def fit_logistic_regression(counts: torch.Tensor, labels: torch.Tensor) -> nn.Li
 
 
 def bag_accuracy(documents: list[Document]) -> float:
-    """Test accuracy of a logistic regression on the words' counts."""
+    """Test accuracy of a logistic regression on word counts."""
     train = [document for document in documents if document.split == "train"]
     test = [document for document in documents if document.split == "test"]
     seen = sorted({word for document in train for word in words(document.text)})
@@ -99,7 +99,7 @@ def test_is_a_labelled_corpus():
 @pytest.mark.parametrize(
     ("size", "test_size"), [(20, 200), (21, 200), (803, 200), (1000, 250), (1006, 252), (2000, 500)]
 )
-def test_has_the_sizes_asked_for(size: int, test_size: int):
+def test_sizes(size: int, test_size: int):
     splits = Counter(document.split for document in SampleReviews(size=size).documents())
     assert splits == {"train": size, "test": test_size}
 
@@ -111,11 +111,11 @@ def test_classes_are_balanced(size: int):
     assert counts["test", 0] == counts["test", 1]
 
 
-def test_no_text_comes_twice(reviews: list[Document]):
+def test_no_duplicates(reviews: list[Document]):
     assert len({document.text for document in reviews}) == len(reviews) == 2500
 
 
-def test_the_same_seed_gives_the_same_texts_at_every_reading(reviews: list[Document]):
+def test_same_seed_gives_the_same_texts(reviews: list[Document]):
     corpus = SampleReviews(size=2000, seed=0)
     assert list(corpus.documents()) == reviews
     assert list(corpus.documents()) == reviews
@@ -126,13 +126,13 @@ def test_another_seed_gives_other_texts(reviews: list[Document]):
     assert len(other & {document.text for document in reviews}) < 50
 
 
-def test_fingerprint_tells_sizes_and_seeds_apart():
+def test_fingerprint_depends_on_size_and_seed():
     corpora = [SampleReviews(size=size, seed=seed) for size in (20, 200) for seed in (0, 1)]
     assert len({fingerprint(corpus) for corpus in corpora}) == 4
     assert fingerprint(SampleReviews(size=20)) == fingerprint(SampleReviews(size=20))
 
 
-def test_reviews_have_10_to_80_words_and_no_slot_left_open(reviews: list[Document]):
+def test_reviews_have_10_to_80_words_and_no_open_slots(reviews: list[Document]):
     lengths = [len(document.text.split()) for document in reviews]
     assert min(lengths) >= 10
     assert max(lengths) <= 80
@@ -161,44 +161,44 @@ def test_reviews_have_10_to_80_words_and_no_slot_left_open(reviews: list[Documen
         ("From start to finish it is anything but boring.", 1),
     ],
 )
-def test_order_decides_the_label(sentence: str, label: int):
+def test_label_depends_on_word_order(sentence: str, label: int):
     assert list(verdicts(sentence)) == [label]
 
 
-def test_every_review_says_its_label_at_least_once_and_never_the_other(reviews: list[Document]):
+def test_verdicts_of_a_review_agree_with_its_label(reviews: list[Document]):
     for document in reviews:
         assert set(verdicts(document.text)) == {document.label}, document
 
 
-def test_twins_are_made_of_the_same_words_but_for_a_negation(reviews: list[Document]):
+def test_twins_have_the_same_words_except_negations(reviews: list[Document]):
     for negative, positive in zip(reviews[::2], reviews[1::2], strict=True):
         assert (negative.label, positive.label) == (0, 1)
         ours, theirs = Counter(words(negative.text)), Counter(words(positive.text))
         assert set((ours - theirs) + (theirs - ours)) <= NEGATORS
 
 
-def test_the_words_of_praise_and_blame_are_as_frequent_in_either_class(reviews: list[Document]):
+def test_opinion_words_are_equally_frequent_in_both_classes(reviews: list[Document]):
     counts = [Counter(words(" ".join(d.text for d in reviews if d.label == label))) for label in (0, 1)]
     for word in {word for phrase in GOOD + BAD for word in words(phrase)}:
         assert counts[0][word] == counts[1][word] > 0
 
 
-def test_counting_words_does_not_solve_it(reviews: list[Document]):
+def test_a_bag_of_words_does_not_solve_the_task(reviews: list[Document]):
     assert bag_accuracy(reviews) < 0.65
 
 
-def test_the_word_counter_would_find_a_telling_word(reviews: list[Document]):
-    told = [document._replace(text=document.text + (" splendidly" if document.label else "")) for document in reviews]
-    assert bag_accuracy(told) > 0.99
+def test_the_bag_of_words_finds_an_informative_word(reviews: list[Document]):
+    marked = [document._replace(text=document.text + (" splendidly" if document.label else "")) for document in reviews]
+    assert bag_accuracy(marked) > 0.99
 
 
-def test_generating_is_quick():
+def test_generation_is_fast():
     start = time.perf_counter()
     assert sum(1 for _ in SampleReviews(size=2000).documents()) == 2500
     assert time.perf_counter() - start < 1.0
 
 
 @pytest.mark.parametrize("size", [19, 0, -1])
-def test_too_small_a_size_is_refused(size: int):
-    with pytest.raises(UserError, match=f"asked for {size} documents, but size must be at least 20"):
+def test_a_size_below_the_minimum_is_refused(size: int):
+    with pytest.raises(UserError, match=f"size={size} is too small for the sample corpus: choose 20 documents or more"):
         SampleReviews(size=size)

@@ -1,4 +1,4 @@
-"""Tagged sentences: files of one's own, and generated ones whose labels follow from the words around."""
+"""Tagged sentences: user-supplied files, and generated sentences with tags determined by the context."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ TAGS = ("O", *(f"{part}-{kind}" for kind in ("person", "place", "company") for p
 
 @settings(deadline=None)
 @given(SENTENCES, st.sampled_from([" ", "\t", "   "]), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_what_is_written_is_read(
+def test_written_sentences_are_read(
     tmp_path_factory: pytest.TempPathFactory, sentences: list[list[tuple[str, str]]], gap: str, end: str, closed: bool
 ) -> None:
     blocks = [end.join(f"{word}{gap}{tag}" for word, tag in sentence) for sentence in sentences]
@@ -33,7 +33,7 @@ def test_what_is_written_is_read(
     assert list(read_tagged(path)) == expected
 
 
-def test_with_tabs_a_word_may_hold_a_blank(tmp_path: Path) -> None:
+def test_words_may_contain_blanks_if_separated_by_tabs(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("New York\tplace\nis\tO\n")
     assert list(read_tagged(tmp_path / "own.txt")) == [Tagged(("New York", "is"), ("place", "O"))]
 
@@ -44,24 +44,24 @@ def test_with_tabs_a_word_may_hold_a_blank(tmp_path: Path) -> None:
         (b"a X\nb\n", r"line 2: 1 column\(s\), expected 2"),
         (b"a X\n\nb X Y\n", r"line 3: 3 column\(s\), expected 2"),
         (b"a\tX\tY\n", r"line 1: 3 column\(s\), expected 2"),
-        (b"", "holds no sentence"),
-        (b"\n \n\n", "holds no sentence"),
+        (b"", "has no sentences"),
+        (b"\n \n\n", "has no sentences"),
         (b"a X\n\xff\xfe Y\n", r"is not UTF-8 at byte 4 \(line 2\)"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "own.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         list(read_tagged(tmp_path / "own.txt"))
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_missing_file() -> None:
     with pytest.raises(UserError, match=r"nowhere\.txt cannot be read"):
         list(read_tagged(Path("nowhere.txt")))
 
 
-def labels_by_the_frames(words: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Every labelling that some frame with some names allows."""
+def possible_taggings(words: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """All taggings that are possible with the templates and names."""
     name = "|".join(map(re.escape, NAMES))
     found = set()
     for frame in FRAMES:
@@ -72,34 +72,34 @@ def labels_by_the_frames(words: tuple[str, ...]) -> set[tuple[str, ...]]:
             names = list(zip(match.groups(), kinds, strict=True))
             for word in frame.split():
                 own, kind = names.pop(0) if word.startswith("<") else ("", "")
-                tags += [f"{'I' if place else 'B'}-{kind}" for place, _ in enumerate(own.split())] or ["O"]
+                tags += [f"{'I' if index else 'B'}-{kind}" for index, _ in enumerate(own.split())] or ["O"]
             found.add(tuple(tags))
     return found
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
-def test_labels_follow_from_the_words(seed: int) -> None:
+def test_tags_are_determined_by_the_words(seed: int) -> None:
     for sentence in TaggingSample(**SIZES, seed=seed).sentences("val"):
-        assert labels_by_the_frames(sentence.words) == {sentence.tags}
+        assert possible_taggings(sentence.words) == {sentence.tags}
         assert set(sentence.tags) <= set(TAGS)
 
 
-def test_the_words_up_to_a_name_do_not_always_tell_its_label() -> None:
-    """A reader in one direction has to guess where one in two directions knows."""
+def test_left_context_does_not_always_determine_the_tag() -> None:
+    """A unidirectional model has to guess where a bidirectional one does not."""
     seen: dict[tuple[str, ...], set[str]] = {}
     for sentence in TaggingSample(size=5000).sentences("train"):
-        for place, tag in enumerate(sentence.tags):
+        for index, tag in enumerate(sentence.tags):
             if tag.startswith("B"):
                 before = tuple(
                     "name" if own != "O" else word
-                    for word, own in zip(sentence.words[:place], sentence.tags, strict=False)
+                    for word, own in zip(sentence.words[:index], sentence.tags, strict=False)
                 )
                 seen.setdefault(before, set()).add(tag)
     assert seen[()] == seen["yesterday",] == seen["for", "years"] == {"B-person", "B-place", "B-company"}
 
 
-def test_every_name_serves_every_kind() -> None:
+def test_every_name_is_used_with_every_tag() -> None:
     sentences = list(TaggingSample(size=8000).sentences("train"))
     kinds = {(word, tag) for one in sentences for word, tag in zip(*one, strict=True) if tag.startswith("B")}
     assert kinds == {(name.split()[0], f"B-{kind}") for name in NAMES for kind in ("person", "place", "company")}
@@ -114,6 +114,6 @@ def test_sizes_seeds_and_splits() -> None:
     assert drawn["val"] != list(TaggingSample(**SIZES, seed=1).sentences("val"))
 
 
-def test_a_size_too_small() -> None:
+def test_a_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="val_size=0"):
         TaggingSample(val_size=0)

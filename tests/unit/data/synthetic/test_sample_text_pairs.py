@@ -1,4 +1,4 @@
-"""Pairs of titles: brand and model number decide, nothing else does."""
+"""Generated pairs of titles, with labels determined by brand and model number."""
 
 import re
 from collections import Counter
@@ -29,7 +29,7 @@ def pairs(split: str = "train", **options: int) -> list[TextPair]:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
-def test_brand_and_model_decide(seed: int) -> None:
+def test_brand_and_model_determine_the_label(seed: int) -> None:
     for pair in pairs("val", seed=seed):
         first, second = named(pair.first), named(pair.second)
         assert (first == second) == (pair.label == 1)
@@ -40,23 +40,23 @@ def test_brand_and_model_decide(seed: int) -> None:
         assert len(differing) == 2 * (1 - pair.label)
 
 
-def test_the_model_numbers_of_different_things_differ_by_one_figure() -> None:
+def test_model_numbers_differ_by_at_most_one_digit() -> None:
     for pair in pairs(size=2000):
         ours, theirs = named(pair.first)[1], named(pair.second)[1]
         assert sum(a != b for a, b in zip(ours, theirs, strict=True)) <= 1
 
 
-def test_classes_and_reasons_are_as_frequent() -> None:
+def test_frequencies_of_classes_and_differences() -> None:
     drawn = pairs(size=4000)
     counts = Counter((pair.label, named(pair.first)[0] == named(pair.second)[0]) for pair in drawn)
-    shares = {key: count / len(drawn) for key, count in counts.items()}
-    assert shares[1, True] == pytest.approx(0.5, abs=0.03)
-    assert shares[0, True] == pytest.approx(0.25, abs=0.03)
-    assert shares[0, False] == pytest.approx(0.25, abs=0.03)
+    fractions = {key: count / len(drawn) for key, count in counts.items()}
+    assert fractions[1, True] == pytest.approx(0.5, abs=0.03)
+    assert fractions[0, True] == pytest.approx(0.25, abs=0.03)
+    assert fractions[0, False] == pytest.approx(0.25, abs=0.03)
 
 
-def test_all_other_words_in_common_tell_nothing() -> None:
-    """How many words besides brand and model two titles share is the same in either class."""
+def test_number_of_other_shared_words_is_uninformative() -> None:
+    """Both classes have the same mean number of shared words besides brand and model."""
     shared: dict[int, list[int]] = {0: [], 1: []}
     for pair in pairs(size=5000):
         other = [set(title.split()) - set(" ".join(named(title)).split()) for title in (pair.first, pair.second)]
@@ -78,6 +78,6 @@ def test_sizes_seeds_and_splits() -> None:
     assert drawn["test"] != pairs("test", seed=1)
 
 
-def test_a_size_too_small() -> None:
+def test_a_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="size=0"):
         PairsSample(size=0)

@@ -1,4 +1,4 @@
-"""Splits share no sequence, seeds repeat, and settings too small for three splits are told."""
+"""Splits are disjoint, seeds repeat, and settings with too few sequences are refused."""
 
 from itertools import islice
 
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.data.corpus import SPLITS
-from sluice.data.synthetic.base import check_at_least, generator, own_sequences, split_of
+from sluice.data.synthetic.base import check_at_least, generator, sequences_in_split, split_of
 from sluice.errors import UserError
 
 
-def four_letters(random: np.random.Generator) -> str:
-    return "".join("abcd"[place] for place in random.integers(0, 4, 4))
+def four_characters(random: np.random.Generator) -> str:
+    return "".join("abcd"[index] for index in random.integers(0, 4, 4))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 99))
@@ -22,24 +22,24 @@ def test_a_text_and_its_bytes_belong_to_one_split(text: str, seed: int) -> None:
     assert split_of(text, seed) in SPLITS
 
 
-def test_each_split_has_its_share_whatever_the_seed() -> None:
+def test_sizes_of_splits() -> None:
     for seed in range(3):
         splits = [split_of(str(number), seed) for number in range(10_000)]
-        shares = [splits.count(split) / len(splits) for split in SPLITS]
-        np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.015)
+        fractions = [splits.count(split) / len(splits) for split in SPLITS]
+        np.testing.assert_allclose(fractions, [0.6, 0.2, 0.2], atol=0.015)
 
 
-def test_another_seed_splits_otherwise() -> None:
+def test_another_seed_gives_other_splits() -> None:
     same = sum(split_of(str(number), 0) == split_of(str(number), 1) for number in range(10_000))
     assert abs(same / 10_000 - (0.36 + 0.04 + 0.04)) < 0.02
 
 
 @given(st.integers(0, 1000))
-def test_splits_share_nothing_and_a_seed_repeats(seed: int) -> None:
-    drawn = {split: list(islice(own_sequences(four_letters, seed, split), 40)) for split in SPLITS}
+def test_splits_are_disjoint_and_seeds_repeat(seed: int) -> None:
+    drawn = {split: list(islice(sequences_in_split(four_characters, seed, split), 40)) for split in SPLITS}
     assert all(split_of(text, seed) == split for split, texts in drawn.items() for text in texts)
     for split, texts in drawn.items():
-        assert texts == list(islice(own_sequences(four_letters, seed, split), 40))
+        assert texts == list(islice(sequences_in_split(four_characters, seed, split), 40))
 
 
 def test_streams_of_splits_and_seeds_differ() -> None:
@@ -49,19 +49,19 @@ def test_streams_of_splits_and_seeds_differ() -> None:
 
 def test_too_few_different_sequences() -> None:
     other = next(split for split in SPLITS if split != split_of("always the same", 0))
-    stream = own_sequences(lambda _: "always the same", 0, other)
-    with pytest.raises(UserError, match=f"none is left for the {other} split: make them longer"):
+    stream = sequences_in_split(lambda _: "always the same", 0, other)
+    with pytest.raises(UserError, match=f"none for the {other} split: make them longer"):
         next(stream)
 
 
-def test_wrong_split_and_seed() -> None:
-    with pytest.raises(UserError, match="no split 'dev'; there are train, val, test"):
+def test_invalid_split_and_seed() -> None:
+    with pytest.raises(UserError, match="unknown split 'dev': expected one of train, val, test"):
         generator(0, "dev")
     with pytest.raises(UserError, match="seed=-1 is negative"):
         generator(-1, "val")
 
 
-def test_the_small_setting_is_named() -> None:
+def test_a_setting_below_the_minimum_is_named() -> None:
     check_at_least(2, steps=2, size=9)
     with pytest.raises(UserError, match="size=1 is too small: choose 2 or more"):
         check_at_least(2, steps=2, size=1)

@@ -1,4 +1,4 @@
-"""The temporal order problem is the published one, level by level, and its class follows from the symbols alone."""
+"""The temporal order problem: levels, classes, splits, and custom ranges."""
 
 import re
 from collections import Counter, defaultdict
@@ -24,12 +24,12 @@ def documents(**options: object) -> list[Document]:
 
 
 def label_by_definition(text: str) -> str:
-    """The class by the paper's table, read off with a pattern of its own."""
+    """The class from the table of the paper."""
     first, second = re.findall("[XY]", text)
     return {("X", "X"): "Q", ("X", "Y"): "R", ("Y", "X"): "S", ("Y", "Y"): "U"}[first, second]
 
 
-def test_the_levels_are_those_of_the_course() -> None:
+def test_levels() -> None:
     assert list(LEVELS) == EVERY_LEVEL
     assert [level.lengths for level in LEVELS.values()] == [(7, 8), (30, 40), (60, 80), (100, 110), (300, 500)]
     assert [level.t1 for level in LEVELS.values()] == [(1, 2), (2, 5), (10, 20), (10, 20), (10, 80)]
@@ -39,7 +39,7 @@ def test_the_levels_are_those_of_the_course() -> None:
 @every_level
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 10_000))
-def test_every_sequence_is_one_of_its_level_and_the_label_follows(level: str, seed: int) -> None:
+def test_sequences_and_labels_of_each_level(level: str, seed: int) -> None:
     lengths, t1, t2 = LEVELS[level]
     labels = TemporalOrder.labels
     assert labels == ("Q", "R", "S", "U")
@@ -47,25 +47,25 @@ def test_every_sequence_is_one_of_its_level_and_the_label_follows(level: str, se
         symbols = document.text.split(" ")
         assert re.fullmatch("B[abcd]*[XY][abcd]*[XY][abcd]*E", "".join(symbols))
         assert lengths[0] <= len(symbols) <= lengths[1]
-        first, second = (place for place, symbol in enumerate(symbols) if symbol in "XY")
+        first, second = (index for index, symbol in enumerate(symbols) if symbol in "XY")
         assert t1[0] <= first <= t1[1]
         assert t2[0] <= second <= t2[1]
         assert labels[document.label] == label_by_definition(document.text)
 
 
-def test_every_place_length_and_class_comes() -> None:
+def test_positions_lengths_and_classes_are_covered() -> None:
     drawn = documents(level="normal", size=4000)
     texts = [document.text.split() for document in drawn]
-    places = [[place for place, symbol in enumerate(text) if symbol in "XY"] for text in texts]
+    positions = [[index for index, symbol in enumerate(text) if symbol in "XY"] for text in texts]
     assert {len(text) for text in texts} == set(range(30, 41))
-    assert {first for first, _ in places} == {2, 3, 4, 5}
-    assert {second for _, second in places} == set(range(20, 28))
+    assert {first for first, _ in positions} == {2, 3, 4, 5}
+    assert {second for _, second in positions} == set(range(20, 28))
     counts = Counter(document.label for document in drawn)
     assert all(abs(counts[label] / len(drawn) - 0.25) < 0.04 for label in range(4))
 
 
 @every_level
-def test_splits_have_their_sizes_and_share_no_text(level: str) -> None:
+def test_splits_are_disjoint_and_have_their_sizes(level: str) -> None:
     texts = defaultdict(list)
     for document in documents(level=level):
         texts[document.split].append(document.text)
@@ -76,13 +76,13 @@ def test_splits_have_their_sizes_and_share_no_text(level: str) -> None:
     assert not val & test
 
 
-def test_the_same_seed_gives_the_same_texts_and_another_others() -> None:
+def test_texts_depend_on_the_seed_only() -> None:
     assert documents(seed=3) == documents(seed=3)
     assert not {document.text for document in documents(seed=3)} & {document.text for document in documents(seed=4)}
 
 
-def test_fingerprint_tells_apart_what_differs() -> None:
-    ways = [
+def test_fingerprint_depends_on_all_settings() -> None:
+    variants = [
         {},
         {"level": "easy"},
         {"seed": 1},
@@ -91,11 +91,11 @@ def test_fingerprint_tells_apart_what_differs() -> None:
         {"t1": (2, 6)},
         {"easy_fraction": 0.5},
     ]
-    assert len({fingerprint(TemporalOrder(**way)) for way in ways}) == len(ways)  # type: ignore[arg-type]
+    assert len({fingerprint(TemporalOrder(**options)) for options in variants}) == len(variants)  # type: ignore[arg-type]
     assert fingerprint(TemporalOrder(level="easy")) == fingerprint(TemporalOrder(level="easy"))
 
 
-def test_the_classification_task_reads_it_unchanged(tmp_path: Path) -> None:
+def test_preparation_by_the_classification_task(tmp_path: Path) -> None:
     corpus: LabelledCorpus = TemporalOrder(level="easy", **SMALL)  # type: ignore[arg-type]
     prepared = prepare_corpus(corpus, TextSettings(tokenizer="whitespace"), tmp_path)
     assert set(prepared.vocab.tokens) == {"<unk>", "<pad>", *SYMBOLS}
@@ -105,7 +105,7 @@ def test_the_classification_task_reads_it_unchanged(tmp_path: Path) -> None:
     assert decoded == [document.text for document in corpus.documents() if document.split == "test"]
 
 
-def test_easier_sequences_are_mixed_into_the_training_alone() -> None:
+def test_easier_sequences_are_added_to_training_only() -> None:
     drawn = documents(level="hard", easy_fraction=0.6, size=3000)
     by_split = defaultdict(list)
     for document in drawn:
@@ -122,7 +122,7 @@ def test_easier_sequences_are_mixed_into_the_training_alone() -> None:
     assert len(set.union(*texts)) == sum(map(len, texts))
 
 
-def test_ranges_of_ones_own() -> None:
+def test_custom_ranges() -> None:
     drawn = documents(lengths=[9, 9], t1=[1, 1], t2=(7, 7))
     assert all(re.fullmatch("B [XY]( [abcd]){5} [XY] E", document.text) for document in drawn)
     assert "altered" in TemporalOrder(t1=(3, 3)).description
@@ -132,17 +132,17 @@ def test_ranges_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"level": "insane"}, "no level 'insane'; there are easy, normal, moderate, hard, nightmare"),
-        ({"t2": (3, 9)}, "t2=3 would not come after t1=5"),
-        ({"t1": (2, 25)}, "t2=20 would not come after t1=25"),
-        ({"t1": (0, 3)}, r"t1=\[0,3\] begins before 1"),
-        ({"t2": (20, 29)}, "t2=29 lies outside a sequence of 30 symbols"),
-        ({"lengths": (40, 30)}, r"lengths=\[40,30\] runs backwards"),
+        ({"level": "insane"}, "unknown level 'insane': expected one of easy, normal, moderate, hard, nightmare"),
+        ({"t2": (3, 9)}, "t2=3 is not after t1=5"),
+        ({"t1": (2, 25)}, "t2=20 is not after t1=25"),
+        ({"t1": (0, 3)}, r"t1=\[0,3\] must begin at 1"),
+        ({"t2": (20, 29)}, "t2=29 is outside a sequence of 30 symbols"),
+        ({"lengths": (40, 30)}, r"lengths=\[40,30\] is reversed"),
         ({"size": 0}, "size=0 is too small"),
         ({"easy_fraction": 1.5}, r"easy_fraction=1\.5 cannot be used"),
         ({"level": "easy", "easy_fraction": 0.5}, "no level is easier than easy"),
     ],
 )
-def test_wrong_settings_are_told(wrong: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         TemporalOrder(**wrong)  # type: ignore[arg-type]

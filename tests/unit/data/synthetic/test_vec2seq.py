@@ -1,4 +1,4 @@
-"""Labels and numbers with their sentences, and generated pairs as a parallel corpus."""
+"""Sentences of labels and of a book, and generated pairs as a parallel corpus."""
 
 from itertools import chain
 from pathlib import Path
@@ -16,8 +16,8 @@ from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.reviews import BAD, GOOD
 from sluice.data.synthetic.vec2seq import (
     BookSentences,
+    LabelledSentence,
     LabelSentences,
-    Written,
     book_as_pairs,
     label_of,
     labels_as_pairs,
@@ -29,24 +29,24 @@ SIZES = {"size": 200, "val_size": 40, "test_size": 60}
 ONE_SIDED = [f"In every way it was {word}." for word in (*GOOD, *BAD)]
 
 
-def sentences(split: str, **options: int) -> list[Written]:
+def sentences(split: str, **options: int) -> list[LabelledSentence]:
     return list(LabelSentences(**{**SIZES, **options}).sentences(split))
 
 
-def test_the_label_is_what_the_sentence_says() -> None:
+def test_label_is_expressed_by_the_sentence() -> None:
     drawn = {text: label for split in SPLITS for label, text in sentences(split, size=20_000)}
     known = [text for text in ONE_SIDED if text in drawn]
     assert len(known) > 20
     assert all(drawn[text] == (text.removeprefix("In every way it was ")[:-1] in GOOD) for text in known)
 
 
-def test_a_sentence_says_which_label_it_was_written_for() -> None:
+def test_label_of_generated_sentences() -> None:
     assert {label for label, _ in sentences("train", size=2000)} == {0, 1}
     assert all(label_of(text) == label for label, text in sentences("train", size=2000))
 
 
 @pytest.mark.parametrize("text", ["", "The film is grand.", "The film was witty and not witty.", "It is witty rather"])
-def test_other_sentences_speak_for_no_label(text: str) -> None:
+def test_label_of_other_sentences_is_none(text: str) -> None:
     assert label_of(text) is None
 
 
@@ -62,30 +62,30 @@ def test_sizes_seeds_and_splits(seed: int) -> None:
     assert {label for label, _ in drawn["train"]} == {0, 1}
 
 
-def test_a_books_sentences_by_number(tmp_path: Path) -> None:
+def test_sentences_of_a_book(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text('One morning\nit rained.  "Really?" she asked!\n\n\nCHAPTER 2\n\nNobody came. ', encoding="utf-8")
     expected = ["One morning it rained.", '"Really?"', "she asked!", "CHAPTER 2", "Nobody came."]
-    assert [*BookSentences(path).sentences()] == [Written(index, text) for index, text in enumerate(expected)]
+    assert [*BookSentences(path).sentences()] == [LabelledSentence(index, text) for index, text in enumerate(expected)]
     assert [text for _, text in BookSentences(path, limit=2).sentences()] == expected[:2]
 
 
 @given(st.text(st.sampled_from("ab.!? \n\"'")))
-def test_no_word_gets_lost_between_sentences(text: str) -> None:
+def test_splitting_preserves_all_words(text: str) -> None:
     assert " ".join(split_sentences(text)).split() == text.split()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "holds no sentence"), (b" \n\n", "holds no sentence"), (b"a\xff", "byte 2 is not UTF-8")],
+    [(b"", "has no sentences"), (b" \n\n", "has no sentences"), (b"a\xff", "byte 2 is not UTF-8")],
 )
-def test_what_is_wrong_with_a_book_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_books_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "book.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         BookSentences(tmp_path / "book.txt")
 
 
-def test_wrong_settings_are_told() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(UserError, match="cannot be read"):
         BookSentences(Path("nowhere.txt"))
     with pytest.raises(UserError, match="limit=0"):
@@ -95,7 +95,7 @@ def test_wrong_settings_are_told() -> None:
 
 
 PAIR_SIZES = {"size": 60, "val_size": 10, "test_size": 20}
-LETTERS = ParallelSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
+CHARACTERS = ParallelSettings(unit="chars", min_freq=1, max_length=1000, max_ratio=1000)
 
 
 def executed(**options: object) -> Execute:
@@ -106,8 +106,8 @@ def programs(**options: object) -> GeneratedPairs:
     return programs_as_pairs(executed(**options))
 
 
-def test_programs_letter_by_letter(tmp_path: Path) -> None:
-    prepared = prepare_parallel(programs(), LETTERS, tmp_path)
+def test_programs_as_characters(tmp_path: Path) -> None:
+    prepared = prepare_parallel(programs(), CHARACTERS, tmp_path)
     assert prepared.notes == []
     assert {name: len(split) for name, split in prepared.splits.items()} == {"train": 240, "val": 10, "test": 20}
     own = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
@@ -118,26 +118,26 @@ def test_programs_letter_by_letter(tmp_path: Path) -> None:
     assert np.unique(split.target.flat).size <= 13
 
 
-def test_training_has_a_stage_after_the_other() -> None:
+def test_training_has_all_stages_in_order() -> None:
     stages = [list(executed().programs("train", stage)) for stage in range(4)]
     train = [(pair.source, pair.target) for pair in programs().pairs() if pair.split == "train"]
     assert train == list(chain.from_iterable(stages))
 
 
-def test_settings_have_fingerprints_of_their_own() -> None:
-    ways = [
+def test_fingerprint_depends_on_all_settings() -> None:
+    variants = [
         programs(),
         programs(seed=1),
         programs(nesting=1),
         programs(curriculum="mix"),
         programs(size=61),
     ]
-    assert len({fingerprint(corpus) for corpus in ways}) == len(ways)
+    assert len({fingerprint(corpus) for corpus in variants}) == len(variants)
     assert fingerprint(programs()) == fingerprint(programs())
     assert list(programs().pairs()) == list(programs().pairs())
 
 
-def test_a_class_and_its_sentences() -> None:
+def test_labels_as_pairs() -> None:
     corpus = labels_as_pairs(LabelSentences(**PAIR_SIZES))
     drawn = list(corpus.pairs())
     assert [pair.split for pair in drawn] == ["train"] * 60 + ["val"] * 10 + ["test"] * 20
@@ -145,7 +145,7 @@ def test_a_class_and_its_sentences() -> None:
     assert fingerprint(corpus) != fingerprint(labels_as_pairs(LabelSentences(**PAIR_SIZES, seed=1)))
 
 
-def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
+def test_every_split_of_a_book_is_the_whole_book(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("Rain fell. Nobody came. Rain fell.")
     corpus = book_as_pairs(BookSentences(tmp_path / "book.txt"))
     expected = [("0", "Rain fell."), ("1", "Nobody came."), ("2", "Rain fell.")]
@@ -158,8 +158,8 @@ def test_every_split_of_a_book_is_the_book(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", ["words", "chars", "subwords"])
-def test_a_number_is_one_symbol_whatever_the_sentence_is_cut_into(tmp_path: Path, unit: str) -> None:
-    text = " ".join(f"Sentence {'abcdefghijkl'[place]} ends." for place in range(12))
+def test_an_index_is_one_token_for_every_text_unit(tmp_path: Path, unit: str) -> None:
+    text = " ".join(f"Sentence {'abcdefghijkl'[index]} ends." for index in range(12))
     (tmp_path / "book.txt").write_text(text)
     settings = ParallelSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=40, lowercase=True, symbols=True)
     prepared = prepare_parallel(book_as_pairs(BookSentences(tmp_path / "book.txt")), settings, tmp_path)

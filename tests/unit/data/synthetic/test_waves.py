@@ -1,4 +1,4 @@
-"""The waves go on as they said, and the baselines are what their names say."""
+"""Sums of sine waves: targets, noise, seeds, and baselines."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_a_wave_without_noise_is_a_sine() -> None:
     assert ((frequency > 10) & (frequency < 20)).all()
 
 
-def test_noise_is_as_wide_as_asked_for() -> None:
+def test_width_of_the_noise() -> None:
     quiet, loud = (Waves(waves=1, noise=noise, **SIZES).sequences("train").inputs for noise in (0, 0.4))
     noise = loud - quiet
     assert -0.2 <= noise.min() < -0.19
@@ -48,7 +48,7 @@ def test_seeds_repeat_and_splits_differ() -> None:
     assert not {row.tobytes() for row in first} & {row.tobytes() for row in test}
 
 
-def test_the_last_value_stays() -> None:
+def test_last_value_is_repeated() -> None:
     own = Waves(horizon=3, **SIZES).sequences("test")
     predicted = last_value(own)
     assert predicted.shape == (50, 3)
@@ -57,7 +57,7 @@ def test_the_last_value_stays() -> None:
     assert last_step_error(own.targets[:, -1], own) == 0
 
 
-def test_the_linear_model_beats_the_last_value_and_continues_one_known_sine_exactly() -> None:
+def test_linear_model_beats_last_value_and_fits_a_sine() -> None:
     waves = Waves(size=3000)
     train, test = waves.sequences("train"), waves.sequences("test")
     assert last_step_error(linear_model(train, test), test) < last_step_error(last_value(test), test) / 3
@@ -77,6 +77,6 @@ def test_the_linear_model_beats_the_last_value_and_continues_one_known_sine_exac
         ({"test_size": 0}, "test_size=0"),
     ],
 )
-def test_wrong_settings_are_told(wrong: dict[str, float], message: str) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Waves(**wrong)  # type: ignore[arg-type]
