@@ -12,7 +12,7 @@ LAUNCHED = "SLUICE_LAUNCHED"
 """Environment variable: set in the worker processes that a run has started itself."""
 
 
-def in_step(environment: Mapping[str, str] = os.environ) -> bool:
+def in_slurm_step(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether srun started this process; a batch script's own commands are not in a step."""
     by_another = "LOCAL_RANK" in environment or "TORCHELASTIC_RUN_ID" in environment  # torchrun, started by srun
     return not by_another and {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(environment)
@@ -20,7 +20,7 @@ def in_step(environment: Mapping[str, str] = os.environ) -> bool:
 
 def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether somebody else (torchrun, srun, a parent of our own) has started one process a device."""
-    return "LOCAL_RANK" in environment or in_step(environment)
+    return "LOCAL_RANK" in environment or in_slurm_step(environment)
 
 
 def devices_wanted(trainer: PlainMapping) -> int:
@@ -55,6 +55,6 @@ def nodes_wanted(trainer: PlainMapping) -> int:
 
 def global_rank(environment: Mapping[str, str] = os.environ) -> int:
     """This process's rank as whoever started it says; 0 for a process alone."""
-    if in_step(environment):
+    if in_slurm_step(environment):
         return int(environment["SLURM_PROCID"])
     return int(environment.get("RANK", "0"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.errors import SharedError, UserError
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 EXIT_CODE = 2
 INTERRUPTED = 130
@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def politely() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Turns a UserError, and the errors of the outside world, into a sentence on standard error and exit code 2.
 
     Ctrl-C gives exit code 130. Anything else is a bug and keeps its traceback. SLUICE_TRACEBACK=1 shows the
@@ -29,14 +29,14 @@ def politely() -> Iterator[None]:
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
         who = "sluice" if rank == "0" else f"sluice, rank {rank}"
         if rank == "0" or not isinstance(error, SharedError):
-            say(f"{who}: {sentence(error)}", file=sys.stderr)
+            print_line(f"{who}: {error_message(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def sentence(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """What is said of an error."""
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""

@@ -21,7 +21,7 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def say(text: str = "", *, file: TextIO | None = None, flush: bool = False) -> None:
+def print_line(text: str = "", *, file: TextIO | None = None, flush: bool = False) -> None:
     """Prints a line; control characters are escaped if the file is a terminal.
 
     Args:
@@ -46,7 +46,7 @@ class PlainConsole(Console):
     def print(self, *objects: object, **options: Any) -> None:
         """Prints as rich does; lines of text go to a file or a pipe as they are, where rich would drop characters."""
         if not self.is_terminal and all(isinstance(part, str) for part in objects):
-            say(" ".join(objects), file=self.file)  # type: ignore[arg-type]
+            print_line(" ".join(objects), file=self.file)  # type: ignore[arg-type]
         else:
             super().print(*objects, **options)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from running import complaint, sluice
-from sluice.runs.comparison import found_runs, grouped
+from sluice.runs.comparison import find_runs, group_runs
 from sluice.runs.comparison_plots import draw_bars, draw_curves
 
 ACCURACY = "test/accuracy"
@@ -47,7 +47,7 @@ def test_seeds_are_taken_together(runs: Path, tmp_path: Path) -> None:
 
 
 def test_bars_are_means_with_deviations_and_runs(runs: Path) -> None:
-    (axis,) = draw_bars(grouped(list(found_runs([runs]))), ACCURACY).axes
+    (axis,) = draw_bars(group_runs(list(find_runs([runs]))), ACCURACY).axes
     means = sorted(round(float(bar.get_width()), 3) for bar in axis.patches)  # type: ignore[attr-defined]
     assert means == [0.4, 0.6, 0.85, 0.95]
     assert {label.get_text() for label in axis.get_yticklabels()} == {"lstm 10", "lstm 20", "rnn 10", "rnn 20"}
@@ -56,7 +56,7 @@ def test_bars_are_means_with_deviations_and_runs(runs: Path) -> None:
 
 
 def test_a_curve_a_model_against_a_setting(runs: Path) -> None:
-    (axis,) = draw_curves(grouped(list(found_runs([runs]))), ACCURACY, "task.data.steps").axes
+    (axis,) = draw_curves(group_runs(list(find_runs([runs]))), ACCURACY, "task.data.steps").axes
     curves = {part.get_label(): part.lines[0].get_ydata() for part in axis.containers}  # type: ignore[attr-defined]
     assert {name: [round(float(value), 3) for value in values] for name, values in curves.items()} == {
         "rnn": [0.6, 0.4],
@@ -102,14 +102,14 @@ def test_runs_that_do_not_belong_together_are_not_averaged(tmp_path: Path, diffe
     for seed in (1, 2):
         write_run(tmp_path / f"same-{seed}", "gru", 10, seed)
     write_run(tmp_path / "other", "gru", 10, 3, **differing)
-    assert sorted(len(group.runs) for group in grouped(list(found_runs([tmp_path])))) == [1, 2]
+    assert sorted(len(group.runs) for group in group_runs(list(find_runs([tmp_path])))) == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["accelerator", "devices", "log_every_n_steps"])
 def test_runs_on_other_devices_belong_together(tmp_path: Path, name: str) -> None:
     for seed in (1, 2):
         write_run(tmp_path / f"{seed}", "gru", 10, seed, {"trainer": {name: seed}})
-    (group,) = grouped(list(found_runs([tmp_path])))
+    (group,) = group_runs(list(find_runs([tmp_path])))
     assert len(group.runs) == 2
 
 

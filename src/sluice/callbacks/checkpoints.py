@@ -85,8 +85,8 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 @contextmanager
-def heard(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
-    """Meanwhile the stop signal, where nobody else listens to it, doesn't end the process: it goes into the list."""
+def catch_signals(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
+    """Collects stop signals in the returned list, so that they don't end the process before training starts."""
     early: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield early
@@ -113,7 +113,7 @@ class LastCheckpoint(Callback):
         every_minutes: float = 5.0,
         every_steps: int | None = None,
         stop_signal: str = "SIGUSR1",
-        heard: Sequence[signal.Signals] = (),
+        early_signals: Sequence[signal.Signals] = (),
         guard: Guard | None = None,
     ) -> None:
         """
@@ -122,11 +122,11 @@ class LastCheckpoint(Callback):
             every_minutes: between two checkpoints.
             every_steps: optimizer steps between two checkpoints, in addition to the minutes; None for minutes alone.
             stop_signal: the signal after which the run saves and stops, to be gone on with later.
-            heard: stop signals that came before training, and may still come, see `heard`.
+            early_signals: stop signals received so far, as `catch_signals` collects them.
             guard: asked before every batch and every write.
         """
         self._guard = guard
-        self._heard = heard
+        self._early_signals = early_signals
         self.path = Path(run_dir) / LAST
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
         self.stop_signal = signal.Signals[stop_signal]
@@ -143,7 +143,7 @@ class LastCheckpoint(Callback):
         if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
             for number in (self.stop_signal, signal.SIGINT):
                 self._handlers[number] = signal.signal(number, self._ask)
-            if self._heard:
+            if self._early_signals:
                 self._asked = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

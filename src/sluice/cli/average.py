@@ -7,7 +7,7 @@ from sluice.callbacks.last_epochs import NAME
 from sluice.errors import UserError
 from sluice.models.averaging import average_states
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 AVERAGE = "average.ckpt"
 OLD_NAME = "recent"
@@ -34,4 +34,4 @@ def average_run(run: Path, *, last: int | None) -> None:
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
     average = {**checkpoints[-1], "state_dict": average_states(states)}
     AtomicCheckpointIO().save_checkpoint(average, run / AVERAGE)
-    say(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")
+    print_line(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")

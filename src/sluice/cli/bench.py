@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.exit_codes import politely
+from sluice.exit_codes import exit_on_user_error
 
 bench = typer.Typer(help="Measure speed; interleaved runs, medians.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def lengths(
     as_json: Json = False,
 ) -> None:
     """Training step on sequences of different lengths: Sluice against torch.nn, dense and packed."""
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.timing import bench_lengths
 
         bench_lengths(
@@ -61,7 +61,7 @@ def cells(
 ) -> None:
     """Training step and memory of every cell: Sluice against torch.nn's LSTM and a Python loop."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.cells import bench_cells
 
         bench_cells(
@@ -87,7 +87,7 @@ def language(
 ) -> None:
     """Training and writing of language models: Sluice's output layers against plain torch."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler prints when it starts and stops
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.language import bench_language
 
         bench_language(
@@ -111,7 +111,7 @@ def seq2seq(
     as_json: Json = False,
 ) -> None:
     """Training and decoding of translators, with and without input feeding."""
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.seq2seq import bench_seq2seq
 
         bench_seq2seq(batch_size=batch_size, beam=beam, runs=runs, device=device, as_json=as_json)
@@ -126,7 +126,7 @@ def scale(
     as_json: Json = False,
 ) -> None:
     """Training speed on one process and on more."""
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.scaling import bench_scale
 
         bench_scale(
@@ -148,7 +148,7 @@ def word2vec(
     as_json: Json = False,
 ) -> None:
     """Pairs of words a second in training word vectors: Sluice beside gensim, where that is installed."""
-    with politely():
+    with exit_on_user_error():
         from sluice.benchmarks.word2vec import bench_word2vec
 
         bench_word2vec(

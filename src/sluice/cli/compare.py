@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.table import Table
 
 from sluice.errors import UserError
-from sluice.runs.comparison import Group, differing_settings, found_runs, grouped
-from sluice.terminal import print_table, say
+from sluice.runs.comparison import Group, differing_settings, find_runs, group_runs
+from sluice.terminal import print_line, print_table
 
 
 def compare_runs(
@@ -33,7 +33,7 @@ def compare_runs(
     Raises:
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
-    groups = grouped(list(found_runs(folders)))
+    groups = group_runs(list(find_runs(folders)))
     if not groups:
         raise UserError(f"there is no results.json under {', '.join(str(folder) for folder in folders)}")
     metric = metric or str(groups[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
@@ -47,8 +47,8 @@ def compare_runs(
     if csv_path is not None:
         with csv_path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    if against is not None and against not in differing_settings(groups, alike=()):
-        others = ", ".join(differing_settings(groups, alike=())) or "nothing"
+    if against is not None and against not in differing_settings(groups, same=()):
+        others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: they differ in {others}")
     if plot is not None:
         from sluice.runs.comparison_plots import draw_bars, draw_curves, save  # matplotlib is slow to import
@@ -80,7 +80,7 @@ def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
 def _show(rows: list[list[str]], markdown: bool) -> None:
     if markdown:
         for number, row in enumerate(rows):
-            say("| " + " | ".join(row) + " |")
+            print_line("| " + " | ".join(row) + " |")
             if number == 0:
                 print("|" + "---|" * len(row))
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sluice.cli.bench import Json
-from sluice.exit_codes import politely
+from sluice.exit_codes import exit_on_user_error
 
 embeddings = typer.Typer(
     help="Look at the word vectors of a run or a file, or at a translator's phrases.", no_args_is_help=True
@@ -22,7 +22,7 @@ Projector = Annotated[
 
 
 @dataclass(frozen=True)
-class Asked:
+class EmbeddingSource:
     """What all of these commands are asked of."""
 
     source: Path
@@ -36,7 +36,7 @@ def source_of(
     ],
 ) -> None:
     """Look at the word vectors of a run or a file, or at a translator's phrases."""
-    context.obj = Asked(source)
+    context.obj = EmbeddingSource(source)
 
 
 @embeddings.command()
@@ -48,10 +48,10 @@ def neighbours(
     as_json: Json = False,
 ) -> None:
     """Say which words lie nearest to a word."""
-    with politely():
-        from sluice.cli.word_vectors import show_neighbours
+    with exit_on_user_error():
+        from sluice.cli.word_vectors import print_neighbours
 
-        show_neighbours(context.obj.source, word, top=top, manhattan=manhattan, as_json=as_json)
+        print_neighbours(context.obj.source, word, top=top, manhattan=manhattan, as_json=as_json)
 
 
 @embeddings.command()
@@ -65,10 +65,10 @@ def analogy(
     as_json: Json = False,
 ) -> None:
     """Say which words lie nearest to A - B + C: what is to C as A is to B."""
-    with politely():
-        from sluice.cli.word_vectors import show_analogy
+    with exit_on_user_error():
+        from sluice.cli.word_vectors import print_analogy
 
-        show_analogy(context.obj.source, (a, b, c), top=top, manhattan=manhattan, as_json=as_json)
+        print_analogy(context.obj.source, (a, b, c), top=top, manhattan=manhattan, as_json=as_json)
 
 
 @embeddings.command()
@@ -80,7 +80,7 @@ def project(
     projector: Projector = None,
 ) -> None:
     """Draw a map of the words by their principal components."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.word_vectors import project_words
 
         project_words(context.obj.source, chosen=word or [], count=words, png=png, projector=projector)
@@ -101,10 +101,10 @@ def phrases(
     as_json: Json = False,
 ) -> None:
     """Say which phrases a translator's encoder takes for alike, and draw their map."""
-    with politely():
-        from sluice.cli.phrase_vectors import show_phrases
+    with exit_on_user_error():
+        from sluice.cli.phrase_vectors import print_phrases
 
-        show_phrases(
+        print_phrases(
             context.obj.source,
             texts=text,
             file=file,

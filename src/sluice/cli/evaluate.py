@@ -12,8 +12,8 @@ from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import AnyRecipe
 from sluice.runs.logs import start_logging
-from sluice.runs.report import show_confusion
-from sluice.terminal import say
+from sluice.runs.report import print_confusion
+from sluice.terminal import print_line
 
 
 def evaluate_run(
@@ -76,12 +76,12 @@ def _show(evaluation: Evaluation, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**evaluation.facts, **evaluation.figures}))
         return
-    say(evaluation.headline)
+    print_line(evaluation.headline)
     names = {name: evaluation.names.get(name, name) for name in evaluation.figures}
     width = max(map(len, names.values()), default=0) + 2
     for name, value in evaluation.figures.items():
-        say(f"  {names[name]:<{width}}{value:.{evaluation.digits}f}")
+        print_line(f"  {names[name]:<{width}}{value:.{evaluation.digits}f}")
     for note in evaluation.notes:
-        say(f"  {note}")
+        print_line(f"  {note}")
     if evaluation.confusion is not None:
-        show_confusion(*evaluation.confusion)
+        print_confusion(*evaluation.confusion)

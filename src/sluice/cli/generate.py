@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.errors import UserError
 from sluice.inference.language_model import Sampling, TextGenerator
 from sluice.recipes.load import load_for
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
 def generate_text(run: Path, sampling: Sampling, *, prompt: str, number: int, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def generate_text(run: Path, sampling: Sampling, *, prompt: str, number: int, as
         if as_json:
             print(json.dumps(own._asdict(), ensure_ascii=False))
             continue
-        say(own.text)
+        print_line(own.text)
         if number > 1:
             print()
 
@@ -85,7 +85,7 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, as_json: bool) -> No
         return
     if show_tokens:
         for token, log in tokens:
-            say(f"{token}\t{log:.4f}")
+            print_line(f"{token}\t{log:.4f}")
     stream = sys.stderr if show_tokens else sys.stdout
     print(f"perplexity {perplexity:,.2f} over {count:,} tokens, {unknown:,} of them unknown words", file=stream)
 
@@ -102,7 +102,7 @@ def _warn_of_unknown(generator: TextGenerator, prompt: str) -> None:
     if not unknown:
         return
     what = "no word of the prompt" if len(unknown) == len(generator.text.tokens(prompt)) else "not all of the prompt"
-    say(f"note: the model knows {what}; unknown to it: {', '.join(unknown)}", file=sys.stderr)
+    print_line(f"note: the model knows {what}; unknown to it: {', '.join(unknown)}", file=sys.stderr)
 
 
 def _suggest(generator: TextGenerator, text: str, top: int, as_json: bool) -> None:
@@ -112,7 +112,7 @@ def _suggest(generator: TextGenerator, text: str, top: int, as_json: bool) -> No
         print(json.dumps({"text": text, "next": found}, ensure_ascii=False), flush=True)
         return
     for line in _table(found):
-        say(line)
+        print_line(line)
 
 
 def _table(found: list[tuple[str, float]]) -> Iterator[str]:

@@ -13,25 +13,25 @@ from sluice.analysis.activations import LayerChoice, TextActivations, read_text
 from sluice.analysis.gradients import Fresh
 from sluice.analysis.hidden_states import changing_units, kind_of, scale_of
 from sluice.cli.inspect_gradients import inspect_gradients
-from sluice.cli.inspect_tables import UnitValues, show_activations
+from sluice.cli.inspect_tables import UnitValues, print_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
 from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
-from sluice.terminal import say
+from sluice.terminal import print_line
 
-MOST_DRAWN = 600
+MAX_DRAWN = 600
 """Symbols in a picture."""
 
 
-def inspect_given(
+def inspect_command(
     given: list[str],
     gradients: bool,
-    of_text: Plain,
-    of_gradients: Plain,
-    of_fresh: Plain,
+    text_options: Plain,
+    gradient_options: Plain,
+    network_options: Plain,
     *,
     png: Path | None,
     as_json: bool,
@@ -51,22 +51,26 @@ def inspect_given(
         UserError: for words or options that don't go together, or as the two say.
     """
     if not gradients:
-        _refuse(of_gradients | of_fresh, "for --gradients: add it, or leave this out")
+        _refuse(gradient_options | network_options, "for --gradients: add it, or leave this out")
         if len(given) != 2:
             raise UserError('give a run and a text in quotes: sluice inspect RUN "text", or --gradients')
-        inspect_text(Path(given[0]), given[1], **of_text, png=png, as_json=as_json)
+        inspect_text(Path(given[0]), given[1], **text_options, png=png, as_json=as_json)
         return
-    layer = of_text.pop("layer")
-    _refuse(of_text, "for a text: leave it out with --gradients")
+    layer = text_options.pop("layer")
+    _refuse(text_options, "for a text: leave it out with --gradients")
     if given:
-        _refuse(of_fresh, "for fresh networks: leave it out, or the runs")
+        _refuse(network_options, "for fresh networks: leave it out, or the runs")
     else:
-        _refuse({"layer": layer, "data_dir": of_gradients["data_dir"]}, "for runs: give one, or leave this out")
-    chosen = {name: value for name, value in {**of_fresh, "steps": of_gradients["steps"]}.items() if value is not None}
+        _refuse({"layer": layer, "data_dir": gradient_options["data_dir"]}, "for runs: give one, or leave this out")
+    chosen = {
+        name: value
+        for name, value in {**network_options, "steps": gradient_options["steps"]}.items()
+        if value is not None
+    }
     if "cells" in chosen:
         chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
     runs = [Path(run) for run in given]
-    inspect_gradients(runs, fresh=Fresh(**chosen), layer=layer, **of_gradients, png=png, as_json=as_json)
+    inspect_gradients(runs, fresh=Fresh(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json)
 
 
 def _refuse(options: Plain, why: str) -> None:
@@ -120,10 +124,10 @@ def inspect_text(
         path = None if png is None else _draw(view, text, png)
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
-    _tell(view)
-    show_activations(activations, view.parts, numbers, view.title)
+    _print_notes(view)
+    print_activations(activations, view.parts, numbers, view.title)
     path = _draw(view, text, png)
-    say(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
+    print_line(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
 
 
 class View(NamedTuple):
@@ -183,9 +187,9 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
     from sluice.plots.heatmaps import Panel, draw_panels
 
     symbols, weights = view.activations.symbols, view.activations.weights
-    names, drawn = [str(unit) for unit in view.numbers], slice(MOST_DRAWN)
-    if len(symbols) > MOST_DRAWN:
-        print(f"note: the picture has the first {MOST_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
+    names, drawn = [str(unit) for unit in view.numbers], slice(MAX_DRAWN)
+    if len(symbols) > MAX_DRAWN:
+        print(f"note: the picture has the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
     panels = [
         Panel(f"{kind_of(name)}, by unit", values[drawn], names, scale_of(name, values))
         for name, values in view.parts.items()
@@ -206,12 +210,12 @@ def _stem(view: View, text: str) -> str:
     return f"{'gates' if view.gates else 'states'}-layer-{view.place.layer}{turned}-{name_for(text)}"
 
 
-def _tell(view: View) -> None:
+def _print_notes(view: View) -> None:
     network, unknown = view.model.network, view.activations.unknown
     if view.model.data_source == "sample":
         print("note: this model was trained on the generated sample, not on real texts", file=sys.stderr)
     if unknown:
-        say(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
+        print_line(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
     if isinstance(network, Seq2Seq) and network.decoder.attention is not None:
         print("note: this is the encoder; sluice translate --attention draws where the decoder looked", file=sys.stderr)
 

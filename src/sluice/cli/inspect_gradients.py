@@ -10,7 +10,7 @@ from rich.table import Table
 from sluice.analysis.gradients import Curves, Fresh, curves_of_runs, fresh_curves
 from sluice.errors import UserError
 from sluice.plots.save import FOLDER, check_new, new_path, save_picture, show_in_tensorboard
-from sluice.terminal import print_table, say
+from sluice.terminal import print_line, print_table
 
 DISTANCES = (0, 10, 20, 50, 100, 200)
 """Of the table, beside the largest there is."""
@@ -52,10 +52,10 @@ def inspect_gradients(
     if png or not as_json:
         png = _draw(curves, runs, png, _title(runs, fresh))
     if as_json:
-        told = {name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()}
-        print(json.dumps({"norms": told, **({"png": str(png)} if png else {})}, ensure_ascii=False))
+        shown = {name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()}
+        print(json.dumps({"norms": shown, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
-    say(f"Picture: {png}{f', in TensorBoard: --logdir {_home(runs)}' if len(runs) == 1 else ''}")
+    print_line(f"Picture: {png}{f', in TensorBoard: --logdir {_run_folder(runs)}' if len(runs) == 1 else ''}")
 
 
 def _title(runs: Sequence[Path], fresh: Fresh) -> str:
@@ -72,14 +72,14 @@ def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) ->
         figure = draw_gradients(curves, title=title)
     except ValueError as error:
         raise UserError(f"{error}: every gradient is zero or not a number") from error
-    path = png or new_path(_home(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
+    path = png or new_path(_run_folder(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
     save_picture(figure, path)
     if len(runs) == 1:
-        show_in_tensorboard(_home(runs) / FOLDER, path.stem, figure)
+        show_in_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)
     return path
 
 
-def _home(runs: Sequence[Path]) -> Path:
+def _run_folder(runs: Sequence[Path]) -> Path:
     """The folder of the only run."""
     return runs[0] if runs[0].is_dir() else runs[0].parent
 

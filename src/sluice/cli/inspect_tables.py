@@ -9,26 +9,26 @@ from rich.text import Text
 
 from sluice.analysis.activations import Answer, TextActivations
 from sluice.analysis.hidden_states import kind_of, scale_of
-from sluice.terminal import print_table, printable, say
+from sluice.terminal import print_line, print_table, printable
 
-MOST_SHOWN = 120
+MAX_SHOWN = 120
 """Symbols."""
-LONGEST_SYMBOL = 24
+MAX_SYMBOL_LENGTH = 24
 
 UnitValues = dict[str, NDArray[np.float32]]
 """By the name of a state or gate, (T, units)."""
 
 
-def show_activations(activations: TextActivations, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
+def print_activations(activations: TextActivations, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
     """A table a part: symbols down, units across, and beside the first one what the model answers."""
-    say(title)
+    print_line(title)
     for place, (name, values) in enumerate(parts.items()):
         print(f"{kind_of(name)}, by unit:")
-        print_table(_table(activations, name, values, numbers, _beside(activations) if place == 0 else {}))
-    if len(activations.symbols) > MOST_SHOWN:
-        print(f"… and {len(activations.symbols) - MOST_SHOWN} more symbols: --json has all of them")
+        print_table(_table(activations, name, values, numbers, _answer_columns(activations) if place == 0 else {}))
+    if len(activations.symbols) > MAX_SHOWN:
+        print(f"… and {len(activations.symbols) - MAX_SHOWN} more symbols: --json has all of them")
     if activations.verdict is not None:
-        say(f"Answer: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
+        print_line(f"Answer: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
 
 
 def _table(
@@ -36,23 +36,23 @@ def _table(
     name: str,
     values: NDArray[np.float32],
     numbers: Sequence[int],
-    beside: dict[str, list[Text]],
+    answers: dict[str, list[Text]],
 ) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     for unit in numbers:
         table.add_column(str(unit), justify="right")
-    for column in beside:
+    for column in answers:
         table.add_column(column, justify="left" if column == "answer" else "right")
     scale = scale_of(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
-    for step, symbol in enumerate(activations.symbols[:MOST_SHOWN]):
+    for step, symbol in enumerate(activations.symbols[:MAX_SHOWN]):
         cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
-        table.add_row(_short(symbol), *cells, *(column[step] for column in beside.values()))
+        table.add_row(_short(symbol), *cells, *(column[step] for column in answers.values()))
     return table
 
 
-def _beside(activations: TextActivations) -> dict[str, list[Text]]:
+def _answer_columns(activations: TextActivations) -> dict[str, list[Text]]:
     """Columns on what the model makes of each symbol."""
     columns: dict[str, list[Text]] = {}
     if activations.weights is not None:
@@ -80,4 +80,4 @@ def _coloured(value: float, squashed: float, gate: bool) -> Text:
 
 def _short(symbol: str) -> Text:
     shown = {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(symbol, symbol)
-    return Text(printable(shown) if len(shown) <= LONGEST_SYMBOL else shown[: LONGEST_SYMBOL - 1] + "…")
+    return Text(printable(shown) if len(shown) <= MAX_SYMBOL_LENGTH else shown[: MAX_SYMBOL_LENGTH - 1] + "…")

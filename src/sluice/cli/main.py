@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
-from sluice.exit_codes import politely
+from sluice.exit_codes import exit_on_user_error
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
@@ -55,7 +55,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Do all of a task that needs the network or time, and no training: download, check, tokenise, store."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.prepare import prepare_task
 
         prepare_task(overrides or [], config_dir)
@@ -78,7 +78,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a trained model on its task's texts, or a classifier on a file of yours."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.evaluate import evaluate_run
         from sluice.recipes.evaluation import Table
 
@@ -106,7 +106,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say the class of texts, or of a pair, and its probability, from the checkpoint alone."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.predict import predict_texts
 
         predict_texts(run, texts=text, file=file, as_json=as_json)
@@ -127,7 +127,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Continue a prompt with a language model."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.generate import generate_text
         from sluice.inference.language_model import Sampling
 
@@ -143,7 +143,7 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Say a language model's likeliest next words."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.generate import suggest_words
 
         suggest_words(run, text=text, top=top, as_json=as_json)
@@ -157,7 +157,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Measure the perplexity of a text by a language model."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.generate import score_file
 
         score_file(run, file, show_tokens=tokens, as_json=as_json)
@@ -175,7 +175,7 @@ def translate(
     as_json: Json = False,
 ) -> None:
     """Translate sentences, from the checkpoint alone."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.translate import translate_texts
 
         translate_texts(
@@ -220,13 +220,15 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what single units do at every symbol of a text, or how far back gradients reach."""
-    with politely():
-        from sluice.cli.inspect import inspect_given
+    with exit_on_user_error():
+        from sluice.cli.inspect import inspect_command
 
-        of_text = {"units": units, "layer": layer, "backward": backward, "gates": gates}
-        of_gradients = {"steps": steps, "data_dir": data_dir}
-        of_fresh = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
-        inspect_given(given or [], gradients, of_text, of_gradients, of_fresh, png=png, as_json=as_json)
+        text_options = {"units": units, "layer": layer, "backward": backward, "gates": gates}
+        gradient_options = {"steps": steps, "data_dir": data_dir}
+        network_options = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
+        inspect_command(
+            given or [], gradients, text_options, gradient_options, network_options, png=png, as_json=as_json
+        )
 
 
 @app.command()
@@ -235,7 +237,7 @@ def average(
     last: Annotated[int | None, typer.Option(min=2, help="Epochs; default: all that were kept.")] = None,
 ) -> None:
     """Write the mean of the last epochs' weights as a checkpoint of its own."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.average import average_run
 
         average_run(run, last=last)
@@ -255,7 +257,7 @@ def compare(
     ] = None,
 ) -> None:
     """Put the results of runs side by side: mean and deviation over seeds, parameters, minutes."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.compare import compare_runs
 
         compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)

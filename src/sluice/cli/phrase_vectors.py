@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
-from sluice.cli.predict import lines_of
-from sluice.cli.word_vectors import map_points, show_found
+from sluice.cli.predict import read_lines
+from sluice.cli.word_vectors import print_nearest, write_map
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.recipes.load import load_for
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
-def show_phrases(
+def print_phrases(
     run: Path,
     *,
     texts: list[str] | None,
@@ -44,17 +44,17 @@ def show_phrases(
     if texts and file:
         raise UserError("give phrases or --file, not both")
     _, translator = load_for(run, Translator)
-    phrases = list(dict.fromkeys(text.strip() for text in texts or lines_of(file)))
+    phrases = list(dict.fromkeys(text.strip() for text in texts or read_lines(file)))
     if len(phrases) < 2:
         raise UserError(f"phrases are compared with each other: give at least two different ones, got {len(phrases)}")
     _check_words(translator, phrases)
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:
-        map_points(phrases, vectors, title=str(run), png=png, projector=projector)
+        write_map(phrases, vectors, title=str(run), png=png, projector=projector)
     space = EmbeddingSpace(phrases, vectors)
     for phrase in phrases:
         found = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")
-        show_found({"phrase": phrase}, phrase, found, as_json)
+        print_nearest({"phrase": phrase}, phrase, found, as_json)
 
 
 def _check_words(translator: Translator, phrases: list[str]) -> None:
@@ -67,4 +67,4 @@ def _check_words(translator: Translator, phrases: list[str]) -> None:
         if not ids:
             raise UserError(f"{phrase!r} is empty: there is no word in it to read")
         if not any(ids):
-            say(f"note: the model knows no word of {phrase!r}", file=sys.stderr)
+            print_line(f"note: the model knows no word of {phrase!r}", file=sys.stderr)

@@ -39,7 +39,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
         print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
     items = predictor.items_of_arguments(texts) if texts else _items_of_lines(predictor, file)
     console, number = PlainConsole(soft_wrap=True), 0
-    for some in batches_of(items, 1 if as_typed else BATCH):
+    for some in batched(items, 1 if as_typed else BATCH):
         for prediction in predictor.predict(some, first=number + 1):
             _show(console, prediction, as_json)
         number += len(some)
@@ -48,7 +48,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
 
 
 def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
-    for number, line in enumerate(lines_of(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         yield predictor.item_of_line(line, f"{file or 'standard input'}, line {number}")
 
 
@@ -60,7 +60,7 @@ def _show(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
         console.print(line)
 
 
-def lines_of(file: Path | None) -> Iterator[str]:
+def read_lines(file: Path | None) -> Iterator[str]:
     """The lines of the file, or of standard input."""
     if file is None and sys.stdin.isatty():
         print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
@@ -76,7 +76,7 @@ def lines_of(file: Path | None) -> Iterator[str]:
         raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
 
 
-def batches_of(lines: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batched(lines: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of up to `size` lines."""
     iterator = iter(lines)
     while some := list(islice(iterator, size)):

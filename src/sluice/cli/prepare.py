@@ -8,7 +8,7 @@ from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
 from sluice.runs.logs import start_logging
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
 def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
@@ -32,7 +32,7 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     corpus = recipe.find_corpus(config, may_fall_back=False)
     data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
-    say(f"{config.task.name}: {corpus.description}")
+    print_line(f"{config.task.name}: {corpus.description}")
     for line in [*recipe.data_summary(data), *repeated_texts(data.identity)]:
-        say(f"  {line}")
-    say(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")
+        print_line(f"  {line}")
+    print_line(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")

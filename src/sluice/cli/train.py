@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.errors import UserError
-from sluice.exit_codes import INTERRUPTED, politely, sentence
-from sluice.terminal import say
+from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
+from sluice.terminal import print_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,8 +38,8 @@ def main(conf: Path) -> None:
 
         print(training_help(conf))
         return
-    with politely():
-        sys.argv[1:] = _in_hydras_order(sys.argv[1:])
+    with exit_on_user_error():
+        sys.argv[1:] = _multirun_first(sys.argv[1:])
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
@@ -84,7 +84,7 @@ def _resume_older(conf: Path) -> bool:
     return True
 
 
-def _in_hydras_order(arguments: list[str]) -> list[str]:
+def _multirun_first(arguments: list[str]) -> list[str]:
     """The arguments with `-m` first: Hydra's parser stumbles over it behind a setting.
 
     Raises:
@@ -156,21 +156,21 @@ def _job(
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None
     except AlreadyDone as done:
-        say(sentence(done), file=sys.stderr)
+        print_line(error_message(done), file=sys.stderr)
         return None
     except (UserError, OSError) as error:
         if "SUBMITIT_EXECUTOR" in os.environ:
             raise  # in a job of its own: the process that submitted it says it
         failures.append(Failure(number, error))
         if number is not None:
-            say(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+            print_line(f"run {number} of the sweep: {error_message(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
             raise
         failures.append(Failure(number, error))
         kept = getattr(error, "kept_in", None)
-        say(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
+        print_line(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
         if kept is None:
             traceback.print_exc()
         return None
@@ -185,12 +185,12 @@ SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config
 def print_advice(folder: Path) -> None:
     """Prints how to resume an interrupted run, as the last line; the command can be pasted into a shell."""
     from sluice.distributed import global_rank
-    from sluice.training.resume import can_go_on
+    from sluice.training.resume import can_resume
 
     if global_rank() > 0:
         return
     sys.stdout.flush()
-    if not can_go_on(folder):
+    if not can_resume(folder):
         print("There is nothing to resume from yet: start again with the same command.", file=sys.stderr)
         return
     print(f"To resume:\n{resume_command(folder)}", file=sys.stderr)
@@ -198,18 +198,18 @@ def print_advice(folder: Path) -> None:
 
 def resume_command(folder: Path) -> str:
     """The command that resumes a run, quoted for the shell."""
-    from sluice.training.resume import settings_before
+    from sluice.training.resume import read_stored_config
     from sluice.training.stored_settings import override_of
 
     program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
     options: list[str] = []
-    for place, argument in enumerate(sys.argv):
+    for index, argument in enumerate(sys.argv):
         if argument in SEARCH_PATHS:
-            options += sys.argv[place : place + 2]
+            options += sys.argv[index : index + 2]
         elif argument.split("=")[0] in SEARCH_PATHS:
             options.append(argument)
     try:
-        before = settings_before(folder)
+        before = read_stored_config(folder)
         named = {f"{group}.module": before[group].get("module") for group in ("model", "task")}
     except UserError:
         named = {}

@@ -5,13 +5,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sluice.cli.predict import batches_of, lines_of
+from sluice.cli.predict import batched, read_lines
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_map, axes_of
 from sluice.plain import Plain
 from sluice.recipes.load import load_for
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 BEAM = 5
 BATCH = 64
@@ -52,7 +52,7 @@ def translate_texts(
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on the generated sample, not on a real language", file=sys.stderr)
     number, as_typed = 0, not texts and file is None and sys.stdin.isatty()
-    for some in batches_of(texts or lines_of(file), 1 if as_typed else BATCH):
+    for some in batched(texts or read_lines(file), 1 if as_typed else BATCH):
         found = _translated(translator, settings, some, first=number + 1)
         if attention is not None and not number:
             _draw(found[0][0], attention)
@@ -104,7 +104,7 @@ def _show(text: str, translations: list[Translation], as_json: bool) -> None:
         return
     for translation in translations:
         score = f"{translation.score:8.3f}  " if len(translations) > 1 else ""
-        say(f"{score}{translation.text}")
+        print_line(f"{score}{translation.text}")
 
 
 def _plain(translation: Translation) -> Plain:

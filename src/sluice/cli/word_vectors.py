@@ -17,14 +17,14 @@ from sluice.plots.save import check_new, save_picture
 from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
-from sluice.terminal import say
+from sluice.terminal import print_line
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import read_vectors
 from sluice.text.vocab import SPECIALS
 
 
-def show_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
+def print_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
     """Prints the words nearest to each of some words.
 
     Args:
@@ -37,12 +37,12 @@ def show_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool
     Raises:
         UserError: if `source` has no vectors, or a word isn't among them.
     """
-    space = open_space(source)
+    space = load_space(source)
     for word in words:
-        show_found({"word": word}, word, space.neighbours(word, top, _metric(manhattan)), as_json)
+        print_nearest({"word": word}, word, space.neighbours(word, top, _metric(manhattan)), as_json)
 
 
-def show_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhattan: bool, as_json: bool) -> None:
+def print_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhattan: bool, as_json: bool) -> None:
     """Prints the words nearest to a − b + c.
 
     Args:
@@ -53,11 +53,11 @@ def show_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhatt
         as_json: one JSON object.
 
     Raises:
-        UserError: as `show_neighbours`.
+        UserError: as `print_neighbours`.
     """
     a, b, c = words
-    found = open_space(source).analogy(a, b, c, top, _metric(manhattan))
-    show_found({"a": a, "b": b, "c": c}, f"{a} - {b} + {c}", found, as_json)
+    found = load_space(source).analogy(a, b, c, top, _metric(manhattan))
+    print_nearest({"a": a, "b": b, "c": c}, f"{a} - {b} + {c}", found, as_json)
 
 
 def project_words(source: Path, *, chosen: list[str], count: int, png: Path | None, projector: Path | None) -> None:
@@ -71,15 +71,15 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
         projector: the new folder.
 
     Raises:
-        UserError: as `show_neighbours`, if there is nothing to write, or it is there already.
+        UserError: as `print_neighbours`, if there is nothing to write, or it is there already.
     """
-    space = open_space(source)
+    space = load_space(source)
     places = [space.place(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
     labels = [space.words[place] for place in places]
-    map_points(labels, space.vectors[places], title=str(source), png=png, projector=projector)
+    write_map(labels, space.vectors[places], title=str(source), png=png, projector=projector)
 
 
-def map_points(
+def write_map(
     labels: list[str], vectors: NDArray[np.float32], *, title: str, png: Path | None, projector: Path | None
 ) -> None:
     """Writes the map of labelled vectors and fills a projector with them; either may be None, not both.
@@ -99,11 +99,11 @@ def map_points(
         save_picture(draw_scatter(labels, *plane, title=title), png)
         print(f"{len(labels)} points, {sum(plane.shares):.0%} of their variance, in {png}")
     if projector is not None:
-        fill_projector(projector, labels, vectors)
+        write_projector(projector, labels, vectors)
         print(f"{len(labels)} points in the projector of: tensorboard --logdir {projector}")
 
 
-def fill_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:
+def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:
     """Writes what TensorBoard's projector reads.
 
     Raises:
@@ -119,7 +119,7 @@ def fill_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def open_space(source: Path) -> EmbeddingSpace:
+def load_space(source: Path) -> EmbeddingSpace:
     """The words and vectors of a run's folder, a checkpoint or a file; of a run without marks and unknown words.
 
     Raises:
@@ -154,13 +154,13 @@ def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:
     return list(words), embedding.table.weight.detach().numpy()
 
 
-def show_found(asked: Plain, title: str, found: list[Neighbour], as_json: bool) -> None:
+def print_nearest(asked: Plain, title: str, found: list[Neighbour], as_json: bool) -> None:
     """Prints what lies near, with both measures."""
     if as_json:
         print(json.dumps({**asked, "nearest": [own._asdict() for own in found]}, ensure_ascii=False))
         return
     for line in _table(title, found):
-        say(line)
+        print_line(line)
 
 
 def _table(title: str, found: list[Neighbour]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import yaml
 
 from sluice.config.compose import flat
 from sluice.plain import Plain
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 IGNORED = (
     "seed",
@@ -26,13 +26,13 @@ IGNORED = (
     "stop_on_nan",
 )
 """Settings in which runs of one group may differ."""
-OF_TRAINER = (
+TRAINER_SETTINGS = (
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
 )
 """Settings of the trainer in which they may not; the others say on what it runs and what it prints."""
-OF_RESULTS = ("data_source", "data_fingerprint", "debug")
+RESULT_KEYS = ("data_source", "data_fingerprint", "debug")
 """Results in which they may not."""
 
 
@@ -60,30 +60,30 @@ class Group:
         return statistics.stdev(values) if len(values) > 1 else None
 
 
-def found_runs(folders: Sequence[Path]) -> Iterator[Plain]:
+def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
     """The finished runs under the folders: results with the settings under "config"."""
     for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            say(f"{path.parent} is left out: {error}", file=sys.stderr)
+            print_line(f"{path.parent} is left out: {error}", file=sys.stderr)
             continue
         if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
-            say(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
+            print_line(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
             continue
         if results.get("interrupted"):
-            say(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
+            print_line(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
             continue
         yield {**results, "config": config, "folder": str(path.parent)}
 
 
-def grouped(runs: Sequence[Plain]) -> list[Group]:
+def group_runs(runs: Sequence[Plain]) -> list[Group]:
     """Runs of the same data and settings, seed and places aside, put together; of a seed's runs only the newest."""
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {key: value for key, value in flat(run["config"]).items() if _separates(key)}
-        settings |= {name: run.get(name) for name in OF_RESULTS}
+        settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
+        settings |= {name: run.get(name) for name in RESULT_KEYS}
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         key = json.dumps(settings, sort_keys=True, default=str)
         groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
@@ -92,16 +92,16 @@ def grouped(runs: Sequence[Plain]) -> list[Group]:
     return list(groups.values())
 
 
-def _separates(key: str) -> bool:
+def _distinguishes_groups(key: str) -> bool:
     """Whether runs that differ in this setting don't belong together."""
     first, _, rest = key.partition(".")
-    return rest in OF_TRAINER if first == "trainer" else first not in IGNORED
+    return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
 
 
 def _keep_newest(runs: list[Plain]) -> None:
     """Leaves one run of each seed, and reports the others."""
     newest: dict[object, Plain] = {}
-    for run in sorted(runs, key=_when):
+    for run in sorted(runs, key=_end_time):
         older = newest.pop(run.get("seed"), None)
         newest[run.get("seed")] = run
         if older is not None:
@@ -113,7 +113,7 @@ def _keep_newest(runs: list[Plain]) -> None:
     runs[:] = newest.values()
 
 
-def _when(run: Plain) -> tuple[float, str]:
+def _end_time(run: Plain) -> tuple[float, str]:
     """When a run ended, for sorting."""
     text = str(run.get("date", ""))
     try:
@@ -122,7 +122,7 @@ def _when(run: Plain) -> tuple[float, str]:
         return 0.0, text
 
 
-def differing_settings(groups: Sequence[Group], alike: tuple[str, ...] = ("task", "model")) -> list[str]:
+def differing_settings(groups: Sequence[Group], same: tuple[str, ...] = ("task", "model")) -> list[str]:
     """Settings that tell groups apart.
 
     Args:
@@ -132,7 +132,7 @@ def differing_settings(groups: Sequence[Group], alike: tuple[str, ...] = ("task"
     differing: dict[str, None] = {}
     for one in groups:
         for other in groups:
-            if all(getattr(one, name) == getattr(other, name) for name in alike):
+            if all(getattr(one, name) == getattr(other, name) for name in same):
                 keys = {**one.settings, **other.settings}
                 differing |= dict.fromkeys(key for key in keys if one.settings.get(key) != other.settings.get(key))
     return list(differing)

@@ -28,7 +28,7 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
         _check_folder_name("name", chosen)
     name = chosen or job_id()
     if name is None:
-        name = agreed(f"run {sweep_number}", f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
+        name = rank_zero_value(f"run {sweep_number}", f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
     elif sweep_number is not None:
         name = f"{name}-{sweep_number}"
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
@@ -36,7 +36,7 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
 
 LEFTOVERS = ("error*.txt",)
 """What an earlier attempt leaves that must not outlast the next one."""
-OF_ONE_TRAINING = (
+RUN_FILES = (
     *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "epoch-*.ckpt", "recent-*.ckpt"),
     *("config.yaml", "overrides.yaml", "launch.yaml", "splits.npz", "model_module.py", "task_module.py"),
 )
@@ -45,7 +45,7 @@ OF_ONE_TRAINING = (
 
 def clear_run_folder(folder: Path, *, resumes: bool) -> None:
     """Removes what an earlier attempt left; where nothing is resumed, everything of it but the log."""
-    for pattern in LEFTOVERS if resumes else (*LEFTOVERS, *OF_ONE_TRAINING):
+    for pattern in LEFTOVERS if resumes else (*LEFTOVERS, *RUN_FILES):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ def create_run_folder(folder: Path) -> Path:
     return folder
 
 
-def agreed(question: str, proposal: str) -> str:
+def rank_zero_value(question: str, proposal: str) -> str:
     """The first rank's answer to a question, on every rank that torchrun started; the own proposal elsewhere.
 
     Raises:

@@ -133,11 +133,11 @@ class Lease:
 
     @classmethod
     def inherit(cls, folder: Path, environment: Mapping[str, str] = os.environ) -> "Lease":
-        """The lease that the parent process handed over with `handed_on`."""
+        """The lease that the parent process handed over with `worker_environment`."""
         number, _, token = environment[INHERITED].partition(":")
         return cls(_path(folder, int(number)), token, inherited=True)
 
-    def handed_on(self) -> dict[str, str]:
+    def worker_environment(self) -> dict[str, str]:
         """Environment variables for the worker that writes on behalf of this process."""
         return {INHERITED: f"{_number(self.path)}:{self.token}"}
 

@@ -14,7 +14,7 @@ SAMPLE_WARNING = (
 )
 
 
-def show_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
+def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
     """Prints what a person wants to know of a finished run."""
     console = PlainConsole(soft_wrap=True)
     title = f"{results['task']} · {results['model']} · seed {results['seed']}"
@@ -47,7 +47,7 @@ def show_results(results: PlainMapping, folder: Path, use: str, *, interrupted: 
         console.print(SAMPLE_WARNING, style="bold yellow")
 
 
-def show_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
+def print_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
     """Prints how many texts of each class were taken for which."""
     table = Table(title="true class down, predicted across", title_justify="left")
     table.add_column("")

@@ -46,7 +46,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def own_gpus(trainer: PlainMapping) -> Iterator[int | None]:
+def reserve_gpus(trainer: PlainMapping) -> Iterator[int | None]:
     """In a run of a sweep on this machine: takes free GPUs, waiting for them, and shows the process no others.
 
     Does nothing anywhere else, on a machine without a GPU, and for a run on the CPU. To be entered before CUDA is used.
@@ -70,7 +70,7 @@ def own_gpus(trainer: PlainMapping) -> Iterator[int | None]:
     if wanted > len(names):
         found = f"{len(names)} GPUs ({', '.join(names)})"
         raise UserError(f"trainer.devices={wanted} cannot be used: this sweep has {found}, ask for fewer")
-    with held_gpus(names, wanted) as own:
+    with lock_gpus(names, wanted) as own:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
         import torch
 
@@ -90,7 +90,7 @@ def _count(devices: int | str | list[int], available: int) -> int:
 
 
 @contextmanager
-def held_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iterator[list[str]]:
+def lock_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iterator[list[str]]:
     """Waits until `wanted` GPUs are free and holds them; a process that ends, in whatever way, frees its own.
 
     Args:

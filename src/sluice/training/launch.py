@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from sluice.distributed import LAUNCHED, devices_wanted, in_step, nodes_wanted, started_by_launcher
+from sluice.distributed import LAUNCHED, devices_wanted, in_slurm_step, nodes_wanted, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
@@ -39,7 +39,7 @@ def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.envi
         if nodes > 1:
             raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
         return
-    if in_step(environment):
+    if in_slurm_step(environment):
         who, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
         on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
     else:
@@ -52,7 +52,9 @@ def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.envi
         )
 
 
-def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None) -> int:
+def launch(
+    plain: Plain, schema: str, folder: Path, workers: int, extra_environment: Mapping[str, str] | None = None
+) -> int:
     """Starts the workers and waits for them; signals are handed on.
 
     Args:
@@ -60,7 +62,7 @@ def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Map
         schema: the name of the task's schema.
         folder: the run's folder.
         workers: how many.
-        handed_on: more environment variables for the workers.
+        extra_environment: more environment variables for the workers.
 
     Returns:
         The exit code of the run: 0, or that of the worker that failed first.
@@ -72,7 +74,7 @@ def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Map
     path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
     environment = {
         **os.environ,
-        **(handed_on or {}),
+        **(extra_environment or {}),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_port()),
         "WORLD_SIZE": str(workers),

@@ -21,11 +21,11 @@ from sluice.errors import UserError
 from sluice.modules.base import Task
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
+from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
-from sluice.training.resume import Resumed, check_trainable
-from sluice.training.trainer import check_monitors, try_trainer
-from sluice.training.warm_start import start_from
+from sluice.training.resume import ResumePoint, check_trainable
+from sluice.training.trainer import check_monitors, check_trainer_arguments
+from sluice.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
     data: Any
     """A LightningDataModule that is also a `sluice.data.datamodule.Data`."""
     module: Task
-    claim: Claimed
+    claim: ClaimedFolder
 
 
 class Interrupted(Exception):
@@ -68,7 +68,7 @@ def make_paths_absolute(composed: DictConfig) -> None:
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
 
 
-def completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
+def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
     """The configuration once the run's folder is known, so that ${paths.run_dir} resolves under any key; read-only."""
     composed.name, composed.paths.run_dir = folder.name, str(folder)
     if sample and OmegaConf.select(composed, "task.data.source") is not None:
@@ -93,24 +93,26 @@ def prepared_run(
     Raises:
         UserError: for anything that is wrong with the settings, the folder or the data.
     """
-    try_trainer(early)
+    check_trainer_arguments(early)
     check_early(early, sweep_number)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
-    place = settled(early, sample=sample, sweep_number=sweep_number)
-    config = complete(place.folder, sample)
-    check_free(place, config)
-    if place.resumes:
-        check_same_sources(place.folder, config, corpus)
-    data, module = _data_and_module(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, module)) as claim:
+    location = locate_run(early, sample=sample, sweep_number=sweep_number)
+    config = complete(location.folder, sample)
+    check_free(location, config)
+    if location.resumes:
+        check_same_sources(location.folder, config, corpus)
+    data, module = _data_and_module(config, corpus, fresh=not location.resumes)
+    with claim_folder(
+        location, config, overrides, lambda found: _check_resumable(found, config, data, module)
+    ) as claim:
         try:
             yield Prepared(config, data, module, claim)
         except KeyboardInterrupt:
             raise Interrupted(claim.folder) from None
 
 
-def _check_resumable(found: Resumed, config: Config, data: Any, module: Task) -> None:
+def _check_resumable(found: ResumePoint, config: Config, data: Any, module: Task) -> None:
     """Refuses a checkpoint of other data, of changed code, or that the network cannot take up.
 
     Raises:
@@ -143,7 +145,7 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)
     if config.init_from and fresh:
-        start_from(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
+        warm_start(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
     return data, module

@@ -27,11 +27,14 @@ NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpo
 """Settings that may differ between a run's start and its resumption."""
 NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
 """Settings whose state a checkpoint holds in a form that no other value can take over, and what they choose."""
-GROUPS, NAMED = ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer"), ("callbacks", "logger")
+GROUPS, NAMED_GROUPS = (
+    ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer"),
+    ("callbacks", "logger"),
+)
 """Groups of settings, and groups whose entries have names of their own."""
-OF_RESUMING = ("name", "resume", "resume_force", "init_from")
+RESUME_SETTINGS = ("name", "resume", "resume_force", "init_from")
 """Settings that belong to one command, not to the run."""
-NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
+NOT_COMPARED_IN_TRAINER = ("accelerator", "strategy", "max_time")
 
 Difference = tuple[str, object, object]
 """A setting, what it was and what it is."""
@@ -41,7 +44,7 @@ Shapes = dict[str, tuple[int, ...]]
 """Of the tensors in a state dict, by name."""
 
 
-class Resumed(NamedTuple):
+class ResumePoint(NamedTuple):
     """A run to resume."""
 
     folder: Path
@@ -63,7 +66,7 @@ def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
         UserError: if there is none.
     """
     if wanted != "last":
-        return run_of(wanted)
+        return resolve_run(wanted)
     parent = output_dir / task / model
     runs = [path.parent for path in parent.glob(f"*/{LAST}")]
     if not runs:
@@ -71,7 +74,7 @@ def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
     return max(runs, key=lambda run: (run / LAST).stat().st_mtime).absolute()
 
 
-def run_of(wanted: str) -> Path:
+def resolve_run(wanted: str) -> Path:
     """The folder that a path given as `resume=` means.
 
     Raises:
@@ -89,7 +92,7 @@ def run_of(wanted: str) -> Path:
     return folder.absolute()
 
 
-def is_done(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
     """Whether a run came to its end, its test included."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -98,7 +101,7 @@ def is_done(folder: Path) -> bool:
     return not results.get("interrupted", False)
 
 
-def can_go_on(folder: Path) -> bool:
+def can_resume(folder: Path) -> bool:
     """Whether there is a checkpoint to go on from, sound or not."""
     return (folder / LAST).exists() or (folder / PREVIOUS).exists()
 
@@ -112,13 +115,13 @@ def job_folder(folder: Path, config: Config) -> Path:
             if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
                 return candidate
         except UserError:
-            if not can_go_on(candidate) and not is_done(candidate):
+            if not can_resume(candidate) and not is_finished(candidate):
                 return candidate  # a job that was killed while it began
             raise
         number += 1
 
 
-def resumed(folder: Path) -> Resumed:
+def find_resume_point(folder: Path) -> ResumePoint:
     """The newest sound checkpoint of a run; a damaged one is reported, and the one before it taken.
 
     Raises:
@@ -140,11 +143,11 @@ def resumed(folder: Path) -> Resumed:
             reason = f"{path} holds weights only: a run is resumed from its {LAST}"
         else:
             shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
-            return Resumed(folder, path, step, finished, shapes)
+            return ResumePoint(folder, path, step, finished, shapes)
     raise UserError(f"{reason}; there is no other checkpoint to resume: delete {folder} to use its name again")
 
 
-def check_done(folder: Path, config: Config) -> NoReturn:
+def refuse_finished(folder: Path, config: Config) -> NoReturn:
     """What is answered where the run to resume has ended.
 
     Raises:
@@ -155,12 +158,12 @@ def check_done(folder: Path, config: Config) -> NoReturn:
     if not differing:
         raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
     raise UserError(
-        f"the run in {folder} is done and cannot be resumed with other settings ({_told(_decisive(differing))}): start "
-        f"a new run from its weights with init_from={folder} in place of resume="
+        f"the run in {folder} is done and cannot be resumed with other settings ({_describe(_decisive(differing))}): "
+        f"start a new run from its weights with init_from={folder} instead of resume="
     )
 
 
-def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
+def check_trainable(found: ResumePoint, config: Config, shapes: Shapes) -> None:
     """Refuses what a checkpoint cannot take up, whether forced or not.
 
     Args:
@@ -178,7 +181,7 @@ def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
         )
     if not found.finished:
         return
-    before = settings_before(found.folder)["trainer"]
+    before = read_stored_config(found.folder)["trainer"]
     longer = [key for key in ("max_epochs", "max_steps") if before.get(key) != config.trainer.get(key)]
     if longer:
         was = f"trainer.{longer[0]}={before.get(longer[0])}"
@@ -188,7 +191,7 @@ def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
         )
 
 
-def check_same(folder: Path, config: Config) -> None:
+def check_same_settings(folder: Path, config: Config) -> None:
     """Refuses other settings than the run began with, of those that matter, unless resume_force says so.
 
     Raises:
@@ -199,26 +202,26 @@ def check_same(folder: Path, config: Config) -> None:
     if fixed and config.resume_force:
         what = " or ".join(NEVER_CHANGED[key] for key, *_ in fixed)
         raise UserError(
-            f"the run in {folder} cannot be resumed with another {what} ({_told(fixed)}): set it back, or start a "
+            f"the run in {folder} cannot be resumed with another {what} ({_describe(fixed)}): set it back, or start a "
             f"new run from its weights with init_from={folder} in place of resume="
         )
     if differing and not config.resume_force:
         raise UserError(
-            f"the run in {folder} had other settings: {_told(_decisive(differing))}; set them back or add "
+            f"the run in {folder} had other settings: {_describe(_decisive(differing))}; set them back or add "
             "resume_force=true"
         )
 
 
 def report_differences(folder: Path, config: Config) -> None:
     """Logs every setting that differs from those a run began with, but for those that say how it is resumed."""
-    before, now = settings_before(folder), _plain(asdict(config))
+    before, now = read_stored_config(folder), _as_json(asdict(config))
     differing = [
         difference
         for difference in _without_new_settings(_differences(before, now), before)
-        if difference[0] not in OF_RESUMING and not difference[0].endswith("run_dir")
+        if difference[0] not in RESUME_SETTINGS and not difference[0].endswith("run_dir")
     ]
     if differing:
-        log.warning("Going on with other settings: %s.", _told(differing))
+        log.warning("Going on with other settings: %s.", _describe(differing))
 
 
 def _decisive(differing: list[Difference]) -> list[Difference]:
@@ -226,8 +229,8 @@ def _decisive(differing: list[Difference]) -> list[Difference]:
     return [setting for setting in differing if setting[0] in ("task.name", "model.name")] or differing
 
 
-def _told(differing: list[Difference]) -> str:
-    return ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
+def _describe(differing: list[Difference]) -> str:
+    return ", ".join(f"{key} was {was!r} and is {after!r}" for key, was, after in differing)
 
 
 def _differing_settings(folder: Path, config: Config) -> list[Difference]:
@@ -238,8 +241,8 @@ def _differing_settings(folder: Path, config: Config) -> list[Difference]:
     Raises:
         UserError: if its config.yaml cannot be read.
     """
-    before = settings_before(folder)
-    differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    before = read_stored_config(folder)
+    differing = _differences(_compared(before), _as_json(_compared(asdict(config))))
     own_files = {f"task.{key}" for key in OWN_FILES}
     if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
         differing = [one for one in differing if one[0] not in own_files]  # their content is compared instead
@@ -251,7 +254,7 @@ def _without_new_settings(differing: list[Difference], before: Plain) -> list[Di
     return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
 
 
-def settings_before(folder: Path) -> Plain:
+def read_stored_config(folder: Path) -> Plain:
     """What a run's config.yaml holds.
 
     Raises:
@@ -274,7 +277,7 @@ def _check_shape(settings: Plain) -> None:
         ValueError: if settings are nested otherwise than any run writes them.
     """
     groups = {group: settings[group] for group in GROUPS if group in settings}
-    named = {f"{group}.{name}": entry for group in NAMED for name, entry in _entries(settings.get(group))}
+    named = {f"{group}.{name}": entry for group in NAMED_GROUPS for name, entry in _entries(settings.get(group))}
     for key, value in (groups | named).items():
         if not (isinstance(value, dict) or (key in named and value is None)):
             raise ValueError(f"{key} is no group of settings")
@@ -289,14 +292,14 @@ def _entries(group: object) -> Iterable[tuple[object, object]]:
     return (group or {}).items()
 
 
-def _plain(config: Plain) -> Plain:
+def _as_json(config: Plain) -> Plain:
     plain: Plain = json.loads(json.dumps(config))
     return plain
 
 
 def _compared(config: Plain) -> Plain:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
-    trainer = {key: value for key, value in kept.get("trainer", {}).items() if key not in NOT_COMPARED_OF_TRAINER}
+    trainer = {key: value for key, value in kept.get("trainer", {}).items() if key not in NOT_COMPARED_IN_TRAINER}
     model, task = (
         {key: value for key, value in kept.get(group, {}).items() if key != "module"} for group in ("model", "task")
     )

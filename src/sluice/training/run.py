@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sluice.callbacks.checkpoints import LastCheckpoint, heard
+from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.compose import check_batch_size, checked
 from sluice.config.fields import freeze
@@ -31,13 +31,13 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
-from sluice.runs.report import show_results
+from sluice.runs.report import print_results
 from sluice.runs.results import read_results, write_results
-from sluice.training.claim import Claimed
+from sluice.training.claim import ClaimedFolder
 from sluice.training.data_checks import write_splits
-from sluice.training.gpus import own_gpus
+from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
-from sluice.training.prepare import Interrupted, Prepared, completed_config, make_paths_absolute, prepared_run
+from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
@@ -77,7 +77,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
     check_batch_size(composed, overrides or ())
     config = checked(composed)
     start_logging()
-    with own_gpus(config.trainer) as devices:
+    with reserve_gpus(config.trainer) as devices:
         if devices is not None:
             composed.trainer.devices = devices
             config = checked(composed)
@@ -85,7 +85,9 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         check_launch(config.trainer)
         workers = devices_wanted(config.trainer)
         alone = workers == 1 or started_by_launcher()
-        prepared = prepared_run(config, lambda *settled: completed_config(composed, *settled), sweep_number, overrides)
+        prepared = prepared_run(
+            config, lambda folder, sample: complete_config(composed, folder, sample), sweep_number, overrides
+        )
         return _run_prepared(config, prepared) if alone else _run_workers(prepared, workers)
 
 
@@ -105,19 +107,21 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(early.matmul_precision)
-    with heard(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
+    with catch_signals(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
         config, claim = prepared.config, prepared.claim
         if claim.lease is not None:
             write_splits(claim.folder, prepared.data.identity)
             keep_source(config.model.module, claim.folder, CELL)
             keep_source(config.task.module, claim.folder, TASK)
             log_to(claim.folder)
-        last = LastCheckpoint(run_dir=str(claim.folder), **asdict(config.checkpoint), heard=signals, guard=claim.lease)
+        last = LastCheckpoint(
+            run_dir=str(claim.folder), **asdict(config.checkpoint), early_signals=signals, guard=claim.lease
+        )
         try:
             return _train_in(prepared, last)
         except Exception as error:
             if not isinstance(error, UserError | Interrupted):
-                error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
+                error.traceback_path = _write_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
             last.hand_back_signals()
@@ -127,9 +131,9 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
 def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> Trained:
     """Prepares everything, so that mistakes show once, and starts a worker for each device."""
     with preparing as (config, _, module, claim):
-        plain = {**asdict(config), "resume": None if claim.resumed is None else str(claim.folder)}
+        plain = {**asdict(config), "resume": None if claim.resume_point is None else str(claim.folder)}
         assert claim.lease is not None
-        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.handed_on())
+        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.worker_environment())
         if code == INTERRUPTED:
             raise Interrupted(claim.folder)
         if code:
@@ -140,12 +144,17 @@ def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> T
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     config, data, module, claim = prepared
-    recipe, monitor, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
+    recipe, monitor, resume_point = recipe_of(config), TrainingMonitor(), claim.resume_point
     trainer = build_trainer(
-        config, recipe.callbacks(config, data), monitor, last, claim.lease, resumed and resumed.next_logged_step
+        config,
+        recipe.callbacks(config, data),
+        monitor,
+        last,
+        claim.lease,
+        resume_point and resume_point.next_logged_step,
     )
     log.info("%s parameters, run folder %s", f"{num_parameters(module):,}", claim.folder)
-    checkpoint = None if resumed is None else str(resumed.checkpoint)
+    checkpoint = None if resume_point is None else str(resume_point.checkpoint)
     if checkpoint:
         log.info("Going on from %s.", checkpoint)
     finished = _completed(
@@ -183,7 +192,7 @@ def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 
 def _finish(
-    claim: Claimed, config: Config, module: Task, results: Plain, trainer: pl.Trainer, *, interrupted: bool
+    claim: ClaimedFolder, config: Config, module: Task, results: Plain, trainer: pl.Trainer, *, interrupted: bool
 ) -> None:
     """Writes and prints what the run came to."""
     recipe = recipe_of(config)
@@ -193,7 +202,7 @@ def _finish(
         recipe.write_artifacts(module, claim.folder)  # before the results, which say that the run is done
     log_hyperparameters(trainer, config, results)
     write_results(claim.folder, results)
-    show_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
+    print_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
     if not interrupted:
         recipe.print_summary(module)
 
@@ -225,7 +234,7 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
     return True
 
 
-def _keep_traceback(folder: Path) -> Path:
+def _write_traceback(folder: Path) -> Path:
     """Writes the traceback of what went wrong to the run's folder."""
     path = folder / ("error.txt" if global_rank() == 0 else f"error-{global_rank()}.txt")
     with suppress(OSError):  # as on a full disk, which may be what went wrong

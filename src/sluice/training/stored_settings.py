@@ -25,7 +25,7 @@ from sluice.errors import UserError
 from sluice.files import write_atomically
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
+from sluice.training.resume import LAST, can_resume, find_run, read_stored_config, resolve_run
 
 OVERRIDES = "overrides.yaml"
 NOT_STORED = ("resume", "resume_force", "name")
@@ -99,8 +99,8 @@ def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None
     named = [path for leaf, path in leaves.items() if leaf in REGISTERS and path is not None]
     if named:
         problem: str | None = f"{named[0]} is code from outside Sluice"
-    elif elsewhere := _folder_elsewhere(group, leaves):
-        problem = f"{elsewhere} would decide where files are written"
+    elif target := _output_outside_run(group, leaves):
+        problem = f"{target} would decide where files are written"
     elif "${" in line:
         problem = "it refers to what only a command line may"
     elif not last and isinstance(value, str) and (value.startswith("/") or ".." in value):
@@ -120,7 +120,7 @@ def _target_problem(group: str, leaves: Plain) -> str | None:
     return next((problem for path in targets if (problem := target_problem(group, {"_target_": path}))), None)
 
 
-def _folder_elsewhere(group: str, leaves: Plain) -> str | None:
+def _output_outside_run(group: str, leaves: Plain) -> str | None:
     """A stored folder or file to which a callback, a logger or the trainer would write, None if there is none."""
     if group not in WRITING_GROUPS:
         return None
@@ -161,7 +161,7 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     stored = [line for line in stored if not _replaced(line, overrides)]
     for override in _parsed(stored):
         check_runs_no_code(folder, _key(override), _plain_value(override), _line(override))
-    places = [override_of(key, value) for key, value in _places(folder) if not {key, key.split(".")[0]} & given]
+    places = [override_of(key, value) for key, value in _stored_paths(folder) if not {key, key.split(".")[0]} & given]
     return [*options, *stored, *places, *overrides, override_of("resume", str(folder)), *mode]
 
 
@@ -180,7 +180,7 @@ def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
         return None
     value = _text(wanted[-1])
     if value != "last":
-        return run_of(value)
+        return resolve_run(value)
     others = [_line(override) for override in _parsed(overrides) if not override.is_sweep_override()]
     composed = compose_config([line for line in others if not line.startswith("hydra")], conf)
     return find_run("last", Path(composed.paths.output_dir), composed.task.name, composed.model.name)
@@ -196,9 +196,9 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
         UserError: if the configuration cannot be read, or others were derived from a setting that is to be changed.
     """
     changes = [override for override in _parsed(overrides) if _key(override) != "resume"]
-    if not can_go_on(folder) or any((conf / _key(change)).is_dir() for change in changes):
+    if not can_resume(folder) or any((conf / _key(change)).is_dir() for change in changes):
         return None
-    plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
+    plain = {key: value for key, value in read_stored_config(folder).items() if key not in NOT_STORED}
     changed = {_key(change) for change in changes}
     _reset_run_dirs(plain)
     for key, value in flat(plain).items():
@@ -207,7 +207,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
-    config.paths = OmegaConf.merge(config.paths, _own_paths(folder, conf))
+    config.paths = OmegaConf.merge(config.paths, _resume_paths(folder, conf))
     for key in RUN_DIRS:
         if OmegaConf.select(config, key.rpartition(".")[0]) is not None:
             OmegaConf.update(config, key, "${paths.run_dir}", force_add=True)
@@ -228,10 +228,10 @@ def _reset_run_dirs(plain: Plain) -> None:
         ((plain.get(group) or {}).get(name) or {}).pop("run_dir", None)
 
 
-def _own_paths(folder: Path, conf: Path) -> Plain:
-    """The group `paths` of a resumed run, which its config.yaml decides only as far as `_places` lets it."""
+def _resume_paths(folder: Path, conf: Path) -> Plain:
+    """The group `paths` of a resumed run, which its config.yaml decides only as far as `_stored_paths` lets it."""
     defaults = compose_config([], conf).paths
-    chosen = {key.partition(".")[2]: path for key, path in _places(folder) if key.startswith("paths.")}
+    chosen = {key.partition(".")[2]: path for key, path in _stored_paths(folder) if key.startswith("paths.")}
     paths = {
         "data_dir": defaults.data_dir,
         "cache_dir": defaults.cache_dir,
@@ -274,13 +274,13 @@ def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
     yield from walk(OmegaConf.to_container(composed, resolve=False), "")
 
 
-def _places(folder: Path) -> Iterator[tuple[str, str]]:
+def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
     """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder.
 
     A run's folder doesn't decide where a command writes: its cache is used again only if it is one, and runs are where
     the folder itself is.
     """
-    before = flat(settings_before(folder))
+    before = flat(read_stored_config(folder))
     for key in ("paths.data_dir", "embedding.path"):
         path = before.get(key)
         if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):

@@ -17,7 +17,7 @@ from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
-from sluice.distributed import LAUNCHED, in_step
+from sluice.distributed import LAUNCHED, in_slurm_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 def build_trainer(
     config: Config,
-    own: list[Callback],
+    task_callbacks: list[Callback],
     monitor: TrainingMonitor,
     last: LastCheckpoint,
     guard: Guard | None = None,
-    goes_on_from: int | None = None,
+    first_step: int | None = None,
 ) -> pl.Trainer:
     """The Trainer with its loggers and callbacks; the checkpoints, progress and training monitor are always there.
 
@@ -49,7 +49,7 @@ def build_trainer(
     progress = make_progress()
     callbacks: list[Callback] = [
         monitor,
-        *own,
+        *task_callbacks,
         progress,
         *construct_all("callbacks", config.callbacks, Callback),
         *([StopOnNaN()] if config.stop_on_nan else []),
@@ -61,7 +61,7 @@ def build_trainer(
         "trainer",
         config.trainer,
         kind=pl.Trainer,
-        logger=_loggers(config, guard, goes_on_from) or False,
+        logger=_loggers(config, guard, first_step) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
@@ -71,13 +71,13 @@ def build_trainer(
     return trainer
 
 
-def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> list[Logger]:
+def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> list[Logger]:
     loggers: list[Logger] = construct_all("logger", config.logger, Logger)
     for logger in loggers:
         if isinstance(logger, CSVLog):
             logger.guard = guard
-        if goes_on_from is not None and hasattr(logger, "go_on_from"):
-            logger.go_on_from(goes_on_from)
+        if first_step is not None and hasattr(logger, "go_on_from"):
+            logger.go_on_from(first_step)
     return loggers
 
 
@@ -86,7 +86,7 @@ def _is_nt_asgd(optimizer: Plain) -> bool:
     return isinstance(kind, type) and issubclass(kind, NTASGD)
 
 
-def try_trainer(config: Config) -> None:
+def check_trainer_arguments(config: Config) -> None:
     """Builds a Trainer without loggers and callbacks, so that a wrong argument shows before any data is read.
 
     Raises:
@@ -105,7 +105,7 @@ def _environment() -> list[ClusterEnvironment]:
     """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
     if LAUNCHED in os.environ:
         return [LightningEnvironment()]
-    if in_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
+    if in_slurm_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
         on_each = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(on_each))
         return [SLURMEnvironment(auto_requeue=False)]

@@ -19,10 +19,10 @@ from sluice.text.vocab import SPECIALS
 log = logging.getLogger(__name__)
 
 
-BY_PLACE = "head.rows."
+ADAPTIVE_ROWS = "head.rows."
 """Rows of an adaptive output layer that has its own: words by their place among the frequent and the rare ones."""
 TOP_LAYERS = ("output.", "head.", "pooling.")
-LEAST_WORDS = 0.1
+MIN_SHARED_WORDS = 0.1
 """Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
 
 
@@ -39,7 +39,7 @@ class Network(Protocol):
         """Takes weights by name."""
 
 
-def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
+def warm_start(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
     """Takes another run's weights where name and shape agree, and logs the names.
 
     Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
@@ -58,10 +58,10 @@ def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) 
     path, checkpoint = read_checkpoint(run)
     _check_kind(run, checkpoint["sluice"], recipe)
     own, theirs = network.state_dict(), network_weights(checkpoint)
-    matched = _matched(network, own, parts, theirs, checkpoint["sluice"])
+    matched = _matching_weights(network, own, parts, theirs, checkpoint["sluice"])
     if not matched:
         raise UserError(f"init_from={run} cannot be used: none of its weights has a name and shape of this network's")
-    if not any(_counts(network, name, tensor, parts, checkpoint["sluice"]) for name, tensor in matched.items()):
+    if not any(_is_significant(network, name, tensor, parts, checkpoint["sluice"]) for name, tensor in matched.items()):
         raise UserError(
             f"init_from={run} cannot be used: it shares only {', '.join(matched)} with this network; name a run with "
             "the same cell, sizes and language"
@@ -84,17 +84,17 @@ def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
     )
 
 
-def _counts(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
+def _is_significant(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
     """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
     if name not in getattr(network, "word_parameters", ()):
         return True
     words = set(_words_of(parts, name)) - {*SPECIALS, *MARKS, END_OF_LINE}
-    return len(words & set(_words_of(saved, name))) >= max(1, LEAST_WORDS * len(words))
+    return len(words & set(_words_of(saved, name))) >= max(1, MIN_SHARED_WORDS * len(words))
 
 
-def _matched(
+def _matching_weights(
     network: Network, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
 ) -> dict[str, Tensor]:
     """The other run's weights by name, those of words in the order of the network's own vocabulary."""
@@ -102,11 +102,11 @@ def _matched(
     for name, tensor in own.items():
         if name not in theirs or (name.startswith("output.") and _other_classes(saved, parts)):
             continue
-        if name.startswith(BY_PLACE) and _words_of(parts, name) != _words_of(saved, name):
+        if name.startswith(ADAPTIVE_ROWS) and _words_of(parts, name) != _words_of(saved, name):
             continue
         if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))
-            matched |= _by_word(name, tensor, words, theirs[name], their_words)
+            matched |= _copy_word_rows(name, tensor, words, theirs[name], their_words)
         elif theirs[name].shape == tensor.shape:
             matched[name] = theirs[name]
     return matched
@@ -123,7 +123,9 @@ def _other_classes(theirs: PlainMapping, ours: PlainMapping) -> bool:
     return theirs.get("labels") != ours.get("labels")
 
 
-def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]) -> dict[str, Tensor]:
+def _copy_word_rows(
+    name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]
+) -> dict[str, Tensor]:
     """A parameter with a row a word, its rows taken from the same words; empty where the rows are of another size."""
     if theirs.shape[1:] != own.shape[1:]:
         return {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from sluice.exit_codes import INTERRUPTED, politely
+from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 
 _SET_PARENT_DEATH_SIGNAL = 1
 """Of prctl(2)."""
@@ -17,7 +17,7 @@ _SET_PARENT_DEATH_SIGNAL = 1
 def main(path: Path) -> None:
     """Trains as the rank that the environment says."""
     _end_with_parent()
-    with politely():
+    with exit_on_user_error():
         from sluice.config.compose import restored
         from sluice.config.user_code import TASK, import_module
         from sluice.training.run import Interrupted, run

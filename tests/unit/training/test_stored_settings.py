@@ -10,7 +10,7 @@ from running import CONF
 from sluice.config.compose import compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
-from sluice.training.resume import settings_before
+from sluice.training.resume import read_stored_config
 from sluice.training.stored_settings import (
     override_of,
     restored_config,
@@ -160,7 +160,7 @@ def test_targets_of_earlier_versions_are_found_where_they_are_today(run: Path) -
     plain["optimizer"] = {"_target_": "sluice.tasks.nt_asgd.NTASGD"}
     plain["scheduler"] = {"_target_": "sluice.tasks.schedules.cosine", "_partial_": True}
     (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
-    before = settings_before(run)
+    before = read_stored_config(run)
     assert before["optimizer"] == {"_target_": "sluice.optim.nt_asgd.NTASGD"}
     assert before["scheduler"] == {"_target_": "sluice.optim.schedules.cosine", "_partial_": True}
 
