@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(runs: Path, tmp_path: Pat
     assert "the same in all runs" in complaint(sluice("compare", runs, "--against", "model.cell"))
     assert "there are test/accuracy" in complaint(sluice("compare", runs, "--metric", "test/bleu"))
     assert "no results.json" in complaint(sluice("compare", tmp_path / "none"))
-    assert "cannot be drawn" in complaint(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
+    assert "cannot be written" in complaint(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
 
 
 def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
@@ -120,6 +120,6 @@ def test_a_seed_counts_once_and_the_newest(tmp_path: Path) -> None:
     write_run(tmp_path / "run-3", "gru", 10, 2, **{ACCURACY: 0.3})
     ended = sluice("compare", tmp_path, "--markdown")
     assert "0.2000" in ended.out, "of 0.1 and 0.3"
-    counted = [line.split(" is not counted")[0] for line in ended.err.splitlines()]
+    counted = [line.split(" is skipped")[0] for line in ended.err.splitlines()]
     assert counted == [str(tmp_path / "run-2"), str(tmp_path / "run-0")]
     assert f"{tmp_path / 'run-1'} has the same settings and seed 1" in ended.err

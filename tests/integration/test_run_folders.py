@@ -150,8 +150,8 @@ def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pyt
     ("settings", "expected"),
     [
         (("name='a b'",), "name='a b' cannot be used"),
-        (("name=there",), "there is a run in"),
-        (("name=there", "task.data.source=auto"), "there is a run in"),
+        (("name=there",), "already contains a run"),
+        (("name=there", "task.data.source=auto"), "already contains a run"),
         (("resume=nowhere",), "resume=nowhere isn't there"),
         (("init_from=nowhere",), "there is no nowhere"),
         (("trainer.precision=17",), "trainer cannot be built: Precision 17 is invalid"),
@@ -238,7 +238,7 @@ def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settin
     both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workplace) for _ in range(2)]
     winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
     assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
-    assert "is being written by" in loser.err or "there is a run in" in loser.err
+    assert "is being written by" in loser.err or "already contains a run" in loser.err
     assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2, done") == 1
 
 

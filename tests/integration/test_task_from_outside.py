@@ -54,7 +54,7 @@ def test_documented_commands_train_evaluate_predict_and_resume() -> None:
         assert run_command(training).code == 130
     ended = run_command(resuming)
     assert ended.code == 0, ended.err
-    assert "Going on from" in (RUN / "log.txt").read_text(encoding="utf-8")
+    assert "Resuming from" in (RUN / "log.txt").read_text(encoding="utf-8")
     (evaluated,) = json_lines(run_command([*evaluating, "--json"]))
     assert evaluated["texts"] == 500
     assert evaluated["labels"] == ["no", "yes"]

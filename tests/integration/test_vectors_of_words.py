@@ -114,7 +114,7 @@ def test_a_map_and_a_projector_of_words(vectors: Finished, workplace: Path) -> N
     assert labels.read_text(encoding="utf-8").split() == found.words[:5]
     np.testing.assert_allclose(np.loadtxt(rows), found.vectors[:5], rtol=1e-5)
     assert "map.png is there already" in complaint(sluice(*project))
-    assert "words is there already" in complaint(sluice(*project[:3], "--projector", "words"))
+    assert "words already exists" in complaint(sluice(*project[:3], "--projector", "words"))
 
 
 def test_what_is_to_d_as_a_is_to_b(workplace: Path) -> None:

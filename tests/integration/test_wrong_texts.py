@@ -84,7 +84,7 @@ CONTENTS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_file_that_is_no_checkpoint_is_told(finished: Finished, tmp_path: Path, content: str) -> None:
     path = tmp_path / "best.ckpt"
     path.write_bytes(CONTENTS[content]((finished.folder / "best.ckpt").read_bytes()))
-    expected = f"{path} is no checkpoint, or is cut short or damaged"
+    expected = f"{path} is truncated, corrupted or not a checkpoint"
     assert expected in complaint(sluice("predict", path, "good"))
     assert expected in complaint(sluice("evaluate", tmp_path))
 
@@ -93,19 +93,19 @@ def test_a_file_that_is_no_checkpoint_is_told(finished: Finished, tmp_path: Path
 def test_a_checkpoint_of_another_program_is_told(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "other.ckpt")
     said = complaint(sluice("predict", tmp_path / "other.ckpt", "good"))
-    assert "other.ckpt is not a checkpoint of Sluice's" in said
+    assert "other.ckpt is not a Sluice checkpoint" in said
 
 
 def test_places_without_a_checkpoint_are_told(finished: Finished, tmp_path: Path) -> None:
-    assert f"{tmp_path} holds no checkpoint" in complaint(sluice("predict", tmp_path, "good"))
-    assert "nowhere: give a run's folder" in complaint(sluice("evaluate", tmp_path / "nowhere"))
+    assert f"{tmp_path} has no checkpoint" in complaint(sluice("predict", tmp_path, "good"))
+    assert "nowhere: give a run folder" in complaint(sluice("evaluate", tmp_path / "nowhere"))
 
 
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another task": ({"schema": "translation"}, "of a task of kind 'translation', expected one of imdb, reviews"),
     "another task's settings": ({"schema": "reviews"}, "doesn't fit this version"),
     "a later format": ({"format": 99}, "has format 99, this version reads 2"),
-    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings ask for embedding.table.weight of shape"),
+    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings need embedding.table.weight of shape"),
     "no classes": ({"labels": None}, "don't fit together"),
 }
 

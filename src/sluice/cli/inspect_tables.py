@@ -1,4 +1,4 @@
-"""States and gates in the terminal: symbols down, units across, numbers on the colours of the strips."""
+"""States and gates as tables in the terminal, a row per symbol and a column per unit, coloured like the heatmaps."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,30 @@ from sluice.analysis.hidden_states import kind_of, scale_of
 from sluice.terminal import print_line, print_table, printable
 
 MAX_SHOWN = 120
-"""Symbols."""
+"""Maximum number of symbols in a table."""
 MAX_SYMBOL_LENGTH = 24
 
 UnitValues = dict[str, NDArray[np.float32]]
-"""By the name of a state or gate, (T, units)."""
+"""Values of shape (T, units) by the name of the state or gate."""
 
 
 def print_activations(activations: TextActivations, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
-    """A table a part: symbols down, units across, and beside the first one what the model answers."""
+    """Prints a table for each state and gate; the first one also has the model's outputs.
+
+    Args:
+        activations: the activations of a text.
+        parts: values of the selected units.
+        numbers: indices of these units.
+        title: printed above the tables.
+    """
     print_line(title)
-    for place, (name, values) in enumerate(parts.items()):
+    for index, (name, values) in enumerate(parts.items()):
         print(f"{kind_of(name)}, by unit:")
-        print_table(_table(activations, name, values, numbers, _answer_columns(activations) if place == 0 else {}))
+        print_table(_table(activations, name, values, numbers, _answer_columns(activations) if index == 0 else {}))
     if len(activations.symbols) > MAX_SHOWN:
-        print(f"… and {len(activations.symbols) - MAX_SHOWN} more symbols: --json has all of them")
+        print(f"… and {len(activations.symbols) - MAX_SHOWN} more symbols (--json prints all)")
     if activations.verdict is not None:
-        print_line(f"Answer: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
+        print_line(f"Prediction: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
 
 
 def _table(
@@ -43,7 +50,7 @@ def _table(
     for unit in numbers:
         table.add_column(str(unit), justify="right")
     for column in answers:
-        table.add_column(column, justify="left" if column == "answer" else "right")
+        table.add_column(column, justify="left" if column == "prediction" else "right")
     scale = scale_of(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
     for step, symbol in enumerate(activations.symbols[:MAX_SHOWN]):
@@ -53,15 +60,15 @@ def _table(
 
 
 def _answer_columns(activations: TextActivations) -> dict[str, list[Text]]:
-    """Columns on what the model makes of each symbol."""
+    """Columns with the model's output at each symbol."""
     columns: dict[str, list[Text]] = {}
     if activations.weights is not None:
         columns["weight"] = [Text(f"{weight:.3f}") for weight in activations.weights]
     if activations.answers:
-        columns["answer"] = [_short(answer.likeliest) for answer in activations.answers]
+        columns["prediction"] = [_short(answer.likeliest) for answer in activations.answers]
         columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in activations.answers]
     if any(answer.following is not None for answer in activations.answers):
-        columns["of what follows"] = [Text(_figure(answer)) for answer in activations.answers]
+        columns["probability of next symbol"] = [Text(_figure(answer)) for answer in activations.answers]
     return columns
 
 
@@ -70,7 +77,7 @@ def _figure(answer: Answer) -> str:
 
 
 def _coloured(value: float, squashed: float, gate: bool) -> Text:
-    """The number on the colour of its strip: red above, blue below zero, or below a half of a gate."""
+    """The value on a coloured background: red for positive states and open gates, blue for others."""
     strength = min(abs(2 * squashed - 1 if gate else squashed), 1)
     other = round(255 * (1 - 0.7 * strength))
     above = squashed >= 0.5 if gate else squashed >= 0

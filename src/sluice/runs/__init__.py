@@ -1,1 +1,1 @@
-"""Run folders: names, leases, checkpoint files, results, logs, comparison tables."""
+"""Run folders: names, leases, checkpoint files, results, logs and comparison tables."""

@@ -1,1 +1,1 @@
-"""One training run: preparing, processes, Trainer, resuming, SLURM."""
+"""Training runs: preparation, processes, Trainer, resuming and SLURM."""

@@ -1,4 +1,4 @@
-"""Which folder a run has, whether it may have it, and the lease that keeps other processes out of it."""
+"""Choosing and claiming the folder of a run, with a lease that excludes other processes."""
 
 import logging
 import os
@@ -32,39 +32,37 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunLocation:
-    """The folder a run is to have."""
+    """The folder of a run, and whether the run in it is resumed."""
 
     folder: Path
     resumes: bool
-    """Whether a run lies there that is to be resumed."""
     by_parent: bool = False
     """Whether the parent process has claimed it already."""
 
 
 @dataclass(frozen=True)
 class ClaimedFolder:
-    """A folder that this process may write to."""
+    """A folder claimed for this run."""
 
     folder: Path
     resume_point: ResumePoint | None
+    """None for a new run."""
     lease: Lease | None
-    """None on every rank but the first, which alone writes."""
+    """None on ranks other than 0, which don't write."""
 
 
 def check_early(config: Config, sweep_number: int | None) -> None:
-    """Refuses, before any data is read, a folder that `claim_folder` would refuse later, and a missing `init_from`.
+    """Checks the run folder and `init_from` before any data is read; writes nothing.
 
-    Writes nothing.
-
-    Whether the sample is used, which changes the folder's name, may not be known yet; then it is refused only if both
-    folders would be.
+    Whether the generated sample is used, which changes the folder's name, may not be known yet; then an error is
+    raised only if both possible folders are refused.
 
     Raises:
         UserError: as `claim_folder`, or if `init_from` has no checkpoint.
     """
     if config.paths.run_dir is not None and LAUNCHED not in os.environ:
         raise UserError(
-            f"paths.run_dir={config.paths.run_dir} cannot be set: the program sets it; use name= and paths.output_dir="
+            f"paths.run_dir={config.paths.run_dir} cannot be set, it is computed: set name= and paths.output_dir="
         )
     if config.paths.run_dir is not None or global_rank() > 0:
         return
@@ -86,12 +84,17 @@ def check_early(config: Config, sweep_number: int | None) -> None:
 
 
 def locate_run(config: Config, *, sample: bool, sweep_number: int | None) -> RunLocation:
-    """The folder that the configuration asks for.
+    """Determines the run folder from the configuration.
 
-    A run named by its scheduler's job resumes by itself: the job was requeued.
+    A run named after a scheduler job that was requeued is resumed automatically.
+
+    Args:
+        config: the configuration.
+        sample: whether the data are the generated sample.
+        sweep_number: the run's index in a sweep; None outside a sweep.
 
     Raises:
-        UserError: for a name that no folder can have, or a run to resume that isn't there.
+        UserError: for an invalid name, or if the run to resume doesn't exist.
     """
     output_dir, task, model = Path(config.paths.output_dir), config.task.name, config.model.name
     if config.paths.run_dir is not None:
@@ -107,16 +110,16 @@ def locate_run(config: Config, *, sample: bool, sweep_number: int | None) -> Run
 
 
 def check_free(location: RunLocation, config: Config, *, settings: bool = True) -> None:
-    """Refuses a folder that is in use, and contents that don't allow what is asked.
+    """Refuses a folder that is in use, already has a run, or has no run that can be resumed.
 
     Args:
         location: the folder.
         config: the configuration.
-        settings: whether the settings of a run to resume are compared, which needs a settled data source.
+        settings: whether to compare the settings with those of the run to resume; needs a known data source.
 
     Raises:
-        AlreadyDone: if the run to resume has ended.
-        UserError: for anything else.
+        AlreadyDone: if the run to resume has finished.
+        UserError: in all other cases.
     """
     if location.by_parent:
         return
@@ -129,9 +132,10 @@ def check_free(location: RunLocation, config: Config, *, settings: bool = True) 
 def _check_contents(location: RunLocation, config: Config, settings: bool = True) -> None:
     folder = location.folder
     if not location.resumes:
-        if global_rank() == 0 and (is_finished(folder) or can_resume(folder)):  # the first rank may have begun already
+        # not on other ranks: rank 0 may have started writing already
+        if global_rank() == 0 and (is_finished(folder) or can_resume(folder)):
             raise UserError(
-                f"there is a run in {folder} already: choose another name=, resume it with resume={folder}, or delete "
+                f"{folder} already contains a run: choose another name=, resume it with resume={folder}, or delete "
                 "the folder"
             )
         return
@@ -140,9 +144,7 @@ def _check_contents(location: RunLocation, config: Config, settings: bool = True
             refuse_finished(folder, config)
         return
     if not can_resume(folder):
-        raise UserError(
-            f"{folder} holds no last.ckpt: there is nothing to go on from; start without resume=, its name is free"
-        )
+        raise UserError(f"{folder} has no last.ckpt to resume from: start without resume=, the name can be used again")
     if settings:
         check_same_settings(folder, config)
 
@@ -151,25 +153,25 @@ def _check_contents(location: RunLocation, config: Config, settings: bool = True
 def claim_folder(
     location: RunLocation, config: Config, overrides: Sequence[str] | None, check: Callable[[ResumePoint], None]
 ) -> Iterator[ClaimedFolder]:
-    """Takes the folder's lease, and meanwhile keeps other processes out.
+    """Holds the folder's lease, so that no other process writes to it.
 
     Args:
         location: the folder.
         config: the complete configuration.
-        overrides: the command line, kept for resuming; None where there was none.
-        check: refuses a checkpoint that cannot be resumed, before anything is written.
+        overrides: the overrides of the command line, stored for resuming; None if there are none.
+        check: called with the checkpoint to resume, before anything is written; raises if it cannot be resumed.
 
     Raises:
-        UserError: if the folder cannot be had.
+        UserError: if the folder cannot be used.
     """
     lease = _lease(location)
     try:
         if not location.by_parent:
             _check_contents(location, config)
-        found = _resume_point(location, config, check) if location.resumes else None
+        resume_point = _resume_point(location, config, check) if location.resumes else None
         if lease is not None and not location.by_parent:
             _reset_folder(location, config, overrides)
-        yield ClaimedFolder(location.folder, found, lease)
+        yield ClaimedFolder(location.folder, resume_point, lease)
     finally:
         if lease is not None:
             lease.release()
@@ -192,9 +194,9 @@ def _resume_point(location: RunLocation, config: Config, check: Callable[[Resume
 
 
 def _reset_folder(location: RunLocation, config: Config, overrides: Sequence[str] | None) -> None:
-    """Removes what an earlier attempt left, and writes down the settings that hold from now on."""
+    """Removes files of an earlier attempt, and stores the settings."""
     if not location.resumes and (location.folder / "best.ckpt").exists():
-        log.warning("%s has no checkpoint to resume from: its best.ckpt is replaced.", location.folder)
+        log.warning("%s has no last.ckpt to resume from: starting over, its best.ckpt is deleted.", location.folder)
     clear_run_folder(location.folder, resumes=location.resumes)
     if location.resumes and not config.resume_force:
         return

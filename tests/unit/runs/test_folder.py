@@ -112,7 +112,7 @@ def test_the_runs_of_a_sweep_have_names_of_their_own(monkeypatch: pytest.MonkeyP
 def test_a_first_rank_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "AGREEMENT_SECONDS", 0.1)
     monkeypatch.setenv("RANK", "1")
-    with pytest.raises(UserError, match=r"could not agree on the run's name within 0.1 s: give one with name="):
+    with pytest.raises(UserError, match=r"did not send the run's name within 0.1 s: set one with name="):
         rank_zero_value("run", "mine")
 
 
@@ -140,7 +140,7 @@ def test_a_folder_that_is_there_is_taken(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
-    with pytest.raises(UserError, match=r"cannot be made .*: set paths.output_dir"):
+    with pytest.raises(UserError, match=r"cannot be created .*: set paths.output_dir"):
         create_run_folder(tmp_path / "afile" / "mine")
 
 

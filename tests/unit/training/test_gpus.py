@@ -95,7 +95,7 @@ def test_more_gpus_than_there_are_is_refused(in_sweep: Path) -> None:
 
 def test_a_run_never_falls_back_to_the_cpu(in_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match="was to use GPU 0, but torch finds 0 GPUs"):
+    with pytest.raises(UserError, match="torch finds 0 GPUs with CUDA_VISIBLE_DEVICES=0"):
         reserve_gpus({"accelerator": "auto", "devices": 1}).__enter__()
 
 

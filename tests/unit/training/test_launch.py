@@ -79,7 +79,7 @@ class TestDevices:
 
     @pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])
     def test_more_gpus_than_there_are_is_told(self, accelerator: str) -> None:
-        with pytest.raises(UserError, match=r"trainer.devices=5 cannot be used: there are 4 GPUs here"):
+        with pytest.raises(UserError, match=r"trainer.devices=5 cannot be used: this machine has 4 GPUs"):
             devices_wanted({"devices": 5, "accelerator": accelerator})
 
     def test_no_gpu_at_all_is_told(self) -> None:
@@ -139,12 +139,12 @@ class TestAgreement:
     @pytest.mark.parametrize(
         ("environment", "devices", "nodes", "said"),
         [
-            (torchrun(world_size=4), 2, 1, "torchrun started 4 processes on 1 nodes, .* wait for 2 on 1"),
-            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* wait for 1 on 1"),
-            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* wait for 4 on 1"),
-            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* wait for 1 on 1"),
-            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* wait for 4 on 2"),
-            (srun(tasks=1), 2, 1, "srun started 1 processes on 1 nodes, .* wait for 2 on 1"),
+            (torchrun(world_size=4), 2, 1, "torchrun started 4 processes on 1 nodes, .* expect 2 on 1"),
+            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* expect 1 on 1"),
+            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* expect 4 on 1"),
+            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* expect 1 on 1"),
+            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* expect 4 on 2"),
+            (srun(tasks=1), 2, 1, "srun started 1 processes on 1 nodes, .* expect 2 on 1"),
         ],
     )
     def test_what_would_wait_for_ever_is_told(

@@ -94,14 +94,14 @@ def test_the_last_checkpoint_names_its_run(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume([override_of("resume", str(run / "last.ckpt"))], CONF) == run
     (run / "best.ckpt").touch()
-    with pytest.raises(UserError, match=r"only last.ckpt holds the training state"):
+    with pytest.raises(UserError, match=r"only last.ckpt contains the training state"):
         run_to_resume([override_of("resume", str(run / "best.ckpt"))], CONF)
 
 
 def test_last_is_found_by_task_and_model(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume(["resume=last", "model=gru"], CONF) == run
-    with pytest.raises(UserError, match="resume=last finds no run"):
+    with pytest.raises(UserError, match="resume=last cannot be used"):
         run_to_resume(["resume=last"], CONF)
 
 
