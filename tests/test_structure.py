@@ -51,7 +51,7 @@ def test_functions_fit_a_screen() -> None:
 
 def test_packages_can_be_surveyed() -> None:
     lines: Counter[str] = Counter()
-    for file in TREES:
+    for file in (file for file in TREES if file.name != "__init__.py"):
         lines[file.relative_to(SOURCE).parts[0]] += len(file.read_text(encoding="utf-8").splitlines())
     assert {package: count for package, count in lines.items() if count > 3000 and package not in LARGE} == {}
 

@@ -66,7 +66,7 @@ USES = [("predict", *TEXTS), ("evaluate",), ("inspect", TEXTS[0])]
 def test_a_checkpoint_alone_runs_no_code(run_of_own: Finished, use: tuple[str, ...]) -> None:
     command, *rest = use
     said = complaint(sluice(command, run_of_own.folder, *rest))
-    assert f"add {module_of(run_of_own)} to the command line to run that file" in said
+    assert f"add {module_of(run_of_own)} to the command line to allow that file to run" in said
     assert "mgu" not in CELLS
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_has_gone_is_reported(workplace: Path) -> None:
     run = trained(workplace, *TINY, *OWN, f"model.module={path}")
     path.unlink()
     forget_own_cells()
-    assert f"model.module={path} isn't there" in complaint(
+    assert f"model.module={path} does not exist" in complaint(
         sluice("predict", run.folder, *TEXTS, f"model.module={path}")
     )
 
@@ -178,7 +178,7 @@ def test_a_run_folder_names_no_code(run_of_own: Finished, workplace: Path, line:
 
 @pytest.mark.usefixtures("workplace")
 def test_a_missing_file_is_answered_in_one_sentence() -> None:
-    assert "nowhere.py isn't there: give the Python file" in complaint(train(*TINY, *OWN, "model.module=nowhere.py"))
+    assert "nowhere.py does not exist: name the file" in complaint(train(*TINY, *OWN, "model.module=nowhere.py"))
 
 
 @pytest.mark.parametrize(

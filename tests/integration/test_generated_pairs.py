@@ -143,7 +143,7 @@ WRONG = {
     "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "choose a larger one"),
     "no book": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
     "an empty book": (["task=vec2seq", "task.data.path=empty.txt"], "holds no sentence"),
-    "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "a number is no word"),
+    "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
 }
 
 

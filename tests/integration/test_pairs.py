@@ -108,7 +108,7 @@ WRONG = {
     "a file": (["task.data.path=nowhere.csv"], "nowhere.csv"),
     "one-hot words": (
         ["embedding=onehot"],
-        "vector of its letters: it doesn't go with embedding=onehot",
+        "represents words by character n-grams: it cannot be combined with embedding=onehot",
     ),
     "adversarial training": (["embedding.adversarial_epsilon=0.1"], "for single texts: leave them out"),
     "a metric": (["task.monitor=val/deciding_found"], "it must be one of val/loss, val/accuracy"),

@@ -59,7 +59,7 @@ WRONG = {
     "no range": (["task=temporal_order", "task.data.t1=[5]"], "must be two numbers"),
     "a language": (["task=counting", "task.data.language=abba"], "must be one of anbn, anbncn"),
     "a delay": (["task=echo", "task.data.delay=50", "task.data.length=40"], "delay"),
-    "two directions": (["task=echo", "model.bidirectional=true"], "reads in one direction"),
+    "two directions": (["task=echo", "model.bidirectional=true"], "gives the network access to its targets"),
     "a metric": (["task=adding", "task.monitor=val/accuracy"], "it must be one of val/loss, val/rmse"),
 }
 

@@ -52,7 +52,7 @@ def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Fi
     ended = train(*TINY, *settings, f"paths.cache_dir={finished.home / 'cache'}")
     assert ended.code == 0, ended.err
     log = (only_run(workplace / "outputs") / "log.txt").read_text(encoding="utf-8")
-    (matched,) = [line for line in log.splitlines() if "2 of 14 matched" in line]
+    (matched,) = [line for line in log.splitlines() if "2 of 14 weights matched" in line]
     assert matched.endswith("embedding.table.weight, output.bias.")
     (fresh,) = [line for line in log.splitlines() if "Randomly initialised" in line]
     assert "recurrent.cells.0.weight_hh" in fresh
@@ -86,7 +86,7 @@ def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str
 
 def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
     said = complaint(train(*TINY, f"init_from={book_run.folder}", *places(workplace)))
-    assert "it is of task=corpus, a model that writes; this task needs a model that classifies" in said
+    assert "it is of task=corpus, a model that generates text; this task needs a model that classifies" in said
 
 
 def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:

@@ -70,7 +70,7 @@ def test_its_code_runs_only_if_the_command_line_names_it() -> None:
     with stopped(stop_signal, "on_train_batch_end", 3):
         run_command(training)
     bare = [argument for argument in predicting if argument != MODULE]
-    assert "has a task of your own, from" in complaint(run_command(bare))
+    assert "has a custom task from" in complaint(run_command(bare))
     assert f"add {MODULE}" in complaint(run_command([part for part in resuming if part != MODULE]))
     Path("majority.py").write_text(block("python") + "# changed\n", encoding="utf-8")
     assert "is not the file that" in complaint(run_command(predicting))
@@ -122,9 +122,9 @@ def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Pat
 
 
 def test_a_task_of_sluices_cannot_be_replaced() -> None:
-    with pytest.raises(ValueError, match="there is a task named 'imdb' in Sluice"):
+    with pytest.raises(ValueError, match="Sluice already has a task named 'imdb'"):
         register("imdb", recipe_named("imdb"))
-    with pytest.raises(ValueError, match="Imdb holds the settings of task=imdb: derive a dataclass of its own"):
+    with pytest.raises(ValueError, match="Imdb is the settings type of task=imdb: derive a new dataclass"):
         register("mine", recipe_named("imdb"))
 
 

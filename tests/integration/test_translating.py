@@ -150,5 +150,5 @@ def test_what_cannot_be_translated_is_told(translator: Finished, arguments: list
 
 
 def test_models_of_other_kinds_are_refused(translator: Finished, finished: Finished) -> None:
-    assert "wants one that translates" in complaint(sluice("translate", finished.folder, "x"))
-    assert "wants one that classifies" in complaint(sluice("predict", translator.folder, "x"))
+    assert "needs a model that translates" in complaint(sluice("translate", finished.folder, "x"))
+    assert "needs a model that classifies" in complaint(sluice("predict", translator.folder, "x"))

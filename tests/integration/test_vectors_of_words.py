@@ -154,7 +154,7 @@ def test_wrong_phrases(translator: Finished, vectors: Finished, workplace: Path)
     run = translator.folder
     assert "at least two different ones, got 1" in complaint(sluice("embeddings", run, "phrases", "a b", "a b"))
     assert "'' is empty" in complaint(sluice("embeddings", run, "phrases", "a b", " "))
-    assert "one that translates" in complaint(sluice("embeddings", vectors.folder, "phrases", "a", "b"))
+    assert "a model that translates" in complaint(sluice("embeddings", vectors.folder, "phrases", "a", "b"))
 
 
 def test_a_word_or_vectors_that_are_not_there(vectors: Finished, finished: Finished, workplace: Path) -> None:
@@ -172,12 +172,12 @@ def test_words_that_were_one_hot_have_no_vectors(workplace: Path) -> None:
 
 WRONG = {
     "a model": (["model=gru"], "no recurrent core, model=gru cannot be used"),
-    "units": (["model.hidden_size=5"], "model.hidden_size=5 changes nothing of task=word2vec"),
+    "units": (["model.hidden_size=5"], "model.hidden_size=5 has no effect on task=word2vec"),
     "an optimizer": (["optimizer=adam"], "leave optimizer= out"),
-    "an embedding": (["embedding=onehot"], "embedding.kind=onehot changes nothing"),
-    "dropout": (["task.embedding.word_dropout=0.5"], "embedding.word_dropout=0.5 changes nothing"),
-    "clipping": (["trainer.gradient_clip_val=1.0"], "trainer.gradient_clip_val=1.0 changes nothing"),
-    "accumulation": (["trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches=2 changes nothing"),
+    "an embedding": (["embedding=onehot"], "embedding.kind=onehot has no effect"),
+    "dropout": (["task.embedding.word_dropout=0.5"], "embedding.word_dropout=0.5 has no effect"),
+    "clipping": (["trainer.gradient_clip_val=1.0"], "trainer.gradient_clip_val=1.0 has no effect"),
+    "accumulation": (["trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches=2 has no effect"),
     "processes": (["trainer=ddp_cpu"], "trains in one process"),
     "a method": (["task.method=glove"], "it must be one of skipgram, cbow"),
     "two texts": (["task.data.corpus=ptb"], "name two texts: leave one out"),

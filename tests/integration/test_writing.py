@@ -100,9 +100,9 @@ class TestWriting:
             ("suggest", finished.folder, "a"),
             ("score", finished.folder, file),
         ):
-            assert "is of task=imdb, a model that" in complaint(sluice(*asked))
+            assert "of task=imdb classifies" in complaint(sluice(*asked))
         said = complaint(sluice("predict", book_run.folder, "good"))
-        assert "is of task=corpus, a model that writes" in said
+        assert "of task=corpus generates text" in said
         assert f"sluice generate {book_run.folder}" in said
 
     @pytest.mark.parametrize(

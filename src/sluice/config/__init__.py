@@ -1,1 +1,26 @@
-"""Settings with their ranges, composition by Hydra, error sentences and help."""
+"""The configuration: schemas, composition, validation, error messages and help."""
+
+from typing import TYPE_CHECKING
+
+from sluice.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sluice.config.common import TaskSettings as TaskSettings
+    from sluice.config.compose import checked as checked
+    from sluice.config.compose import compose_config as compose_config
+    from sluice.config.fields import Settings as Settings
+    from sluice.config.fields import choice as choice
+    from sluice.config.fields import count as count
+    from sluice.config.fields import fraction as fraction
+    from sluice.config.fields import setting as setting
+    from sluice.config.schema import Config as Config
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "common": ["TaskSettings"],
+        "compose": ["checked", "compose_config"],
+        "fields": ["Settings", "choice", "count", "fraction", "setting"],
+        "schema": ["Config"],
+    },
+)

@@ -1,4 +1,4 @@
-"""What every task has: the recurrent core, the embedding, and the defaults that suit the task."""
+"""Settings that every task has: the recurrent core, the embedding, and their defaults for a task."""
 
 from dataclasses import dataclass, field
 
@@ -10,93 +10,104 @@ from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STA
 
 @dataclass
 class RecurrentDefaults(Settings):
-    """Sizes that suit a task; the settings of `model` default to them."""
+    """Defaults of `model` for a task. Users set `model.*`; a task's YAML file sets these."""
 
-    hidden_size: int = count("units of each layer and direction", 128)
-    num_layers: int = count("layers", 1)
-    bidirectional: bool = setting("also run from each text's own end", False)
-    dropout: float = fraction("share of a layer's outputs dropped before the next layer")
-    input_dropout: float = fraction("variational dropout on the embedded words")
-    variational: bool = setting("between layers too, the same units are dropped at every step of a text", False)
+    hidden_size: int = count("default of model.hidden_size", 128)
+    num_layers: int = count("default of model.num_layers", 1)
+    bidirectional: bool = setting("default of model.bidirectional", False)
+    dropout: float = fraction("default of model.dropout")
+    input_dropout: float = fraction("default of model.input_dropout")
+    variational: bool = setting("default of model.variational", False)
 
 
 @dataclass
 class Model(Settings):
     """The recurrent core."""
 
-    name: str = setting("what the run's folder and results call it")
-    cell: str = setting("a registered cell; each has a file in conf/model")
-    module: str | None = setting("Python file that registers a cell of your own, imported first", None)
-    hidden_size: int = count("units of each layer and direction", II("task.recurrent.hidden_size"))
+    name: str = setting("name of the model in the run folder and the results")
+    cell: str = setting("registered cell; each has a file in conf/model")
+    module: str | None = setting("Python file that registers a custom cell", None)
+    hidden_size: int = count("units per layer and direction", II("task.recurrent.hidden_size"))
     num_params: int | None = count(
-        "parameters of the core: hidden_size is then solved for; null takes hidden_size", None
+        "number of parameters of the core, from which hidden_size is computed; null uses hidden_size", None
     )
-    num_layers: int = count("layers", II("task.recurrent.num_layers"))
-    bidirectional: bool = setting("also run from each text's own end", II("task.recurrent.bidirectional"))
-    dropout: float = fraction("share of a layer's outputs dropped before the next layer", II("task.recurrent.dropout"))
-    input_dropout: float = fraction("variational dropout on the embedded words", II("task.recurrent.input_dropout"))
+    num_layers: int = count("number of layers", II("task.recurrent.num_layers"))
+    bidirectional: bool = setting(
+        "run each layer in both directions, the second one from the end of each sequence",
+        II("task.recurrent.bidirectional"),
+    )
+    dropout: float = fraction("dropout probability between layers", II("task.recurrent.dropout"))
+    input_dropout: float = fraction(
+        "variational dropout probability of the embedded tokens", II("task.recurrent.input_dropout")
+    )
     variational: bool = setting(
-        "between layers too, the same units are dropped at every step of a text", II("task.recurrent.variational")
+        "use one dropout mask for all steps of a sequence between layers", II("task.recurrent.variational")
     )
-    recurrent_dropout: float = fraction("share of the hidden units the recurrent product doesn't see, by sequence")
-    weight_dropout: float = fraction("share of the recurrent weights dropped from each batch (DropConnect)")
-    residual: bool = setting("add a layer's input to its output, from the second layer on", False)
-    activation: str | None = choice("f of the new state, f_h of an LSTM; null for the cell's own", ACTIVATIONS, None)
-    cell_activation: str | None = choice("f_c of an LSTM's candidate; null for the cell's own", ACTIVATIONS, None)
-    initial_state: str = choice("the state before the first word", INITIAL_STATES, "zeros")
-    recurrent_init: str = choice("how each gate's recurrent matrix begins", RECURRENT_INITS, "orthogonal")
-    forget_bias: float = setting("initial bias of the gate that keeps the old state", 1.0)
+    recurrent_dropout: float = fraction("dropout probability of the recurrent input, one mask per sequence")
+    weight_dropout: float = fraction("dropout probability of the recurrent weights, one mask per batch (DropConnect)")
+    residual: bool = setting("add the input of each layer to its output, from the second layer on", False)
+    activation: str | None = choice(
+        "activation of the new state (of an LSTM: of its output); null for the default of the cell", ACTIVATIONS, None
+    )
+    cell_activation: str | None = choice(
+        "activation of an LSTM's candidate; null for the default of the cell", ACTIVATIONS, None
+    )
+    initial_state: str = choice("initial state of a sequence", INITIAL_STATES, "zeros")
+    recurrent_init: str = choice("initialiser of the recurrent matrix of each gate", RECURRENT_INITS, "orthogonal")
+    forget_bias: float = setting(
+        "initial bias of the forget gate; the update gate of a GRU starts at this value minus 1", 1.0
+    )
     layernorm_init_gain: float | None = setting(
-        "initial gain of a layer-normalised recurrent product; null for the cell's own", None, above=0
+        "initial gain of the layer-normalised recurrent product; null for the default of the cell", None, above=0
     )
 
 
 @dataclass
 class EmbeddingDefaults(Settings):
-    """What suits a task; the settings of `embedding` default to it."""
+    """Defaults of `embedding` for a task. Users set `embedding.*`; a task's YAML file sets these."""
 
-    size: int = count("units of a learned embedding", 100)
-    word_dropout: float = fraction("share of the vocabulary dropped from a training batch", 0.3)
-    init: str = choice("how a learned embedding begins", EMBEDDING_INITS, "random")
-    initial_std: float = setting("deviation of the numbers in a random one", 0.1, above=0)
-    adversarial_epsilon: float = fraction("perturbation of embedded texts in training, where the embedding is learned")
+    size: int = count("default of embedding.size", 100)
+    word_dropout: float = fraction("default of embedding.word_dropout", 0.3)
+    init: str = choice("default of embedding.init", EMBEDDING_INITS, "random")
+    initial_std: float = setting("default of embedding.initial_std", 0.1, above=0)
+    adversarial_epsilon: float = fraction("default of embedding.adversarial_epsilon, where the embedding is learned")
 
 
 @dataclass
 class Embedding(Settings):
-    """From ids to the recurrent input."""
+    """From token ids to the inputs of the recurrent core."""
 
-    kind: str = choice("what a word becomes", EMBEDDINGS)
-    size: int = count("units of a learned embedding", II("task.embedding.size"))
+    kind: str = choice("representation of a token", EMBEDDINGS)
+    size: int = count("size of a learned embedding", II("task.embedding.size"))
     init: str = choice(
-        "how it begins; ppmi: from which words stand near which in the training texts", EMBEDDING_INITS, "random"
+        "initialisation; ppmi: from co-occurrence counts of the training texts", EMBEDDING_INITS, "random"
     )
     path: str | None = setting(
-        "file of vectors to begin with (GloVe, fastText, word2vec) or run of task=word2vec; a translator's are for its "
-        "sources; null for none"
+        "pretrained vectors: a GloVe, fastText or word2vec file, or a run of task=word2vec; for translation, of the "
+        "source language; null for none"
     )
-    frozen: bool = setting("the vectors are not trained", False)
+    frozen: bool = setting("do not train the embedding", False)
     initial_std: float = setting(
-        "deviation of the numbers it begins with at random", II("task.embedding.initial_std"), above=0
+        "standard deviation of the random initialisation", II("task.embedding.initial_std"), above=0
     )
     word_dropout: float = fraction(
-        "share of the vocabulary dropped from a training batch", II("task.embedding.word_dropout")
+        "fraction of the vocabulary dropped from each training batch", II("task.embedding.word_dropout")
     )
     adversarial_epsilon: float = fraction(
-        "perturbation of embedded texts in training, a share of their length; 0 for none"
+        "norm of the adversarial perturbation in training, relative to the norm of the embedded text; 0 for none"
     )
 
 
 @dataclass
 class TaskSettings(Settings):
-    """What every task says of itself."""
+    """Settings of every task."""
 
     name: str = MISSING
-    module: str | None = setting("Python file that registers the task, for a task from outside Sluice", None)
-    monitor: str = setting("metric that decides which checkpoint is best")
-    mode: str = choice("which way that metric is better", ("max", "min"))
-    max_epochs: int = count("epochs", 4)
-    learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 2.0e-3, above=0)
+    module: str | None = setting("Python file that registers the task, for a task that is not part of Sluice", None)
+    monitor: str = setting("validation metric that selects the best checkpoint")
+    mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"))
+    max_epochs: int = count("default of trainer.max_epochs", 4)
+    learning_rate: float = setting("default of optimizer.lr of Adam and AdamW", 2.0e-3, above=0)
     gradient_clip: float | None = setting("default of trainer.gradient_clip_val; null for none", 1.0, above=0)
     gpu_precision: str = setting("default of trainer.precision with trainer=gpu and trainer=ddp", "bf16-mixed")
     recurrent: RecurrentDefaults = field(default_factory=RecurrentDefaults)

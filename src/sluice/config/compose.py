@@ -1,4 +1,4 @@
-"""From a command line to a checked Config, and from a saved run back to one."""
+"""Composing and validating the configuration, from a command line or from a saved run."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ BATCH_SIZE, GLOBAL_BATCH_SIZE = "task.data.batch_size", "task.data.global_batch_
 
 
 def find_conf() -> Path:
-    """The configuration folder for commands other than train.py: ./conf, else the checkout this package lies in.
+    """Finds the configuration folder: ./conf, else conf in the checkout of this package.
 
     Raises:
         UserError: if there is none.
@@ -31,14 +31,18 @@ def find_conf() -> Path:
     for folder in (Path.cwd() / "conf", Path(__file__).resolve().parents[3] / "conf"):
         if (folder / "config.yaml").is_file():
             return folder
-    raise UserError("there is no conf/config.yaml here: run the command in Sluice's own folder")
+    raise UserError("there is no conf/config.yaml here: run the command in the Sluice checkout")
 
 
 def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     """Composes the configuration without starting a Hydra application.
 
+    Args:
+        overrides: as on the command line.
+        conf: the configuration folder.
+
     Raises:
-        UserError: for an override that doesn't fit.
+        UserError: for an invalid override.
     """
     import_named_task(overrides)
     register_schemas()
@@ -59,10 +63,10 @@ def check_batch_size(config: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def import_named_task(overrides: Sequence[str]) -> None:
-    """Imports the file that `task.module=FILE` names, so that its task can be composed.
+    """Imports the file of `task.module=FILE`, which registers the schema of its task.
 
     Raises:
-        UserError: if the command line didn't name it, it isn't there or cannot be imported.
+        UserError: if the file was not named on the command line, does not exist or cannot be imported.
     """
     for override in overrides:
         if override.lstrip("+").startswith(f"{TASK}="):
@@ -70,7 +74,7 @@ def import_named_task(overrides: Sequence[str]) -> None:
 
 
 def with_registered_type(task: DictConfig) -> DictConfig:
-    """A task's settings with the registered class of that name: a job of submitit's unpickles a copy of the class."""
+    """Replaces the class of a task's settings by the registered one: a submitit job unpickles a copy of the class."""
     own: Any = OmegaConf.get_type(task)
     schemas = list(TASK_SCHEMAS.values())
     name = (own.__module__, own.__qualname__)
@@ -82,10 +86,10 @@ def with_registered_type(task: DictConfig) -> DictConfig:
 
 
 def checked(config: DictConfig) -> Config:
-    """The configuration as typed, resolved objects, every value in its range.
+    """Resolves the configuration to typed objects and validates every value.
 
     Raises:
-        UserError: for a missing or wrong value, or a setting that doesn't exist (`+key=value` gets past Hydra).
+        UserError: for a missing or invalid value, or an unknown setting (Hydra accepts any `+key=value`).
     """
     with explained():
         typed: Any = OmegaConf.to_object(config)
@@ -105,17 +109,21 @@ def _check_names(config: Any, prefix: str = "") -> None:
 
 
 def restored(plain: Plain, schema: str) -> Config:
-    """The Config that was saved as plain containers with a run.
+    """Restores the Config that was saved with a run.
+
+    Args:
+        plain: nested plain containers.
+        schema: registered name of the task's schema.
 
     Raises:
-        UserError: if it belongs to a task this command doesn't know or doesn't fit this version.
+        UserError: for an unknown task, or settings that do not fit this version.
     """
     config: Any = OmegaConf.to_object(with_schema(plain, schema))
     return config
 
 
 def _literal(stored: Any) -> Any:
-    """Stored settings with interpolations escaped: they were resolved when they were stored, and are not again."""
+    """Escapes interpolations in stored settings, which were resolved before they were stored."""
     if isinstance(stored, dict):
         return {key: _literal(value) for key, value in stored.items()}
     if isinstance(stored, list):
@@ -124,29 +132,33 @@ def _literal(stored: Any) -> Any:
 
 
 def with_schema(plain: Plain, schema: str) -> DictConfig:
-    """The same with types, not yet turned into objects.
+    """As `restored`, but returns a typed DictConfig.
 
     Raises:
         UserError: as `restored`.
     """
     task_schema = find_schema(schema)
     if task_schema is None:
-        raise UserError(f"the checkpoint is of a task of kind {schema!r}, expected one of {', '.join(TASK_SCHEMAS)}")
+        raise UserError(f"the checkpoint has the unknown task {schema!r}: expected one of {', '.join(TASK_SCHEMAS)}")
     try:
-        literal = _literal(update_settings(plain))
+        literal = _literal(update_settings(plain, schema))
         task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
         return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(
-            f"the checkpoint's configuration doesn't fit this version of Sluice: {explain(error)}"
+            f"the configuration of the checkpoint does not fit this version of Sluice: {explain(error)}"
         ) from error
 
 
 def changed(task: Any, settings: list[str]) -> Any:
-    """A task's settings with some of them changed, as in ["cache.weight=0.2"].
+    """Returns a task's settings with some of them changed.
+
+    Args:
+        task: the settings.
+        settings: changes such as "cache.weight=0.2".
 
     Raises:
-        UserError: if there is no such setting, or a value is of another kind or out of range.
+        UserError: for an unknown setting, or a value of the wrong type or out of range.
     """
     with explained():
         own = [setting.removeprefix("task.") for setting in settings]
@@ -156,7 +168,7 @@ def changed(task: Any, settings: list[str]) -> Any:
 
 
 def flat(tree: Plain, prefix: str = "") -> Plain:
-    """Nested settings as one dictionary, by their dotted names."""
+    """Flattens nested settings to a dictionary with dotted names as keys."""
     leaves: Plain = {}
     for key, value in tree.items():
         leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

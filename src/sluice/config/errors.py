@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's complaints in one sentence that says what to do."""
+"""Errors of Hydra and OmegaConf as one sentence with a remedy."""
 
 import difflib
 import re
@@ -15,14 +15,14 @@ from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
 
 FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
-"""Groups without a schema: they take what their `_target_` takes."""
+"""Groups without a schema: they take the arguments of the class in `_target_`."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns what Hydra and OmegaConf complain about into a UserError."""
+    """Converts errors of Hydra and OmegaConf to UserError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -34,12 +34,12 @@ def explained() -> Iterator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Hydra's or OmegaConf's error as one sentence that says what to do."""
+    """Describes an error of Hydra or OmegaConf in one sentence with a remedy."""
     text = str(error)
     if isinstance(error, MissingConfigException):
         return _unknown_option(text)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: a setting is written key=value, a text with spaces as 'key=\"…\"'"
+        return f"{error.override!r} cannot be parsed: write settings as key=value, values with spaces as 'key=\"…\"'"
     if isinstance(error, MissingMandatoryValue):
         key = _full_key(text) or text.splitlines()[0]
         return f"{key} is not set: give it as {key}=..."
@@ -59,7 +59,7 @@ def explain(error: Exception) -> str:
 
 
 def _expectation(error: BaseException) -> str:
-    """What OmegaConf wanted of a value, in plain words where they are known."""
+    """Describes the type that OmegaConf expected."""
     kind = re.search(r"could not be converted to (\w+)", str(error))
     if kind and kind[1] in _KINDS:
         return f"it must be {_KINDS[kind[1]]}"
@@ -92,17 +92,17 @@ def _unknown_key(text: str) -> str:
     found = re.search(r"Could not override '([^']*)'", text)
     key = found[1].split("@")[0] if found else text
     if not key:
-        return "a setting without a name cannot be read: a setting is written key=value"
+        return "a setting without a name cannot be used: write settings as key=value"
     old = explain_old_name(key)
     if old:
         return old
     if key.split(".")[0] in FREE_GROUPS:
-        return f"{key} is not set by the option chosen: if its class takes it, add it as +{key}=..."
+        return f"{key} is not in the chosen option: if its class takes this argument, add it as +{key}=..."
     return no_setting(key, list(_known_keys(key.rpartition(".")[0])))
 
 
 def no_setting(key: str, known: list[str]) -> str:
-    """What is said of a setting that doesn't exist; `known` are those that do beside it."""
+    """The message for a setting that does not exist; `known` are the settings next to it."""
     old = explain_old_name(key)
     if old:
         return old
@@ -113,7 +113,7 @@ def no_setting(key: str, known: list[str]) -> str:
 
 
 def _known_keys(parent: str) -> Iterable[str]:
-    """Names of the settings under a dotted key, from every task's schema where it begins with `task`."""
+    """Names of the settings below a dotted key; below `task`, those of all tasks."""
     first, *rest = parent.split(".")
     roots: list[Any] = list(TASK_SCHEMAS.values()) if first == "task" else [Config]
     path = rest if first == "task" else [part for part in (first, *rest) if part]

@@ -1,4 +1,4 @@
-"""A setting: its meaning, its default and its range."""
+"""Declaring settings with a description, a default and a range."""
 
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from sluice.errors import UserError
 
 
 class Settings:
-    """Base of all dataclasses of settings: once they are complete, `freeze` makes them read-only."""
+    """Base class of the dataclasses of settings; `freeze` makes an instance read-only."""
 
     __slots__ = ("_frozen",)
 
@@ -30,7 +30,7 @@ def freeze(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which values a setting takes."""
+    """The range of a setting."""
 
     least: float | None = None
     below: float | None = None
@@ -38,14 +38,14 @@ class Allowed:
     choices: tuple[str, ...] = ()
 
     def expected(self) -> str:
-        """The range in words; empty where anything goes."""
+        """Describes the range; empty if there is none."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         bounds = {"at least": self.least, "above": self.above, "below": self.below}
         return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
 
     def allows(self, value: Any) -> bool:
-        """Whether the value lies in the range."""
+        """Returns whether a value lies in the range."""
         if self.choices:
             return set(value) <= set(self.choices) if isinstance(value, list) else value in self.choices
         if self.least is not None and not value >= self.least:
@@ -64,7 +64,16 @@ def setting(
     above: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A setting with any range; a tuple as default stands for a list."""
+    """Declares a setting.
+
+    Args:
+        meaning: description in `--help`.
+        default: default value, missing by default; a tuple declares a list.
+        least: inclusive lower bound.
+        below: exclusive upper bound.
+        above: exclusive lower bound.
+        choices: allowed values.
+    """
     metadata = {"meaning": meaning, "allowed": Allowed(least, below, above, choices)}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -72,17 +81,17 @@ def setting(
 
 
 def count(meaning: str, default: object = MISSING) -> Any:
-    """A whole number from 1 on."""
+    """Declares an integer of at least 1."""
     return setting(meaning, default, least=1)
 
 
 def fraction(meaning: str, default: object = 0.0) -> Any:
-    """A number from 0 to below 1."""
+    """Declares a number in [0, 1)."""
     return setting(meaning, default, least=0, below=1)
 
 
 def choice(meaning: str, choices: tuple[str, ...], default: object = MISSING) -> Any:
-    """One of several names; of a list, each entry must be one."""
+    """Declares a setting with a fixed set of values; of a list, each entry must be one of them."""
     return setting(meaning, default, choices=choices)
 
 
@@ -90,7 +99,7 @@ def check_ranges(config: Any, prefix: str = "") -> None:
     """Checks every setting against its range.
 
     Raises:
-        UserError: for the first value out of range; names the key, the value and what was expected.
+        UserError: for the first value out of range, with its key and range.
     """
     for entry in fields(config):
         value, key = getattr(config, entry.name), prefix + entry.name

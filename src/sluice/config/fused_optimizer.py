@@ -1,4 +1,4 @@
-"""Whether an optimizer uses torch's fused implementation, which updates all weights in one pass."""
+"""Choosing torch's fused implementation of an optimizer."""
 
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping

@@ -1,4 +1,4 @@
-"""python train.py --help: the configuration folder and the schemas, read out as a list of features."""
+"""The text of `python train.py --help`, from the configuration folder and the schemas."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,37 +10,37 @@ from sluice.config.fields import Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config
 
 GROUPS = (
-    ("task", "what is learned"),
+    ("task", "data, network and metrics"),
     ("model", "the recurrent core"),
-    ("embedding", "what a word becomes"),
+    ("embedding", "token representation"),
     ("optimizer", ""),
-    ("scheduler", "learning rate over time"),
-    ("trainer", "device and length"),
+    ("scheduler", "learning-rate schedule"),
+    ("trainer", "devices and precision"),
     ("callbacks", ""),
     ("logger", ""),
-    ("experiment", "whole recipes"),
+    ("experiment", "complete experiments"),
     ("debug", ""),
 )
 
 HEAD = """Train a recurrent text model.
 
   python train.py model=lstm task=imdb                          train, test, write outputs/imdb/lstm/...
-  python train.py model=gru task=reviews task.data.path=my.csv  your own texts
-  python train.py -m model=rnn,gru,lstm seed=1,2,3              a sweep, one run after the other
+  python train.py model=gru task=reviews task.data.path=my.csv  train on your own texts
+  python train.py -m model=rnn,gru,lstm seed=1,2,3              sweep: one run after the other
   python train.py resume=outputs/imdb/lstm/NAME                 resume an interrupted run with its own settings
-  python train.py debug=fast                                    a few batches of everything
-  python train.py model=lstm task=imdb --cfg job                show the configuration, train nothing
+  python train.py debug=fast                                    run a few batches of each stage
+  python train.py model=lstm task=imdb --cfg job                print the configuration and exit
 """
 
 
 def training_help(conf: Path) -> str:
-    """The whole text."""
+    """The help text; `conf` is the configuration folder."""
     parts = [HEAD, "\nGroups: choose with group=name\n"]
     parts += [_group(conf, name, meaning) for name, meaning in GROUPS if (conf / name).is_dir()]
     parts.append("\nSettings: change with key=value\n")
-    parts += _settings(Config, "")
+    parts += _settings(Config(), "")
     for name, schema in TASK_SCHEMAS.items():
-        parts += [f"\n  with task={name}\n", *_settings(schema, "task.")]
+        parts += [f"\n  with task={name}\n", *_settings(schema(), "task.")]
     return "".join(parts)
 
 
@@ -58,20 +58,21 @@ def _first_comment(file: Path) -> str:
     return ""
 
 
-def _settings(schema: Any, prefix: str) -> list[str]:
+def _settings(defaults: Any, prefix: str) -> list[str]:
     lines: list[str] = []
-    for entry in fields(schema):
-        if is_dataclass(entry.type):
-            lines += _settings(entry.type, f"{prefix}{entry.name}.")
+    for entry in fields(defaults):
+        key, default = prefix + entry.name, getattr(defaults, entry.name)
+        if is_dataclass(default):
+            lines += _settings(default, f"{key}.")
         elif "meaning" in entry.metadata:
-            lines.append(
-                _setting(prefix + entry.name, entry.default, entry.metadata["meaning"], entry.metadata["allowed"])
-            )
+            lines.append(_setting(key, default, entry.metadata["meaning"], entry.metadata["allowed"]))
     return lines
 
 
 def _setting(key: str, default: object, meaning: str, allowed: Allowed) -> str:
     shown = "" if default == MISSING else "null" if default is None else str(default).lower()
+    if isinstance(default, list):
+        shown = f"[{','.join(map(str, default))}]"
     if isinstance(default, str) and default.startswith("${"):
         shown = default
     expected = f" ({allowed.expected()})" if allowed.expected() else ""

@@ -1,4 +1,4 @@
-"""Objects from the groups that name a class: `_target_` and its arguments."""
+"""Instantiating the groups that name a class in `_target_`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +15,14 @@ from sluice.plain import Plain
 
 
 def factory(key: str, spec: Plain) -> Callable[..., Any]:
-    """A `_partial_` factory of optimizers or schedules, tried once so that a mistake shows before data is prepared.
+    """Builds a factory of optimizers or schedules, and calls it once so that errors are found before data is prepared.
+
+    Args:
+        key: "optimizer" or "scheduler".
+        spec: `_target_` and its arguments, with `_partial_: true`.
 
     Raises:
-        UserError: if it refuses its arguments or makes something else.
+        UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
     make: Callable[..., Any] = construct(key, spec)
     try:
@@ -31,15 +35,15 @@ def factory(key: str, spec: Plain) -> Callable[..., Any]:
 
 
 def construct_all(key: str, specs: Plain | None, kind: type) -> list[Any]:
-    """The objects of a group in which every entry has a `_target_`; null entries are left out.
+    """Instantiates the entries of a group; null entries are skipped.
 
     Args:
         key: the group.
         specs: its entries.
-        kind: the class of which every object must be an instance.
+        kind: class that every object must be an instance of.
 
     Raises:
-        UserError: if a target is unknown, refuses its arguments or makes something else.
+        UserError: for an unknown target, rejected arguments, or an object of another class.
     """
     given = {f"{key}.{name}": spec for name, spec in (specs or {}).items() if spec is not None}
     found = {name: construct(name, spec) for name, spec in given.items()}
@@ -49,16 +53,16 @@ def construct_all(key: str, specs: Plain | None, kind: type) -> list[Any]:
 
 
 def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
-    """Builds what `spec["_target_"]` names from the other entries and `extra`.
+    """Instantiates the class that `spec["_target_"]` names with the other entries and `extra`.
 
     Args:
-        key: the group or its entry, for the messages.
+        key: the group or its entry, for error messages.
         spec: `_target_` and its arguments; with `_partial_: true` a factory is returned.
-        kind: the class of which the object must be an instance.
-        extra: more arguments.
+        kind: class that the object must be an instance of.
+        extra: further arguments.
 
     Raises:
-        UserError: if the target is missing, unknown, refuses its arguments or makes something else.
+        UserError: for a missing or unknown target, rejected arguments, or an object of another class.
     """
     if not isinstance(spec, dict) or "_target_" not in spec:
         raise UserError(f"{key} has no _target_: name a class and its arguments, as {key}._target_=package.Class")
@@ -78,7 +82,7 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
 def _check_kind(key: str, spec: Plain, made: object, kind: type) -> None:
     if not isinstance(made, kind):
         raise UserError(
-            f"{key}._target_={spec.get('_target_')} cannot be used: it makes a {type(made).__name__}, expected a "
+            f"{key}._target_={spec.get('_target_')} cannot be used: it creates a {type(made).__name__}, expected a "
             f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
         )
 

@@ -1,9 +1,11 @@
 """Settings, classes and options that earlier versions called otherwise: for error messages, and for stored runs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from sluice.config.schema import TASK_SCHEMAS
 from sluice.plain import Plain
 
 RENAMED_SETTINGS = {
@@ -83,18 +85,36 @@ def _new_values(old: str) -> str:
     return " (none, output or all)" if old in RENAMED_VALUES else ""
 
 
-def update_settings(stored: Plain) -> Plain:
-    """Stored settings of an earlier version with the names, values and classes of today.
+def update_settings(stored: Plain, schema: str | None = None) -> Plain:
+    """Updates stored settings of an earlier version to the names, values and classes of today.
 
     Args:
         stored: nested plain containers, the whole configuration of a run.
+        schema: registered name of the task's schema; None for the name of the task.
     """
-    return _updated(stored, "")
+    task = stored.get("task")
+    name = task.get("name") if isinstance(task, dict) else None
+    updated: Plain = _updated(stored, "", _custom_settings(schema or str(name)))
+    return updated
 
 
-def _updated(stored: Any, prefix: str) -> Any:
+def _custom_settings(schema: str) -> set[str]:
+    """Dotted names of the settings of a custom task, which keep their names; empty for a task of Sluice."""
+    own = TASK_SCHEMAS.get(schema)
+    return set() if own is None or own.__module__.startswith("sluice.") else set(_names(own(), "task."))
+
+
+def _names(settings: Any, prefix: str) -> Iterator[str]:
+    for entry in fields(settings):
+        yield f"{prefix}{entry.name}"
+        value = getattr(settings, entry.name)
+        if is_dataclass(value):
+            yield from _names(value, f"{prefix}{entry.name}.")
+
+
+def _updated(stored: Any, prefix: str, custom: set[str]) -> Any:
     if isinstance(stored, list):
-        return [_updated(value, prefix) for value in stored]
+        return [_updated(value, prefix, custom) for value in stored]
     if not isinstance(stored, dict):
         return stored
     found: Plain = {}
@@ -107,8 +127,8 @@ def _updated(stored: Any, prefix: str) -> Any:
         elif name in REMOVED_SETTINGS:
             continue
         else:
-            new = RENAMED_SETTINGS.get(name, name).rpartition(".")[2]
-            found[new] = _new_value(name, _updated(value, f"{name}."))
+            new = name if name in custom else RENAMED_SETTINGS.get(name, name)
+            found[new.rpartition(".")[2]] = _new_value(name, _updated(value, f"{name}.", custom))
     return found
 
 
@@ -118,11 +138,13 @@ def _new_value(old: str, value: Any) -> Any:
 
 
 def update_overrides(stored: Sequence[str]) -> list[str]:
-    """A stored command line of an earlier version with the names and values of today.
+    """Updates a stored command line of an earlier version to the names and values of today.
 
     Args:
         stored: overrides such as "model.budget=100".
     """
+    task = next((line.partition("=")[2] for line in stored if line.startswith("task=")), "")
+    custom = _custom_settings(task)
     split = "task.data.split_batch=true" in [line.lower() for line in stored]
     found = []
     for line in stored:
@@ -133,7 +155,7 @@ def update_overrides(stored: Sequence[str]) -> list[str]:
             continue
         elif split and key == "task.data.batch_size":
             found.append(f"{prefix}task.data.global_batch_size={value}")
-        elif explain_old_name(key):
+        elif key not in custom and explain_old_name(key):
             found.append(f"{prefix}{_new_name(key)}={_override_value(key, value)}")
         else:
             found.append(line)

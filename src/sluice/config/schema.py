@@ -1,6 +1,7 @@
-"""Every setting that has a type: its default, its meaning and its range. Unknown keys and wrong values stop here.
+"""The schema of the configuration: type, default, description and range of each setting.
 
-The groups `optimizer`, `scheduler`, `trainer`, `callbacks` and `logger` take what their `_target_` takes.
+The groups `optimizer`, `scheduler`, `trainer`, `callbacks` and `logger` have no schema: they take the arguments of the
+class that `_target_` names.
 """
 
 from dataclasses import dataclass, field
@@ -25,12 +26,12 @@ __all__ = ["TASK_SCHEMAS", "Config", "check_ranges", "find_schema", "register_sc
 
 @dataclass
 class Paths(Settings):
-    """Where things lie; relative to the folder the program is started in."""
+    """Folders, relative to the working directory."""
 
-    data_dir: str = setting("corpora, as downloaded or put there")
-    cache_dir: str = setting("prepared texts")
-    output_dir: str = setting("runs")
-    run_dir: str | None = setting("this run's folder; the program sets it", None)
+    data_dir: str = setting("corpora")
+    cache_dir: str = setting("preprocessed corpora")
+    output_dir: str = setting("run folders")
+    run_dir: str | None = setting("folder of this run, set by the program", None)
 
 
 MATMUL_PRECISIONS = ("highest", "high", "medium")
@@ -39,11 +40,13 @@ STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 
 @dataclass
 class Checkpoint(Settings):
-    """last.ckpt, from which a run goes on as if it had never stopped."""
+    """When last.ckpt is saved; a run that resumes from it continues exactly where it stopped."""
 
-    every_minutes: float = setting("minutes between two; longer where saving costs over 2 % of the time", 5.0, above=0)
-    every_steps: int | None = count("batches between two, beside the minutes; null for minutes alone", None)
-    stop_signal: str = choice("signal after which the run saves and stops", STOP_SIGNALS, "SIGUSR1")
+    every_minutes: float = setting(
+        "minutes between two checkpoints; longer if saving takes more than 2 % of the time", 5.0, above=0
+    )
+    every_steps: int | None = count("also save after this many optimizer steps; null for minutes only", None)
+    stop_signal: str = choice("signal that makes the run save and stop", STOP_SIGNALS, "SIGUSR1")
 
 
 @dataclass
@@ -59,15 +62,19 @@ class Config(Settings):
     callbacks: Plain | None = None
     logger: Plain | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    stop_on_nan: bool = setting("stop where the training loss is NaN or infinite", True)
-    matmul_precision: str = choice("of float32 products on a GPU; high is TF32", MATMUL_PRECISIONS, "high")
+    stop_on_nan: bool = setting("stop if the training loss is NaN or infinite", True)
+    matmul_precision: str = choice(
+        "precision of float32 matrix products on a GPU; high is TF32", MATMUL_PRECISIONS, "high"
+    )
     paths: Paths = field(default_factory=Paths)
-    seed: int = setting("of weights, dropout and the order of the texts", 1, least=0)
-    name: str | None = setting("the run's folder; null for the scheduler's job id, else the time", None)
-    resume: str | None = setting("run to go on with: its folder, or last for the newest of this task and model", None)
-    resume_force: bool = setting("go on although settings differ", False)
-    debug: str | None = setting("which shortened run this is; the options of the group debug set it", None)
-    init_from: str | None = setting("run or checkpoint whose weights to start from, name by name", None)
+    seed: int = setting("seed of initialisation, dropout and shuffling", 1, least=0)
+    name: str | None = setting(
+        "name of the run folder; null for the SLURM job id, else the time and a random suffix", None
+    )
+    resume: str | None = setting("run to resume: its folder, or last for the newest run of this task and model", None)
+    resume_force: bool = setting("resume even if settings differ", False)
+    debug: str | None = setting("set by the options of the group debug", None)
+    init_from: str | None = setting("run or checkpoint from which weights of the same name and shape are loaded", None)
 
 
 TASK_SCHEMAS: dict[str, type[TaskSettings]] = {
@@ -94,7 +101,7 @@ TASK_SCHEMAS: dict[str, type[TaskSettings]] = {
 
 @cache
 def register_schemas() -> None:
-    """Makes the schemas known to Hydra, once: config.yaml extends `schema`, a task its own in the group `schema`."""
+    """Registers the schemas with Hydra: `schema` for config.yaml, `schema/NAME` for the task of that name."""
     from hydra.core.config_store import ConfigStore
 
     load_installed_recipes()
@@ -105,7 +112,7 @@ def register_schemas() -> None:
 
 
 def register_task(name: str, schema: type[TaskSettings]) -> None:
-    """Adds the settings of a task from outside Sluice: `/schema/NAME` for its YAML."""
+    """Registers the settings of a custom task, `/schema/NAME` in its YAML file."""
     from hydra.core.config_store import ConfigStore
 
     TASK_SCHEMAS[name] = schema
@@ -113,7 +120,7 @@ def register_task(name: str, schema: type[TaskSettings]) -> None:
 
 
 def find_schema(name: str) -> type[TaskSettings] | None:
-    """The settings of a task, also of an installed one; None if there is no such task."""
+    """The schema of a task, including tasks of installed packages; None if there is no such task."""
     if name not in TASK_SCHEMAS:
         load_installed_recipes()
     return TASK_SCHEMAS.get(name)

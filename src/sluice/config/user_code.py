@@ -1,8 +1,8 @@
-"""Code from outside Sluice: which may run, and importing it.
+"""User code: which files may run, and importing them.
 
-A Python file registers a user-defined cell (`model.module`) or task (`task.module`). Only the command line can name it,
-as in `model.module=my_cell.py`; worker processes get that from the environment. A checkpoint or a run's folder stores
-the file's name and hash for comparison only.
+A Python file registers a custom cell (`model.module`) or task (`task.module`). It runs only if the command line names
+it, as in `model.module=my_cell.py`; worker processes read the names from the environment. A checkpoint or run folder
+stores the path and hash of the file for comparison only.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ from sluice.errors import UserError
 log = logging.getLogger(__name__)
 
 CELL, TASK = "model.module", "task.module"
-"""Settings that name a Python file: what it registers is a cell or a task."""
+"""Settings that name a Python file which registers a cell or a task."""
 REGISTERS = {CELL: "cell", TASK: "task"}
 MODULES, CHANGED_ALLOWED = "SLUICE_MODULES", "SLUICE_ALLOW_CHANGED_CODE"
-"""Environment variables: a JSON list of SETTING=FILE, the files that the command line named; "1" where they may have
-changed since the training."""
+"""Environment variables: a JSON list of SETTING=FILE with the files named on the command line; "1" if they may differ
+from those used in training."""
 CHECKSUMS = {CELL: "module_checksum", TASK: "task_module_checksum"}
-"""In a checkpoint: the SHA-256 of these files."""
+"""Checkpoint keys of the SHA-256 of these files."""
 KEPT_SOURCES = {CELL: "model_module.py", TASK: "task_module.py"}
-"""In a run's folder: these files as they were at the training."""
+"""Copies of these files in the run folder."""
 ENTRY_POINTS = "sluice.recipes"
 LIBRARIES = ("sluice.", "torch.optim.", "torchmetrics.", "pytorch_lightning.", "lightning.pytorch.")
-"""Where a class may lie that stored settings name."""
+"""Packages whose classes stored settings may name."""
 EXPECTED = {
     "optimizer": "torch.optim.optimizer.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
@@ -44,19 +44,24 @@ EXPECTED = {
     "callbacks": "pytorch_lightning.callbacks.callback.Callback",
     "logger": "pytorch_lightning.loggers.logger.Logger",
 }
-"""The class of which a group's target must be a kind."""
+"""Base class of the target of each group."""
 SCHEDULES = "sluice.optim.schedules"
-"""Its functions are targets of `scheduler` too."""
+"""Module whose functions are also targets of `scheduler`."""
 
 
 def allow_module(path: Path, setting: str = CELL) -> None:
-    """Lets this process and its workers run a Python file: the command line named it."""
+    """Allows this process and its workers to run a Python file that the command line named.
+
+    Args:
+        path: the file.
+        setting: "model.module" or "task.module".
+    """
     named = [*_entries(), f"{setting}={path.absolute()}"]
     os.environ[MODULES] = json.dumps(list(dict.fromkeys(named)))
 
 
 def allow_named(arguments: Sequence[str]) -> None:
-    """Lets the files run that a command line names, as in `model.module=FILE` and `task.module=FILE`."""
+    """Allows the files that a command line names with `model.module=FILE` or `task.module=FILE` to run."""
     for argument in arguments:
         for setting in (CELL, TASK):
             if argument.lstrip("+").startswith(f"{setting}="):
@@ -64,37 +69,37 @@ def allow_named(arguments: Sequence[str]) -> None:
 
 
 def module_path(argument: str) -> str:
-    """The path in `SETTING=PATH`, without the quotes that Hydra's grammar asks for around some characters."""
+    """The path in `SETTING=PATH`, without the quotes that Hydra requires around some characters."""
     path = argument.partition("=")[2]
     return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
 
 
 def allow_changed_code() -> None:
-    """Lets the named files be others than those of the training: the command line said so."""
+    """Allows the named files to differ from those used in training."""
     os.environ[CHANGED_ALLOWED] = "1"
 
 
 def is_allowed(path: Path, setting: str = CELL) -> bool:
-    """Whether the command line named this file."""
+    """Returns whether the command line named this file."""
     return str(path.absolute()) in _named(setting)
 
 
 def checksum_of(module: str | None) -> str | None:
-    """The SHA-256 of a Python file, None where there is none; what a checkpoint stores of it."""
+    """The SHA-256 of a Python file, as stored in checkpoints; None for no file."""
     return None if module is None else hashlib.sha256(Path(module).read_bytes()).hexdigest()
 
 
 def module_of_checkpoint(checkpoint: Path, stored: str, checksum: str | None, setting: str = CELL) -> str:
-    """The Python file that a checkpoint needs, as the command line named it.
+    """Finds the Python file that a checkpoint needs among those named on the command line.
 
     Args:
-        checkpoint: for the messages.
-        stored: the file's path at training.
-        checksum: the file's SHA-256 at training; None in checkpoints of earlier versions.
-        setting: which of the settings names it.
+        checkpoint: path for error messages.
+        stored: path of the file in training.
+        checksum: SHA-256 of the file in training; None in checkpoints of earlier versions.
+        setting: "model.module" or "task.module".
 
     Raises:
-        UserError: if the command line named no file, more than one, or one with other content.
+        UserError: if the command line named no file, several, or one with other content.
     """
     named = _named(setting)
     path = str(Path(stored).absolute())
@@ -102,8 +107,8 @@ def module_of_checkpoint(checkpoint: Path, stored: str, checksum: str | None, se
         same = [own for own in named if Path(own).is_file() and checksum_of(own) == checksum]
         if not same and len(named) != 1:
             raise UserError(
-                f"{checkpoint} has a {REGISTERS[setting]} of your own, from {stored}: add {setting}={stored} to the "
-                "command line to run that file; a checkpoint alone never runs code"
+                f"{checkpoint} has a custom {REGISTERS[setting]} from {stored}: add {setting}={stored} to the command "
+                "line to allow that file to run; a checkpoint alone never runs code"
             )
         path = (same or named)[0]
     check_unchanged(checkpoint, path, checksum, setting)
@@ -111,19 +116,31 @@ def module_of_checkpoint(checkpoint: Path, stored: str, checksum: str | None, se
 
 
 def keep_source(module: str | None, folder: Path, setting: str = CELL) -> None:
-    """Copies a Python file into the run's folder, to be read; it is never run from there."""
+    """Copies a Python file to the run folder for reference; it never runs from there.
+
+    Args:
+        module: the file; None for none.
+        folder: the run folder.
+        setting: "model.module" or "task.module".
+    """
     if module is not None:
         (folder / KEPT_SOURCES[setting]).write_bytes(Path(module).read_bytes())
 
 
 def check_unchanged(checkpoint: Path, module: str, checksum: str | None, setting: str = CELL) -> None:
-    """
+    """Compares a Python file with the one used in training.
+
+    Args:
+        checkpoint: path for error messages.
+        module: the file.
+        checksum: SHA-256 of the file in training; None if unknown.
+        setting: "model.module" or "task.module".
+
     Raises:
-        UserError: if a Python file isn't there, or isn't that of the training and the command line doesn't say that it
-            may have changed.
+        UserError: if the file does not exist, or differs and the command line does not allow that.
     """
     if not Path(module).is_file():
-        raise UserError(f"{setting}={module} isn't there: give the Python file that registers the {REGISTERS[setting]}")
+        raise UserError(f"{setting}={module} does not exist: name the file that registers the {REGISTERS[setting]}")
     if checksum in (None, checksum_of(module)) or os.environ.get(CHANGED_ALLOWED) == "1":
         return
     raise UserError(
@@ -133,22 +150,25 @@ def check_unchanged(checkpoint: Path, module: str, checksum: str | None, setting
 
 
 def import_module(path: Path, setting: str = CELL) -> None:
-    """Runs a Python file that registers a cell or a task; a second call for the same file does nothing.
+    """Imports a Python file that registers a cell or a task; a second call for the same file does nothing.
+
+    Args:
+        path: the file.
+        setting: "model.module" or "task.module".
 
     Raises:
-        UserError: if the command line didn't name the file, it isn't there or cannot be imported.
+        UserError: if the command line did not name the file, or it does not exist or cannot be imported.
     """
     path = path.absolute()
     if not is_allowed(path, setting):
         raise UserError(
-            f"{setting}={path} is not run: only the command line can name code from outside Sluice; add "
-            f"{setting}={path} to it"
+            f"{setting}={path} may not run: user code runs only if the command line names it; add {setting}={path}"
         )
     name = f"sluice_user_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     if name in sys.modules:
         return
     if not path.is_file():
-        raise UserError(f"{setting}={path} isn't there: give the Python file that registers the {REGISTERS[setting]}")
+        raise UserError(f"{setting}={path} does not exist: name the file that registers the {REGISTERS[setting]}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{setting}={path} cannot be imported: it must be a Python file, ending in .py")
@@ -168,9 +188,9 @@ def import_module(path: Path, setting: str = CELL) -> None:
 
 @cache
 def load_installed_recipes() -> None:
-    """Imports the tasks that installed packages register: entry points of the group `sluice.recipes`.
+    """Imports the tasks of installed packages, entry points of the group `sluice.recipes`.
 
-    One that cannot be imported is reported and left out: other tasks don't need it.
+    A task that cannot be imported is skipped with a warning.
     """
     for point in entry_points(group=ENTRY_POINTS):
         try:
@@ -186,7 +206,7 @@ def load_installed_recipes() -> None:
 
 
 def target_problem(group: str, value: object) -> str | None:
-    """Why stored settings of a group may not be used, None if they may: every `_target_` must be a library's own.
+    """Explains why stored settings of a group may not be used: a `_target_` from outside the known libraries.
 
     Args:
         group: the top-level group.
@@ -203,7 +223,7 @@ def target_problem(group: str, value: object) -> str | None:
 
 
 def _problem(group: str, target: object) -> str | None:
-    """Why a target may not be used; nothing outside the libraries is imported to find out."""
+    """Explains why a target may not be used, without importing anything outside the known libraries."""
     if not isinstance(target, str) or not target.startswith(LIBRARIES):
         return f"{target} is code from outside Sluice"
     module, _, name = target.rpartition(".")
@@ -225,7 +245,7 @@ def _problem(group: str, target: object) -> str | None:
 
 
 def _named(setting: str) -> list[str]:
-    """The files that the command line named for a setting."""
+    """The files that the command line names for a setting."""
     return [entry.partition("=")[2] for entry in _entries() if entry.startswith(f"{setting}=")]
 
 

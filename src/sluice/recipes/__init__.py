@@ -1,1 +1,25 @@
-"""One recipe per task: from its settings to its data and LightningModule, and the use of its checkpoints."""
+"""One recipe per task: builds its data and LightningModule, and evaluates and uses its trained models."""
+
+from typing import TYPE_CHECKING
+
+from sluice.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sluice.recipes.evaluation import Evaluation as Evaluation
+    from sluice.recipes.evaluation import Request as Request
+    from sluice.recipes.load import load_model as load_model
+    from sluice.recipes.registry import recipe_named as recipe_named
+    from sluice.recipes.registry import register as register
+    from sluice.recipes.saved_model import SavedModel as SavedModel
+    from sluice.recipes.task import TaskRecipe as TaskRecipe
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "evaluation": ["Evaluation", "Request"],
+        "load": ["load_model"],
+        "registry": ["recipe_named", "register"],
+        "saved_model": ["SavedModel"],
+        "task": ["TaskRecipe"],
+    },
+)

@@ -1,4 +1,4 @@
-"""task=adding: the sum of the two marked numbers of a sequence."""
+"""task=adding: the adding problem."""
 
 import math
 from typing import Any
@@ -40,5 +40,5 @@ class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
         return RegressionModule(network=network, **options)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
-        """The error of always answering 1."""
+        """The RMSE of always predicting 1."""
         return {"baseline/rmse_always_1": math.sqrt(BASELINE)}

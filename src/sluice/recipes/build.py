@@ -1,4 +1,4 @@
-"""The embedding and the recurrent core that the groups `embedding` and `model` describe, for any task."""
+"""Building the embedding and the recurrent core from the groups `embedding` and `model`."""
 
 import logging
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from sluice.text.vocab import PADDING_ID, Vocab
 log = logging.getLogger(__name__)
 
 VECTORS = "vectors.txt"
-"""In the folder of a run of task=word2vec: the words and their vectors, in word2vec's text format."""
+"""File in the run folder of task=word2vec: the vectors in the text format of word2vec."""
 LEAST_COVERAGE = 0.1
-"""Fraction of the vocabulary below which a file of vectors looks like the wrong one."""
+"""Fraction of the vocabulary found in a vector file below which a warning is logged."""
 
 
 def build_embedding(config: Config, vocab_size: int) -> Embedding:
-    """What a word becomes.
+    """Builds the embedding of a task.
 
     Raises:
-        ValueError: for a size or share it refuses.
+        ValueError: for an invalid size or probability.
     """
     settings = config.embedding
     return make_embedding(
@@ -46,10 +46,16 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
 
 
 def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> None:
-    """Loads the vectors of a file or a run of task=word2vec into an embedding; words it lacks get random ones.
+    """Loads pretrained vectors into an embedding; words without a vector are initialised randomly.
+
+    Args:
+        embedding: the embedding.
+        given: a file of vectors, or the folder of a run of task=word2vec.
+        words: the vocabulary, in the order of ids.
+        seed: seed of the random vectors.
 
     Raises:
-        UserError: if the file is not as it should be, or the embedding isn't learned.
+        UserError: for an invalid file, or an embedding that is not learned.
     """
     learned, path = _learned(embedding, "path"), Path(given)
     matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
@@ -58,30 +64,35 @@ def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> 
     report = log.warning if matched.share < LEAST_COVERAGE else log.info
     report("%s: vectors for %d of %d words (%.1f %%).", given, matched.words, len(words), 100 * matched.share)
     if matched.share < LEAST_COVERAGE:
-        log.warning("Nearly all words begin with random vectors: do language, case and tokenizer fit the file?")
+        log.warning("Nearly all words have random vectors: check the language, case and tokenizer of the file.")
 
 
 def freeze_vectors(embedding: object) -> None:
-    """Keeps an embedding's vectors as they are.
+    """Excludes the weights of an embedding from training.
 
     Raises:
-        UserError: if it isn't learned.
+        UserError: if the embedding is not learned.
     """
     _learned(embedding, "frozen").table.weight.requires_grad_(False)
 
 
 def _learned(embedding: object, setting: str) -> LearnedEmbedding:
     if not isinstance(embedding, LearnedEmbedding):
-        raise UserError(f"embedding.{setting} needs words with learned vectors: leave it out here")
+        raise UserError(f"embedding.{setting} needs a learned embedding: leave it out")
     return embedding
 
 
 def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> RecurrentStack:
-    """The recurrent core on inputs of a size.
+    """Builds the recurrent core.
+
+    Args:
+        model: its settings.
+        input_size: features per step.
+        one_hot: whether the inputs are token ids, read as one-hot vectors.
 
     Raises:
-        UserError: for a cell that isn't there, or fewer parameters than one unit has.
-        ValueError: for settings that the stack or its cell refuses.
+        UserError: for an unknown cell, or a model.num_params that is too small.
+        ValueError: for settings that the stack or its cell rejects.
     """
     make = partial(_stack_of, model, known_cell(model), input_size, one_hot)
     if model.num_params is None:
@@ -96,11 +107,11 @@ def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> Recu
 
 
 def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int:
-    """The most units with which what `make` builds has no more parameters than `num_params`; 0 where one is too many.
+    """Returns the largest hidden size with at most `num_params` parameters; 0 if there is none.
 
     Args:
-        num_params: the most parameters.
-        make: from the number of units to a module; its parameters grow with them.
+        num_params: maximum number of parameters.
+        make: builds a module of a given hidden size.
     """
     low, high = 0, 1
     while _size_of(make, high) <= num_params:
@@ -112,7 +123,7 @@ def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int
 
 
 def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
-    with torch.device("meta"):  # sizes alone, no memory and no random numbers
+    with torch.device("meta"):  # needs no memory and draws no random numbers
         return sum(parameter.numel() for parameter in make(units).parameters())
 
 
@@ -133,10 +144,10 @@ def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_si
 
 
 def known_cell(model: Model) -> str:
-    """The cell's name, once the file that registers it has been imported.
+    """Returns the name of the cell, after importing the file that registers a custom cell.
 
     Raises:
-        UserError: for a cell that isn't there.
+        UserError: for an unknown cell.
     """
     if model.module:
         import_module(Path(model.module))
@@ -146,7 +157,7 @@ def known_cell(model: Model) -> str:
 
 
 def cell_options(model: Model) -> CellOptions:
-    """What every cell of the core is told."""
+    """Returns the options of every cell of the core."""
     return CellOptions(
         activation=model.activation,
         cell_activation=model.cell_activation,
@@ -159,13 +170,13 @@ def cell_options(model: Model) -> CellOptions:
 
 
 def build_decoder(config: Config, settings: Translating, *, memory_size: int, vocab_size: int) -> Decoder:
-    """The decoder of a sequence-to-sequence network.
+    """Builds the decoder of a sequence-to-sequence network.
 
     Args:
         config: the configuration.
-        settings: the task's own.
-        memory_size: units of the encoder's outputs.
-        vocab_size: of the target language.
+        settings: settings of the task.
+        memory_size: size of the encoder outputs.
+        vocab_size: size of the target vocabulary.
 
     Raises:
         UserError: for an unknown cell.
@@ -204,7 +215,7 @@ def build_decoder(config: Config, settings: Translating, *, memory_size: int, vo
 
 
 def _decoder_core(model: Model, own: DecoderSettings) -> Model:
-    """The settings of the recurrent core with the decoder's own sizes."""
+    """Settings of the recurrent core of the decoder."""
     return replace(
         model,
         cell=own.cell,

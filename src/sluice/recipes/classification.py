@@ -1,4 +1,4 @@
-"""What the tasks share that assign a class to a text."""
+"""Base recipe of many-to-one classification."""
 
 import logging
 from pathlib import Path
@@ -48,7 +48,7 @@ Settings = TypeVar("Settings", bound=Classification)
 
 
 class ClassifierParts(TypedDict):
-    """What a classifier's checkpoint carries besides the weights."""
+    """Checkpoint contents of a classifier besides the weights."""
 
     vocab: list[str]
     labels: list[str]
@@ -57,7 +57,7 @@ class ClassifierParts(TypedDict):
 class ClassificationRecipe(
     TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationModule, ClassifierParts]
 ):
-    """A text in, a class out."""
+    """Many-to-one classification of texts."""
 
     kind = "classification"
     description = "classifies"
@@ -65,7 +65,7 @@ class ClassificationRecipe(
     evaluates_files: ClassVar[bool] = True
 
     def text_settings(self, settings: Settings) -> TextSettings:
-        """How the task's texts become ids."""
+        """Returns the settings of tokenisation and vocabulary."""
         text, data = settings.text, settings.data
         return TextSettings(
             tokenizer=text.tokenizer,
@@ -80,8 +80,8 @@ class ClassificationRecipe(
         data = settings.data
         if data.max_tokens is not None and data.max_tokens < data.max_length:
             raise UserError(
-                f"task.data.max_tokens={data.max_tokens} cannot be used: one text may have "
-                f"task.data.max_length={data.max_length} tokens; raise the one or lower the other"
+                f"task.data.max_tokens={data.max_tokens} cannot be used: it must be at least "
+                f"task.data.max_length={data.max_length}"
             )
         return ClassificationData(
             corpus=corpus,
@@ -118,7 +118,7 @@ class ClassificationRecipe(
         network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.adversarial_epsilon and config.embedding.kind == "onehot":
             raise UserError(
-                "embedding.adversarial_epsilon needs learned vectors to move: it doesn't go with embedding=onehot"
+                "embedding.adversarial_epsilon needs a learned embedding: it cannot be combined with embedding=onehot"
             )
         if config.embedding.init == "ppmi":
             _start_from_ppmi(network, data, config.embedding)
@@ -138,11 +138,11 @@ class ClassificationRecipe(
         return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
     def write_artifacts(self, module: ClassificationModule, folder: Path) -> None:
-        """confusion.csv, true classes down and predicted ones across."""
+        """Writes confusion.csv: rows are true classes, columns predicted classes."""
         write_confusion(folder, module.labels, module.confusion_matrix())
 
     def print_summary(self, module: ClassificationModule) -> None:
-        """The confusion matrix of more than two classes."""
+        """Prints the confusion matrix of three or more classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
             print_confusion(module.labels, module.confusion_matrix())
 
@@ -172,7 +172,7 @@ class ClassificationRecipe(
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """On a split of the task's own texts, or on a file of labelled ones."""
+        """Evaluates on a split of the task's texts, or on a file of labelled texts."""
         if request.table is None:
             texts = self._texts_of_split(model, request.split)
         else:
@@ -227,9 +227,11 @@ class ClassificationRecipe(
 def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
     """Initialises the embedding from the PPMI vectors of the training texts."""
     if not isinstance(network.embedding, LearnedEmbedding):
-        raise UserError(f"embedding.init=ppmi needs learned vectors: it doesn't go with embedding={settings.kind}")
+        raise UserError(
+            f"embedding.init=ppmi needs a learned embedding: it cannot be combined with embedding={settings.kind}"
+        )
     vectors = data.word_vectors(settings.size)
     if vectors.any():
         network.embedding.start_from(vectors)
     else:
-        log.warning("No two words stand near each other in the training texts: the embedding starts at random.")
+        log.warning("No two words co-occur in the training texts: the embedding is initialised randomly.")

@@ -1,4 +1,4 @@
-"""task=copy: symbols, a wait, and the symbols again."""
+"""task=copy: the copy problem."""
 
 from typing import cast
 
@@ -30,5 +30,5 @@ class CopyRecipe(GeneratedRecipe[Copy, Copying]):
         return sequence_parts(vocab=symbols, outputs=len(symbols))
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
-        """The loss of guessing the symbols."""
+        """The loss of guessing the symbols at random."""
         return {"baseline/loss_guessing": cast(GeneratedSequences[Copying], data.corpus).problem.baseline}

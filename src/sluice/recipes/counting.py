@@ -1,4 +1,4 @@
-"""task=counting: the next symbol of a^n b^n or a^n b^n c^n."""
+"""task=counting: next-symbol prediction on a^n b^n or a^n b^n c^n."""
 
 from collections.abc import Callable
 from typing import cast
@@ -30,7 +30,7 @@ class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
         return RaggedSequences(made.ids, made.determined)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
-        """The first n that fails; one above the longest if none does."""
+        """The smallest n that fails; one above the largest tested n if none does."""
         settings = self.settings(config).data
         failed = first_failure(
             _passes(cast(SequenceLabeller, module.network.eval()), settings.language), settings.test_max_n
@@ -39,7 +39,7 @@ class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
 
 
 def _passes(network: SequenceLabeller, language: str) -> Callable[[int], bool]:
-    """Whether every symbol of the string for n that is determined is predicted."""
+    """Returns whether every predictable symbol of the string for n is predicted."""
 
     def passes(n: int) -> bool:
         string = next_symbols(language, [n])

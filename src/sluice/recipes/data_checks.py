@@ -1,4 +1,4 @@
-"""The data of a trained model, read again: compared with what its checkpoint recorded of them."""
+"""Comparing the data of a trained model with the record in its checkpoint."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -15,10 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def repeated_texts(identity: DataIdentity) -> list[str]:
-    """How many texts of validation and test are also in the training split, in words; published splits have such."""
+    """Lines reporting texts of the validation and test splits that also occur in the training split."""
     hashes = identity.hashes
     counts = {} if hashes is None else hashes.repeated()
-    return [f"{count:,} texts of {split} are also in train, and stay there" for split, count in counts.items() if count]
+    return [
+        f"{count:,} texts of {split} also occur in train (they are kept)" for split, count in counts.items() if count
+    ]
 
 
 def rows_of_split(
@@ -28,17 +30,17 @@ def rows_of_split(
     hashes: Hashes,
     earlier: Callable[[], Mapping[str, NDArray[np.int64]]],
 ) -> Chosen:
-    """The rows of a corpus that are in a split of the model's run; how many are in none is logged.
+    """Selects the rows of a corpus that belong to a split of the training run; logs how many belong to none.
 
     Args:
         model: the model.
         split: "train", "val" or "test".
-        given: (N,) the split that the corpus gives each row.
-        hashes: (N,) of the rows' texts.
-        earlier: gives the rows of each split as earlier versions cut them, for their checkpoints.
+        given: (N,) split of each row according to the corpus.
+        hashes: (N,) hashes of the texts.
+        earlier: splits the rows as earlier versions did, for their checkpoints.
 
     Raises:
-        UserError: if the checkpoint isn't in its run's folder, or none of the rows is in the split.
+        UserError: if the checkpoint is not in its run folder, or no row belongs to the split.
     """
     saved = model.parts.get("data")
     if saved is None:
@@ -47,38 +49,39 @@ def rows_of_split(
     path = model.path.parent / FILE_NAME
     if not path.is_file():
         raise UserError(
-            f"{model.path} is not in the folder of its run, where {FILE_NAME} records which texts are in which split: "
-            "put it back there; without it, a checkpoint can be evaluated on --file only, which classifiers of single "
-            "texts take"
+            f"{model.path} is not in its run folder, where {FILE_NAME} records the splits: move it back, or, for a "
+            "classifier of single texts, evaluate it with --file"
         )
     stored = SplitHashes.load(path, saved["splits"])
     chosen = stored.choose(split, given, hashes)
     missing = len(stored.splits[split]) - len(chosen.rows)
     if chosen.left_out:
-        log.warning("Left out, in no split of this run (added or changed since): %d texts.", chosen.left_out)
+        log.warning("Skipped %d texts that belong to no split of this run (added or changed since).", chosen.left_out)
     if missing > 0:
-        log.warning("Texts of the %s split that are no longer there: %d.", split, missing)
+        log.warning("%d texts of the %s split are missing.", missing, split)
     if not len(chosen.rows):
-        raise UserError(f"none of the texts of the {split} split of this run is there: restore its files")
+        raise UserError(f"all texts of the {split} split of this run are missing: restore its files")
     return chosen
 
 
 def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = "") -> None:
-    """Refuses data that are used whole and are not those of the model's training.
+    """Checks that data are unchanged since training, for tasks that evaluate whole corpora.
 
     Args:
         model: the model.
-        identity: of the data as they are today.
-        instead: what else the person may do, for the message.
+        identity: identity of the current data.
+        instead: alternative for the user, for the error message.
 
     Raises:
-        UserError: naming what has changed.
+        UserError: if the data have changed.
     """
     before, now = model.parts.get("data"), identity.saved()
     if before is None:
         warn_of_no_record(model.path)
         return
-    same_texts = before["splits"] is not None and before["splits"] == now["splits"]  # if perhaps in another archive
+    same_texts = (
+        before["splits"] is not None and before["splits"] == now["splits"]
+    )  # the files may be packed differently
     found = [] if same_texts else changes(before, now)
     if found:
         raise UserError(
@@ -87,5 +90,5 @@ def check_unchanged(model: SavedModel, identity: DataIdentity, instead: str = ""
 
 
 def warn_of_no_record(path: Path) -> None:
-    """Logs that a checkpoint of an earlier version cannot be compared with its data."""
-    log.warning("%s has no record of its data (it is of an earlier version): they cannot be verified.", path)
+    """Warns that a checkpoint of an earlier version has no record of its data."""
+    log.warning("%s was written by an earlier version without a record of its data, which cannot be verified.", path)

@@ -1,4 +1,4 @@
-"""task=echo: a stream of bits, repeated after a delay."""
+"""task=echo: repeat a stream of bits after a delay."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences, Sequen
 
 
 class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
-    """Read in chunks, the state is carried over between them."""
+    """Truncated back-propagation: the state is carried over between chunks."""
 
     settings_type = Echo
     problem_type = EchoProblem

@@ -1,4 +1,4 @@
-"""Measuring a trained model: what is asked, what comes out, and the steps that all tasks share."""
+"""Evaluating a trained model: request, result and the steps common to all tasks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.saved_model import SavedModel
 
 EVALUATION_FACTOR = 4
-"""How many training batches are one of evaluation, where nothing is searched for."""
+"""Ratio of evaluation to training batch size, without beam search."""
 TEST_MONITOR = Monitor("test/loss", "min")
-"""Of a LightningModule that is only tested."""
+"""Monitor of a LightningModule that is only tested."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file of labelled texts to evaluate on."""
+    """A file of labelled texts for evaluation."""
 
     path: Path
     text_column: str
@@ -35,48 +35,48 @@ class Table:
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure."""
+    """What to evaluate."""
 
     split: str = "test"
-    """"train", "val" or "test" of the task's own data."""
+    """Split of the task's data: "train", "val" or "test"."""
     table: Table | None = None
-    """A file to take instead."""
+    """File of labelled texts, instead of the split."""
     method: str = "plain"
-    """How a language model reads: "plain", "cache" or "dynamic"."""
+    """Evaluation mode of a language model: "plain", "cache" or "dynamic"."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a trained model."""
+    """Metrics of a trained model."""
 
     headline: str
-    """What was measured on which data."""
+    """The model and the data."""
     figures: Mapping[str, float]
     facts: PlainMapping = field(default_factory=dict)
-    """What --json prints besides the figures: the checkpoint, the data, the settings."""
+    """Additional output of --json: checkpoint, data and settings."""
     digits: int = 4
-    """Decimals shown of a figure."""
+    """Number of decimals to print."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Longer names of figures, for the table."""
+    """Display names of figures."""
     notes: tuple[str, ...] = ()
-    """Lines after the figures."""
+    """Lines to print after the figures."""
     confusion: tuple[tuple[str, ...], list[list[int]]] | None = None
-    """Class names, and how many texts of each true class (row) were assigned to each class (column)."""
+    """Class names and confusion matrix: rows are true classes, columns predicted classes."""
 
 
 class EvaluatedSplit(NamedTuple):
-    """The texts to measure on."""
+    """A split prepared for evaluation."""
 
     loader: DataLoader[Batch]
     size: int
     source: str
-    """Where they come from."""
+    """Description of the data."""
     left_out: int = 0
-    """Texts of the corpus that are in no split of the model's run."""
+    """Number of texts that belong to no split of the training run."""
 
 
 def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
-    """The metrics of a test, without "test/" before their names."""
+    """Runs the test loop and returns its metrics, without the prefix "test/"."""
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
     (metrics,) = trainer.test(module, loader, verbose=False)
@@ -84,7 +84,13 @@ def run_test(module: Task, loader: DataLoader[Batch]) -> dict[str, float]:
 
 
 def evaluate_whole_data(model: SavedModel, data: Data, module: Task, request: Request) -> Evaluation:
-    """Figures on a split of data that must be those of the training, as generated sequences are.
+    """Evaluates a split of data that must be unchanged since training, such as generated sequences.
+
+    Args:
+        model: the model.
+        data: its DataModule.
+        module: its LightningModule.
+        request: names the split.
 
     Raises:
         UserError: if the data have changed.
@@ -99,12 +105,12 @@ def evaluate_whole_data(model: SavedModel, data: Data, module: Task, request: Re
 def bucketed_loader(
     keys: NDArray[np.int64], collate: Callable[[list[int]], Batch], batch_size: int
 ) -> DataLoader[Batch]:
-    """Batches of examples of like length.
+    """Returns a DataLoader with batches of examples of similar length.
 
     Args:
-        keys: (N,) lengths.
-        collate: from the positions of examples to a batch.
-        batch_size: examples in a batch.
+        keys: (N,) int64 lengths.
+        collate: function from indices of examples to a batch.
+        batch_size: maximum number of examples per batch.
     """
     sampler = BucketBatchSampler(keys, batch_size=min(batch_size, len(keys)))
     return DataLoader(range(len(keys)), batch_sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]

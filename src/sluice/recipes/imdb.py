@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class ImdbRecipe(ClassificationRecipe[Imdb]):
-    """Positive or negative."""
+    """Positive or negative reviews."""
 
     settings_type = Imdb
 

@@ -1,4 +1,4 @@
-"""What the tasks of word-level language modelling share."""
+"""Base recipe of language modelling."""
 
 import logging
 from abc import abstractmethod
@@ -37,16 +37,16 @@ Settings = TypeVar("Settings", bound=LanguageModelling)
 
 
 class VocabularyParts(TypedDict):
-    """What a checkpoint carries besides the weights: the vocabulary."""
+    """Checkpoint contents of a language model besides the weights."""
 
     vocab: list[str]
 
 
 class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageModelModule, VocabularyParts]):
-    """The next token from all tokens before it."""
+    """Autoregressive language modelling."""
 
     kind = "language modelling"
-    description = "writes"
+    description = "generates text"
     usage = 'sluice generate {run} --prompt "the"'
     files_hint = ": use sluice score"
     evaluation_methods = EVALUATION_METHODS
@@ -61,7 +61,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
     ) -> RunningText: ...
 
     def text_settings(self, settings: Settings) -> StreamSettings:
-        """How the task's text becomes ids."""
+        """Returns the settings of tokenisation and vocabulary."""
         text = settings.text
         tokenizer = "chars" if text.unit == "chars" else text.tokenizer
         return StreamSettings(tokenizer=tokenizer, min_freq=text.min_freq, max_size=text.max_size)
@@ -88,7 +88,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         settings, vocab_size = self.settings(config), len(parts["vocab"])
         embedding = build_embedding(config, vocab_size)
         recurrent = build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot)
-        require_one_direction(recurrent)  # before its size is found wrong
+        require_one_direction(recurrent)  # before the check of its size
         table = _tied_table(embedding, config.embedding.kind) if settings.tie_weights == "output" else None
         size = config.embedding.size if settings.projection else recurrent.output_size
         cutoffs = _cutoffs(settings, vocab_size)
@@ -112,7 +112,9 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         settings = self.settings(config)
         refuse_embedding_options(config)
         if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
-            log.info("The vocabulary has %d words, fewer than task.cutoffs: head=full.", len(data.prepared.vocab))
+            log.info(
+                "The vocabulary has %d words, fewer than task.cutoffs: using task.head=full.", len(data.prepared.vocab)
+            )
         return LanguageModelModule(
             network=self.new_network(config, data),
             tokens_per_batch=data.batch_size * data.chunk_length,
@@ -133,7 +135,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]
 
     def extra_figures(self, config: Config, data: LanguageData, module: LanguageModelModule) -> dict[str, float]:
-        """The test's perplexity with the other methods of task.eval_modes."""
+        """Computes the test perplexity in the other modes of task.eval_modes."""
         settings = self.settings(config)
         wanted = [method for method in settings.eval_modes if method != "plain"]
         costs = {method: _measure(settings, module.network, data, "test", method) for method in wanted}
@@ -153,11 +155,11 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """The perplexity of a split of the task's own text."""
+        """Evaluates the perplexity of a split of the task's text."""
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         check_unchanged(model, data.identity, instead=", or measure another text with sluice score")
         if data.prepared.vocab.tokens != model.vocab.tokens:
-            raise UserError(f"the text in {data.corpus.description} is not the text of its training: use sluice score")
+            raise UserError(f"the text in {data.corpus.description} is not the training text: use sluice score")
         cost = _measure(self.settings(model.config), model.network, data, request.split, request.method)
         source = data.corpus.description
         return Evaluation(
@@ -173,7 +175,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 
 
 def _measure(settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str) -> Cost:
-    """Σ −log p of a split of the task's text, evaluated by a method: "plain", "cache" or "dynamic"."""
+    """Evaluates Σ −log p of a split in the mode "plain", "cache" or "dynamic"."""
     splits = data.prepared.splits
     streams = settings.data.test_streams if split == "test" else settings.data.val_streams
     length = settings.dynamic.chunk_length if method == "dynamic" else settings.data.chunk_length
@@ -188,13 +190,13 @@ def _measure(settings: LanguageModelling, network: LanguageModel, data: Language
 
 
 def _cutoffs(settings: LanguageModelling, vocab_size: int) -> list[int]:
-    """Those within the vocabulary."""
+    """Returns the cutoffs below the size of the vocabulary."""
     return [cutoff for cutoff in settings.cutoffs if cutoff < vocab_size]
 
 
 def _tied_table(embedding: Embedding, kind: str) -> nn.Parameter:
-    """The weights that the output layer shares."""
+    """Returns the weights of the embedding, which the output layer uses too."""
     if not isinstance(embedding, LearnedEmbedding):
-        raise UserError(f"task.tie_weights=output needs learned vectors: with embedding={kind} set it to false")
+        raise UserError(f"task.tie_weights=output needs a learned embedding: set it to none with embedding={kind}")
     table: nn.Parameter = embedding.table.weight  # type: ignore[assignment]
     return table

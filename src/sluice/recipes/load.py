@@ -23,21 +23,21 @@ class Wanted(Protocol):
     """A class of `sluice.inference`."""
 
     wanted: ClassVar[str]
-    """What a command that takes such a model says it wants."""
+    """What its models do, for the error message of a command that needs one."""
 
 
 Use = TypeVar("Use", bound=Wanted)
 
 
 def load_model(run: Path) -> SavedModel:
-    """Builds the network of a run's folder or checkpoint and loads its weights.
+    """Builds the network of a run or checkpoint and loads its weights.
 
     Args:
-        run: a run's folder or a checkpoint.
+        run: a run folder or a checkpoint.
 
     Raises:
-        UserError: as `read_checkpoint`, if the checkpoint's parts are inconsistent, or if it needs code from outside
-            Sluice that the command line doesn't name.
+        UserError: as `read_checkpoint`, for an inconsistent checkpoint, or for user code that the command line does not
+            name.
     """
     path, checkpoint = read_checkpoint(run)
     try:
@@ -45,22 +45,21 @@ def load_model(run: Path) -> SavedModel:
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        raise UserError(f"the parts of {path} don't fit together: it was altered, give another one") from error
+        raise UserError(f"{path} is inconsistent or corrupted: use another checkpoint") from error
 
 
 def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
-    """A trained model, ready to be used from Python.
+    """Loads a trained model for inference.
 
     Args:
-        run: a run's folder or a checkpoint.
-        modules: Python files that register the model's cell or task, where these are not Sluice's own. A checkpoint
-            alone never runs code.
+        run: a run folder or a checkpoint.
+        modules: Python files that register a custom cell or task of the model. A checkpoint alone never runs code.
 
     Returns:
-        What the task's recipe gives for use on new inputs: a Classifier, PairPredictor, TextGenerator or Translator.
+        A Classifier, PairPredictor, TextGenerator or Translator, depending on the task.
 
     Raises:
-        UserError: as `load_model`, or if there is no use on new inputs for models of this task.
+        UserError: as `load_model`, or if models of this task do not support inference.
 
     Example:
         >>> sluice.load("outputs/imdb/lstm/mine").predict(["It was moving."])[0].label  # doctest: +SKIP
@@ -74,43 +73,43 @@ def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
     found = recipe.inference(model)
     if found is None:
         raise UserError(
-            f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}: there are no new "
-            f"inputs to use it on; try {recipe.usage.format(run=run)}"
+            f"{model.path} of task={model.config.task.name} {recipe.description} and does not support inference on new "
+            f"inputs: use {recipe.usage.format(run=run)}"
         )
     return found
 
 
 def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:
-    """A trained model, and what uses it on new inputs.
+    """Loads a trained model together with its inference object.
 
     Args:
-        run: a run's folder or a checkpoint.
-        kind: the class of `sluice.inference` that is wanted.
+        run: a run folder or a checkpoint.
+        kind: expected class of `sluice.inference`.
 
     Raises:
-        UserError: as `load_model`, or if the model is of another kind.
+        UserError: as `load_model`, or if the model has another inference class.
     """
     model = load_model(run)
     return model, use_of(model, kind, run)
 
 
 def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
-    """What uses a trained model on new inputs.
+    """Creates the inference object of a trained model.
 
     Args:
         model: the model.
-        kind: the class of `sluice.inference` that is wanted.
-        run: how the command named it, for the message.
+        kind: expected class of `sluice.inference`.
+        run: the path given by the user, for the error message.
 
     Raises:
-        UserError: if the model is of another kind.
+        UserError: if the model has another inference class.
     """
     recipe = recipe_of(model.config)
     found = recipe.inference(model)
     if not isinstance(found, kind):
         raise UserError(
-            f"{model.path} is of task={model.config.task.name}, a model that {recipe.description}; this command wants "
-            f"one that {kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
+            f"{model.path} of task={model.config.task.name} {recipe.description}; this command needs a model that "
+            f"{kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
         )
     return found
 
@@ -124,7 +123,7 @@ def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
     recipe = recipe_of(config)
     parts = recipe.parts_of(saved)
     if _is_built_in(config, recipe):
-        with torch.device("meta"):  # user-defined cells and networks may need real numbers to be built
+        with torch.device("meta"):  # custom cells and networks may not support the meta device
             check_shapes(path, recipe.build_network(config, parts), weights)
     network = recipe.build_network(config, parts)
     network.load_state_dict(weights)
@@ -132,10 +131,10 @@ def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
 
 
 def _register_task(path: Path, saved: PlainMapping) -> None:
-    """Imports the file that registers a task from outside Sluice, if an import in this process hasn't.
+    """Imports the file that registers a custom task, unless it is registered already.
 
     Raises:
-        UserError: if the command line names no such file, or one with other content.
+        UserError: if the command line does not name the file, or its content has changed.
     """
     stored = saved["config"]["task"].get("module")
     if stored is not None and find_schema(saved["schema"]) is None:

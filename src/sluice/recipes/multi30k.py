@@ -1,4 +1,4 @@
-"""task=multi30k: captions of pictures, German and English."""
+"""task=multi30k: translation of image captions, German to English."""
 
 from pathlib import Path
 

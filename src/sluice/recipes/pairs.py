@@ -1,4 +1,4 @@
-"""task=pairs: two texts in, a class out."""
+"""task=pairs: classification of pairs of texts."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ from sluice.runs.results import write_confusion
 
 
 class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, ClassifierParts]):
-    """Generated product titles and pairs of one's own."""
+    """Pairs of generated product titles, or pairs of texts from a file."""
 
     settings_type = Pairs
     kind = "classification of pairs"
@@ -55,7 +55,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     usage = 'sluice predict {run} "one text" "another text"'
 
     def letter_settings(self, settings: Pairs) -> LetterSettings:
-        """How the task's texts become words and character n-grams."""
+        """Returns the settings of tokenisation and character n-grams."""
         text = settings.text
         return LetterSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
 
@@ -92,15 +92,15 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def saved_parts(self, data: TextPairData) -> ClassifierParts:
-        """No vocabulary: a word's character n-grams are all there is to know."""
+        """Returns the labels; the vocabulary is empty, since words are represented by character n-grams."""
         return {"vocab": [], "labels": list(data.prepared.labels)}
 
     def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
         settings, embedded = self.settings(config), config.embedding
         if embedded.kind != "learned":
             raise ValueError(
-                f"task={settings.name} makes a word's vector of its letters: it doesn't go with "
-                f"embedding={embedded.kind}, leave it out"
+                f"task={settings.name} represents words by character n-grams: it cannot be combined with "
+                f"embedding={embedded.kind}"
             )
         embedding = CharNgramEmbedding(
             buckets=settings.text.buckets,
@@ -138,11 +138,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         return []
 
     def write_artifacts(self, module: PairModule, folder: Path) -> None:
-        """confusion.csv, true classes down and predicted ones across."""
+        """Writes confusion.csv: rows are true classes, columns predicted classes."""
         write_confusion(folder, module.labels, module.confusion_matrix())
 
     def print_summary(self, module: PairModule) -> None:
-        """The confusion matrix of more than two classes."""
+        """Prints the confusion matrix of three or more classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
             print_confusion(module.labels, module.confusion_matrix())
 
@@ -165,7 +165,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """On a split of the task's own pairs."""
+        """Evaluates on a split of the task's pairs."""
         pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
         figures, confusion = run_test(module, pairs.loader), module.confusion_matrix()
         source = pairs.source

@@ -1,4 +1,4 @@
-"""task=parallel: sentence pairs of one's own."""
+"""task=parallel: translation of parallel text of the user."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from sluice.recipes.translation import SentencePairRecipe
 
 
 class ParallelRecipe(SentencePairRecipe[Parallel]):
-    """A file with a pair a line, or two aligned files."""
+    """A file with one pair per line, or two aligned files."""
 
     settings_type = Parallel
 

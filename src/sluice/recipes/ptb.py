@@ -1,4 +1,4 @@
-"""task=ptb: the Penn Treebank as Mikolov prepared it."""
+"""task=ptb: language modelling on the Penn Treebank (Mikolov et al. 2010)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class PennTreebankRecipe(LanguageModelRecipe[PennTreebank]):
-    """Found in paths.data_dir, downloaded, or the generated sample."""
+    """Read from paths.data_dir, downloaded, or replaced by the generated sample."""
 
     settings_type = PennTreebank
 

@@ -1,4 +1,4 @@
-"""Recipes by the name of their task. A recipe is imported when it is asked for, so that a run imports its own only."""
+"""The registry of task recipes. A recipe is imported when it is first used, so that a run imports only its own."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -30,37 +30,35 @@ BUILT_IN = {
     "pairs": "sluice.recipes.pairs:PairsRecipe",
     "word2vec": "sluice.recipes.word2vec:Word2VecRecipe",
 }
-"""Module and class of each task's recipe."""
+"""Module and class of the recipe of each task."""
 _found: "dict[str, AnyRecipe]" = {}
 
 
 def register(name: str, recipe: "AnyRecipe") -> None:
-    """Adds a task from outside Sluice: `task=NAME` then works, with a file NAME.yaml in the group `task`.
+    """Registers a custom task for `task=NAME`, together with a file NAME.yaml in the group `task`.
 
     Args:
-        name: of the task; its YAML extends the schema of the same name.
-        recipe: its recipe. A second one of the same name replaces the first, unless that is one of Sluice's.
+        name: name of the task; its YAML file extends the schema of the same name.
+        recipe: the recipe. It replaces a custom recipe of the same name.
 
     Raises:
         ValueError: if Sluice has a task of this name, or another task has the same `settings_type`.
     """
     if name in BUILT_IN:
-        raise ValueError(f"there is a task named {name!r} in Sluice: choose another name")
+        raise ValueError(f"Sluice already has a task named {name!r}: choose another name")
     settings = recipe.settings_type
     other = next((known for known, schema in TASK_SCHEMAS.items() if schema is settings and known != name), None)
     if other is not None:
-        raise ValueError(
-            f"{settings.__name__} holds the settings of task={other}: derive a dataclass of its own from it"
-        )
+        raise ValueError(f"{settings.__name__} is the settings type of task={other}: derive a new dataclass from it")
     register_task(name, recipe.settings_type)
     _found[name] = recipe
 
 
 def recipe_named(name: str) -> "AnyRecipe":
-    """The recipe of a task.
+    """Returns the recipe of a task.
 
     Raises:
-        UserError: if there is none.
+        UserError: for an unknown task.
     """
     if name not in _found and name not in BUILT_IN:
         load_installed_recipes()
@@ -73,5 +71,5 @@ def recipe_named(name: str) -> "AnyRecipe":
 
 
 def recipe_of(config: Config) -> "AnyRecipe":
-    """The recipe of a configuration's task."""
+    """Returns the recipe of the task of a configuration."""
     return recipe_named(schema_name(config.task))

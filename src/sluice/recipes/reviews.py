@@ -1,4 +1,4 @@
-"""task=reviews: labelled texts of one's own."""
+"""task=reviews: classification of labelled texts of the user."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from sluice.recipes.classification import ClassificationRecipe
 
 
 class ReviewsRecipe(ClassificationRecipe[Reviews]):
-    """Any number of classes, from CSV, TSV or JSONL files."""
+    """Texts of two or more classes from CSV, TSV or JSONL files."""
 
     settings_type = Reviews
 

@@ -1,4 +1,4 @@
-"""A trained model in memory, with everything its checkpoint says of it."""
+"""A trained model in memory, with the contents of its checkpoint."""
 
 import os
 from dataclasses import dataclass, replace
@@ -11,40 +11,39 @@ from sluice.plain import PlainMapping
 from sluice.text.vocab import Vocab
 
 DEFAULT_CACHE, DEFAULT_OUTPUT = "data/cache", "outputs"
-"""As in conf/paths."""
+"""Defaults of conf/paths."""
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     path: Path
     config: Config
     network: Any
     """In evaluation mode, on the CPU."""
     parts: PlainMapping
-    """What it carries besides the weights, see TaskRecipe.saved_parts."""
+    """Contents besides the weights, see TaskRecipe.saved_parts."""
     data_source: str
 
     @cached_property
     def vocab(self) -> Vocab:
-        """The words that a classifier or a language model knows."""
+        """Vocabulary of a classifier or language model."""
         return Vocab(self.parts["vocab"])
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A classifier's class names."""
+        """Class names of a classifier."""
         return tuple(self.parts["labels"])
 
     def with_paths(self, data_dir: Path | None) -> "SavedModel":
-        """The same model for a command that reads its data: where it reads and writes.
+        """Replaces the folders stored in the checkpoint, for a command that reads data.
 
-        The checkpoint's folders are of the machine of its training, or of whoever made it. Corpora are read where it
-        says, unless the command or SLUICE_DATA says otherwise, but nothing is downloaded there; nothing else of it is
-        used.
+        The stored folders belong to the machine that trained the model. Only the stored data folder is used, to read
+        corpora from, unless `data_dir` or SLUICE_DATA names another; nothing is downloaded to it.
 
         Args:
-            data_dir: folder with the corpora, as the command line gives it; None for SLUICE_DATA.
+            data_dir: folder with the corpora; None for SLUICE_DATA.
         """
         config, own = self.config, str(data_dir or os.environ.get("SLUICE_DATA") or "")
         task = config.task

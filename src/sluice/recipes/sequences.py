@@ -1,4 +1,4 @@
-"""What the lectures' small tasks share: an answer for each step, or a number for a whole sequence."""
+"""Base recipes of the synthetic tasks and of sequence labelling."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -24,58 +24,58 @@ from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
 
 BATCHES = ("batch_size", "global_batch_size")
-"""Settings of the data that say nothing of the sequences."""
+"""Settings of the data that do not affect the sequences."""
 FINGERPRINT_NAMES = {"max_n": "longest", "test_max_n": "longest_test", "chunk_length": "chunk"}
 """Settings that fingerprints of the data name as earlier versions did, so that these stay valid."""
 VERSION = 1
-"""Of the generators of adding, copy, echo, counting and waves: raise it with every change to their sequences."""
+"""Version of the generators of adding, copy, echo, counting and waves; raise it when their sequences change."""
 
 Settings = TypeVar("Settings", bound=SequenceTask)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 Problem = TypeVar("Problem")
-"""The generator of a task's sequences."""
+"""Generator of the sequences of a task."""
 SequenceModule: TypeAlias = SequenceLabellingModule | RegressionModule
 
 
 class SequenceParts(TypedDict):
-    """What a checkpoint carries besides the weights: what the network's inputs and outputs stand for."""
+    """Checkpoint contents besides the weights: the meaning of the inputs and outputs of the network."""
 
     vocab: list[str]
-    """Symbols read; empty where the network reads features."""
+    """Input symbols; empty if the network reads features."""
     tags: list[str] | None
-    """Names of the classes, where they have names."""
+    """Names of the classes, if any."""
     features: int | None
-    """Size of each step's input, where there are no symbols."""
+    """Number of input features per step, if the network reads features."""
     outputs: int
-    """Classes, or numbers to predict."""
+    """Number of classes, or of values to predict."""
 
 
 def sequence_parts(
     *, vocab: list[str] | None = None, features: int | None = None, outputs: int = 1, tags: list[str] | None = None
 ) -> SequenceParts:
-    """The parts of a network that reads symbols or features."""
+    """Creates SequenceParts with defaults."""
     return {"vocab": vocab or [], "tags": tags, "features": features, "outputs": outputs}
 
 
 @dataclass(frozen=True)
 class GeneratedSequences(Generic[Problem]):
-    """Sequences that a task makes itself."""
+    """Generated sequences as a corpus."""
 
     problem: Problem
-    """Their generator."""
+    """The generator."""
     description: str
     sources: Sources
     name: str = "generated"
 
 
 class SequenceTaskData(SequenceData):
-    """Sequences of a corpus, and what their symbols and answers stand for."""
+    """DataModule of the sequences of a corpus."""
 
     def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
         """
         Args:
-            corpus: where they come from.
-            parts: what a checkpoint carries of them.
+            corpus: source of the sequences.
+            parts: checkpoint contents besides the weights.
             options: see SequenceData.
         """
         super().__init__(**options)
@@ -83,13 +83,13 @@ class SequenceTaskData(SequenceData):
 
 
 class StreamTaskData(StreamData):
-    """The same for streams."""
+    """DataModule of parallel streams."""
 
     def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
         """
         Args:
-            corpus: where they come from.
-            parts: what a checkpoint carries of them.
+            corpus: source of the sequences.
+            parts: checkpoint contents besides the weights.
             options: see StreamData.
         """
         super().__init__(**options)
@@ -100,15 +100,15 @@ TaskData: TypeAlias = SequenceTaskData | StreamTaskData
 
 
 class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, SequenceParts]):
-    """An answer for each step."""
+    """A prediction for each step."""
 
     kind = "answers step by step"
-    description = "answers step by step"
+    description = "makes a prediction at each step"
     usage = "sluice evaluate {run}"
     one_direction: ClassVar[bool] = True
-    """Whether a bidirectional network would see what it is to answer."""
+    """Whether a bidirectional network would have access to its targets."""
     carries_state: ClassVar[bool] = False
-    """Whether a batch goes on where the one before ended."""
+    """Whether the recurrent state is carried over between batches."""
 
     def saved_parts(self, data: TaskData) -> SequenceParts:
         return data.parts
@@ -116,8 +116,8 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
     def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
         if config.model.bidirectional and self.one_direction:
             raise ValueError(
-                f"task={config.task.name} reads in one direction: in two it would see what it is to answer; "
-                "set model.bidirectional=false"
+                f"task={config.task.name} cannot be combined with model.bidirectional=true, which "
+                "gives the network access to its targets: set it to false"
             )
         embedding = build_embedding(config, len(parts["vocab"])) if parts["vocab"] else None
         if embedding is None:
@@ -142,26 +142,26 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
         return self.sequence_module(model.network, self.parts_of(model.parts), monitor=TEST_MONITOR)
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
-        """The LightningModule around a network.
+        """Builds the LightningModule of a network.
 
         Args:
             network: the network.
-            parts: with the names of the classes.
-            options: the arguments that every LightningModule of Sluice takes.
+            parts: checkpoint contents besides the weights.
+            options: further arguments of the LightningModule.
         """
         tags = tuple(parts["tags"]) if parts["tags"] else None
         return SequenceLabellingModule(network=network, tags=tags, carry_state=self.carries_state, **options)
 
 
 class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Generic[Settings, Problem]):
-    """Sequences that are generated when training begins."""
+    """Sequences that are generated at the start of training."""
 
     problem_type: Callable[..., Problem]
-    """The generator; takes the settings of `task.data`, those of batches aside, and the seed."""
+    """The generator; takes the settings of `task.data` except those of batches, and the seed."""
 
     @abstractmethod
     def parts(self, settings: Settings, problem: Problem) -> SequenceParts:
-        """What the symbols or features and the answers stand for."""
+        """Returns the meaning of inputs and outputs."""
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
@@ -188,10 +188,10 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Gen
         )
 
     def batch_size(self, config: Config, settings: Settings) -> int:
-        """Of each rank.
+        """Returns the batch size of each rank.
 
         Raises:
-            UserError: if a batch of all ranks cannot be split evenly.
+            UserError: if the global batch size is not divisible by the number of ranks.
         """
         data = settings.data
         assert isinstance(data, SequenceBatches)
@@ -199,11 +199,11 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Gen
 
     @abstractmethod
     def split(self, problem: Problem, name: str) -> Split:
-        """The sequences of "train", "val" or "test"."""
+        """Generates the split "train", "val" or "test"."""
 
     def identity(self, config: Config, corpus: GeneratedSequences[Problem]) -> DataIdentity:
-        """What the sequences depend on."""
+        """Returns the fingerprint of the generator and its settings."""
         return DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir)))
 
     def data_summary(self, data: TaskData) -> list[str]:
-        return ["generated when training begins"]
+        return ["generated at the start of training"]

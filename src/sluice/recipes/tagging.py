@@ -1,4 +1,4 @@
-"""task=tagging: a label for each word."""
+"""task=tagging: sequence labelling."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from sluice.recipes.task import batch_size_per_rank
 
 
 class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
-    """Generated sentences, or files of one's own."""
+    """Generated sentences, or sentences from two-column files."""
 
     settings_type = Tagging
     one_direction = False
 
     def tag_settings(self, settings: Tagging) -> TagSettings:
-        """How the task's words become ids."""
+        """Returns the settings of the vocabulary and the splits."""
         data = settings.data
         return TagSettings(data.min_freq, data.max_size, data.validation_fraction, data.test_fraction)
 
@@ -57,10 +57,10 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         )
 
     def data_summary(self, data: TaskData) -> list[str]:
-        return ["generated when training begins" if data.corpus.name == "generated" else "sentences with tags"]
+        return ["generated at the start of training" if data.corpus.name == "generated" else "sentences with tags"]
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """On a split of the task's own sentences."""
+        """Evaluates on a split of the task's sentences."""
         settings, tags = self.settings(model.config), tuple(model.parts["tags"])
         corpus = self.find_corpus(model.config, may_fall_back=False, known=tags)
         sentences, given = read_sentences(corpus)

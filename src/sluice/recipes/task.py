@@ -1,4 +1,4 @@
-"""What a task brings: from its settings to its data and LightningModule, and what is done with its trained models."""
+"""The base class of task recipes, which build and use the parts of a task."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ OWN_FILES = (
     *("data.path", "data.validation_path", "data.test_path"),
     *("data.target_path", "data.validation_target_path", "data.test_target_path"),
 )
-"""Settings that name files of one's own, which may have been moved since the training."""
+"""Settings that name user files, which may have moved since training."""
 
 
 Settings = TypeVar("Settings", bound=TaskSettings)
@@ -41,31 +41,31 @@ Parts = TypeVar("Parts", bound=PlainMapping)
 
 
 class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
-    """A task: how its data and LightningModule are built, and how its trained models are evaluated and used.
+    """Builds the data and LightningModule of a task, and evaluates and uses its trained models.
 
     Type parameters: the dataclass of the task's settings, its corpus, its DataModule, its LightningModule, and the
-    dictionary of what a checkpoint carries besides the weights.
+    dictionary of checkpoint contents besides the weights.
     """
 
     settings_type: type[Settings]
-    """The dataclass of `task.*`; its fields are made with `sluice.config.fields`."""
+    """Dataclass of `task.*`; declare its fields with `sluice.config.fields`."""
     kind: ClassVar[str] = "other"
-    """Tasks of one kind have like networks, and can start from each other's weights (`init_from`)."""
-    description: ClassVar[str] = "has a task from outside Sluice"
-    """What its models do, as in "a model that classifies texts"."""
+    """Tasks of one kind have similar networks and can load each other's weights (`init_from`)."""
+    description: ClassVar[str] = "belongs to a custom task"
+    """What its models do, as a verb phrase: "classifies texts"."""
     usage: ClassVar[str] = "sluice evaluate {run}"
-    """The command that uses a trained model; {run} stands for its folder."""
+    """Command that uses a trained model; {run} is replaced by its folder."""
     evaluates_files: ClassVar[bool] = False
     """Whether `sluice evaluate --file` takes a file of labelled texts."""
     files_hint: ClassVar[str] = ""
-    """What to use instead where it doesn't."""
+    """Alternative to `--file`, for the error message."""
     evaluation_methods: ClassVar[tuple[str, ...]] = ("plain",)
     """Values of `sluice evaluate --method`."""
     evaluation_settings: ClassVar[tuple[str, ...]] = OWN_FILES
-    """Settings of the task, or groups of them, that `sluice evaluate --set` may change."""
+    """Settings of the task, or prefixes of settings, that `sluice evaluate --set` may change."""
 
     def settings(self, config: Config) -> Settings:
-        """The task's own settings."""
+        """Returns the settings of the task."""
         if not isinstance(config.task, self.settings_type):
             raise TypeError(f"expected settings of type {self.settings_type.__name__}, got {type(config.task)}")
         return config.task
@@ -74,20 +74,20 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> CorpusType:
-        """The corpus that the task's settings name.
+        """Finds the corpus that the settings name.
 
         Args:
             config: the configuration.
-            may_fall_back: whether the generated sample may stand in for a corpus that isn't there.
-            known: classes or tags of a trained model, to which the texts must keep; None for those of the texts.
+            may_fall_back: whether the generated sample may replace a missing corpus.
+            known: classes or tags of a trained model, the only ones allowed; None for those of the texts.
 
         Raises:
-            UserError: if it isn't there and cannot be downloaded.
+            UserError: if the corpus is missing and cannot be downloaded.
         """
 
     @abstractmethod
     def build_data(self, config: Config, corpus: CorpusType) -> DataModule:
-        """The DataModule over a corpus.
+        """Builds the DataModule of a corpus.
 
         Raises:
             UserError: for settings that cannot be combined.
@@ -95,15 +95,15 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     @abstractmethod
     def saved_parts(self, data: DataModule) -> Parts:
-        """What a checkpoint carries besides the weights, so that it suffices alone: the vocabulary, the labels."""
+        """Returns the checkpoint contents besides the weights, such as vocabulary and labels."""
 
     @abstractmethod
     def build_network(self, config: Config, parts: Parts) -> nn.Module:
-        """The network with new weights.
+        """Builds the network with new weights.
 
         Args:
             config: the configuration.
-            parts: what a checkpoint carries besides the weights, see `saved_parts`.
+            parts: checkpoint contents besides the weights, see `saved_parts`.
 
         Raises:
             UserError: for an unknown cell.
@@ -112,7 +112,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     @abstractmethod
     def build_module(self, config: Config, data: DataModule) -> Module:
-        """The LightningModule for training, with everything its checkpoints carry.
+        """Builds the LightningModule for training, including everything that its checkpoints contain.
 
         Raises:
             UserError: for settings that cannot be combined.
@@ -120,45 +120,45 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     @abstractmethod
     def module_for_test(self, model: SavedModel) -> Module:
-        """The LightningModule around a trained network, for its test step."""
+        """Builds the LightningModule of a trained network for the test loop."""
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """Figures of a trained model; by default of a split of the task's data, which must be those of the training.
+        """Evaluates a trained model, by default on a split of the data, which must be unchanged since training.
 
         Raises:
-            UserError: if the data cannot be had or have changed.
+            UserError: if the data are missing or have changed.
         """
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         return evaluate_whole_data(model, data, self.module_for_test(model), request)
 
     def inference(self, model: SavedModel) -> object:
-        """What uses a trained model on new inputs: one of the classes of `sluice.inference`; None if nothing does."""
+        """Creates the inference object of a trained model, a class of `sluice.inference`; None if there is none."""
         return None
 
     def callbacks(self, config: Config, data: DataModule) -> list[Callback]:
-        """Callbacks of this task, such as those that write examples to TensorBoard."""
+        """Returns callbacks of the task, such as those that log examples to TensorBoard."""
         return []
 
     def extra_figures(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
-        """Figures of the tested network that are computed outside of the test loop, for results.json."""
+        """Computes figures of the tested network outside the test loop, for results.json."""
         return {}
 
     def write_artifacts(self, module: Module, folder: Path) -> None:
-        """Writes files of the test, such as a confusion matrix, into the run's folder."""
+        """Writes files of the test, such as the confusion matrix, to the run folder."""
 
     def print_summary(self, module: Module) -> None:
-        """Prints what the test gave besides figures."""
+        """Prints results of the test other than figures."""
 
     def data_summary(self, data: DataModule) -> list[str]:
-        """Lines on the sizes of the prepared data."""
+        """Returns lines with the sizes of the prepared data."""
         return []
 
     def prepare(self, config: Config, data: DataModule) -> None:
-        """All work on the data that is done once and cached."""
+        """Prepares and caches the data."""
         data.prepare_data()
 
     def new_network(self, config: Config, data: DataModule) -> nn.Module:
-        """`build_network` for training, where whatever it rejects is a mistake in the settings.
+        """Calls `build_network` for training and loads pretrained vectors.
 
         Raises:
             UserError: for sizes or probabilities that a layer rejects.
@@ -172,25 +172,30 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         return network
 
     def load_vectors(self, config: Config, network: nn.Module, parts: Parts) -> None:
-        """Loads the vectors that `embedding.path` names into the embedding, and freezes it if the settings ask for it.
+        """Loads the vectors of `embedding.path` into the embedding, and freezes it with `embedding.frozen`.
+
+        Args:
+            config: the configuration.
+            network: the network.
+            parts: checkpoint contents besides the weights.
 
         Raises:
-            UserError: if the file cannot be used, or the embedding isn't learned.
+            UserError: if the file cannot be used, or the embedding is not learned.
         """
         embedding, words = self.embedded_words(network, parts)
         if config.embedding.path is not None:
             load_vectors(embedding, config.embedding.path, words, config.seed)
         elif config.embedding.frozen and config.embedding.init == "random":
-            log.warning("embedding.frozen=true without embedding.path: the random vectors stay as they are.")
+            log.warning("embedding.frozen=true without embedding.path: the random vectors are not trained.")
         if config.embedding.frozen:
             freeze_vectors(embedding)
 
     def embedded_words(self, network: nn.Module, parts: Parts) -> tuple[object, list[str]]:
-        """The embedding that the group `embedding` describes, None if there is none, and its words."""
+        """Returns the embedding of the group `embedding`, None if there is none, and its words."""
         return getattr(network, "embedding", None), list(parts.get("vocab") or ())
 
     def module_arguments(self, config: Config, data: DataModule) -> Plain:
-        """The arguments that every LightningModule of Sluice takes besides the network."""
+        """Returns the arguments that every LightningModule takes besides the network."""
         return {
             "monitor": Monitor(config.task.monitor, config.task.mode),
             "optimizer": factory("optimizer", config.optimizer),
@@ -213,26 +218,26 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
 
 def _portable(config: Config) -> Config:
-    """The configuration as a checkpoint stores it: without the run's name and the folders that were written to."""
+    """Returns the configuration for a checkpoint, without the name of the run and its output folders."""
     paths = replace(config.paths, cache_dir=DEFAULT_CACHE, output_dir=DEFAULT_OUTPUT, run_dir=None)
     return replace(config, name=None, paths=paths)
 
 
 def may_use_sample(config: Config, may_fall_back: bool) -> bool:
-    """Whether the sample may stand in for a corpus that isn't there: only where a single process runs."""
+    """Returns whether the generated sample may replace a missing corpus: only in single-process runs."""
     return may_fall_back and not started_by_launcher() and devices_wanted(config.trainer) == 1
 
 
 def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int | None) -> int:
-    """The batch size of each rank.
+    """Returns the batch size of each rank.
 
     Args:
         config: the configuration.
-        batch_size: of each rank, where `global_batch_size` is None.
-        global_batch_size: of all ranks together.
+        batch_size: batch size of each rank if `global_batch_size` is None.
+        global_batch_size: batch size of all ranks together.
 
     Raises:
-        UserError: if a batch of all ranks cannot be split evenly.
+        UserError: if the global batch size is not divisible by the number of ranks.
     """
     if global_batch_size is None:
         return batch_size
@@ -245,9 +250,10 @@ def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int 
 
 
 def refuse_embedding_options(config: Config) -> None:
-    """
+    """Rejects options of the embedding that only classification supports.
+
     Raises:
-        UserError: for options of the embedding that only classification has.
+        UserError: if one is set.
     """
     if config.embedding.adversarial_epsilon or config.embedding.init != "random":
         raise UserError("embedding.adversarial_epsilon and embedding.init are for tasks that classify: leave them out")

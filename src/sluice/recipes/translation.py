@@ -1,4 +1,4 @@
-"""What the tasks of sequence to sequence share."""
+"""Base recipes of sequence-to-sequence learning."""
 
 import json
 import logging
@@ -41,14 +41,14 @@ SentenceSettings = TypeVar("SentenceSettings", bound=SentenceTranslation)
 
 
 class CoderParts(TypedDict):
-    """What a translator's checkpoint carries besides the weights: `SentenceCoder.saved` of both sides."""
+    """Checkpoint contents of a translator besides the weights: `SentenceCoder.saved` of both languages."""
 
     source: Plain
     target: Plain
 
 
 class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationModule, CoderParts]):
-    """A sequence in, a sequence out."""
+    """Sequence-to-sequence learning."""
 
     description = "translates"
     usage = 'sluice translate {run} "your sentence"'
@@ -56,7 +56,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
     @abstractmethod
     def pair_settings(self, settings: Settings) -> ParallelSettings:
-        """How the task's sentences become ids."""
+        """Returns the settings of tokenisation, vocabulary and filtering."""
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         return TranslationData(
@@ -64,7 +64,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         )
 
     def data_arguments(self, config: Config, corpus: ParallelCorpus) -> Plain:
-        """The arguments that every DataModule of sentence pairs takes, but for how they become ids."""
+        """Returns the arguments of the DataModule, except the settings of tokenisation."""
         data = self.settings(config).data
         return {
             "corpus": corpus,
@@ -97,7 +97,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         )
 
     def embedded_words(self, network: nn.Module, parts: CoderParts) -> tuple[object, list[str]]:
-        """Those of the source; `task.decoder.embedding_path` is for the target."""
+        """Returns the source embedding and its words; `task.decoder.embedding_path` is for the target."""
         assert isinstance(network, Seq2Seq)
         return network.source_embedding, parts["source"]["vocab"]
 
@@ -107,8 +107,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         own = settings.decoder.embedding_path
         if own is not None and settings.tie_weights == "all":
             raise UserError(
-                f"task.decoder.embedding_path={own} cannot be used: task.tie_weights=all has one embedding for both, "
-                "which embedding.path begins"
+                f"task.decoder.embedding_path={own} cannot be used: task.tie_weights=all uses one embedding for "
+                "both languages; set embedding.path instead"
             )
         super().load_vectors(config, network, parts)
         if own is not None:
@@ -143,12 +143,12 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return module
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
-        """The LightningModule around a translator; tasks differ in how they score what was written.
+        """Builds the LightningModule of a translator; tasks differ in the scores they compute.
 
         Args:
             config: the configuration.
-            translator: with the network.
-            options: what else TranslationModule takes.
+            translator: the network with its vocabularies.
+            options: further arguments of TranslationModule.
         """
         return TranslationModule(translator=translator, **options)
 
@@ -157,14 +157,14 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return self.translation_module(model.config, self.inference(model), decoding=decoding, monitor=TEST_MONITOR)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
-        """The source sentence that a typed text stands for.
+        """Converts user input to a source sentence.
 
         Args:
-            coder: of the sources.
-            text: as it was typed.
+            coder: source vocabulary and tokenizer.
+            text: the input.
 
         Raises:
-            UserError: if it can't be one.
+            UserError: for invalid input.
         """
         return text
 
@@ -172,7 +172,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return [Translations(size=len(data.prepared.splits["val"]))]
 
     def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
-        """The test's scores with the other beams of task.extra_beams."""
+        """Computes the test scores with the beam sizes of task.extra_beams."""
         settings, found = self.settings(config), dict[str, float]()
         for beam in settings.extra_beams:
             scores = module.scores_of(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
@@ -180,13 +180,13 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return found
 
     def write_artifacts(self, module: TranslationModule, folder: Path) -> None:
-        """translations.tsv: what the test wrote next to source and reference; scores.json: how it was scored."""
+        """Writes translations.tsv (source, reference, translation) and scores.json (signatures of the scores)."""
         write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.written())
         if signatures := module.scoring.signatures():
             (folder / "scores.json").write_text(json.dumps(signatures, indent=2) + "\n", encoding="utf-8")
 
     def print_summary(self, module: TranslationModule) -> None:
-        """How the scores were computed."""
+        """Prints the signatures of the scores."""
         for name, signature in module.scoring.signatures().items():
             log.info("%s: %s", name, signature)
 
@@ -212,7 +212,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """The scores of a split of the task's own sentence pairs."""
+        """Evaluates on a split of the task's sentence pairs."""
         module = self.module_for_test(model)
         pairs = self._pairs_of_split(model, module.translator, request.split)
         figures = run_test(module, pairs.loader)
@@ -249,7 +249,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
 
 class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
-    """A sentence in, its translation out."""
+    """Translation of sentences."""
 
     kind = "translation"
 
@@ -273,15 +273,15 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
 
 
 def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
-    """How translations are searched for."""
+    """Returns the settings of beam search, with some of them changed."""
     return DecodingSettings(**{**vars(decoding), **changed})
 
 
 def _repeated_sources(data: TranslationData) -> list[str]:
-    """How many pairs of validation and test have a source that is also trained on, in words."""
+    """Lines reporting sources of the validation and test splits that also occur in the training split."""
     lines = {name: split.source_lines for name, split in data.prepared.splits.items()}
     hashes = SplitHashes({name: hashes_of((own[i],) for i in range(len(own))) for name, own in lines.items()})
     counts = hashes.repeated()
     return [
-        f"{count:,} sources of {split} are also in train, and stay there" for split, count in counts.items() if count
+        f"{count:,} sources of {split} also occur in train (they are kept)" for split, count in counts.items() if count
     ]

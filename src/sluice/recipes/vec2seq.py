@@ -1,4 +1,4 @@
-"""task=vec2seq: a number or a label in, a sentence out."""
+"""task=vec2seq: one-to-many generation of a sentence from a number or a label."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from sluice.text.coder import MARKS, SentenceCoder
 from sluice.text.vocab import SPECIALS
 
 DRAWN = 500
-"""Sentences drawn for each label once a run has been tested."""
+"""Number of sentences sampled for each label after the test."""
 
 
 class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
-    """A book's sentences by their numbers, or sentences that speak for a label."""
+    """Reproduces the numbered sentences of a text, or generates sentences with a label."""
 
     settings_type = VectorToSequence
     kind = "one to many"
-    description = "writes the sentence of a number or a label"
+    description = "generates a sentence from a number or a label"
     usage = "sluice translate {run} 0 (or a label: pos)"
 
     def find_corpus(
@@ -42,7 +42,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         if self.settings(config).text.joint:
-            raise UserError("task.text.joint=true doesn't go with task=vec2seq: a number is no word; leave it out")
+            raise UserError("task.text.joint=true cannot be combined with task=vec2seq: the vocabularies differ")
         return super().build_data(config, corpus)
 
     def pair_settings(self, settings: VectorToSequence) -> ParallelSettings:
@@ -55,7 +55,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         return TranslationModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
-        """A number or a label that was learned."""
+        """Returns a number or label that the model knows."""
         known, symbol = coder.vocab.tokens[len(SPECIALS) + len(MARKS) :], text.strip()
         if symbol not in known:
             names = f"0 to {len(known) - 1}" if "0" in known else ", ".join(sorted(known))
@@ -63,7 +63,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         return symbol
 
     def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
-        """Of labels, also the fraction of sentences drawn for a label that speak for it."""
+        """Computes, for labels, also the fraction of sampled sentences that express their label."""
         figures = super().extra_figures(config, data, module)
         settings = self.settings(config)
         if settings.data.path is not None:

@@ -1,4 +1,4 @@
-"""task=waves: the next values of a noisy sum of sine waves, at every step."""
+"""task=waves: prediction of the next values of a noisy sum of sine waves."""
 
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequencePa
 
 
 class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
-    """Time series."""
+    """Time-series forecasting."""
 
     settings_type = Waves
     problem_type = WavesProblem
@@ -30,7 +30,7 @@ class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
         return RegressionModule(network=network, **options)
 
     def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
-        """The errors at the last step of the last value seen, and of a linear model."""
+        """Baseline RMSE at the last step: of repeating the last value, and of linear regression."""
         train, test = cast(Sequences, data.split("train")), cast(Sequences, data.split("test"))
         answers = {"last_value": last_value(test), "linear_model": linear_model(train, test)}
         return {f"baseline/last_step_{name}": last_step_error(values, test) for name, values in answers.items()}

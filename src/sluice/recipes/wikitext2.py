@@ -1,4 +1,4 @@
-"""task=wikitext2: WikiText-2 (Merity et al. 2016)."""
+"""task=wikitext2: language modelling on WikiText-2 (Merity et al. 2016)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class WikiText2Recipe(LanguageModelRecipe[WikiText2]):
-    """Found in paths.data_dir, downloaded, or the generated sample."""
+    """Read from paths.data_dir, downloaded, or replaced by the generated sample."""
 
     settings_type = WikiText2
 

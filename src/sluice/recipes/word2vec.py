@@ -1,4 +1,4 @@
-"""task=word2vec: word vectors from running text."""
+"""task=word2vec: word vectors by skip-gram or CBOW."""
 
 from pathlib import Path
 
@@ -36,10 +36,10 @@ from sluice.text.vocab import SPECIALS
 
 DEFAULT_CORPUS = "wikitext2"
 TOKENIZERS = {"wikitext2": "whitespace", "ptb": "whitespace", "sample": "whitespace", "imdb": "basic_english"}
-"""That suit the corpora; of one's own text it is "words"."""
+"""Default tokenizers of the named corpora; "words" for other texts."""
 OPTIMIZER = "sluice.optim.row_adagrad.RowAdagrad"
 PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "32-true"}
-"""Settings of the trainer that a network which steps by itself takes no notice of, at what it does."""
+"""Settings of the trainer that have no effect on manual optimisation, with their only allowed value."""
 
 
 class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModule, VocabularyParts]):
@@ -47,7 +47,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
 
     settings_type = Settings
     kind = "word vectors"
-    description = "gives words vectors"
+    description = "contains word vectors"
     usage = "sluice embeddings {run} project --png words.png"
 
     def find_corpus(
@@ -117,7 +117,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         return {"train/pairs_per_second": speed.per_second}
 
     def write_artifacts(self, module: Word2VecModule, folder: Path) -> None:
-        """The words and their vectors, in word2vec's text format."""
+        """Writes the vectors in the text format of word2vec."""
         write_vectors(folder / VECTORS, *learned_vectors(module.network, module.saved_with["vocab"]))
 
     def data_summary(self, data: WindowData) -> list[str]:
@@ -125,32 +125,32 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         return [*lines, f"{len(data.prepared.vocab):,} words in the vocabulary"]
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """The loss of a pair of words on a split of the task's own text."""
+        """Evaluates the loss per pair of words on a split of the task's text."""
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         check_unchanged(model, data.identity)
         source = data.corpus.description
         if data.prepared.vocab.tokens != model.vocab.tokens:
-            raise UserError(f"the text in {source} is not the text of its training: put that one back")
+            raise UserError(f"the text in {source} is not the training text: restore the training text")
         loss = run_test(self.module_for_test(model), data.loader(request.split))["loss"]
         return Evaluation(
             f"{model.path} on the {request.split} split, from {source}",
             {"loss": loss},
             {"checkpoint": str(model.path), "from": source, "split": request.split},
-            names={"loss": "loss of a pair"},
+            names={"loss": "loss per pair"},
         )
 
 
 def learned_vectors(network: Word2Vec, vocab: list[str]) -> tuple[list[str], NDArray[np.float32]]:
-    """The words that vectors were learned of, and these (N, D)."""
-    places = [place for place, word in enumerate(vocab) if word not in (*SPECIALS, END_OF_LINE)]
-    return [vocab[place] for place in places], network.vectors.detach().cpu().numpy()[places]
+    """Returns the words with learned vectors, and the vectors, (N, D)."""
+    ids = [index for index, word in enumerate(vocab) if word not in (*SPECIALS, END_OF_LINE)]
+    return [vocab[index] for index in ids], network.vectors.detach().cpu().numpy()[ids]
 
 
 def _corpus(data: DataSettings) -> str | None:
-    """The name of the published or generated text; None for one's own.
+    """Returns the name of the published or generated text; None for a text of the user.
 
     Raises:
-        UserError: if both are named.
+        UserError: if both are given.
     """
     if data.corpus is not None and data.path is not None:
         raise UserError(f"task.data.corpus={data.corpus} and task.data.path={data.path} name two texts: leave one out")
@@ -158,9 +158,10 @@ def _corpus(data: DataSettings) -> str | None:
 
 
 def _refuse_what_would_be_ignored(config: Config) -> None:
-    """
+    """Rejects settings that have no effect on this task.
+
     Raises:
-        UserError: for the first setting that this task takes no notice of and that was changed.
+        UserError: for the first such setting that was changed.
     """
     if config.model.cell != "none":
         raise UserError(
@@ -168,24 +169,24 @@ def _refuse_what_would_be_ignored(config: Config) -> None:
         )
     if config.optimizer.get("_target_") != OPTIMIZER:
         raise UserError(
-            f"task=word2vec steps the rows of a batch's words, optimizer {config.optimizer.get('_target_')} cannot be "
-            "used: leave optimizer= out"
+            f"task=word2vec updates single rows: optimizer {config.optimizer.get('_target_')} cannot be used; leave "
+            "optimizer= out"
         )
     if devices_wanted(config.trainer) * nodes_wanted(config.trainer) > 1:
         raise UserError(
-            "task=word2vec trains in one process: set trainer.devices=1 and trainer.num_nodes=1; OMP_NUM_THREADS says "
-            "how many threads it takes"
+            "task=word2vec trains in one process: set trainer.devices=1 and trainer.num_nodes=1; set OMP_NUM_THREADS "
+            "for the number of threads"
         )
-    idle_model = Model(name=config.model.name, cell="none", **vars(RecurrentDefaults()))
-    idle_embedding = Embedding("learned", config.embedding.size, path=None, initial_std=0.1, word_dropout=0.0)
+    unused_model = Model(name=config.model.name, cell="none", **vars(RecurrentDefaults()))
+    unused_embedding = Embedding("learned", config.embedding.size, path=None, initial_std=0.1, word_dropout=0.0)
     own_trainer = {f"trainer.{key}": (config.trainer.get(key, value), value) for key, value in PLAIN.items()}
     for key, (given, expected) in {
-        **_pairs("model", config.model, idle_model),
-        **_pairs("embedding", config.embedding, idle_embedding),
+        **_pairs("model", config.model, unused_model),
+        **_pairs("embedding", config.embedding, unused_embedding),
         **own_trainer,
     }.items():
         if given != expected:
-            raise UserError(f"{key}={given} changes nothing of task=word2vec: leave it out")
+            raise UserError(f"{key}={given} has no effect on task=word2vec: leave it out")
 
 
 def _pairs(group: str, given: object, expected: object) -> dict[str, tuple[object, object]]:

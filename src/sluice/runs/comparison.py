@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from sluice.config.compose import flat
+from sluice.config.renamed import update_settings
 from sluice.plain import Plain
 from sluice.terminal import print_line
 
@@ -75,7 +76,7 @@ def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
         if results.get("interrupted"):
             print_line(f"{path.parent} is skipped: it was interrupted before its test", file=sys.stderr)
             continue
-        yield {**results, "config": config, "folder": str(path.parent)}
+        yield {**results, "config": update_settings(config), "folder": str(path.parent)}
 
 
 def group_runs(runs: Sequence[Plain]) -> list[Group]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sluice.callbacks.checkpoints import LAST
+from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.data.corpus import Corpus
 from sluice.data.fingerprints import fingerprint_of
@@ -80,7 +81,8 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
     before = read_checkpoint(checkpoint)[1]["sluice"]
     differences = changes(before["data"], now["data"]) if "data" in before else []
     differences += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
-    texts = [saved["config"]["task"].get("text", {}) for saved in (before, now)]
+    configs = [update_settings(saved["config"], saved["schema"]) for saved in (before, now)]
+    texts = [config["task"].get("text", {}) for config in configs]
     differences += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in texts}) > 1]
     _refuse(checkpoint, differences)
     if "data" not in before and not identity.split_as_earlier:

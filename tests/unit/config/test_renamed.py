@@ -1,11 +1,14 @@
 """Names of earlier versions: refused with the new name, and understood in stored runs."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from sluice.config.common import TaskSettings
 from sluice.config.compose import check_batch_size, checked, compose_config, flat
+from sluice.config.fields import Settings
 from sluice.config.renamed import (
     RENAMED_OPTIONS,
     RENAMED_SETTINGS,
@@ -88,6 +91,23 @@ def test_stored_settings_get_new_names_values_and_classes() -> None:
         "model": {"num_params": 100, "cell": "lstm"},
         "callbacks": {"last_epochs": {"_target_": "sluice.callbacks.last_epochs.LastEpochs", "count": 3}},
     }
+
+
+def test_settings_of_a_custom_task_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Data(Settings):
+        longest: int = 3
+
+    @dataclass
+    class Custom(TaskSettings):
+        data: Data = field(default_factory=Data)
+
+    Custom.__module__ = "majority"
+    monkeypatch.setitem(TASK_SCHEMAS, "majority", Custom)
+    stored = {"task": {"name": "majority", "data": {"longest": 5}}, "model": {"budget": 9}}
+    assert update_settings(stored) == {**stored, "model": {"num_params": 9}}
+    overrides = ["task=majority", "task.data.longest=5"]
+    assert update_overrides([*overrides, "model.budget=9"]) == [*overrides, "model.num_params=9"]
 
 
 def test_stored_settings_without_split_batch_have_no_global_batch_size() -> None:

@@ -32,7 +32,7 @@ def _named_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_was_not_named_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_cells, "is_allowed", is_allowed)
     path = write_cell(tmp_path / "mine.py")
-    with pytest.raises(UserError, match="only the command line can name code from outside Sluice"):
+    with pytest.raises(UserError, match="user code runs only if the command line names it"):
         import_module(path)
     allow_module(path)
     import_module(path)
@@ -80,7 +80,7 @@ def test_a_file_may_be_called_as_a_module_there_is(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.module=.*nowhere.py isn't there: give the Python file"):
+    with pytest.raises(UserError, match=r"model.module=.*nowhere.py does not exist: name the file"):
         import_module(tmp_path / "nowhere.py")
 
 

@@ -12,62 +12,72 @@ TOKENIZERS = ("basic_english", "whitespace")
 
 @dataclass
 class Text(Settings):
-    """From texts to ids."""
+    """From texts to token ids."""
 
-    tokenizer: str = choice("how a text is cut", TOKENIZERS, "basic_english")
-    min_freq: int = count("occurrences in the training texts a word needs", 2)
-    max_size: int | None = count("most frequent words kept; null for all", 30_000)
+    tokenizer: str = choice("tokenizer", TOKENIZERS, "basic_english")
+    min_freq: int = count("minimum number of occurrences of a word in the training texts", 2)
+    max_size: int | None = count("maximum vocabulary size, most frequent words first; null for no limit", 30_000)
 
 
 @dataclass
 class TextData(Settings):
-    """From ids to batches."""
+    """From token ids to batches."""
 
-    batch_size: int = count("texts in a training batch, per rank", 64)
+    batch_size: int = count("texts per training batch on each rank", 64)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
-    max_tokens: int | None = count("token budget of a training batch, padding counted; null for none", None)
-    max_length: int = count("tokens kept of a text", 400)
-    truncation: str = choice("which end of a long text is kept", TRUNCATIONS, "head_tail")
-    validation_fraction: float = setting("share of each class held out of the training texts", 0.1, above=0, below=1)
-    num_workers: int = setting("loader processes", 0, least=0)
+    max_tokens: int | None = count(
+        "maximum number of tokens of a training batch, padding included; null for no limit", None
+    )
+    max_length: int = count("maximum number of tokens of a text; longer ones are truncated", 400)
+    truncation: str = choice(
+        "part of a long text that is kept: its beginning, its end, or both", TRUNCATIONS, "head_tail"
+    )
+    validation_fraction: float = setting(
+        "fraction of each class of the training texts used for validation", 0.1, above=0, below=1
+    )
+    num_workers: int = setting("worker processes of the DataLoader", 0, least=0)
 
 
 @dataclass
 class ImdbData(TextData):
     """The IMDB reviews."""
 
-    source: str = choice("where the reviews come from; auto tries local, download, sample", SOURCES, "auto")
-    sample_size: int = setting("training reviews that source=sample generates", 20_000, least=20)
+    source: str = choice("source of the reviews; auto tries local, download and sample in this order", SOURCES, "auto")
+    sample_size: int = setting("generated training reviews with source=sample", 20_000, least=20)
 
 
 @dataclass
 class TableData(TextData):
-    """One's own texts with labels: CSV, TSV or JSONL."""
+    """Labelled texts in a CSV, TSV or JSONL file."""
 
-    path: str = setting("file with the training texts")
+    path: str = setting("file of training texts (CSV, TSV or JSONL)")
     validation_path: str | None = setting(
-        "validation texts; null cuts validation_fraction from the training file", None
+        "file of validation texts; null splits off validation_fraction of the training file", None
     )
-    test_path: str | None = setting("test texts; null cuts test_fraction from the training file", None)
-    test_fraction: float = setting("share of each class cut from the training file for the test", 0.1, above=0, below=1)
-    text_column: str = setting("column or key with the text", "text")
-    label_column: str = setting("column or key with the class", "label")
+    test_path: str | None = setting("file of test texts; null splits off test_fraction of the training file", None)
+    test_fraction: float = setting(
+        "fraction of each class of the training file used for the test", 0.1, above=0, below=1
+    )
+    text_column: str = setting("column or key of the text", "text")
+    label_column: str = setting("column or key of the class", "label")
 
 
 @dataclass
 class Classification(TaskSettings):
-    """Many-to-one: a text in, a class out."""
+    """Many-to-one classification of texts."""
 
-    monitor: str = setting("metric that decides which checkpoint is best", "val/accuracy")
-    mode: str = choice("which way that metric is better", ("max", "min"), "max")
+    monitor: str = setting("validation metric that selects the best checkpoint", "val/accuracy")
+    mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "max")
     text: Text = field(default_factory=Text)
     data: TextData = field(default_factory=TextData)
-    padding: str = choice("side of a text on which a batch has its padding; the answer is the same", PADDINGS, "right")
-    pooling: str = choice("from one vector a step to one a text", POOLINGS, "max_mean")
-    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core", 0.5)
-    segment_length: int | None = count("chop texts into segments of so many steps; null runs them whole", None)
-    label_smoothing: float = fraction("share of the target spread over all classes")
-    class_weights: Any = setting("null, balanced, or {class: weight, ...}", None)
+    padding: str = choice("side on which batches are padded; results are the same", PADDINGS, "right")
+    pooling: str = choice("pooling over the outputs of all steps", POOLINGS, "max_mean")
+    output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core", 0.5)
+    segment_length: int | None = count(
+        "split texts into segments of this many steps that run in parallel; null for no segments", None
+    )
+    label_smoothing: float = fraction("label smoothing: probability spread evenly over all classes")
+    class_weights: Any = setting("class weights of the training loss: null, balanced, or {class: weight, ...}", None)
 
 
 @dataclass
@@ -79,6 +89,6 @@ class Imdb(Classification):
 
 @dataclass
 class Reviews(Classification):
-    """One's own labelled texts."""
+    """Labelled texts of the user."""
 
     data: TableData = field(default_factory=TableData)

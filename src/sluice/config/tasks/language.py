@@ -1,4 +1,4 @@
-"""Settings of word-level language modelling."""
+"""Settings of language modelling."""
 
 from dataclasses import dataclass, field
 
@@ -12,89 +12,97 @@ LM_TIED_WEIGHTS = ("none", "output")
 
 @dataclass
 class StreamText(Settings):
-    """From a text to ids."""
+    """From a text to token ids."""
 
-    unit: str = choice("what is predicted: words, or letters one by one", UNITS, "words")
-    tokenizer: str = choice("how a line is cut into words", WORD_TOKENIZERS, "whitespace")
-    min_freq: int = count("occurrences in the training text a word needs", 1)
-    max_size: int | None = count("most frequent words kept; null for all", None)
+    unit: str = choice("unit of prediction: words or characters", UNITS, "words")
+    tokenizer: str = choice("tokenizer of words", WORD_TOKENIZERS, "whitespace")
+    min_freq: int = count("minimum number of occurrences of a word in the training text", 1)
+    max_size: int | None = count("maximum vocabulary size, most frequent words first; null for no limit", None)
 
 
 @dataclass
 class StreamData(Settings):
-    """From ids to chunks of streams that run side by side."""
+    """From token ids to chunks of parallel streams."""
 
-    batch_size: int = count("streams side by side in training, per rank", 40)
+    batch_size: int = count("parallel training streams on each rank", 40)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
-    chunk_length: int = count("steps of a chunk: as far as gradients go back", 50)
-    variable_chunks: bool = setting("chunks of random lengths around chunk_length, others in every epoch (AWD)", False)
-    val_streams: int = count("streams in validation, whatever the number of ranks", 10)
-    test_streams: int = count("streams in the test; published figures have one", 1)
+    chunk_length: int = count("steps per chunk: the length of truncated back-propagation", 50)
+    variable_chunks: bool = setting(
+        "draw the length of each training chunk at random around chunk_length (AWD-LSTM)", False
+    )
+    val_streams: int = count("parallel validation streams on all ranks together", 10)
+    test_streams: int = count("parallel test streams on all ranks together; published figures use one", 1)
 
 
 @dataclass
 class PublishedData(StreamData):
-    """A corpus that others have published."""
+    """A published corpus."""
 
-    source: str = choice("where the text comes from; auto tries local, download, sample", SOURCES, "auto")
-    sample_size: int = setting("generated reviews that source=sample strings together", 4_000, least=20)
+    source: str = choice("source of the text; auto tries local, download and sample in this order", SOURCES, "auto")
+    sample_size: int = setting("generated reviews that source=sample concatenates", 4_000, least=20)
 
 
 @dataclass
 class OwnData(StreamData):
-    """One's own text."""
+    """A text of the user."""
 
-    path: str = setting("text file, or folder with text files, read in the order of their names")
-    validation_path: str | None = setting("validation text; null cuts validation_fraction from path", None)
-    test_path: str | None = setting("test text; null cuts test_fraction from path", None)
-    validation_fraction: float = setting("share of the text, before the test's", 0.05, above=0, below=1)
-    test_fraction: float = setting("share of the text, at its end", 0.05, above=0, below=1)
-    pattern: str = setting("which files of a folder", "*.txt")
+    path: str = setting("text file, or folder of text files, read in alphabetical order")
+    validation_path: str | None = setting("validation text; null splits off validation_fraction of path", None)
+    test_path: str | None = setting("test text; null splits off test_fraction of path", None)
+    validation_fraction: float = setting(
+        "fraction of the text used for validation, before the test part", 0.05, above=0, below=1
+    )
+    test_fraction: float = setting("fraction of the text used for the test, at its end", 0.05, above=0, below=1)
+    pattern: str = setting("glob pattern of the files in a folder", "*.txt")
 
 
 @dataclass
 class Cache(Settings):
     """The neural cache of Grave, Joulin & Usunier (2017)."""
 
-    window: int = count("words remembered", 2000)
-    sharpness: float = setting("theta: how much likeness to the present counts", 0.3, least=0)
-    weight: float = fraction("lambda: weight of the cache beside the model", 0.1)
+    window: int = count("number of words in the cache", 2000)
+    sharpness: float = setting("theta: inverse temperature of the cache distribution", 0.3, least=0)
+    weight: float = fraction("lambda: weight of the cache in the mixture with the model", 0.1)
 
 
 @dataclass
 class Dynamic(Settings):
-    """Dynamic evaluation of Krause et al. (2018): the weights follow the text that was read."""
+    """Dynamic evaluation (Krause et al. 2018): the weights are updated on the text that was read."""
 
-    learning_rate: float = setting("of each step", 2.0e-5, above=0)
-    decay: float = setting("pull back to the trained weights, a share a step", 2.0e-3, least=0)
-    chunk_length: int = count("words read between two steps", 20)
-    statistics_chunks: int = count("training chunks from which the gradients' sizes are taken", 300)
+    learning_rate: float = setting("learning rate of the updates", 2.0e-5, above=0)
+    decay: float = setting("decay towards the trained weights, per update", 2.0e-3, least=0)
+    chunk_length: int = count("words between two updates", 20)
+    statistics_chunks: int = count("training chunks over which squared gradients are averaged", 300)
 
 
 @dataclass
 class LanguageModelling(TaskSettings):
-    """The next word from all words before it."""
+    """Autoregressive language modelling: predict each token from those before it."""
 
-    monitor: str = setting("metric that decides which checkpoint is best", "val/perplexity")
-    mode: str = choice("which way that metric is better", ("max", "min"), "min")
+    monitor: str = setting("validation metric that selects the best checkpoint", "val/perplexity")
+    mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
     max_epochs: int = count("epochs", 6)
     learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 3.0e-3, above=0)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=200, num_layers=2))
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=200, word_dropout=0.0))
     text: StreamText = field(default_factory=StreamText)
     data: StreamData = field(default_factory=StreamData)
-    head: str = choice("the output layer", HEADS, "full")
-    cutoffs: list[int] = setting("adaptive: ids where the rarer groups of words begin", (2_000, 10_000))
+    head: str = choice("output layer", HEADS, "full")
+    cutoffs: list[int] = setting("adaptive softmax: first id of each cluster of rarer words", (2_000, 10_000))
     tie_weights: str = choice("output: the output layer uses the weights of the embedding", LM_TIED_WEIGHTS, "output")
-    projection: bool = setting("a linear map from the outputs to the embedding's size before the output layer", False)
-    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
-    activation_regularisation: float = setting("alpha of AWD, on the size of the outputs", 0.0, least=0)
-    temporal_regularisation: float = setting("beta of AWD, on the change of the outputs", 0.0, least=0)
-    eval_modes: list[str] = setting("how the test is run, one or more", ("plain",), choices=EVALUATION_METHODS)
+    projection: bool = setting(
+        "project the outputs linearly to the size of the embedding before the output layer", False
+    )
+    output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core")
+    activation_regularisation: float = setting("alpha of AWD-LSTM: L2 penalty on the outputs", 0.0, least=0)
+    temporal_regularisation: float = setting(
+        "beta of AWD-LSTM: L2 penalty on the change of the outputs between steps", 0.0, least=0
+    )
+    eval_modes: list[str] = setting("evaluation modes of the test, one or more", ("plain",), choices=EVALUATION_METHODS)
     cache: Cache = field(default_factory=Cache)
     dynamic: Dynamic = field(default_factory=Dynamic)
-    sample_prompt: str = setting("how the text begins that TensorBoard shows after each validation", "the")
-    sample_tokens: int = setting("its length; 0 for none", 60, least=0)
+    sample_prompt: str = setting("prompt of the text generated for TensorBoard after each validation", "the")
+    sample_tokens: int = setting("number of tokens generated for TensorBoard; 0 for none", 60, least=0)
 
 
 @dataclass
@@ -113,6 +121,6 @@ class PennTreebank(LanguageModelling):
 
 @dataclass
 class OwnCorpus(LanguageModelling):
-    """One's own text."""
+    """A text of the user."""
 
     data: OwnData = field(default_factory=OwnData)

@@ -1,4 +1,4 @@
-"""Settings of the lectures' small tasks: an answer for each step, or a number for a whole sequence."""
+"""Settings of the synthetic tasks and of sequence labelling."""
 
 from dataclasses import dataclass, field
 
@@ -15,120 +15,124 @@ LANGUAGES = ("anbn", "anbncn")
 class SequenceBatches(Settings):
     """From sequences to batches."""
 
-    batch_size: int = count("sequences in a training batch, per rank", 64)
+    batch_size: int = count("sequences per training batch on each rank", 64)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
 
 
 @dataclass
 class Sizes(SequenceBatches):
-    """How many sequences are generated."""
+    """Numbers of generated sequences."""
 
-    size: int = count("training sequences", 20_000)
-    val_size: int = count("validation sequences", 1_000)
-    test_size: int = count("test sequences", 10_000)
+    size: int = count("generated training sequences", 20_000)
+    val_size: int = count("generated validation sequences", 1_000)
+    test_size: int = count("generated test sequences", 10_000)
 
 
 @dataclass
 class OrderData(TextData):
-    """Symbols in which the order of two decides."""
+    """Sequences of symbols whose class is the order of two of them."""
 
-    size: int = count("training sequences", 10_000)
-    val_size: int = count("validation sequences", 1_000)
-    test_size: int = count("test sequences", 10_000)
-    easy_fraction: float = fraction("share of the training sequences that are of easier levels")
-    lengths: list[int] | None = setting("shortest and longest sequence; null for the level's", None)
-    t1: list[int] | None = setting("first and last place of the first telling symbol; null for the level's", None)
-    t2: list[int] | None = setting("first and last place of the second; null for the level's", None)
+    size: int = count("generated training sequences", 10_000)
+    val_size: int = count("generated validation sequences", 1_000)
+    test_size: int = count("generated test sequences", 10_000)
+    easy_fraction: float = fraction("fraction of the training sequences drawn from easier levels")
+    lengths: list[int] | None = setting(
+        "lengths of the shortest and longest sequence; null for those of the level", None
+    )
+    t1: list[int] | None = setting("range of positions of the first relevant symbol; null for that of the level", None)
+    t2: list[int] | None = setting("range of positions of the second relevant symbol; null for that of the level", None)
 
 
 @dataclass
 class AddingData(Sizes):
-    """Two numbers of many are to be added."""
+    """The adding problem."""
 
-    steps: int = count("T, numbers of a sequence", 100)
+    steps: int = count("T: length of a sequence", 100)
 
 
 @dataclass
 class CopyData(Sizes):
-    """Symbols are to be written down after a wait."""
+    """The copy problem."""
 
-    delay: int = count("T, steps between the last symbol and the first answer", 100)
-    length: int = count("symbols", 10)
-    symbols: int = count("different symbols", 8)
+    delay: int = count("T: steps between the last symbol and the first output", 100)
+    length: int = count("number of symbols to copy", 10)
+    symbols: int = count("number of distinct symbols", 8)
 
 
 @dataclass
 class EchoData(Settings):
-    """A stream of bits is to be repeated after a delay."""
+    """The echo problem: repeat a stream of bits after a delay."""
 
-    delay: int = count("steps", 3)
-    length: int = count("steps of a stream", 2_000)
-    chunk_length: int = count("steps of a batch: as far as gradients go back", 20)
-    streams: int = count("training streams, of all ranks together", 64)
-    val_streams: int = count("validation streams", 16)
-    test_streams: int = count("test streams", 64)
+    delay: int = count("delay in steps", 3)
+    length: int = count("length of a stream in steps", 2_000)
+    chunk_length: int = count("steps per chunk: the length of truncated back-propagation", 20)
+    streams: int = count("parallel training streams on all ranks together", 64)
+    val_streams: int = count("parallel validation streams on all ranks together", 16)
+    test_streams: int = count("parallel test streams on all ranks together", 64)
 
 
 @dataclass
 class CountingData(SequenceBatches):
-    """Strings of equally many a, b (and c)."""
+    """Strings a^n b^n or a^n b^n c^n."""
 
-    language: str = choice("a^n b^n, or a^n b^n c^n", LANGUAGES, "anbn")
-    max_n: int | None = count("n of training; null for 100, of anbncn 50", None)
-    test_max_n: int = count("n of the test, every one above that of training", 1_000)
-    size: int = count("training strings", 1_000)
+    language: str = choice("anbn: a^n b^n; anbncn: a^n b^n c^n", LANGUAGES, "anbn")
+    max_n: int | None = count("largest n of training and validation; null for 100 (anbn) or 50 (anbncn)", None)
+    test_max_n: int = count("largest n of the test, which has every n above max_n", 1_000)
+    size: int = count("generated training strings", 1_000)
 
 
 @dataclass
 class WavesData(SequenceBatches):
     """Sums of sine waves with noise."""
 
-    steps: int = count("values of a sequence", 50)
-    horizon: int = count("values to predict at every step", 10)
-    waves: int = count("sine waves that are summed up", 2)
-    noise: float = setting("its range, of either side", 0.1, least=0)
-    size: int = count("training sequences", 7_000)
-    val_size: int = count("validation sequences", 2_000)
-    test_size: int = count("test sequences", 1_000)
+    steps: int = count("length of a sequence", 50)
+    horizon: int = count("number of values to predict at every step", 10)
+    waves: int = count("number of sine waves in a sum", 2)
+    noise: float = setting("half-width of the uniform noise", 0.1, least=0)
+    size: int = count("generated training sequences", 7_000)
+    val_size: int = count("generated validation sequences", 2_000)
+    test_size: int = count("generated test sequences", 1_000)
 
 
 @dataclass
 class TaggingData(SequenceBatches):
     """Sentences with a label for each word."""
 
-    path: str | None = setting("two columns a line, an empty line between sentences; null generates some", None)
-    validation_path: str | None = setting("validation sentences; null cuts validation_fraction from path", None)
-    test_path: str | None = setting("test sentences; null cuts test_fraction from path", None)
-    validation_fraction: float = setting("share of the training sentences", 0.1, above=0, below=1)
-    test_fraction: float = setting("share of the training sentences", 0.1, above=0, below=1)
-    min_freq: int = count("occurrences in the training sentences a word needs", 1)
-    max_size: int | None = count("most frequent words kept; null for all", None)
+    path: str | None = setting(
+        "training sentences: two columns per line, a blank line between sentences; null generates sentences", None
+    )
+    validation_path: str | None = setting("validation sentences; null splits off validation_fraction of path", None)
+    test_path: str | None = setting("test sentences; null splits off test_fraction of path", None)
+    validation_fraction: float = setting("fraction of the sentences of path used for validation", 0.1, above=0, below=1)
+    test_fraction: float = setting("fraction of the sentences of path used for the test", 0.1, above=0, below=1)
+    min_freq: int = count("minimum number of occurrences of a word in the training sentences", 1)
+    max_size: int | None = count("maximum vocabulary size, most frequent words first; null for no limit", None)
 
 
 @dataclass
 class TemporalOrder(Classification):
     """Hochreiter & Schmidhuber (1997), experiment 6a: which of two symbols came first."""
 
-    level: str = choice("how long the sequences are, and how far apart the symbols", LEVELS, "easy")
+    level: str = choice("length of the sequences and distance of the relevant symbols", LEVELS, "easy")
     text: Text = field(default_factory=lambda: Text(tokenizer="whitespace", min_freq=1))
     data: OrderData = field(default_factory=lambda: OrderData(batch_size=32, max_length=1_000))
-    pooling: str = choice("from one vector a step to one a sequence", POOLINGS, "last")
-    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
+    pooling: str = choice("pooling over the outputs of all steps", POOLINGS, "last")
+    output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=16, word_dropout=0.0))
 
 
 @dataclass
 class SequenceTask(TaskSettings):
-    """What these tasks share."""
+    """Settings of every synthetic or labelling task."""
 
     data: Settings = field(default_factory=SequenceBatches)
 
-    monitor: str = setting("metric that decides which checkpoint is best", "val/loss")
-    mode: str = choice("which way that metric is better", ("max", "min"), "min")
-    learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 5.0e-3, above=0)
+    monitor: str = setting("validation metric that selects the best checkpoint", "val/loss")
+    mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
+    learning_rate: float = setting("default of optimizer.lr of Adam and AdamW", 5.0e-3, above=0)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=64))
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=16, word_dropout=0.0))
-    output_dropout: float = fraction("variational dropout on the outputs of the recurrent core")
+    output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core")
 
 
 @dataclass
@@ -140,14 +144,14 @@ class Adding(SequenceTask):
 
 @dataclass
 class Copy(SequenceTask):
-    """The copy problem: symbols, a wait, and the symbols again."""
+    """The copy problem: repeat the symbols at the beginning of a sequence at its end."""
 
     data: CopyData = field(default_factory=CopyData)
 
 
 @dataclass
 class Echo(SequenceTask):
-    """A stream of bits, repeated after a delay, read in chunks."""
+    """The echo problem: repeat a stream of bits after a delay, with truncated back-propagation."""
 
     data: EchoData = field(default_factory=EchoData)
 
@@ -161,13 +165,13 @@ class Counting(SequenceTask):
 
 @dataclass
 class Waves(SequenceTask):
-    """The next values of a noisy sum of sine waves, at every step."""
+    """Predict the next values of a noisy sum of sine waves at every step."""
 
     data: WavesData = field(default_factory=WavesData)
 
 
 @dataclass
 class Tagging(SequenceTask):
-    """A label for each word."""
+    """Sequence labelling: a tag for each word."""
 
     data: TaggingData = field(default_factory=TaggingData)

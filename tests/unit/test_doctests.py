@@ -1,0 +1,31 @@
+"""The examples in docstrings run and print what they show."""
+
+import doctest
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+EXAMPLE = re.compile(r"^ *>>> (?!.*\+SKIP)", re.MULTILINE)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def modules_with_examples() -> list[str]:
+    files = [file for file in sorted(SOURCE.rglob("*.py")) if EXAMPLE.search(file.read_text(encoding="utf-8"))]
+    names = [file.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".") for file in files]
+    return [name.removesuffix(".__init__") for name in names]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tried = doctest.testmod(import_module(name), optionflags=FLAGS)
+    assert tried.attempted > 0
+    assert tried.failed == 0
+
+
+def test_main_classes_have_examples() -> None:
+    expected = {"sluice.recurrent.stack", "sluice.recipes.load"}
+    assert expected <= set(modules_with_examples())
