@@ -42,13 +42,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved."""
     figures: list[Figure] = []
     for module in (inspecting, gradient_curves):
-        save = module.save_picture
+        save = module.save_figure
 
         def kept(figure: Figure, path: Path, save: Callable[..., None] = save) -> None:
             figures.append(figure)
             save(figure, path)
 
-        monkeypatch.setattr(module, "save_picture", kept)
+        monkeypatch.setattr(module, "save_figure", kept)
     return figures
 
 
@@ -100,9 +100,9 @@ def test_the_answers_are_those_of_the_text_up_to_each_symbol(run: Path) -> None:
     (line,) = json_lines(sluice("inspect", run, TEXT, "--json"))
     beginnings = [" ".join(TEXT.split()[: place + 1]) for place in range(8)]
     predicted = json_lines(sluice("predict", run, *beginnings, "--json"))
-    assert [answer["likeliest"] for answer in line["answers"]] == [own["label"] for own in predicted]
+    assert [answer["prediction"] for answer in line["predictions"]] == [own["label"] for own in predicted]
     expected = pytest.approx([own["probability"] for own in predicted], rel=1e-5)
-    assert [answer["probability"] for answer in line["answers"]] == expected
+    assert [answer["probability"] for answer in line["predictions"]] == expected
     assert line["label"] == predicted[-1]["label"]
 
 
@@ -129,7 +129,7 @@ def test_tensorboard_has_the_picture_beside_the_curves(run: Path) -> None:
     (image,) = events.Images("mine")
     assert image.encoded_image_string.startswith(b"\x89PNG")
     assert sorted(path.name for path in run.glob("events*")) == curves, "the training's events stay alone"
-    assert "is there already" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
+    assert "already exists" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
 
 
 def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:
@@ -146,7 +146,7 @@ def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: 
     (line,) = json_lines(sluice("inspect", folder, text, "--json"))
     assert line["attention"] == pytest.approx(weights)
     assert line["unknown"] == ["xyzzy"]
-    assert (line["label"], "answers" in line) == (predicted["label"], False)
+    assert (line["label"], "predictions" in line) == (predicted["label"], False)
 
 
 def test_a_language_model_says_how_probable_what_follows_was(book_run: Finished, tmp_path: Path) -> None:
@@ -155,13 +155,13 @@ def test_a_language_model_says_how_probable_what_follows_was(book_run: Finished,
     (scored,) = json_lines(sluice("score", book_run.folder, file, "--tokens", "--json"))
     (line,) = json_lines(sluice("inspect", book_run.folder, "The cat saw the dog", "--json"))
     assert line["symbols"] == ["<eos>", "The", "cat", "saw", "the", "dog"]
-    chances = [answer["following"] for answer in line["answers"]]
+    chances = [answer["next_probability"] for answer in line["predictions"]]
     logs = [log for _, log in scored["log_probabilities"]]
     np.testing.assert_allclose(np.log(chances[:-1]), logs[:5], rtol=1e-4)
     assert chances[-1] is None
     (suggested,) = json_lines(sluice("suggest", book_run.folder, "The cat saw the dog", "--top", "1", "--json"))
-    last = line["answers"][-1]
-    assert suggested["next"][0] == [last["likeliest"], pytest.approx(last["probability"], rel=1e-4)]
+    last = line["predictions"][-1]
+    assert suggested["next"][0] == [last["prediction"], pytest.approx(last["probability"], rel=1e-4)]
 
 
 def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> None:
@@ -172,7 +172,7 @@ def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> Non
     )
     (line,) = json_lines(sluice("inspect", echo.folder, "0110 1", "--json"))
     assert line["symbols"] == ["0", "1", "1", "0", "1"]
-    assert {answer["likeliest"] for answer in line["answers"]} <= {"0", "1"}
+    assert {answer["prediction"] for answer in line["predictions"]} <= {"0", "1"}
     assert "no symbol '2' in this task: there are 0 1" in complaint(sluice("inspect", echo.folder, "012"))
     norms = json_lines(sluice("inspect", "--gradients", echo.folder, "--steps", "15", "--json"))[0]["norms"]
     assert [len(own) for own in norms.values()] == [15, 15]
@@ -181,9 +181,9 @@ def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> Non
     tags = trained(workplace / "tags", *own, *FEW)
     (line,) = json_lines(sluice("inspect", tags.folder, "the zebra", "--backward", "--json"))
     assert (line["direction"], line["symbols"], line["unknown"]) == ("backward", ["the", "zebra <unk>"], ["zebra"])
-    assert {answer["likeliest"] for answer in line["answers"]} <= {"O", "B-X"}
+    assert {answer["prediction"] for answer in line["predictions"]} <= {"O", "B-X"}
     assert list(line["states"]) == ["hidden"]
-    assert "reads in both directions" in complaint(sluice("inspect", "--gradients", tags.folder))
+    assert "is bidirectional" in complaint(sluice("inspect", "--gradients", tags.folder))
 
 
 def test_a_translators_encoder(workplace: Path) -> None:
@@ -231,7 +231,7 @@ def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path
 def test_gradients_of_language_models_and_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
     arguments = ("--gradients", book_run.folder, run, order.folder, run)
     told = complaint(sluice("inspect", "--gradients", run, "--steps", "5"))
-    assert "is read whole, leave it out" in told
+    assert "uses whole sequences, omit it" in told
     (line,) = json_lines(sluice("inspect", *arguments[:2], "--steps", "9", "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {9}
     (line,) = json_lines(sluice("inspect", "--gradients", run, order.folder, run, "--json"))
@@ -287,6 +287,6 @@ def test_numbers_are_no_symbols(workplace: Path) -> None:
     ended = train(*small, *FEW, *places(workplace))
     assert ended.code == 0, ended.err
     run = Finished.found(workplace, ended).folder
-    assert "no recurrent core that reads a text of symbols" in complaint(sluice("inspect", run, "1 2"))
+    assert "which has no recurrent core over tokens" in complaint(sluice("inspect", run, "1 2"))
     (line,) = json_lines(sluice("inspect", "--gradients", run, "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {8}

@@ -56,12 +56,13 @@ def test_predict_says_class_probability_and_the_words_that_decided(titles: Finis
     assert line["probabilities"][line["label"]] == line["probability"] == max(line["probabilities"].values())
     words = [(word["text"], word["word"]) for word in line["words"]]
     assert sorted(words) == sorted((text, word) for text in (1, 2) for word in TITLES[text - 1].split())
-    assert all(before["moved"] >= after["moved"] for before, after in pairwise(line["words"]))
-    assert all(word["beside"] in TITLES[2 - word["text"]].split() for word in line["words"])
+    assert all(before["contribution"] >= after["contribution"] for before, after in pairwise(line["words"]))
+    assert all(word["aligned_word"] in TITLES[2 - word["text"]].split() for word in line["words"])
     out = sluice("predict", titles.folder, *TITLES).out
     most = line["words"][0]
     assert out.startswith(f"{line['label']}  {line['probability']:.3f}  {' | '.join(TITLES)}")
-    assert f"decided: {most['word']} {most['moved']:+.2f} (text {most['text']}, beside {most['beside']})" in out
+    where = f"(text {most['text']}, aligned with {most['aligned_word']})"
+    assert f"largest contributions: {most['word']} {most['contribution']:+.2f} {where}" in out
 
 
 def test_predict_reads_pairs_from_a_file_and_standard_input_alike(titles: Finished, tmp_path: Path) -> None:
@@ -75,10 +76,10 @@ def test_predict_reads_pairs_from_a_file_and_standard_input_alike(titles: Finish
 
 
 NO_PAIRS = {
-    "one text": (["kettle"], None, "1 text given, and this model wants two"),
-    "three texts": (["a", "b", "c"], None, "3 texts given, and this model wants two"),
+    "one text": (["kettle"], None, "got 1 text, but this model compares two"),
+    "three texts": (["a", "b", "c"], None, "got 3 texts, but this model compares two"),
     "an empty text": (["kettle", " "], None, "text 2 of pair 1 is empty"),
-    "a line with one text": ([], "a\tb\nc\n", "standard input, line 2: 1 text, and this model wants two"),
+    "a line with one text": ([], "a\tb\nc\n", "standard input, line 2: got 1 text, but this model compares two"),
     "a line with an empty text": ([], "a\tb\n\tb\n", "text 1 of pair 2 is empty"),
     "nothing": ([], "", "there is no text to predict"),
 }

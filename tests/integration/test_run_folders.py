@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Path, settings: tuple[str, 
     said = complaint(train(*settings, *EXPLODING, *every))
     assert "the training loss became NaN or infinite between optimizer steps " in said
     assert "(learning rate 1e+30, gradient norm" in said
-    assert said.endswith("set stop_on_nan=false to train on")
+    assert said.endswith("set stop_on_nan=false to continue training")
     assert not (run / "error.txt").exists()
     assert not (run / "best.ckpt").exists()
 

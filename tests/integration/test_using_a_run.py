@@ -97,7 +97,7 @@ def test_attention_shows_the_words_that_weighed(finished: Finished) -> None:
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert line["unknown_words"] == 2
     shown = sluice("predict", finished.folder, "A gripping film, xyzzy!").out
-    assert f"weighed most: {max(line['words'], key=lambda pair: pair[1])[0]} " in shown
+    assert f"largest attention weights: {max(line['words'], key=lambda pair: pair[1])[0]} " in shown
     assert "2 unknown words" in shown
 
 

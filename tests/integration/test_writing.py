@@ -108,7 +108,7 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "is empty: there is no word in it to score"),
+            (b"", "is empty: it has no words to score"),
             (b"f\xe4r\n", "is not UTF-8 at byte 1"),
             (None, "no such file"),
         ],

@@ -1,4 +1,4 @@
-"""A text as a trained model reads it: symbol by symbol, with what goes on inside and what it would answer."""
+"""Activations and predictions of a trained model at every token of a text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sluice.analysis.hidden_states import HiddenStates, read_hidden_states
+from sluice.analysis.hidden_states import HiddenStates, record_hidden_states
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.inference.language_model import TextGenerator
@@ -26,174 +26,194 @@ from sluice.text.truncation import kept_places
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 ROWS = 100
-"""Steps whose next words are computed together."""
+"""Number of steps for which a language model's distribution is computed at a time."""
 
 
 class LayerChoice(NamedTuple):
-    """Which part of the recurrent core is looked at."""
+    """A layer and direction of the recurrent core."""
 
     layer: int | None
-    """From 1, the lowest, on; None for the top one."""
+    """Layer number, 1 is the lowest; None for the top layer."""
     backward: bool
+    """Whether to take the backward direction."""
 
 
-class Answer(NamedTuple):
-    """What the model says after a symbol."""
+class StepPrediction(NamedTuple):
+    """The prediction of a model after a token."""
 
-    likeliest: str
+    prediction: str
+    """The most probable class or token."""
     probability: float
-    following: float | None = None
-    """Probability of the symbol that does follow: of a language model, None after the last one."""
+    """Its probability."""
+    next_probability: float | None = None
+    """Probability of the token that follows in the text; language models only, None at the last token."""
 
 
 @dataclass(frozen=True)
 class TextActivations:
-    """What happens in a model while it reads a text."""
+    """Activations and predictions of a model at the T tokens of a text."""
 
     symbols: list[str]
-    """T; an unknown word is marked as one."""
+    """The T tokens; unknown words are followed by `<unk>`."""
     hidden: HiddenStates
+    """States and gates at every token."""
     unknown: list[str] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    """One a symbol, as if the text ended there; none where the model answers the whole text only."""
-    verdict: Answer | None = None
-    """Of a classifier, on the whole text."""
+    """Tokens that are not in the vocabulary."""
+    predictions: list[StepPrediction] = field(default_factory=list)
+    """The prediction from the text up to each token; empty if the model predicts from the whole text only."""
+    prediction: StepPrediction | None = None
+    """The prediction of a classifier for the whole text."""
     weights: list[float] | None = None
-    """(T,) how much each symbol weighed in attention pooling."""
+    """(T,) weights of attention pooling."""
     length: int = 0
-    """Tokens of the text, where the model reads at most so many."""
+    """Number of tokens of the text before truncation, for models with a maximum length."""
     kept: int = 0
-    """Tokens that it read."""
+    """Number of tokens after truncation."""
 
 
-def read_text(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
-    """Runs a text through a model.
+def record_activations(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
+    """Runs a text through a model and records its activations.
+
+    Args:
+        model: the trained model.
+        text: the text.
+        choice: layer and direction.
 
     Raises:
-        UserError: for a text without a symbol, a model that reads no text, or a layer or direction that isn't there.
+        UserError: if the text has no tokens, the model doesn't read text, or the layer or direction doesn't exist.
     """
-    kind = next((kind for kind in READERS if isinstance(model.network, kind)), None)
+    kind = next((kind for kind in RECORDERS if isinstance(model.network, kind)), None)
     if kind is None or getattr(model.network, "embedding", model) is None:
         raise UserError(
-            f"{model.path} is of task={model.config.task.name}: it has no recurrent core that reads a text of symbols; "
-            "inspect a run that classifies, writes, translates or tags"
+            f"{model.path} is of task={model.config.task.name}, which has no recurrent core over tokens: inspect a "
+            "run of a classifier, language model, translator or tagger"
         )
     try:
         with torch.no_grad():
-            return READERS[kind](model, text, place)
+            return RECORDERS[kind](model, text, choice)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def _classified(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
+def _record_classifier(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: TextClassifier = model.network
-    reader = use_of(model, Classifier)
-    words = _some(reader.tokenize(text))
-    places, _ = kept_places(np.asarray([len(words)]), reader.max_length, reader.truncation)
-    kept = [words[place] for place in places[0]]
+    classifier = use_of(model, Classifier)
+    words = _not_empty(classifier.tokenize(text))
+    positions, _ = kept_places(np.asarray([len(words)]), classifier.max_length, classifier.truncation)
+    kept = [words[position] for position in positions[0]]
     ids = torch.tensor([model.vocab.encode(kept)])
     features = network.embed(ids)
-    hidden = read_hidden_states(network.recurrent, features, segment_length=network.segment_length, **place._asdict())
+    hidden = record_hidden_states(
+        network.recurrent, features, segment_length=network.segment_length, **choice._asdict()
+    )
     classified = network.classify(features, torch.tensor([len(kept)]))
     return TextActivations(
-        *_marked(kept, model.vocab, hidden),
-        answers=_best(network.output(hidden.top), model.labels) if _answers_at_every_step(network) else [],
-        verdict=_best(classified.logits, model.labels)[0],
+        *_mark_unknown(kept, model.vocab, hidden),
+        predictions=_most_probable(network.output(hidden.top), model.labels)
+        if _predicts_at_every_step(network)
+        else [],
+        prediction=_most_probable(classified.logits, model.labels)[0],
         weights=None if classified.weights is None else classified.weights[0].tolist(),
         length=len(words),
         kept=len(kept),
     )
 
 
-def _answers_at_every_step(network: TextClassifier) -> bool:
-    """Whether the state after any step is what the classes would be read from if the text ended there."""
+def _predicts_at_every_step(network: TextClassifier) -> bool:
+    """Whether the output layer applied to any step's state gives the prediction for the text up to this step."""
     return isinstance(network.pooling, LastPooling) and network.recurrent.directions == 1
 
 
-def _written(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
+def _record_language_model(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: LanguageModel = model.network
-    generator = use_of(model, TextGenerator)
-    reader = generator.text
-    words = [END_OF_LINE, *_some(reader.tokens(text))]
-    ids = reader.prompt_ids(text)
-    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
+    language_text = use_of(model, TextGenerator).text
+    words = [END_OF_LINE, *_not_empty(language_text.tokens(text))]
+    ids = language_text.prompt_ids(text)
+    hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **choice._asdict())
     features = hidden.outputs if network.projection is None else network.projection(hidden.outputs)
-    answers: list[Answer] = []
-    following: list[int | None] = [*ids[1:], None]
-    for start, some in zip(range(0, len(ids), ROWS), features.split(ROWS), strict=True):
-        chances = network.head.log_probabilities(some).exp()
-        best = zip(*chances.max(-1), chances, following[start : start + ROWS], strict=True)
-        answers += [
-            Answer(model.vocab.tokens[int(index)], float(chance), None if after is None else float(row[after]))
-            for chance, index, row, after in best
+    predictions: list[StepPrediction] = []
+    next_ids: list[int | None] = [*ids[1:], None]
+    for start, rows in zip(range(0, len(ids), ROWS), features.split(ROWS), strict=True):
+        probabilities = network.head.log_probabilities(rows).exp()
+        steps = zip(*probabilities.max(-1), probabilities, next_ids[start : start + ROWS], strict=True)
+        predictions += [
+            StepPrediction(
+                model.vocab.tokens[int(best)],
+                float(probability),
+                None if next_id is None else float(row[next_id]),
+            )
+            for probability, best, row, next_id in steps
         ]
-    return TextActivations(*_marked(words, model.vocab, hidden), answers=answers)
+    return TextActivations(*_mark_unknown(words, model.vocab, hidden), predictions=predictions)
 
 
-def _answered(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
+def _record_labeller(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: SequenceLabeller = model.network
     assert network.embedding is not None
     known = model.parts["vocab"]
     if model.parts["tags"]:
-        words, names = _some(text.split()), model.parts["tags"]
+        words, names = _not_empty(text.split()), model.parts["tags"]
         ids = Vocab(known).encode(words)
     else:
-        words, names = _some(_letters(text, known)), known
+        words, names = _not_empty(_split_symbols(text, known)), known
         ids = [known.index(symbol) for symbol in words]
-    hidden = read_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **place._asdict())
-    answers = _best(network.output(hidden.outputs), names)
+    hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **choice._asdict())
+    predictions = _most_probable(network.output(hidden.outputs), names)
     if model.parts["tags"]:
-        return TextActivations(*_marked(words, Vocab(known), hidden), answers=answers)
-    return TextActivations(words, hidden, answers=answers)
+        return TextActivations(*_mark_unknown(words, Vocab(known), hidden), predictions=predictions)
+    return TextActivations(words, hidden, predictions=predictions)
 
 
-def _letters(text: str, known: list[str]) -> list[str]:
-    """The symbols of a generated task: set apart by blanks, or one after the other."""
+def _split_symbols(text: str, known: list[str]) -> list[str]:
+    """Splits a sequence of a generated task at blanks, and pieces that are no symbol into characters."""
     symbols = [symbol for piece in text.split() for symbol in ([piece] if piece in known else piece)]
-    strange = next((symbol for symbol in symbols if symbol not in known), None)
-    if strange is not None:
-        raise UserError(f"there is no symbol {strange!r} in this task: there are {' '.join(known)}")
+    unknown = next((symbol for symbol in symbols if symbol not in known), None)
+    if unknown is not None:
+        raise UserError(f"there is no symbol {unknown!r} in this task: there are {' '.join(known)}")
     return symbols
 
 
-def _translated(model: SavedModel, text: str, place: LayerChoice) -> TextActivations:
+def _record_encoder(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: Seq2Seq = model.network
     translator = use_of(model, Translator)
-    coder, longest = translator.source, translator.max_length
-    words = _some(coder.unit.raw(text))
-    ids = coder.source_ids(text, longest)
-    hidden = read_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **place._asdict())
+    coder, max_length = translator.source, translator.max_length
+    words = _not_empty(coder.unit.raw(text))
+    ids = coder.source_ids(text, max_length)
+    hidden = record_hidden_states(network.encoder, network.source_embedding(torch.tensor([ids])), **choice._asdict())
     unknown = [word for word, index in zip(words, ids[:-1], strict=False) if index == UNKNOWN_ID]
-    symbols = [_mark(word, index) for word, index in zip(words, ids[:-1], strict=False)]
+    symbols = [_label(word, index) for word, index in zip(words, ids[:-1], strict=False)]
     return TextActivations([*symbols, END], hidden, unknown, length=len(words), kept=len(ids) - 1)
 
 
-READERS: dict[type, Callable[[SavedModel, str, LayerChoice], TextActivations]] = {
-    TextClassifier: _classified,
-    LanguageModel: _written,
-    SequenceLabeller: _answered,
-    Seq2Seq: _translated,
+RECORDERS: dict[type, Callable[[SavedModel, str, LayerChoice], TextActivations]] = {
+    TextClassifier: _record_classifier,
+    LanguageModel: _record_language_model,
+    SequenceLabeller: _record_labeller,
+    Seq2Seq: _record_encoder,
 }
 
 
-def _some(words: list[str]) -> list[str]:
+def _not_empty(words: list[str]) -> list[str]:
     if not words:
-        raise UserError("the text is empty: there is no symbol in it to read")
+        raise UserError("the text is empty: it has no tokens")
     return words
 
 
-def _marked(words: list[str], vocab: Vocab, hidden: HiddenStates) -> tuple[list[str], HiddenStates, list[str]]:
-    """The first three parts of a TextActivations."""
+def _mark_unknown(words: list[str], vocab: Vocab, hidden: HiddenStates) -> tuple[list[str], HiddenStates, list[str]]:
+    """The first three fields of TextActivations."""
     ids = vocab.encode(words)
     unknown = [word for word, index in zip(words, ids, strict=True) if index == UNKNOWN_ID]
-    return [_mark(word, index) for word, index in zip(words, ids, strict=True)], hidden, unknown
+    return [_label(word, index) for word, index in zip(words, ids, strict=True)], hidden, unknown
 
 
-def _mark(word: str, index: int) -> str:
+def _label(word: str, index: int) -> str:
     return f"{word} {UNKNOWN}" if index == UNKNOWN_ID and word != UNKNOWN else word
 
 
-def _best(logits: Tensor, names: list[str] | tuple[str, ...]) -> list[Answer]:
-    """(T, K) -> the likeliest class of each row."""
-    chances, indices = logits.softmax(-1).max(-1)
-    return [Answer(names[index], chance) for chance, index in zip(chances.tolist(), indices.tolist(), strict=True)]
+def _most_probable(logits: Tensor, names: list[str] | tuple[str, ...]) -> list[StepPrediction]:
+    """The most probable class of each row of logits (T, K)."""
+    probabilities, indices = logits.softmax(-1).max(-1)
+    return [
+        StepPrediction(names[index], probability)
+        for probability, index in zip(probabilities.tolist(), indices.tolist(), strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Words as points: which lie near which, and what their directions mean."""
+"""Nearest neighbours, analogies and principal components of word vectors."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,139 +10,152 @@ from numpy.typing import NDArray
 from sluice.errors import UserError
 
 METRICS = ("cosine", "manhattan")
-SPELLINGS = 3
-"""Words offered for one that isn't there."""
-LONGER = 2
-"""Letters that an offered word may have more or fewer."""
+MAX_SUGGESTIONS = 3
+"""Maximum number of similar words suggested for an unknown word."""
+MAX_LENGTH_DIFFERENCE = 2
+"""Maximum difference in characters between an unknown word and a suggestion."""
 
 
 class Neighbour(NamedTuple):
-    """A word and how it lies to what was asked for."""
+    """A word, and its similarity to the query."""
 
     word: str
+    """The word."""
     cosine: float
-    """Of the angle between them, from -1 to 1."""
+    """Cosine similarity to the query, from -1 to 1."""
     manhattan: float
-    """The sum of the differences of all coordinates."""
+    """Manhattan (L1) distance to the query."""
 
 
 class EmbeddingSpace:
-    """Words with their vectors."""
+    """Words and their vectors.
+
+    Example:
+        >>> import numpy as np
+        >>> from sluice.analysis import EmbeddingSpace
+        >>> space = EmbeddingSpace(["cat", "dog", "sea"], np.array([[1, 0], [1, 1], [-1, 2]], dtype=np.float32))
+        >>> [neighbour.word for neighbour in space.neighbours("cat")]
+        ['dog', 'sea']
+    """
 
     def __init__(self, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """
         Args:
-            words: N different words.
+            words: N distinct words.
             vectors: (N, D).
 
         Raises:
-            ValueError: if there are not as many vectors as words, or none.
+            ValueError: if the numbers of words and vectors differ or are 0.
         """
         if vectors.ndim != 2 or len(words) != len(vectors) or not len(words):
-            raise ValueError(f"{len(words)} words need as many rows, got an array of shape {vectors.shape}")
+            raise ValueError(f"{len(words)} words need vectors of shape ({len(words)}, D), got {vectors.shape}")
         self.words, self.vectors = list(words), vectors
-        self._places = {word: place for place, word in enumerate(self.words)}
-        self._units = _unit(vectors)
+        self._indices = {word: index for index, word in enumerate(self.words)}
+        self._normalized = _normalize(vectors)
 
-    def place(self, word: str) -> int:
-        """Which row is the word's.
+    def index(self, word: str) -> int:
+        """Returns the row of a word.
 
         Raises:
-            UserError: if there is none; offers the nearest spellings.
+            UserError: if the word is unknown; suggests words of similar spelling.
         """
-        if word not in self._places:
-            raise UserError(f"there is no word {word!r} among the {len(self.words):,}{self._offer(word)}")
-        return self._places[word]
+        if word not in self._indices:
+            raise UserError(f"there is no word {word!r} among the {len(self.words):,}{self._suggestions(word)}")
+        return self._indices[word]
 
     def neighbours(self, word: str, top: int = 10, metric: str = "cosine") -> list[Neighbour]:
-        """The words that lie nearest a word, the nearest first, without itself.
+        """Returns the nearest neighbours of a word, the nearest first.
 
         Args:
-            word: one that is there.
-            top: how many.
-            metric: what nearest means, see METRICS.
+            word: the word, which is excluded from the result.
+            top: number of neighbours.
+            metric: "cosine" or "manhattan".
 
         Raises:
-            UserError: for a word that isn't there.
-            ValueError: for a metric that doesn't exist.
+            UserError: if the word is unknown.
+            ValueError: if the metric is unknown.
         """
-        place = self.place(word)
-        return self._nearest(self.vectors[place], (place,), top, metric)
+        index = self.index(word)
+        return self._nearest(self.vectors[index], (index,), top, metric)
 
     def analogy(self, a: str, b: str, c: str, top: int = 10, metric: str = "cosine") -> list[Neighbour]:
-        """What is to c as a is to b: the words nearest a − b + c, all three at length 1, without these.
+        """Returns the words nearest to a − b + c, for example king − man + woman.
 
-        Mikolov, Yih & Zweig (2013), "Linguistic regularities in continuous space word representations", section 4.
+        All vectors are normalized to length 1. Mikolov, Yih & Zweig (2013), "Linguistic regularities in continuous
+        space word representations", section 4.
 
         Args:
-            a: as in king − man + woman.
-            b: what is taken away.
-            c: what is added.
-            top: how many.
-            metric: what nearest means, see METRICS; of the Manhattan distance all words are at length 1 too.
+            a: the first word; all three are excluded from the result.
+            b: the word that is subtracted.
+            c: the word that is added.
+            top: number of words.
+            metric: "cosine" or "manhattan".
 
         Raises:
-            UserError: for a word that isn't there.
-            ValueError: for a metric that doesn't exist.
+            UserError: if a word is unknown.
+            ValueError: if the metric is unknown.
         """
-        places = tuple(map(self.place, (a, b, c)))
-        first, taken, added = self._units[list(places)]
-        return self._nearest(first - taken + added, places, top, metric, self._units)
+        indices = tuple(map(self.index, (a, b, c)))
+        vector_a, vector_b, vector_c = self._normalized[list(indices)]
+        return self._nearest(vector_a - vector_b + vector_c, indices, top, metric, self._normalized)
 
     def _nearest(
         self,
         target: NDArray[np.float32],
-        without: tuple[int, ...],
+        excluded: tuple[int, ...],
         top: int,
         metric: str,
         points: NDArray[np.float32] | None = None,
     ) -> list[Neighbour]:
         if metric not in METRICS:
             raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
-        cosines = self._units @ _unit(target[None])[0]
+        cosines = self._normalized @ _normalize(target[None])[0]
         distances = np.abs((self.vectors if points is None else points) - target).sum(1)
         order = np.argsort(-cosines if metric == "cosine" else distances, kind="stable")
-        found = [place for place in order[: top + len(without)].tolist() if place not in without][:top]
-        return [Neighbour(self.words[place], float(cosines[place]), float(distances[place])) for place in found]
+        nearest = [index for index in order[: top + len(excluded)].tolist() if index not in excluded][:top]
+        return [Neighbour(self.words[index], float(cosines[index]), float(distances[index])) for index in nearest]
 
-    def _offer(self, word: str) -> str:
-        like = [own for own in self.words if abs(len(own) - len(word)) <= LONGER]
-        same = [own for own in like if own.lower() == word.lower()]
-        found = list(dict.fromkeys([*same, *difflib.get_close_matches(word, like, SPELLINGS)]))[:SPELLINGS]
-        return f": did you mean {', '.join(found)}?" if found else ": give another one"
+    def _suggestions(self, word: str) -> str:
+        candidates = [known for known in self.words if abs(len(known) - len(word)) <= MAX_LENGTH_DIFFERENCE]
+        other_case = [known for known in candidates if known.lower() == word.lower()]
+        similar = difflib.get_close_matches(word, candidates, MAX_SUGGESTIONS)
+        found = list(dict.fromkeys([*other_case, *similar]))[:MAX_SUGGESTIONS]
+        return f": did you mean {', '.join(found)}?" if found else ": choose another word"
 
 
-class Plane(NamedTuple):
-    """Points in the two directions in which they differ most."""
+class PCAProjection(NamedTuple):
+    """Points projected on their first two principal components."""
 
     points: NDArray[np.float32]
     """(N, 2)."""
-    shares: tuple[float, float]
-    """Of all variance, that lies in each direction."""
+    explained_variance_ratio: tuple[float, float]
+    """Fraction of the total variance explained by each component."""
 
 
-def principal_plane(vectors: NDArray[np.float32]) -> Plane:
-    """The first two principal components; each points to where its largest weight is positive.
+def pca_projection(vectors: NDArray[np.float32]) -> PCAProjection:
+    """Projects vectors on their first two principal components.
+
+    The sign of each component is chosen so that its coefficient of largest magnitude is positive.
 
     Args:
         vectors: (N, D), N and D at least 2.
 
     Raises:
-        ValueError: for fewer.
+        ValueError: if N or D is below 2.
     """
     if min(vectors.shape) < 2:
-        raise ValueError(f"a plane needs at least two points of two coordinates, got {vectors.shape}")
+        raise ValueError(f"two principal components need vectors of shape (2, 2) or larger, got {vectors.shape}")
     centred = (vectors - vectors.mean(0)).astype(np.float64)
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    plane = directions[:2]
-    largest = np.take_along_axis(plane, np.abs(plane).argmax(1)[:, None], 1)
-    variances = lengths**2
-    shares = variances[:2] / max(float(variances.sum()), np.finfo(np.float64).tiny)
-    points = centred @ (plane * np.where(largest < 0, -1.0, 1.0)).T
-    return Plane(points.astype(np.float32), (float(shares[0]), float(shares[1])))
+    _, singular_values, directions = np.linalg.svd(centred, full_matrices=False)
+    components = directions[:2]
+    largest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], 1)
+    variances = singular_values**2
+    ratio = variances[:2] / max(float(variances.sum()), np.finfo(np.float64).tiny)
+    points = centred @ (components * np.where(largest < 0, -1.0, 1.0)).T
+    return PCAProjection(points.astype(np.float32), (float(ratio[0]), float(ratio[1])))
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each row at length 1; zero rows stay."""
+def _normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows scaled to length 1; zero rows are unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Sequences through which gradients are followed, with the loss at the last step: a run's own, and generated ones."""
+"""Inputs and losses for gradient norms: from the validation split of a run, or generated."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -26,12 +26,12 @@ from sluice.recipes.registry import recipe_of
 from sluice.recipes.saved_model import SavedModel
 from sluice.recurrent import OneHot, RecurrentStack
 
-MOST_STEPS = 200
-"""Of a running text or of answers step by step, where nothing else was asked for."""
+MAX_STEPS = 200
+"""Default length of sequences that can be truncated: running text, and sequences with a target at every step."""
 
 
 class Probe(NamedTuple):
-    """What gradients are followed through."""
+    """A recurrent stack, its inputs and a loss at the last step, the arguments of `gradient_norms`."""
 
     stack: RecurrentStack
     inputs: Tensor | OneHot
@@ -39,64 +39,69 @@ class Probe(NamedTuple):
     lengths: Tensor
     """(B,) int64 on the CPU."""
     loss: Callable[[Tensor], Tensor]
-    """From the top layer's last states (B, H) to the sum of the sequences' losses."""
+    """Maps the top layer's final hidden states (B, H) to the sum of the B sequences' losses."""
 
 
-def own_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Path | None) -> Probe:
-    """Up to `count` sequences of the run's validation split, taken at even distances.
+def validation_probe(model: SavedModel, *, count: int, steps: int | None, data_dir: Path | None) -> Probe:
+    """Evenly spaced sequences of a run's validation split, with the task's loss at the last step.
 
-    A classifier's loss is that of its last state alone, as if the pooling saw nothing else: what other poolings take
-    from earlier steps directly has no way back to be measured.
+    The loss of a classifier is computed as if its pooling layer received the last step only.
 
     Args:
         model: the trained model.
-        count: sequences.
-        steps: most steps of a sequence that can be cut, running text and answers step by step; None for MOST_STEPS.
-        data_dir: where the corpora lie; None for SLUICE_DATA, or else where they lay at training.
+        count: maximum number of sequences.
+        steps: maximum length of sequences that can be truncated (running text, and sequences with a target at every
+            step); None for MAX_STEPS.
+        data_dir: folder of the corpora; None for SLUICE_DATA, or else the folder used in training.
 
     Raises:
-        UserError: for a model whose loss doesn't come from its last state by one way back, steps where nothing can be
-            cut, or texts that can't be had or aren't those of its training.
+        UserError: if the model's loss doesn't depend on the last state through a single unidirectional path, `steps` is
+            given for sequences that can't be truncated, or the training data is missing or has changed.
     """
     kind = next((kind for kind in PROBES if isinstance(model.network, kind)), None)
     if kind is None:
         raise UserError(
-            f"gradients of {model.path} cannot be followed: task={model.config.task.name} has no loss at the last step "
-            "of one recurrent core; give a run that classifies, writes or answers step by step"
+            f"gradients of {model.path} cannot be measured: task={model.config.task.name} has no loss at the last step "
+            "of a single recurrent core; choose a run of a classifier, language model, tagger or regression task"
         )
-    _refuse_other_ways_back(model)
+    _check_single_path(model)
     if steps is not None and kind in (TextClassifier, Regressor):
-        raise UserError(f"--steps {steps} cannot be used: task={model.config.task.name} is read whole, leave it out")
+        raise UserError(f"--steps {steps} cannot be used: task={model.config.task.name} uses whole sequences, omit it")
     model, recipe = model.with_paths(data_dir), recipe_of(model.config)
     data = recipe.build_data(model.config, recipe.find_corpus(model.config, may_fall_back=False))
     check_unchanged(model, data.identity)
     parts = recipe.saved_parts(data)
     if any(parts[name] != model.parts[name] for name in parts):
-        raise UserError(f"{data.corpus.description} is not the text that {model.path} was trained on: set --data-dir")
-    return PROBES[kind](model.network, data, count, steps or MOST_STEPS)
+        raise UserError(f"{model.path} was not trained on {data.corpus.description}: set --data-dir")
+    return PROBES[kind](model.network, data, count, steps or MAX_STEPS)
 
 
-def _refuse_other_ways_back(model: SavedModel) -> None:
+def _check_single_path(model: SavedModel) -> None:
+    """Checks that gradients reach earlier states through the state of the next step only.
+
+    Raises:
+        UserError: if the model is bidirectional, segmented or residual.
+    """
     core = model.config.model
     if core.bidirectional:
         raise UserError(
-            f"{model.path} reads in both directions, and gradients are followed back in one: "
+            f"{model.path} is bidirectional, but gradients are measured in unidirectional models only: "
             "train with model.bidirectional=false"
         )
     if getattr(model.config.task, "segment_length", None):
-        raise UserError(f"{model.path} begins anew in every segment: train with task.segment_length=null")
+        raise UserError(f"{model.path} resets its state in every segment: train with task.segment_length=null")
     if core.residual:
-        raise UserError(f"{model.path} has ways round its layers: train with model.residual=false")
+        raise UserError(f"{model.path} has residual connections: train with model.residual=false")
 
 
 def _of_classifier(network: TextClassifier, data: ClassificationData, count: int, steps: int) -> Probe:
     split = data.prepared.splits["val"]
     make = BatchMaker(split.texts, split.labels, max_length=data.max_length, truncation=data.truncation)
-    batch = make(_spread(len(split.labels), count).tolist())
+    batch = make(_evenly_spaced(len(split.labels), count).tolist())
 
     def loss(top: Tensor) -> Tensor:
-        seen = torch.ones(len(top), 1, dtype=torch.bool)
-        pooled = network.pooling(top.unsqueeze(1), seen, top).vector
+        mask = torch.ones(len(top), 1, dtype=torch.bool)
+        pooled = network.pooling(top.unsqueeze(1), mask, top).vector
         return F.cross_entropy(network.output(pooled), batch.labels, reduction="sum")
 
     with torch.no_grad():
@@ -107,7 +112,7 @@ def _of_language(network: LanguageModel, data: LanguageData, count: int, steps: 
     ids = torch.from_numpy(np.asarray(data.prepared.splits["val"], dtype=np.int64))
     if len(ids) <= steps:
         raise UserError(f"the validation text has {len(ids)} tokens: choose --steps below that, not {steps}")
-    starts = torch.from_numpy(_spread(len(ids) - steps, count))
+    starts = torch.from_numpy(_evenly_spaced(len(ids) - steps, count))
     windows = ids[starts.unsqueeze(1) + torch.arange(steps + 1)]
 
     def loss(top: Tensor) -> Tensor:
@@ -125,10 +130,10 @@ def _of_labeller(network: SequenceLabeller, data: SequenceData | StreamData, cou
     targets = batch.targets[rows, lengths - 1]
 
     def loss(top: Tensor) -> Tensor:
-        answers = network.output(top)
+        predictions = network.output(top)
         if targets.is_floating_point():
-            return F.mse_loss(answers, targets, reduction="sum")
-        return F.cross_entropy(answers, targets, reduction="sum")
+            return F.mse_loss(predictions, targets, reduction="sum")
+        return F.cross_entropy(predictions, targets, reduction="sum")
 
     inputs = batch.inputs[:, :steps]
     with torch.no_grad():
@@ -155,31 +160,38 @@ PROBES: dict[type, Callable[..., Probe]] = {
 
 def _batch(data: SequenceData | StreamData, count: int) -> SequenceBatch:
     split = data.split("val")
-    return SequenceBatchMaker(split)(_spread(len(split.lengths), count).tolist())
+    return SequenceBatchMaker(split)(_evenly_spaced(len(split.lengths), count).tolist())
 
 
-def _spread(size: int, count: int) -> NDArray[np.int64]:
-    """Up to `count` places at even distances."""
+def _evenly_spaced(size: int, count: int) -> NDArray[np.int64]:
+    """Up to `count` evenly spaced indices below `size`."""
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
 
-class Sequences(NamedTuple):
-    """Symbols in which the order of two, long before the end, decides."""
+class LabelledSequences(NamedTuple):
+    """Sequences of the temporal order problem."""
 
     ids: Tensor
-    """(B, T) int64."""
+    """(B, T) int64 symbol ids."""
     labels: Tensor
-    """(B,) int64."""
+    """(B,) int64 class ids."""
 
 
-def order_sequences(steps: int, seed: int, count: int) -> Sequences:
-    """Sequences of `steps` symbols of the temporal order problem: X or Y after a tenth to a fifth, and after a half.
+def temporal_order_batch(steps: int, seed: int, count: int) -> LabelledSequences:
+    """Generates sequences of the temporal order problem.
+
+    The first X or Y is between a tenth and a fifth of the sequence, the second between a half and three fifths.
+
+    Args:
+        steps: length of every sequence.
+        seed: seed of the generator.
+        count: number of sequences.
 
     Raises:
-        UserError: if the steps are too few.
+        UserError: if there are too few steps.
     """
-    early, middle = (max(steps // 10, 1), max(steps // 5, 1)), (steps // 2, steps * 3 // 5)
-    problem = TemporalOrder(lengths=(steps, steps), t1=early, t2=middle, size=count, seed=seed)
+    first, second = (max(steps // 10, 1), max(steps // 5, 1)), (steps // 2, steps * 3 // 5)
+    problem = TemporalOrder(lengths=(steps, steps), t1=first, t2=second, size=count, seed=seed)
     documents = list(islice(problem.documents(), count))
     ids = [[SYMBOLS.index(symbol) for symbol in document.text.split()] for document in documents]
-    return Sequences(torch.tensor(ids), torch.tensor([document.label for document in documents]))
+    return LabelledSequences(torch.tensor(ids), torch.tensor([document.label for document in documents]))

@@ -1,4 +1,4 @@
-"""How far back a loss reaches: the norm of its gradient by the state of every earlier step."""
+"""Gradient norms of a loss at the last step with respect to the recurrent states of all steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.analysis.gradient_probes import order_sequences, own_probe
+from sluice.analysis.gradient_probes import temporal_order_batch, validation_probe
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS
 from sluice.errors import UserError
 from sluice.recipes.load import load_model
@@ -18,39 +18,41 @@ from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.initialisers import INITIALISERS
 from sluice.recurrent.lengths import check_lengths
 
-FEWEST_STEPS = 10
+MIN_STEPS = 10
+"""Minimum length of generated sequences."""
 SEQUENCES = 64
+"""Maximum number of sequences over which norms are averaged."""
 
 Curves = dict[str, NDArray[np.float32]]
-"""By the name of a cell or run, (T,) the mean norm at distances 0, 1, ..."""
+"""Mean gradient norms (T,) at distances 0, 1, ... from the last step, by name of the cell or run."""
 
 
 def gradient_norms(
     stack: RecurrentStack, inputs: Tensor | OneHot, lengths: Tensor, loss: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """‖∂ loss_T / ∂ h_t‖ for every step t of every sequence, by the distance T − t.
+    """Computes the norms ‖∂ loss / ∂ h_t‖ for all steps t of a batch of sequences.
 
-    Hochreiter (1991) and Bengio, Simard & Frasconi (1994), "Learning long-term dependencies with gradient descent is
-    difficult": where these norms shrink with the distance, what happened long ago cannot be learned from. An LSTM's
-    long way back goes through its cell state, whose norms are given beside those of the hidden one; the gradient by c_t
-    has in it what comes by way of h_t = o ⊙ tanh(c_t). Every cell is run by its own `step`, without dropout.
+    Norms that decrease with the distance from the last step show vanishing gradients: Hochreiter (1991); Bengio, Simard
+    & Frasconi (1994), "Learning long-term dependencies with gradient descent is difficult". An LSTM also has norms for
+    its cell state c_t; its gradient includes the path through h_t = o ⊙ tanh(c_t). The stack runs with `Cell.step`, in
+    evaluation mode.
 
     Args:
-        stack: in one direction.
+        stack: a unidirectional stack.
         inputs: (B, T, D) features, or a OneHot of (B, T).
         lengths: (B,) int64 on the CPU.
-        loss: from the top layer's state (B, H) after each sequence's own last step to a scalar, in which each
-            sequence has a part of its own.
+        loss: maps the top layer's hidden states (B, H) after the last step of each sequence to a scalar, the sum of one
+            loss per sequence.
 
     Returns:
-        By the name of each part of the state ("hidden", "cell"), (layers, B, T): at place d the norm at d steps before
-        the sequence's own last one, NaN before its first.
+        (layers, B, T) norms for each part of the state ("hidden", and "cell" for an LSTM). Index d of the last axis is
+        d steps before the last step of a sequence, and NaN if this is before its first step.
 
     Raises:
-        ValueError: for a stack in two directions, or lengths that don't fit.
+        ValueError: if the stack is bidirectional, or the lengths don't match the inputs.
     """
     if stack.directions == 2:
-        raise ValueError("gradients are followed back in one direction: set model.bidirectional=false")
+        raise ValueError("gradient norms need a unidirectional stack: set model.bidirectional=false")
     steps = (inputs.ids if isinstance(inputs, OneHot) else inputs).shape[1]
     check_lengths(lengths, steps)
     training = stack.training
@@ -69,7 +71,7 @@ def gradient_norms(
 
 
 def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[list[State]]:
-    """The state of every layer after every step, as nodes of the graph: [step][layer], tensors (B, H)."""
+    """Runs the stack step by step and returns the states as [step][layer], tensors (B, H) of the autograd graph."""
     size = len(inputs.ids if isinstance(inputs, OneHot) else inputs)
     first = stack.first_state(size)
     current = [stack.state_type(*(part[layer] for part in first)) for layer in range(stack.num_layers)]
@@ -88,7 +90,7 @@ def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[lis
 
 
 def _norms(total: Tensor, states: list[list[State]], part: str, layers: int) -> Tensor:
-    """(layers, B, T) the norm of the gradient by each state."""
+    """(layers, B, T) gradient norms with respect to one part of the states, by step."""
     nodes = [getattr(states[step][layer], part) for layer in range(layers) for step in range(len(states))]
     gradients = torch.autograd.grad(total, nodes, retain_graph=True, allow_unused=True)
     norms = [nodes[0].new_zeros(len(nodes[0])) if gradient is None else gradient.norm(dim=-1) for gradient in gradients]
@@ -96,40 +98,47 @@ def _norms(total: Tensor, states: list[list[State]], part: str, layers: int) -> 
 
 
 def _by_distance(norms: Tensor, lengths: Tensor) -> Tensor:
-    """(layers, B, T) by step -> by distance from the own last step."""
-    places = lengths.unsqueeze(1) - 1 - torch.arange(norms.shape[2])
-    turned = norms.gather(2, places.clamp_min(0).expand_as(norms).to(norms.device))
-    return turned.masked_fill((places < 0).to(norms.device), float("nan"))
+    """(layers, B, T) norms by step -> by distance from the last step of each sequence."""
+    steps = lengths.unsqueeze(1) - 1 - torch.arange(norms.shape[2])
+    reversed_norms = norms.gather(2, steps.clamp_min(0).expand_as(norms).to(norms.device))
+    return reversed_norms.masked_fill((steps < 0).to(norms.device), float("nan"))
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """Networks as they are before training, one for each cell."""
+class UntrainedNetworks:
+    """Settings of single-layer networks at initialisation, one for each cell, on generated sequences."""
 
     cells: tuple[str, ...] = ("rnn", "rnn_relu", "gru", "lstm")
+    """Names of registered cells."""
     steps: int = 100
+    """Length of the sequences."""
     hidden: int = 64
+    """Hidden size."""
     seed: int = 1
+    """Seed of the sequences and of each network."""
     init: str = "orthogonal"
+    """Initialiser of the recurrent weights, see `sluice.recurrent.initialisers`."""
     forget_bias: float = 1.0
+    """Initial bias of the forget or update gate."""
 
     def check(self) -> None:
-        """
+        """Checks the settings.
+
         Raises:
-            UserError: for a cell that isn't there, or too few steps for a sequence.
+            UserError: if a cell or the initialiser is unknown, or there are too few steps.
         """
-        strange = next((cell for cell in self.cells if cell not in CELLS), None)
-        if strange is not None:
-            raise UserError(f"--cells has no {strange}: there are {', '.join(sorted(CELLS))}")
+        unknown = next((cell for cell in self.cells if cell not in CELLS), None)
+        if unknown is not None:
+            raise UserError(f"there is no cell {unknown!r} for --cells: there are {', '.join(sorted(CELLS))}")
         if self.init not in INITIALISERS:
             raise UserError(f"--init {self.init} cannot be used: it must be one of {', '.join(sorted(INITIALISERS))}")
-        if self.steps < FEWEST_STEPS:
-            raise UserError(f"--steps {self.steps} is too few: choose {FEWEST_STEPS} or more")
+        if self.steps < MIN_STEPS:
+            raise UserError(f"--steps {self.steps} is too few: choose {MIN_STEPS} or more")
 
 
-def fresh_curves(fresh: Fresh) -> Curves:
-    """A curve for each part of each cell's state, see `mean_by_distance`; every cell begins from the same seed."""
-    sequences = order_sequences(fresh.steps, fresh.seed, SEQUENCES)
+def untrained_curves(fresh: UntrainedNetworks) -> Curves:
+    """Gradient norms of untrained networks, one curve for each part of each cell's state."""
+    sequences = temporal_order_batch(fresh.steps, fresh.seed, SEQUENCES)
     lengths = torch.full((len(sequences.ids),), fresh.steps)
     curves: Curves = {}
     for cell in fresh.cells:
@@ -142,59 +151,66 @@ def fresh_curves(fresh: Fresh) -> Curves:
                 one_hot=True,
                 options=CellOptions(recurrent_init=fresh.init, forget_bias=fresh.forget_bias),
             )
-            loss = _read_out(nn.Linear(fresh.hidden, len(CLASSES)), sequences.labels)
+            loss = _classification_loss(nn.Linear(fresh.hidden, len(CLASSES)), sequences.labels)
         norms = gradient_norms(stack, OneHot(sequences.ids, len(SYMBOLS)), lengths, loss)
-        curves |= _named(cell, {part: own[0] for part, own in norms.items()})
+        curves |= _named(cell, {part: layers[0] for part, layers in norms.items()})
     return curves
 
 
-def _read_out(output: nn.Linear, labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """The cross-entropy of the class by the last state, summed over the sequences."""
+def _classification_loss(output: nn.Linear, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Cross-entropy of a linear classifier on the last state, summed over the sequences."""
     return lambda top: F.cross_entropy(output(top), labels, reduction="sum")
 
 
 def curves_of_runs(runs: Sequence[Path], *, steps: int | None, layer: int | None, data_dir: Path | None) -> Curves:
-    """The curves of several runs, named by their folders where names would be the same.
+    """Gradient norms of several runs; the names of curves include the run's folder if they would be ambiguous.
 
     Args:
-        runs: folders of runs or checkpoints, each on its own validation texts.
-        steps: most steps of a sequence that can be cut; None for the default.
-        layer: from 1, the lowest, on; None for the top one.
-        data_dir: where the corpora lie; None for SLUICE_DATA, or else where they lay at training.
+        runs: run folders or checkpoints, each evaluated on its own validation split.
+        steps: maximum length of sequences that can be truncated; None for the default.
+        layer: layer number, 1 is the lowest; None for the top layer.
+        data_dir: folder of the corpora; None for SLUICE_DATA, or else the folder used in training.
 
     Raises:
-        UserError: for a checkpoint that isn't one, a run that gradients cannot be followed through, or a layer that
-            isn't there.
+        UserError: if a checkpoint is invalid, a model is not supported (see `validation_probe`), or the layer doesn't
+            exist.
     """
     curves: Curves = {}
     for run in runs:
-        own = run_curves(run, steps=steps, layer=layer, data_dir=data_dir)
-        curves |= {f"{name} ({run})": norms for name, norms in own.items()} if set(own) & set(curves) else own
+        new = run_curves(run, steps=steps, layer=layer, data_dir=data_dir)
+        curves |= {f"{name} ({run})": norms for name, norms in new.items()} if set(new) & set(curves) else new
     return curves
 
 
 def run_curves(run: Path, *, steps: int | None, layer: int | None, data_dir: Path | None) -> Curves:
-    """A curve for each part of a trained network's state, over sequences of its own validation split.
+    """Gradient norms of a trained network on its validation split, one curve for each part of the state.
+
+    Args:
+        run: a run folder or a checkpoint.
+        steps: see `curves_of_runs`.
+        layer: see `curves_of_runs`.
+        data_dir: see `curves_of_runs`.
 
     Raises:
         UserError: as `curves_of_runs`.
     """
     model = load_model(run)
-    probe = own_probe(model, count=SEQUENCES, steps=steps, data_dir=data_dir)
+    probe = validation_probe(model, count=SEQUENCES, steps=steps, data_dir=data_dir)
     layers = probe.stack.num_layers
     if layer is not None and not 1 <= layer <= layers:
         raise UserError(f"there is no layer {layer} in {run}: choose from 1 to {layers}")
     norms = gradient_norms(probe.stack, probe.inputs, probe.lengths, probe.loss)
     name = f"{model.config.model.name} {run.name}"
-    return _named(name, {part: own[(layer or layers) - 1] for part, own in norms.items()})
+    return _named(name, {part: by_layer[(layer or layers) - 1] for part, by_layer in norms.items()})
 
 
 def mean_by_distance(norms: Tensor) -> NDArray[np.float32]:
-    """(B, T) norms, NaN before a sequence's first step -> (T,), the mean over the sequences that go so far."""
+    """Averages norms (B, T) over the sequences, without NaN, to (T,)."""
     mean: NDArray[np.float32] = norms.nanmean(0).numpy()
     return mean
 
 
 def _named(name: str, norms: dict[str, Tensor]) -> Curves:
-    several = len(norms) > 1
-    return {f"{name}, {part} state" if several else name: mean_by_distance(own) for part, own in norms.items()}
+    return {
+        f"{name}, {part} state" if len(norms) > 1 else name: mean_by_distance(values) for part, values in norms.items()
+    }

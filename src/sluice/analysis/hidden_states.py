@@ -1,4 +1,4 @@
-"""What goes on in a recurrent core while it reads one text."""
+"""Hidden states, cell states and gates of a recurrent core at every step of a sequence."""
 
 from typing import NamedTuple
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 from sluice.recurrent import CellTrace, OneHot, RecurrentStack, StackTrace
 
-MOST_CHANGING = 8
-"""Units chosen where none were asked for."""
+DEFAULT_UNITS = 8
+"""Number of units returned by `most_varying_units`."""
 
 
 class HiddenStates(NamedTuple):
-    """One layer and direction at every step of a text, and what the core gives on."""
+    """States and gates of one layer and direction at T steps, and the outputs of the core."""
 
     states: dict[str, Tensor]
-    """By part ("hidden", "cell"), (T, H)."""
+    """(T, H) states, by name: "hidden", and "cell" for an LSTM."""
     gates: dict[str, Tensor]
-    """By name, (T, H)."""
+    """(T, H) gate activations, by name."""
     outputs: Tensor
-    """(T, directions · H) of the whole core."""
+    """(T, directions · H) outputs of the core."""
     top: Tensor
-    """(T, directions · H), the top layer's hidden state: the outputs but for residual connections."""
+    """(T, directions · H) hidden states of the top layer; they differ from the outputs in residual stacks only."""
 
 
 @torch.no_grad()
-def read_hidden_states(
+def record_hidden_states(
     stack: RecurrentStack,
     inputs: Tensor | OneHot,
     *,
@@ -35,31 +35,41 @@ def read_hidden_states(
     backward: bool = False,
     segment_length: int | None = None,
 ) -> HiddenStates:
-    """Runs one text through the core and keeps what it does on the way.
+    """Runs one sequence through a recurrent core and records states and gates.
 
     Args:
         stack: the core, in evaluation mode.
         inputs: (1, T, D) features, or a OneHot of (1, T).
-        layer: from 1, the lowest, on; None for the top one.
-        backward: the direction that reads from the end; its step t is its state after it has read from there to t.
-        segment_length: steps after which the core begins anew; None for never.
+        layer: layer number, 1 is the lowest; None for the top layer.
+        backward: record the backward direction; its state at step t is computed from steps t to T − 1.
+        segment_length: number of steps after which the state is reset to the initial state; None for no reset.
 
     Raises:
-        ValueError: for a layer or a direction that isn't there.
+        ValueError: if the layer or direction doesn't exist.
+
+    Example:
+        >>> import torch
+        >>> from sluice.analysis import record_hidden_states
+        >>> from sluice.recurrent import RecurrentStack
+        >>> stack = RecurrentStack(cell="lstm", input_size=3, hidden_size=4).eval()
+        >>> hidden = record_hidden_states(stack, torch.randn(1, 7, 3))
+        >>> hidden.states["cell"].shape, list(hidden.gates)
+        (torch.Size([7, 4]), ['input', 'forget', 'candidate', 'output'])
     """
     if layer is not None and not 1 <= layer <= stack.num_layers:
         raise ValueError(f"there is no layer {layer}: choose from 1 to {stack.num_layers}")
     if backward and stack.directions == 1:
-        raise ValueError("there is no backward direction: this model reads in one, leave --backward out")
-    trace = _joined([_traced(stack, piece) for piece in _pieces(inputs, segment_length)])
-    own = trace.cells[((layer or stack.num_layers) - 1) * stack.directions + backward]
-    states = {name: part[0] for name, part in own.states._asdict().items()}
+        raise ValueError("there is no backward direction: this model is unidirectional, omit --backward")
+    trace = _concatenate([_trace(stack, segment) for segment in _segments(inputs, segment_length)])
+    cell = trace.cells[((layer or stack.num_layers) - 1) * stack.directions + backward]
+    states = {name: part[0] for name, part in cell.states._asdict().items()}
+    gates = {name: gate[0] for name, gate in cell.gates.items()}
     top = torch.cat([cell.states.hidden for cell in trace.cells[-stack.directions :]], -1)
-    return HiddenStates(states, {name: gate[0] for name, gate in own.gates.items()}, trace.outputs[0], top[0])
+    return HiddenStates(states, gates, trace.outputs[0], top[0])
 
 
-def _pieces(inputs: Tensor | OneHot, size: int | None) -> list[Tensor | OneHot]:
-    """The steps cut into runs from a fresh state."""
+def _segments(inputs: Tensor | OneHot, size: int | None) -> list[Tensor | OneHot]:
+    """The inputs, split into segments of `size` steps."""
     if size is None:
         return [inputs]
     if isinstance(inputs, Tensor):
@@ -67,13 +77,13 @@ def _pieces(inputs: Tensor | OneHot, size: int | None) -> list[Tensor | OneHot]:
     return [inputs.map(lambda part, at=start: part[:, at : at + size]) for start in range(0, inputs.ids.shape[1], size)]  # type: ignore[misc]
 
 
-def _traced(stack: RecurrentStack, inputs: Tensor | OneHot) -> StackTrace:
+def _trace(stack: RecurrentStack, inputs: Tensor | OneHot) -> StackTrace:
     steps = (inputs if isinstance(inputs, Tensor) else inputs.ids).shape[1]
     return stack.trace(inputs, torch.tensor([steps]))
 
 
-def _joined(traces: list[StackTrace]) -> StackTrace:
-    """Runs that follow one another, as one."""
+def _concatenate(traces: list[StackTrace]) -> StackTrace:
+    """Concatenates the traces of consecutive segments along time."""
     cells = []
     for parts in zip(*(trace.cells for trace in traces), strict=True):
         states = type(parts[0].states)(
@@ -85,20 +95,20 @@ def _joined(traces: list[StackTrace]) -> StackTrace:
     return StackTrace(torch.cat([trace.outputs for trace in traces], 1), traces[-1].state, cells)
 
 
-def changing_units(values: NDArray[np.float32], most: int = MOST_CHANGING) -> list[int]:
-    """The units that change most over the steps of (T, H) values, the most changing first; of one step, the largest."""
-    change = values.var(0) if len(values) > 1 else np.abs(values[0])
-    return [int(unit) for unit in np.argsort(-change, kind="stable")[:most]]
+def most_varying_units(values: NDArray[np.float32], count: int = DEFAULT_UNITS) -> list[int]:
+    """The units with the largest variance over the steps of (T, H) values, or for T = 1 the largest absolute value."""
+    variance = values.var(0) if len(values) > 1 else np.abs(values[0])
+    return [int(unit) for unit in np.argsort(-variance, kind="stable")[:count]]
 
 
-def scale_of(name: str, values: NDArray[np.float32]) -> str:
-    """From which value to which the colours of a part go, see sluice.plots.heatmaps.SCALES."""
+def color_scale(name: str, values: NDArray[np.float32]) -> str:
+    """The colour scale for the values of a state or gate, a key of `sluice.plots.heatmaps.SCALES`."""
     if name == "cell" or np.abs(values).max() > 1:
         return "tanh"
     return "signed" if name in ("hidden", "new", "candidate") or values.min() < 0 else "gate"
 
 
-def kind_of(name: str) -> str:
-    """What a part is called for people."""
-    kinds = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
-    return kinds.get(name, f"{name} gate")
+def display_name(name: str) -> str:
+    """Human-readable name of a state or gate."""
+    names = {"hidden": "hidden state", "cell": "cell state", "new": "new state", "candidate": "candidate"}
+    return names.get(name, f"{name} gate")

@@ -1,4 +1,4 @@
-"""sluice bench cells: every cell's training step against torch.nn's LSTM and against its own Python loop."""
+"""sluice bench cells: training step and memory of every cell, compared with nn.LSTM and with a Python loop."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from sluice.benchmarks.timing import bench_device, interleaved
+from sluice.benchmarks.timing import bench_device, median_seconds
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
@@ -21,12 +21,13 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.recurrent.scan import forced
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU}
-WAYS = ("default", "fused", "fused, no C", "loop")
-"""What Sluice takes by itself; the hand-written scan; the same without the C kernels; `step` in a Python loop."""
+"""torch.nn's layers in the table."""
+VARIANTS = ("default", "fused", "fused, no C", "loop")
+"""The default backend; the fused scan; the fused scan without the C kernels; `Cell.step` in a Python loop."""
 
 
 class Size(NamedTuple):
-    """One problem size."""
+    """Sizes of a batch and a layer."""
 
     batch_size: int
     steps: int
@@ -38,42 +39,44 @@ class Size(NamedTuple):
 
 
 SIZES = ("64,200,128,256", "20,35,200,200", "32,70,400,1150")
-"""A classifier's, a small and a large language model's."""
+"""Sizes of a classifier, a small and a large language model."""
 WIDTH = 108
-"""Columns the table needs, also where the terminal says it has fewer."""
+"""Minimum width of the table in characters, also on narrower terminals."""
 
 
 def parse_size(text: str) -> Size:
-    """ "64,200,128,256" -> a Size.
+    """Parses a size such as "64,200,128,256".
 
     Raises:
-        UserError: unless these are four whole numbers above 0.
+        UserError: unless `text` has four positive integers.
     """
     parts = text.split(",")
     if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--size {text} cannot be used: it must be batch,steps,inputs,units, as in 64,200,128,256")
+        raise UserError(
+            f"--size {text} cannot be used: it must be batch,steps,inputs,units, for example 64,200,128,256"
+        )
     return Size(*(int(part) for part in parts))
 
 
 def bench_cells(
     *, sizes: list[str], cells: list[str], runs: int, device: str, plain_memory: bool, as_json: bool
 ) -> None:
-    """Times forward and backward of one layer, all rows of full length, and measures the peak of its memory.
+    """Measures time and peak memory of forward and backward through one layer, on sequences of equal length.
 
     Args:
-        sizes: see `parse_size`; empty for the three of SIZES.
-        cells: registered cells; empty for all.
-        runs: counted rounds.
+        sizes: see `parse_size`; empty for SIZES.
+        cells: names of registered cells; empty for all.
+        runs: number of timed rounds; medians are reported.
         device: "cpu" or "cuda".
-        plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
-        as_json: one JSON object a row instead of a table.
+        plain_memory: use the C library's default allocator settings, without `keep_freed_memory`.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        UserError: for a size or a cell that is none, or a device that isn't there.
+        UserError: if a size, a cell or the device is invalid.
     """
     unknown = [cell for cell in cells if cell not in CELLS]
     if unknown:
-        raise UserError(f"there is no cell {unknown[0]}: there are {', '.join(sorted(CELLS))}")
+        raise UserError(f"there is no cell {unknown[0]!r}: there are {', '.join(sorted(CELLS))}")
     where = bench_device(device)
     if not plain_memory:
         keep_freed_memory()
@@ -90,17 +93,17 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
         steps[name, "default"] = _kernel_step(kernel(size.input_size, size.hidden_size, batch_first=True), inputs)
     for cell in cells:
         stack = RecurrentStack(cell=cell, input_size=size.input_size, hidden_size=size.hidden_size).to(device)
-        for way in WAYS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
-            if way != "fused, no C" or kernels(inputs):
-                steps[cell, way] = _stack_step(stack, inputs, way)
-    seconds = interleaved(steps, runs, device)
+        for variant in VARIANTS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
+            if variant != "fused, no C" or kernels(inputs):
+                steps[cell, variant] = _stack_step(stack, inputs, variant)
+    seconds = median_seconds(steps, runs, device)
     names = dict.fromkeys(name for name, _ in steps)
     reference = seconds["nn.LSTM", "default"]
     base = peak_memory(steps["nn.LSTM", "default"], device)
     return [
         {
             "cell": name,
-            **{f"{way} ms": seconds[name, way] * 1e3 for way in WAYS if (name, way) in seconds},
+            **{f"{variant} ms": seconds[name, variant] * 1e3 for variant in VARIANTS if (name, variant) in seconds},
             "/ nn.LSTM": seconds[name, "default"] / reference,
             "memory MiB": (memory := peak_memory(steps[name, "default"], device)) / 2**20,
             "memory / nn.LSTM": memory / base,
@@ -119,11 +122,11 @@ def _kernel_step(module: nn.Module, inputs: Tensor) -> Callable[[], None]:
     return step
 
 
-def _stack_step(stack: RecurrentStack, inputs: Tensor, way: str) -> Callable[[], None]:
+def _stack_step(stack: RecurrentStack, inputs: Tensor, variant: str) -> Callable[[], None]:
     lengths = torch.full((inputs.shape[0],), inputs.shape[1])
 
     def step() -> None:
-        with _taking(way):
+        with _variant(variant):
             outputs, _ = stack(inputs, lengths)
             outputs.sum().backward()
 
@@ -131,15 +134,16 @@ def _stack_step(stack: RecurrentStack, inputs: Tensor, way: str) -> Callable[[],
 
 
 @contextmanager
-def _taking(way: str) -> Iterator[None]:
-    if way == "default":
+def _variant(variant: str) -> Iterator[None]:
+    """Runs the block with one of VARIANTS."""
+    if variant == "default":
         yield
         return
     before = os.environ.get("SLUICE_NATIVE")
-    if way == "fused, no C":
+    if variant == "fused, no C":
         os.environ["SLUICE_NATIVE"] = "0"
     try:
-        with forced("steps" if way == "loop" else "fused"):
+        with forced("steps" if variant == "loop" else "fused"):
             yield
     finally:
         os.environ.pop("SLUICE_NATIVE", None)
@@ -148,7 +152,7 @@ def _taking(way: str) -> Iterator[None]:
 
 
 def peak_memory(step: Callable[[], None], device: torch.device) -> int:
-    """Bytes a step holds at its worst moment beyond what there was before it."""
+    """Peak memory of a step in bytes, in addition to what was allocated before."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -156,12 +160,12 @@ def peak_memory(step: Callable[[], None], device: torch.device) -> int:
         return torch.cuda.max_memory_allocated() - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         step()
-    held = highest = 0
+    allocated = peak = 0
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        highest = max(highest, held)
-    return highest
+        allocated += event.nbytes()
+        peak = max(peak, allocated)
+    return peak
 
 
 def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
@@ -171,11 +175,11 @@ def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
             print(json.dumps({"bench": "cells", "size": size._asdict(), "threads": threads, **row}))
         return
     table = Table(title=f"Training step, forward and backward: {size}, {threads}", title_justify="left", box=None)
-    for heading in ("cell", "Sluice", "× nn.LSTM", "fused", "fused, no C", "loop", "memory", "× nn.LSTM"):
+    for heading in ("cell", "default", "/ nn.LSTM", "fused", "fused, no C", "loop", "memory", "/ nn.LSTM"):
         table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=True)
     reference = rows[0]["default ms"]
     for row in rows:
-        others = [_figure(row.get(f"{way} ms"), reference) for way in WAYS[1:]]
+        others = [_format(row.get(f"{variant} ms"), reference) for variant in VARIANTS[1:]]
         table.add_row(
             row["cell"],
             f"{row['default ms']:,.1f} ms",
@@ -186,9 +190,9 @@ def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
         )
     console = Console(width=max(Console().width, WIDTH))
     console.print(table)
-    console.print("Sluice: the way it takes by itself; fused: the hand-written scan, with and without the C kernels;")
-    console.print("loop: the cell's step under plain autograd. In brackets times nn.LSTM.")
+    console.print("default: the backend that Sluice selects; fused: the fused scan, with and without the C kernels;")
+    console.print("loop: the cell's step in a Python loop. In parentheses: time divided by that of nn.LSTM.")
 
 
-def _figure(milliseconds: float | None, reference: float) -> str:
+def _format(milliseconds: float | None, reference: float) -> str:
     return "" if milliseconds is None else f"{milliseconds:,.1f} ({milliseconds / reference:.2f})"

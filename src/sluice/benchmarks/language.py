@@ -1,4 +1,4 @@
-"""sluice bench language: training and writing speed of language models, against the loop that tutorials have."""
+"""sluice bench language: training and generation speed of language models, compared with plain torch."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.benchmarks.cells import peak_memory
-from sluice.benchmarks.timing import bench_device, describe_device, interleaved, synchronize
+from sluice.benchmarks.timing import bench_device, describe_device, median_seconds, synchronize
 from sluice.decoding.sampling import sample
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.layers.heads import make_head
@@ -22,12 +22,13 @@ from sluice.recurrent import RecurrentStack
 from sluice.recurrent.malloc import keep_freed_memory
 
 CUTOFFS = (2_000, 10_000)
-WRITTEN = 100
-"""Words written to measure writing."""
+"""Cutoffs of the adaptive softmax."""
+GENERATED_TOKENS = 100
+"""Number of tokens generated to measure generation speed."""
 
 
-class PlainModel(nn.Module):
-    """What tutorials train: nn.Embedding, nn.LSTM, nn.Linear and cross-entropy over all logits at once."""
+class TorchBaseline(nn.Module):
+    """Baseline: nn.Embedding, nn.LSTM, a tied nn.Linear, and cross-entropy over the logits of all tokens at once."""
 
     def __init__(self, vocab_size: int, size: int, layers: int) -> None:
         super().__init__()
@@ -45,40 +46,40 @@ class PlainModel(nn.Module):
 def bench_language(
     *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, device: str, as_json: bool
 ) -> None:
-    """Times training steps, optimiser included, on words as often as in real text, and writing.
+    """Times training steps, including the optimizer, on words drawn by Zipf's law, and generation.
 
     Args:
-        batch_size: B, streams.
+        batch_size: B, number of streams.
         steps: T, steps of a chunk.
-        units: of the embedding and each layer.
-        layers: of the LSTM.
-        vocab_size: V, above the adaptive softmax's last cutoff.
-        runs: counted rounds.
+        units: size of the embedding and of each layer.
+        layers: number of LSTM layers.
+        vocab_size: V, above the last cutoff of the adaptive softmax.
+        runs: number of timed rounds; medians are reported.
         device: "cpu" or "cuda".
-        as_json: one JSON object a row instead of a table.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        UserError: if the device isn't there.
+        UserError: if the device is invalid.
     """
     where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
     words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1).to(where)
     inputs, targets = words[:, :-1], words[:, 1:]
-    plain = PlainModel(vocab_size, units, layers).to(where)
+    baseline = TorchBaseline(vocab_size, units, layers).to(where)
     models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers).to(where) for kind in ("full", "adaptive")}
-    ways: dict[str, Callable[[], None]] = {"plain torch": _plain_step(plain, inputs, targets)}
-    ways |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
-    seconds = interleaved(ways, runs, where)
+    training: dict[str, Callable[[], None]] = {"plain torch": _baseline_step(baseline, inputs, targets)}
+    training |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
+    seconds = median_seconds(training, runs, where)
     rows = [
         {
             "model": name,
             "ms": seconds[name] * 1e3,
             "tokens/s": batch_size * steps / seconds[name],
-            "memory MiB": peak_memory(way, where) / 2**20,
-            **({"words/s": _writing_speed(models[name])} if name in models else {}),
+            "memory MiB": peak_memory(step, where) / 2**20,
+            **({"generated tokens/s": _generation_speed(models[name])} if name in models else {}),
         }
-        for name, way in ways.items()
+        for name, step in training.items()
     ]
     sizes = f"B={batch_size} T={steps}, LSTM {layers}x{units}, {vocab_size:,} words, {describe_device(where)}"
     _report(sizes, rows, batch_size * steps * vocab_size * 4 / 2**20, as_json)
@@ -95,11 +96,11 @@ def _model(head: str, vocab_size: int, units: int, layers: int) -> LanguageModel
 
 
 def _words(vocab_size: int, number: int) -> Tensor:
-    """Ids drawn by Zipf's law, the frequent ones first."""
+    """Word ids drawn by Zipf's law; frequent words have small ids."""
     return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
 
 
-def _plain_step(model: PlainModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
+def _baseline_step(model: TorchBaseline, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters())
 
     def step() -> None:
@@ -121,17 +122,17 @@ def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Calla
     return step
 
 
-def _writing_speed(model: LanguageModel) -> float:
-    """Words a second, one text."""
+def _generation_speed(model: LanguageModel) -> float:
+    """Generated tokens per second, for a single text."""
     model.eval()
     device = next(model.parameters()).device
     last, state = model.warmed(torch.tensor([[2, 3]], device=device))
     sample(model.step, last, state, tokens=5)
     synchronize(device)
     started = time.perf_counter()
-    sample(model.step, last, state, tokens=WRITTEN)
+    sample(model.step, last, state, tokens=GENERATED_TOKENS)
     synchronize(device)
-    return WRITTEN / (time.perf_counter() - started)
+    return GENERATED_TOKENS / (time.perf_counter() - started)
 
 
 def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None:
@@ -139,13 +140,13 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         for row in rows:
             print(json.dumps({"bench": "language", "sizes": sizes, **row}))
         return
-    table = Table(title=f"Training step with its optimiser: {sizes}", title_justify="left", box=None)
-    for heading in ("model", "step", "training tokens/s", "memory", "writing words/s"):
+    table = Table(title=f"Training step including the optimizer: {sizes}", title_justify="left", box=None)
+    for heading in ("model", "step", "training tokens/s", "memory", "generated tokens/s"):
         table.add_column(heading, justify="right")
     for row in rows:
-        writing = f"{row['words/s']:,.0f}" if "words/s" in row else ""
-        figures = (f"{row['ms']:,.0f} ms", f"{row['tokens/s']:,.0f}", f"{row['memory MiB']:,.0f} MiB", writing)
-        table.add_row(row["model"], *figures)
+        generation = f"{row['generated tokens/s']:,.0f}" if "generated tokens/s" in row else ""
+        cells = (f"{row['ms']:,.0f} ms", f"{row['tokens/s']:,.0f}", f"{row['memory MiB']:,.0f} MiB", generation)
+        table.add_row(row["model"], *cells)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print(f"The logits of all tokens would be {logits:,.0f} MiB, their softmax as much again.")
+    console.print(f"The logits of all tokens would take {logits:,.0f} MiB, and their softmax the same again.")

@@ -1,4 +1,4 @@
-"""sluice bench scale: the same training on one process and on more."""
+"""sluice bench scale: training speed with one and with several processes."""
 
 import json
 import os
@@ -15,14 +15,14 @@ SETTINGS = ("task=imdb", "task.data.source=sample", "logger=none", "callbacks=no
 
 
 def bench_scale(*, processes: list[int], batches: int, threads: int, accelerator: str, as_json: bool) -> None:
-    """Trains the default classifier on generated texts for some batches on each number of processes.
+    """Measures the training speed of the default classifier on generated texts for each number of processes.
 
     Args:
-        processes: numbers of processes; one each.
-        batches: of 64 texts, on each process.
-        threads: of each process on a CPU, the same for all numbers, so that they compare.
+        processes: the numbers of processes.
+        batches: number of batches of 64 texts for each process.
+        threads: CPU threads of each process.
         accelerator: "cpu" or "gpu".
-        as_json: one JSON object a row instead of a table.
+        as_json: print one JSON object per row instead of a table.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     rows = [_measured(number, batches, accelerator) for number in processes]
@@ -31,9 +31,9 @@ def bench_scale(*, processes: list[int], batches: int, threads: int, accelerator
             print(json.dumps({"bench": "scale", "threads": threads, **row}))
         return
     table = Table(
-        title=f"Training, 64 texts a batch and process, {threads} threads each", title_justify="left", box=None
+        title=f"Training, 64 texts per batch and process, {threads} threads per process", title_justify="left", box=None
     )
-    for heading in ("processes", "tokens/s", "times the first"):
+    for heading in ("processes", "tokens/s", "speed-up"):
         table.add_column(heading, justify="right")
     for row in rows:
         speed = row["tokens_per_second"]
@@ -47,11 +47,11 @@ def _measured(number: int, batches: int, accelerator: str) -> dict[str, float]:
     if accelerator == "cpu":
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     with tempfile.TemporaryDirectory() as folder:
-        places = [f"paths.{name}={folder}/{name}" for name in ("output_dir", "cache_dir")]
+        paths = [f"paths.{name}={folder}/{name}" for name in ("output_dir", "cache_dir")]
         Path(folder, "data").mkdir()
         overrides = [
             *SETTINGS,
-            *places,
+            *paths,
             f"paths.data_dir={folder}/data",
             f"trainer.limit_train_batches={batches}",
             "trainer.limit_val_batches=1",

@@ -1,4 +1,4 @@
-"""sluice bench seq2seq: training and decoding speed of translators."""
+"""sluice bench seq2seq: training and decoding speed of translation models."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sluice.benchmarks.timing import bench_device, describe_device, interleaved
+from sluice.benchmarks.timing import bench_device, describe_device, median_seconds
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
@@ -22,13 +22,13 @@ from sluice.text.coder import BEGIN_ID, END_ID
 from sluice.text.vocab import PADDING_ID
 
 SOURCE_WORDS, TARGET_WORDS = 7_900, 5_900
-"""Vocabularies of Multi30k, German and English, lower-cased words that occur twice."""
+"""Vocabulary sizes of Multi30k (German, English; lower-cased words that occur at least twice)."""
 MEAN_LENGTH, DEVIATION = 13.0, 4.0
-"""Of Multi30k's sentences, in words."""
+"""Mean and standard deviation of the sentence lengths of Multi30k, in words."""
 
 
 class Sizes(NamedTuple):
-    """A translator's."""
+    """Architecture of a translation model."""
 
     name: str
     cell: str
@@ -39,15 +39,15 @@ class Sizes(NamedTuple):
     input_feeding: bool
 
 
-CONTENDERS = (
-    Sizes("the default", "lstm", 256, 2, 512, "general", False),
+CONFIGURATIONS = (
+    Sizes("default", "lstm", 256, 2, 512, "general", False),
     Sizes("input feeding, additive", "gru", 256, 1, 256, "additive", True),
 )
 EMBEDDING = 256
 
 
 class Pairs(NamedTuple):
-    """Random sentences of the lengths of real ones."""
+    """Random sentence pairs with the lengths of Multi30k."""
 
     source: Tensor
     source_lengths: Tensor
@@ -56,30 +56,30 @@ class Pairs(NamedTuple):
 
 
 def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json: bool) -> None:
-    """Times training steps, optimiser included, and decoding.
+    """Times training steps, including the optimizer, and decoding.
 
     Args:
-        batch_size: sentence pairs of a step, of like length; and sentences decoded together.
-        beam: of decoding.
-        runs: counted rounds.
+        batch_size: number of sentence pairs of a training step, and of sentences decoded together.
+        beam: beam size; greedy decoding is timed too.
+        runs: number of timed rounds; medians are reported.
         device: "cpu" or "cuda".
-        as_json: one JSON object a row instead of a table.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        UserError: if the device isn't there.
+        UserError: if the device is invalid.
     """
     where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
     pairs = _pairs(batch_size, where)
     tokens = int(pairs.target_lengths.sum())
-    networks = {sizes.name: _network(sizes).to(where) for sizes in CONTENDERS}
+    networks = {sizes.name: _network(sizes).to(where) for sizes in CONFIGURATIONS}
     steps: dict[tuple[str, str], Callable[[], None]] = {}
     for name, network in networks.items():
         steps[name, "train"] = _training_step(network, pairs)
-        for width in (1, beam):
-            steps[name, f"beam {width}"] = _decoding_step(network, pairs, width)
-    seconds = interleaved(steps, runs, where)
+        for size in (1, beam):
+            steps[name, f"beam {size}"] = _decoding_step(network, pairs, size)
+    seconds = median_seconds(steps, runs, where)
     rows = [
         {
             "model": name,
@@ -127,9 +127,9 @@ def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        made = network(pairs.source, pairs.source_lengths, inputs, lengths)
-        cost = network.loss(made.features, labels, lengths, smoothing=0.1)
-        (cost.smoothed / int(lengths.sum())).backward()
+        outputs = network(pairs.source, pairs.source_lengths, inputs, lengths)
+        loss = network.loss(outputs.features, labels, lengths, smoothing=0.1)
+        (loss.smoothed / int(lengths.sum())).backward()
         optimizer.step()
 
     return step
@@ -149,11 +149,11 @@ def _report(sizes: str, rows: list[Plain], as_json: bool) -> None:
         for row in rows:
             print(json.dumps({"bench": "seq2seq", "sizes": sizes, **row}))
         return
-    table = Table(title=f"Translators: {sizes}", title_justify="left", box=None)
+    table = Table(title=f"Translation models: {sizes}", title_justify="left", box=None)
     for heading in rows[0]:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:,.0f}" for value in row.values()))
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print("Random words in sentences as long as Multi30k's; every translation is written to its longest.")
+    console.print("Random words, sentence lengths as in Multi30k; every translation is decoded to its maximum length.")

@@ -1,4 +1,4 @@
-"""sluice bench: claims of speed that anyone can repeat."""
+"""Timing for sluice bench, and sluice bench lengths: Sluice, dense and packed sequences."""
 
 import json
 import statistics
@@ -21,15 +21,16 @@ from sluice.recurrent.malloc import keep_freed_memory
 Name = TypeVar("Name")
 CPU = torch.device("cpu")
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
-WAYS = ("dense", "sluice", "final c", "packed")
-"""torch.nn ignoring the lengths; outputs and final h; the final c as well; torch.nn on a packed sequence."""
+VARIANTS = {"dense": "dense", "sluice": "Sluice", "final c": "Sluice with final c", "packed": "packed"}
+"""Headings of the variants: torch.nn without regard to the lengths; Sluice, with outputs and final hidden state; the
+same with the final cell state; torch.nn on packed sequences."""
 
 
 def bench_device(name: str) -> torch.device:
-    """The device that `--device` names.
+    """Returns the device for `--device`.
 
     Raises:
-        UserError: unless it is cpu, or cuda on a machine with a GPU.
+        UserError: unless `name` is cpu, or cuda on a machine with a GPU.
     """
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"--device {name} cannot be used: it must be cpu, or cuda on a machine with a GPU")
@@ -37,23 +38,23 @@ def bench_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The name of a GPU, or the number of threads on the CPU."""
+    """Returns the name of the GPU, or the number of CPU threads."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until a GPU has done all that was queued; nothing to wait for on a CPU."""
+    """Waits until all queued GPU work is done; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def interleaved(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
-    """Median seconds of each step, timed in turn A B C A B C …, after one round that doesn't count.
+def median_seconds(steps: dict[Name, Callable[[], None]], runs: int, device: torch.device = CPU) -> dict[Name, float]:
+    """Measures the median time of each step in seconds, in interleaved rounds (A B C A B C …).
 
     Args:
-        steps: what is timed, by name.
-        runs: counted rounds.
-        device: where the steps compute; a step ends when this device has finished its work.
+        steps: the functions to time, by name.
+        runs: number of timed rounds, after one warm-up round.
+        device: device of the computation, synchronized after each step.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in steps}
     for number in range(runs + 1):
@@ -79,22 +80,22 @@ def bench_lengths(
     plain_memory: bool,
     as_json: bool,
 ) -> None:
-    """Times forward and backward of one layer over sequences of random lengths.
+    """Times forward and backward through one layer on sequences of random lengths.
 
     Args:
-        batch_size: B.
-        steps: T, the longest sequence.
-        shortest: the shortest sequence.
-        input_size: D.
-        hidden_size: H.
-        runs: counted rounds.
-        packed: also time packed sequences.
+        batch_size: B, number of sequences.
+        steps: T, length of the longest sequence.
+        shortest: minimum length.
+        input_size: D, number of input features.
+        hidden_size: H, number of units.
+        runs: number of timed rounds; medians are reported.
+        packed: whether to time packed sequences too.
         device: "cpu" or "cuda".
-        plain_memory: leave memory to the C library, as a program that knows nothing of `keep_freed_memory`.
-        as_json: one JSON object a row instead of a table.
+        plain_memory: use the C library's default allocator settings, without `keep_freed_memory`.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        UserError: if `shortest` is above `steps`, or the device isn't there.
+        UserError: if `shortest` is above `steps`, or the device is invalid.
     """
     where = bench_device(device)
     if shortest > steps:
@@ -107,8 +108,8 @@ def bench_lengths(
     inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
     rows = []
     for cell, bidirectional in product(KERNELS, (False, True)):
-        ways = _ways(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
-        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **interleaved(ways, runs, where)})
+        functions = _variants(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
+        rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **median_seconds(functions, runs, where)})
     title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
     _report(rows, title, as_json)
 
@@ -116,13 +117,13 @@ def bench_lengths(
 def _layers(
     cell: str, input_size: int, hidden_size: int, bidirectional: bool, device: torch.device
 ) -> tuple[nn.RNNBase, RecurrentStack]:
-    """torch's layer and ours, of the same sizes."""
+    """torch.nn's layer and a RecurrentStack of the same sizes."""
     module = KERNELS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
     stack = RecurrentStack(cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional)
     return module.to(device), stack.to(device)
 
 
-def _ways(
+def _variants(
     module: nn.RNNBase, stack: RecurrentStack, inputs: Tensor, lengths: Tensor, packed: bool
 ) -> dict[str, Callable[[], None]]:
     def hidden_of(state: Any) -> Tensor:
@@ -140,16 +141,16 @@ def _ways(
         outputs, state = stack(inputs, lengths)
         (outputs.sum() + sum(part.sum() for part in state)).backward()
 
-    def through_packing() -> None:
-        rows = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        outputs, state = module(rows)
+    def packed_sequence() -> None:
+        sequence = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        outputs, state = module(sequence)
         padded, _ = pad_packed_sequence(outputs, batch_first=True)
         (padded.sum() + hidden_of(state).sum()).backward()
 
-    ways = {"dense": dense, "sluice": sluice}
+    functions = {"dense": dense, "sluice": sluice}
     if "cell" in stack.state_type._fields:
-        ways["final c"] = sluice_with_cell
-    return ways | ({"packed": through_packing} if packed else {})
+        functions["final c"] = sluice_with_cell
+    return functions | ({"packed": packed_sequence} if packed else {})
 
 
 def _report(rows: list[Plain], title: str, as_json: bool) -> None:
@@ -158,14 +159,14 @@ def _report(rows: list[Plain], title: str, as_json: bool) -> None:
             print(json.dumps({"bench": "lengths", "sizes": title, **row}))
         return
     table = Table(title=f"Training step, forward and backward: {title}", title_justify="left", box=None)
-    for heading in ("cell", "directions", *WAYS):
+    for heading in ("cell", "directions", *VARIANTS.values()):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(row["cell"], str(row["directions"]), *(_figure(row, name) for name in WAYS))
+        table.add_row(row["cell"], str(row["directions"]), *(_format(row, name) for name in VARIANTS))
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print("× is relative to dense: torch.nn's kernel on the same padded batch, which ignores the lengths.")
+    console.print("× is relative to dense: torch.nn on the same padded batch, without regard to the lengths.")
 
 
-def _figure(row: Plain, name: str) -> str:
+def _format(row: Plain, name: str) -> str:
     return f"{row[name] * 1e3:,.0f} ms {row[name] / row['dense']:.2f}×" if name in row else ""

@@ -1,4 +1,4 @@
-"""sluice bench word2vec: how fast word vectors are trained, beside gensim."""
+"""sluice bench word2vec: training speed of word vectors, compared with gensim."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from sluice.benchmarks.timing import interleaved
+from sluice.benchmarks.timing import median_seconds
 from sluice.data.corpora.wikitext import find_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
@@ -30,18 +30,21 @@ from sluice.text.word_windows import WordWindows
 MIN_FREQ, SUBSAMPLING = 5, 1e-3
 BATCH_BLOCKS, LEARNING_RATE = 64, 0.1
 SAMPLE_REVIEWS = 4_000
-NO_GENSIM = "gensim is not installed: pip install gensim sets it beside."
+GENSIM_MISSING = "gensim is not installed: pip install gensim to compare with it."
 
 
 class Sentences(NamedTuple):
-    """The training text's lines, words that are too rare left out."""
+    """The lines of the training text, without rare words."""
 
     lines: list[list[str]]
+    """Words of each line."""
     ids: dict[str, int]
+    """Ids of the words."""
     description: str
+    """Description of the corpus."""
 
     def flat(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Ids of all words, and where the lines begin."""
+        """The ids of all words, and the offset of each line."""
         flat = np.array([self.ids[word] for line in self.lines for word in line], dtype=np.int32)
         return flat, np.cumsum([0, *map(len, self.lines)])
 
@@ -57,23 +60,23 @@ def bench_word2vec(
     runs: int,
     as_json: bool,
 ) -> None:
-    """Times whole epochs of Sluice and gensim on the same lines of words, in turn.
+    """Times epochs of Sluice and gensim on the same text, in interleaved rounds.
 
-    Both leave out frequent words by the same formula and draw each word's width from 1 to the window, so that their
-    epochs have the same number of pairs on average; that of Sluice's, counted, stands for both.
+    Both subsample frequent words with the same formula and draw each word's window size from 1 to `window`, so that
+    their epochs have the same expected number of pairs. The number counted in one epoch of Sluice is used for both.
 
     Args:
-        data_dir: where WikiText-2 lies; None takes SLUICE_DATA's, or the generated sample.
+        data_dir: folder of WikiText-2; None for SLUICE_DATA, or else the generated sample.
         method: "skipgram" or "cbow".
-        size: D.
-        window: W.
-        negatives: K.
-        threads: of Sluice; of gensim, workers.
-        runs: counted epochs of each.
-        as_json: one JSON object a row instead of a table.
+        size: D, size of the vectors.
+        window: W, maximum number of context words on each side.
+        negatives: K, negative samples per pair.
+        threads: threads of Sluice, workers of gensim.
+        runs: number of timed epochs of each; medians are reported.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        UserError: for a method that doesn't exist, or a folder without WikiText-2.
+        UserError: if the method is unknown, or the folder has no WikiText-2.
     """
     _check_method(method)
     sentences = _sentences(_corpus(data_dir))
@@ -82,12 +85,12 @@ def bench_word2vec(
     pairs = sum(blocks.pairs for blocks in windows.epoch(0, BATCH_BLOCKS))
     with _num_threads(threads):
         network = Word2Vec(vocab_size=len(sentences.ids), size=size, method=method, negatives=negatives)
-        ways: dict[str, Callable[[], None]] = {"sluice": _sluice_epoch(network, windows)}
+        epochs: dict[str, Callable[[], None]] = {"sluice": _sluice_epoch(network, windows)}
         if importlib.util.find_spec("gensim"):
             settings = {"vector_size": size, "window": window, "negative": negatives, "sg": int(method == "skipgram")}
-            ways["gensim"] = _gensim_epoch(sentences, {**settings, "workers": threads})
-        seconds = interleaved(ways, runs)
-    rows = [{"who": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
+            epochs["gensim"] = _gensim_epoch(sentences, {**settings, "workers": threads})
+        seconds = median_seconds(epochs, runs)
+    rows = [{"library": name, "seconds": taken, "pairs/s": pairs / taken} for name, taken in seconds.items()]
     title = f"{method}, D={size} W={window} K={negatives}, {pairs:,} pairs, {len(sentences.ids):,} words, {threads} "
     title += f"threads, {sentences.description}"
     _report(title, rows, as_json)
@@ -112,14 +115,14 @@ def _corpus(data_dir: Path | None) -> RunningText:
     folder = data_dir or (Path(os.environ["SLUICE_DATA"]) if os.environ.get("SLUICE_DATA") else None)
     found = None if folder is None else find_wikitext2(folder)
     if found is None and data_dir is not None:
-        raise UserError(f"there is no WikiText-2 in {data_dir}: name the folder that has it, or leave --data-dir out")
+        raise UserError(f"there is no WikiText-2 in {data_dir}: name a folder that has it, or omit --data-dir")
     return found or SampleText(size=SAMPLE_REVIEWS)
 
 
 def _sentences(corpus: RunningText) -> Sentences:
     lines = [line.text.split() for line in corpus.lines() if line.split == "train"]
     counts = Counter(word for line in lines for word in line if word != UNKNOWN)
-    ids = {word: place for place, (word, count) in enumerate(counts.most_common()) if count >= MIN_FREQ}
+    ids = {word: index for index, (word, count) in enumerate(counts.most_common()) if count >= MIN_FREQ}
     known = [[word for word in line if word in ids] for line in lines]
     return Sentences([line for line in known if line], ids, corpus.description)
 
@@ -152,14 +155,14 @@ def _report(title: str, rows: list[Plain], as_json: bool) -> None:
         for row in rows:
             print(json.dumps({"bench": "word2vec", "sizes": title, **row}))
         return
-    table = Table(title=f"An epoch: {title}", title_justify="left", box=None)
-    for heading in ("", "seconds", "pairs/s", "× gensim"):
+    table = Table(title=f"Time per epoch: {title}", title_justify="left", box=None)
+    for heading in ("library", "seconds", "pairs/s", "× gensim"):
         table.add_column(heading, justify="right")
-    theirs = next((row["pairs/s"] for row in rows if row["who"] == "gensim"), None)
+    gensim = next((row["pairs/s"] for row in rows if row["library"] == "gensim"), None)
     for row in rows:
-        times = "" if theirs is None else f"{row['pairs/s'] / theirs:.2f}"
-        table.add_row(row["who"], f"{row['seconds']:.2f}", f"{row['pairs/s']:,.0f}", times)
+        times = "" if gensim is None else f"{row['pairs/s'] / gensim:.2f}"
+        table.add_row(row["library"], f"{row['seconds']:.2f}", f"{row['pairs/s']:,.0f}", times)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    if theirs is None:
-        console.print(NO_GENSIM)
+    if gensim is None:
+        console.print(GENSIM_MISSING)

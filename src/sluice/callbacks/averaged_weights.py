@@ -1,4 +1,4 @@
-"""The averaged weights of NT-ASGD in validation."""
+"""Validation with the averaged weights of NT-ASGD."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
@@ -7,12 +7,12 @@ from sluice.optim.nt_asgd import NTASGD
 
 
 class AveragedWeights(Checkpoint):
-    """Validates the average of the weights in place of the weights, and reports val/loss to the optimiser.
+    """Swaps in the averaged weights of NT-ASGD during validation, and passes val/loss to the optimizer.
 
-    Only with NT-ASGD; any other optimiser is left alone. Instead of Lightning's WeightAveraging, since NT-ASGD decides
-    from the validations when the average begins, and keeps it in its own state. It is a Checkpoint because Lightning
-    calls these last, in the given order: give it after the ModelCheckpoints, whose files then hold the average where
-    they are written in `on_validation_end`.
+    Has no effect with other optimizers. Lightning's WeightAveraging cannot be used: NT-ASGD starts averaging depending
+    on the validation losses, and stores the average in the optimizer's state. Subclass of Checkpoint because Lightning
+    calls these callbacks last, in the given order: placed after the ModelCheckpoints, so that the checkpoints they save
+    in `on_validation_end` contain the averaged weights.
     """
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -28,7 +28,7 @@ class AveragedWeights(Checkpoint):
 
 
 def _averaging(trainer: pl.Trainer) -> list[NTASGD]:
-    """The optimisers that average; none before training, where Lightning only checks that validation works."""
+    """The NT-ASGD optimizers; none in Lightning's sanity check."""
     if trainer.sanity_checking:
         return []
     return [optimizer for optimizer in trainer.optimizers if isinstance(optimizer, NTASGD)]

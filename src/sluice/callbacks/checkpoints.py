@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, or not there: the best weights, and all that training needs to go on."""
+"""Checkpoints, written atomically: the best weights, and the complete training state of the last step."""
 
 import signal
 import threading
@@ -23,20 +23,23 @@ from sluice.lightning_internals import settle_progress
 from sluice.plain import Plain
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-COST_SHARE = 0.02
-"""Most of the run's time that saving may take, whatever interval was asked for in minutes."""
+MAX_SAVING_FRACTION = 0.02
+"""Maximum fraction of the training time spent on saving; the interval in minutes is extended if necessary."""
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
-"""Of a signal, as signal.signal gives and takes it."""
+"""A signal handler, as accepted and returned by signal.signal."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs, and moves it into place: a kill never leaves half a file under the name."""
+    """Writes checkpoints atomically: to a temporary file that is synced, then renamed.
+
+    A process that is killed while writing never leaves an incomplete file under the checkpoint's name.
+    """
 
     def __init__(self, guard: Guard | None = None) -> None:
         """
         Args:
-            guard: asked before the file is written and again before it is moved into place.
+            guard: checked before the file is written, and again before it is renamed.
         """
         super().__init__()
         self._guard = guard
@@ -46,21 +49,27 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if self._guard is not None:
             self._guard.check()
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left_by_a_kill in path.parent.glob(f".{path.name}.*"):
-            left_by_a_kill.unlink(missing_ok=True)
+        for incomplete in path.parent.glob(f".{path.name}.*"):  # of a process that was killed
+            incomplete.unlink(missing_ok=True)
         try:
             with atomic_file(path) as file:
                 checkpoint_file.write(checkpoint, file)
                 if self._guard is not None:  # writing may have taken long
                     self._guard.check()
-        except OSError as error:  # a full disk, say: name the file
+        except OSError as error:  # such as a full disk: add the file name
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, the weights with the best value of the task's monitored metric."""
+    """Saves the weights to best.ckpt after each validation that improves the task's monitored metric."""
 
     def __init__(self, *, run_dir: str, monitor: str, mode: str) -> None:
+        """
+        Args:
+            run_dir: the run's folder.
+            monitor: name of the metric.
+            mode: "min" or "max".
+        """
         super().__init__(
             dirpath=run_dir,
             filename="best",
@@ -72,38 +81,45 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: Plain) -> None:
-        """Also where the run's folder was moved while it lay still."""
+        """Restores the state; replaces the saved folder by the current one, since the run may have been moved."""
         folder = Path(str(self.dirpath))
 
-        def here(path: str) -> str:
+        def in_folder(path: str) -> str:
             return str(folder / Path(path).name) if path else path
 
-        moved: Plain = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
-        moved |= {"dirpath": self.dirpath, "last_model_path": here(state_dict["last_model_path"])}
-        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        moved: Plain = {name: in_folder(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        moved |= {"dirpath": self.dirpath, "last_model_path": in_folder(state_dict["last_model_path"])}
+        scores = {in_folder(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
 
 
 @contextmanager
 def catch_signals(stop_signal: signal.Signals) -> Iterator[list[signal.Signals]]:
-    """Collects stop signals in the returned list, so that they don't end the process before training starts."""
-    early: list[signal.Signals] = []
+    """Collects the stop signals received in the block, unless another handler is installed inside it.
+
+    In another thread than the main one, which cannot set signal handlers, the list stays empty.
+    """
+    received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
-        yield early
+        yield received
         return
-    before = signal.signal(stop_signal, lambda number, _: early.append(signal.Signals(number)))
+    before = signal.signal(stop_signal, lambda number, _: received.append(signal.Signals(number)))
     try:
-        yield early
+        yield received
     finally:
         signal.signal(stop_signal, before)
 
 
 class LastCheckpoint(Callback):
-    """Keeps last.ckpt, everything training needs to go on as if it had never stopped, and the one before it.
+    """Saves the complete training state to last.ckpt and renames the one before it to previous.ckpt.
 
-    It is written between two batches, when everything of the one is done and logged and nothing of the next has begun:
-    at intervals, after a stop signal or Ctrl-C, and when training ends. The interval in minutes grows where saving
-    would take more than COST_SHARE of the time.
+    A checkpoint is saved before a training batch, when no gradients are accumulated: every `every_minutes`, every
+    `every_steps` optimizer steps, after a stop signal or Ctrl-C, and when training ends. Training resumed from it is
+    identical to uninterrupted training, bit for bit on a CPU. The interval in minutes is extended so that saving takes
+    at most MAX_SAVING_FRACTION of the time.
+
+    The stop signal, SIGTERM and SIGHUP finish the current batch, save and stop training; so does the first Ctrl-C.
+    A second Ctrl-C, or one during validation in a single process, stops without saving.
     """
 
     def __init__(
@@ -119,11 +135,12 @@ class LastCheckpoint(Callback):
         """
         Args:
             run_dir: the run's folder.
-            every_minutes: between two checkpoints.
-            every_steps: optimizer steps between two checkpoints, in addition to the minutes; None for minutes alone.
-            stop_signal: the signal after which the run saves and stops, to be gone on with later.
-            early_signals: stop signals received so far, as `catch_signals` collects them.
-            guard: asked before every batch and every write.
+            every_minutes: minutes between two checkpoints.
+            every_steps: optimizer steps between two checkpoints, in addition to `every_minutes`; with gradient
+                accumulation, a step is several batches. None for `every_minutes` only.
+            stop_signal: name of the signal after which the run saves and stops, to be resumed later.
+            early_signals: stop signals received before training, see `catch_signals`; checked in `setup`.
+            guard: checked before every batch and every write.
         """
         self._guard = guard
         self._early_signals = early_signals
@@ -132,8 +149,8 @@ class LastCheckpoint(Callback):
         self.stop_signal = signal.Signals[stop_signal]
         self.stopped_by_signal: signal.Signals | None = None
         self._state = TrainingState()
-        self._asked: signal.Signals | None = None
-        self._saved_at, self._saved_step, self._cost = 0.0, -1, 0.0
+        self._received: signal.Signals | None = None
+        self._saved_at, self._saved_step, self._saving_seconds = 0.0, -1, 0.0
         self._handlers: dict[signal.Signals, Handler] = {}
         self._host_group: torch.distributed.ProcessGroup | None = None
 
@@ -142,59 +159,59 @@ class LastCheckpoint(Callback):
             self._host_group = torch.distributed.new_group(backend="gloo")
         if stage == TrainerFn.FITTING and threading.current_thread() is threading.main_thread():
             for number in (self.stop_signal, signal.SIGINT):
-                self._handlers[number] = signal.signal(number, self._ask)
+                self._handlers[number] = signal.signal(number, self._on_signal)
             if self._early_signals:
-                self._asked = self.stop_signal
+                self._received = self.stop_signal
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.hand_back_signals()
+        self.restore_signal_handlers()
 
-    def hand_back_signals(self) -> None:
-        """Restores the handlers that signals had before; after an interruption Lightning doesn't call `teardown`."""
+    def restore_signal_handlers(self) -> None:
+        """Restores the previous signal handlers; Lightning doesn't call `teardown` after an interruption."""
         for number, handler in self._handlers.items():
-            if signal.getsignal(number) == self._ask:
+            if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, handler)
         self._handlers = {}
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Remembers the signal until the batch is done; a second Ctrl-C doesn't wait, and saves nothing."""
-        if number == signal.SIGINT and self._asked is not None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Records the signal, which takes effect before the next batch; a second Ctrl-C takes effect at once."""
+        if number == signal.SIGINT and self._received is not None:
             raise KeyboardInterrupt
-        self._asked = signal.Signals(number)
+        self._received = signal.Signals(number)
 
     @property
     def seconds(self) -> float:
-        """Since the run first started, without the time between interruption and resumption."""
+        """Run time in seconds, without the time between interruption and resumption."""
         return self._state.seconds
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._state.finished:  # it stopped early, and was killed before its test was done
+        if self._state.finished:  # training had ended, but the run was killed before its test ended
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
-        if self._handlers:  # not before: Lightning has set up its own, which talks to the other ranks in mid-batch
+        if self._handlers:  # replaces Lightning's handlers, which communicate with the other ranks in mid-batch
             for number in (signal.SIGTERM, signal.SIGHUP):
-                if number not in self._handlers and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-                    self._handlers[number] = signal.signal(number, self._ask)
+                if number not in self._handlers and signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+                    self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, index: int
     ) -> None:
         self._state.restore_once(trainer)
         if self._guard is not None and self._guard.lost:
-            self._asked = self._asked or signal.SIGTERM  # all ranks stop together; `_save` then says why
+            self._received = self._received or signal.SIGTERM  # all ranks stop together, and `_save` raises the error
         if index % trainer.accumulate_grad_batches:
-            return  # gradients are being summed up, and those are in no checkpoint
-        asked, due = self._agreed(trainer)
-        if asked or due:
+            return  # accumulated gradients are not part of a checkpoint
+        stop, due = self._synchronize(trainer)
+        if stop or due:
             self._save(trainer)
-        if asked:
-            self.stopped_by_signal = None if self._asked == signal.SIGINT else self._asked
+        if stop:
+            self.stopped_by_signal = None if self._received == signal.SIGINT else self._received
             raise KeyboardInterrupt
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *rest: object) -> None:
-        if self._asked == signal.SIGINT and trainer.world_size == 1:
+        if self._received == signal.SIGINT and trainer.world_size == 1:
             raise KeyboardInterrupt
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -204,12 +221,12 @@ class LastCheckpoint(Callback):
         self._state.restore_once(trainer)
         self._state.finished = True
         self._save(trainer)
-        asked, _ = self._agreed(trainer)
-        if asked and self._asked != signal.SIGINT:  # too late for training, not for the test
-            self.stopped_by_signal = self._asked
+        stop, _ = self._synchronize(trainer)
+        if stop and self._received != signal.SIGINT:  # stops the run before its test
+            self.stopped_by_signal = self._received
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
-        checkpoint[STORED_AS] = self._state.gathered(trainer)
+        checkpoint[STORED_AS] = self._state.gather(trainer)
         settle_progress(checkpoint["loops"]["fit_loop"])
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
@@ -218,29 +235,30 @@ class LastCheckpoint(Callback):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps:
             return True
-        wait = max(self.every_seconds, self._cost / COST_SHARE)
-        return time.monotonic() - self._saved_at >= wait
+        interval = max(self.every_seconds, self._saving_seconds / MAX_SAVING_FRACTION)
+        return time.monotonic() - self._saved_at >= interval
 
-    def _agreed(self, trainer: pl.Trainer) -> tuple[bool, bool]:
-        """Whether any rank was asked to stop, and whether a checkpoint is due by the first rank's clock.
+    def _synchronize(self, trainer: pl.Trainer) -> tuple[bool, bool]:
+        """Returns whether any rank received a stop signal, and whether a checkpoint is due on rank 0.
 
-        All ranks get the same answer, so that all stop and save after the same batch. The hosts exchange it by gloo:
-        through NCCL every batch would wait for the GPU.
+        The result is the same on all ranks, so that all stop and save before the same batch. It is exchanged with gloo
+        on the CPU, since NCCL would wait for the GPU at every batch.
         """
         due = trainer.is_global_zero and self._is_due(trainer)
         if trainer.world_size == 1:
-            return self._asked is not None, due
-        flags = torch.tensor([int(self._asked or 0), int(due)])
+            return self._received is not None, due
+        flags = torch.tensor([int(self._received or 0), int(due)])
         torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX, group=self._host_group)
         number, any_due = flags.tolist()
-        if number and self._asked is None:
-            self._asked = signal.Signals(number)
+        if number and self._received is None:
+            self._received = signal.Signals(number)
         return number > 0, any_due > 0
 
     def _check_guard(self, trainer: pl.Trainer) -> None:
-        """
+        """Checks that this process may still write to the run's folder.
+
         Raises:
-            UserError: on every rank, if the first one may not write any more.
+            UserError: on every rank, if rank 0 may not.
         """
         lost: UserError | None = None
         if self._guard is not None:
@@ -249,7 +267,7 @@ class LastCheckpoint(Callback):
             except UserError as error:
                 lost = error
         if trainer.world_size > 1 and trainer.strategy.broadcast(lost is not None) and lost is None:
-            raise SharedError("the first rank may not write to the run's folder any more: this rank stops too")
+            raise SharedError("rank 0 may no longer write to the run's folder: this rank stops too")
         if lost is not None:
             raise lost
 
@@ -258,13 +276,13 @@ class LastCheckpoint(Callback):
         self._check_guard(trainer)
         for logger in trainer.loggers:
             logger.save()
-        kept = self.path.with_name(f".{PREVIOUS}")
+        backup = self.path.with_name(f".{PREVIOUS}")
         if trainer.is_global_zero and self.path.exists():
-            kept.unlink(missing_ok=True)
-            with suppress(OSError):  # where the file system has no links, there is just the last one
-                kept.hardlink_to(self.path)
+            backup.unlink(missing_ok=True)
+            with suppress(OSError):  # without hard links there is no previous.ckpt
+                backup.hardlink_to(self.path)
         trainer.save_checkpoint(self.path)
-        if trainer.is_global_zero and kept.exists():  # only now: a save that fails keeps the previous one
-            kept.replace(self.path.with_name(PREVIOUS))
+        if trainer.is_global_zero and backup.exists():  # after a successful save only
+            backup.replace(self.path.with_name(PREVIOUS))
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
-        self._cost = self._saved_at - started
+        self._saving_seconds = self._saved_at - started

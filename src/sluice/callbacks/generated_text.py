@@ -1,4 +1,4 @@
-"""A text that the model writes after each validation, in TensorBoard."""
+"""Generated text in TensorBoard."""
 
 import pytorch_lightning as pl
 import torch
@@ -10,17 +10,21 @@ from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
 
 SEED = 1
+"""Seed of the sampling."""
 
 
 class GeneratedText(Callback):
-    """Continues the same prompt with the same random numbers, which are not training's."""
+    """Generates a continuation of a prompt after each validation, as text "val/written" in TensorBoard.
+
+    Uses the same seed every time, and a generator of its own, so that training is unaffected.
+    """
 
     def __init__(self, *, text: LanguageText, prompt: str, tokens: int) -> None:
         """
         Args:
-            text: from words to ids and back.
-            prompt: how the text begins.
-            tokens: how many are written; 0 for none.
+            text: vocabulary and tokenizer.
+            prompt: the prompt.
+            tokens: number of tokens to generate; 0 disables the callback.
         """
         self.text, self.prompt, self.tokens = text, prompt, tokens
 
@@ -32,7 +36,7 @@ class GeneratedText(Callback):
         assert isinstance(network, LanguageModel)
         ids = self.text.prompt_ids(self.prompt)
         last, state = network.warmed(torch.tensor([ids], device=pl_module.device))
-        written = sample(
+        generated = sample(
             network.step,
             last,
             state,
@@ -40,5 +44,5 @@ class GeneratedText(Callback):
             banned=self.text.never_written,
             generator=torch.Generator(pl_module.device).manual_seed(SEED),
         )
-        text = self.text.join([*ids[1:], *written.ids[0].tolist()]).replace("\n", "  \n")
+        text = self.text.join([*ids[1:], *generated.ids[0].tolist()]).replace("\n", "  \n")
         writer.add_text("val/written", text, validation_step(trainer))

@@ -1,19 +1,19 @@
-"""The weights of the last epochs, to be averaged."""
+"""Checkpoints of the last epochs, for weight averaging."""
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 NAME = "epoch"
-"""Of the files, `epoch-N.ckpt`."""
+"""Prefix of the files `epoch-N.ckpt`."""
 
 
 class LastEpochs(ModelCheckpoint):
-    """Saves epoch-N.ckpt, the weights after each of the last epochs."""
+    """Saves the weights of the last `count` epochs, N = 0, 1, ..., to epoch-N.ckpt; `sluice average` averages them."""
 
     def __init__(self, *, run_dir: str, count: int = 5) -> None:
         """
         Args:
             run_dir: the run's folder.
-            count: number of files that are kept.
+            count: number of epochs.
         """
         super().__init__(
             dirpath=run_dir,

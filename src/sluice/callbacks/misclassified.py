@@ -10,21 +10,22 @@ from torch import Tensor
 from sluice.data.collate import LabelledBatch
 from sluice.loggers.tensorboard import escape_markdown, find_writer, validation_step
 
-WORDS_SHOWN = 150
+MAX_WORDS_SHOWN = 150
 
 
 class Misclassified(Callback):
-    """After each validation, shows the texts whose true class got the least probability, and a PR curve.
+    """Logs misclassified texts and a precision-recall curve to TensorBoard after each validation.
 
-    On several ranks, those of the first one's share.
+    Writes the validation texts with the lowest probability of the true class as text "val/most wrong" and, for two
+    classes, the precision-recall curve of the second as "val/CLASS". With several ranks, only texts of rank 0 are used.
     """
 
     def __init__(self, *, labels: tuple[str, ...], text_of: Callable[[int], str], count: int = 20) -> None:
         """
         Args:
             labels: class names.
-            text_of: the validation text at a place of its split, for people.
-            count: texts shown.
+            text_of: returns the human-readable validation text at an index of its split.
+            count: number of texts.
         """
         self.labels, self.text_of, self.count = labels, text_of, count
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -53,15 +54,15 @@ class Misclassified(Callback):
         writer.add_text("val/most wrong", self._page(probabilities, labels, index), step)
 
     def _page(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
-        """Markdown, the most wrong text first."""
-        of_truth = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        """A Markdown list, sorted by rising probability of the true class."""
+        true_probability = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
         entries = []
-        for place in of_truth.argsort()[: self.count].tolist():
-            probability, predicted = probabilities[place].max(0)
-            verdict = f"{self.labels[int(labels[place])]} taken for {self.labels[int(predicted)]}"
-            entries.append(f"1. **{verdict} ({float(probability):.3f})** {self._excerpt(int(index[place]))}")
+        for row in true_probability.argsort()[: self.count].tolist():
+            probability, predicted = probabilities[row].max(0)
+            title = f"{self.labels[int(labels[row])]} classified as {self.labels[int(predicted)]}"
+            entries.append(f"1. **{title} ({float(probability):.3f})** {self._excerpt(int(index[row]))}")
         return "\n".join(entries)
 
     def _excerpt(self, index: int) -> str:
         words = self.text_of(index).split()
-        return escape_markdown(" ".join(words[:WORDS_SHOWN]) + (" …" if len(words) > WORDS_SHOWN else ""))
+        return escape_markdown(" ".join(words[:MAX_WORDS_SHOWN]) + (" …" if len(words) > MAX_WORDS_SHOWN else ""))

@@ -1,4 +1,4 @@
-"""Stopping a training whose loss is no number any more."""
+"""Stopping training when the loss is NaN or infinite."""
 
 import pytorch_lightning as pl
 import torch
@@ -10,10 +10,10 @@ from sluice.plain import Plain
 
 
 class StopOnNaN(Callback):
-    """Stops the run once the training loss is NaN or infinite.
+    """Stops training with an error if the loss is NaN or infinite.
 
-    Whether it was is accumulated on the device and read every `log_every_n_steps` optimizer steps and before anything
-    is validated or saved, so that all other steps run without waiting for the device.
+    The check is accumulated on the device, and read every `log_every_n_steps` optimizer steps, before validation and
+    before saving a checkpoint. All other steps don't wait for the device.
     """
 
     def __init__(self) -> None:
@@ -43,13 +43,14 @@ class StopOnNaN(Callback):
         self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        """
+        """Checks the losses since the last check.
+
         Raises:
-            SharedError: if the loss was not finite on any rank since the last check.
+            SharedError: on every rank, if a loss of any rank was NaN or infinite.
         """
         first, self._checked_step = self._checked_step + 1, trainer.global_step
         failed, self._failed = self._failed, None
-        if trainer.world_size > 1:  # all ranks stop together, or the others would wait for this one
+        if trainer.world_size > 1:  # or the other ranks would wait for this one
             failed = (
                 torch.zeros((), dtype=torch.bool, device=trainer.strategy.root_device) if failed is None else failed
             )
@@ -62,5 +63,5 @@ class StopOnNaN(Callback):
             f"the training loss became NaN or infinite between optimizer steps {min(first, trainer.global_step)} and "
             f"{trainer.global_step} (learning rate {rate:.3g}, gradient norm "
             f"{'unknown' if norm is None else format(float(norm), '.3g')}): lower optimizer.lr, set "
-            "trainer.gradient_clip_val to a smaller norm, or set stop_on_nan=false to train on"
+            "trainer.gradient_clip_val to a smaller norm, or set stop_on_nan=false to continue training"
         )

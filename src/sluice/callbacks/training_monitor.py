@@ -1,4 +1,4 @@
-"""How training fares: throughput, gradient norm, learning rate."""
+"""Throughput, gradient norm and learning rate."""
 
 import time
 from collections.abc import Sized
@@ -14,14 +14,13 @@ from sluice.lightning_internals import is_logged_step
 
 
 class Throughput(Callback):
-    """Logs how much a second is trained on, every `log_every_n_steps`.
+    """Logs train/{counted}_per_second every `log_every_n_steps` optimizer steps.
 
-    The first rank's times the number of ranks; the clock runs from one step's end to the next, so that the loader is in
-    it, and stops during validation.
+    The count of rank 0 is multiplied by the number of ranks. Time includes data loading, but not validation.
     """
 
     counted: ClassVar[str]
-    """The attribute of a batch that says how much it has: tokens, without padding, or pairs."""
+    """Attribute of a batch that is counted: "tokens" (without padding) or "pairs"."""
     stored_as: ClassVar[str]
     """The callback's key in checkpoints."""
 
@@ -36,7 +35,7 @@ class Throughput(Callback):
 
     @property
     def per_second(self) -> float:
-        """Over the whole training so far."""
+        """Mean throughput since the start of training, per second."""
         return self.count / self.seconds if self.seconds else 0.0
 
     def state_dict(self) -> dict[str, float]:
@@ -70,16 +69,16 @@ class Throughput(Callback):
 
 
 class PairThroughput(Throughput):
-    """Of words paired with the words near them."""
+    """Logs train/pairs_per_second for word2vec: pairs of a word and a context word."""
 
     counted, stored_as = "pairs", "PairSpeed"
 
 
 class TrainingMonitor(Throughput):
-    """Logs tokens a second, the gradient's norm before clipping and the learning rate, every `log_every_n_steps`.
+    """Logs throughput, gradient norm and learning rate every `log_every_n_steps` optimizer steps.
 
-    Instead of Lightning's LearningRateMonitor, which writes a row of its own into metrics.csv under the name of the
-    optimiser's class.
+    The metrics are train/tokens_per_second, train/gradient_norm (before clipping) and train/learning_rate. Lightning's
+    LearningRateMonitor is not used: it adds a separate row to metrics.csv, under the name of the optimizer's class.
     """
 
     counted, stored_as = "tokens", "Vitals"
@@ -93,10 +92,10 @@ class TrainingMonitor(Throughput):
 
 
 def gradient_norm(module: nn.Module) -> Tensor:
-    """Euclidean norm of all gradients together.
+    """Total Euclidean norm of the gradients of all parameters.
 
-    Instead of Lightning's `grad_norm`, which reads the norm of each parameter back from the device, and torch's
-    `get_total_norm`, which refuses sparse gradients.
+    Lightning's `grad_norm` copies the norm of each parameter from the device, and torch's `get_total_norm` doesn't
+    support sparse gradients.
     """
     norms = [parameter.grad.norm() for parameter in module.parameters() if parameter.grad is not None]
     return torch.stack(norms).norm()

@@ -1,4 +1,4 @@
-"""The training state between two batches that Lightning does not save: random numbers, partial metrics, the clock."""
+"""Training state that Lightning does not save: random number generators, metrics of the current epoch, run time."""
 
 import random
 import time
@@ -17,7 +17,11 @@ STORED_AS = "moment"
 
 
 class TrainingState:
-    """Every rank's random number generators and the sums of its epoch's metrics, as plain containers and tensors."""
+    """Saves and restores the training state between two batches that is missing from Lightning's checkpoints.
+
+    For every rank: random number generators, the sums of the epoch's metrics and the recurrent state that is carried
+    over between batches; for the run: run time, next logged step and whether training has finished.
+    """
 
     def __init__(self) -> None:
         self._to_restore: Plain | None = None
@@ -26,17 +30,17 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """Since the run first started, without the time between interruption and resumption."""
+        """Run time in seconds, without the time between interruption and resumption."""
         return self._seconds_before + time.monotonic() - self._started
 
     def restore_once(self, trainer: pl.Trainer) -> None:
-        """To be called before anything of a batch is done; the first call after `load` restores the state."""
+        """Restores the loaded state at the first call after `load`; to be called before each batch."""
         if self._to_restore is not None:
             _restore(trainer, self._to_restore)
             self._to_restore = None
 
-    def gathered(self, trainer: pl.Trainer) -> Plain:
-        """What goes into the checkpoint; every rank must ask."""
+    def gather(self, trainer: pl.Trainer) -> Plain:
+        """Returns the state for the checkpoint; a collective operation, called on every rank."""
         module: Any = trainer.lightning_module
         own = {
             "random": random_state(),
@@ -56,20 +60,20 @@ class TrainingState:
         }
 
     def load(self, saved: Plain) -> None:
-        """Takes what `gathered` gave, to be restored before the first batch."""
+        """Loads a state returned by `gather`; `restore_once` restores it."""
         self._to_restore, self._seconds_before = saved, saved["seconds"]
         self.finished = saved["finished"]
 
 
 def _restore(trainer: pl.Trainer, saved: Plain) -> None:
-    """Restores what Lightning does not; random numbers and sums only where there are as many ranks as before."""
+    """Restores the state; that of the ranks only if their number is unchanged."""
     module: Any = trainer.lightning_module
     set_next_logged_step(trainer, saved["next_logged_step"])
     end_restart(trainer)
     trainer.callback_metrics.update({name: torch.tensor(value) for name, value in saved["seen_metrics"].items()})
     ranks = saved["ranks"]
     if len(ranks) != trainer.world_size:
-        return  # other ranks, other random numbers: there is nothing to go back to
+        return
     own = ranks[trainer.global_rank]
     set_metric_sums(module, own["metrics"])
     module.load_recurrent_state(own["carried"])
@@ -77,7 +81,7 @@ def _restore(trainer: pl.Trainer, saved: Plain) -> None:
 
 
 def random_state() -> Plain:
-    """All generators, in what torch.load takes with weights_only."""
+    """States of the torch, Python and NumPy generators, in types that torch.load accepts with weights_only=True."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     state: Plain = {
@@ -91,7 +95,7 @@ def random_state() -> Plain:
 
 
 def set_random_state(state: Plain) -> None:
-    """Restores what `random_state` gave."""
+    """Restores the states returned by `random_state`."""
     torch.set_rng_state(state["torch"])
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -102,7 +106,7 @@ def set_random_state(state: Plain) -> None:
 
 
 def metric_sums(module: torch.nn.Module) -> dict[str, Plain]:
-    """The sums that each torchmetrics metric of a module holds, by its name; metrics that hold lists are left out."""
+    """Tensor states of a module's torchmetrics metrics, by name; metrics with list states are omitted."""
     found: dict[str, Plain] = {}
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and metric.update_count:
@@ -116,7 +120,7 @@ def metric_sums(module: torch.nn.Module) -> dict[str, Plain]:
 
 
 def set_metric_sums(module: torch.nn.Module, saved: dict[str, Plain]) -> None:
-    """Restores what `metric_sums` gave."""
+    """Restores the states returned by `metric_sums`."""
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in saved:
             set_update_count(metric, saved[name]["count"])

@@ -1,4 +1,4 @@
-"""What validation wrote, in TensorBoard: a few translations, and where the model looked."""
+"""Translations and attention weights in TensorBoard."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -9,21 +9,22 @@ from sluice.modules.translation import Scored
 
 
 class Translations(Callback):
-    """After each validation, shows a few sentences with their reference and translation, and attention as maps.
+    """Logs translations of validation sentences to TensorBoard after each validation.
 
-    The same sentences every time; on several ranks, those of the first one's share.
+    Writes sources, references and translations as text "val/translations", and attention weights as images
+    "val/attention N". The sentences are the same every time. With several ranks, only sentences of rank 0 are used.
     """
 
     def __init__(self, *, size: int, count: int = 10, maps: int = 4) -> None:
         """
         Args:
-            size: pairs of the validation split, of which `count` are taken at even distances.
-            count: translations shown.
-            maps: of them with a map of the attention.
+            size: number of pairs in the validation split.
+            count: number of evenly spaced pairs to log.
+            maps: number of pairs to log with attention weights.
         """
-        self.shown = {place * size // count for place in range(count)} if count else set()
+        self.shown = {index * size // count for index in range(count)} if count else set()
         self.maps = maps
-        self._seen: list[Scored] = []
+        self._collected: list[Scored] = []
 
     def on_validation_batch_end(
         self,
@@ -35,24 +36,24 @@ class Translations(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert isinstance(outputs, dict)
-        self._seen += [scored for scored in outputs["translations"] if scored.place in self.shown]
+        self._collected += [scored for scored in outputs["translations"] if scored.place in self.shown]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        seen, self._seen = sorted(self._seen, key=lambda scored: scored.place), []
+        collected, self._collected = sorted(self._collected, key=lambda scored: scored.place), []
         writer = find_writer(trainer)
-        if writer is None or trainer.sanity_checking or not seen:
+        if writer is None or trainer.sanity_checking or not collected:
             return
         step = validation_step(trainer)
-        writer.add_text("val/translations", _page(seen), step)
-        for place, scored in enumerate(seen[: self.maps]):
+        writer.add_text("val/translations", _page(collected), step)
+        for number, scored in enumerate(collected[: self.maps], start=1):
             if scored.translation.weights is not None:
-                writer.add_figure(f"val/attention {place + 1}", attention_map(scored.translation), step)
+                writer.add_figure(f"val/attention {number}", attention_map(scored.translation), step)
 
 
-def _page(seen: list[Scored]) -> str:
-    """Markdown, three lines a sentence."""
+def _page(collected: list[Scored]) -> str:
+    """A Markdown list with three lines per sentence."""
     entries = []
-    for scored in seen:
+    for scored in collected:
         lines = {"source": scored.source, "reference": scored.reference, "translation": scored.translation.text}
         entries.append("1. " + "  \n   ".join(f"**{name}** {escape_markdown(text)}" for name, text in lines.items()))
     return "\n".join(entries)

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.activations import LayerChoice, TextActivations, read_text
-from sluice.analysis.gradients import Fresh
-from sluice.analysis.hidden_states import changing_units, kind_of, scale_of
+from sluice.analysis.activations import LayerChoice, TextActivations, record_activations
+from sluice.analysis.gradients import UntrainedNetworks
+from sluice.analysis.hidden_states import color_scale, display_name, most_varying_units
 from sluice.cli.inspect_gradients import inspect_gradients
 from sluice.cli.inspect_tables import UnitValues, print_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
-from sluice.plots.save import FOLDER, check_new, name_for, new_path, save_picture, show_in_tensorboard
+from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
 from sluice.terminal import print_line
@@ -43,7 +43,7 @@ def inspect_command(
         gradients: whether to inspect gradients instead of hidden states.
         text_options: options of `inspect_text`, None or False where not given.
         gradient_options: options of `inspect_gradients`, None where not given.
-        network_options: settings of Fresh except `steps`, None where not given.
+        network_options: settings of UntrainedNetworks except `steps`, None where not given.
         png, as_json: see `inspect_text`.
 
     Raises:
@@ -66,7 +66,9 @@ def inspect_command(
     if "cells" in chosen:
         chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
     runs = [Path(run) for run in given]
-    inspect_gradients(runs, fresh=Fresh(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json)
+    inspect_gradients(
+        runs, fresh=UntrainedNetworks(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json
+    )
 
 
 def _refuse(options: Plain, why: str) -> None:
@@ -107,14 +109,14 @@ def inspect_text(
         UserError: for an invalid checkpoint, an empty text, a unit, layer or direction that doesn't exist, or a plot
             that exists already or cannot be written.
     """
-    check_new(png)
+    check_unused(png)
     model = load_model(run)
-    activations = read_text(model, text, LayerChoice(layer, backward))
+    activations = record_activations(model, text, LayerChoice(layer, backward))
     if activations.kept < activations.length:
         note = f"the text has {activations.length} tokens and was truncated to {activations.kept}"
         print(f"note: {note}", file=sys.stderr)
     last = _numpy(list(activations.hidden.states.values())[-1])
-    numbers = changing_units(last) if units is None else parse_units(units, last.shape[1])
+    numbers = most_varying_units(last) if units is None else parse_units(units, last.shape[1])
     choice = LayerChoice(layer or model.config.model.num_layers, backward)
     view = View(model, activations, choice, numbers, _parts(activations, numbers, gates))
     if as_json:
@@ -190,23 +192,23 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
     if len(symbols) > MAX_DRAWN:
         print(f"note: the plot shows the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
     panels = [
-        Panel(f"{kind_of(name)}, by unit", values[drawn], names, scale_of(name, values))
+        Panel(f"{display_name(name)}, by unit", values[drawn], names, color_scale(name, values))
         for name, values in view.parts.items()
     ]
     if weights is not None:
         column = np.asarray(weights, dtype=np.float32)[drawn, None]
-        panels.append(Panel("attention weight of each symbol", column, ["weight"], "share"))
+        panels.append(Panel("attention weight of each symbol", column, ["weight"], "weight"))
     figure = draw_panels(symbols[drawn], panels, title=view.title)
     folder = view.model.path.parent / FOLDER
-    path = png or new_path(folder, _stem(view, text))
-    save_picture(figure, path)
-    show_in_tensorboard(folder, path.stem, figure)
+    path = png or unused_path(folder, _stem(view, text))
+    save_figure(figure, path)
+    add_to_tensorboard(folder, path.stem, figure)
     return path
 
 
 def _stem(view: View, text: str) -> str:
     direction = "-backward" if view.choice.backward else ""
-    return f"{'gates' if view.gates else 'states'}-layer-{view.choice.layer}{direction}-{name_for(text)}"
+    return f"{'gates' if view.gates else 'states'}-layer-{view.choice.layer}{direction}-{file_stem(text)}"
 
 
 def _print_notes(view: View) -> None:
@@ -239,10 +241,10 @@ def _plain(view: View, path: Path | None) -> Plain:
         plain["gates"] = {name: part.tolist() for name, part in view.gates.items()}
     if activations.weights is not None:
         plain["attention"] = activations.weights
-    if activations.answers:
-        plain["answers"] = [answer._asdict() for answer in activations.answers]
-    if activations.verdict is not None:
-        plain["label"], plain["probability"] = activations.verdict[:2]
+    if activations.predictions:
+        plain["predictions"] = [prediction._asdict() for prediction in activations.predictions]
+    if activations.prediction is not None:
+        plain["label"], plain["probability"] = activations.prediction[:2]
     return plain if path is None else {**plain, "png": str(path)}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from sluice.analysis.gradients import Curves, Fresh, curves_of_runs, fresh_curves
+from sluice.analysis.gradients import Curves, UntrainedNetworks, curves_of_runs, untrained_curves
 from sluice.errors import UserError
-from sluice.plots.save import FOLDER, check_new, new_path, save_picture, show_in_tensorboard
+from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, save_figure, unused_path
 from sluice.terminal import print_line, print_table
 
 DISTANCES = (0, 10, 20, 50, 100, 200)
@@ -19,7 +19,7 @@ DISTANCES = (0, 10, 20, 50, 100, 200)
 def inspect_gradients(
     runs: Sequence[Path],
     *,
-    fresh: Fresh,
+    fresh: UntrainedNetworks,
     steps: int | None,
     layer: int | None,
     data_dir: Path | None,
@@ -42,12 +42,12 @@ def inspect_gradients(
         UserError: for an invalid checkpoint, a run whose gradients cannot be computed, a layer or cell that doesn't
             exist, or a plot that exists already or cannot be written.
     """
-    check_new(png)
+    check_unused(png)
     if runs:
         curves = curves_of_runs(runs, steps=steps, layer=layer, data_dir=data_dir)
     else:
         fresh.check()
-        curves = fresh_curves(fresh)
+        curves = untrained_curves(fresh)
     if not as_json:
         _print_table(curves)
     if png or not as_json:
@@ -62,7 +62,7 @@ def inspect_gradients(
     print_line(f"Wrote {png}{tensorboard}")
 
 
-def _title(runs: Sequence[Path], fresh: Fresh) -> str:
+def _title(runs: Sequence[Path], fresh: UntrainedNetworks) -> str:
     if runs:
         return "trained networks on their validation data"
     return f"untrained networks: {fresh.hidden} units, {fresh.init}, forget bias {fresh.forget_bias:g}"
@@ -76,10 +76,10 @@ def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) ->
         figure = draw_gradients(curves, title=title)
     except ValueError as error:
         raise UserError(f"{error}: all gradients are zero or NaN") from error
-    path = png or new_path(_run_folder(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
-    save_picture(figure, path)
+    path = png or unused_path(_run_folder(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
+    save_figure(figure, path)
     if len(runs) == 1:
-        show_in_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)
+        add_to_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)
     return path
 
 

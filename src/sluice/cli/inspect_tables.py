@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from sluice.analysis.activations import Answer, TextActivations
-from sluice.analysis.hidden_states import kind_of, scale_of
+from sluice.analysis.activations import StepPrediction, TextActivations
+from sluice.analysis.hidden_states import color_scale, display_name
 from sluice.terminal import print_line, print_table, printable
 
 MAX_SHOWN = 120
@@ -30,12 +30,12 @@ def print_activations(activations: TextActivations, parts: UnitValues, numbers: 
     """
     print_line(title)
     for index, (name, values) in enumerate(parts.items()):
-        print(f"{kind_of(name)}, by unit:")
-        print_table(_table(activations, name, values, numbers, _answer_columns(activations) if index == 0 else {}))
+        print(f"{display_name(name)}, by unit:")
+        print_table(_table(activations, name, values, numbers, _prediction_columns(activations) if index == 0 else {}))
     if len(activations.symbols) > MAX_SHOWN:
         print(f"… and {len(activations.symbols) - MAX_SHOWN} more symbols (--json prints all)")
-    if activations.verdict is not None:
-        print_line(f"Prediction: {activations.verdict.likeliest}  {activations.verdict.probability:.3f}")
+    if activations.prediction is not None:
+        print_line(f"Prediction: {activations.prediction.prediction}  {activations.prediction.probability:.3f}")
 
 
 def _table(
@@ -43,37 +43,37 @@ def _table(
     name: str,
     values: NDArray[np.float32],
     numbers: Sequence[int],
-    answers: dict[str, list[Text]],
+    columns: dict[str, list[Text]],
 ) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     for unit in numbers:
         table.add_column(str(unit), justify="right")
-    for column in answers:
-        table.add_column(column, justify="left" if column == "prediction" else "right")
-    scale = scale_of(name, values)
+    for heading in columns:
+        table.add_column(heading, justify="left" if heading == "prediction" else "right")
+    scale = color_scale(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
     for step, symbol in enumerate(activations.symbols[:MAX_SHOWN]):
         cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
-        table.add_row(_short(symbol), *cells, *(column[step] for column in answers.values()))
+        table.add_row(_short(symbol), *cells, *(column[step] for column in columns.values()))
     return table
 
 
-def _answer_columns(activations: TextActivations) -> dict[str, list[Text]]:
+def _prediction_columns(activations: TextActivations) -> dict[str, list[Text]]:
     """Columns with the model's output at each symbol."""
     columns: dict[str, list[Text]] = {}
     if activations.weights is not None:
         columns["weight"] = [Text(f"{weight:.3f}") for weight in activations.weights]
-    if activations.answers:
-        columns["prediction"] = [_short(answer.likeliest) for answer in activations.answers]
-        columns["probability"] = [Text(f"{answer.probability:.3f}") for answer in activations.answers]
-    if any(answer.following is not None for answer in activations.answers):
-        columns["probability of next symbol"] = [Text(_figure(answer)) for answer in activations.answers]
+    if activations.predictions:
+        columns["prediction"] = [_short(step.prediction) for step in activations.predictions]
+        columns["probability"] = [Text(f"{step.probability:.3f}") for step in activations.predictions]
+    if any(step.next_probability is not None for step in activations.predictions):
+        columns["probability of next symbol"] = [Text(_figure(step)) for step in activations.predictions]
     return columns
 
 
-def _figure(answer: Answer) -> str:
-    return "" if answer.following is None else f"{answer.following:.3f}"
+def _figure(step: StepPrediction) -> str:
+    return "" if step.next_probability is None else f"{step.next_probability:.3f}"
 
 
 def _coloured(value: float, squashed: float, gate: bool) -> Text:

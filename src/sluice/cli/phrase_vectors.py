@@ -46,7 +46,7 @@ def print_phrases(
     _, translator = load_for(run, Translator)
     phrases = list(dict.fromkeys(text.strip() for text in texts or read_lines(file)))
     if len(phrases) < 2:
-        raise UserError(f"got {len(phrases)} phrase(s): give at least two different ones to compare")
+        raise UserError(f"at least two distinct phrases are needed, got {len(phrases)}: give more to compare")
     _check_words(translator, phrases)
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:

@@ -36,7 +36,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
     model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on generated data", file=sys.stderr)
-    items = predictor.items_of_arguments(texts) if texts else _items_of_lines(predictor, file)
+    items = predictor.parse_arguments(texts) if texts else _items_of_lines(predictor, file)
     console, number = PlainConsole(soft_wrap=True), 0
     for batch in batched(items, 1 if interactive else BATCH):
         for prediction in predictor.predict(batch, first=number + 1):
@@ -48,7 +48,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
 
 def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
     for number, line in enumerate(read_lines(file), start=1):
-        yield predictor.item_of_line(line, f"{file or 'standard input'}, line {number}")
+        yield predictor.parse_line(line, f"{file or 'standard input'}, line {number}")
 
 
 def _print_prediction(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:

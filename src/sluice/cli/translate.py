@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.cli.predict import batched, read_lines
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
-from sluice.inference.translator import Translation, Translator, attention_map, axes_of
+from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
@@ -79,7 +79,7 @@ def _translate(
     translator: Translator, settings: DecodingSettings, texts: list[str], first: int
 ) -> list[list[Translation]]:
     max_length = translator.max_length
-    texts = [translator.source_of(text) for text in texts]
+    texts = [translator.preprocess(text) for text in texts]
     for number, text in enumerate(texts, start=first):
         length = len(translator.source.encode(text))
         if not length:
@@ -112,6 +112,6 @@ def _print_translations(text: str, translations: list[Translation], as_json: boo
 def _as_json(translation: Translation) -> Plain:
     plain: Plain = {"text": translation.text, "score": translation.score}
     if translation.weights is not None:
-        columns, rows = axes_of(translation)
+        columns, rows = attention_labels(translation)
         plain["attention"] = {"source": columns, "words": rows, "weights": translation.weights.tolist()}
     return plain

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, principal_plane
+from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, pca_projection
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
 from sluice.plain import Plain
-from sluice.plots.save import check_new, save_picture
+from sluice.plots.save import check_unused, save_figure
 from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
@@ -74,7 +74,7 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
         UserError: as `print_neighbours`, if both outputs are None, or one exists already.
     """
     space = load_space(source)
-    indices = [space.place(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
+    indices = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
     labels = [space.words[index] for index in indices]
     write_plot(labels, space.vectors[indices], title=str(source), png=png, projector=projector)
 
@@ -97,16 +97,17 @@ def write_plot(
     """
     if png is None and projector is None:
         raise UserError("there is nothing to write: give --png FILE, --projector FOLDER or both")
-    check_new(png)
+    check_unused(png)
     if projector is not None and projector.exists():
         raise UserError(f"--projector {projector} already exists: choose another name, or remove it")
     if min(vectors.shape) < 2:
         points, size = vectors.shape
         raise UserError(f"got {points} vectors of size {size}: a plot needs at least two vectors of size two or more")
     if png is not None:
-        plane = principal_plane(vectors)
-        save_picture(draw_scatter(labels, *plane, title=title), png)
-        print(f"Plotted {len(labels)} points to {png} ({sum(plane.shares):.0%} of the variance explained)")
+        plane = pca_projection(vectors)
+        save_figure(draw_scatter(labels, *plane, title=title), png)
+        explained = sum(plane.explained_variance_ratio)
+        print(f"Plotted {len(labels)} points to {png} ({explained:.0%} of the variance explained)")
     if projector is not None:
         write_projector(projector, labels, vectors)
         print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}")

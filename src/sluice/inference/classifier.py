@@ -1,4 +1,4 @@
-"""Classes of single texts, with a trained network."""
+"""Classification of texts with a trained network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,42 +18,47 @@ from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_places
 from sluice.text.vocab import Vocab
 
-WORDS_SHOWN = 8
-TEXT_SHOWN = 100
+MAX_WORDS_SHOWN = 8
+MAX_TEXT_SHOWN = 100
 
 
 @dataclass(frozen=True)
 class ClassPrediction:
-    """The class of a text."""
+    """The predicted class of a text."""
 
     text: str
+    """The text."""
     label: str
+    """Name of the predicted class."""
     probability: float
+    """Probability of the predicted class."""
     probabilities: dict[str, float]
-    """Of every class."""
+    """Class name to probability, for all classes."""
     unknown_words: int
-    """Words of the text that are not in the vocabulary."""
+    """Number of words of the text that are not in the vocabulary."""
     words: list[tuple[str, float]] | None
-    """The words that were read, each with its attention weight; None without attention pooling."""
+    """The words after truncation, each with its attention weight; None without attention pooling."""
 
     def as_dict(self) -> Plain:
-        """In plain containers."""
+        """All fields, in plain containers; without `words` if it is None."""
         found = {name: value for name, value in vars(self).items() if name != "words"}
         return found if self.words is None else {**found, "words": self.words}
 
     def lines(self) -> list[str]:
-        """Class, probability and text; the words with the largest attention weights."""
+        """Class, probability and text; then the words with the largest attention weights and the unknown words."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(self.text)}"]
         if self.words is not None:
-            most = sorted(self.words, key=lambda pair: -pair[1])[:WORDS_SHOWN]
-            found.append("    weighed most: " + ", ".join(f"{word} {weight:.2f}" for word, weight in most))
+            largest = sorted(self.words, key=lambda pair: -pair[1])[:MAX_WORDS_SHOWN]
+            found.append(
+                "    largest attention weights: " + ", ".join(f"{word} {weight:.2f}" for word, weight in largest)
+            )
         if self.unknown_words:
             found.append(f"    {self.unknown_words} unknown {'word' if self.unknown_words == 1 else 'words'}")
         return found
 
 
 class Classifier(TextPredictor):
-    """A trained network with its vocabulary, classes and tokenizer."""
+    """Assigns classes to texts with a trained network, its vocabulary and its tokenizer."""
 
     def __init__(
         self,
@@ -68,38 +73,38 @@ class Classifier(TextPredictor):
     ) -> None:
         """
         Args:
-            network: in evaluation mode.
-            vocab: its words.
-            labels: class names; the position is the class id.
-            tokenize: from a text to its words.
-            max_length: most tokens of a text that are read.
-            truncation: which end of a longer text is kept, see `sluice.text.truncation`.
+            network: the network, in evaluation mode.
+            vocab: its vocabulary.
+            labels: class names, in the order of the class ids.
+            tokenize: splits a text into words.
+            max_length: maximum number of words of a text; longer texts are truncated.
+            truncation: which part of a longer text is kept, see `sluice.text.truncation`.
             padding: side on which a batch is padded, "left" or "right".
         """
         self.network, self.vocab, self.labels, self.tokenize = network, vocab, tuple(labels), tokenize
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
 
     def predict(self, items: Sequence[str], first: int = 1) -> list[ClassPrediction]:
-        """The class of each text.
+        """Predicts the class of each text.
 
         Args:
-            items: the texts; all run through the network together.
-            first: number of the first text, for the error.
+            items: the texts, run through the network as one batch.
+            first: number of the first text, for error messages.
 
         Raises:
-            UserError: for a text without a word.
+            UserError: if a text has no words.
         """
         tokens = [self.tokenize(text) for text in items]
         for number, words in enumerate(tokens, start=first):
             if not words:
-                raise UserError(f"text {number} is empty: there is no word in it to predict from")
+                raise UserError(f"text {number} is empty: it has no words")
         lengths = np.asarray([len(words) for words in tokens])
         flat = np.asarray([index for words in tokens for index in self.vocab.encode(words)], dtype=np.int32)
         ragged = Ragged(flat, np.concatenate([[0], lengths.cumsum()]))
         ids, kept = pad(ragged, np.arange(len(items)), self.max_length, self.truncation, self.padding)
         with torch.inference_mode():
             logits, weights = self.network(ids, kept)
-        places, _ = kept_places(lengths, self.max_length, self.truncation)
+        positions, _ = kept_places(lengths, self.max_length, self.truncation)
         return [
             ClassPrediction(
                 text=text,
@@ -107,18 +112,18 @@ class Classifier(TextPredictor):
                 probability=float(row.max()),
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 unknown_words=sum(word not in self.vocab for word in words),
-                words=None if weights is None else _weighed(words, places[i][: kept[i]], weights[i]),
+                words=None if weights is None else _with_weights(words, positions[i][: kept[i]], weights[i]),
             )
             for i, (text, words, row) in enumerate(zip(items, tokens, logits.softmax(-1), strict=True))
         ]
 
 
 def shortened(text: str) -> str:
-    """A text in one line of at most TEXT_SHOWN characters."""
+    """The text on one line, cut to MAX_TEXT_SHOWN characters."""
     line = " ".join(text.split())
-    return line if len(line) <= TEXT_SHOWN else line[: TEXT_SHOWN - 1] + "…"
+    return line if len(line) <= MAX_TEXT_SHOWN else line[: MAX_TEXT_SHOWN - 1] + "…"
 
 
-def _weighed(words: list[str], places: NDArray[np.int64], weights: Tensor) -> list[tuple[str, float]]:
-    """The words kept of a text, each with its attention weight."""
-    return [(words[place], float(weight)) for place, weight in zip(places, weights, strict=False)]
+def _with_weights(words: list[str], positions: NDArray[np.int64], weights: Tensor) -> list[tuple[str, float]]:
+    """The words at the given positions, each with its attention weight."""
+    return [(words[position], float(weight)) for position, weight in zip(positions, weights, strict=False)]

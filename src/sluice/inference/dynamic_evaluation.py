@@ -1,4 +1,4 @@
-"""Weights that follow the text while it is read."""
+"""Dynamic evaluation: adapting a language model's weights to the text under evaluation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +10,15 @@ from torch import Tensor
 class DynamicEvaluation:
     """Dynamic evaluation of Krause et al. (2018), "Dynamic evaluation of neural sequence models".
 
-    After each piece of text the weights take a step down its loss, scaled by how large each weight's gradients were on
-    the training text (RMS), and a step back towards the trained weights, longer where those gradients were large:
+    After each chunk of text, every parameter θ takes an RMS-normalised gradient step and decays towards its trained
+    value θ_0:
 
-    θ ← θ − η · g / (RMS + ε) + min(λ · RMS / mean RMS, 1) · (θ_0 − θ)
+    θ ← θ − η · g / (RMS + ε) + min(λ · RMS / mean, 1) · (θ_0 − θ)
+
+    g is the gradient of the chunk's loss, RMS the elementwise root mean square of the gradients on the training text,
+    and mean the average of RMS over all elements of all parameters. The paper leaves ε open; here it is
+    ε = (1e-3 + 1e-8) · mean, so that it scales with the gradients (1e-3 dominates; 1e-8 is `EPSILON`). mean is at least
+    1e-8.
     """
 
     EPSILON = 1e-8
@@ -23,35 +28,40 @@ class DynamicEvaluation:
     ) -> None:
         """
         Args:
-            parameters: the weights, changed in place.
-            mean_squares: of each weight's gradient, over pieces of the training text.
+            parameters: the parameters θ, modified in place.
+            mean_squares: RMS² of each parameter, of the same shape: the mean of its squared gradients over chunks of
+                the training text.
             learning_rate: η.
             decay: λ.
 
         Raises:
-            ValueError: if there are not as many of the one as of the other.
+            ValueError: if `parameters` and `mean_squares` differ in length.
         """
         if len(parameters) != len(mean_squares):
-            raise ValueError(f"{len(parameters)} parameters need as many mean squares, got {len(mean_squares)}")
+            raise ValueError(
+                f"{len(parameters)} parameters need {len(parameters)} mean squares, got {len(mean_squares)}"
+            )
         self.parameters = list(parameters)
-        sizes = [square.sqrt() for square in mean_squares]
-        mean = torch.cat([size.flatten() for size in sizes]).mean().clamp_min(self.EPSILON)
-        self.scales = [learning_rate / (size + self.EPSILON * mean + mean * 1e-3) for size in sizes]
-        self.pulls = [(decay * size / mean).clamp_max(1.0) for size in sizes]
+        rms = [square.sqrt() for square in mean_squares]
+        mean = torch.cat([values.flatten() for values in rms]).mean().clamp_min(self.EPSILON)
+        self.scales = [learning_rate / (values + self.EPSILON * mean + mean * 1e-3) for values in rms]
+        self.decays = [(decay * values / mean).clamp_max(1.0) for values in rms]
         self.trained = [parameter.detach().clone() for parameter in parameters]
 
     @torch.no_grad()
     def step(self) -> None:
-        """Follows the gradients that the parameters have, and clears them."""
-        for parameter, scale, pull, trained in zip(self.parameters, self.scales, self.pulls, self.trained, strict=True):
-            parameter.add_((trained - parameter) * pull)
+        """Updates the parameters from their gradients and sets the gradients to None."""
+        for parameter, scale, decay, trained in zip(
+            self.parameters, self.scales, self.decays, self.trained, strict=True
+        ):
+            parameter.add_((trained - parameter) * decay)
             if parameter.grad is not None:
                 parameter.addcmul_(parameter.grad, scale, value=-1.0)
                 parameter.grad = None
 
     @contextmanager
-    def undone(self) -> Iterator["DynamicEvaluation"]:
-        """At the end of the block the weights are what they were trained to be, to the bit."""
+    def restore_on_exit(self) -> Iterator["DynamicEvaluation"]:
+        """Restores the trained values of the parameters, bit for bit, when the block ends."""
         try:
             yield self
         finally:

@@ -1,4 +1,4 @@
-"""Writing, suggesting and scoring with a trained language model."""
+"""Text generation, next-token suggestion and scoring with a trained language model."""
 
 import math
 from collections.abc import Sequence
@@ -15,50 +15,59 @@ from sluice.data.corpora.readers import file_lines
 from sluice.data.running_text import encode_lines
 from sluice.decoding.sampling import beam, sample
 from sluice.errors import UserError
-from sluice.inference.lm_evaluation import Reader
+from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
-MOST_CONTEXT = 400
-"""Tokens before a suggestion that are read."""
+MAX_CONTEXT = 400
+"""Maximum number of tokens from which the next token is suggested."""
 
 
 class GeneratedText(NamedTuple):
-    """A continued prompt."""
+    """A prompt and its continuation."""
 
     text: str
-    """The prompt and what follows it."""
+    """The prompt and the continuation."""
     perplexity: float
-    """Of what follows it."""
+    """Perplexity of the continuation under the model, before temperature, top-k and top-p."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen; a value out of range is refused when it is used."""
+    """Settings of text generation, see `TextGenerator.generate`, which raises a ValueError for values out of range.
+
+    Example:
+        >>> from sluice.inference import Sampling
+        >>> Sampling(tokens=20, temperature=0.8, top_p=0.9, seed=1).top_p
+        0.9
+    """
 
     tokens: int = 60
-    """How many are written."""
+    """Number of tokens to generate."""
     temperature: float = 1.0
-    """Divides the logits."""
+    """Divides the logits before the softmax, above 0: below 1 sharpens the distribution, above 1 flattens it."""
     top_k: int | None = None
-    """Only the k likeliest tokens; None for all."""
+    """Samples from the k most probable tokens only, at least 1; None for all tokens."""
     top_p: float | None = None
-    """Only the likeliest tokens that make up this probability; None for all."""
+    """Nucleus sampling: samples from the smallest set of most probable tokens whose probabilities sum to at least
+    top_p, in (0, 1]; applied after top_k; None for all tokens."""
     beam: int | None = None
-    """Hypotheses of a beam search; None samples."""
+    """Number of hypotheses of a beam search, at least 1 (greedy), in which temperature, top_k, top_p and seed are
+    ignored; None samples."""
     seed: int | None = None
-    """Of sampling; None for another text every time."""
+    """Seed of the sampling; None draws from torch's global generator."""
     allow_unknown: bool = True
-    """Whether `<unk>` may be written."""
+    """Whether `<unk>` may be generated."""
 
 
 class TokenScores(NamedTuple):
-    """The tokens of a text, each with the natural logarithm of its probability."""
+    """The log-probabilities of a text's tokens."""
 
     ids: NDArray[np.int64]
-    """(N,)."""
+    """(N,) token ids."""
     log_probabilities: list[float]
+    """Natural logarithms of the N tokens' probabilities, each given all tokens before it."""
 
     @property
     def perplexity(self) -> float:
@@ -67,37 +76,65 @@ class TokenScores(NamedTuple):
 
     @property
     def unknown(self) -> int:
-        """Tokens that are not in the vocabulary."""
+        """Number of tokens that are not in the vocabulary."""
         return int((self.ids == UNKNOWN_ID).sum())
 
 
 class TextGenerator:
-    """A trained language model with its vocabulary and tokenizer."""
+    """Generates and scores text with a trained language model, its vocabulary and its tokenizer.
 
-    wanted: ClassVar[str] = "writes"
-    """What a command that takes such a model says it wants."""
+    Example:
+        >>> from sluice.inference import Sampling, TextGenerator
+        >>> from sluice.layers.embedding import LearnedEmbedding
+        >>> from sluice.layers.heads import make_head
+        >>> from sluice.models.language import LanguageModel
+        >>> from sluice.recurrent import RecurrentStack
+        >>> from sluice.text.vocab import Vocab
+        >>> vocab = Vocab(["<unk>", "<pad>", "<eos>", "the", "sea", "sleeps"])
+        >>> network = LanguageModel(
+        ...     embedding=LearnedEmbedding(vocab_size=6, size=8, padding_id=1),
+        ...     recurrent=RecurrentStack(cell="gru", input_size=8, hidden_size=8),
+        ...     head=make_head("full", input_size=8, vocab_size=6),
+        ... ).eval()
+        >>> generator = TextGenerator(network=network, vocab=vocab, tokenizer="words", chunk_length=50)
+        >>> [text] = generator.generate("the sea", Sampling(tokens=3, seed=1))
+        >>> text.text.startswith("the sea")
+        True
+    """
+
+    description: ClassVar[str] = "generates text"
+    """Completes "a model that ..." in error messages."""
 
     def __init__(self, *, network: LanguageModel, vocab: Vocab, tokenizer: str, chunk_length: int) -> None:
         """
         Args:
-            network: in evaluation mode.
-            vocab: its words.
+            network: the network, in evaluation mode.
+            vocab: its vocabulary.
             tokenizer: name of the tokenizer of its training text.
-            chunk_length: steps at a time, for scoring.
+            chunk_length: steps per forward pass in `score_file`.
         """
         self.network, self.vocab, self.tokenizer, self.chunk_length = network, vocab, tokenizer, chunk_length
         self.text = LanguageText(vocab, tokenizer)
 
     def generate(self, prompt: str, sampling: Sampling, number: int = 1) -> list[GeneratedText]:
-        """Continuations of a prompt; of a beam search the `number` best.
+        """Generates continuations of a prompt.
+
+        Args:
+            prompt: the text to continue.
+            sampling: how tokens are chosen.
+            number: number of continuations; of a beam search, which has at least `number` hypotheses, the best ones.
+
+        Returns:
+            `number` texts, those of a beam search by falling probability.
 
         Raises:
-            ValueError: for a value of `sampling` out of range.
+            ValueError: if a value of `sampling` is out of range.
         """
         ids = self.text.prompt_ids(prompt)
         last, state = self.network.warmed(torch.tensor([ids]))
-        never = self.text.never_written
-        banned = never if sampling.allow_unknown else (*never, UNKNOWN_ID)
+        banned = self.text.never_written
+        if not sampling.allow_unknown:
+            banned = (*banned, UNKNOWN_ID)
         if sampling.beam is not None:
             width = max(sampling.beam, number)
             found = beam(self.network.step, last, state, tokens=sampling.tokens, width=width, banned=banned)
@@ -105,7 +142,7 @@ class TextGenerator:
             found = sample(
                 self.network.step,
                 last.expand(number),
-                _repeated(state, number),
+                _expand(state, number),
                 tokens=sampling.tokens,
                 temperature=sampling.temperature,
                 top_k=sampling.top_k,
@@ -115,14 +152,14 @@ class TextGenerator:
             )
         scores = found.log_probabilities.tolist()
         return [
-            GeneratedText(self.text.join([*ids[1:], *own]), math.exp(-score / sampling.tokens))
-            for own, score in zip(found.ids[:number].tolist(), scores, strict=False)
+            GeneratedText(self.text.join([*ids[1:], *continuation]), math.exp(-score / sampling.tokens))
+            for continuation, score in zip(found.ids[:number].tolist(), scores, strict=False)
         ]
 
     def suggest(self, text: str, top: int) -> list[tuple[str, float]]:
-        """The `top` likeliest next tokens after a text, with their probabilities."""
+        """Returns the `top` most probable next tokens after a text, with their probabilities."""
         ids = self.text.prompt_ids(text)
-        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MOST_CONTEXT:]]]))
+        last, state = self.network.warmed(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
         scores[:, list(self.text.never_written)] = -torch.inf
@@ -131,22 +168,22 @@ class TextGenerator:
         return list(zip(words, likeliest.values.exp().tolist(), strict=True))
 
     def score_file(self, file: Path) -> TokenScores:
-        """The log-probability of every token of a text file.
+        """Computes the log-probability of every token of a text file, ends of lines included.
 
         Raises:
-            UserError: if the file is empty or isn't text.
+            UserError: if the file is empty or not a text file.
         """
         ids = encode_lines(file_lines(file), self._tokenizer_for(file), self.vocab)
         if not len(ids):
-            raise UserError(f"{file} is empty: there is no word in it to score")
-        reader = Reader(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
-        losses: Sequence[Tensor] = list(reader.losses(ids))
+            raise UserError(f"{file} is empty: it has no words to score")
+        evaluator = LMEvaluator(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
+        losses: Sequence[Tensor] = list(evaluator.losses(ids))
         return TokenScores(
             ids.astype(np.int64), [-loss for chunk in losses for loss in chunk.flatten().tolist()][: len(ids)]
         )
 
     def _tokenizer_for(self, file: Path) -> str:
-        """The run's own; for words set apart by blanks, new text is cut unless it is set apart already."""
+        """The training tokenizer; instead of "whitespace", "words" for files that are not tokenized yet."""
         if self.tokenizer != "whitespace":
             return self.tokenizer
         for line in file_lines(file):
@@ -155,6 +192,6 @@ class TextGenerator:
         return self.tokenizer
 
 
-def _repeated(state: Any, number: int) -> Any:
-    """The state of one text as that of a number of texts."""
+def _expand(state: Any, number: int) -> Any:
+    """The state of one text, expanded to a batch of `number` texts."""
     return None if state is None else type(state)(*(part.expand(-1, number, -1) for part in state))

@@ -1,4 +1,4 @@
-"""What a text costs a trained language model: read plainly, with a cache, or with weights that follow it."""
+"""Negative log-likelihood of texts under a trained language model: plain, with a cache, or with dynamic evaluation."""
 
 import math
 from collections.abc import Iterator
@@ -16,63 +16,66 @@ from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
 
-CLIPPED = 0.25
-"""Norm to which gradients are clipped in dynamic evaluation, as in the authors' program."""
+GRADIENT_CLIP = 0.25
+"""Maximum gradient norm in dynamic evaluation, as in the authors' program."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Σ −log p of a text."""
+class TextLoss:
+    """Negative log-likelihood of a text."""
 
     nll: float
+    """Σ −log p of the tokens, in nats."""
     tokens: int
+    """Number of tokens."""
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
+        """Mean −log p of a token, in nats."""
         return self.nll / self.tokens
 
     @property
     def perplexity(self) -> float:
-        """exp of the loss."""
+        """exp(loss)."""
         return math.exp(self.loss)
 
 
-class Reader:
-    """A trained model that reads a text from its beginning to its end."""
+class LMEvaluator:
+    """Computes the negative log-likelihood of texts under a trained language model."""
 
     def __init__(self, network: LanguageModel, *, end_id: int, streams: int = 1, chunk_length: int = 50) -> None:
         """
         Args:
-            network: the model; its weights are the same afterwards.
-            end_id: id of the end of a line, which stands before the text.
-            streams: pieces of the text that are read side by side; published figures have one.
-            chunk_length: steps at a time.
+            network: the model; set to evaluation mode, its weights are unchanged after every evaluation.
+            end_id: id of the end of a line, the first input.
+            streams: number of contiguous parts of the text that are evaluated in parallel; 1 for figures that compare
+                with published ones.
+            chunk_length: steps per forward pass.
         """
         self.network, self.end_id = network.eval(), end_id
         self.streams, self.chunk_length = streams, chunk_length
         self.device = next(network.parameters()).device
 
-    def cost(self, text: NDArray[np.int32]) -> Cost:
-        """Of a text of ids (N,), plainly."""
-        return self._summed(text, self.losses(text))
+    def evaluate(self, text: NDArray[np.int32]) -> TextLoss:
+        """Evaluates a text of ids (N,)."""
+        return self._sum(text, self.losses(text))
 
-    def cost_with_cache(self, text: NDArray[np.int32], cache: NeuralCache) -> Cost:
-        """Of a text of ids (N,), with a fresh cache."""
-        return self._summed(text, self.losses(text, cache))
+    def evaluate_with_cache(self, text: NDArray[np.int32], cache: NeuralCache) -> TextLoss:
+        """Evaluates a text of ids (N,) with a cache, which must be empty."""
+        return self._sum(text, self.losses(text, cache))
 
     def losses(self, text: NDArray[np.int32], cache: NeuralCache | None = None) -> Iterator[Tensor]:
-        """−log p of the tokens, chunk by chunk, (B, T), 0 where there is none."""
+        """Yields −log p of the tokens in chunks (B, T), 0 at positions without a token."""
         state: Any = None
         for batch in self._chunks(text):
             with torch.inference_mode():
-                read = self.network(batch.inputs, state)
-                losses, state = self.network.losses(read, batch.targets), read.state
+                outputs = self.network(batch.inputs, state)
+                losses, state = self.network.losses(outputs, batch.targets), outputs.state
                 if cache is not None:
-                    losses = cache.losses(read.outputs, batch.targets, losses)
+                    losses = cache.losses(outputs.outputs, batch.targets, losses)
             yield losses
 
-    def cost_with_dynamic(
+    def evaluate_dynamic(
         self,
         text: NDArray[np.int32],
         *,
@@ -80,52 +83,52 @@ class Reader:
         learning_rate: float,
         decay: float,
         statistics_chunks: int,
-    ) -> Cost:
-        """Of a text of ids (N,), with weights that follow it; they are back to what they were afterwards.
+    ) -> TextLoss:
+        """Evaluates a text with dynamic evaluation and restores the weights.
 
         Args:
-            text: the text.
+            text: ids (N,).
             training_text: ids (M,) of the text that the model was trained on.
             learning_rate: η of DynamicEvaluation.
             decay: λ of DynamicEvaluation.
-            statistics_chunks: chunks of the training text from which the gradients' sizes are taken.
+            statistics_chunks: maximum number of chunks of the training text over which squared gradients are averaged.
         """
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         squares = self._mean_squares(training_text, statistics_chunks, parameters)
         dynamic = DynamicEvaluation(parameters, squares, learning_rate=learning_rate, decay=decay)
-        with dynamic.undone():
-            return self._summed(text, self._followed(text, parameters, dynamic))
+        with dynamic.restore_on_exit():
+            return self._sum(text, self._adapted_losses(text, parameters, dynamic))
 
-    def _followed(
+    def _adapted_losses(
         self, text: NDArray[np.int32], parameters: list[nn.Parameter], dynamic: DynamicEvaluation
     ) -> Iterator[Tensor]:
-        """The losses of each chunk before the weights have seen it."""
+        """Yields the loss of each chunk, computed before the weights are adapted to it."""
         for total, _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
             yield total
             dynamic.step()
 
     def _mean_squares(self, text: NDArray[np.int32], chunks: int, parameters: list[nn.Parameter]) -> list[Tensor]:
-        squares, seen = [torch.zeros_like(parameter) for parameter in parameters], 0
+        squares, count = [torch.zeros_like(parameter) for parameter in parameters], 0
         for _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
             for square, parameter in zip(squares, parameters, strict=True):
-                if parameter.grad is not None:  # that of a learned first state has one in the first chunk alone
+                if parameter.grad is not None:  # a learned initial state has a gradient in the first chunk only
                     square.addcmul_(parameter.grad, parameter.grad)
                     parameter.grad = None
-            seen += 1
-            if seen == chunks:
+            count += 1
+            if count == chunks:
                 break
-        return [square / seen for square in squares]
+        return [square / count for square in squares]
 
     def _gradients(self, text: NDArray[np.int32]) -> Iterator[tuple[Tensor, ChunkBatch]]:
-        """Σ −log p of each chunk, whose mean's gradient the parameters then have."""
+        """Yields Σ −log p of each chunk, after computing the gradients of its mean."""
         state: Any = None
         for batch in self._chunks(text):
-            read = self.network(batch.inputs, state)
-            total = self.network.total_loss(read, batch.targets)
+            outputs = self.network(batch.inputs, state)
+            total = self.network.total_loss(outputs, batch.targets)
             (total / max(1, batch.tokens)).backward()
-            state = type(read.state)(*(part.detach() for part in read.state))
+            state = type(outputs.state)(*(part.detach() for part in outputs.state))
             yield total.detach(), batch
 
     def _chunks(self, text: NDArray[np.int32]) -> Iterator[ChunkBatch]:
@@ -133,5 +136,5 @@ class Reader:
         for piece in PieceSampler(len(streams), chunk_length=self.chunk_length):
             yield streams[piece].to(self.device)
 
-    def _summed(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> Cost:
-        return Cost(sum(float(part.double().sum()) for part in losses), len(text))
+    def _sum(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> TextLoss:
+        return TextLoss(sum(float(part.double().sum()) for part in losses), len(text))

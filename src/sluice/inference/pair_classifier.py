@@ -1,4 +1,4 @@
-"""Classes of pairs of texts, with a trained network, and the words that decided."""
+"""Classification of pairs of texts with a trained network, and how much each word contributes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,42 +17,47 @@ from sluice.plain import Plain
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_places
 
-WORDS_SHOWN = 4
+MAX_WORDS_SHOWN = 4
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class PairPrediction:
-    """The class of a pair."""
+    """The predicted class of a pair of texts."""
 
     first: str
+    """The first text."""
     second: str
+    """The second text."""
     label: str
+    """Name of the predicted class."""
     probability: float
+    """Probability of the predicted class."""
     probabilities: dict[str, float]
-    """Of every class."""
+    """Class name to probability, for all classes."""
     words: list[Plain]
-    """Every word with its text (1 or 2), how far its comparison moved the predicted class's logit against the mean of
-    the others (see Paired.moved), and the word of the other text that its attention weighed most; most moving first."""
+    """The words of both texts, sorted by falling contribution, each with the keys "text" (1 or 2), "word",
+    "contribution" (to the logit of the predicted class, minus the mean over the other classes) and "aligned_word" (the
+    word of the other text with the largest attention weight)."""
 
     def as_dict(self) -> Plain:
-        """In plain containers."""
+        """All fields, in plain containers."""
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        """Class, probability and texts; the words that decided."""
+        """Class, probability and texts; then the words with the largest contributions."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(f'{self.first} | {self.second}')}"]
-        decided = ", ".join(
-            f"{word['word']} {word['moved']:+.2f} (text {word['text']}, beside {word['beside']})"
-            for word in self.words[:WORDS_SHOWN]
-            if word["moved"] > 0
+        largest = ", ".join(
+            f"{word['word']} {word['contribution']:+.2f} (text {word['text']}, aligned with {word['aligned_word']})"
+            for word in self.words[:MAX_WORDS_SHOWN]
+            if word["contribution"] > 0
         )
-        return [*found, f"    decided: {decided}"] if decided else found
+        return [*found, f"    largest contributions: {largest}"] if largest else found
 
 
 class PairPredictor(Predictor[Pair]):
-    """A trained network of pairs with its classes and tokenizer."""
+    """Assigns classes to pairs of texts with a trained network and its tokenizer."""
 
     def __init__(
         self,
@@ -65,56 +70,64 @@ class PairPredictor(Predictor[Pair]):
     ) -> None:
         """
         Args:
-            network: in evaluation mode.
-            labels: class names; the position is the class id.
-            settings: how texts become words and character n-grams.
-            max_length: most tokens of a text that are read.
-            truncation: which end of a longer text is kept, see `sluice.text.truncation`.
+            network: the network, in evaluation mode.
+            labels: class names, in the order of the class ids.
+            settings: tokenizer and character n-grams.
+            max_length: maximum number of words of a text; longer texts are truncated.
+            truncation: which part of a longer text is kept, see `sluice.text.truncation`.
         """
         self.network, self.labels, self.settings = network, tuple(labels), settings
         self.max_length, self.truncation = max_length, truncation
         self.tokenize = make_tokenizer(settings.tokenizer)
 
-    def items_of_arguments(self, texts: Sequence[str]) -> list[Pair]:
-        """The two texts of the command line."""
+    def parse_arguments(self, texts: Sequence[str]) -> list[Pair]:
+        """Converts the two texts of a command line to a pair.
+
+        Raises:
+            UserError: unless there are two texts.
+        """
         if len(texts) != 2:
-            raise UserError(f"{_counted(len(texts))} given, and this model wants two to compare: give two in quotes")
+            raise UserError(f"got {_counted(len(texts))}, but this model compares two: give two texts in quotes")
         return [(texts[0], texts[1])]
 
-    def item_of_line(self, line: str, where: str) -> Pair:
-        """Two texts with a tab between them."""
+    def parse_line(self, line: str, where: str) -> Pair:
+        """Converts a line with two texts, separated by a tab, to a pair.
+
+        Raises:
+            UserError: unless there are two texts.
+        """
         fields = line.split("\t")
         if len(fields) != 2:
             raise UserError(
-                f"{where}: {_counted(len(fields))}, and this model wants two to compare: set two texts apart by one tab"
+                f"{where}: got {_counted(len(fields))}, but this model compares two: separate two texts by one tab"
             )
         return fields[0], fields[1]
 
     def predict(self, items: Sequence[Pair], first: int = 1) -> list[PairPrediction]:
-        """The class of each pair.
+        """Predicts the class of each pair.
 
         Args:
-            items: the pairs; all run through the network together.
-            first: number of the first pair, for the error.
+            items: the pairs, run through the network as one batch.
+            first: number of the first pair, for error messages.
 
         Raises:
-            UserError: for a text without a word.
+            UserError: if a text has no words.
         """
         for number, pair in enumerate(items, start=first):
-            for place, text in enumerate(pair, start=1):
+            for side, text in enumerate(pair, start=1):
                 if not self.tokenize(text):
-                    raise UserError(f"text {place} of pair {number} is empty: there is no word in it to compare")
+                    raise UserError(f"text {side} of pair {number} is empty: it has no words")
         table = new_table()
         split = encode_text_pairs((TextPair(*pair, label=0) for pair in items), self.settings.tokenizer, table)
-        letters = letters_of(list(table), self.settings)
-        make = TextPairBatchMaker(split, letters, max_length=self.max_length, truncation=self.truncation)
+        ngrams = letters_of(list(table), self.settings)
+        make = TextPairBatchMaker(split, ngrams, max_length=self.max_length, truncation=self.truncation)
         batch = make(range(len(items)))
         with torch.inference_mode():
             paired: Paired = self.network(batch.ngrams, batch.offsets, batch.places, batch.lengths)
-        places, kept = kept_places(split.texts.lengths, self.max_length, self.truncation)
+        positions, kept = kept_places(split.texts.lengths, self.max_length, self.truncation)
         tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
-        words = [[own[place] for place in row[:length]] for own, row, length in zip(tokens, places, kept, strict=True)]
-        moved = torch.cat(paired.moved().chunk(2, 1))
+        words = [[text[i] for i in row[:length]] for text, row, length in zip(tokens, positions, kept, strict=True)]
+        contributions = torch.cat(paired.moved().chunk(2, 1))
         return [
             PairPrediction(
                 first=pair[0],
@@ -122,25 +135,33 @@ class PairPredictor(Predictor[Pair]):
                 label=self.labels[int(row.argmax())],
                 probability=float(row.max()),
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
-                words=_ranked(words, moved, paired.weights, number, number + len(items)),
+                words=_ranked(words, contributions, paired.weights, number, number + len(items)),
             )
             for number, (pair, row) in enumerate(zip(items, paired.logits.softmax(-1), strict=True))
         ]
 
 
-def _ranked(words: list[list[str]], moved: Tensor, weights: Tensor, first: int, second: int) -> list[Plain]:
-    """The words of both texts of a pair, whose rows are given, from the one that moved the logit most."""
+def _ranked(words: list[list[str]], contributions: Tensor, weights: Tensor, first: int, second: int) -> list[Plain]:
+    """The words of a pair's two texts, sorted by falling contribution.
+
+    Args:
+        words: of all texts of the batch.
+        contributions: (2 B, T), see `Paired.moved`.
+        weights: (2 B, T, T) attention weights.
+        first: row of the pair's first text.
+        second: row of its second text.
+    """
     found = [
         {
             "text": text,
             "word": word,
-            "moved": float(moved[own, place]),
-            "beside": words[other][int(weights[own, place].argmax())],
+            "contribution": float(contributions[row, position]),
+            "aligned_word": words[other][int(weights[row, position].argmax())],
         }
-        for text, own, other in ((1, first, second), (2, second, first))
-        for place, word in enumerate(words[own])
+        for text, row, other in ((1, first, second), (2, second, first))
+        for position, word in enumerate(words[row])
     ]
-    return sorted(found, key=lambda word: -float(str(word["moved"])))
+    return sorted(found, key=lambda word: -float(str(word["contribution"])))
 
 
 def _counted(texts: int) -> str:

@@ -1,4 +1,4 @@
-"""What every model that assigns classes looks like to the commands."""
+"""Base classes of models that assign classes to inputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,59 +10,59 @@ Item = TypeVar("Item")
 
 
 class Prediction(Protocol):
-    """The answer for one input."""
+    """The prediction for one input."""
 
     def as_dict(self) -> Plain:
-        """Everything there is to know, in plain containers."""
+        """All fields, in plain containers."""
 
     def lines(self) -> list[str]:
-        """The same in short, to be printed; the first line has the answer."""
+        """A human-readable summary; the first line has the predicted class."""
 
 
 class Predictor(ABC, Generic[Item]):
-    """Assigns classes to inputs, one of which is a text or what can be written as a line of text."""
+    """Assigns classes to inputs that can be written as a line of text."""
 
-    wanted: ClassVar[str] = "classifies"
-    """What a command that takes such a model says it wants."""
+    description: ClassVar[str] = "classifies"
+    """Completes "a model that ..." in error messages."""
 
     @abstractmethod
     def predict(self, items: Sequence[Item], first: int = 1) -> Sequence[Prediction]:
-        """The answers for a batch of inputs.
+        """Predicts the classes of a batch of inputs.
 
         Args:
             items: the inputs.
-            first: number of the first one, for the errors.
+            first: number of the first input, for error messages.
 
         Raises:
-            UserError: for an input that cannot be read.
+            UserError: if an input is invalid.
         """
 
     @abstractmethod
-    def items_of_arguments(self, texts: Sequence[str]) -> list[Item]:
-        """The inputs that a command line gives.
+    def parse_arguments(self, texts: Sequence[str]) -> list[Item]:
+        """Converts the texts of a command line to inputs.
 
         Raises:
-            UserError: if they are too few or too many.
+            UserError: if there are too few or too many.
         """
 
     @abstractmethod
-    def item_of_line(self, line: str, where: str) -> Item:
-        """The input that a line of a file is.
+    def parse_line(self, line: str, where: str) -> Item:
+        """Converts a line of a file to an input.
 
         Args:
             line: the line.
-            where: file and line, for the error.
+            where: file and line number, for the error message.
 
         Raises:
-            UserError: if it cannot be read.
+            UserError: if the line is invalid.
         """
 
 
 class TextPredictor(Predictor[str]):
     """Assigns classes to single texts."""
 
-    def items_of_arguments(self, texts: Sequence[str]) -> list[str]:
+    def parse_arguments(self, texts: Sequence[str]) -> list[str]:
         return list(texts)
 
-    def item_of_line(self, line: str, where: str) -> str:
+    def parse_line(self, line: str, where: str) -> str:
         return line

@@ -1,4 +1,4 @@
-"""From sentences to their translations, with a trained network."""
+"""Translation of sentences with a trained network."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -25,22 +25,23 @@ class Translation(NamedTuple):
     """One translation of a sentence."""
 
     text: str
-    """For people."""
+    """The detokenized translation."""
     words: list[str]
-    """As the model wrote them, unknown ones replaced, without the end."""
+    """The target tokens without `<eos>`; `<unk>` is replaced if the translator replaces unknown words."""
     source_words: list[str]
-    """As they stand in the source, up to where it was cut."""
+    """The source tokens without `<eos>`, after truncation."""
     weights: Tensor | None
-    """(words + 1, source words + 1), where the model looked for each word and for the end; None without attention."""
+    """(words + 1, source words + 1), attention weights of each target token, `<eos>` included; None without
+    attention."""
     score: float
-    """What the search ranked by."""
+    """The score of the search: log-probability divided by the length penalty."""
 
 
 class Translator:
-    """A trained network with the vocabularies of its source and target language."""
+    """Translates sentences with a trained network and the vocabularies of its source and target language."""
 
-    wanted: ClassVar[str] = "translates"
-    """What a command that takes such a model says it wants."""
+    description: ClassVar[str] = "translates"
+    """Completes "a model that ..." in error messages."""
 
     def __init__(
         self,
@@ -48,117 +49,129 @@ class Translator:
         network: Seq2Seq,
         source: SentenceCoder,
         target: SentenceCoder,
-        replaces_unknown: bool = True,
+        replace_unknown: bool = True,
         max_length: int | None = None,
-        source_of: Callable[[str], str] | None = None,
+        preprocess: Callable[[str], str] | None = None,
         decoding: DecodingSettings | None = None,
     ) -> None:
         """
         Args:
-            network: the network.
+            network: the network, in evaluation mode.
             source: vocabulary and tokenizer of the source language.
             target: vocabulary and tokenizer of the target language.
-            replaces_unknown: whether an unknown word is replaced by the source word with the largest attention weight.
-            max_length: most tokens of a typed sentence that are read; None for all.
-            source_of: from a typed text to the source that it stands for; None takes it as it is.
-            decoding: how the model is searched if nothing else is asked for; None for the defaults.
+            replace_unknown: whether `<unk>` is replaced by the source word with the largest attention weight.
+            max_length: maximum number of source tokens of user input; None for all.
+            preprocess: converts user input to a source sentence; None leaves it unchanged.
+            decoding: default settings of the search; None for greedy search.
         """
-        self.max_length, self.source_of = max_length, source_of or (lambda text: text)
+        self.max_length, self.preprocess = max_length, preprocess or (lambda text: text)
         self.decoding = decoding or DecodingSettings()
         self.network, self.source, self.target = network, source, target
-        self.replaces_unknown = replaces_unknown
+        self.replace_unknown = replace_unknown
 
     def translate(
         self, texts: Sequence[str], settings: DecodingSettings, *, max_length: int | None = None, batch_size: int = 64
     ) -> list[list[Translation]]:
-        """The best translations of each sentence, the best first.
+        """Translates sentences.
 
         Args:
-            texts: sentences, not empty.
-            settings: how to search.
-            max_length: most tokens of a sentence that are read; None for all.
-            batch_size: sentences searched for at the same time.
+            texts: sentences with at least one token each.
+            settings: settings of the search.
+            max_length: maximum number of source tokens; None for all.
+            batch_size: number of sentences decoded together.
+
+        Returns:
+            `settings.n_best` translations of each sentence, the best first.
+
+        Raises:
+            ValueError: if `settings` are inconsistent.
         """
         ids = [torch.tensor(self.source.source_ids(text, max_length)) for text in texts]
-        order = sorted(range(len(texts)), key=lambda place: -len(ids[place]))
+        order = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
         found: list[list[Translation]] = [[] for _ in texts]
         device = self.network.output.weight.device
         for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
-            padded = pad_sequence([ids[place] for place in places], batch_first=True, padding_value=PADDING_ID)
-            lengths = torch.tensor([len(ids[place]) for place in places])
-            made = self.translate_ids(padded.to(device), lengths, [texts[place] for place in places], settings)
-            for place, translations in zip(places, made, strict=True):
-                found[place] = translations
+            batch = order[start : start + batch_size]
+            padded = pad_sequence([ids[index] for index in batch], batch_first=True, padding_value=PADDING_ID)
+            lengths = torch.tensor([len(ids[index]) for index in batch])
+            translated = self.translate_ids(padded.to(device), lengths, [texts[index] for index in batch], settings)
+            for index, translations in zip(batch, translated, strict=True):
+                found[index] = translations
         return found
 
     def translate_ids(
         self, source: Tensor, lengths: Tensor, texts: Sequence[str], settings: DecodingSettings
     ) -> list[list[Translation]]:
-        """The same for a padded batch.
+        """Translates a padded batch of token ids.
 
         Args:
-            source: (B, S) int64, each sentence with its end.
+            source: (B, S) int64, each sentence with `<eos>`.
             lengths: (B,) int64 on the CPU.
-            texts: the sentences as they were written.
-            settings: how to search.
+            texts: the B sentences before tokenization.
+            settings: settings of the search.
+
+        Returns:
+            As `translate`.
         """
         found = self.network.translate(source, lengths, settings)
         words = [self.source.unit.raw(text)[: length - 1] for text, length in zip(texts, lengths.tolist(), strict=True)]
         return [
-            [self._written(hypothesis, own) for hypothesis in hypotheses]
-            for hypotheses, own in zip(found, words, strict=True)
+            [self._translation(hypothesis, source_words) for hypothesis in hypotheses]
+            for hypotheses, source_words in zip(found, words, strict=True)
         ]
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], *, mean: bool = False, batch_size: int = 64) -> NDArray[np.float32]:
-        """Vectors of source sentences or phrases.
+        """Encodes source sentences or phrases as vectors.
 
         Args:
-            texts: not empty.
-            mean: the mean of the encoder's outputs at the words, without the mark of the end; else the final state of
-                the top layer, both directions side by side.
-            batch_size: texts that are read together.
+            texts: N texts with at least one token each.
+            mean: return the mean of the encoder's outputs over the words (without `<eos>`) instead of the final hidden
+                state of its top layer (both directions concatenated).
+            batch_size: number of texts encoded together.
 
         Returns:
-            (N, D).
+            (N, directions · H).
         """
         ids, found = [torch.tensor(self.source.source_ids(text)) for text in texts], []
         for start in range(0, len(ids), batch_size):
-            some = ids[start : start + batch_size]
-            lengths = torch.tensor([len(own) for own in some])
-            padded = pad_sequence(some, batch_first=True, padding_value=PADDING_ID)
+            batch = ids[start : start + batch_size]
+            lengths = torch.tensor([len(text) for text in batch])
+            padded = pad_sequence(batch, batch_first=True, padding_value=PADDING_ID)
             outputs, state = self.network.read(padded, lengths)
-            inside = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
-            means = (outputs * inside).sum(1) / (lengths - 1).unsqueeze(1)
+            mask = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
+            means = (outputs * mask).sum(1) / (lengths - 1).unsqueeze(1)
             last = torch.cat(state.hidden[-self.network.encoder.directions :].unbind(0), -1)
             found.append(means if mean else last)
         vectors: NDArray[np.float32] = torch.cat(found).numpy()
         return vectors
 
-    def _written(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
+    def _translation(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
         words = self.target.tokens(hypothesis.words)
         weights = hypothesis.weights
-        if self.replaces_unknown:
+        if self.replace_unknown:
             words = replace_unknowns(words, weights, source_words, UNKNOWN)
-        seen = None if weights is None else weights[:, : len(source_words) + 1]
-        return Translation(self.target.text(words), words, source_words, seen, hypothesis.score)
+        if weights is not None:
+            weights = weights[:, : len(source_words) + 1]
+        return Translation(self.target.text(words), words, source_words, weights, hypothesis.score)
 
 
-def axes_of(translation: Translation) -> tuple[list[str], list[str]]:
-    """What the columns and the rows of a translation's weights stand for: source words and words, with their ends."""
+def attention_labels(translation: Translation) -> tuple[list[str], list[str]]:
+    """Column and row labels of a translation's attention weights: source and target tokens, each with `<eos>`."""
     return [*translation.source_words, END], [*translation.words, END]
 
 
 def attention_map(translation: Translation) -> "Figure":
-    """A row for each word written, a column for each word read; darker where the weight is larger.
+    """Draws the attention weights of a translation: a row per target token, a column per source token.
 
     Raises:
-        ValueError: if the translation has no weights.
+        ValueError: if the translation has no attention weights.
     """
     if translation.weights is None:
-        raise ValueError("a model without attention has no map of it: train with another task.attention than none")
+        raise ValueError(
+            "a model without attention has no attention weights to draw: train with another task.attention than none"
+        )
     from sluice.plots.attention import draw_attention  # matplotlib is slow to import
 
-    columns, rows = axes_of(translation)
-    return draw_attention(translation.weights.float().numpy(), looking=rows, looked_at=columns, most=1)
+    columns, rows = attention_labels(translation)
+    return draw_attention(translation.weights.float().numpy(), row_labels=rows, column_labels=columns, vmax=1)

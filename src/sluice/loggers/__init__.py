@@ -1,4 +1,4 @@
-"""Loggers that survive a resumed run: `metrics.csv` and TensorBoard."""
+"""Loggers for metrics.csv and TensorBoard, which continue correctly in resumed runs."""
 
 from typing import TYPE_CHECKING
 

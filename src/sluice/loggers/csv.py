@@ -1,4 +1,4 @@
-"""metrics.csv: a row a step, all of a run's processes one after the other."""
+"""Logger that writes metrics.csv."""
 
 import csv
 import os
@@ -14,15 +14,22 @@ from sluice.plain import Plain
 
 
 class CSVLog(Logger):
-    """Appends rows; rewrites the file where a new column comes up. A run that goes on keeps its rows."""
+    """Writes a row for each logged step to metrics.csv in the run's folder; a resumed run appends to it.
+
+    Rows are appended, but the file is rewritten if a metric needs a new column.
+    """
 
     def __init__(self, *, run_dir: str) -> None:
+        """
+        Args:
+            run_dir: the run's folder.
+        """
         super().__init__()
         self.path = Path(run_dir) / "metrics.csv"
         self._rows: list[dict[str, float | str]] = []
         self._written, self._columns = 0, ["step"]
         self.guard: Guard | None = None
-        """Asked before every write."""
+        """Checked before every write."""
 
     @property
     def name(self) -> str:
@@ -37,12 +44,13 @@ class CSVLog(Logger):
     def experiment(self) -> "CSVLog":
         return self
 
-    def go_on_from(self, step: int) -> None:
-        """Takes over the rows an earlier process wrote before this step."""
+    def resume_from(self, step: int) -> None:
+        """Keeps the rows of an earlier process with steps below `step`, and deletes the others."""
         if not self.path.exists():
             return
-        whole, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")  # a kill may have cut the last line
-        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(whole.splitlines())]
+        # the last line is incomplete if the process was killed
+        complete, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")
+        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(complete.splitlines())]
         self._rows = [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) < step]
         self._columns = list(dict.fromkeys(["step", *(name for row in self._rows for name in row if name)]))
         self._written = 0
@@ -54,7 +62,7 @@ class CSVLog(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Plain | Namespace, *args: object, **kwargs: object) -> None:
-        """config.yaml has them."""
+        """Does nothing; hyperparameters are in config.yaml."""
 
     @rank_zero_only
     def save(self) -> None:
@@ -62,7 +70,7 @@ class CSVLog(Logger):
             try:
                 self.guard.check()
             except UserError:
-                return  # training stops for the same reason, on all ranks together
+                return  # the same error stops training on all ranks
         new = list(dict.fromkeys(name for row in self._rows[self._written :] for name in row))
         unknown = [name for name in new if name not in self._columns]
         if self._written == 0 or unknown:
@@ -74,13 +82,13 @@ class CSVLog(Logger):
         self._written = len(self._rows)
 
     def _write_all(self) -> None:
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
-        unfinished.replace(self.path)
+        temporary.replace(self.path)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard's logger, and finding its writer."""
+"""TensorBoard logger and its SummaryWriter."""
 
 import re
 from typing import TYPE_CHECKING
@@ -11,14 +11,18 @@ if TYPE_CHECKING:
 
 
 class TensorBoard(TensorBoardLogger):
-    """Lightning's logger, with events straight into the run's folder and no hparams.yaml (config.yaml has it all)."""
+    """Lightning's TensorBoardLogger, with events in the run's folder itself and without hparams.yaml."""
 
     def __init__(self, *, run_dir: str) -> None:
+        """
+        Args:
+            run_dir: the run's folder.
+        """
         self._run_dir = run_dir
-        self.go_on_from(0)  # a later process's word counts only where the first one has said its own
+        self.resume_from(0)  # TensorBoard purges a later file's steps only if the first file has a purge step too
 
-    def go_on_from(self, step: int) -> None:
-        """Says, before anything is written, that what an earlier process wrote from this step on is void."""
+    def resume_from(self, step: int) -> None:
+        """Makes TensorBoard discard events of earlier processes from `step` on; call before anything is logged."""
         super().__init__(self._run_dir, name="", version="", default_hp_metric=False, purge_step=step)
 
     def save(self) -> None:
@@ -26,7 +30,7 @@ class TensorBoard(TensorBoardLogger):
 
 
 def find_writer(trainer: pl.Trainer) -> "SummaryWriter | None":
-    """The SummaryWriter of the trainer's TensorBoard logger; None on other ranks and where there is no such logger."""
+    """The SummaryWriter of the trainer's TensorBoard logger; None without such a logger and on ranks other than 0."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return logger.experiment
@@ -34,10 +38,10 @@ def find_writer(trainer: pl.Trainer) -> "SummaryWriter | None":
 
 
 def validation_step(trainer: pl.Trainer) -> int:
-    """The step under which Lightning logs the metrics of the present validation."""
+    """The step with which Lightning logs the metrics of the current validation."""
     return max(0, trainer.global_step - 1)
 
 
 def escape_markdown(text: str) -> str:
-    """A text that Markdown shows as it is."""
+    """Escapes the special characters of Markdown."""
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -1,4 +1,4 @@
-"""Which words looked at which."""
+"""Heatmaps of attention weights."""
 
 from collections.abc import Sequence
 
@@ -7,32 +7,46 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 CELL, MARGIN = 0.32, 1.6
-"""Inches: of a cell, around all."""
+"""Size of a cell and total margin, in inches."""
 
 
 def draw_attention(
-    weights: NDArray[np.float32], *, looking: Sequence[str], looked_at: Sequence[str], title: str = "", most: float = 0
+    weights: NDArray[np.float32],
+    *,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    title: str = "",
+    vmax: float = 0,
 ) -> Figure:
-    """A heat map of weights.
+    """Draws attention weights as a heatmap.
 
     Args:
-        weights: (L, S), each row's sum is 1 as a rule.
-        looking: L words, down the side.
-        looked_at: S words, along the top.
-        title: above all.
-        most: the weight of the darkest colour; 0 is the largest there is.
+        weights: (L, S), usually with rows that sum to 1.
+        row_labels: L target tokens, on the left.
+        column_labels: S source tokens, on top.
+        title: title of the figure.
+        vmax: weight of the darkest colour; 0 for the largest weight.
 
     Raises:
-        ValueError: if the shape of the weights doesn't fit the words.
+        ValueError: if the shape of the weights doesn't match the labels, or there are none.
+
+    Example:
+        >>> import numpy as np
+        >>> from sluice.plots import draw_attention
+        >>> weights = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+        >>> figure = draw_attention(weights, row_labels=["the", "sea"], column_labels=["das", "Meer"])
+        >>> figure.savefig("attention.png")  # doctest: +SKIP
     """
-    if weights.shape != (len(looking), len(looked_at)) or not weights.size:
-        raise ValueError(f"{len(looking)} by {len(looked_at)} words need as many weights, got {weights.shape}")
-    size = (len(looked_at) * CELL + MARGIN, len(looking) * CELL + MARGIN)
+    if weights.shape != (len(row_labels), len(column_labels)) or not weights.size:
+        raise ValueError(
+            f"{len(row_labels)} row and {len(column_labels)} column labels don't match weights of shape {weights.shape}"
+        )
+    size = (len(column_labels) * CELL + MARGIN, len(row_labels) * CELL + MARGIN)
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
-    axis.imshow(weights, cmap="Blues", vmin=0, vmax=most or max(float(weights.max()), 1e-12), aspect="auto")
-    axis.set_xticks(range(len(looked_at)), looked_at, rotation=60, ha="left", parse_math=False)
-    axis.set_yticks(range(len(looking)), looking, parse_math=False)
+    axis.imshow(weights, cmap="Blues", vmin=0, vmax=vmax or max(float(weights.max()), 1e-12), aspect="auto")
+    axis.set_xticks(range(len(column_labels)), column_labels, rotation=60, ha="left", parse_math=False)
+    axis.set_yticks(range(len(row_labels)), row_labels, parse_math=False)
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8)
     if title:

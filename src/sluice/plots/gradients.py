@@ -1,4 +1,4 @@
-"""How the gradient fades with the distance."""
+"""Gradient norms against the distance from the loss."""
 
 from collections.abc import Mapping
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 def draw_gradients(
     norms: Mapping[str, NDArray[np.float32]], *, title: str = "", quantity: str = "‖∂ loss / ∂ state‖"
 ) -> Figure:
-    """A line for each cell: norms of gradients, on a logarithmic axis, by the distance from the loss in steps.
+    """Plots gradient norms on a logarithmic axis against the distance from the loss, one line for each name.
 
     Args:
-        norms: by the name of the line, (T,) norms at distances 0, 1, ...; NaN and 0 are left out.
-        title: above the plot.
-        quantity: what the norms are of.
+        norms: (T,) norms at distances 0, 1, ... steps, by the name of the line; NaN and 0 are omitted.
+        title: title of the plot.
+        quantity: label of the y axis.
 
     Raises:
-        ValueError: if there is no line, or nothing to be drawn in any.
+        ValueError: if no norm is above 0.
     """
-    drawn = {name: np.where(values > 0, values, np.nan) for name, values in norms.items()}
-    if not any(np.isfinite(values).any() for values in drawn.values()):
+    lines = {name: np.where(values > 0, values, np.nan) for name, values in norms.items()}
+    if not any(np.isfinite(values).any() for values in lines.values()):
         raise ValueError("there is no gradient above zero to draw")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
-    for name, values in drawn.items():
+    for name, values in lines.items():
         axis.semilogy(np.arange(len(values)), values, label=name)
     axis.set_xlabel("steps before the loss")
     axis.set_ylabel(quantity)

@@ -1,4 +1,4 @@
-"""Where a command's pictures go: a file that wasn't there, and TensorBoard."""
+"""Saving figures to files and to TensorBoard."""
 
 import re
 from pathlib import Path
@@ -10,49 +10,55 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "inspect"
-"""Of a run, for its pictures; to TensorBoard it is a run of its own, so that the training's events stay alone."""
-LONGEST_NAME = 40
-DOTS_AN_INCH = 110
+"""Subfolder of a run folder for its figures, with TensorBoard events that are separate from those of the training."""
+MAX_NAME_LENGTH = 40
+DPI = 110
 
 
-def check_new(path: Path | None) -> None:
-    """
+def check_unused(path: Path | None) -> None:
+    """Checks that a file for a figure doesn't exist.
+
     Raises:
-        UserError: if the file is there already.
+        UserError: if it exists.
     """
     if path is not None and path.exists():
-        raise UserError(f"--png {path} is there already: choose another name, or remove it")
+        raise UserError(f"--png {path} already exists: choose another name or delete the file")
 
 
-def new_path(folder: Path, stem: str) -> Path:
-    """folder/stem.png, with a number where that is taken; makes the folder."""
+def unused_path(folder: Path, stem: str) -> Path:
+    """Returns folder/stem.png, or folder/stem-N.png if that file exists; creates the folder."""
     folder.mkdir(exist_ok=True)
     names = (f"{stem}{'' if number == 1 else f'-{number}'}.png" for number in range(1, 10_000))
     return next(folder / name for name in names if not (folder / name).exists())
 
 
-def name_for(text: str) -> str:
-    """The beginning of a text as part of a file's name."""
-    return re.sub(r"\W+", "-", text.lower())[:LONGEST_NAME].strip("-") or "text"
+def file_stem(text: str) -> str:
+    """The beginning of a text as a file name without extension."""
+    return re.sub(r"\W+", "-", text.lower())[:MAX_NAME_LENGTH].strip("-") or "text"
 
 
-def save_picture(figure: "Figure", path: Path) -> None:
-    """Writes a matplotlib figure.
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Saves a matplotlib figure to a file.
 
     Raises:
         UserError: if the file cannot be written.
     """
     try:
-        figure.savefig(path, dpi=DOTS_AN_INCH)
+        figure.savefig(path, dpi=DPI)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def show_in_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
-    """Adds the figure to the images of a folder of events.
+def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
+    """Writes a figure as a TensorBoard image.
+
+    Args:
+        folder: folder of the event file.
+        tag: name of the image.
+        figure: the figure.
 
     Raises:
-        UserError: if they cannot be written.
+        UserError: if the event file cannot be written.
     """
     from torch.utils.tensorboard import SummaryWriter
 

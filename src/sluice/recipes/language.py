@@ -16,7 +16,7 @@ from sluice.data.language_modeling import LanguageData
 from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
 from sluice.inference.language_model import TextGenerator
-from sluice.inference.lm_evaluation import Cost, Reader
+from sluice.inference.lm_evaluation import LMEvaluator, TextLoss
 from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
@@ -174,19 +174,21 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
 
-def _measure(settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str) -> Cost:
+def _measure(
+    settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str
+) -> TextLoss:
     """Evaluates Σ −log p of a split in the mode "plain", "cache" or "dynamic"."""
     splits = data.prepared.splits
     streams = settings.data.test_streams if split == "test" else settings.data.val_streams
     length = settings.dynamic.chunk_length if method == "dynamic" else settings.data.chunk_length
     end_id = data.prepared.vocab.encode([END_OF_LINE])[0]
-    reader = Reader(network, end_id=end_id, streams=streams, chunk_length=length)
+    evaluator = LMEvaluator(network, end_id=end_id, streams=streams, chunk_length=length)
     if method == "cache":
-        return reader.cost_with_cache(splits[split], NeuralCache(**vars(settings.cache)))
+        return evaluator.evaluate_with_cache(splits[split], NeuralCache(**vars(settings.cache)))
     if method == "plain":
-        return reader.cost(splits[split])
+        return evaluator.evaluate(splits[split])
     options = {name: value for name, value in vars(settings.dynamic).items() if name != "chunk_length"}
-    return reader.cost_with_dynamic(splits[split], training_text=splits["train"], **options)
+    return evaluator.evaluate_dynamic(splits[split], training_text=splits["train"], **options)
 
 
 def _cutoffs(settings: LanguageModelling, vocab_size: int) -> list[int]:

@@ -22,8 +22,8 @@ from sluice.runs.checkpoint import check_contents, check_shapes, network_weights
 class Wanted(Protocol):
     """A class of `sluice.inference`."""
 
-    wanted: ClassVar[str]
-    """What its models do, for the error message of a command that needs one."""
+    description: ClassVar[str]
+    """Completes "a model that ..." in error messages."""
 
 
 Use = TypeVar("Use", bound=Wanted)
@@ -109,7 +109,7 @@ def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
     if not isinstance(found, kind):
         raise UserError(
             f"{model.path} of task={model.config.task.name} {recipe.description}; this command needs a model that "
-            f"{kind.wanted}: use {recipe.usage.format(run=run or model.path)}"
+            f"{kind.description}: use {recipe.usage.format(run=run or model.path)}"
         )
     return found
 

@@ -121,7 +121,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             network=cast(Seq2Seq, self.new_network(config, data)),
             source=data.prepared.source,
             target=data.prepared.target,
-            replaces_unknown=settings.replace_unknown,
+            replace_unknown=settings.replace_unknown,
         )
         try:
             for beam in settings.extra_beams:
@@ -204,9 +204,9 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         settings = self.settings(model.config)
         return Translator(
             network=model.network,
-            replaces_unknown=settings.replace_unknown,
+            replace_unknown=settings.replace_unknown,
             max_length=self.pair_settings(settings).max_length,
-            source_of=partial(self.source_of, coders["source"]),
+            preprocess=partial(self.source_of, coders["source"]),
             decoding=decoding_settings(settings.decoding),
             **coders,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sluice.callbacks.checkpoint_file import is_whole
+from sluice.callbacks.checkpoint_file import is_intact
 from sluice.config.schema import Config, check_ranges
 from sluice.errors import UserError, unreadable
 from sluice.plain import Plain, PlainMapping
@@ -68,7 +68,7 @@ def check_whole(path: Path) -> None:
         UserError: if the file is truncated, corrupted, unreadable or not a checkpoint.
     """
     try:
-        whole = is_whole(path)
+        whole = is_intact(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if not whole:

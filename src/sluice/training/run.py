@@ -124,7 +124,7 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
                 error.traceback_path = _write_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
-            last.hand_back_signals()
+            last.restore_signal_handlers()
             close_logs()
 
 

@@ -76,8 +76,8 @@ def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> lis
     for logger in loggers:
         if isinstance(logger, CSVLog):
             logger.guard = guard
-        if first_step is not None and hasattr(logger, "go_on_from"):
-            logger.go_on_from(first_step)
+        if first_step is not None and hasattr(logger, "resume_from"):
+            logger.resume_from(first_step)
     return loggers
 
 

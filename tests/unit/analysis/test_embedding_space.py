@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sluice.analysis.embedding_space import EmbeddingSpace, principal_plane
+from sluice.analysis.embedding_space import EmbeddingSpace, pca_projection
 from sluice.errors import UserError
 
 WORDS = ["king", "queen", "man", "woman", "apple", "Apple"]
@@ -40,7 +40,7 @@ def test_neighbours_come_in_the_order_of_the_measure(metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "offered"), [("quen", "did you mean queen"), ("KING", "did you mean king"), ("xyz", "give another one")]
+    ("word", "offered"), [("quen", "did you mean queen"), ("KING", "did you mean king"), ("xyz", "choose another word")]
 )
 def test_a_word_that_is_not_there(word: str, offered: str) -> None:
     with pytest.raises(UserError, match=f"there is no word '{word}' among the 6: {offered}"):
@@ -56,18 +56,18 @@ def test_the_plane_holds_what_varies_most() -> None:
     draw = np.random.default_rng(1)
     flat = draw.normal(size=(50, 2)) * (5, 2)
     turned, _ = np.linalg.qr(draw.normal(size=(6, 6)))
-    plane = principal_plane((flat @ turned[:2] + 3).astype(np.float32))
-    assert sum(plane.shares) == pytest.approx(1, abs=1e-5)
-    assert plane.shares[0] > plane.shares[1]
+    plane = pca_projection((flat @ turned[:2] + 3).astype(np.float32))
+    assert sum(plane.explained_variance_ratio) == pytest.approx(1, abs=1e-5)
+    assert plane.explained_variance_ratio[0] > plane.explained_variance_ratio[1]
     distances = [np.linalg.norm(points[:, None] - points[None], axis=-1) for points in (plane.points, flat)]
     np.testing.assert_allclose(*distances, atol=1e-4)
     np.testing.assert_allclose(plane.points.mean(0), 0, atol=1e-5)
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="2 words need as many rows"):
+    with pytest.raises(ValueError, match=r"2 words need vectors of shape \(2, D\)"):
         EmbeddingSpace(["a", "b"], np.ones((3, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="no metric 'taxi'; there are cosine, manhattan"):
         SPACE.neighbours("king", metric="taxi")
-    with pytest.raises(ValueError, match="at least two points"):
-        principal_plane(np.ones((1, 3), dtype=np.float32))
+    with pytest.raises(ValueError, match="two principal components need"):
+        pca_projection(np.ones((1, 3), dtype=np.float32))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from sluice.analysis.gradient_probes import own_probe
+from sluice.analysis.gradient_probes import validation_probe
 from sluice.errors import UserError
 from sluice.models.regressor import Regressor
 from sluice.recurrent import RecurrentStack
@@ -27,17 +27,17 @@ def regressor() -> Regressor:
 @pytest.mark.parametrize(
     ("settings", "steps", "expected"),
     [
-        ({"bidirectional": True}, None, "reads in both directions.*train with model.bidirectional=false"),
-        ({"segment_length": 5}, None, "begins anew in every segment: train with task.segment_length=null"),
-        ({"residual": True}, None, "has ways round its layers: train with model.residual=false"),
-        ({}, 7, "--steps 7 cannot be used: task=mine is read whole"),
+        ({"bidirectional": True}, None, "is bidirectional.*train with model.bidirectional=false"),
+        ({"segment_length": 5}, None, "resets its state in every segment: train with task.segment_length=null"),
+        ({"residual": True}, None, "has residual connections: train with model.residual=false"),
+        ({}, 7, "--steps 7 cannot be used: task=mine uses whole sequences"),
     ],
 )
 def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        own_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
+        validation_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
 
 
 def test_a_network_of_another_kind() -> None:
-    with pytest.raises(UserError, match="task=mine has no loss at the last step of one recurrent core"):
-        own_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)
+    with pytest.raises(UserError, match="task=mine has no loss at the last step of a single recurrent core"):
+        validation_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)

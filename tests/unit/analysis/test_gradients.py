@@ -142,7 +142,7 @@ def test_dropout_and_mode_are_left_alone() -> None:
 
 
 def test_two_directions_and_impossible_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one direction: set model\.bidirectional=false"):
+    with pytest.raises(ValueError, match=r"need a unidirectional stack: set model\.bidirectional=false"):
         gradient_norms(make_stack(bidirectional=True), features(), LENGTHS, half_square)
     with pytest.raises(ValueError, match="between 1 and the 5 steps"):
         gradient_norms(make_stack(), features(), torch.tensor([6, 1, 1]), half_square)

@@ -6,17 +6,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sluice.analysis.gradient_probes import order_sequences
-from sluice.analysis.gradients import SEQUENCES, Fresh, fresh_curves, mean_by_distance
+from sluice.analysis.gradient_probes import temporal_order_batch
+from sluice.analysis.gradients import SEQUENCES, UntrainedNetworks, mean_by_distance, untrained_curves
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS
 from sluice.errors import UserError
 from sluice.recurrent import CellOptions, OneHot, RecurrentStack
 
-SMALL = Fresh(cells=("rnn", "lstm"), steps=12, hidden=5, seed=3)
+SMALL = UntrainedNetworks(cells=("rnn", "lstm"), steps=12, hidden=5, seed=3)
 
 
 def test_sequences_have_the_length_and_their_class_follows_from_their_symbols() -> None:
-    sequences = order_sequences(30, seed=1, count=20)
+    sequences = temporal_order_batch(30, seed=1, count=20)
     assert sequences.ids.shape == (20, 30)
     for ids, label in zip(sequences.ids.tolist(), sequences.labels.tolist(), strict=True):
         telling = "".join(SYMBOLS[index] for index in ids if SYMBOLS[index] in "XY")
@@ -27,7 +27,7 @@ def test_sequences_have_the_length_and_their_class_follows_from_their_symbols() 
 @pytest.mark.parametrize("distance", [0, 4, 11])
 def test_an_lstms_curve_against_a_run_cut_in_two(distance: int) -> None:
     """∂loss/∂h at a distance, from a run whose state after that step is a leaf, by autograd alone."""
-    sequences = order_sequences(SMALL.steps, SMALL.seed, SEQUENCES)
+    sequences = temporal_order_batch(SMALL.steps, SMALL.seed, SEQUENCES)
     torch.manual_seed(SMALL.seed)
     options = CellOptions(recurrent_init=SMALL.init, forget_bias=SMALL.forget_bias)
     size = len(SYMBOLS)
@@ -42,24 +42,24 @@ def test_an_lstms_curve_against_a_run_cut_in_two(distance: int) -> None:
         top = stack(OneHot(sequences.ids[:, cut:], size), torch.full((count,), distance), leaves).state.hidden[-1]
     loss = F.cross_entropy(output(top), sequences.labels, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, leaves.hidden)
-    found = fresh_curves(SMALL)["lstm, hidden state"]
+    found = untrained_curves(SMALL)["lstm, hidden state"]
     assert found[distance] == pytest.approx(float(gradient[0].norm(dim=-1).mean()), rel=1e-4)
 
 
 def test_a_curve_for_each_part_of_each_state_and_the_seed_repeats_it() -> None:
     state = torch.random.get_rng_state()
-    curves, again = fresh_curves(SMALL), fresh_curves(SMALL)
+    curves, again = untrained_curves(SMALL), untrained_curves(SMALL)
     assert list(curves) == ["rnn", "lstm, hidden state", "lstm, cell state"]
     assert all(norms.shape == (12,) and (norms > 0).all() for norms in curves.values())
     assert all((curves[name] == again[name]).all() for name in curves)
-    other = fresh_curves(Fresh(cells=("rnn",), steps=12, hidden=5, seed=4))
+    other = untrained_curves(UntrainedNetworks(cells=("rnn",), steps=12, hidden=5, seed=4))
     assert not np.allclose(other["rnn"], curves["rnn"])
     assert torch.equal(torch.random.get_rng_state(), state), "the caller's random numbers are left alone"
 
 
 def test_what_opens_an_lstms_forget_gate_lets_gradients_through() -> None:
     shut, open_ = (
-        fresh_curves(Fresh(cells=("lstm",), steps=40, hidden=8, forget_bias=bias))["lstm, cell state"]
+        untrained_curves(UntrainedNetworks(cells=("lstm",), steps=40, hidden=8, forget_bias=bias))["lstm, cell state"]
         for bias in (-3.0, 6.0)
     )
     assert shut[-1] / shut[0] < 1e-6
@@ -76,11 +76,11 @@ def test_the_mean_is_over_the_sequences_that_go_so_far() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"cells": ("lstm", "foo")}, "--cells has no foo: there are gru, gru_reset_before, lstm"),
+        ({"cells": ("lstm", "foo")}, "there is no cell 'foo' for --cells: there are gru, gru_reset_before, lstm"),
         ({"steps": 9}, "--steps 9 is too few: choose 10 or more"),
         ({"init": "zeros"}, "--init zeros cannot be used: it must be one of orthogonal, xavier"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, object], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        Fresh(**settings).check()  # type: ignore[arg-type]
+        UntrainedNetworks(**settings).check()  # type: ignore[arg-type]

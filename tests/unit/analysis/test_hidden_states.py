@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.analysis.hidden_states import changing_units, read_hidden_states, scale_of
+from sluice.analysis.hidden_states import color_scale, most_varying_units, record_hidden_states
 from sluice.recurrent import OneHot, RecurrentStack
 
 STEPS = 7
@@ -25,7 +25,7 @@ def features() -> Tensor:
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_layer_and_direction_asked_for(cell: str, layer: int | None, backward: bool, place: int) -> None:
     stack, trace = stack_of(cell), stack_of(cell).trace(features(), torch.tensor([STEPS]))
-    hidden = read_hidden_states(stack, features(), layer=layer, backward=backward)
+    hidden = record_hidden_states(stack, features(), layer=layer, backward=backward)
     own = trace.cells[place]
     assert list(hidden.states) == list(own.states._fields)
     for name, values in hidden.states.items():
@@ -38,7 +38,7 @@ def test_the_layer_and_direction_asked_for(cell: str, layer: int | None, backwar
 
 
 def test_with_residuals_the_outputs_are_not_the_top_layers_state() -> None:
-    hidden = read_hidden_states(stack_of(residual=True, bidirectional=False), features())
+    hidden = record_hidden_states(stack_of(residual=True, bidirectional=False), features())
     torch.testing.assert_close(hidden.top, hidden.states["hidden"])
     assert not torch.allclose(hidden.outputs, hidden.top)
 
@@ -51,8 +51,8 @@ def test_segments_are_runs_of_their_own(one_hot: bool) -> None:
     def steps(part: slice) -> Tensor | OneHot:
         return OneHot(ids[:, part], 3) if one_hot else features()[:, part]
 
-    whole = read_hidden_states(stack, steps(slice(None)), segment_length=3, backward=True)
-    pieces = [read_hidden_states(stack, steps(slice(start, start + 3)), backward=True) for start in (0, 3, 6)]
+    whole = record_hidden_states(stack, steps(slice(None)), segment_length=3, backward=True)
+    pieces = [record_hidden_states(stack, steps(slice(start, start + 3)), backward=True) for start in (0, 3, 6)]
     torch.testing.assert_close(whole.outputs, torch.cat([piece.outputs for piece in pieces]))
     torch.testing.assert_close(whole.states["cell"], torch.cat([piece.states["cell"] for piece in pieces]))
     torch.testing.assert_close(whole.gates["forget"], torch.cat([piece.gates["forget"] for piece in pieces]))
@@ -62,18 +62,18 @@ def test_segments_are_runs_of_their_own(one_hot: bool) -> None:
 @pytest.mark.parametrize("layer", [0, 3, -1])
 def test_a_layer_that_is_not_there(layer: int) -> None:
     with pytest.raises(ValueError, match=f"no layer {layer}: choose from 1 to 2"):
-        read_hidden_states(stack_of(), features(), layer=layer)
+        record_hidden_states(stack_of(), features(), layer=layer)
 
 
 def test_a_direction_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="no backward direction"):
-        read_hidden_states(stack_of(bidirectional=False), features(), backward=True)
+        record_hidden_states(stack_of(bidirectional=False), features(), backward=True)
 
 
 def test_the_units_that_change_most_come_first() -> None:
     values = np.array([[0, 5, -1, 0.1], [0, 5, 1, 0.3], [0, 5, -1, 0.1]], dtype=np.float32)
-    assert changing_units(values, 2) == [2, 3]
-    assert changing_units(values[:1], 2) == [1, 2], "of a single step the largest"
+    assert most_varying_units(values, 2) == [2, 3]
+    assert most_varying_units(values[:1], 2) == [1, 2], "of a single step the largest"
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_the_units_that_change_most_come_first() -> None:
     ],
 )
 def test_a_scale_for_each_kind(name: str, values: list[float], scale: str) -> None:
-    assert scale_of(name, np.array([values], dtype=np.float32)) == scale
+    assert color_scale(name, np.array([values], dtype=np.float32)) == scale

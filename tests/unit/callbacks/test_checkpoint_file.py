@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 
-from sluice.callbacks.checkpoint_file import is_whole, write
+from sluice.callbacks.checkpoint_file import is_intact, write
 from sluice.callbacks.checkpoints import AtomicCheckpointIO
 
 
@@ -47,28 +47,28 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
     content = to_bytes({"weights": torch.arange(30.0), "words": ["a", "b"]})
     path = tmp_path / "a.ckpt"
     path.write_bytes(content)
-    assert is_whole(path)
+    assert is_intact(path)
     assert torch.load(path, weights_only=True)["words"] == ["a", "b"]
     for place in [*range(0, len(content), 7), *range(len(content) - 80, len(content))]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x04]) + content[place + 1 :])
-        assert not is_whole(path), place
+        assert not is_intact(path), place
 
 
 @pytest.mark.parametrize("length", [0, 1, 50, 500, -1, -50, -100])
 def test_a_cut_file_is_noticed(tmp_path: Path, length: int) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(to_bytes({"weights": torch.arange(30.0)})[:length])
-    assert not is_whole(path)
+    assert not is_intact(path)
 
 
 def test_a_file_of_an_earlier_version_is_checked_by_its_records(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     torch.save({"weights": torch.full((100,), 7.0)}, path)
-    assert is_whole(path)
+    assert is_intact(path)
     content = path.read_bytes()
     place = content.index(struct.pack("<f", 7.0) * 9)
     path.write_bytes(content[:place] + b"x" + content[place + 1 :])
-    assert not is_whole(path)
+    assert not is_intact(path)
 
 
 def test_a_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

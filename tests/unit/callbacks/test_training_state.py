@@ -144,7 +144,7 @@ def saved_state(**changed: Any) -> tuple[dict[str, Any], list[float]]:
     trainer.lightning_module.see(1)
     state = TrainingState()
     state.restore_once(trainer)
-    return through_a_file(state.gathered(trainer)), torch.rand(3).tolist()
+    return through_a_file(state.gather(trainer)), torch.rand(3).tolist()
 
 
 def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
@@ -227,4 +227,4 @@ def test_the_clock_and_the_end_are_kept() -> None:
     state.load({**saved_state()[0], "seconds": 100.0, "finished": True})
     assert 100 <= state.seconds < 101
     assert state.finished
-    assert 100 <= state.gathered(trainer)["seconds"] < 101
+    assert 100 <= state.gather(trainer)["seconds"] < 101

@@ -91,5 +91,5 @@ def test_a_map_can_be_written_and_leaves_pyplot_alone(tmp_path: Any) -> None:
 
 
 def test_no_map_without_attention() -> None:
-    with pytest.raises(ValueError, match="without attention has no map"):
+    with pytest.raises(ValueError, match="without attention has no attention weights"):
         attention_map(scored(0, attention=False).translation)

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.cli.inspect import parse_units
 from sluice.errors import UserError
-from sluice.plots.save import name_for, new_path
+from sluice.plots.save import file_stem, unused_path
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_units_out_of_range_are_told_with_the_range(given: str, named: int) -> N
 
 def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:
     for expected in ("a.png", "a-2.png", "a-3.png"):
-        path = new_path(tmp_path, "a")
+        path = unused_path(tmp_path, "a")
         assert path.name == expected
         path.touch()
 
@@ -41,6 +41,6 @@ def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:
     [("Not bad, at all!", "not-bad-at-all"), ("../../etc", "etc"), ("?", "text"), ("Äpfel " * 20, "äpfel")],
 )
 def test_a_text_becomes_part_of_a_files_name(text: str, name: str) -> None:
-    assert name_for(text).startswith(name)
-    assert len(name_for(text)) <= 40
-    assert not set(name_for(text)) & set("/. =")
+    assert file_stem(text).startswith(name)
+    assert len(file_stem(text)) <= 40
+    assert not set(file_stem(text)) & set("/. =")

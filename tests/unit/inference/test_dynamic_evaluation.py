@@ -57,7 +57,7 @@ def test_in_the_end_weights_are_what_they_were_to_the_bit(breaks: bool) -> None:
     before = [parameter.detach().clone() for parameter in parameters]
     dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.01)
     try:
-        with dynamic.undone():
+        with dynamic.restore_on_exit():
             for step in range(5):
                 follow(parameters, seed=step)
                 dynamic.step()
@@ -82,5 +82,5 @@ def test_a_weight_whose_gradient_was_always_zero_does_not_run_away() -> None:
 
 
 def test_mean_squares_for_every_weight_are_asked_for() -> None:
-    with pytest.raises(ValueError, match="2 parameters need as many mean squares, got 1"):
+    with pytest.raises(ValueError, match="2 parameters need 2 mean squares, got 1"):
         DynamicEvaluation(weights(), [torch.ones(4, 3)], learning_rate=0.1, decay=0.1)

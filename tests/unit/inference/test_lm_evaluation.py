@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sluice.inference.lm_evaluation import Cost, Reader
+from sluice.inference.lm_evaluation import LMEvaluator, TextLoss
 from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
@@ -36,8 +36,8 @@ def make_model(*, head: str = "full", initial_state: str = "zeros", tied: bool =
     return model
 
 
-def reader(model: LanguageModel, **options: int) -> Reader:
-    return Reader(model, end_id=END, **options)
+def reader(model: LanguageModel, **options: int) -> LMEvaluator:
+    return LMEvaluator(model, end_id=END, **options)
 
 
 def written_out(model: LanguageModel, text: np.ndarray) -> list[float]:
@@ -57,7 +57,7 @@ def test_a_text_costs_the_same_in_chunks_of_any_length(head: str, chunk_length: 
     losses = torch.cat(list(found.losses(TEXT)), 1)[0]
     expected = written_out(model, TEXT)
     torch.testing.assert_close(losses, torch.tensor(expected), rtol=1e-4, atol=1e-5)
-    cost = found.cost(TEXT)
+    cost = found.evaluate(TEXT)
     assert cost.tokens == 53
     assert cost.nll == pytest.approx(math.fsum(expected), rel=1e-5)
 
@@ -69,15 +69,15 @@ def test_streams_side_by_side_are_the_pieces_read_alone(streams: int) -> None:
     pieces = [TEXT[start : start + length] for start in range(0, 53, length)]
     expected = math.fsum(written_out(model, pieces[0]))
     for before, piece in pairwise(pieces):
-        losses = Reader(model, end_id=int(before[-1])).losses(piece)
+        losses = LMEvaluator(model, end_id=int(before[-1])).losses(piece)
         expected += math.fsum(float(loss) for chunk in losses for loss in chunk.flatten())
-    cost = reader(model, streams=streams, chunk_length=7).cost(TEXT)
+    cost = reader(model, streams=streams, chunk_length=7).evaluate(TEXT)
     assert cost.tokens == 53
     assert cost.nll == pytest.approx(expected, rel=1e-5)
 
 
 def test_perplexity_is_exp_of_the_loss_a_token() -> None:
-    cost = Cost(nll=20 * math.log(7), tokens=20)
+    cost = TextLoss(nll=20 * math.log(7), tokens=20)
     assert (cost.loss, cost.perplexity) == (pytest.approx(math.log(7)), pytest.approx(7))
 
 
@@ -87,15 +87,15 @@ def test_a_cache_mixes_in_what_was_read(streams: int, chunk_length: int) -> None
     model = make_model().eval()
     found = reader(model, streams=streams, chunk_length=chunk_length)
     none = NeuralCache(window=20, sharpness=0.5, weight=0.0)
-    assert found.cost_with_cache(TEXT, none).nll == pytest.approx(found.cost(TEXT).nll, rel=1e-5)
+    assert found.evaluate_with_cache(TEXT, none).nll == pytest.approx(found.evaluate(TEXT).nll, rel=1e-5)
     repeated = np.tile(TEXT[:6], 12)
     cache = NeuralCache(window=20, sharpness=0.5, weight=0.3)
-    assert found.cost_with_cache(repeated, cache).nll < found.cost(repeated).nll
+    assert found.evaluate_with_cache(repeated, cache).nll < found.evaluate(repeated).nll
 
 
-def dynamic(found: Reader, text: np.ndarray, **options: float) -> Cost:
+def dynamic(found: LMEvaluator, text: np.ndarray, **options: float) -> TextLoss:
     chosen: Any = {"learning_rate": 1e-3, "decay": 1e-3, "statistics_chunks": 10, **options}
-    return found.cost_with_dynamic(text, training_text=OTHER, **chosen)
+    return found.evaluate_dynamic(text, training_text=OTHER, **chosen)
 
 
 @pytest.mark.parametrize("initial_state", ["zeros", "learned"])
@@ -109,17 +109,17 @@ def test_weights_that_follow_a_text_find_its_habits_and_go_back(head: str, initi
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert followed.tokens == 180
-    assert followed.perplexity < 0.8 * found.cost(repeated).perplexity
+    assert followed.perplexity < 0.8 * found.evaluate(repeated).perplexity
 
 
 def test_weights_that_hardly_move_cost_what_the_model_costs() -> None:
     found = reader(make_model(), chunk_length=5)
-    assert dynamic(found, TEXT, learning_rate=1e-9).nll == pytest.approx(found.cost(TEXT).nll, rel=1e-4)
+    assert dynamic(found, TEXT, learning_rate=1e-9).nll == pytest.approx(found.evaluate(TEXT).nll, rel=1e-4)
 
 
 def test_a_chunk_is_paid_for_before_the_weights_have_seen_it() -> None:
     found = reader(make_model(), chunk_length=60)
-    assert dynamic(found, TEXT, learning_rate=0.5).nll == pytest.approx(found.cost(TEXT).nll, rel=1e-5)
+    assert dynamic(found, TEXT, learning_rate=0.5).nll == pytest.approx(found.evaluate(TEXT).nll, rel=1e-5)
 
 
 def test_the_statistics_may_ask_for_more_chunks_than_there_are() -> None:
@@ -132,12 +132,12 @@ def test_the_statistics_may_ask_for_more_chunks_than_there_are() -> None:
 @pytest.mark.parametrize(
     "read",
     [
-        lambda found: found.cost(TEXT),
-        lambda found: found.cost_with_cache(TEXT, NeuralCache(window=5, sharpness=1.0, weight=0.5)),
+        lambda found: found.evaluate(TEXT),
+        lambda found: found.evaluate_with_cache(TEXT, NeuralCache(window=5, sharpness=1.0, weight=0.5)),
     ],
     ids=["plain", "cache"],
 )
-def test_reading_leaves_the_weights_alone(read: Callable[[Reader], Cost]) -> None:
+def test_reading_leaves_the_weights_alone(read: Callable[[LMEvaluator], TextLoss]) -> None:
     model = make_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     first = read(reader(model))

@@ -22,7 +22,7 @@ def logged(folder: Path, *steps: int, start: int | None = None) -> CSVLog:
     """A log with a loss of each step, saved."""
     log = CSVLog(run_dir=str(folder))
     if start is not None:
-        log.go_on_from(start)
+        log.resume_from(start)
     for step in steps:
         log.log_metrics({"loss": step / 8}, step)
     log.save()
@@ -83,7 +83,7 @@ def test_a_run_that_goes_on_keeps_the_rows_before_its_step(tmp_path: Path, start
 
 def test_rows_beyond_are_gone_before_anything_new_is_logged(tmp_path: Path) -> None:
     logged(tmp_path, *range(4))
-    CSVLog(run_dir=str(tmp_path)).go_on_from(2)
+    CSVLog(run_dir=str(tmp_path)).resume_from(2)
     assert [row["step"] for row in read(tmp_path)] == ["0", "1"]
 
 
@@ -97,7 +97,7 @@ def test_going_on_twice_leaves_no_row_twice(tmp_path: Path) -> None:
 def test_columns_that_come_up_after_going_on_are_there_in_all_rows(tmp_path: Path) -> None:
     logged(tmp_path, 0, 1)
     log = CSVLog(run_dir=str(tmp_path))
-    log.go_on_from(1)
+    log.resume_from(1)
     log.log_metrics({"loss": 0.5, "accuracy": 0.25}, 1)
     log.save()
     assert read(tmp_path) == [{"step": "0", "loss": "0.0"}, {"step": "1", "loss": "0.5", "accuracy": "0.25"}]

@@ -198,7 +198,7 @@ class TestTranslator:
         with torch.no_grad():
             task.network.output.bias[0] = 100.0
         for replaces in (True, False):
-            translator = Translator(network=task.network, source=SOURCE, target=TARGET, replaces_unknown=replaces)
+            translator = Translator(network=task.network, source=SOURCE, target=TARGET, replace_unknown=replaces)
             ((found,),) = translator.translate(["Fräulein Smilla"], DecodingSettings())
             assert set(found.words) <= ({"Fräulein", "Smilla"} if replaces else {"<unk>"})
             assert len(found.words) > 0

@@ -14,7 +14,7 @@ WEIGHTS = np.array([[0.1], [0.2], [0.4], [0.2], [0.1]], dtype=np.float32)
 PANELS = [
     Panel("cell state", STATES, ["3", "1", "2"], "tanh"),
     Panel("forget gate", GATES, ["3", "1"], "gate"),
-    Panel("attention", WEIGHTS, ["weight"], "share"),
+    Panel("attention", WEIGHTS, ["weight"], "weight"),
 ]
 
 
@@ -39,16 +39,16 @@ def test_each_panel_has_its_own_cells_colours_and_units() -> None:
 
 
 def test_every_panel_goes_on_in_further_lines() -> None:
-    axes = plots(draw_panels(SYMBOLS, PANELS[:2], symbols_a_line=2))
+    axes = plots(draw_panels(SYMBOLS, PANELS[:2], symbols_per_line=2))
     assert [len(axis.get_xticklabels()) for axis in axes] == [2, 2, 1, 2, 2, 1]
 
 
 def test_weights_of_nothing_can_be_drawn() -> None:
-    (axis,) = plots(draw_panels("ab", [Panel("", np.zeros((2, 1), np.float32), ["w"], "share")]))
+    (axis,) = plots(draw_panels("ab", [Panel("", np.zeros((2, 1), np.float32), ["w"], "weight")]))
     low, high = axis.images[0].get_clim()
     assert low < high
 
 
 def test_a_panel_that_does_not_fit_is_named() -> None:
-    with pytest.raises(ValueError, match="5 symbols and 1 units need as many values"):
+    with pytest.raises(ValueError, match="5 symbols and 1 units don't match values"):
         draw_panels(SYMBOLS, [PANELS[0], Panel("", GATES, ["3"], "gate")])

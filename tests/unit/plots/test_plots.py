@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sluice.plots.attention import draw_attention
 from sluice.plots.gradients import draw_gradients
-from sluice.plots.heatmaps import SYMBOLS_A_LINE, Panel, draw_panels
+from sluice.plots.heatmaps import SYMBOLS_PER_LINE, Panel, draw_panels
 
 VALUES = np.random.default_rng(0).normal(0, 2, (7, 3)).astype(np.float32)
 SYMBOLS = list("B aX$\nE")
@@ -25,9 +25,9 @@ def draw_strips(
     *,
     names: Sequence[str] = UNITS,
     scale: str = "tanh",
-    symbols_a_line: int = SYMBOLS_A_LINE,
+    symbols_per_line: int = SYMBOLS_PER_LINE,
 ) -> Figure:
-    return draw_panels(symbols, [Panel("", values, names, scale)], title="a title", symbols_a_line=symbols_a_line)
+    return draw_panels(symbols, [Panel("", values, names, scale)], title="a title", symbols_per_line=symbols_per_line)
 
 
 def cells_of(axis: Axes) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_a_strip_for_each_unit_and_a_cell_for_each_symbol(
 
 @pytest.mark.parametrize("width", [1, 3, 7, 50])
 def test_a_long_text_goes_on_in_further_lines(width: int) -> None:
-    axes = plots(draw_strips(SYMBOLS, VALUES, symbols_a_line=width))
+    axes = plots(draw_strips(SYMBOLS, VALUES, symbols_per_line=width))
     assert len(axes) == -(-7 // width)
     np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
     assert len({axis.get_xlim() for axis in axes}) == 1
@@ -85,7 +85,7 @@ def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
 
 def test_a_heat_map_of_attention() -> None:
     weights = np.random.default_rng(1).dirichlet(np.ones(4), 2).astype(np.float32)
-    figure = draw_attention(weights, looking=["the", "sea"], looked_at=["la", "mer", "est", "$5"], title="pair")
+    figure = draw_attention(weights, row_labels=["the", "sea"], column_labels=["la", "mer", "est", "$5"], title="pair")
     (axis,) = plots(figure)
     np.testing.assert_array_equal(cells_of(axis), weights)
     assert words(axis.get_xticklabels()) == ["la", "mer", "est", "$5"]
@@ -94,9 +94,9 @@ def test_a_heat_map_of_attention() -> None:
 
 def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
     figures = {
-        "strips": draw_strips(SYMBOLS, VALUES, symbols_a_line=3),
+        "strips": draw_strips(SYMBOLS, VALUES, symbols_per_line=3),
         "gradients": draw_gradients({"a": np.array([1.0, 0.5])}),
-        "attention": draw_attention(np.ones((1, 2)), looking=["a"], looked_at=["b", "$x_1"]),
+        "attention": draw_attention(np.ones((1, 2)), row_labels=["a"], column_labels=["b", "$x_1"]),
     }
     for name, figure in figures.items():
         figure.savefig(tmp_path / f"{name}.png")
@@ -110,7 +110,7 @@ def test_no_global_state_of_pyplot() -> None:
         "import io; panel = Panel('', np.ones((2, 1)), ['u'], 'tanh'); "
         "draw_panels('ab', [panel]).savefig(io.BytesIO(), format='png'); "
         "draw_gradients({'a': np.ones(2)}).savefig(io.BytesIO(), format='png'); "
-        "draw_attention(np.ones((1, 1)), looking=['a'], looked_at=['b']).savefig(io.BytesIO(), format='png'); "
+        "draw_attention(np.ones((1, 1)), row_labels=['a'], column_labels=['b']).savefig(io.BytesIO(), format='png'); "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -119,13 +119,13 @@ def test_no_global_state_of_pyplot() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units need as many values"),
+        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units don't match values"),
         (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
         (lambda: draw_strips("", np.ones((0, 1)), names=["u"]), "0 symbols"),
         (lambda: draw_strips(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
         (lambda: draw_gradients({}), "no gradient"),
         (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
-        (lambda: draw_attention(np.ones((2, 2)), looking=["a"], looked_at=["b", "c"]), "1 by 2 words"),
+        (lambda: draw_attention(np.ones((2, 2)), row_labels=["a"], column_labels=["b", "c"]), "1 row and 2 column"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: object, message: str) -> None:

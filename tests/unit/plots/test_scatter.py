@@ -22,5 +22,5 @@ def test_a_labelled_point_for_each_word() -> None:
 
 
 def test_as_many_labels_as_points() -> None:
-    with pytest.raises(ValueError, match="2 labels need as many points"):
+    with pytest.raises(ValueError, match=r"2 labels need points of shape \(2, 2\)"):
         draw_scatter(["a", "b"], POINTS, (1, 0))
