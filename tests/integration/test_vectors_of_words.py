@@ -152,7 +152,9 @@ def test_phrases_of_a_translator(translator: Finished, workplace: Path, mean: tu
 
 def test_wrong_phrases(translator: Finished, vectors: Finished, workplace: Path) -> None:
     run = translator.folder
-    assert "at least two distinct phrases are needed, got 1" in complaint(sluice("embeddings", run, "phrases", "a b", "a b"))
+    assert "at least two distinct phrases are needed, got 1" in complaint(
+        sluice("embeddings", run, "phrases", "a b", "a b")
+    )
     assert "'' is empty" in complaint(sluice("embeddings", run, "phrases", "a b", " "))
     assert "a model that translates" in complaint(sluice("embeddings", vectors.folder, "phrases", "a", "b"))
 
