@@ -23,7 +23,7 @@ def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
     return "LOCAL_RANK" in environment or in_slurm_step(environment)
 
 
-def devices_wanted(trainer: PlainMapping) -> int:
+def num_devices(trainer: PlainMapping) -> int:
     """Number of processes on this machine, as given by `trainer.devices`.
 
     Raises:
@@ -42,7 +42,7 @@ def devices_wanted(trainer: PlainMapping) -> int:
     return int(devices)
 
 
-def nodes_wanted(trainer: PlainMapping) -> int:
+def num_nodes(trainer: PlainMapping) -> int:
     """Number of nodes, as given by `trainer.num_nodes`.
 
     Raises:

@@ -42,7 +42,7 @@ def compare_runs(
         known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
         raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
     lower_is_better = metric.endswith(("loss", "perplexity"))
-    groups.sort(key=lambda group: (group.task, _order(group.mean(metric), lower_is_better)))
+    groups.sort(key=lambda group: (group.task, _sort_key(group.mean(metric), lower_is_better)))
     rows = table_rows(groups, metric)
     _print_table(rows, markdown)
     if csv_path is not None:
@@ -93,7 +93,7 @@ def _print_table(rows: list[list[str]], markdown: bool) -> None:
     print_table(table)
 
 
-def _order(value: float | None, lower_is_better: bool) -> float:
+def _sort_key(value: float | None, lower_is_better: bool) -> float:
     if value is None:
         return float("inf")
     return value if lower_is_better else -value

@@ -41,7 +41,7 @@ def read_checkpoint(run: Path) -> tuple[Path, Plain]:
         UserError: if there is none, or the file is truncated, corrupted or not a Sluice checkpoint.
     """
     path = find_checkpoint(run)
-    check_whole(path)
+    check_intact(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # arbitrary bytes can raise anything in the unpickler
@@ -61,17 +61,17 @@ def network_weights(checkpoint: Plain) -> dict[str, torch.Tensor]:
     return {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
 
 
-def check_whole(path: Path) -> None:
+def check_intact(path: Path) -> None:
     """Verifies the checksum of a checkpoint file.
 
     Raises:
         UserError: if the file is truncated, corrupted, unreadable or not a checkpoint.
     """
     try:
-        whole = is_intact(path)
+        intact = is_intact(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    if not whole:
+    if not intact:
         raise UserError(f"{path} is truncated, corrupted or not a checkpoint: give another, or train again")
 
 
@@ -117,13 +117,13 @@ def check_shapes(path: Path, network: torch.nn.Module, weights: Mapping[str, Ten
     Raises:
         UserError: naming the first difference.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted({*wanted, *found}):
-        if wanted.get(name) != found.get(name):
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    actual = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted({*expected, *actual}):
+        if expected.get(name) != actual.get(name):
             raise UserError(
-                f"{path} is inconsistent or corrupted: its settings need {name} of shape {wanted.get(name)}, its "
-                f"weights have {found.get(name)}; give another checkpoint"
+                f"{path} is inconsistent or corrupted: its settings need {name} of shape {expected.get(name)}, its "
+                f"weights have {actual.get(name)}; give another checkpoint"
             )
 
 

@@ -113,15 +113,15 @@ class Lease:
         Raises:
             UserError: if another process holds it; names the process and the time to wait.
         """
-        own = Holder.this_process()
+        candidate = Holder.this_process()
         while True:
             number, abandoned = _newest(folder)
             if number:
-                refusal = _refusal(folder, number, own)
+                refusal = _refusal(folder, number, candidate)
                 if refusal:
                     raise UserError(refusal)
             path = _path(folder, number + 1)
-            if not _create(path, own):
+            if not _create(path, candidate):
                 continue  # another process was faster
             if number and _holder(_path(folder, number)) not in (abandoned, None):
                 path.unlink(missing_ok=True)  # the abandoned lease was replaced by a new one in the meantime
@@ -129,7 +129,7 @@ class Lease:
             for older, file in _leases(folder):
                 if older <= number:
                     file.unlink(missing_ok=True)
-            return cls(path, own.token)
+            return cls(path, candidate.token)
 
     @classmethod
     def inherit(cls, folder: Path, environment: Mapping[str, str] = os.environ) -> "Lease":
@@ -198,13 +198,13 @@ def refusal_of(folder: Path) -> str | None:
     return _refusal(folder, number, Holder.this_process()) if number else None
 
 
-def _refusal(folder: Path, number: int, own: Holder) -> str | None:
+def _refusal(folder: Path, number: int, candidate: Holder) -> str | None:
     path = _path(folder, number)
     holder, age = _holder(path), _age(path)
     if age is None or age >= EXPIRY_SECONDS:
         return None
     expiry = EXPIRY_SECONDS
-    if holder is not None and holder.is_requeued_as(own):
+    if holder is not None and holder.is_requeued_as(candidate):
         return None
     if holder is not None and holder.has_ended():
         # with another boot id it may also run on another host with the same name
@@ -249,10 +249,10 @@ def _holder(path: Path) -> Holder | None:
 
 def _create(path: Path, holder: Holder) -> bool:
     """Creates a lease file; returns False if it exists already."""
-    whole = path.with_name(f"{PREFIX}new-{holder.token}")
+    temporary = path.with_name(f"{PREFIX}new-{holder.token}")
     try:
-        whole.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
-        path.hardlink_to(whole)
+        temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+        path.hardlink_to(temporary)
     except FileExistsError:
         return False
     except OSError as error:
@@ -260,11 +260,11 @@ def _create(path: Path, holder: Holder) -> bool:
             raise
         try:  # no hard links on this file system
             with path.open("x", encoding="utf-8") as file:
-                file.write(whole.read_text(encoding="utf-8"))
+                file.write(temporary.read_text(encoding="utf-8"))
         except FileExistsError:
             return False
     finally:
-        whole.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 

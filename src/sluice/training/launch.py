@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from sluice.distributed import LAUNCHED, devices_wanted, in_slurm_step, nodes_wanted, started_by_launcher
+from sluice.distributed import LAUNCHED, in_slurm_step, num_devices, num_nodes, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
@@ -35,20 +35,20 @@ def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.envi
     """
     if LAUNCHED in environment:
         return
-    devices, nodes = devices_wanted(trainer), nodes_wanted(trainer)
+    devices, nodes = num_devices(trainer), num_nodes(trainer)
     if not started_by_launcher(environment):
         if nodes > 1:
             raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
         return
     if in_slurm_step(environment):
         launcher, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
-        on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+        on_nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
     else:
         launcher, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
-        on = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
-    if (tasks, on) != (devices * nodes, nodes):
+        on_nodes = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
+    if (tasks, on_nodes) != (devices * nodes, nodes):
         raise UserError(
-            f"{launcher} started {tasks} processes on {on} nodes, but trainer.devices={devices} and "
+            f"{launcher} started {tasks} processes on {on_nodes} nodes, but trainer.devices={devices} and "
             f"trainer.num_nodes={nodes} expect {devices * nodes} on {nodes}: make them agree"
         )
 
@@ -100,8 +100,8 @@ def launch(
 
 def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "sluice.training.worker", str(path)]
-    own = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    return subprocess.Popen(command, env=own, start_new_session=True)  # a terminal's Ctrl-C comes through the parent
+    environment = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    return subprocess.Popen(command, env=environment, start_new_session=True)  # the parent forwards Ctrl-C
 
 
 def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
@@ -140,12 +140,12 @@ def _port() -> int:
         UserError: if MASTER_PORT is invalid or in use.
     """
     given = os.environ.get("MASTER_PORT") or "0"
-    wanted = int(given) if given.isdecimal() else -1
-    if not 0 <= wanted < 2**16:
+    port = int(given) if given.isdecimal() else -1
+    if not 0 <= port < 2**16:
         raise UserError(f"MASTER_PORT={given} cannot be used: it must be a number below 65536")
-    with socket.socket() as tried:
+    with socket.socket() as test_socket:
         try:
-            tried.bind(("127.0.0.1", wanted))
+            test_socket.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UserError(f"MASTER_PORT={wanted} is in use: unset it or choose another") from error
-        return int(tried.getsockname()[1])
+            raise UserError(f"MASTER_PORT={port} is in use: unset it or choose another") from error
+        return int(test_socket.getsockname()[1])

@@ -16,7 +16,7 @@ from sluice.config.schema import Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
-from sluice.distributed import LAUNCHED, devices_wanted, global_rank, nodes_wanted
+from sluice.distributed import LAUNCHED, global_rank, num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.modules.base import Task
 from sluice.recipes.registry import recipe_of
@@ -166,7 +166,7 @@ def _check_data(data: object, config: Config, fresh: bool) -> None:
     """
     if isinstance(data, ResumableData):
         return
-    if devices_wanted(config.trainer) * nodes_wanted(config.trainer) > 1:
+    if num_devices(config.trainer) * num_nodes(config.trainer) > 1:
         raise UserError(
             f"task={config.task.name} trains in one process only: its {type(data).__name__} doesn't divide the data "
             "among processes; derive it from sluice.data.datamodule.BucketedData, or set trainer.devices=1"

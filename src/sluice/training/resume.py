@@ -58,11 +58,11 @@ class AlreadyDone(UserError):
     """The run has finished, including its test; there is nothing left to do."""
 
 
-def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
+def find_run(resume: str, output_dir: Path, task: str, model: str) -> Path:
     """Returns the run folder given by `resume=`.
 
     Args:
-        wanted: a folder, its last.ckpt, or "last" for the newest run of this task and model.
+        resume: a folder, its last.ckpt, or "last" for the newest run of this task and model.
         output_dir: the folder of all runs.
         task: name of the task.
         model: name of the model.
@@ -70,8 +70,8 @@ def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
     Raises:
         UserError: if there is no such run.
     """
-    if wanted != "last":
-        return resolve_run(wanted)
+    if resume != "last":
+        return resolve_run(resume)
     parent = output_dir / task / model
     runs = [path.parent for path in parent.glob(f"*/{LAST}")]
     if not runs:
@@ -79,21 +79,21 @@ def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
     return max(runs, key=lambda run: (run / LAST).stat().st_mtime).absolute()
 
 
-def resolve_run(wanted: str) -> Path:
+def resolve_run(resume: str) -> Path:
     """Returns the run folder for a path given as `resume=`.
 
     Raises:
         UserError: if the path is neither a folder nor the last.ckpt in one.
     """
-    path = Path(wanted)
+    path = Path(resume)
     folder = path.parent if path.name == LAST and not path.is_dir() else path
     if folder.is_file():
         raise UserError(
-            f"resume={wanted} is not a run folder or its {LAST} (only {LAST} contains the training state): give the "
+            f"resume={resume} is not a run folder or its {LAST} (only {LAST} contains the training state): give the "
             "folder of a run, or resume=last"
         )
-    if not wanted or not folder.is_dir():
-        raise UserError(f"resume={wanted} doesn't exist: give the folder of a run, or resume=last")
+    if not resume or not folder.is_dir():
+        raise UserError(f"resume={resume} doesn't exist: give the folder of a run, or resume=last")
     return folder.absolute()
 
 

@@ -21,7 +21,7 @@ from sluice.config.compose import check_batch_size, checked
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
-from sluice.distributed import devices_wanted, global_rank, started_by_launcher
+from sluice.distributed import global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import Task
@@ -83,7 +83,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
             config = checked(composed)
         check_trainer(config.trainer)
         check_launch(config.trainer)
-        workers = devices_wanted(config.trainer)
+        workers = num_devices(config.trainer)
         alone = workers == 1 or started_by_launcher()
         prepared = prepared_run(
             config, lambda folder, sample: complete_config(composed, folder, sample), sweep_number, overrides
