@@ -241,7 +241,7 @@ class ClassificationData(BucketedData[TextBatch]):
         def build() -> Stored:
             started = time.monotonic()
             vectors = ppmi_vectors(self.prepared.splits["train"].texts, len(self.prepared.vocab), size)
-            log.info("Word vectors from the training texts, once: %.0f s", time.monotonic() - started)
+            log.info("Computed PPMI word vectors of the training texts in %.0f s.", time.monotonic() - started)
             return Stored({"vectors": vectors.numpy()}, {})
 
         return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())
