@@ -74,7 +74,7 @@ def test_the_picture_is_written(runs: Path, tmp_path: Path, against: tuple[str, 
 
 def test_what_cannot_be_compared_is_said_in_a_sentence(runs: Path, tmp_path: Path) -> None:
     assert "the same in all runs" in complaint(sluice("compare", runs, "--against", "model.cell"))
-    assert "there are test/accuracy" in complaint(sluice("compare", runs, "--metric", "test/bleu"))
+    assert "it must be one of test/accuracy" in complaint(sluice("compare", runs, "--metric", "test/bleu"))
     assert "no results.json" in complaint(sluice("compare", tmp_path / "none"))
     assert "cannot be written" in complaint(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
 
@@ -84,7 +84,7 @@ def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
     ended = sluice("compare", runs)
     assert ended.code == 0
     assert "gru" not in ended.out
-    assert "broken off" in ended.err
+    assert "it was interrupted before its test" in ended.err
 
 
 @pytest.mark.parametrize(

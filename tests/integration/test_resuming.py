@@ -316,7 +316,7 @@ class TestComplaints:
     def test_another_model(self, runs: Runs, run: Path) -> None:
         said = complaint(runs.command(f"resume={run}", "model=rnn_relu", "seed=2"))
         assert "model.name was " in said
-        assert "and is 'rnn_relu'; set them back" in said
+        assert "and is 'rnn_relu'; restore them" in said
         assert "seed" not in said.replace(str(run), "")
 
     def test_settings_that_may_differ(self, runs: Runs, own: Path) -> None:
@@ -326,7 +326,9 @@ class TestComplaints:
     def test_two_checkpoints_cut_short(self, runs: Runs, own: Path) -> None:
         for name in ("last.ckpt", "previous.ckpt"):
             cut_short(own / name)
-        assert f"{own / 'previous.ckpt'} is no checkpoint" in complaint(runs.command(f"resume={own}"))
+        assert f"{own / 'previous.ckpt'} is truncated, corrupted or not a checkpoint" in complaint(
+            runs.command(f"resume={own}")
+        )
 
     def test_weights_only(self, runs: Runs, own: Path) -> None:
         shutil.copy(own / "best.ckpt", own / "last.ckpt")

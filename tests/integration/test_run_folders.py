@@ -85,7 +85,7 @@ def test_a_folder_with_nothing_to_resume_is_used_again(run: Path, settings: tupl
     assert not (run / "last.ckpt").exists()
     assert ended.err.splitlines()[-1].endswith("start again with the same command.")
     events = set(run.glob("events.out.*"))
-    assert "start without resume=, its name is free" in complaint(train(f"resume={run}"))
+    assert "start without resume=, the name can be used again" in complaint(train(f"resume={run}"))
     assert train(*settings).code == 0
     assert results_of(run)["epochs"] == 2
     assert "hidden_size: 8" not in (run / "config.yaml").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pyt
         (("name='a b'",), "name='a b' cannot be used"),
         (("name=there",), "already contains a run"),
         (("name=there", "task.data.source=auto"), "already contains a run"),
-        (("resume=nowhere",), "resume=nowhere isn't there"),
+        (("resume=nowhere",), "resume=nowhere doesn't exist"),
         (("init_from=nowhere",), "there is no nowhere"),
         (("trainer.precision=17",), "trainer cannot be built: Precision 17 is invalid"),
         (("trainer.strategy=fast",), "trainer cannot be built: You selected an invalid strategy name"),

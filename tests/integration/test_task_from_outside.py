@@ -89,7 +89,9 @@ def test_an_unregistered_task_asks_for_its_file() -> None:
 @pytest.mark.usefixtures("own_task")
 def test_a_registered_task_without_its_yaml_asks_for_the_folder() -> None:
     assert "there is no task/majority.yaml for task=majority" in complaint(train("task=majority", MODULE))
-    assert "--config-dir nowhere isn't there" in complaint(sluice("prepare", "--config-dir", "nowhere", "task=adding"))
+    assert "--config-dir nowhere is not a folder" in complaint(
+        sluice("prepare", "--config-dir", "nowhere", "task=adding")
+    )
 
 
 @pytest.mark.usefixtures("own_task")

@@ -90,7 +90,7 @@ def _download_or_sample(
                 f"a run of several processes falls back on the sample: put {published.wanted} there, run "
                 f"`sluice prepare task={published.task}` where there is a network, or set task.data.source=sample."
             ) from failure
-        log.warning("NOT %s: training on %s instead, because: %s", published.title, sample.description, failure)
+        log.warning("NOT %s: using %s instead, because: %s", published.title, sample.description, failure)
         return sample
 
 

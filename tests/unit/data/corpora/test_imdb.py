@@ -193,7 +193,7 @@ class TestResolve:
         assert [record.levelname for record in warnings] == ["WARNING"]
         message = warnings[0].getMessage()
         assert message.startswith("NOT IMDB: ")
-        assert "say nothing about IMDB" in message
+        assert "instead, because: " in message
         assert "\n" not in message
 
     @pytest.mark.usefixtures("offline")
