@@ -1,4 +1,4 @@
-"""python train.py model=lstm task=imdb"""
+"""Trains a model: python train.py model=lstm task=imdb"""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sluice.cli.main import app
 from sluice.cli.train import Failure, _import_named_code, _job, main
 from sluice.config.compose import compose_config
-from sluice.exit_codes import INTERRUPTED, politely
+from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 from sluice.training import run as training
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -77,7 +77,7 @@ def train_by_hydra(*overrides: str) -> Ended:
 
 def _compose_and_train(conf: Path) -> None:
     overrides, failures = sys.argv[1:], list[Failure]()
-    with politely():
+    with exit_on_user_error():
         _import_named_code(overrides)
         _job(failures, compose_config(overrides, conf), None, overrides)
         if failures:
@@ -99,7 +99,7 @@ def train_composed(config: DictConfig) -> Ended:
     out, err, code = StringIO(), StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            with politely():
+            with exit_on_user_error():
                 training.train(config)
         except training.Interrupted:
             code = INTERRUPTED

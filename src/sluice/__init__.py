@@ -1,4 +1,4 @@
-"""Sluice: recurrent text models, trained, compared and used with PyTorch Lightning and Hydra."""
+"""Sluice: train, compare and use recurrent text models with PyTorch Lightning and Hydra."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `load` when it is asked for: it needs torch, which most commands don't need at once."""
+    """Imports `load` lazily, since it imports torch, which most commands don't need at start-up."""
     if name != "load":
         raise AttributeError(f"module 'sluice' has no attribute {name!r}")
     from sluice.recipes.load import load

@@ -1,4 +1,4 @@
-"""How many processes a run has, and which of them this one is."""
+"""Number of processes of a run, and the rank of this one."""
 
 import os
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ from sluice.errors import UserError
 from sluice.plain import PlainMapping
 
 LAUNCHED = "SLUICE_LAUNCHED"
-"""Environment variable: set in the worker processes that a run has started itself."""
+"""Environment variable that is set in worker processes started by Sluice."""
 
 
-def in_step(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether srun started this process; a batch script's own commands are not in a step."""
-    by_another = "LOCAL_RANK" in environment or "TORCHELASTIC_RUN_ID" in environment  # torchrun, started by srun
-    return not by_another and {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(environment)
+def in_slurm_step(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether srun started this process; commands of a batch script are not in a SLURM step."""
+    by_torchrun = "LOCAL_RANK" in environment or "TORCHELASTIC_RUN_ID" in environment  # possibly in a SLURM step
+    return not by_torchrun and {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(environment)
 
 
 def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether somebody else (torchrun, srun, a parent of our own) has started one process a device."""
-    return "LOCAL_RANK" in environment or in_step(environment)
+    """Whether torchrun, srun or a parent process has started one process per device."""
+    return "LOCAL_RANK" in environment or in_slurm_step(environment)
 
 
-def devices_wanted(trainer: PlainMapping) -> int:
-    """Processes that the trainer's devices ask for on this machine.
+def num_devices(trainer: PlainMapping) -> int:
+    """Number of processes on this machine, as given by `trainer.devices`.
 
     Raises:
-        UserError: for devices that are none, or more GPUs than there are.
+        UserError: for an invalid value, or more GPUs than available.
     """
     devices, accelerator = trainer.get("devices", 1), trainer.get("accelerator", "auto")
     gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
@@ -38,14 +38,15 @@ def devices_wanted(trainer: PlainMapping) -> int:
     if not str(devices).isdecimal() or int(devices) < 1:
         raise UserError(f"trainer.devices={devices} cannot be used: it must be a whole number, at least 1, or auto")
     if gpus and int(devices) > gpus:
-        raise UserError(f"trainer.devices={devices} cannot be used: there are {gpus} GPUs here")
+        raise UserError(f"trainer.devices={devices} cannot be used: this machine has {gpus} GPUs")
     return int(devices)
 
 
-def nodes_wanted(trainer: PlainMapping) -> int:
-    """
+def num_nodes(trainer: PlainMapping) -> int:
+    """Number of nodes, as given by `trainer.num_nodes`.
+
     Raises:
-        UserError: for a number of nodes that is none.
+        UserError: for an invalid value.
     """
     nodes = trainer.get("num_nodes") or 1
     if not str(nodes).isdecimal() or int(nodes) < 1:
@@ -54,7 +55,7 @@ def nodes_wanted(trainer: PlainMapping) -> int:
 
 
 def global_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """This process's rank as whoever started it says; 0 for a process alone."""
-    if in_step(environment):
+    """Global rank of this process, from the environment; 0 for a single process."""
+    if in_slurm_step(environment):
         return int(environment["SLURM_PROCID"])
     return int(environment.get("RANK", "0"))

@@ -1,4 +1,4 @@
-"""What a person did wrong, said in one sentence."""
+"""Errors that are reported to the user in one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """A mistake that the person at the keyboard can mend.
+    """An error that the user can fix.
 
     The message is one sentence that names the value, what was expected and what to do. The command line prints it
-    without a traceback and exits with code 2; in a notebook it is an ordinary ValueError.
+    without a traceback and exits with code 2; in Python it is an ordinary ValueError.
     """
 
 
 class SharedError(UserError):
-    """A UserError that every rank raises at the same time; the first rank alone reports it."""
+    """A UserError that all ranks raise at the same time; only rank 0 reports it."""
 
 
 def unreadable(path: Path | str, error: OSError) -> UserError:
-    """The error of a file or folder that cannot be read."""
+    """Returns the error for a file or folder that cannot be read."""
     return UserError(
         f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check the path and its permissions"
     )
@@ -26,7 +26,7 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """Whatever the system refuses while `path` is read becomes one sentence.
+    """Turns an OSError raised while reading `path` into a UserError.
 
     Raises:
         UserError: see `unreadable`.

@@ -1,4 +1,4 @@
-"""How a command ends when something is wrong: one sentence and exit code 2, no traceback for a person's mistake."""
+"""Exit codes, and reporting of user errors in one sentence without a traceback."""
 
 import errno
 import os
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.errors import SharedError, UserError
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 EXIT_CODE = 2
+"""Exit code after a user error."""
 INTERRUPTED = 130
-"""As a shell says of a program that Ctrl-C ended."""
+"""Exit code after Ctrl-C, as in shells: 128 + SIGINT."""
 
 
 @contextmanager
-def politely() -> Iterator[None]:
-    """Turns a UserError, and the errors of the outside world, into a sentence on standard error and exit code 2.
+def exit_on_user_error() -> Iterator[None]:
+    """Turns a UserError or a common OSError into one sentence on standard error and exit code 2.
 
-    Ctrl-C gives exit code 130. Anything else is a bug and keeps its traceback. SLUICE_TRACEBACK=1 shows the
-    traceback of the former too.
+    Ctrl-C exits with code 130. Other exceptions propagate; with SLUICE_TRACEBACK=1, user errors do so too.
     """
     try:
         yield
@@ -27,17 +27,17 @@ def politely() -> Iterator[None]:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-        who = "sluice" if rank == "0" else f"sluice, rank {rank}"
+        prefix = "sluice" if rank == "0" else f"sluice, rank {rank}"
         if rank == "0" or not isinstance(error, SharedError):
-            say(f"{who}: {sentence(error)}", file=sys.stderr)
+            print_line(f"{prefix}: {error_message(error)}", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def sentence(error: Exception) -> str:
-    """What is said of an error."""
+def error_message(error: Exception) -> str:
+    """The message of an error, without the prefix of the command."""
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return f"{(error.strerror or str(error)).lower()}{where}"

@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, and only while this process may."""
+"""Atomic writing of files, and the check that this process may still write."""
 
 import os
 import secrets
@@ -9,25 +9,25 @@ from typing import BinaryIO, Protocol
 
 
 class Guard(Protocol):
-    """Decides whether this process may still write to the run's folder."""
+    """Decides whether this process may still write to the run folder."""
 
     def check(self) -> None:
-        """Reads what other processes have written.
+        """Verifies on the file system that this process may write.
 
         Raises:
-            UserError: if this process may not write any more.
+            UserError: if it may not.
         """
 
     @property
     def lost(self) -> bool:
-        """The same from what is known already, cheap enough for every batch."""
+        """Whether an earlier check failed; cheap enough to be read in each batch."""
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that is written whole or not at all: readers see the old content or the new, never a part.
+    """Opens a file that is replaced atomically: readers see either the old or the new content.
 
-    It is written under another name in the same folder, flushed to the disk and then renamed.
+    The content is written to a temporary file in the same folder, synced to disk and then renamed.
 
     Args:
         path: the file; its folder must exist.
@@ -36,7 +36,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         The file, open for writing bytes.
 
     Raises:
-        OSError: if it cannot be written; the file is then as it was.
+        OSError: if it cannot be written; the file is then unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -51,10 +51,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a whole file by `atomic_file`; text is encoded as UTF-8.
+    """Writes a file atomically, see `atomic_file`; text is encoded as UTF-8.
 
     Raises:
-        OSError: if it cannot be written; the file is then as it was.
+        OSError: if it cannot be written; the file is then unchanged.
     """
     with atomic_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""Exports of a package that are imported when they are first used."""
+"""Lazy exports of a package."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -6,13 +6,13 @@ from typing import Any
 
 
 def lazy_exports(package: str, exports: dict[str, Sequence[str]]) -> tuple[Callable[[str], Any], list[str]]:
-    """Gives a package names of its modules without importing these modules at once (PEP 562).
+    """Exports names of a package's modules that are imported on first access (PEP 562).
 
     The package lists the same names under `if TYPE_CHECKING:`, for type checkers and editors.
 
     Args:
         package: the package's `__name__`.
-        exports: module of the package to the names that it exports.
+        exports: maps modules of the package to the names that they export.
 
     Returns:
         The package's `__getattr__` and `__all__`.

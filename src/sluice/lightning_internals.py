@@ -1,7 +1,7 @@
 """The only file that uses private attributes of Lightning and torchmetrics; pyproject.toml pins their minor versions.
 
-Lightning resumes at the end of an epoch. A run that resumes exactly in the middle of one has to set counters that
-Lightning has no public setter for.
+Lightning resumes at epoch boundaries. Resuming exactly within an epoch requires setting counters for which Lightning
+has no public setter.
 """
 
 from typing import Any
@@ -11,44 +11,44 @@ from torchmetrics import Metric
 
 
 def is_logged_step(trainer: pl.Trainer) -> bool:
-    """Whether the metrics of the current training step go to the loggers, one in `log_every_n_steps`.
+    """Whether the metrics of the current training step are logged, see `log_every_n_steps`.
 
-    Lightning counts steps by `_batches_that_stepped`, which no public attribute gives; `global_step` differs with
-    several optimisers.
+    Lightning counts steps by `_batches_that_stepped`, which has no public counterpart; `global_step` differs from it
+    with several optimisers.
     """
     return bool(trainer._logger_connector.should_update_logs)
 
 
 def next_logged_step(trainer: pl.Trainer) -> int:
-    """The step under which the next training metrics are logged, the counter behind `is_logged_step`."""
+    """The step of the next training metrics to be logged, the counter used by `is_logged_step`."""
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
 def set_next_logged_step(trainer: pl.Trainer, step: int) -> None:
-    """Restores what `next_logged_step` gave: Lightning does not save the counter and guesses it when it resumes."""
+    """Restores the value of `next_logged_step`, which Lightning does not save but estimates when it resumes."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = step
 
 
 def end_restart(trainer: pl.Trainer) -> None:
-    """Makes the epoch that was resumed end like any other.
+    """Clears the `restarting` flag of the fit loop, so that the resumed epoch ends normally.
 
-    While the loop is restarting it leaves out the schedules that follow a monitored metric. The public setter
-    `restarting` also sets the loops inside, and sets True where the training is limited by steps.
+    While the flag is set, schedulers that depend on a monitored metric are not stepped. The public setter `restarting`
+    also sets the inner loops, and sets True if training is limited by steps.
     """
     trainer.fit_loop._restarting = False
 
 
 def set_update_count(metric: Metric, count: int) -> None:
-    """Restores a metric's `update_count`, which is read-only, and forgets the value computed from earlier sums."""
+    """Restores a metric's read-only `update_count`, and clears its cached value."""
     metric._update_count = count
     metric._computed = None
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Makes the saved counters say that the last whole batch is done and nothing has begun, which they may not yet.
+    """Sets the saved progress to the boundary after the last complete batch.
 
     Args:
-        fit_loop: the state of the fit loop in a checkpoint, whose keys are Lightning's own.
+        fit_loop: the state of Lightning's fit loop in a checkpoint; changed in place.
     """
     progress = fit_loop["epoch_loop.batch_progress"]
     for counters in (progress["total"], progress["current"]):

@@ -1,6 +1,6 @@
-"""Names of the choices that the settings offer and the code implements, each tuple once.
+"""Names of the choices for settings.
 
-Free of torch, so that `--help` and a refused setting need not wait for it to be imported.
+This module does not import torch, so that `--help` and errors in settings appear quickly.
 """
 
 ACTIVATIONS = (
@@ -11,7 +11,7 @@ ACTIVATIONS = (
 RECURRENT_INITS = ("orthogonal", "xavier")
 """The keys of `recurrent.initialisers.INITIALISERS`."""
 INITIAL_STATES = ("zeros", "learned")
-"""See `recurrent.stack`."""
+"""Initial states, see `recurrent.stack`."""
 
 EMBEDDINGS = ("learned", "onehot", "index")
 EMBEDDING_INITS = ("random", "ppmi")
@@ -29,12 +29,12 @@ EVALUATION_METHODS = ("plain", "cache", "dynamic")
 UNITS = ("words", "subwords", "chars")
 SUBWORDS = ("bpe", "unigram")
 WORD_TOKENIZERS = ("words", "whitespace", "basic_english")
-"""Of any text, see `text.tokenizers`."""
+"""Tokenisers for any text, see `text.tokenizers`."""
 SENTENCE_TOKENIZERS = ("moses", "basic_english", "whitespace", "words")
-"""Of a sentence in a known language, see `text.units`."""
+"""Tokenisers for sentences in a known language, see `text.units`."""
 TRUNCATIONS = ("head", "tail", "head_tail")
 
 SOURCES = ("auto", "local", "download", "sample")
-"""Where a published corpus comes from, see `data.corpora.download`."""
+"""Sources of a published corpus, see `data.corpora.download`."""
 CURRICULA = ("baseline", "naive", "mix", "combined")
-"""See `data.synthetic.execute`."""
+"""Curriculum strategies, see `data.synthetic.execute`."""

@@ -1,9 +1,9 @@
-"""Names for the types that Hydra, Lightning and JSON leave open."""
+"""Type aliases for untyped containers of Hydra, Lightning and JSON."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Plain: TypeAlias = dict[str, Any]
-"""Nested plain containers, as YAML and JSON hold: settings, results, what a checkpoint carries besides the weights."""
+"""Nested plain containers as in YAML and JSON: settings, results, contents of a checkpoint besides the weights."""
 PlainMapping: TypeAlias = Mapping[str, Any]
-"""The same, only read."""
+"""Read-only counterpart of `Plain`."""

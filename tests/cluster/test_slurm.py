@@ -101,7 +101,7 @@ def test_a_job_that_is_stopped_twice_goes_on_by_itself_and_ends_as_if_it_had_not
         long.saved()
         long.job.asked_to_save()
     long.done(requeues=2)
-    assert long.job.said.count("Stopped by SIGUSR1") == long.job.said.count("Going on from") == 2
+    assert long.job.said.count("Stopped by SIGUSR1") == long.job.said.count("Resuming from") == 2
     assert differences(long.folder, undisturbed.folder) == []
     steps = [row["step"] for row in rows_of(long.folder) if "train/loss" in row]
     assert len(steps) == len(set(steps)) > 0
@@ -114,7 +114,7 @@ def test_a_running_job_that_somebody_requeues_goes_on_from_its_last_checkpoint(
     long.saved()
     long.job.requeued()
     long.done(requeues=1)
-    assert long.job.said.count("Going on from") == 1
+    assert long.job.said.count("Resuming from") == 1
     assert "Killed" not in long.job.said, "the tasks did not end when they were told to"
     assert "Interrupted before" not in long.job.said
     assert differences(long.folder, undisturbed.folder) == []

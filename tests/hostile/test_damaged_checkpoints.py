@@ -30,14 +30,14 @@ def copied(finished: Finished, workplace: Path) -> Path:
 
 def test_a_flipped_bit_is_noticed(copied: Path) -> None:
     flip(copied / "best.ckpt", 0.5)
-    assert "best.ckpt is no checkpoint, or is cut short or damaged" in complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is truncated, corrupted or not a checkpoint" in complaint(sluice("predict", copied, TEXT))
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
 def test_a_cut_file_is_noticed(copied: Path, length: int) -> None:
     best = copied / "best.ckpt"
     best.write_bytes(best.read_bytes()[:length])
-    assert "best.ckpt is no checkpoint, or is cut short or damaged" in complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is truncated, corrupted or not a checkpoint" in complaint(sluice("predict", copied, TEXT))
 
 
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(workplace: Path) -> None:
@@ -48,8 +48,8 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(workplace: Path) 
     flip(run / "last.ckpt", 0.5)
     ended = train(f"resume={run}", *places(workplace))
     assert ended.code == 0, ended.err
-    assert "last.ckpt is no checkpoint, or is cut short or damaged" in ended.err
-    assert f"Going on from {run / 'previous.ckpt'}." in ended.err
+    assert "last.ckpt is truncated, corrupted or not a checkpoint" in ended.err
+    assert f"Resuming from {run / 'previous.ckpt'}." in ended.err
 
 
 def repeat_a_word(saved: Any, state: Any) -> None:
@@ -89,15 +89,15 @@ def drop_a_weight(saved: Any, state: Any) -> None:
 
 
 CHANGES: dict[Callable[[Any, Any], None], str] = {
-    repeat_a_word: "its vocab has a text twice",
-    make_a_word_a_number: "its vocab is not a list of texts",
-    make_labels_a_text: "its labels is not a list of texts",
+    repeat_a_word: "its vocab has duplicates",
+    make_a_word_a_number: "its vocab is not a list of strings",
+    make_labels_a_text: "its labels is not a list of strings",
     make_a_size_negative: "model.hidden_size=-4 cannot be used: it must be at least 1",
-    make_a_size_absurd: "its settings ask for",
-    make_layers_absurd: "model.num_layers=1000000000 is more than it has weights",
+    make_a_size_absurd: "its settings need",
+    make_layers_absurd: "model.num_layers=1000000000 exceeds the number of its weights",
     name_an_unknown_tokenizer: "task.text.tokenizer=../../evil cannot be used",
     make_a_weight_nan: "output.bias has a weight that is NaN or infinite",
-    drop_a_weight: "its settings ask for output.bias",
+    drop_a_weight: "its settings need output.bias",
 }
 
 

@@ -158,7 +158,7 @@ def test_an_earlier_run_is_resumed_on_its_own_split_alone(workplace: Path) -> No
             assert ended.code == 0
             assert "cannot be verified" in ended.err
         else:
-            assert "is of an earlier version, which drew identical texts one by one" in complaint(ended)
+            assert "was written by an earlier version that split data differently" in complaint(ended)
 
 
 @pytest.mark.parametrize("task", ["reviews", "parallel"])

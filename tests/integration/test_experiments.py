@@ -45,8 +45,8 @@ def test_a_sweep_of_an_experiment_tells_what_could_not_run(workplace: Path) -> N
     settings, *_ = SWEEPS["lengths"]
     only = ("task.level=easy", "seed=1", "task.data.t1=[5,6],null")
     ended = train_by_hydra("experiment=lengths", *SMALL, *settings, *only, *places(workplace))
-    assert "runs of the sweep that could not be done, as said above: 1" in complaint(ended)
-    assert "run 0 of the sweep: " in ended.err
+    assert "1 sweep run failed (see above)" in complaint(ended)
+    assert "sweep run 0 failed: " in ended.err
     assert len(runs_below(workplace / "output")) == 1
 
 

@@ -137,7 +137,7 @@ def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: 
     text = "The film was a xyzzy , it was a film"
     ended = sluice("inspect", folder, text, "--units", "0,1")
     assert ended.code == 0, ended.err
-    assert "read as <unk>: xyzzy\n" in ended.err
+    assert "replaced by <unk>: xyzzy\n" in ended.err
     (predicted,) = json_lines(sluice("predict", folder, text, "--json"))
     weights = [weight for _, weight in predicted["words"]]
     axis = plots(drawn[0])[-1]
@@ -255,18 +255,18 @@ def test_gradients_of_fresh_networks(workplace: Path, drawn: list[Figure]) -> No
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([TEXT, "--units", "6"], "there is no unit 6: choose from 0 to 5"),
-        ([TEXT, "--units", "1-"], "give numbers and stretches"),
+        ([TEXT, "--units", "6"], "there is no unit 6, units are 0-5"),
+        ([TEXT, "--units", "1-"], "give numbers and ranges"),
         ([TEXT, "--layer", "3"], "there is no layer 3: choose from 1 to 2"),
         ([TEXT, "--backward"], "there is no backward direction"),
         (["  "], "the text is empty"),
         ([], "give a run and a text in quotes"),
         ([TEXT, "more"], "give a run and a text in quotes"),
-        ([TEXT, "--steps", "5"], "--steps is for --gradients"),
-        ([TEXT, "--forget-bias", "0"], "--forget-bias is for --gradients"),
-        (["--gradients", "--units", "1"], "--units is for a text"),
-        (["--gradients", "--gates"], "--gates is for a text"),
-        (["--gradients", "--cells", "gru"], "--cells is for fresh networks"),
+        ([TEXT, "--steps", "5"], "--steps needs --gradients"),
+        ([TEXT, "--forget-bias", "0"], "--forget-bias needs --gradients"),
+        (["--gradients", "--units", "1"], "--units cannot be combined with --gradients"),
+        (["--gradients", "--gates"], "--gates cannot be combined with --gradients"),
+        (["--gradients", "--cells", "gru"], "--cells is for untrained networks"),
         (["--gradients", "--layer", "3"], "there is no layer 3 in"),
         ([TEXT, "--png", "/nowhere/a.png"], "cannot be written"),
         ([TEXT, "--png", "a.foo"], "cannot be written"),
@@ -277,8 +277,8 @@ def test_what_cannot_be_shown_gets_one_sentence(order: Finished, options: list[s
 
 
 def test_what_fresh_networks_have_not(workplace: Path) -> None:
-    assert "--layer is for runs" in complaint(sluice("inspect", "--gradients", "--layer", "1"))
-    assert "--data-dir is for runs" in complaint(sluice("inspect", "--gradients", "--data-dir", "x"))
+    assert "--layer needs a run" in complaint(sluice("inspect", "--gradients", "--layer", "1"))
+    assert "--data-dir needs a run" in complaint(sluice("inspect", "--gradients", "--data-dir", "x"))
     assert "there is no nowhere" in complaint(sluice("inspect", "nowhere", "x"))
 
 

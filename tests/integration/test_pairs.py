@@ -125,7 +125,7 @@ def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], 
 
 def test_a_file_is_for_models_of_single_texts(titles: Finished, tmp_path: Path) -> None:
     said = complaint(sluice("evaluate", titles.folder, "--file", write_pairs(tmp_path / "mine.csv")))
-    assert "--file is for models that classify single texts, this one is of task=pairs" in said
+    assert "--file needs a model that classifies single texts, this one is of task=pairs" in said
 
 
 def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(titles: Finished) -> None:

@@ -106,7 +106,7 @@ def runs(home: Path) -> Runs:
 def test_a_run_told_to_stop_goes_on_as_if_it_had_not_been(runs: Runs, hook: str, time: int) -> None:
     run = runs.stopped(stop_signal, hook, time)
     said = runs.resume(run).err
-    assert f"Going on from {run / 'last.ckpt'}." in said
+    assert f"Resuming from {run / 'last.ckpt'}." in said
     assert differences(run, runs.undisturbed()) == []
 
 
@@ -264,7 +264,7 @@ def test_the_clock_goes_on(runs: Runs) -> None:
 def test_last_is_the_newest_run(runs: Runs) -> None:
     older, newer = (runs.stopped(stop_signal, "on_train_batch_end", 2) for _ in range(2))
     os.utime(newer / "last.ckpt", (time.time() + 1000,) * 2)
-    assert f"Going on from {newer / 'last.ckpt'}." in runs.command("resume=last").err
+    assert f"Resuming from {newer / 'last.ckpt'}." in runs.command("resume=last").err
     assert (newer / "results.json").exists()
     assert not (older / "results.json").exists()
     (newer / "last.ckpt").unlink()
@@ -278,15 +278,15 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken_and_said(runs: Runs) ->
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, *OFTEN)
     cut_short(run / "last.ckpt")
     said = runs.resume(run, *OFTEN).err
-    assert f"{run / 'last.ckpt'} is no checkpoint, or is cut short or damaged" in said
-    assert f"Going on from {run / 'previous.ckpt'}." in said
+    assert f"{run / 'last.ckpt'} is truncated, corrupted or not a checkpoint" in said
+    assert f"Resuming from {run / 'previous.ckpt'}." in said
     assert differences(run, runs.undisturbed(*OFTEN)) == []
 
 
 def test_a_missing_checkpoint_too(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, *OFTEN)
     (run / "last.ckpt").unlink()
-    assert f"Going on from {run / 'previous.ckpt'}." in runs.resume(run, *OFTEN).err
+    assert f"Resuming from {run / 'previous.ckpt'}." in runs.resume(run, *OFTEN).err
     assert differences(run, runs.undisturbed(*OFTEN)) == []
 
 
@@ -307,7 +307,7 @@ class TestComplaints:
 
     def test_other_settings(self, runs: Runs, run: Path) -> None:
         said = complaint(runs.command(f"resume={run}", "optimizer.lr=0.5", "seed=2"))
-        assert f"the run in {run} had other settings: " in said
+        assert f"the run in {run} was started with other settings: " in said
         assert re.search(r"optimizer.lr was 0\.\d+ and is 0.5", said)
         assert "seed was 1 and is 2" in said
         assert "resume_force=true" in said
@@ -316,7 +316,7 @@ class TestComplaints:
     def test_another_model(self, runs: Runs, run: Path) -> None:
         said = complaint(runs.command(f"resume={run}", "model=rnn_relu", "seed=2"))
         assert "model.name was " in said
-        assert "and is 'rnn_relu'; set them back" in said
+        assert "and is 'rnn_relu'; restore them" in said
         assert "seed" not in said.replace(str(run), "")
 
     def test_settings_that_may_differ(self, runs: Runs, own: Path) -> None:
@@ -326,13 +326,15 @@ class TestComplaints:
     def test_two_checkpoints_cut_short(self, runs: Runs, own: Path) -> None:
         for name in ("last.ckpt", "previous.ckpt"):
             cut_short(own / name)
-        assert f"{own / 'previous.ckpt'} is no checkpoint" in complaint(runs.command(f"resume={own}"))
+        assert f"{own / 'previous.ckpt'} is truncated, corrupted or not a checkpoint" in complaint(
+            runs.command(f"resume={own}")
+        )
 
     def test_weights_only(self, runs: Runs, own: Path) -> None:
         shutil.copy(own / "best.ckpt", own / "last.ckpt")
         (own / "previous.ckpt").unlink()
         said = complaint(runs.command(f"resume={own}"))
-        assert f"{own / 'last.ckpt'} holds weights only" in said
+        assert f"{own / 'last.ckpt'} contains only weights" in said
 
     def test_a_file_instead_of_a_folder(self, runs: Runs, run: Path) -> None:
         said = complaint(runs.command(f"resume={run / 'best.ckpt'}"))
@@ -341,7 +343,7 @@ class TestComplaints:
     def test_no_checkpoint(self, runs: Runs, own: Path) -> None:
         for name in ("last.ckpt", "previous.ckpt"):
             (own / name).unlink()
-        assert f"{own} holds no last.ckpt: there is nothing to go on from" in complaint(runs.command(f"resume={own}"))
+        assert f"{own} has no last.ckpt to resume from" in complaint(runs.command(f"resume={own}"))
 
     def test_no_configuration(self, runs: Runs, own: Path) -> None:
         (own / "config.yaml").unlink()
@@ -350,15 +352,15 @@ class TestComplaints:
     def test_an_empty_folder(self, runs: Runs, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         said = complaint(runs.command(f"resume={tmp_path / 'empty'}"))
-        assert "holds no last.ckpt: there is nothing to go on from" in said
+        assert "has no last.ckpt to resume from" in said
 
     def test_a_folder_that_is_not_there(self, runs: Runs, tmp_path: Path) -> None:
         said = complaint(runs.command(f"resume={tmp_path / 'nowhere'}"))
-        assert f"resume={tmp_path / 'nowhere'} isn't there: give the folder of a run, or resume=last" in said
+        assert f"resume={tmp_path / 'nowhere'} doesn't exist: give the folder of a run, or resume=last" in said
 
     def test_no_run_at_all(self, tmp_path: Path) -> None:
         said = complaint(train(*SETTINGS, "resume=last", *places(tmp_path)))
-        assert f"resume=last finds no run with a last.ckpt in {tmp_path / 'output' / 'imdb' / 'lstm'}" in said
+        assert f"resume=last cannot be used: no run in {tmp_path / 'output' / 'imdb' / 'lstm'} has a last.ckpt" in said
 
     def test_the_name_of_a_run_that_is_there(self, runs: Runs, run: Path) -> None:
         assert f"resume={run}" in complaint(runs.command(f"name={run.name}"))
@@ -367,7 +369,7 @@ class TestComplaints:
 def test_other_settings_can_be_forced_and_are_said(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 2)
     said = runs.resume(run, "trainer.max_epochs=3", "optimizer.lr=0.5", "resume_force=true").err
-    assert "Going on with other settings: " in said
+    assert "Resuming with changed settings: " in said
     assert "trainer.max_epochs was 2 and is 3" in said
     assert results_of(run)["epochs"] == 3
 
@@ -418,7 +420,9 @@ def test_a_longer_training_stretches_its_schedule_and_stays_longer(runs: Runs) -
         runs.command("name=longer")
     run = runs.folder("longer")
     longer = ("trainer.max_epochs=4", "resume_force=true")
-    assert "had other settings: trainer.max_epochs was 2 and is 4" in complaint(train(f"resume={run}", longer[0]))
+    assert "was started with other settings: trainer.max_epochs was 2 and is 4" in complaint(
+        train(f"resume={run}", longer[0])
+    )
     with stopped(stop_signal, "on_train_batch_end", 4):
         said = train(f"resume={run}", *longer).err
     assert "The learning-rate schedule is stretched from step 5 to end at step 16." in said
@@ -482,7 +486,7 @@ def test_what_a_checkpoint_cannot_follow_is_refused_though_forced(runs: Runs) ->
     run = runs.stopped(stop_signal, "on_train_batch_end", 2)
     for setting, expected in (
         ("optimizer=sgd", "cannot be resumed with another optimizer"),
-        ("model.hidden_size=8", "the network of these settings and data is not the one in"),
+        ("model.hidden_size=8", "the network of these settings and data doesn't match"),
     ):
         assert expected in complaint(runs.train(setting, "resume_force=true", resume=run))
     runs.resume(run)
@@ -510,7 +514,7 @@ def test_another_schedule_is_refused_though_forced(runs: Runs, before: str, afte
 def test_a_training_that_has_ended_is_not_lengthened(runs: Runs) -> None:
     run = runs.stopped(ctrl_c_twice, "on_test_start", 1)
     ended = runs.train("trainer.max_epochs=3", "resume_force=true", resume=run)
-    assert "has ended and only its test is missing: resume it with trainer.max_epochs=2" in complaint(ended)
+    assert "has finished and only the test is missing: resume it with trainer.max_epochs=2" in complaint(ended)
     runs.resume(run)
     assert differences(run, runs.undisturbed()) == []
 
@@ -542,7 +546,7 @@ def test_a_job_that_is_started_again_goes_on_by_itself(runs: Runs, job: Job) -> 
         assert runs.train().code == 130
     run = runs.folder(job.number)
     assert job.asked.read_text(encoding="utf-8") == f"requeue {job.number}\n"
-    assert f"Going on from {run / 'last.ckpt'}." in runs.train().err
+    assert f"Resuming from {run / 'last.ckpt'}." in runs.train().err
     assert differences(run, runs.undisturbed()) == []
     before = (run / "results.json").stat().st_mtime_ns
     again = runs.command()

@@ -85,7 +85,7 @@ def test_a_folder_with_nothing_to_resume_is_used_again(run: Path, settings: tupl
     assert not (run / "last.ckpt").exists()
     assert ended.err.splitlines()[-1].endswith("start again with the same command.")
     events = set(run.glob("events.out.*"))
-    assert "start without resume=, its name is free" in complaint(train(f"resume={run}"))
+    assert "start without resume=, the name can be used again" in complaint(train(f"resume={run}"))
     assert train(*settings).code == 0
     assert results_of(run)["epochs"] == 2
     assert "hidden_size: 8" not in (run / "config.yaml").read_text(encoding="utf-8")
@@ -150,9 +150,9 @@ def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pyt
     ("settings", "expected"),
     [
         (("name='a b'",), "name='a b' cannot be used"),
-        (("name=there",), "there is a run in"),
-        (("name=there", "task.data.source=auto"), "there is a run in"),
-        (("resume=nowhere",), "resume=nowhere isn't there"),
+        (("name=there",), "already contains a run"),
+        (("name=there", "task.data.source=auto"), "already contains a run"),
+        (("resume=nowhere",), "resume=nowhere doesn't exist"),
         (("init_from=nowhere",), "there is no nowhere"),
         (("trainer.precision=17",), "trainer cannot be built: Precision 17 is invalid"),
         (("trainer.strategy=fast",), "trainer cannot be built: You selected an invalid strategy name"),
@@ -238,7 +238,7 @@ def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settin
     both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workplace) for _ in range(2)]
     winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
     assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
-    assert "is being written by" in loser.err or "there is a run in" in loser.err
+    assert "is being written by" in loser.err or "already contains a run" in loser.err
     assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2, done") == 1
 
 

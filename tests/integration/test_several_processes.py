@@ -102,7 +102,7 @@ def test_ctrl_c_in_the_terminal_stops_all_between_two_batches_and_they_go_on(two
     assert not (run / "best.ckpt").exists(), "it was stopped at once, not at the end of an epoch"
     again = command(*TRAIN, f"resume={run}", cwd=two.home)
     assert again.code == 0, again.err
-    assert f"Going on from {run / 'last.ckpt'}." in again.err
+    assert f"Resuming from {run / 'last.ckpt'}." in again.err
     assert differences(run, two.folder) == []
 
 

@@ -14,7 +14,7 @@ from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named, recipe_of
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
-from sluice.training.warm_start import start_from
+from sluice.training.warm_start import warm_start
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
@@ -40,7 +40,7 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
 def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
     checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
-    start_from(task.network, checkpoint, finished.folder, recipe_named("imdb"))
+    warm_start(task.network, checkpoint, finished.folder, recipe_named("imdb"))
     saved = network_weights(read_checkpoint(finished.folder)[1])
     own = task.network.state_dict()
     assert own.keys() == saved.keys()
@@ -52,7 +52,7 @@ def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Fi
     ended = train(*TINY, *settings, f"paths.cache_dir={finished.home / 'cache'}")
     assert ended.code == 0, ended.err
     log = (only_run(workplace / "outputs") / "log.txt").read_text(encoding="utf-8")
-    (matched,) = [line for line in log.splitlines() if "2 of 14 matched" in line]
+    (matched,) = [line for line in log.splitlines() if "2 of 14 weights matched" in line]
     assert matched.endswith("embedding.table.weight, output.bias.")
     (fresh,) = [line for line in log.splitlines() if "Randomly initialised" in line]
     assert "recurrent.cells.0.weight_hh" in fresh
@@ -71,7 +71,7 @@ def test_a_run_that_shares_next_to_nothing_is_refused(workplace: Path, finished:
     settings = ("embedding.size=3", "model.hidden_size=5", "task.pooling=attention", f"init_from={finished.folder}")
     small = [setting for setting in TINY if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
     said = complaint(train(*small, *settings, *places(workplace)))
-    assert "it shares only output.bias with this network" in said
+    assert "only output.bias match this network" in said
 
 
 @pytest.mark.parametrize("words", [["xyzzy", "plugh"], []])
@@ -80,13 +80,13 @@ def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str
     saved.config.model.hidden_size = 6
     vocab = [*SPECIALS, *words]
     network = recipe_named("imdb").build_network(saved.config, {"vocab": vocab, "labels": ["neg", "pos"]})
-    with pytest.raises(UserError, match=r"it shares only embedding.table.weight, output.bias with"):
-        start_from(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, recipe_named("imdb"))
+    with pytest.raises(UserError, match=r"only embedding.table.weight, output.bias match"):
+        warm_start(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, recipe_named("imdb"))
 
 
 def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
     said = complaint(train(*TINY, f"init_from={book_run.folder}", *places(workplace)))
-    assert "it is of task=corpus, a model that generates text; this task wants one that classifies" in said
+    assert "it is of task=corpus, a model that generates text; this task needs a model that classifies" in said
 
 
 def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:
@@ -108,7 +108,7 @@ def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finishe
     weights = {f"network.{name}": torch.ones_like(tensor) for name, tensor in network.state_dict().items()}
     torch.save({**checkpoint, "state_dict": weights}, path)
     others = [*saved.vocab.tokens[:2], *reversed(saved.vocab.tokens[2:])]
-    start_from(network, {"vocab": others}, path, recipe_named("wikitext2"))
+    warm_start(network, {"vocab": others}, path, recipe_named("wikitext2"))
     assert not any((rows == 1).all() for rows in network.head.rows)
-    start_from(network, {"vocab": saved.vocab.tokens}, path, recipe_named("wikitext2"))
+    warm_start(network, {"vocab": saved.vocab.tokens}, path, recipe_named("wikitext2"))
     assert all((rows == 1).all() for rows in network.head.rows)

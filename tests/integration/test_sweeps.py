@@ -48,7 +48,7 @@ def test_every_run_of_a_sweep_has_its_log(workplace: Path) -> None:
 def test_a_point_that_cannot_run_is_told_and_the_rest_go_on(workplace: Path, returned: list[Any]) -> None:
     ended = train("-m", *TINY, "task.text.min_freq=100000,1", *places(workplace))
     assert "1" in complaint(ended)
-    assert "run 0 of the sweep: task.text.min_freq=100000 leaves no word" in ended.err
+    assert "sweep run 0 failed: task.text.min_freq=100000 leaves no word" in ended.err
     assert results_of(only_run(workplace))["val/accuracy"] == returned[1]
     assert returned[0] is None
 

@@ -54,7 +54,7 @@ def test_documented_commands_train_evaluate_predict_and_resume() -> None:
         assert run_command(training).code == 130
     ended = run_command(resuming)
     assert ended.code == 0, ended.err
-    assert "Going on from" in (RUN / "log.txt").read_text(encoding="utf-8")
+    assert "Resuming from" in (RUN / "log.txt").read_text(encoding="utf-8")
     (evaluated,) = json_lines(run_command([*evaluating, "--json"]))
     assert evaluated["texts"] == 500
     assert evaluated["labels"] == ["no", "yes"]
@@ -89,7 +89,9 @@ def test_an_unregistered_task_asks_for_its_file() -> None:
 @pytest.mark.usefixtures("own_task")
 def test_a_registered_task_without_its_yaml_asks_for_the_folder() -> None:
     assert "there is no task/majority.yaml for task=majority" in complaint(train("task=majority", MODULE))
-    assert "--config-dir nowhere isn't there" in complaint(sluice("prepare", "--config-dir", "nowhere", "task=adding"))
+    assert "--config-dir nowhere is not a folder" in complaint(
+        sluice("prepare", "--config-dir", "nowhere", "task=adding")
+    )
 
 
 @pytest.mark.usefixtures("own_task")

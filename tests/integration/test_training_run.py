@@ -175,5 +175,5 @@ def test_a_run_that_ends_before_its_first_validation_ends_well(workplace: Path) 
     run = trained(workplace, *TINY, "trainer.max_steps=1", "task.data.batch_size=8")
     assert "val/accuracy" not in run.results
     assert "test/accuracy" in run.results
-    assert "no validation to choose a checkpoint" in run.ended.err
+    assert "No best.ckpt, since no validation was run" in run.ended.err
     assert "HINT" not in run.ended.err

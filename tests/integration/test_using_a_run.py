@@ -103,7 +103,7 @@ def test_attention_shows_the_words_that_weighed(finished: Finished) -> None:
 
 def test_a_model_of_the_sample_says_so_when_used(finished: Finished) -> None:
     ended = sluice("predict", finished.folder, POSITIVE)
-    assert "generated sample" in ended.err
+    assert "trained on generated data" in ended.err
     assert ended.out.startswith(("neg  0.", "pos  0."))
 
 

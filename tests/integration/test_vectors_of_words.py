@@ -114,7 +114,7 @@ def test_a_map_and_a_projector_of_words(vectors: Finished, workplace: Path) -> N
     assert labels.read_text(encoding="utf-8").split() == found.words[:5]
     np.testing.assert_allclose(np.loadtxt(rows), found.vectors[:5], rtol=1e-5)
     assert "map.png already exists" in complaint(sluice(*project))
-    assert "words is there already" in complaint(sluice(*project[:3], "--projector", "words"))
+    assert "words already exists" in complaint(sluice(*project[:3], "--projector", "words"))
 
 
 def test_what_is_to_d_as_a_is_to_b(workplace: Path) -> None:
@@ -152,7 +152,9 @@ def test_phrases_of_a_translator(translator: Finished, workplace: Path, mean: tu
 
 def test_wrong_phrases(translator: Finished, vectors: Finished, workplace: Path) -> None:
     run = translator.folder
-    assert "at least two different ones, got 1" in complaint(sluice("embeddings", run, "phrases", "a b", "a b"))
+    assert "at least two distinct phrases are needed, got 1" in complaint(
+        sluice("embeddings", run, "phrases", "a b", "a b")
+    )
     assert "'' is empty" in complaint(sluice("embeddings", run, "phrases", "a b", " "))
     assert "a model that translates" in complaint(sluice("embeddings", vectors.folder, "phrases", "a", "b"))
 
@@ -167,7 +169,7 @@ def test_a_word_or_vectors_that_are_not_there(vectors: Finished, finished: Finis
 
 def test_words_that_were_one_hot_have_no_vectors(workplace: Path) -> None:
     run = trained(workplace, *TINY, "embedding=onehot")
-    assert "has no learned vectors" in complaint(sluice("embeddings", run.folder, "neighbours", "film"))
+    assert "has no learned word vectors" in complaint(sluice("embeddings", run.folder, "neighbours", "film"))
 
 
 WRONG = {

@@ -100,4 +100,4 @@ class TestWrongInput:
         assert f"the data have changed since {tmp_path / 'moved.ckpt'} was trained: {other}" in said
         assert "with sluice score" in said
         said = complaint(sluice("evaluate", book_run.folder, "--method", "magic"))
-        assert "there is no method 'magic': there are plain, cache, dynamic" in said
+        assert "--method magic cannot be used: it must be one of plain, cache, dynamic" in said

@@ -64,7 +64,7 @@ def test_an_empty_data_folder_is_told_what_belongs_there() -> None:
 def test_an_output_folder_that_cannot_be_made_is_named(workplace: Path) -> None:
     (workplace / "afile").write_text("x")
     for place in ("afile/x", "afile"):
-        assert f"{place} cannot be made" in complaint(train_by_hydra(*TINY, f"paths.output_dir={place}"))
+        assert f"{place} cannot be created" in complaint(train_by_hydra(*TINY, f"paths.output_dir={place}"))
     said = complaint(train("-m", *TINY, "seed=1,2", "paths.output_dir=afile"))
     assert "set paths.output_dir" in said
 

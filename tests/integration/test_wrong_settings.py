@@ -106,7 +106,7 @@ OUT_OF_RANGE = [
     (["task.class_weights={neg: 1}"], "a weight for each of neg, pos"),
     (["task.class_weights={neg: 1, pos: -1}"], "every weight must be a number above 0"),
     (["name=a/b"], "name='a/b' cannot be used"),
-    (["init_from=nowhere"], "there is no nowhere: give a run's folder or a checkpoint file"),
+    (["init_from=nowhere"], "there is no nowhere: give a run folder or a checkpoint file"),
     (["trainer.accelerator=foo"], "trainer cannot be built: You selected an invalid accelerator name"),
 ]
 
@@ -134,7 +134,7 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     settings = [setting for setting in TINY if not setting.startswith("trainer.")]
-    assert "trainer.accelerator=gpu cannot be used: there is no GPU" in complaint(train(*settings, "trainer=gpu"))
+    assert "trainer.accelerator=gpu cannot be used: no GPU is available" in complaint(train(*settings, "trainer=gpu"))
 
 
 def test_the_name_of_an_existing_run_is_refused_and_the_run_left_alone(workplace: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_name_of_an_existing_run_is_refused_and_the_run_left_alone(workplace
     results = workplace / "outputs" / "imdb" / "lstm" / "sample-mine" / "results.json"
     before = results.read_bytes()
     said = complaint(train(*TINY, "name=mine", "seed=2"))
-    assert f"there is a run in {results.parent} already: choose another name=" in said
+    assert f"{results.parent} already contains a run: choose another name=" in said
     assert results.read_bytes() == before
 
 

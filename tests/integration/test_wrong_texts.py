@@ -68,7 +68,7 @@ def test_what_cannot_be_evaluated_on_is_told(finished: Finished, tmp_path: Path)
     assert "nowhere.csv" in complaint(sluice("evaluate", finished.folder, "--file", tmp_path / "nowhere.csv"))
     said = complaint(sluice("evaluate", finished.folder, "--file", odd, "--text-column", "body"))
     assert "has no column 'body'" in said
-    assert "there are train, val, test" in complaint(sluice("evaluate", finished.folder, "--split", "nonsense"))
+    assert "it must be one of train, val, test" in complaint(sluice("evaluate", finished.folder, "--split", "nonsense"))
 
 
 CONTENTS: dict[str, Callable[[bytes], bytes]] = {
@@ -84,7 +84,7 @@ CONTENTS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_file_that_is_no_checkpoint_is_told(finished: Finished, tmp_path: Path, content: str) -> None:
     path = tmp_path / "best.ckpt"
     path.write_bytes(CONTENTS[content]((finished.folder / "best.ckpt").read_bytes()))
-    expected = f"{path} is no checkpoint, or is cut short or damaged"
+    expected = f"{path} is truncated, corrupted or not a checkpoint"
     assert expected in complaint(sluice("predict", path, "good"))
     assert expected in complaint(sluice("evaluate", tmp_path))
 
@@ -93,19 +93,19 @@ def test_a_file_that_is_no_checkpoint_is_told(finished: Finished, tmp_path: Path
 def test_a_checkpoint_of_another_program_is_told(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "other.ckpt")
     said = complaint(sluice("predict", tmp_path / "other.ckpt", "good"))
-    assert "other.ckpt is not a checkpoint of Sluice's" in said
+    assert "other.ckpt is not a Sluice checkpoint" in said
 
 
 def test_places_without_a_checkpoint_are_told(finished: Finished, tmp_path: Path) -> None:
-    assert f"{tmp_path} holds no checkpoint" in complaint(sluice("predict", tmp_path, "good"))
-    assert "nowhere: give a run's folder" in complaint(sluice("evaluate", tmp_path / "nowhere"))
+    assert f"{tmp_path} has no checkpoint" in complaint(sluice("predict", tmp_path, "good"))
+    assert "nowhere: give a run folder" in complaint(sluice("evaluate", tmp_path / "nowhere"))
 
 
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another task": ({"schema": "translation"}, "unknown task 'translation': expected one of imdb, reviews"),
     "another task's settings": ({"schema": "reviews"}, "does not fit this version"),
     "a later format": ({"format": 99}, "has format 99, this version reads 2"),
-    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings ask for embedding.table.weight of shape"),
+    "other words": ({"vocab": ["<unk>", "<pad>", "film"]}, "its settings need embedding.table.weight of shape"),
     "no classes": ({"labels": None}, "is inconsistent or corrupted"),
 }
 
@@ -123,4 +123,4 @@ def test_a_checkpoint_that_does_not_fit_is_told(finished: Finished, tmp_path: Pa
 def test_starting_from_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     (tmp_path / "some.ckpt").write_bytes(b"no weights")
     settings = (*SMALL, "task.data.source=sample", "task.data.sample_size=60")
-    assert "some.ckpt is no checkpoint" in complaint(train(*settings, "init_from=some.ckpt"))
+    assert "some.ckpt is truncated, corrupted or not a checkpoint" in complaint(train(*settings, "init_from=some.ckpt"))

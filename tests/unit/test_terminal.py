@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from sluice import terminal
-from sluice.terminal import PlainConsole, print_table, printable, say
+from sluice.terminal import PlainConsole, print_line, print_table, printable
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\rb"
 ESCAPED = "a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202egnp.exe\\rb"
@@ -31,8 +31,8 @@ def test_other_text_is_not_changed(text: str) -> None:
 
 def test_a_line_is_escaped_on_a_terminal_only() -> None:
     screen, pipe = Screen(), io.StringIO()
-    say(HOSTILE, file=screen)
-    say(HOSTILE, file=pipe)
+    print_line(HOSTILE, file=screen)
+    print_line(HOSTILE, file=pipe)
     assert screen.getvalue() == ESCAPED + "\n"
     assert pipe.getvalue() == HOSTILE + "\n"
 

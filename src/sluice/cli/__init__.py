@@ -1,1 +1,1 @@
-"""The command line: one file per command, arguments in, printed lines out."""
+"""The `sluice` command and the entry point of train.py, one file per command."""

@@ -1,4 +1,4 @@
-"""sluice average: one checkpoint from the weights of a run's last epochs."""
+"""sluice average: averages the weights of a run's last epochs into one checkpoint."""
 
 from pathlib import Path
 
@@ -7,31 +7,31 @@ from sluice.callbacks.last_epochs import NAME
 from sluice.errors import UserError
 from sluice.models.averaging import average_states
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 AVERAGE = "average.ckpt"
 OLD_NAME = "recent"
-"""Of the files of earlier versions."""
+"""File name prefix in earlier versions."""
 
 
 def average_run(run: Path, *, last: int | None) -> None:
-    """Writes average.ckpt beside the checkpoints, the mean of their weights.
+    """Writes average.ckpt, the mean of the run's epoch checkpoints, to the run folder.
 
     Args:
-        run: a run's folder.
-        last: how many epochs; None for all that are there.
+        run: a run folder.
+        last: number of epochs to average; None for all saved epochs.
 
     Raises:
-        UserError: if there are fewer than two.
+        UserError: if there are fewer than two epoch checkpoints.
     """
     files = [path for name in (NAME, OLD_NAME) for path in run.glob(f"{name}-*.ckpt")]
     found = sorted(files, key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
     if len(found) < 2:
         raise UserError(
-            f"{run} holds {len(found)} checkpoints of epochs, averaging needs two: train with callbacks=last_epochs"
+            f"{run} has {len(found)} epoch checkpoints, averaging needs at least two: train with callbacks=last_epochs"
         )
     checkpoints = [read_checkpoint(path)[1] for path in found]
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
     average = {**checkpoints[-1], "state_dict": average_states(states)}
     AtomicCheckpointIO().save_checkpoint(average, run / AVERAGE)
-    say(f"The mean of {', '.join(path.name for path in found)} is in {run / AVERAGE}")
+    print_line(f"Wrote the average of {', '.join(path.name for path in found)} to {run / AVERAGE}")

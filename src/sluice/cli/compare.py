@@ -1,4 +1,4 @@
-"""sluice compare: the results of many runs in one table, seeds taken together."""
+"""sluice compare: a table of the results of several runs, averaged over seeds."""
 
 import csv
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.table import Table
 
 from sluice.errors import UserError
-from sluice.runs.comparison import Group, differing_settings, found_runs, grouped
-from sluice.terminal import print_table, say
+from sluice.runs.comparison import Group, differing_settings, find_runs, group_runs
+from sluice.terminal import print_line, print_table
 
 
 def compare_runs(
@@ -20,36 +20,37 @@ def compare_runs(
     plot: Path | None,
     against: str | None,
 ) -> None:
-    """Prints (and writes) a table of the runs found under the folders, the best group of each task first.
+    """Prints a table of all runs in the folders, the best group of each task first.
 
     Args:
-        folders: where to look for results.json, at any depth.
-        metric: what is compared; None for the test's version of what each task monitors.
-        csv_path: also write the table here.
+        folders: searched for results.json at any depth.
+        metric: the metric to compare; None for the test counterpart of the task's monitored metric.
+        csv_path: also write the table to this file.
         markdown: print a Markdown table.
-        plot: also draw means and deviations into this PNG.
-        against: the setting that the plot has along its axis, a curve for all else; None for a bar a group.
+        plot: also plot means and deviations to this PNG.
+        against: the setting on the plot's x axis, with a curve for each combination of other settings; None for bars.
 
     Raises:
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
-    groups = grouped(list(found_runs(folders)))
+    groups = group_runs(list(find_runs(folders)))
     if not groups:
-        raise UserError(f"there is no results.json under {', '.join(str(folder) for folder in folders)}")
+        names = ", ".join(str(folder) for folder in folders)
+        raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
     metric = metric or str(groups[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
     if not any(group.values(metric) for group in groups):
         known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
-        raise UserError(f"--metric {metric} is in none of the runs: there are {', '.join(known)}")
+        raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
     lower_is_better = metric.endswith(("loss", "perplexity"))
-    groups.sort(key=lambda group: (group.task, _order(group.mean(metric), lower_is_better)))
+    groups.sort(key=lambda group: (group.task, _sort_key(group.mean(metric), lower_is_better)))
     rows = table_rows(groups, metric)
-    _show(rows, markdown)
+    _print_table(rows, markdown)
     if csv_path is not None:
         with csv_path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    if against is not None and against not in differing_settings(groups, alike=()):
-        others = ", ".join(differing_settings(groups, alike=())) or "nothing"
-        raise UserError(f"--against {against} is the same in all runs: they differ in {others}")
+    if against is not None and against not in differing_settings(groups, same=()):
+        others = ", ".join(differing_settings(groups, same=())) or "nothing"
+        raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
     if plot is not None:
         from sluice.runs.comparison_plots import draw_bars, draw_curves, save  # matplotlib is slow to import
 
@@ -57,7 +58,7 @@ def compare_runs(
 
 
 def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
-    """Heading and rows: task, model, what else differs, runs, mean ± deviation, parameters, minutes."""
+    """Header and rows: task, model, differing settings, runs, mean ± deviation, parameters, minutes."""
     differing = differing_settings(groups)
     rows = [["task", "model", *differing, "runs", metric, "±", "parameters", "minutes"]]
     for group in groups:
@@ -77,10 +78,10 @@ def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
     return rows
 
 
-def _show(rows: list[list[str]], markdown: bool) -> None:
+def _print_table(rows: list[list[str]], markdown: bool) -> None:
     if markdown:
         for number, row in enumerate(rows):
-            say("| " + " | ".join(row) + " |")
+            print_line("| " + " | ".join(row) + " |")
             if number == 0:
                 print("|" + "---|" * len(row))
         return
@@ -92,7 +93,7 @@ def _show(rows: list[list[str]], markdown: bool) -> None:
     print_table(table)
 
 
-def _order(value: float | None, lower_is_better: bool) -> float:
+def _sort_key(value: float | None, lower_is_better: bool) -> float:
     if value is None:
         return float("inf")
     return value if lower_is_better else -value

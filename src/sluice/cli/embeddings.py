@@ -1,4 +1,4 @@
-"""sluice embeddings: what word vectors know. Heavy imports wait until a command runs."""
+"""sluice embeddings: analysis of word vectors. Heavy imports are deferred until a command runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,36 +7,32 @@ from typing import Annotated
 import typer
 
 from sluice.cli.bench import Json
-from sluice.exit_codes import politely
+from sluice.exit_codes import exit_on_user_error
 
-embeddings = typer.Typer(
-    help="Look at the word vectors of a run or a file, or at a translator's phrases.", no_args_is_help=True
-)
+HELP = "Analyse the word vectors of a run or file, or the phrase vectors of a translation model."
+embeddings = typer.Typer(help=HELP, no_args_is_help=True)
 
-Top = Annotated[int, typer.Option(min=1, help="Words shown.")]
-Manhattan = Annotated[bool, typer.Option("--manhattan", help="Nearest by the Manhattan distance; else by cosine.")]
-Png = Annotated[Path | None, typer.Option(help="Draw the map into this PNG.")]
-Projector = Annotated[
-    Path | None, typer.Option(help="Fill TensorBoard's projector in this new folder: tensorboard --logdir FOLDER.")
-]
+Top = Annotated[int, typer.Option(min=1, help="Number of neighbours.")]
+Manhattan = Annotated[bool, typer.Option("--manhattan", help="Use the Manhattan distance instead of the cosine.")]
+Png = Annotated[Path | None, typer.Option(help="Write the plot to this PNG.")]
+Projector = Annotated[Path | None, typer.Option(help="Write data for TensorBoard's projector to this new folder.")]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What all of these commands are asked of."""
+class EmbeddingSource:
+    """Source of the vectors, shared by all `sluice embeddings` commands."""
 
     source: Path
 
 
-@embeddings.callback()
+@embeddings.callback(help=HELP)
 def source_of(
     context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="RUN|FILE", help="A run, a checkpoint, or a GloVe, fastText or word2vec file.")
     ],
 ) -> None:
-    """Look at the word vectors of a run or a file, or at a translator's phrases."""
-    context.obj = Asked(source)
+    context.obj = EmbeddingSource(source)
 
 
 @embeddings.command()
@@ -47,40 +43,42 @@ def neighbours(
     manhattan: Manhattan = False,
     as_json: Json = False,
 ) -> None:
-    """Say which words lie nearest to a word."""
-    with politely():
-        from sluice.cli.word_vectors import show_neighbours
+    """Print the nearest neighbours of words."""
+    with exit_on_user_error():
+        from sluice.cli.word_vectors import print_neighbours
 
-        show_neighbours(context.obj.source, word, top=top, manhattan=manhattan, as_json=as_json)
+        print_neighbours(context.obj.source, word, top=top, manhattan=manhattan, as_json=as_json)
 
 
 @embeddings.command()
 def analogy(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(help="As king,")],
-    b: Annotated[str, typer.Argument(help="man,")],
-    c: Annotated[str, typer.Argument(help="woman: what king - man + woman is.")],
+    a: Annotated[str, typer.Argument(help="Word A, such as king.")],
+    b: Annotated[str, typer.Argument(help="Word B, such as man.")],
+    c: Annotated[str, typer.Argument(help="Word C, such as woman.")],
     top: Top = 10,
     manhattan: Manhattan = False,
     as_json: Json = False,
 ) -> None:
-    """Say which words lie nearest to A - B + C: what is to C as A is to B."""
-    with politely():
-        from sluice.cli.word_vectors import show_analogy
+    """Print the nearest neighbours of A - B + C (A is to B as ? is to C)."""
+    with exit_on_user_error():
+        from sluice.cli.word_vectors import print_analogy
 
-        show_analogy(context.obj.source, (a, b, c), top=top, manhattan=manhattan, as_json=as_json)
+        print_analogy(context.obj.source, (a, b, c), top=top, manhattan=manhattan, as_json=as_json)
 
 
 @embeddings.command()
 def project(
     context: typer.Context,
-    word: Annotated[list[str] | None, typer.Argument(help="These words; none takes the first ones.")] = None,
-    words: Annotated[int, typer.Option(min=2, help="How many: the first of a file, of a run the most frequent.")] = 200,
+    word: Annotated[list[str] | None, typer.Argument(help="Words to plot; default: see --words.")] = None,
+    words: Annotated[
+        int, typer.Option(min=2, help="Number of words: the most frequent of a run, the first of a file.")
+    ] = 200,
     png: Png = None,
     projector: Projector = None,
 ) -> None:
-    """Draw a map of the words by their principal components."""
-    with politely():
+    """Plot words by the first two principal components of their vectors."""
+    with exit_on_user_error():
         from sluice.cli.word_vectors import project_words
 
         project_words(context.obj.source, chosen=word or [], count=words, png=png, projector=projector)
@@ -89,22 +87,22 @@ def project(
 @embeddings.command()
 def phrases(
     context: typer.Context,
-    text: Annotated[list[str] | None, typer.Argument(help="Phrases, each in quotes.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one phrase a line.")] = None,
+    text: Annotated[list[str] | None, typer.Argument(help="Phrases; default: standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one phrase per line.")] = None,
     mean: Annotated[
-        bool, typer.Option("--mean", help="The mean of the encoder's outputs; else its final state.")
+        bool, typer.Option("--mean", help="Use the mean of the encoder's outputs instead of its final state.")
     ] = False,
-    top: Annotated[int, typer.Option(min=1, help="Nearest phrases shown of each.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Number of neighbours.")] = 3,
     manhattan: Manhattan = False,
     png: Png = None,
     projector: Projector = None,
     as_json: Json = False,
 ) -> None:
-    """Say which phrases a translator's encoder takes for alike, and draw their map."""
-    with politely():
-        from sluice.cli.phrase_vectors import show_phrases
+    """Print the nearest neighbours of phrases, and plot them, by the encoder of a translation model."""
+    with exit_on_user_error():
+        from sluice.cli.phrase_vectors import print_phrases
 
-        show_phrases(
+        print_phrases(
             context.obj.source,
             texts=text,
             file=file,

@@ -1,4 +1,4 @@
-"""sluice evaluate: a trained model's figures."""
+"""sluice evaluate: computes the metrics of a trained model."""
 
 import json
 from dataclasses import replace
@@ -12,8 +12,8 @@ from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import AnyRecipe
 from sluice.runs.logs import start_logging
-from sluice.runs.report import show_confusion
-from sluice.terminal import say
+from sluice.runs.report import print_confusion
+from sluice.terminal import print_line
 
 
 def evaluate_run(
@@ -26,62 +26,64 @@ def evaluate_run(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints a model's figures: a classifier's with its confusion matrix, or a language model's perplexity.
+    """Prints a model's metrics, such as a classifier's confusion matrix or a language model's perplexity.
 
     Args:
-        run: a run's folder or a checkpoint.
-        split: which of the task's own texts.
-        table: labelled texts to take instead; for a classifier of single texts.
-        method: "plain", "cache" or "dynamic"; for a language model.
-        settings: key=value, changed settings of the task, see TaskRecipe.evaluation_settings.
-        data_dir: where the task's corpora lie; None for SLUICE_DATA, or else where they lay at training.
-        as_json: one JSON object instead of tables.
+        run: a run folder or a checkpoint.
+        split: "train", "val" or "test" of the task's data.
+        table: labelled texts to evaluate on instead of a split; for models that classify single texts.
+        method: "plain", "cache" or "dynamic"; for language models.
+        settings: overrides of the task's settings (key=value), see TaskRecipe.evaluation_settings.
+        data_dir: the folder of the corpora; None for SLUICE_DATA, or else the one used in training.
+        as_json: print one JSON object instead of tables.
 
     Raises:
-        UserError: for an unknown split, method or setting, a checkpoint that isn't one, or texts that can't be had or
-            don't fit the model.
+        UserError: for an unknown split, method or setting, an invalid checkpoint, or data that are missing or don't
+            fit the model.
     """
     start_logging()
     if split not in SPLITS:
-        raise UserError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
+        raise UserError(f"--split {split} cannot be used: it must be one of {', '.join(SPLITS)}")
     model = load_model(run)
     recipe = recipe_of(model.config)
     _check_options(recipe, model.config.task.name, table, method, settings)
     model = model.with_paths(data_dir)
     config = replace(model.config, task=changed(model.config.task, settings))
-    _show(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
+    _print_evaluation(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
 
 
 def _check_options(recipe: AnyRecipe, name: str, table: Table | None, method: str, settings: list[str]) -> None:
-    """
+    """Checks that the options apply to this kind of model.
+
     Raises:
-        UserError: for an option that would be ignored with this kind of model, or an unknown method.
+        UserError: for an option that this kind of model would ignore, or an unknown method.
     """
     if table is not None and not recipe.evaluates_files:
         raise UserError(
-            f"--file is for models that classify single texts, this one is of task={name}{recipe.files_hint}"
+            f"--file needs a model that classifies single texts, this one is of task={name}{recipe.files_hint}"
         )
     if method not in recipe.evaluation_methods:
         if len(recipe.evaluation_methods) == 1:
-            raise UserError(f"--method {method} is for language models, this one is of task={name}")
-        raise UserError(f"there is no method {method!r}: there are {', '.join(recipe.evaluation_methods)}")
+            raise UserError(f"--method {method} needs a language model, this model is of task={name}")
+        methods = ", ".join(recipe.evaluation_methods)
+        raise UserError(f"--method {method} cannot be used: it must be one of {methods}")
     for setting in settings:
         key = setting.partition("=")[0].removeprefix("task.")
         if not key.startswith(recipe.evaluation_settings):
-            known = ", ".join(recipe.evaluation_settings) or "nothing"
-            raise UserError(f"--set {setting} changes nothing of an evaluation of task={name}: {known} can be set")
+            known = ", ".join(recipe.evaluation_settings) or "none"
+            raise UserError(f"--set {setting} has no effect when evaluating task={name}: it must be one of {known}")
 
 
-def _show(evaluation: Evaluation, as_json: bool) -> None:
+def _print_evaluation(evaluation: Evaluation, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**evaluation.facts, **evaluation.figures}))
         return
-    say(evaluation.headline)
+    print_line(evaluation.headline)
     names = {name: evaluation.names.get(name, name) for name in evaluation.figures}
     width = max(map(len, names.values()), default=0) + 2
     for name, value in evaluation.figures.items():
-        say(f"  {names[name]:<{width}}{value:.{evaluation.digits}f}")
+        print_line(f"  {names[name]:<{width}}{value:.{evaluation.digits}f}")
     for note in evaluation.notes:
-        say(f"  {note}")
+        print_line(f"  {note}")
     if evaluation.confusion is not None:
-        show_confusion(*evaluation.confusion)
+        print_confusion(*evaluation.confusion)

@@ -1,4 +1,4 @@
-"""sluice generate, suggest and score: a trained language model at work."""
+"""sluice generate, suggest and score: commands for language models."""
 
 import json
 import sys
@@ -8,55 +8,55 @@ from pathlib import Path
 from sluice.errors import UserError
 from sluice.inference.language_model import Sampling, TextGenerator
 from sluice.recipes.load import load_for
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
 def generate_text(run: Path, sampling: Sampling, *, prompt: str, number: int, as_json: bool) -> None:
     """Prints continuations of a prompt.
 
     Args:
-        run: a run's folder or a checkpoint.
+        run: a run folder or a checkpoint.
         sampling: how tokens are chosen.
-        prompt: how the text begins.
-        number: texts.
-        as_json: one JSON object a text.
+        prompt: the beginning of the text.
+        number: the number of texts.
+        as_json: print one JSON object per text.
 
     Raises:
-        UserError: for a checkpoint that isn't one of a language model's, or a value out of range.
+        UserError: if the checkpoint is not of a language model, or a value is out of range.
     """
-    generator = _loaded(run, as_json)
+    generator = _load(run, as_json)
     _warn_of_unknown(generator, prompt)
     try:
-        found = generator.generate(prompt, sampling, number)
+        texts = generator.generate(prompt, sampling, number)
     except ValueError as error:
         raise UserError(str(error)) from error
-    for own in found:
+    for generated in texts:
         if as_json:
-            print(json.dumps(own._asdict(), ensure_ascii=False))
+            print(json.dumps(generated._asdict(), ensure_ascii=False))
             continue
-        say(own.text)
+        print_line(generated.text)
         if number > 1:
             print()
 
 
 def suggest_words(run: Path, *, text: str | None, top: int, as_json: bool) -> None:
-    """Prints the likeliest next words with their probabilities; without a text, after every line that is typed.
+    """Prints the most probable next words; without a text, after every line of standard input.
 
     Args:
-        run: a run's folder or a checkpoint.
-        text: what goes before; None reads lines, each going on where the one before ended.
-        top: words shown.
-        as_json: one JSON object a text.
+        run: a run folder or a checkpoint.
+        text: the preceding text; None reads lines from standard input, each continuing the text of the lines before.
+        top: the number of words.
+        as_json: print one JSON object per text.
 
     Raises:
-        UserError: for a checkpoint that isn't one of a language model's.
+        UserError: if the checkpoint is not of a language model.
     """
-    generator = _loaded(run, as_json)
+    generator = _load(run, as_json)
     if text is not None:
         _suggest(generator, text, top, as_json)
         return
     if sys.stdin.isatty():
-        print("Type the beginning of a text and press Enter; what you type next goes on from it. Ctrl-D ends.")
+        print("Type the beginning of a text and press Enter; further lines continue the text. Ctrl-D ends.")
     typed = ""
     for line in sys.stdin:
         typed = f"{typed} {line.strip()}".strip()
@@ -64,18 +64,18 @@ def suggest_words(run: Path, *, text: str | None, top: int, as_json: bool) -> No
 
 
 def score_file(run: Path, file: Path, *, show_tokens: bool, as_json: bool) -> None:
-    """Prints the perplexity of a text and, if asked for, each token's log-probability.
+    """Prints the perplexity of a text and, on request, each token's log-probability.
 
     Args:
-        run: a run's folder or a checkpoint.
+        run: a run folder or a checkpoint.
         file: a text file.
-        show_tokens: a line a token: the token, a tab, the natural logarithm of its probability.
-        as_json: one JSON object.
+        show_tokens: also print a line per token: the token, a tab, the natural logarithm of its probability.
+        as_json: print one JSON object.
 
     Raises:
-        UserError: for a checkpoint that isn't one of a language model's, or a file that is empty or isn't text.
+        UserError: if the checkpoint is not of a language model, or the file is empty or isn't text.
     """
-    generator = _loaded(run, as_json)
+    generator = _load(run, as_json)
     scores = generator.score_file(file)
     tokens = list(zip(generator.vocab.decode(scores.ids), scores.log_probabilities, strict=True))
     perplexity, count, unknown = scores.perplexity, len(scores.ids), scores.unknown
@@ -85,15 +85,15 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, as_json: bool) -> No
         return
     if show_tokens:
         for token, log in tokens:
-            say(f"{token}\t{log:.4f}")
+            print_line(f"{token}\t{log:.4f}")
     stream = sys.stderr if show_tokens else sys.stdout
     print(f"perplexity {perplexity:,.2f} over {count:,} tokens, {unknown:,} of them unknown words", file=stream)
 
 
-def _loaded(run: Path, as_json: bool) -> TextGenerator:
+def _load(run: Path, as_json: bool) -> TextGenerator:
     model, generator = load_for(run, TextGenerator)
     if model.data_source == "sample" and not as_json:
-        print("note: this model was trained on the generated sample, not on a real text", file=sys.stderr)
+        print("note: this model was trained on generated data", file=sys.stderr)
     return generator
 
 
@@ -101,21 +101,22 @@ def _warn_of_unknown(generator: TextGenerator, prompt: str) -> None:
     unknown = generator.text.unknown(prompt)
     if not unknown:
         return
-    what = "no word of the prompt" if len(unknown) == len(generator.text.tokens(prompt)) else "not all of the prompt"
-    say(f"note: the model knows {what}; unknown to it: {', '.join(unknown)}", file=sys.stderr)
+    nothing_known = len(unknown) == len(generator.text.tokens(prompt))
+    what = "no word of the prompt is in the vocabulary" if nothing_known else "not in the vocabulary"
+    print_line(f"note: {what}: {', '.join(unknown)}", file=sys.stderr)
 
 
 def _suggest(generator: TextGenerator, text: str, top: int, as_json: bool) -> None:
     _warn_of_unknown(generator, text)
-    found = generator.suggest(text, top)
+    suggestions = generator.suggest(text, top)
     if as_json:
-        print(json.dumps({"text": text, "next": found}, ensure_ascii=False), flush=True)
+        print(json.dumps({"text": text, "next": suggestions}, ensure_ascii=False), flush=True)
         return
-    for line in _table(found):
-        say(line)
+    for line in _table(suggestions):
+        print_line(line)
 
 
-def _table(found: list[tuple[str, float]]) -> Iterator[str]:
-    width = max(len(word) for word, _ in found)
-    for word, probability in found:
+def _table(suggestions: list[tuple[str, float]]) -> Iterator[str]:
+    width = max(len(word) for word, _ in suggestions)
+    for word, probability in suggestions:
         yield f"  {word:<{width}}  {probability:6.1%}"

@@ -1,4 +1,4 @@
-"""sluice inspect: what the units of a trained model do at every symbol of a text."""
+"""sluice inspect: hidden states and gates of a trained model for each symbol of a text."""
 
 import json
 import sys
@@ -13,70 +13,73 @@ from sluice.analysis.activations import LayerChoice, TextActivations, record_act
 from sluice.analysis.gradients import UntrainedNetworks
 from sluice.analysis.hidden_states import color_scale, display_name, most_varying_units
 from sluice.cli.inspect_gradients import inspect_gradients
-from sluice.cli.inspect_tables import UnitValues, show_activations
+from sluice.cli.inspect_tables import UnitValues, print_activations
 from sluice.errors import UserError
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
 from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
-from sluice.terminal import say
+from sluice.terminal import print_line
 
-MOST_DRAWN = 600
-"""Symbols in a picture."""
+MAX_DRAWN = 600
+"""Maximum number of symbols in a plot."""
 
 
-def inspect_given(
+def inspect_command(
     given: list[str],
     gradients: bool,
-    of_text: Plain,
-    of_gradients: Plain,
-    of_fresh: Plain,
+    text_options: Plain,
+    gradient_options: Plain,
+    network_options: Plain,
     *,
     png: Path | None,
     as_json: bool,
 ) -> None:
-    """What the words and options of the command ask for; an option that would say nothing is refused.
+    """Calls `inspect_text` or `inspect_gradients`; an option without effect is refused.
 
     Args:
         given: a run and a text, or with `gradients` any number of runs.
-        gradients: whether gradients are asked for.
-        of_text: options of `inspect_text`, None or False where not given.
-        of_gradients: options of `inspect_gradients`, likewise.
-        of_fresh: settings of UntrainedNetworks but for the steps, likewise.
-        png: see there.
-        as_json: see there.
+        gradients: whether to inspect gradients instead of hidden states.
+        text_options: options of `inspect_text`, None or False where not given.
+        gradient_options: options of `inspect_gradients`, None where not given.
+        network_options: settings of UntrainedNetworks except `steps`, None where not given.
+        png, as_json: see `inspect_text`.
 
     Raises:
-        UserError: for words or options that don't go together, or as the two say.
+        UserError: for arguments that exclude each other; see also `inspect_text` and `inspect_gradients`.
     """
     if not gradients:
-        _refuse(of_gradients | of_fresh, "for --gradients: add it, or leave this out")
+        _refuse(gradient_options | network_options, "needs --gradients: add it, or omit this option")
         if len(given) != 2:
             raise UserError('give a run and a text in quotes: sluice inspect RUN "text", or --gradients')
-        inspect_text(Path(given[0]), given[1], **of_text, png=png, as_json=as_json)
+        inspect_text(Path(given[0]), given[1], **text_options, png=png, as_json=as_json)
         return
-    layer = of_text.pop("layer")
-    _refuse(of_text, "for a text: leave it out with --gradients")
+    layer = text_options.pop("layer")
+    _refuse(text_options, "cannot be combined with --gradients: omit one of them")
     if given:
-        _refuse(of_fresh, "for fresh networks: leave it out, or the runs")
+        _refuse(network_options, "is for untrained networks: omit it, or omit the runs")
     else:
-        _refuse({"layer": layer, "data_dir": of_gradients["data_dir"]}, "for runs: give one, or leave this out")
-    chosen = {name: value for name, value in {**of_fresh, "steps": of_gradients["steps"]}.items() if value is not None}
+        _refuse({"layer": layer, "data_dir": gradient_options["data_dir"]}, "needs a run: give one, or omit it")
+    settings = {**network_options, "steps": gradient_options["steps"]}
+    chosen = {name: value for name, value in settings.items() if value is not None}
     if "cells" in chosen:
         chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
     runs = [Path(run) for run in given]
-    inspect_gradients(runs, fresh=UntrainedNetworks(**chosen), layer=layer, **of_gradients, png=png, as_json=as_json)
+    inspect_gradients(
+        runs, fresh=UntrainedNetworks(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json
+    )
 
 
 def _refuse(options: Plain, why: str) -> None:
-    """
+    """Refuses options that were given but have no effect.
+
     Raises:
         UserError: for the first option that was given.
     """
     for name, value in options.items():
         if value is not None and value is not False:
-            raise UserError(f"--{name.replace('_', '-')} is {why}")
+            raise UserError(f"--{name.replace('_', '-')} {why}")
 
 
 def inspect_text(
@@ -90,59 +93,59 @@ def inspect_text(
     png: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints and draws the states of chosen units at every symbol of a text.
+    """Prints and plots the states of selected units for each symbol of a text.
 
     Args:
-        run: a run's folder or a checkpoint.
-        text: what the model reads.
-        units: as in "3,7,12-15"; None takes those that change most.
-        layer: from 1, the lowest, on; None for the top one.
-        backward: the direction that reads from the end.
-        gates: the gates too.
-        png: the picture's file; None for one in the run's folder, or none where the numbers are wanted as JSON.
-        as_json: one JSON object.
+        run: a run folder or a checkpoint.
+        text: the input text.
+        units: unit indices such as "3,7,12-15"; None for the units that vary most.
+        layer: layer number, 1 is the lowest; None for the top layer.
+        backward: inspect the backward direction of a bidirectional layer.
+        gates: also inspect the gates.
+        png: the file of the plot; None for a new file in the run folder, or for no plot with `as_json`.
+        as_json: print one JSON object.
 
     Raises:
-        UserError: for a checkpoint that isn't one, an empty text, a unit, layer or direction that isn't there, or a
-            picture that is there already or cannot be written.
+        UserError: for an invalid checkpoint, an empty text, a unit, layer or direction that doesn't exist, or a plot
+            that exists already or cannot be written.
     """
     check_unused(png)
     model = load_model(run)
     activations = record_activations(model, text, LayerChoice(layer, backward))
     if activations.kept < activations.length:
-        note = f"the text has {activations.length} tokens; the model reads {activations.kept} of them"
+        note = f"the text has {activations.length} tokens and was truncated to {activations.kept}"
         print(f"note: {note}", file=sys.stderr)
     last = _numpy(list(activations.hidden.states.values())[-1])
     numbers = most_varying_units(last) if units is None else parse_units(units, last.shape[1])
-    place = LayerChoice(layer or model.config.model.num_layers, backward)
-    view = View(model, activations, place, numbers, _parts(activations, numbers, gates))
+    choice = LayerChoice(layer or model.config.model.num_layers, backward)
+    view = View(model, activations, choice, numbers, _parts(activations, numbers, gates))
     if as_json:
         path = None if png is None else _draw(view, text, png)
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
-    _tell(view)
-    show_activations(activations, view.parts, numbers, view.title)
+    _print_notes(view)
+    print_activations(activations, view.parts, numbers, view.title)
     path = _draw(view, text, png)
-    say(f"Picture: {path}, in TensorBoard: --logdir {model.path.parent}")
+    print_line(f"Wrote {path}; also in TensorBoard: tensorboard --logdir {model.path.parent}")
 
 
 class View(NamedTuple):
-    """What is shown of a model that read a text."""
+    """Selected units of a model for a text."""
 
     model: SavedModel
     activations: TextActivations
-    place: LayerChoice
+    choice: LayerChoice
     numbers: list[int]
-    """Of the units."""
+    """Unit indices."""
     parts: UnitValues
 
     @property
     def title(self) -> str:
-        """Whose states they are."""
+        """Title of the plot and of the printed tables."""
         config = self.model.config
-        turned = " · backward" if self.place.backward else ""
-        layer = f"layer {self.place.layer} of {config.model.num_layers}"
-        return f"{config.task.name} · {config.model.name} · {layer}{turned}"
+        direction = " · backward" if self.choice.backward else ""
+        layer = f"layer {self.choice.layer} of {config.model.num_layers}"
+        return f"{config.task.name} · {config.model.name} · {layer}{direction}"
 
     @property
     def states(self) -> UnitValues:
@@ -151,48 +154,50 @@ class View(NamedTuple):
 
     @property
     def gates(self) -> UnitValues:
-        """The parts that are gates, none where none were asked for."""
+        """The parts that are gates; empty unless gates were requested."""
         return {name: part for name, part in self.parts.items() if name not in self.activations.hidden.states}
 
 
 def parse_units(given: str, count: int) -> list[int]:
-    """Numbers and stretches of numbers, each unit once: "3,7,12-15".
+    """Parses unit indices and ranges such as "3,7,12-15"; each unit is returned once.
 
     Raises:
-        UserError: for anything else, or a unit that isn't among the `count` there are.
+        UserError: if `given` cannot be parsed, or a unit is not less than `count`.
     """
     numbers: list[int] = []
     for piece in given.split(","):
         first, dash, last = piece.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise UserError(f"--units {given} cannot be read: give numbers and stretches, as in 3,7,12-15")
+            raise UserError(f"--units {given} cannot be read: give numbers and ranges, as in 3,7,12-15")
         if int(last or first) >= count:
-            raise UserError(f"there is no unit {last or first}: choose from 0 to {count - 1}")
+            raise UserError(
+                f"--units {given} cannot be used: there is no unit {last or first}, units are 0-{count - 1}"
+            )
         numbers += range(int(first), int(last or first) + 1)
     return list(dict.fromkeys(numbers))
 
 
 def _parts(activations: TextActivations, numbers: Sequence[int], gates: bool) -> UnitValues:
-    """(T, units) by the name of the state or gate."""
-    own = {**activations.hidden.states, **(activations.hidden.gates if gates else {})}
-    return {name: _numpy(values)[:, list(numbers)] for name, values in own.items()}
+    """Selected units by the name of the state or gate, each of shape (T, units)."""
+    values_by_name = {**activations.hidden.states, **(activations.hidden.gates if gates else {})}
+    return {name: _numpy(values)[:, list(numbers)] for name, values in values_by_name.items()}
 
 
 def _draw(view: View, text: str, png: Path | None) -> Path:
-    """The picture's file; in TensorBoard it has the name of it."""
+    """Writes the plot to a file and to TensorBoard, under the same name; returns the file."""
     from sluice.plots.heatmaps import Panel, draw_panels
 
     symbols, weights = view.activations.symbols, view.activations.weights
-    names, drawn = [str(unit) for unit in view.numbers], slice(MOST_DRAWN)
-    if len(symbols) > MOST_DRAWN:
-        print(f"note: the picture has the first {MOST_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
+    names, drawn = [str(unit) for unit in view.numbers], slice(MAX_DRAWN)
+    if len(symbols) > MAX_DRAWN:
+        print(f"note: the plot shows the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
     panels = [
         Panel(f"{display_name(name)}, by unit", values[drawn], names, color_scale(name, values))
         for name, values in view.parts.items()
     ]
     if weights is not None:
         column = np.asarray(weights, dtype=np.float32)[drawn, None]
-        panels.append(Panel("attention: how much each symbol weighed", column, ["weight"], "weight"))
+        panels.append(Panel("attention weight of each symbol", column, ["weight"], "weight"))
     figure = draw_panels(symbols[drawn], panels, title=view.title)
     folder = view.model.path.parent / FOLDER
     path = png or unused_path(folder, _stem(view, text))
@@ -202,18 +207,21 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
 
 
 def _stem(view: View, text: str) -> str:
-    turned = "-backward" if view.place.backward else ""
-    return f"{'gates' if view.gates else 'states'}-layer-{view.place.layer}{turned}-{file_stem(text)}"
+    direction = "-backward" if view.choice.backward else ""
+    return f"{'gates' if view.gates else 'states'}-layer-{view.choice.layer}{direction}-{file_stem(text)}"
 
 
-def _tell(view: View) -> None:
+def _print_notes(view: View) -> None:
     network, unknown = view.model.network, view.activations.unknown
     if view.model.data_source == "sample":
-        print("note: this model was trained on the generated sample, not on real texts", file=sys.stderr)
+        print("note: this model was trained on generated data", file=sys.stderr)
     if unknown:
-        say(f"note: unknown to the model, read as <unk>: {', '.join(unknown)}", file=sys.stderr)
+        print_line(f"note: not in the vocabulary, replaced by <unk>: {', '.join(unknown)}", file=sys.stderr)
     if isinstance(network, Seq2Seq) and network.decoder.attention is not None:
-        print("note: this is the encoder; sluice translate --attention draws where the decoder looked", file=sys.stderr)
+        print(
+            "note: these are states of the encoder; to plot the attention: sluice translate --attention",
+            file=sys.stderr,
+        )
 
 
 def _plain(view: View, path: Path | None) -> Plain:
@@ -221,9 +229,9 @@ def _plain(view: View, path: Path | None) -> Plain:
     plain: Plain = {
         "checkpoint": str(view.model.path),
         "task": config.task.name,
-        "layer": view.place.layer,
+        "layer": view.choice.layer,
         "layers": config.model.num_layers,
-        "direction": "backward" if view.place.backward else "forward",
+        "direction": "backward" if view.choice.backward else "forward",
         "units": view.numbers,
         "symbols": activations.symbols,
         "unknown": activations.unknown,

@@ -1,4 +1,4 @@
-"""sluice inspect --gradients: how far back a loss reaches, in networks of different cells or in trained ones."""
+"""sluice inspect --gradients: gradient norms by distance from the loss, for untrained cells or trained runs."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from rich.table import Table
 from sluice.analysis.gradients import Curves, UntrainedNetworks, curves_of_runs, untrained_curves
 from sluice.errors import UserError
 from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, save_figure, unused_path
-from sluice.terminal import print_table, say
+from sluice.terminal import print_line, print_table
 
 DISTANCES = (0, 10, 20, 50, 100, 200)
-"""Of the table, beside the largest there is."""
+"""Distances in the printed table, in addition to the largest one."""
 
 
 def inspect_gradients(
@@ -26,20 +26,21 @@ def inspect_gradients(
     png: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints and draws the norm of the gradient of a loss at the last step by every state before it.
+    """Prints and plots the norm of the gradient of a loss at the last step with respect to each earlier state.
 
     Args:
-        runs: folders of runs or checkpoints, each on its own validation texts; none for fresh networks.
-        fresh: the networks, where there are no runs.
-        steps: most steps of a run's sequences that can be cut; None for the default.
-        layer: of the runs, from 1, the lowest, on; None for the top one.
-        data_dir: where the runs' corpora lie; None for SLUICE_DATA, or else where they lay at training.
-        png: the picture's file; None for one in the only run's folder, else in the current one, or none with JSON.
-        as_json: one JSON object.
+        runs: run folders or checkpoints, evaluated on their validation texts; empty for untrained networks.
+        fresh: the untrained networks, used if there are no runs.
+        steps: maximum number of steps of a run's sequences; None for the default.
+        layer: layer number in the runs, 1 is the lowest; None for the top layer.
+        data_dir: the folder of the corpora; None for SLUICE_DATA, or else the one used in training.
+        png: the file of the plot; None for a new file in the run folder (of a single run) or the current folder,
+            or for no plot with `as_json`.
+        as_json: print one JSON object.
 
     Raises:
-        UserError: for a checkpoint that isn't one, a run that gradients cannot be followed through, a layer or cell
-            that isn't there, or a picture that is there already or cannot be written.
+        UserError: for an invalid checkpoint, a run whose gradients cannot be computed, a layer or cell that doesn't
+            exist, or a plot that exists already or cannot be written.
     """
     check_unused(png)
     if runs:
@@ -48,44 +49,47 @@ def inspect_gradients(
         fresh.check()
         curves = untrained_curves(fresh)
     if not as_json:
-        _show(curves)
+        _print_table(curves)
     if png or not as_json:
         png = _draw(curves, runs, png, _title(runs, fresh))
     if as_json:
-        told = {name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()}
-        print(json.dumps({"norms": told, **({"png": str(png)} if png else {})}, ensure_ascii=False))
+        norms_by_name = {
+            name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()
+        }
+        print(json.dumps({"norms": norms_by_name, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
-    say(f"Picture: {png}{f', in TensorBoard: --logdir {_home(runs)}' if len(runs) == 1 else ''}")
+    tensorboard = f"; also in TensorBoard: tensorboard --logdir {_run_folder(runs)}" if len(runs) == 1 else ""
+    print_line(f"Wrote {png}{tensorboard}")
 
 
 def _title(runs: Sequence[Path], fresh: UntrainedNetworks) -> str:
     if runs:
-        return "trained networks on their own texts"
-    return f"networks before training: {fresh.hidden} units, {fresh.init}, forget bias {fresh.forget_bias:g}"
+        return "trained networks on their validation data"
+    return f"untrained networks: {fresh.hidden} units, {fresh.init}, forget bias {fresh.forget_bias:g}"
 
 
 def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) -> Path:
-    """The picture's file; of a single run, in its TensorBoard too."""
+    """Writes the plot to a file and, for a single run, to its TensorBoard; returns the file."""
     from sluice.plots.gradients import draw_gradients
 
     try:
         figure = draw_gradients(curves, title=title)
     except ValueError as error:
-        raise UserError(f"{error}: every gradient is zero or not a number") from error
-    path = png or unused_path(_home(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
+        raise UserError(f"{error}: all gradients are zero or NaN") from error
+    path = png or unused_path(_run_folder(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
     save_figure(figure, path)
     if len(runs) == 1:
-        add_to_tensorboard(_home(runs) / FOLDER, path.stem, figure)
+        add_to_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)
     return path
 
 
-def _home(runs: Sequence[Path]) -> Path:
-    """The folder of the only run."""
+def _run_folder(runs: Sequence[Path]) -> Path:
+    """The folder of a single run."""
     return runs[0] if runs[0].is_dir() else runs[0].parent
 
 
 def table_rows(curves: Curves) -> list[list[str]]:
-    """Heading and rows: the norm at some distances, and what of it is left at the largest."""
+    """Header and rows: the norm at some distances, and the ratio of the norms at the largest distance and at 0."""
     longest = max(map(len, curves.values())) - 1
     distances = sorted({*(distance for distance in DISTANCES if distance < longest), longest})
     rows = [["steps before the loss", *map(str, distances), "last / first"]]
@@ -95,11 +99,11 @@ def table_rows(curves: Curves) -> list[list[str]]:
     return rows
 
 
-def _show(curves: Curves) -> None:
+def _print_table(curves: Curves) -> None:
     heading, *rows = table_rows(curves)
     table = Table(title="‖∂ loss / ∂ state‖, mean over the sequences", title_justify="left", box=None)
-    for place, name in enumerate(heading):
-        table.add_column(name, justify="right" if place else "left")
+    for index, name in enumerate(heading):
+        table.add_column(name, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
     print_table(table)

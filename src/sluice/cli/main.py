@@ -1,4 +1,4 @@
-"""The sluice command: everything but training. Heavy imports wait until a command runs, so that --help is quick."""
+"""The `sluice` command. Heavy imports are deferred until a command runs, so that --help is fast."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,35 +8,35 @@ from typer.core import TyperGroup
 
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
-from sluice.exit_codes import politely
+from sluice.exit_codes import exit_on_user_error
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
 
 class CodeNamingGroup(TyperGroup):
-    """Takes `model.module=FILE`, `task.module=FILE` and `--allow-changed-code` at any position.
+    """Accepts `model.module=FILE`, `task.module=FILE` and `--allow-changed-code` at any position.
 
-    The files register a user-defined cell or task. A checkpoint that needs them never runs them by itself.
+    The files register a user-defined cell or task. They run only if named here, never because a checkpoint names them.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         from sluice.config.user_code import allow_changed_code, allow_named
 
         end = args.index("--") if "--" in args else len(args)
-        own, rest = args[:end], args[end:]  # what follows -- is text
-        allow_named(own)
-        if CHANGED in own:
+        options, rest = args[:end], args[end:]  # arguments after -- are text
+        allow_named(options)
+        if CHANGED in options:
             allow_changed_code()
-        if own[:1] != ["prepare"]:  # which takes settings
-            own = [part for part in own if not part.startswith(MODULES) and part != CHANGED]
-        return super().parse_args(ctx, [*own, *rest])
+        if options[:1] != ["prepare"]:  # `sluice prepare` takes these as settings
+            options = [part for part in options if not part.startswith(MODULES) and part != CHANGED]
+        return super().parse_args(ctx, [*options, *rest])
 
 
 app = typer.Typer(
     cls=CodeNamingGroup,
-    help="Prepare data for, evaluate and use recurrent text models. Training: python train.py --help\n\n"
-    "A model with a cell or task of your own: add model.module=FILE or task.module=FILE (and --allow-changed-code if "
-    "the file has changed).",
+    help="Prepare data for, evaluate and use recurrent text models. For training see: python train.py --help\n\n"
+    "For models with a user-defined cell or task add model.module=FILE or task.module=FILE (and --allow-changed-code "
+    "if the file has changed since training).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,18 +44,23 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.add_typer(embeddings, name="embeddings")
 
-Run = Annotated[Path, typer.Argument(help="A run's folder (its best.ckpt is taken) or a checkpoint file.")]
+Run = Annotated[Path, typer.Argument(help="Run folder (its best.ckpt is used) or checkpoint file.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the corpora; default: SLUICE_DATA, else the one used in training.")
+]
 
 
 @app.command()
 def prepare(
-    overrides: Annotated[list[str] | None, typer.Argument(help="As for train.py: task=imdb paths.data_dir=...")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings as for train.py, such as task=imdb paths.data_dir=DIR.")
+    ] = None,
     config_dir: Annotated[
-        Path | None, typer.Option("--config-dir", "-cd", help="A folder with more options for the groups.")
+        Path | None, typer.Option("--config-dir", "-cd", help="Folder with additional configuration files.")
     ] = None,
 ) -> None:
-    """Do all of a task that needs the network or time, and no training: download, check, tokenise, store."""
-    with politely():
+    """Download, check, tokenise and cache the data of a task, so that training needs no network."""
+    with exit_on_user_error():
         from sluice.cli.prepare import prepare_task
 
         prepare_task(overrides or [], config_dir)
@@ -64,21 +69,19 @@ def prepare(
 @app.command()
 def evaluate(
     run: Run,
-    split: Annotated[str, typer.Option(help="test, val or train of the task's own texts.")] = "test",
+    split: Annotated[str, typer.Option(help="Split of the task's data: test, val or train.")] = "test",
     file: Annotated[Path | None, typer.Option(help="Evaluate on this CSV, TSV or JSONL file instead.")] = None,
-    text_column: Annotated[str, typer.Option(help="Its column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option(help="Its column with the class.")] = "label",
-    method: Annotated[str, typer.Option(help="Of a language model: plain, cache or dynamic.")] = "plain",
+    text_column: Annotated[str, typer.Option(help="Column of the file with the text.")] = "text",
+    label_column: Annotated[str, typer.Option(help="Column of the file with the class.")] = "label",
+    method: Annotated[str, typer.Option(help="For a language model: plain, cache or dynamic.")] = "plain",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Of the task, as in --set cache.weight=0.2; more than once.")
+        list[str] | None, typer.Option("--set", help="Setting of the task, such as cache.weight=0.2; may be repeated.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the corpora lie; default SLUICE_DATA, or else as at training.")
-    ] = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model on its task's texts, or a classifier on a file of yours."""
-    with politely():
+    """Evaluate a trained model on its task's data, or a classifier on a file."""
+    with exit_on_user_error():
         from sluice.cli.evaluate import evaluate_run
         from sluice.recipes.evaluation import Table
 
@@ -98,15 +101,15 @@ def evaluate(
 def predict(
     run: Run,
     text: Annotated[
-        list[str] | None, typer.Argument(help="One or more texts, of task=pairs two; none reads standard input.")
+        list[str] | None, typer.Argument(help="One or more texts (for task=pairs two); default: standard input.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="A file with one text a line, of task=pairs two with a tab between them.")
+        Path | None, typer.Option(help="File with one text per line (for task=pairs two, separated by a tab).")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say the class of texts, or of a pair, and its probability, from the checkpoint alone."""
-    with politely():
+    """Predict the class of texts or text pairs, with its probability; needs only the checkpoint."""
+    with exit_on_user_error():
         from sluice.cli.predict import predict_texts
 
         predict_texts(run, texts=text, file=file, as_json=as_json)
@@ -115,19 +118,21 @@ def predict(
 @app.command()
 def generate(
     run: Run,
-    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
-    tokens: Annotated[int, typer.Option(min=1, help="Words (or letters) written after it.")] = 60,
-    temperature: Annotated[float, typer.Option(help="Below 1 likelier words get likelier, above 1 rarer ones.")] = 1.0,
-    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw from the k likeliest only.")] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p", help="Draw from the likeliest that make up this.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Search with a beam this wide instead of drawing.")] = None,
-    num: Annotated[int, typer.Option(min=1, help="Texts.")] = 1,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
-    no_unk: Annotated[bool, typer.Option("--no-unk", help="Never write the unknown word.")] = False,
+    prompt: Annotated[str, typer.Option(help="The beginning of the text.")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="Number of tokens to generate.")] = 60,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; below 1 sharpens the distribution.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Sample from the k most probable tokens only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Sample from the most probable tokens with this total probability.")
+    ] = None,
+    beam: Annotated[int | None, typer.Option(help="Use beam search with this beam size instead of sampling.")] = None,
+    num: Annotated[int, typer.Option(min=1, help="Number of texts.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    no_unk: Annotated[bool, typer.Option("--no-unk", help="Never generate <unk>.")] = False,
     as_json: Json = False,
 ) -> None:
     """Continue a prompt with a language model."""
-    with politely():
+    with exit_on_user_error():
         from sluice.cli.generate import generate_text
         from sluice.inference.language_model import Sampling
 
@@ -138,12 +143,12 @@ def generate(
 @app.command()
 def suggest(
     run: Run,
-    text: Annotated[str | None, typer.Argument(help="What goes before; none reads it as you type.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Words shown.")] = 10,
+    text: Annotated[str | None, typer.Argument(help="The preceding text; default: standard input.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of words.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Say a language model's likeliest next words."""
-    with politely():
+    """Print the most probable next words by a language model."""
+    with exit_on_user_error():
         from sluice.cli.generate import suggest_words
 
         suggest_words(run, text=text, top=top, as_json=as_json)
@@ -152,12 +157,12 @@ def suggest(
 @app.command()
 def score(
     run: Run,
-    file: Annotated[Path, typer.Argument(help="A text file.")],
-    tokens: Annotated[bool, typer.Option("--tokens", help="Also each token and its log-probability.")] = False,
+    file: Annotated[Path, typer.Argument(help="Text file.")],
+    tokens: Annotated[bool, typer.Option("--tokens", help="Also print each token's log-probability.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the perplexity of a text by a language model."""
-    with politely():
+    """Compute the perplexity of a text by a language model."""
+    with exit_on_user_error():
         from sluice.cli.generate import score_file
 
         score_file(run, file, show_tokens=tokens, as_json=as_json)
@@ -166,16 +171,18 @@ def score(
 @app.command()
 def translate(
     run: Run,
-    text: Annotated[list[str] | None, typer.Argument(help="Sentences; none reads standard input.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one sentence a line.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Hypotheses a sentence, default 5; 1 is greedy.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw the words by probability, with this seed.")] = None,
-    n_best: Annotated[int, typer.Option("--n-best", help="Translations of each sentence.")] = 1,
-    attention: Annotated[Path | None, typer.Option(help="PNG of where the model looked, first sentence.")] = None,
+    text: Annotated[list[str] | None, typer.Argument(help="Sentences; default: standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one sentence per line.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy search; default: 5.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Sample instead of searching, with this random seed.")] = None,
+    n_best: Annotated[int, typer.Option("--n-best", help="Number of translations per sentence.")] = 1,
+    attention: Annotated[
+        Path | None, typer.Option(help="Plot the attention weights of the first sentence to this PNG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Translate sentences, from the checkpoint alone."""
-    with politely():
+    """Translate sentences; needs only the checkpoint."""
+    with exit_on_user_error():
         from sluice.cli.translate import translate_texts
 
         translate_texts(
@@ -189,53 +196,54 @@ def inspect(
         list[str] | None,
         typer.Argument(
             metavar="RUN TEXT | --gradients [RUN]...",
-            help="A run (folder or checkpoint) and a text; with --gradients any number of runs; none: fresh ones.",
+            help="A run and a text; with --gradients any number of runs, or none for untrained networks.",
         ),
     ] = None,
     units: Annotated[
-        str | None, typer.Option(help="Which, from 0 on, as in 3,7,12-15; default: those that change most.")
+        str | None, typer.Option(help="Unit indices such as 3,7,12-15; default: the units that vary most.")
     ] = None,
-    layer: Annotated[int | None, typer.Option(help="From 1, the lowest, on; default: the top one.")] = None,
-    backward: Annotated[bool, typer.Option("--backward", help="The direction that reads from the end.")] = False,
-    gates: Annotated[bool, typer.Option("--gates", help="The gates too.")] = False,
+    layer: Annotated[int | None, typer.Option(help="Layer number, 1 is the lowest; default: the top layer.")] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="Inspect the backward direction.")] = False,
+    gates: Annotated[bool, typer.Option("--gates", help="Also show the gates.")] = False,
     gradients: Annotated[
-        bool, typer.Option("--gradients", help="Norms of the loss's gradient by earlier states, by distance.")
+        bool, typer.Option("--gradients", help="Show gradient norms by distance from the loss instead of states.")
     ] = False,
-    cells: Annotated[str | None, typer.Option(help="Of fresh networks; default: rnn,rnn_relu,gru,lstm.")] = None,
+    cells: Annotated[str | None, typer.Option(help="Untrained cells; default: rnn,rnn_relu,gru,lstm.")] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Of their sequences, 100; of a run's text or stream, at most (200).")
+        int | None,
+        typer.Option(min=1, help="Sequence length; default: 100 for untrained networks, at most 200 for runs."),
     ] = None,
-    hidden: Annotated[int | None, typer.Option(min=1, help="Units of fresh networks; default: 64.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of fresh networks and their sequences; default: 1.")] = None,
-    init: Annotated[str | None, typer.Option(help="Their recurrent weights: orthogonal (default) or xavier.")] = None,
-    forget_bias: Annotated[
-        float | None, typer.Option(help="Bias of their gate that keeps the old state; default: 1.")
+    hidden: Annotated[int | None, typer.Option(min=1, help="Hidden size of untrained networks; default: 64.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Recurrent weights of untrained networks: orthogonal (default) or xavier.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the runs' corpora lie; default SLUICE_DATA, or else as at training.")
-    ] = None,
+    forget_bias: Annotated[float | None, typer.Option(help="Forget bias of untrained networks; default: 1.")] = None,
+    data_dir: DataDir = None,
     png: Annotated[
-        Path | None, typer.Option(help="The picture; default: a new file in the run's folder, none with --json.")
+        Path | None, typer.Option(help="File of the plot; default: a new file in the run folder, or none with --json.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what single units do at every symbol of a text, or how far back gradients reach."""
-    with politely():
-        from sluice.cli.inspect import inspect_given
+    """Show the states of single units for each symbol of a text, or gradient norms by distance from the loss."""
+    with exit_on_user_error():
+        from sluice.cli.inspect import inspect_command
 
-        of_text = {"units": units, "layer": layer, "backward": backward, "gates": gates}
-        of_gradients = {"steps": steps, "data_dir": data_dir}
-        of_fresh = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
-        inspect_given(given or [], gradients, of_text, of_gradients, of_fresh, png=png, as_json=as_json)
+        text_options = {"units": units, "layer": layer, "backward": backward, "gates": gates}
+        gradient_options = {"steps": steps, "data_dir": data_dir}
+        network_options = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
+        inspect_command(
+            given or [], gradients, text_options, gradient_options, network_options, png=png, as_json=as_json
+        )
 
 
 @app.command()
 def average(
-    run: Annotated[Path, typer.Argument(help="A run's folder, trained with callbacks=last_epochs.")],
-    last: Annotated[int | None, typer.Option(min=2, help="Epochs; default: all that were kept.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a run trained with callbacks=last_epochs.")],
+    last: Annotated[int | None, typer.Option(min=2, help="Number of epochs; default: all saved epochs.")] = None,
 ) -> None:
-    """Write the mean of the last epochs' weights as a checkpoint of its own."""
-    with politely():
+    """Average the weights of the last epochs into a new checkpoint."""
+    with exit_on_user_error():
         from sluice.cli.average import average_run
 
         average_run(run, last=last)
@@ -243,19 +251,19 @@ def average(
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with runs, at any depth: outputs, outputs/imdb, ...")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders that contain runs at any depth, such as outputs.")],
     metric: Annotated[
-        str | None, typer.Option(help="test/accuracy, val/loss, ...; default: what the task monitors.")
+        str | None, typer.Option(help="Metric such as test/accuracy or val/loss; default: the task's monitored metric.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Also draw means and deviations into this PNG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also plot means and standard deviations to this PNG.")] = None,
     against: Annotated[
-        str | None, typer.Option(help="The plot's axis, as task.data.steps: a curve a model; default: a bar a group.")
+        str | None, typer.Option(help="Setting on the plot's x axis, such as task.data.steps; default: a bar chart.")
     ] = None,
 ) -> None:
-    """Put the results of runs side by side: mean and deviation over seeds, parameters, minutes."""
-    with politely():
+    """Compare the results of runs: mean and standard deviation over seeds, parameters, minutes."""
+    with exit_on_user_error():
         from sluice.cli.compare import compare_runs
 
         compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)

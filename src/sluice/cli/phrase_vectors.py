@@ -1,18 +1,18 @@
-"""sluice embeddings phrases: what a translator's encoder makes of whole phrases."""
+"""sluice embeddings phrases: nearest neighbours of phrases by the encoder of a translation model."""
 
 import sys
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
-from sluice.cli.predict import lines_of
-from sluice.cli.word_vectors import map_points, show_found
+from sluice.cli.predict import read_lines
+from sluice.cli.word_vectors import print_nearest, write_plot
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.recipes.load import load_for
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
-def show_phrases(
+def print_phrases(
     run: Path,
     *,
     texts: list[str] | None,
@@ -24,47 +24,48 @@ def show_phrases(
     projector: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints the phrases nearest to each phrase, and draws all of them.
+    """Prints the nearest neighbours of each phrase among the others, and plots all phrases.
 
     Args:
-        run: a translator's folder or checkpoint.
-        texts: the phrases; None takes the lines of `file`, or of standard input where that is None too.
-        file: a phrase a line.
-        mean: the mean of the encoder's outputs over the words instead of its final state.
-        top: how many of each.
-        manhattan: nearest by the Manhattan distance instead of the cosine.
-        png: the map; None for none.
+        run: a run folder or checkpoint of a translation model.
+        texts: the phrases; None reads the lines of `file`, or of standard input if that is None too.
+        file: a file with one phrase per line.
+        mean: use the mean of the encoder's outputs instead of its final state.
+        top: the number of neighbours of each phrase.
+        manhattan: use the Manhattan distance instead of the cosine.
+        png: the file of the plot; None for no plot.
         projector: a new folder for TensorBoard's projector; None for none.
-        as_json: one JSON object a phrase.
+        as_json: print one JSON object per phrase.
 
     Raises:
-        UserError: for a checkpoint that isn't one of a translator's, fewer than two different phrases, one without a
-            word, or pictures that are there already or cannot be written.
+        UserError: if the checkpoint is not of a translation model, there are fewer than two different phrases, one is
+            empty, or an output exists already or cannot be written.
     """
     if texts and file:
         raise UserError("give phrases or --file, not both")
     _, translator = load_for(run, Translator)
-    phrases = list(dict.fromkeys(text.strip() for text in texts or lines_of(file)))
+    phrases = list(dict.fromkeys(text.strip() for text in texts or read_lines(file)))
     if len(phrases) < 2:
-        raise UserError(f"phrases are compared with each other: give at least two different ones, got {len(phrases)}")
+        raise UserError(f"at least two distinct phrases are needed, got {len(phrases)}: give more to compare")
     _check_words(translator, phrases)
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:
-        map_points(phrases, vectors, title=str(run), png=png, projector=projector)
+        write_plot(phrases, vectors, title=str(run), png=png, projector=projector)
     space = EmbeddingSpace(phrases, vectors)
     for phrase in phrases:
-        found = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")
-        show_found({"phrase": phrase}, phrase, found, as_json)
+        neighbours = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")
+        print_nearest({"phrase": phrase}, phrase, neighbours, as_json)
 
 
 def _check_words(translator: Translator, phrases: list[str]) -> None:
-    """
+    """Reports phrases that consist of unknown words only.
+
     Raises:
-        UserError: for a phrase without a word; phrases of unknown words alone are reported.
+        UserError: for an empty phrase.
     """
     for phrase in phrases:
         ids = translator.source.encode(phrase)
         if not ids:
-            raise UserError(f"{phrase!r} is empty: there is no word in it to read")
+            raise UserError(f"{phrase!r} is empty: give phrases of at least one word")
         if not any(ids):
-            say(f"note: the model knows no word of {phrase!r}", file=sys.stderr)
+            print_line(f"note: no word of {phrase!r} is in the vocabulary", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""sluice predict: the class of new texts."""
+"""sluice predict: predicts the class of texts."""
 
 import json
 import sys
@@ -13,46 +13,45 @@ from sluice.recipes.load import load_for
 from sluice.terminal import PlainConsole
 
 BATCH = 64
-"""Texts that run through the network together."""
+"""Texts per batch."""
 
 Item = TypeVar("Item")
 
 
 def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_json: bool) -> None:
-    """Prints class and probability of every text, or of every pair of texts, and the words that decided.
+    """Prints the predicted class and its probability for each text or pair of texts, with the attention weights.
 
     Args:
-        run: a run's folder or a checkpoint.
-        texts: the texts; None takes those of `file`, or standard input where that is None too.
-        file: one text a line, of pairs two with a tab between them.
-        as_json: one JSON object a text.
+        run: a run folder or a checkpoint.
+        texts: the texts; None reads `file`, or standard input if that is None too.
+        file: a file with one text per line, or two separated by a tab for models of text pairs.
+        as_json: print one JSON object per text.
 
     Raises:
-        UserError: for a checkpoint that isn't one, a file that can't be read, a text without a word, or a pair that is
-            none.
+        UserError: for an invalid checkpoint, an unreadable file, an empty text or an incomplete pair.
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
-    as_typed = not texts and file is None and sys.stdin.isatty()
+    interactive = not texts and file is None and sys.stdin.isatty()
     model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
     if model.data_source == "sample" and not as_json:
-        print("note: this model was trained on the generated sample, not on real reviews", file=sys.stderr)
+        print("note: this model was trained on generated data", file=sys.stderr)
     items = predictor.parse_arguments(texts) if texts else _items_of_lines(predictor, file)
     console, number = PlainConsole(soft_wrap=True), 0
-    for some in batches_of(items, 1 if as_typed else BATCH):
-        for prediction in predictor.predict(some, first=number + 1):
-            _show(console, prediction, as_json)
-        number += len(some)
+    for batch in batched(items, 1 if interactive else BATCH):
+        for prediction in predictor.predict(batch, first=number + 1):
+            _print_prediction(console, prediction, as_json)
+        number += len(batch)
     if not number:
         raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
 
 
 def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
-    for number, line in enumerate(lines_of(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         yield predictor.parse_line(line, f"{file or 'standard input'}, line {number}")
 
 
-def _show(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
+def _print_prediction(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
     if as_json:
         print(json.dumps(prediction.as_dict(), ensure_ascii=False))
         return
@@ -60,8 +59,8 @@ def _show(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
         console.print(line)
 
 
-def lines_of(file: Path | None) -> Iterator[str]:
-    """The lines of the file, or of standard input."""
+def read_lines(file: Path | None) -> Iterator[str]:
+    """Lines of the file, or of standard input, without their line ends."""
     if file is None and sys.stdin.isatty():
         print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
     try:
@@ -76,8 +75,8 @@ def lines_of(file: Path | None) -> Iterator[str]:
         raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
 
 
-def batches_of(lines: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of up to `size` lines."""
-    iterator = iter(lines)
-    while some := list(islice(iterator, size)):
-        yield some
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Splits items into lists of up to `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

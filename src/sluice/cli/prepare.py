@@ -1,4 +1,4 @@
-"""sluice prepare: what a cluster's login node does so that its compute nodes need no network."""
+"""sluice prepare: downloads and caches the data of a task, for compute nodes without network access."""
 
 import time
 from pathlib import Path
@@ -8,23 +8,23 @@ from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
 from sluice.runs.logs import start_logging
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 
 def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
-    """Downloads, checks, tokenises and stores the texts of the task; never falls back to the sample.
+    """Downloads, checks, tokenises and caches the data of a task; never falls back to the generated sample.
 
     Args:
         overrides: as for train.py.
-        config_dir: a folder with more options for the groups; None for none.
+        config_dir: a folder with additional configuration files; None for none.
 
     Raises:
-        UserError: whatever is wrong with the settings or the texts.
+        UserError: for invalid settings or data.
     """
     start_logging()
     started = time.monotonic()
     if config_dir is not None and not config_dir.is_dir():
-        raise UserError(f"--config-dir {config_dir} isn't there: name the folder with your options")
+        raise UserError(f"--config-dir {config_dir} is not a folder: give the folder of your configuration files")
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     config = checked(compose_config(overrides, find_conf()))
@@ -32,7 +32,7 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     corpus = recipe.find_corpus(config, may_fall_back=False)
     data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
-    say(f"{config.task.name}: {corpus.description}")
+    print_line(f"{config.task.name}: {corpus.description}")
     for line in [*recipe.data_summary(data), *repeated_texts(data.identity)]:
-        say(f"  {line}")
-    say(f"Ready in {time.monotonic() - started:.1f} s: training will find it in {config.paths.cache_dir}.")
+        print_line(f"  {line}")
+    print_line(f"Prepared in {time.monotonic() - started:.1f} s; cached in {config.paths.cache_dir}.")

@@ -1,4 +1,4 @@
-"""The entry of train.py: Hydra's command line around `training.train`."""
+"""The entry point of train.py: Hydra's command line around `training.train`."""
 
 import os
 import shlex
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.errors import UserError
-from sluice.exit_codes import INTERRUPTED, politely, sentence
-from sluice.terminal import say
+from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
+from sluice.terminal import print_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,13 +22,13 @@ OPTIONS = (
     *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-sc", "--shell-completion"),
     "--experimental-rerun",
 )
-"""Hydra's own options."""
+"""Options of Hydra's command line."""
 
 
 def main(conf: Path) -> None:
-    """Reads the command line, composes, trains; `-m` runs a sweep.
+    """Composes the configuration from the command line and trains; `-m` runs a sweep.
 
-    Exit codes: 0 done, 2 a mistake in one sentence, 130 interrupted. A bug keeps its traceback.
+    Exit codes: 0 finished, 2 user error (one sentence), 130 interrupted. Other exceptions print a traceback.
 
     Args:
         conf: absolute path of the configuration folder.
@@ -38,8 +38,8 @@ def main(conf: Path) -> None:
 
         print(training_help(conf))
         return
-    with politely():
-        sys.argv[1:] = _in_hydras_order(sys.argv[1:])
+    with exit_on_user_error():
+        sys.argv[1:] = _multirun_first(sys.argv[1:])
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
@@ -51,7 +51,7 @@ def main(conf: Path) -> None:
 
 
 def _import_named_code(arguments: list[str]) -> None:
-    """Lets files of code run that the command line names; that of a task has to be imported before Hydra composes."""
+    """Allows the code files named on the command line; that of a task is imported before Hydra composes."""
     from sluice.config.user_code import allow_named
 
     allow_named(arguments)
@@ -62,9 +62,9 @@ def _import_named_code(arguments: list[str]) -> None:
 
 
 def _resume_older(conf: Path) -> bool:
-    """Resumes a run of a version that didn't keep its command line; False where that isn't asked.
+    """Resumes a run of an earlier version that didn't store its command line; returns False if there is none to resume.
 
-    Options of Hydra, as for a sweep, and groups chosen anew need the whole command line, and Hydra.
+    Command lines with Hydra options or other groups are left to Hydra.
     """
     from sluice.training.stored_settings import restored_config, run_to_resume, stored_overrides
 
@@ -84,11 +84,11 @@ def _resume_older(conf: Path) -> bool:
     return True
 
 
-def _in_hydras_order(arguments: list[str]) -> list[str]:
-    """The arguments with `-m` first: Hydra's parser stumbles over it behind a setting.
+def _multirun_first(arguments: list[str]) -> list[str]:
+    """Moves `-m` to the front, since Hydra's parser doesn't accept it after a setting.
 
     Raises:
-        UserError: for an option that Hydra doesn't have, which its parser would answer with a screenful.
+        UserError: for an option that Hydra doesn't have (Hydra itself would print its whole usage text).
     """
     unknown = [option for option in arguments if option.startswith("-") and option.split("=")[0] not in OPTIONS]
     if unknown:
@@ -115,23 +115,23 @@ def _run_hydra(conf: Path) -> None:
             if error.errno is None:  # Hydra's own MissingConfigException
                 raise
             reason = (error.strerror or str(error)).lower()
-            raise UserError(f"{error.filename} cannot be made ({reason}): set paths.output_dir") from error
+            raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
     if failures and failures[0].run is not None:
-        raise UserError(f"runs of the sweep that could not be done, as said above: {len(failures)}")
+        raise UserError(f"{len(failures)} sweep run{'s' if len(failures) > 1 else ''} failed (see above)")
     if failures:
         raise failures[0].error
 
 
 class Failure(NamedTuple):
-    """A run that could not be done."""
+    """A run that failed."""
 
     run: int | None
-    """Its place in the sweep; None for a run alone."""
+    """Its index in the sweep; None outside a sweep."""
     error: Exception
 
 
 def _hydra_job(failures: list[Failure], composed: "DictConfig") -> float | None:
-    """`_job` with what Hydra knows of the job."""
+    """Calls `_job` with Hydra's job number and overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -143,10 +143,14 @@ def _hydra_job(failures: list[Failure], composed: "DictConfig") -> float | None:
 def _job(
     failures: list[Failure], composed: "DictConfig", number: int | None, overrides: list[str] | None
 ) -> float | None:
-    """One run; the monitored metric, for sweepers that look for the best.
+    """Trains one run and returns the monitored metric, for Hydra sweepers that optimise it.
 
-    A mistake in the configuration goes to `failures` (Hydra would print lines of its own around it); in a sweep it is
-    said at once and the other runs go on.
+    Args:
+        failures: errors are appended here instead of raised, since Hydra would print additional lines. In a sweep the
+            error is also printed at once, and the other runs continue.
+        composed: the composed configuration.
+        number: the run's index in the sweep; None outside a sweep.
+        overrides: the overrides of the command line; None if they are unknown.
     """
     from sluice.training.run import AlreadyDone, Interrupted, train
 
@@ -156,22 +160,23 @@ def _job(
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None
     except AlreadyDone as done:
-        say(sentence(done), file=sys.stderr)
+        print_line(error_message(done), file=sys.stderr)
         return None
     except (UserError, OSError) as error:
         if "SUBMITIT_EXECUTOR" in os.environ:
-            raise  # in a job of its own: the process that submitted it says it
+            raise  # the process that submitted this job reports it
         failures.append(Failure(number, error))
         if number is not None:
-            say(f"run {number} of the sweep: {sentence(error)}", file=sys.stderr)
+            print_line(f"sweep run {number} failed: {error_message(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
             raise
         failures.append(Failure(number, error))
-        kept = getattr(error, "kept_in", None)
-        say(f"run {number} of the sweep: {type(error).__name__}: {error} (traceback in {kept})", file=sys.stderr)
-        if kept is None:
+        path = getattr(error, "traceback_path", None)
+        details = "" if path is None else f" (traceback in {path})"
+        print_line(f"sweep run {number} failed: {type(error).__name__}: {error}{details}", file=sys.stderr)
+        if path is None:
             traceback.print_exc()
         return None
     value = trained.results.get(trained.config.task.monitor)
@@ -179,37 +184,37 @@ def _job(
 
 
 SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
-"""Options without which the run's settings might not be found."""
+"""Options that say where the configuration files are."""
 
 
 def print_advice(folder: Path) -> None:
-    """Prints how to resume an interrupted run, as the last line; the command can be pasted into a shell."""
+    """Prints the shell command that resumes an interrupted run."""
     from sluice.distributed import global_rank
-    from sluice.training.resume import can_go_on
+    from sluice.training.resume import can_resume
 
     if global_rank() > 0:
         return
     sys.stdout.flush()
-    if not can_go_on(folder):
-        print("There is nothing to resume from yet: start again with the same command.", file=sys.stderr)
+    if not can_resume(folder):
+        print("No checkpoint was saved yet: start again with the same command.", file=sys.stderr)
         return
     print(f"To resume:\n{resume_command(folder)}", file=sys.stderr)
 
 
 def resume_command(folder: Path) -> str:
-    """The command that resumes a run, quoted for the shell."""
-    from sluice.training.resume import settings_before
+    """The command that resumes a run, with shell quoting."""
+    from sluice.training.resume import read_stored_config
     from sluice.training.stored_settings import override_of
 
     program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
     options: list[str] = []
-    for place, argument in enumerate(sys.argv):
+    for index, argument in enumerate(sys.argv):
         if argument in SEARCH_PATHS:
-            options += sys.argv[place : place + 2]
+            options += sys.argv[index : index + 2]
         elif argument.split("=")[0] in SEARCH_PATHS:
             options.append(argument)
     try:
-        before = settings_before(folder)
+        before = read_stored_config(folder)
         named = {f"{group}.module": before[group].get("module") for group in ("model", "task")}
     except UserError:
         named = {}

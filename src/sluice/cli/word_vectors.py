@@ -1,4 +1,4 @@
-"""sluice embeddings neighbours, analogy and project: the words of a run or of a file."""
+"""sluice embeddings neighbours, analogy and project: word vectors of a run or of a file."""
 
 import json
 import sys
@@ -17,94 +17,109 @@ from sluice.plots.save import check_unused, save_figure
 from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
 from sluice.recipes.saved_model import SavedModel
-from sluice.terminal import say
+from sluice.terminal import print_line
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import read_vectors
 from sluice.text.vocab import SPECIALS
 
 
-def show_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
-    """Prints the words nearest to each of some words.
+def print_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
+    """Prints the nearest neighbours of each word.
 
     Args:
-        source: a run's folder, a checkpoint, or a file of vectors.
-        words: whose neighbours.
-        top: how many of each.
-        manhattan: nearest by the Manhattan distance instead of the cosine.
-        as_json: one JSON object a word.
+        source: a run folder, a checkpoint, or a file of vectors.
+        words: the words.
+        top: the number of neighbours of each word.
+        manhattan: use the Manhattan distance instead of the cosine.
+        as_json: print one JSON object per word.
 
     Raises:
-        UserError: if `source` has no vectors, or a word isn't among them.
+        UserError: if `source` has no vectors, or none for one of the words.
     """
-    space = open_space(source)
+    space = load_space(source)
     for word in words:
-        show_found({"word": word}, word, space.neighbours(word, top, _metric(manhattan)), as_json)
+        print_nearest({"word": word}, word, space.neighbours(word, top, _metric(manhattan)), as_json)
 
 
-def show_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhattan: bool, as_json: bool) -> None:
-    """Prints the words nearest to a − b + c.
+def print_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhattan: bool, as_json: bool) -> None:
+    """Prints the nearest neighbours of a − b + c.
 
     Args:
-        source: a run's folder, a checkpoint, or a file of vectors.
+        source: a run folder, a checkpoint, or a file of vectors.
         words: a, b and c.
-        top: how many.
-        manhattan: nearest by the Manhattan distance instead of the cosine.
-        as_json: one JSON object.
+        top: the number of neighbours.
+        manhattan: use the Manhattan distance instead of the cosine.
+        as_json: print one JSON object.
 
     Raises:
-        UserError: as `show_neighbours`.
+        UserError: see `print_neighbours`.
     """
     a, b, c = words
-    found = open_space(source).analogy(a, b, c, top, _metric(manhattan))
-    show_found({"a": a, "b": b, "c": c}, f"{a} - {b} + {c}", found, as_json)
+    neighbours = load_space(source).analogy(a, b, c, top, _metric(manhattan))
+    print_nearest({"a": a, "b": b, "c": c}, f"{a} - {b} + {c}", neighbours, as_json)
 
 
 def project_words(source: Path, *, chosen: list[str], count: int, png: Path | None, projector: Path | None) -> None:
-    """Draws words as points of a plane, and puts them into TensorBoard's projector.
+    """Plots words by their principal components, and writes data for TensorBoard's projector.
 
     Args:
-        source: a run's folder, a checkpoint, or a file of vectors.
-        chosen: the words; none takes the first `count`.
-        count: see there.
-        png: the map.
-        projector: the new folder.
+        source: a run folder, a checkpoint, or a file of vectors.
+        chosen: the words; empty for the first `count` words.
+        count: the number of words if none are chosen.
+        png: the file of the plot; None for no plot.
+        projector: a new folder for TensorBoard's projector; None for none.
 
     Raises:
-        UserError: as `show_neighbours`, if there is nothing to write, or it is there already.
+        UserError: as `print_neighbours`, if both outputs are None, or one exists already.
     """
-    space = open_space(source)
-    places = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
-    labels = [space.words[place] for place in places]
-    map_points(labels, space.vectors[places], title=str(source), png=png, projector=projector)
+    space = load_space(source)
+    indices = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
+    labels = [space.words[index] for index in indices]
+    write_plot(labels, space.vectors[indices], title=str(source), png=png, projector=projector)
 
 
-def map_points(
+def write_plot(
     labels: list[str], vectors: NDArray[np.float32], *, title: str, png: Path | None, projector: Path | None
 ) -> None:
-    """Writes the map of labelled vectors and fills a projector with them; either may be None, not both.
+    """Plots labelled vectors and writes them for TensorBoard's projector.
+
+    Args:
+        labels: the labels, one for each vector.
+        vectors: of shape (points, size).
+        title: of the plot.
+        png: the file of the plot; None for no plot.
+        projector: a new folder for the projector; None for none.
 
     Raises:
-        UserError: if both are None, one is there already or cannot be written, or there are fewer than two points.
+        UserError: if both outputs are None, one exists already or cannot be written, or there are fewer than two
+            points.
     """
     if png is None and projector is None:
         raise UserError("there is nothing to write: give --png FILE, --projector FOLDER or both")
     check_unused(png)
     if projector is not None and projector.exists():
-        raise UserError(f"--projector {projector} is there already: choose another name, or remove it")
+        raise UserError(f"--projector {projector} already exists: choose another name, or remove it")
     if min(vectors.shape) < 2:
-        raise UserError(f"a map needs at least two points and two coordinates, there are {vectors.shape}")
+        points, size = vectors.shape
+        raise UserError(f"got {points} vectors of size {size}: a plot needs at least two vectors of size two or more")
     if png is not None:
         plane = pca_projection(vectors)
         save_figure(draw_scatter(labels, *plane, title=title), png)
-        print(f"{len(labels)} points, {sum(plane.explained_variance_ratio):.0%} of their variance, in {png}")
+        explained = sum(plane.explained_variance_ratio)
+        print(f"Plotted {len(labels)} points to {png} ({explained:.0%} of the variance explained)")
     if projector is not None:
-        fill_projector(projector, labels, vectors)
-        print(f"{len(labels)} points in the projector of: tensorboard --logdir {projector}")
+        write_projector(projector, labels, vectors)
+        print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}")
 
 
-def fill_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:
-    """Writes what TensorBoard's projector reads.
+def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:
+    """Writes labelled vectors for TensorBoard's projector.
+
+    Args:
+        folder: the log folder.
+        labels: the labels, one for each vector.
+        vectors: of shape (points, size).
 
     Raises:
         UserError: if the folder cannot be written.
@@ -119,27 +134,27 @@ def fill_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def open_space(source: Path) -> EmbeddingSpace:
-    """The words and vectors of a run's folder, a checkpoint or a file; of a run without marks and unknown words.
+def load_space(source: Path) -> EmbeddingSpace:
+    """Loads words and vectors from a run folder, a checkpoint or a file, without special tokens.
 
     Raises:
-        UserError: if there are none.
+        UserError: if `source` has no vectors.
     """
     if source.is_file() and source.suffix != ".ckpt":
         return EmbeddingSpace(*read_vectors(source))
     model = load_model(source)
     if model.data_source == "sample":
-        print("note: this model was trained on the generated sample, not on a real text", file=sys.stderr)
+        print("note: this model was trained on generated data", file=sys.stderr)
     words, table = vectors_of(model)
-    places = [place for place, word in enumerate(words) if word not in (*SPECIALS, *MARKS, END_OF_LINE)]
-    return EmbeddingSpace([words[place] for place in places], table[places])
+    kept = [index for index, word in enumerate(words) if word not in (*SPECIALS, *MARKS, END_OF_LINE)]
+    return EmbeddingSpace([words[index] for index in kept], table[kept])
 
 
 def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:
-    """A model's vocabulary, of a translator the source's, and a vector for each of it.
+    """A model's vocabulary (of a translation model, the source vocabulary) with a vector for each word.
 
     Raises:
-        UserError: if it learned none.
+        UserError: if the model has no learned vectors.
     """
     network, parts = model.network, model.parts
     if isinstance(network, Word2Vec):
@@ -148,26 +163,34 @@ def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:
     words = parts["source"]["vocab"] if "source" in parts else parts.get("vocab", [])
     if not isinstance(embedding, LearnedEmbedding) or len(words) != len(embedding.table.weight):
         raise UserError(
-            f"{model.path} has no learned vectors: it was trained with embedding={model.config.embedding.kind} on "
-            f"task={model.config.task.name}"
+            f"{model.path} has no learned word vectors (embedding={model.config.embedding.kind}, "
+            f"task={model.config.task.name}): give a run with embedding=learned"
         )
     return list(words), embedding.table.weight.detach().numpy()
 
 
-def show_found(asked: Plain, title: str, found: list[Neighbour], as_json: bool) -> None:
-    """Prints what lies near, with both measures."""
+def print_nearest(query: Plain, title: str, neighbours: list[Neighbour], as_json: bool) -> None:
+    """Prints neighbours with their cosine similarity and Manhattan distance.
+
+    Args:
+        query: the query, as part of the JSON object.
+        title: the heading of the table.
+        neighbours: the nearest first.
+        as_json: print one JSON object.
+    """
     if as_json:
-        print(json.dumps({**asked, "nearest": [own._asdict() for own in found]}, ensure_ascii=False))
+        nearest = [neighbour._asdict() for neighbour in neighbours]
+        print(json.dumps({**query, "nearest": nearest}, ensure_ascii=False))
         return
-    for line in _table(title, found):
-        say(line)
+    for line in _table(title, neighbours):
+        print_line(line)
 
 
-def _table(title: str, found: list[Neighbour]) -> Iterator[str]:
-    width = max(len(title), *(len(own.word) + 2 for own in found), 12)
+def _table(title: str, neighbours: list[Neighbour]) -> Iterator[str]:
+    width = max(len(title), *(len(neighbour.word) + 2 for neighbour in neighbours), 12)
     yield f"{title:<{width}}  cosine  Manhattan"
-    for own in found:
-        yield f"  {own.word:<{width - 2}}  {own.cosine:6.3f}  {own.manhattan:9.2f}"
+    for neighbour in neighbours:
+        yield f"  {neighbour.word:<{width - 2}}  {neighbour.cosine:6.3f}  {neighbour.manhattan:9.2f}"
 
 
 def _metric(manhattan: bool) -> str:

@@ -36,7 +36,7 @@ from sluice.recipes.evaluation import (
 )
 from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
-from sluice.runs.report import show_confusion
+from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
 from sluice.text.tokenizers import make_tokenizer
 from sluice.text.vocab import SPECIALS
@@ -148,7 +148,7 @@ class ClassificationRecipe(
     def print_summary(self, module: ClassificationModule) -> None:
         """Prints the confusion matrix of three or more classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
-            show_confusion(module.labels, module.confusion_matrix())
+            print_confusion(module.labels, module.confusion_matrix())
 
     def prepare(self, config: Config, data: ClassificationData) -> None:
         data.prepare_data()

@@ -42,7 +42,7 @@ from sluice.recipes.evaluation import (
 )
 from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
-from sluice.runs.report import show_confusion
+from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
 
 
@@ -149,7 +149,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def print_summary(self, module: PairModule) -> None:
         """Prints the confusion matrix of three or more classes."""
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
-            show_confusion(module.labels, module.confusion_matrix())
+            print_confusion(module.labels, module.confusion_matrix())
 
     def data_summary(self, data: TextPairData) -> list[str]:
         prepared = data.prepared

@@ -16,7 +16,7 @@ from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import CorpusData
-from sluice.distributed import devices_wanted, started_by_launcher
+from sluice.distributed import num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
@@ -254,7 +254,7 @@ def _portable(config: Config) -> Config:
 
 def may_use_sample(config: Config, may_fall_back: bool) -> bool:
     """Returns whether the generated sample may replace a missing corpus: only in single-process runs."""
-    return may_fall_back and not started_by_launcher() and devices_wanted(config.trainer) == 1
+    return may_fall_back and not started_by_launcher() and num_devices(config.trainer) == 1
 
 
 def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int | None) -> int:
@@ -270,7 +270,7 @@ def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int 
     """
     if global_batch_size is None:
         return batch_size
-    ranks = devices_wanted(config.trainer) * int(config.trainer.get("num_nodes") or 1)
+    ranks = num_devices(config.trainer) * int(config.trainer.get("num_nodes") or 1)
     if global_batch_size % ranks:
         raise UserError(
             f"task.data.global_batch_size={global_batch_size} cannot be divided among {ranks} ranks: choose a multiple"

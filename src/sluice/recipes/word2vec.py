@@ -19,7 +19,7 @@ from sluice.data.corpus import RunningText
 from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleText
 from sluice.data.word2vec import WindowData, WindowSettings
-from sluice.distributed import devices_wanted, nodes_wanted
+from sluice.distributed import num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
 from sluice.modules.word2vec import Word2VecModule
@@ -172,7 +172,7 @@ def _refuse_what_would_be_ignored(config: Config) -> None:
             f"task=word2vec updates single rows: optimizer {config.optimizer.get('_target_')} cannot be used; leave "
             "optimizer= out"
         )
-    if devices_wanted(config.trainer) * nodes_wanted(config.trainer) > 1:
+    if num_devices(config.trainer) * num_nodes(config.trainer) > 1:
         raise UserError(
             "task=word2vec trains in one process: set trainer.devices=1 and trainer.num_nodes=1; set OMP_NUM_THREADS "
             "for the number of threads"

@@ -1,4 +1,4 @@
-"""Finished runs, found again and put together: what differs in nothing but the seed is one group."""
+"""Finding finished runs and grouping those that differ only in the seed."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ import yaml
 from sluice.config.compose import flat
 from sluice.config.renamed import update_settings
 from sluice.plain import Plain
-from sluice.terminal import say
+from sluice.terminal import print_line
 
 IGNORED = (
     "seed",
@@ -26,20 +26,20 @@ IGNORED = (
     "callbacks",
     "stop_on_nan",
 )
-"""Settings in which runs of one group may differ."""
-OF_TRAINER = (
+"""Settings that may differ within a group."""
+TRAINER_SETTINGS = (
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
 )
-"""Settings of the trainer in which they may not; the others say on what it runs and what it prints."""
-OF_RESULTS = ("data_source", "data_fingerprint", "debug")
-"""Results in which they may not."""
+"""Settings of the trainer that must be equal within a group; the others concern devices and output."""
+RESULT_KEYS = ("data_source", "data_fingerprint", "debug")
+"""Results that must be equal within a group."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but the seed."""
+    """Runs that differ only in the seed."""
 
     task: str
     model: str
@@ -47,44 +47,44 @@ class Group:
     runs: list[Plain]
 
     def values(self, name: str) -> list[float]:
-        """What the runs have under this name."""
+        """Values of a result in the runs that have it."""
         return [float(run[name]) for run in self.runs if isinstance(run.get(name), int | float)]
 
     def mean(self, name: str) -> float | None:
-        """None where no run has it."""
+        """The mean over the runs; None if no run has this result."""
         values = self.values(name)
         return statistics.fmean(values) if values else None
 
     def deviation(self, name: str) -> float | None:
-        """Of the sample; None for fewer than two runs."""
+        """The sample standard deviation; None for fewer than two runs."""
         values = self.values(name)
         return statistics.stdev(values) if len(values) > 1 else None
 
 
-def found_runs(folders: Sequence[Path]) -> Iterator[Plain]:
-    """The finished runs under the folders: results with the settings under "config"."""
+def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
+    """Finds finished runs in the folders at any depth; yields their results, with the settings under "config"."""
     for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            say(f"{path.parent} is left out: {error}", file=sys.stderr)
+            print_line(f"{path.parent} is skipped: {error}", file=sys.stderr)
             continue
         if not isinstance(results, dict) or not isinstance(config, dict) or not {"task", "model"} <= set(results):
-            say(f"{path.parent} is left out: it is not a run of Sluice's", file=sys.stderr)
+            print_line(f"{path.parent} is skipped: it is not a Sluice run", file=sys.stderr)
             continue
         if results.get("interrupted"):
-            say(f"{path.parent} is left out: it was broken off before its test", file=sys.stderr)
+            print_line(f"{path.parent} is skipped: it was interrupted before its test", file=sys.stderr)
             continue
         yield {**results, "config": update_settings(config), "folder": str(path.parent)}
 
 
-def grouped(runs: Sequence[Plain]) -> list[Group]:
-    """Runs of the same data and settings, seed and places aside, put together; of a seed's runs only the newest."""
+def group_runs(runs: Sequence[Plain]) -> list[Group]:
+    """Groups runs with the same data and settings, ignoring seed and paths; keeps the newest run of each seed."""
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {key: value for key, value in flat(run["config"]).items() if _separates(key)}
-        settings |= {name: run.get(name) for name in OF_RESULTS}
+        settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
+        settings |= {name: run.get(name) for name in RESULT_KEYS}
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         key = json.dumps(settings, sort_keys=True, default=str)
         groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
@@ -93,29 +93,29 @@ def grouped(runs: Sequence[Plain]) -> list[Group]:
     return list(groups.values())
 
 
-def _separates(key: str) -> bool:
-    """Whether runs that differ in this setting don't belong together."""
+def _distinguishes_groups(key: str) -> bool:
+    """Whether runs that differ in this setting belong to different groups."""
     first, _, rest = key.partition(".")
-    return rest in OF_TRAINER if first == "trainer" else first not in IGNORED
+    return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
 
 
 def _keep_newest(runs: list[Plain]) -> None:
-    """Leaves one run of each seed, and reports the others."""
+    """Keeps the newest run of each seed, and reports the others."""
     newest: dict[object, Plain] = {}
-    for run in sorted(runs, key=_when):
+    for run in sorted(runs, key=_end_time):
         older = newest.pop(run.get("seed"), None)
         newest[run.get("seed")] = run
         if older is not None:
             print(
-                f"{older.get('folder')} is not counted: {run.get('folder')} has the same settings and seed "
+                f"{older.get('folder')} is skipped: {run.get('folder')} has the same settings and seed "
                 f"{run.get('seed')} and is newer",
                 file=sys.stderr,
             )
     runs[:] = newest.values()
 
 
-def _when(run: Plain) -> tuple[float, str]:
-    """When a run ended, for sorting."""
+def _end_time(run: Plain) -> tuple[float, str]:
+    """Sort key: the time at which a run ended."""
     text = str(run.get("date", ""))
     try:
         return datetime.fromisoformat(text).timestamp(), text
@@ -123,17 +123,17 @@ def _when(run: Plain) -> tuple[float, str]:
         return 0.0, text
 
 
-def differing_settings(groups: Sequence[Group], alike: tuple[str, ...] = ("task", "model")) -> list[str]:
-    """Settings that tell groups apart.
+def differing_settings(groups: Sequence[Group], same: tuple[str, ...] = ("task", "model")) -> list[str]:
+    """Settings that differ between groups.
 
     Args:
-        groups: groups.
-        alike: only groups that have these in common are held against each other.
+        groups: the groups to compare.
+        same: only groups that agree in these attributes are compared.
     """
     differing: dict[str, None] = {}
     for one in groups:
         for other in groups:
-            if all(getattr(one, name) == getattr(other, name) for name in alike):
+            if all(getattr(one, name) == getattr(other, name) for name in same):
                 keys = {**one.settings, **other.settings}
                 differing |= dict.fromkeys(key for key in keys if one.settings.get(key) != other.settings.get(key))
     return list(differing)

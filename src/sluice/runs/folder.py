@@ -1,4 +1,4 @@
-"""A run's folder: its name, what lies in it, and how a finished one is found again."""
+"""Naming, creating and clearing run folders."""
 
 import os
 import secrets
@@ -10,51 +10,62 @@ import torch
 from sluice.errors import UserError
 
 NAME_PUNCTUATION = "._-+@,:%"
-"""What the name of a run's folder may have in it but letters and digits."""
+"""Characters allowed in the name of a run folder besides alphanumeric ones."""
 AGREEMENT_SECONDS = 300
-"""How long the ranks that torchrun started wait for the first one's word."""
+"""How long the ranks started by torchrun wait for rank 0."""
 
 
 def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = None) -> str:
-    """The name of a run's folder.
+    """Returns the name of a run folder.
 
-    The chosen one; else the scheduler's job id, so that a requeued job finds itself; else the time and a random
-    suffix, so that two runs started in the same second don't meet. A run on generated texts says so.
+    This is the chosen name, else the scheduler's job id, so that a requeued job finds its run, else the time with a
+    random suffix, so that runs started in the same second differ. Runs on generated data have the prefix "sample-".
+
+    Args:
+        chosen: the setting `name`; None if it is not set.
+        sample: whether the data are the generated sample.
+        sweep_number: the run's index in a sweep; None outside a sweep.
 
     Raises:
-        UserError: if the chosen name holds a character that folder names shouldn't.
+        UserError: if the chosen name has an invalid character.
     """
     if chosen is not None:
         _check_folder_name("name", chosen)
     name = chosen or job_id()
     if name is None:
-        name = agreed(f"run {sweep_number}", f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
+        name = rank_zero_value(f"run {sweep_number}", f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
     elif sweep_number is not None:
         name = f"{name}-{sweep_number}"
     return f"sample-{name}" if sample and not name.startswith("sample-") else name
 
 
 LEFTOVERS = ("error*.txt",)
-"""What an earlier attempt leaves that must not outlast the next one."""
-OF_ONE_TRAINING = (
+"""Files of an earlier attempt that are removed when a run is resumed."""
+RUN_FILES = (
     *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "epoch-*.ckpt", "recent-*.ckpt"),
     *("config.yaml", "overrides.yaml", "launch.yaml", "splits.npz", "model_module.py", "task_module.py"),
 )
-"""What belongs to one training from its first step on."""
+"""Files of an earlier attempt that are also removed when a run starts anew."""
 
 
 def clear_run_folder(folder: Path, *, resumes: bool) -> None:
-    """Removes what an earlier attempt left; where nothing is resumed, everything of it but the log."""
-    for pattern in LEFTOVERS if resumes else (*LEFTOVERS, *OF_ONE_TRAINING):
+    """Removes files of an earlier attempt: error reports when resuming, otherwise everything but the log."""
+    for pattern in LEFTOVERS if resumes else (*LEFTOVERS, *RUN_FILES):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
-    """outputs/<task>/<model>/<name>, not made yet.
+    """Returns the path of a run folder, outputs/<task>/<model>/<name>, without creating it.
+
+    Args:
+        output_dir: the folder of all runs.
+        task: name of the task.
+        model: name of the model.
+        name: name of the run.
 
     Raises:
-        UserError: if a part cannot be the name of a folder.
+        UserError: if the task's or the model's name is not a valid folder name.
     """
     for key, value in (("task.name", task), ("model.name", model)):
         _check_folder_name(key, value)
@@ -62,27 +73,31 @@ def run_folder(output_dir: Path, task: str, model: str, name: str) -> Path:
 
 
 def create_run_folder(folder: Path) -> Path:
-    """Makes a run's folder where there is none.
+    """Creates a run folder unless it exists.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"the run's folder {folder} cannot be made ({reason}): set paths.output_dir") from error
+        raise UserError(f"the run folder {folder} cannot be created ({reason}): set paths.output_dir") from error
     return folder
 
 
-def agreed(question: str, proposal: str) -> str:
-    """The first rank's answer to a question, on every rank that torchrun started; the own proposal elsewhere.
+def rank_zero_value(key: str, value: str) -> str:
+    """Returns rank 0's value on all ranks started by torchrun, and `value` itself elsewhere.
+
+    Args:
+        key: identifies the value.
+        value: this rank's value.
 
     Raises:
-        UserError: if the first rank doesn't say its own in time.
+        UserError: if rank 0 doesn't publish its value in time.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return proposal
+        return value
     try:
         store = torch.distributed.TCPStore(
             os.environ["MASTER_ADDR"],
@@ -90,34 +105,36 @@ def agreed(question: str, proposal: str) -> str:
             is_master=False,
             timeout=timedelta(seconds=AGREEMENT_SECONDS),
         )
-        key = f"sluice/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{question}"
+        full_key = f"sluice/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{key}"
         if os.environ["RANK"] == "0":
-            store.set(key, proposal)
-        return store.get(key).decode()
+            store.set(full_key, value)
+        return store.get(full_key).decode()
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"the ranks could not agree on the run's name within {AGREEMENT_SECONDS} s: give one with name="
+            f"rank 0 did not send the run's name within {AGREEMENT_SECONDS} s: set one with name="
         ) from error
 
 
 def _check_folder_name(key: str, name: str) -> None:
-    """A name that needs no quoting in a shell, looks like no option, and is the same in every tool that reads it.
+    """Checks that a folder name needs no shell quoting and doesn't look like an option.
 
     Raises:
-        UserError: for any other.
+        UserError: for an invalid name.
     """
     wrong = next((char for char in name if not (char.isalnum() or char in NAME_PUNCTUATION)), None)
     if wrong is not None:
         raise UserError(
-            f"{key}={name!r} cannot be used: {wrong!r} cannot be in the name of a folder; use letters, digits and "
-            f"{' '.join(NAME_PUNCTUATION)}"
+            f"{key}={name!r} cannot be used: {wrong!r} is not allowed in the name of a run folder; use alphanumeric "
+            f"characters and {' '.join(NAME_PUNCTUATION)}"
         )
     if name in ("", ".", "..") or name.startswith("-"):
-        raise UserError(f"{key}={name!r} cannot be used: the name of a folder must begin with a letter or digit")
+        raise UserError(
+            f"{key}={name!r} cannot be used: the name of a run folder must not be empty, '.' or '..', or begin with '-'"
+        )
 
 
 def job_id() -> str | None:
-    """What the scheduler calls this job, None outside one."""
+    """The scheduler's id of this job; None outside a job."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array:
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"

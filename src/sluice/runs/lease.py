@@ -1,8 +1,8 @@
 """One writer per run folder: a lease file that names the writing process and is renewed while that process runs.
 
-The lease of a folder is its file `.lease-N` with the highest N. Whoever takes over an abandoned lease N creates
-`.lease-N+1`; creating a file that must not exist yet is atomic, so of several processes exactly one succeeds. Ages are
-differences of modification times in the same folder, so the clocks of different hosts are never compared.
+The lease of a folder is its file `.lease-N` with the highest N. A process takes over an abandoned lease N by creating
+`.lease-N+1`; exclusive creation is atomic, so only one of several processes succeeds. Ages are differences of
+modification times in the same folder, so the clocks of different hosts are never compared.
 """
 
 import errno
@@ -21,41 +21,41 @@ from sluice.errors import UserError
 
 PREFIX = ".lease-"
 INHERITED = "SLUICE_LEASE"
-"""Environment variable that hands a lease to a worker: "number:token"."""
+"""Environment variable that passes a lease to a worker: "number:token"."""
 RENEW_SECONDS = 30.0
 REBOOT_SECONDS = 2.5 * RENEW_SECONDS
-"""Without renewal, after which a lease from before a reboot is free."""
+"""Age at which a lease from before a reboot expires."""
 CHECK_ATTEMPTS = 5
 EXPIRY_SECONDS = 300.0
-"""Age without renewal from which on a lease counts as abandoned."""
+"""Age at which a lease expires."""
 _PROC = Path("/proc")
 
 
 class LeaseLost(UserError):
-    """Another process writes to this run's folder now; this one must not."""
+    """Another process has taken over this run folder."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that a lease names."""
+    """The process that holds a lease."""
 
     host: str
     pid: int
     started: str | None = None
-    """Start time of the process in clock ticks since boot, which tells it from a later one with the same pid."""
+    """Start time of the process in clock ticks since boot, since pids are reused."""
     boot: str | None = None
     """Boot id of the host's kernel."""
     namespace: str | None = None
-    """PID namespace: in another container the same pid is another process."""
+    """PID namespace, since containers have separate pids."""
     job: str | None = None
     """SLURM job id."""
     restarts: int = 0
-    """How often SLURM has requeued the job."""
+    """Number of times SLURM has requeued the job."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @classmethod
     def this_process(cls, environment: Mapping[str, str] = os.environ) -> "Holder":
-        """The running process, with a new token."""
+        """The current process, with a new token."""
         pid = os.getpid()
         return cls(
             host=socket.gethostname(),
@@ -68,7 +68,7 @@ class Holder:
         )
 
     def has_ended(self) -> bool:
-        """Whether the process is known to have ended; False where only another host could tell."""
+        """Whether the process is known to have ended; False if it can't be determined on this host."""
         if self.host != socket.gethostname():
             return False
         if self.boot != _boot_id():
@@ -91,14 +91,14 @@ def _boot_id() -> str | None:
 
 
 class Lease:
-    """The right to write to a run's folder; a daemon thread renews it."""
+    """The right to write to a run folder; a daemon thread renews it."""
 
     def __init__(self, path: Path, token: str, *, inherited: bool = False) -> None:
         """
         Args:
             path: the lease file.
-            token: the holder's.
-            inherited: the parent process releases it, not this one.
+            token: the holder's token.
+            inherited: whether the lease belongs to the parent process, which releases it.
         """
         self.path, self.token, self.inherited = path, token, inherited
         self._lost: LeaseLost | None = None
@@ -108,20 +108,20 @@ class Lease:
 
     @classmethod
     def acquire(cls, folder: Path) -> "Lease":
-        """Takes the lease of a folder, which must exist.
+        """Acquires the lease of an existing folder.
 
         Raises:
-            UserError: if a process holds it; names the process and says how long to wait.
+            UserError: if another process holds it; names the process and the time to wait.
         """
-        own = Holder.this_process()
+        candidate = Holder.this_process()
         while True:
             number, abandoned = _newest(folder)
             if number:
-                refusal = _refusal(folder, number, own)
+                refusal = _refusal(folder, number, candidate)
                 if refusal:
                     raise UserError(refusal)
             path = _path(folder, number + 1)
-            if not _create(path, own):
+            if not _create(path, candidate):
                 continue  # another process was faster
             if number and _holder(_path(folder, number)) not in (abandoned, None):
                 path.unlink(missing_ok=True)  # the abandoned lease was replaced by a new one in the meantime
@@ -129,49 +129,51 @@ class Lease:
             for older, file in _leases(folder):
                 if older <= number:
                     file.unlink(missing_ok=True)
-            return cls(path, own.token)
+            return cls(path, candidate.token)
 
     @classmethod
     def inherit(cls, folder: Path, environment: Mapping[str, str] = os.environ) -> "Lease":
-        """The lease that the parent process handed over with `handed_on`."""
+        """The lease passed by the parent process with `worker_environment`."""
         number, _, token = environment[INHERITED].partition(":")
         return cls(_path(folder, int(number)), token, inherited=True)
 
-    def handed_on(self) -> dict[str, str]:
-        """Environment variables for the worker that writes on behalf of this process."""
+    def worker_environment(self) -> dict[str, str]:
+        """Environment variables that pass the lease to a worker process."""
         return {INHERITED: f"{_number(self.path)}:{self.token}"}
 
     def check(self) -> None:
-        """Reads the lease again; to be called before every write.
+        """Verifies that this process still holds the lease; must be called before each write.
 
         Raises:
             LeaseLost: if another process has taken it over, or the file was removed.
+            UserError: if the lease file cannot be read.
         """
         for attempt in range(CHECK_ATTEMPTS):
             try:
                 holder, (newest, other) = _holder(self.path), _newest(self.path.parent)
                 break
-            except OSError as error:  # a network file system may fail for a moment
+            except OSError as error:  # a network file system may fail temporarily
                 if attempt == CHECK_ATTEMPTS - 1:
                     reason = (error.strerror or str(error)).lower()
-                    raise UserError(f"{self.path} cannot be read ({reason}): check the disk of the run") from error
+                    raise UserError(f"{self.path} cannot be read ({reason}): check the run's file system") from error
                 time.sleep(1.0)
         if holder is None or holder.token != self.token or newest != _number(self.path):
-            who = f"{other} has taken it over" if other and other.token != self.token else "its lease file was removed"
+            taken = other and other.token != self.token
+            reason = f"{other} has taken it over" if taken else "its lease file was removed"
             self._lost = LeaseLost(
-                f"the run in {self.path.parent} no longer belongs to this process: {who}; this process stops without "
-                "writing anything more"
+                f"the run in {self.path.parent} no longer belongs to this process: {reason}; this process stops "
+                "without further writes"
             )
         if self._lost is not None:
             raise self._lost
 
     @property
     def lost(self) -> bool:
-        """Whether the last check, which the renewing thread does too, found the lease lost; reads nothing."""
+        """Whether the last check, in this or the renewing thread, found the lease lost; reads no file."""
         return self._lost is not None
 
     def release(self) -> None:
-        """Ends the renewing and, unless the lease is lost or the parent's, frees the folder."""
+        """Stops the renewal and removes the lease file, unless the lease is lost or inherited."""
         self._released.set()
         self._renewing.join()
         with suppress(LeaseLost, OSError):
@@ -186,38 +188,39 @@ class Lease:
                 os.utime(self.path)
             except LeaseLost:
                 return
-            except OSError:  # a file system that doesn't answer now may do so next time
+            except OSError:  # a network file system may fail temporarily
                 continue
 
 
 def refusal_of(folder: Path) -> str | None:
-    """Why the folder's lease cannot be taken now, in one sentence; None where it can."""
+    """The reason why the folder's lease cannot be acquired now, in one sentence; None if it can."""
     number, _ = _newest(folder)
     return _refusal(folder, number, Holder.this_process()) if number else None
 
 
-def _refusal(folder: Path, number: int, own: Holder) -> str | None:
+def _refusal(folder: Path, number: int, candidate: Holder) -> str | None:
     path = _path(folder, number)
     holder, age = _holder(path), _age(path)
     if age is None or age >= EXPIRY_SECONDS:
         return None
     expiry = EXPIRY_SECONDS
-    if holder is not None and holder.is_requeued_as(own):
+    if holder is not None and holder.is_requeued_as(candidate):
         return None
-    if holder is not None and holder.has_ended():  # of another boot: or it is on another machine of the same name
+    if holder is not None and holder.has_ended():
+        # with another boot id it may also run on another host with the same name
         expiry = 0.0 if holder.boot == _boot_id() else REBOOT_SECONDS
     if age >= expiry:
         return None
-    who = str(holder) if holder else "another process"
+    writer = str(holder) if holder else "another process"
     wait = max(1, round(expiry - age))
     return (
-        f"the run in {folder} is being written by {who}: wait until that process ends or stop it; if it no longer "
+        f"the run in {folder} is being written by {writer}: wait until that process ends or stop it; if it no longer "
         f"exists, try again in {wait} s"
     )
 
 
 def _newest(folder: Path) -> tuple[int, Holder | None]:
-    """Number and holder of a folder's lease; 0 where there is none, no holder where the file is being written."""
+    """Number and holder of a folder's lease; number 0 if there is none, holder None if the file is being written."""
     number = max((number for number, _ in _leases(folder)), default=0)
     return number, _holder(_path(folder, number)) if number else None
 
@@ -245,11 +248,11 @@ def _holder(path: Path) -> Holder | None:
 
 
 def _create(path: Path, holder: Holder) -> bool:
-    """Writes a lease file that nobody has written yet; False where somebody has."""
-    whole = path.with_name(f"{PREFIX}new-{holder.token}")
+    """Creates a lease file; returns False if it exists already."""
+    temporary = path.with_name(f"{PREFIX}new-{holder.token}")
     try:
-        whole.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
-        path.hardlink_to(whole)
+        temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+        path.hardlink_to(temporary)
     except FileExistsError:
         return False
     except OSError as error:
@@ -257,16 +260,16 @@ def _create(path: Path, holder: Holder) -> bool:
             raise
         try:  # no hard links on this file system
             with path.open("x", encoding="utf-8") as file:
-                file.write(whole.read_text(encoding="utf-8"))
+                file.write(temporary.read_text(encoding="utf-8"))
         except FileExistsError:
             return False
     finally:
-        whole.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 
 def _age(path: Path) -> float | None:
-    """Seconds since a file was written, by the clock of its file system; None where the file is gone."""
+    """Seconds since a file was written, by the clock of its file system; None if the file doesn't exist."""
     touched = path.with_name(f"{PREFIX}clock-{secrets.token_hex(8)}")
     try:
         touched.touch()
@@ -278,7 +281,7 @@ def _age(path: Path) -> float | None:
 
 
 def _exists(pid: int) -> bool:
-    """Whether a process of this host runs; one that has ended and waits for its parent doesn't."""
+    """Whether a process is running on this host; zombies are not."""
     status = _status(pid)
     if status is not None:
         return status[0] not in "ZX"
@@ -299,7 +302,7 @@ def _start_time(pid: int) -> str | None:
 
 
 def _status(pid: int) -> list[str] | None:
-    """/proc/<pid>/stat behind the program's name; None where there is none."""
+    """Fields of /proc/<pid>/stat after the program's name; None if there is no such file."""
     text = _read(_PROC / str(pid) / "stat")
     return None if text is None else text.rpartition(")")[2].split()
 

@@ -1,4 +1,4 @@
-"""Where the log goes: to the terminal without ornament, and to the run's folder with the time."""
+"""Logging: plain messages to the terminal, messages with time and level to log.txt in the run folder."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from sluice.distributed import global_rank
 from sluice.terminal import PrintableFormatter
 
 EARLY_LINES = 1000
-"""Lines kept until there is a folder for them."""
+"""Maximum number of messages buffered until the run folder exists."""
 
 _QUIET = (
     ".*does not have many workers.*",
@@ -22,11 +22,11 @@ _QUIET = (
     ".*ModelCheckpoint\\(monitor=.*could not find the monitored key.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
-"""Lightning's advice that doesn't apply here: batches are made in 0.1 ms, a run's folder is its own, and so on."""
+"""Warnings of Lightning that don't apply here; for example, batches need no workers since they take 0.1 ms."""
 
 
 def start_logging() -> None:
-    """Sends Sluice's log to standard error and keeps other libraries to warnings."""
+    """Sends Sluice's log to standard error, and limits Lightning to warnings."""
     logger = logging.getLogger("sluice")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -43,14 +43,14 @@ def start_logging() -> None:
 
 
 def _enable_loggers() -> None:
-    """Undoes that Hydra, at the start of each run of a sweep, switches off every logger there is by then."""
+    """Enables loggers again that Hydra disables at the start of each sweep run."""
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("sluice") and isinstance(logger, logging.Logger):
             logger.disabled = False
 
 
 def log_to(folder: Path) -> None:
-    """Also writes the log to log.txt in the run's folder, what was said before the folder was there included."""
+    """Also writes the log to log.txt in the run folder, including earlier messages."""
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sluice")
@@ -62,7 +62,7 @@ def log_to(folder: Path) -> None:
 
 
 def close_logs() -> None:
-    """Ends the log of this run, so that the next of a sweep has its own."""
+    """Closes the log of this run, so that the next run of a sweep starts its own."""
     logger = logging.getLogger("sluice")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""The tables at the end."""
+"""Printing the results of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,20 @@ from sluice.plain import PlainMapping
 from sluice.terminal import PlainConsole, print_table
 
 SAMPLE_WARNING = (
-    "These figures are of the GENERATED SAMPLE, not of the real corpus: "
-    "put the real one into paths.data_dir and train again."
+    "These scores are on the GENERATED SAMPLE, not on the real corpus, and are not meaningful: "
+    "put the real corpus into paths.data_dir and train again."
 )
 
 
-def show_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
-    """Prints what a person wants to know of a finished run."""
+def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
+    """Prints metrics, speed and output locations of a run.
+
+    Args:
+        results: contents of results.json.
+        folder: the run folder.
+        use: a command that uses the model, with the placeholder {run}.
+        interrupted: whether the run was interrupted before its test had finished.
+    """
     console = PlainConsole(soft_wrap=True)
     title = f"{results['task']} · {results['model']} · seed {results['seed']}"
     table = Table(title=title, show_header=True, title_justify="left")
@@ -38,18 +45,23 @@ def show_results(results: PlainMapping, folder: Path, use: str, *, interrupted: 
     lines = {"Run": shown, "Curves": f"tensorboard --logdir {shown}"}
     if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
         lines["Use it"] = use.format(run=shown)
-    for what, text in lines.items():
-        console.print(f"{what + ':':8}{text}")
+    for label, text in lines.items():
+        console.print(f"{label + ':':8}{text}")
     if interrupted:
-        kept = "the last state is in last.ckpt" if (folder / "last.ckpt").exists() else "nothing was saved yet"
-        console.print(f"Interrupted before the test was done: {kept}.", style="bold")
+        saved = "the training state is in last.ckpt" if (folder / "last.ckpt").exists() else "no checkpoint was saved"
+        console.print(f"Interrupted before the test had finished: {saved}.", style="bold")
     if results["data_source"] == "sample":
         console.print(SAMPLE_WARNING, style="bold yellow")
 
 
-def show_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
-    """Prints how many texts of each class were taken for which."""
-    table = Table(title="true class down, predicted across", title_justify="left")
+def print_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:
+    """Prints a confusion matrix.
+
+    Args:
+        labels: names of the classes.
+        counts: a row for each true class, a column for each predicted class.
+    """
+    table = Table(title="confusion matrix (rows: true class, columns: predicted class)", title_justify="left")
     table.add_column("")
     for label in labels:
         table.add_column(label, justify="right")

@@ -1,4 +1,4 @@
-"""What a run writes next to its checkpoints: settings, results, the confusion matrix."""
+"""Files that a run writes in addition to its checkpoints: settings, results and the confusion matrix."""
 
 import csv
 import json
@@ -22,17 +22,17 @@ from sluice.version import __version__
 
 
 def write_config(folder: Path, config: PlainMapping) -> None:
-    """The resolved configuration, as config.yaml."""
+    """Writes the resolved configuration to config.yaml."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def write_results(folder: Path, results: PlainMapping) -> None:
-    """results.json, written whole or not at all; a figure that is NaN or infinite becomes null."""
+    """Writes results.json atomically; NaN and infinite values become null."""
     write_atomically(folder / "results.json", json.dumps(finite(dict(results)), indent=2, allow_nan=False) + "\n")
 
 
 def finite(value: object) -> object:
-    """The same nested containers with None for each number that JSON cannot hold."""
+    """Replaces NaN and infinite numbers in nested containers by None, since JSON has none."""
     if isinstance(value, Mapping):
         return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -41,13 +41,19 @@ def finite(value: object) -> object:
 
 
 def read_results(folder: Path) -> Plain:
-    """What results.json holds."""
+    """Reads results.json."""
     results: Plain = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return results
 
 
 def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]) -> None:
-    """confusion.csv: a row for each true class, a column for each predicted one."""
+    """Writes confusion.csv, with a row for each true class and a column for each predicted class.
+
+    Args:
+        folder: the run folder.
+        labels: names of the classes.
+        counts: the confusion matrix.
+    """
     with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["true", *labels])
@@ -55,7 +61,7 @@ def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]
 
 
 def provenance() -> Plain:
-    """What a result needs to be found again: command, commit, versions, machine."""
+    """Command, commit, versions, threads and date of a run, stored with its results for reproducibility."""
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_commit": _git_commit(),
@@ -69,7 +75,7 @@ def provenance() -> Plain:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout Sluice runs from, with "-dirty" where files differ; None outside one."""
+    """The git commit of Sluice, with "-dirty" if files differ from it; None outside a checkout."""
     folder = Path(version.__file__).parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -80,15 +86,21 @@ def _git_commit() -> str | None:
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SPECIAL = re.compile("[\\\\\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-"""The escape character, and what separates fields or, for some readers, lines."""
+"""The escape character, and characters that separate fields or lines."""
 
 
 def escape_field(text: str) -> str:
-    r"""A text as one field of a TSV file: a backslash, tab or line break in it becomes \\, \t, \n, \r or \uXXXX."""
+    r"""Escapes a field of a TSV file: backslashes, tabs and line breaks become \\, \t, \n, \r or \uXXXX."""
     return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), text)
 
 
 def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Writes a TSV file in which every row has as many fields as the header, whatever the texts hold."""
+    """Writes a TSV file with escaped fields.
+
+    Args:
+        path: the file.
+        header: names of the columns.
+        rows: the rows, each as long as the header.
+    """
     lines = ["\t".join(map(escape_field, row)) for row in (header, *rows)]
     write_atomically(path, "\n".join([*lines, ""]))

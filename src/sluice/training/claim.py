@@ -1,4 +1,4 @@
-"""Which folder a run has, whether it may have it, and the lease that keeps other processes out of it."""
+"""Choosing and claiming the folder of a run, with a lease that excludes other processes."""
 
 import logging
 import os
@@ -15,15 +15,15 @@ from sluice.runs.folder import clear_run_folder, create_run_folder, job_id, run_
 from sluice.runs.lease import Lease, refusal_of
 from sluice.runs.results import write_config
 from sluice.training.resume import (
-    Resumed,
-    can_go_on,
-    check_done,
-    check_same,
+    ResumePoint,
+    can_resume,
+    check_same_settings,
+    find_resume_point,
     find_run,
-    is_done,
+    is_finished,
     job_folder,
+    refuse_finished,
     report_differences,
-    resumed,
 )
 from sluice.training.stored_settings import write_overrides
 
@@ -31,40 +31,38 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folder a run is to have."""
+class RunLocation:
+    """The folder of a run, and whether the run in it is resumed."""
 
     folder: Path
     resumes: bool
-    """Whether a run lies there that is to be resumed."""
     by_parent: bool = False
     """Whether the parent process has claimed it already."""
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """A folder that this process may write to."""
+class ClaimedFolder:
+    """A folder claimed for this run."""
 
     folder: Path
-    resumed: Resumed | None
+    resume_point: ResumePoint | None
+    """None for a new run."""
     lease: Lease | None
-    """None on every rank but the first, which alone writes."""
+    """None on ranks other than 0, which don't write."""
 
 
 def check_early(config: Config, sweep_number: int | None) -> None:
-    """Refuses, before any data is read, a folder that `claimed` would refuse later, and a missing `init_from`.
+    """Checks the run folder and `init_from` before any data is read; writes nothing.
 
-    Writes nothing.
-
-    Whether the sample is used, which changes the folder's name, may not be known yet; then it is refused only if both
-    folders would be.
+    Whether the generated sample is used, which changes the folder's name, may not be known yet; then an error is
+    raised only if both possible folders are refused.
 
     Raises:
-        UserError: as `claimed`, or if `init_from` has no checkpoint.
+        UserError: as `claim_folder`, or if `init_from` has no checkpoint.
     """
     if config.paths.run_dir is not None and LAUNCHED not in os.environ:
         raise UserError(
-            f"paths.run_dir={config.paths.run_dir} cannot be set: the program sets it; use name= and paths.output_dir="
+            f"paths.run_dir={config.paths.run_dir} cannot be set, it is computed: set name= and paths.output_dir="
         )
     if config.paths.run_dir is not None or global_rank() > 0:
         return
@@ -78,125 +76,129 @@ def check_early(config: Config, sweep_number: int | None) -> None:
     samples = {"auto": (False, True), "sample": (True,)}.get(str(source), (False,))
     for sample in samples:
         try:
-            check_free(settled(config, sample=sample, sweep_number=sweep_number), config, settings=source != "auto")
+            check_free(locate_run(config, sample=sample, sweep_number=sweep_number), config, settings=source != "auto")
         except UserError as error:
             refusals.append(error)
     if len(refusals) == len(samples):
         raise refusals[0]
 
 
-def settled(config: Config, *, sample: bool, sweep_number: int | None) -> Place:
-    """The folder that the configuration asks for.
+def locate_run(config: Config, *, sample: bool, sweep_number: int | None) -> RunLocation:
+    """Determines the run folder from the configuration.
 
-    A run named by its scheduler's job resumes by itself: the job was requeued.
+    A run named after a scheduler job that was requeued is resumed automatically.
+
+    Args:
+        config: the configuration.
+        sample: whether the data are the generated sample.
+        sweep_number: the run's index in a sweep; None outside a sweep.
 
     Raises:
-        UserError: for a name that no folder can have, or a run to resume that isn't there.
+        UserError: for an invalid name, or if the run to resume doesn't exist.
     """
     output_dir, task, model = Path(config.paths.output_dir), config.task.name, config.model.name
     if config.paths.run_dir is not None:
-        return Place(Path(config.paths.run_dir), config.resume is not None, by_parent=True)
+        return RunLocation(Path(config.paths.run_dir), config.resume is not None, by_parent=True)
     if config.resume is not None:
-        return Place(find_run(config.resume, output_dir, task, model), resumes=True)
+        return RunLocation(find_run(config.resume, output_dir, task, model), resumes=True)
     name = run_name(config.name, sample=sample, sweep_number=sweep_number)
     folder = run_folder(output_dir, task, model, name)
     if config.name is not None or job_id() is None:
-        return Place(folder, resumes=False)
+        return RunLocation(folder, resumes=False)
     folder = job_folder(folder, config)
-    return Place(folder, can_go_on(folder) or is_done(folder))
+    return RunLocation(folder, can_resume(folder) or is_finished(folder))
 
 
-def check_free(place: Place, config: Config, *, settings: bool = True) -> None:
-    """Refuses a folder that is in use, and contents that don't allow what is asked.
+def check_free(location: RunLocation, config: Config, *, settings: bool = True) -> None:
+    """Refuses a folder that is in use, already has a run, or has no run that can be resumed.
 
     Args:
-        place: the folder.
+        location: the folder.
         config: the configuration.
-        settings: whether the settings of a run to resume are compared, which needs a settled data source.
+        settings: whether to compare the settings with those of the run to resume; needs a known data source.
 
     Raises:
-        AlreadyDone: if the run to resume has ended.
-        UserError: for anything else.
+        AlreadyDone: if the run to resume has finished.
+        UserError: in all other cases.
     """
-    if place.by_parent:
+    if location.by_parent:
         return
-    refusal = refusal_of(place.folder) if global_rank() == 0 else None
+    refusal = refusal_of(location.folder) if global_rank() == 0 else None
     if refusal:
         raise UserError(refusal)
-    _check_contents(place, config, settings)
+    _check_contents(location, config, settings)
 
 
-def _check_contents(place: Place, config: Config, settings: bool = True) -> None:
-    folder = place.folder
-    if not place.resumes:
-        if global_rank() == 0 and (is_done(folder) or can_go_on(folder)):  # the first rank may have begun already
+def _check_contents(location: RunLocation, config: Config, settings: bool = True) -> None:
+    folder = location.folder
+    if not location.resumes:
+        # not on other ranks: rank 0 may have started writing already
+        if global_rank() == 0 and (is_finished(folder) or can_resume(folder)):
             raise UserError(
-                f"there is a run in {folder} already: choose another name=, resume it with resume={folder}, or delete "
+                f"{folder} already contains a run: choose another name=, resume it with resume={folder}, or delete "
                 "the folder"
             )
         return
-    if is_done(folder):
+    if is_finished(folder):
         if settings:
-            check_done(folder, config)
+            refuse_finished(folder, config)
         return
-    if not can_go_on(folder):
-        raise UserError(
-            f"{folder} holds no last.ckpt: there is nothing to go on from; start without resume=, its name is free"
-        )
+    if not can_resume(folder):
+        raise UserError(f"{folder} has no last.ckpt to resume from: start without resume=, the name can be used again")
     if settings:
-        check_same(folder, config)
+        check_same_settings(folder, config)
 
 
 @contextmanager
-def claimed(
-    place: Place, config: Config, overrides: Sequence[str] | None, check: Callable[[Resumed], None]
-) -> Iterator[Claimed]:
-    """Takes the folder's lease, and meanwhile keeps other processes out.
+def claim_folder(
+    location: RunLocation, config: Config, overrides: Sequence[str] | None, check: Callable[[ResumePoint], None]
+) -> Iterator[ClaimedFolder]:
+    """Holds the folder's lease, so that no other process writes to it.
 
     Args:
-        place: the folder.
+        location: the folder.
         config: the complete configuration.
-        overrides: the command line, kept for resuming; None where there was none.
-        check: refuses a checkpoint that cannot be resumed, before anything is written.
+        overrides: the overrides of the command line, stored for resuming; None if there are none.
+        check: called with the checkpoint to resume, before anything is written; raises if it cannot be resumed.
 
     Raises:
-        UserError: if the folder cannot be had.
+        UserError: if the folder cannot be used.
     """
-    lease = _lease(place)
+    lease = _lease(location)
     try:
-        if not place.by_parent:
-            _check_contents(place, config)
-        found = _found(place, config, check) if place.resumes else None
-        if lease is not None and not place.by_parent:
-            _begin(place, config, overrides)
-        yield Claimed(place.folder, found, lease)
+        if not location.by_parent:
+            _check_contents(location, config)
+        resume_point = _resume_point(location, config, check) if location.resumes else None
+        if lease is not None and not location.by_parent:
+            _reset_folder(location, config, overrides)
+        yield ClaimedFolder(location.folder, resume_point, lease)
     finally:
         if lease is not None:
             lease.release()
 
 
-def _lease(place: Place) -> Lease | None:
-    if not place.by_parent:
-        create_run_folder(place.folder)
+def _lease(location: RunLocation) -> Lease | None:
+    if not location.by_parent:
+        create_run_folder(location.folder)
     if global_rank() > 0:
         return None
-    return Lease.inherit(place.folder) if place.by_parent else Lease.acquire(place.folder)
+    return Lease.inherit(location.folder) if location.by_parent else Lease.acquire(location.folder)
 
 
-def _found(place: Place, config: Config, check: Callable[[Resumed], None]) -> Resumed:
-    found = resumed(place.folder)
-    if not place.by_parent:
+def _resume_point(location: RunLocation, config: Config, check: Callable[[ResumePoint], None]) -> ResumePoint:
+    found = find_resume_point(location.folder)
+    if not location.by_parent:
         check(found)
-        report_differences(place.folder, config)
+        report_differences(location.folder, config)
     return found
 
 
-def _begin(place: Place, config: Config, overrides: Sequence[str] | None) -> None:
-    """Removes what an earlier attempt left, and writes down the settings that hold from now on."""
-    if not place.resumes and (place.folder / "best.ckpt").exists():
-        log.warning("%s has no checkpoint to resume from: its best.ckpt is replaced.", place.folder)
-    clear_run_folder(place.folder, resumes=place.resumes)
-    if place.resumes and not config.resume_force:
+def _reset_folder(location: RunLocation, config: Config, overrides: Sequence[str] | None) -> None:
+    """Removes files of an earlier attempt, and stores the settings."""
+    if not location.resumes and (location.folder / "best.ckpt").exists():
+        log.warning("%s has no last.ckpt to resume from: starting over, its best.ckpt is deleted.", location.folder)
+    clear_run_folder(location.folder, resumes=location.resumes)
+    if location.resumes and not config.resume_force:
         return
-    write_config(place.folder, {**asdict(config), "resume": None, "resume_force": False})
-    write_overrides(place.folder, overrides)
+    write_config(location.folder, {**asdict(config), "resume": None, "resume_force": False})
+    write_overrides(location.folder, overrides)

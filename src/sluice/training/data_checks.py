@@ -1,4 +1,4 @@
-"""Whether a run is resumed on the data that it was begun with."""
+"""Checks that a run is resumed on the data it was started with."""
 
 from pathlib import Path
 
@@ -20,26 +20,26 @@ PARTS = {
     "source": "the vocabulary or tokenizer of the sources",
     "target": "the vocabulary or tokenizer of the targets",
 }
-"""Of a checkpoint, with their names in messages."""
+"""Parts of a checkpoint that must not change, with their names in messages."""
 
 
 TOKENIZER = ("unit", "tokenizer", "lowercase", "max_ngram", "buckets")
-"""Settings of task.text that say how a text is cut."""
+"""Settings of task.text that affect tokenisation."""
 
 
 def write_splits(folder: Path, identity: DataIdentity) -> None:
-    """Writes into a run's folder which texts are in which split; nothing for data that don't consist of texts.
+    """Writes the hashes of the texts of each split to the run folder; does nothing for data without texts.
 
     Args:
-        folder: the run's folder.
-        identity: of the data.
+        folder: the run folder.
+        identity: identity of the data.
     """
     if identity.hashes is not None:
         identity.hashes.save(folder)
 
 
 def has_data_record(checkpoint: Path) -> bool:
-    """Whether a sound checkpoint lies there that records its data; those of earlier versions don't."""
+    """Whether a checkpoint is intact and records its data; checkpoints of earlier versions don't."""
     try:
         return "data" in read_checkpoint(checkpoint)[1]["sluice"]
     except UserError:
@@ -50,12 +50,12 @@ def check_same_sources(folder: Path, config: Config, corpus: Corpus) -> None:
     """Refuses to resume a run whose source files have changed, before they are prepared.
 
     Args:
-        folder: the run's folder; without a sound checkpoint in it nothing is checked.
-        config: with the cache folder.
-        corpus: the corpus as it is today.
+        folder: the run folder; without an intact checkpoint in it nothing is checked.
+        config: the configuration.
+        corpus: the corpus as it is now.
 
     Raises:
-        UserError: naming what has changed.
+        UserError: if the sources have changed.
     """
     path = folder / LAST
     if not has_data_record(path):
@@ -69,34 +69,34 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
     """Refuses to resume a run on other data than it was trained on.
 
     Args:
-        checkpoint: the one to resume from; None for a new run.
-        now: what a checkpoint written now would carry, see TaskRecipe.module_arguments.
-        identity: of the data.
+        checkpoint: the checkpoint to resume from; None for a new run.
+        now: contents of a checkpoint written now, see TaskRecipe.module_arguments.
+        identity: identity of the data.
 
     Raises:
-        UserError: naming what has changed.
+        UserError: if the data or their tokenisation have changed.
     """
     if checkpoint is None:
         return
     before = read_checkpoint(checkpoint)[1]["sluice"]
-    found = identity_changes(before["data"], now["data"]) if "data" in before else []
-    found += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
+    differences = identity_changes(before["data"], now["data"]) if "data" in before else []
+    differences += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
     configs = [update_settings(saved["config"], saved["schema"]) for saved in (before, now)]
-    cutting = [config["task"].get("text", {}) for config in configs]
-    found += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in cutting}) > 1]
-    _refuse(checkpoint, found)
+    texts = [config["task"].get("text", {}) for config in configs]
+    differences += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in texts}) > 1]
+    _refuse(checkpoint, differences)
     if "data" not in before and not identity.matches_legacy_split:
         raise UserError(
-            f"{checkpoint} is of an earlier version, which drew identical texts one by one: with the splits of this "
-            "version, it would be validated on texts it was trained on; start a new run without resume="
+            f"{checkpoint} was written by an earlier version that split data differently (identical texts could be in "
+            "several splits), so validation would use training texts: start a new run without resume="
         )
     if "data" not in before:
         warn_of_no_record(checkpoint)
 
 
-def _refuse(checkpoint: Path, found: list[str]) -> None:
-    if found:
+def _refuse(checkpoint: Path, differences: list[str]) -> None:
+    if differences:
         raise UserError(
-            f"the data have changed since {checkpoint} was written: {', '.join(found)}; restore them, or start a new "
-            "run without resume="
+            f"the data have changed since {checkpoint} was written: {', '.join(differences)}; restore them, or start a "
+            "new run without resume="
         )

@@ -1,9 +1,8 @@
-"""GPUs for the runs of a sweep that start at the same time on one machine.
+"""GPU allocation for the parallel runs of a sweep on one machine.
 
-`-m hydra/launcher=submitit_local` starts every run of a sweep at once, each in a process of its own, and sets
-CUDA_VISIBLE_DEVICES to "" (or to "0" for all of them with `gpus_per_node=1`). The process that starts the sweep
-therefore records the GPUs that it sees. Each run takes as many free ones as `trainer.devices` asks for, and waits until
-there are enough.
+`-m hydra/launcher=submitit_local` starts all runs of a sweep at once, each in its own process, and sets
+CUDA_VISIBLE_DEVICES to "" (with `gpus_per_node=1`, to "0" for all of them). The process that starts the sweep therefore
+records its visible GPUs. Each run waits until `trainer.devices` of them are free and locks them.
 """
 
 import logging
@@ -23,13 +22,13 @@ from sluice.plain import PlainMapping
 log = logging.getLogger(__name__)
 
 GPUS = "SLUICE_GPUS"
-"""Names of the GPUs that a sweep may use, as in CUDA_VISIBLE_DEVICES."""
+"""Environment variable with the GPUs that a sweep may use, in the format of CUDA_VISIBLE_DEVICES."""
 POLL_SECONDS = 1.0
 GPU_ACCELERATORS = ("auto", "gpu", "cuda")
 
 
 class ShareGPUs(Callback):
-    """Records the GPUs of this machine before a sweep starts its runs; configured in conf/hydra."""
+    """Records the visible GPUs before a sweep starts its runs; configured in conf/hydra."""
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         if str(config.hydra.launcher.get("_target_", "")).endswith("submitit_launcher.LocalLauncher"):
@@ -46,20 +45,19 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def own_gpus(trainer: PlainMapping) -> Iterator[int | None]:
-    """In a run of a sweep on this machine: takes free GPUs, waiting for them, and shows the process no others.
+def reserve_gpus(trainer: PlainMapping) -> Iterator[int | None]:
+    """In a run of a local sweep, waits for free GPUs, locks them and makes only these visible to the process.
 
-    Does nothing anywhere else, on a machine without a GPU, and for a run on the CPU. To be entered before CUDA is used.
+    Does nothing outside a local sweep, without GPUs, and for runs on the CPU. Must be entered before CUDA is used.
 
     Args:
         trainer: the group `trainer`.
 
     Yields:
-        Where `devices` is a list, what to set it to: the process sees its own GPUs only, so their number.
+        The number of GPUs if `devices` is a list, whose indices no longer apply; otherwise None.
 
     Raises:
-        UserError: if there are fewer GPUs than `devices`, or torch cannot use them: a run that was to use a GPU never
-            trains on the CPU instead.
+        UserError: if there are fewer GPUs than `devices`, or torch cannot use them (there is no fallback to the CPU).
     """
     names = [name for name in os.environ.get(GPUS, "").split(",") if name]
     in_sweep = os.environ.get("SUBMITIT_EXECUTOR") == "local"
@@ -68,18 +66,18 @@ def own_gpus(trainer: PlainMapping) -> Iterator[int | None]:
         return
     wanted = _count(trainer.get("devices", 1), len(names))
     if wanted > len(names):
-        found = f"{len(names)} GPUs ({', '.join(names)})"
-        raise UserError(f"trainer.devices={wanted} cannot be used: this sweep has {found}, ask for fewer")
-    with held_gpus(names, wanted) as own:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        available = f"{len(names)} GPUs ({', '.join(names)})"
+        raise UserError(f"trainer.devices={wanted} cannot be used: this sweep has {available}, set a smaller number")
+    with lock_gpus(names, wanted) as locked:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(locked)
         import torch
 
         if torch.cuda.device_count() < wanted:
             raise UserError(
-                f"this run was to use GPU {', '.join(own)}, but torch finds {torch.cuda.device_count()} GPUs with "
-                f"CUDA_VISIBLE_DEVICES={','.join(own)}: check the driver, or set trainer=cpu"
+                f"torch finds {torch.cuda.device_count()} GPUs with CUDA_VISIBLE_DEVICES={','.join(locked)}, this run "
+                f"needs {wanted}: check the driver, or set trainer=cpu"
             )
-        log.info("This run uses GPU %s.", ", ".join(own))
+        log.info("Using GPU %s.", ", ".join(locked))
         yield wanted if isinstance(trainer.get("devices"), list) else None
 
 
@@ -90,13 +88,16 @@ def _count(devices: int | str | list[int], available: int) -> int:
 
 
 @contextmanager
-def held_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iterator[list[str]]:
-    """Waits until `wanted` GPUs are free and holds them; a process that ends, in whatever way, frees its own.
+def lock_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iterator[list[str]]:
+    """Waits until `wanted` GPUs are free and locks them; the locks are released when the process ends.
 
     Args:
-        names: of the GPUs to choose from.
-        wanted: how many, at most as many as there are names.
-        folder: where the lock files are; None for one in the system's temporary folder, shared by this user's sweeps.
+        names: the GPUs to choose from.
+        wanted: number of GPUs, at most `len(names)`.
+        folder: folder of the lock files; None for one in the system's temporary folder, shared by this user's sweeps.
+
+    Raises:
+        UserError: if the folder belongs to another user.
     """
     folder = folder or Path(tempfile.gettempdir()) / f"sluice-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -105,31 +106,31 @@ def held_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iter
     waiting = False
     while True:
         with ExitStack() as stack:
-            own = _take(names, wanted, folder, stack)
-            if own:
-                yield own
+            locked = _lock_free(names, wanted, folder, stack)
+            if locked:
+                yield locked
                 return
         if not waiting:
-            log.info("Waiting for a free GPU: %s are in use.", ", ".join(names))
+            log.info("Waiting for a free GPU of %s.", ", ".join(names))
             waiting = True
         time.sleep(POLL_SECONDS)
 
 
-def _take(names: list[str], wanted: int, folder: Path, stack: ExitStack) -> list[str]:
-    """The free GPUs, locked until the stack is closed; none unless there are enough."""
+def _lock_free(names: list[str], wanted: int, folder: Path, stack: ExitStack) -> list[str]:
+    """Locks `wanted` free GPUs until the stack is closed; returns none if there are fewer."""
     with _locked(folder / "choosing", wait=True) as choosing:
         assert choosing is not None
-        own: list[str] = []
+        locked: list[str] = []
         for name in names:
             lock = folder / f"{name.replace('/', '-')}.lock"
-            if len(own) < wanted and stack.enter_context(_locked(lock)) is not None:
-                own.append(name)
-    return own if len(own) == wanted else []
+            if len(locked) < wanted and stack.enter_context(_locked(lock)) is not None:
+                locked.append(name)
+    return locked if len(locked) == wanted else []
 
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = False) -> Iterator[IO[str] | None]:
-    """The open file, locked; None where another process has locked it."""
+    """Opens and locks a file; yields None if another process holds the lock."""
     import fcntl  # submitit's local executor runs on POSIX systems only
 
     with path.open("a", encoding="utf-8") as file:

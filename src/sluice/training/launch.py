@@ -1,6 +1,7 @@
-"""Several processes on this machine: one a device, each a worker on the same resolved configuration.
+"""Starts one worker process per device, all with the same resolved configuration.
 
-A worker starts from a file, never from the command line: it cannot restart a sweep, and cannot compose anything else.
+Workers read the configuration from a file instead of the command line, so they cannot restart a sweep or compose a
+different configuration.
 """
 
 import os
@@ -15,64 +16,66 @@ from pathlib import Path
 
 import yaml
 
-from sluice.distributed import LAUNCHED, devices_wanted, in_step, nodes_wanted, started_by_launcher
+from sluice.distributed import LAUNCHED, in_slurm_step, num_devices, num_nodes, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
 
 LAUNCH_FILE = "launch.yaml"
 GRACE_SECONDS = 20.0
-"""How long the other workers may go on once one has failed, and all of them after SIGTERM."""
+"""Time for the other workers to exit after one has failed, and for all of them after SIGTERM."""
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuses, instead of freezing, when what was started is not what the trainer waits for.
+    """Compares the started processes with the trainer's settings; a mismatch would wait forever.
 
     Raises:
-        UserError: naming what disagrees.
+        UserError: if they differ.
     """
     if LAUNCHED in environment:
         return
-    devices, nodes = devices_wanted(trainer), nodes_wanted(trainer)
+    devices, nodes = num_devices(trainer), num_nodes(trainer)
     if not started_by_launcher(environment):
         if nodes > 1:
             raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
         return
-    if in_step(environment):
-        who, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
-        on = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    if in_slurm_step(environment):
+        launcher, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
+        on_nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
     else:
-        who, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
-        on = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
-    if (tasks, on) != (devices * nodes, nodes):
+        launcher, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
+        on_nodes = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
+    if (tasks, on_nodes) != (devices * nodes, nodes):
         raise UserError(
-            f"{who} started {tasks} processes on {on} nodes, but trainer.devices={devices} and "
-            f"trainer.num_nodes={nodes} wait for {devices * nodes} on {nodes}: make them agree"
+            f"{launcher} started {tasks} processes on {on_nodes} nodes, but trainer.devices={devices} and "
+            f"trainer.num_nodes={nodes} expect {devices * nodes} on {nodes}: make them agree"
         )
 
 
-def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Mapping[str, str] | None = None) -> int:
-    """Starts the workers and waits for them; signals are handed on.
+def launch(
+    plain: Plain, schema: str, folder: Path, workers: int, extra_environment: Mapping[str, str] | None = None
+) -> int:
+    """Starts the workers, forwards signals to them and waits for them.
 
     Args:
-        plain: the configuration in plain containers, its run_dir set.
-        schema: the name of the task's schema.
-        folder: the run's folder.
-        workers: how many.
-        handed_on: more environment variables for the workers.
+        plain: the configuration in plain containers, with `paths.run_dir` set.
+        schema: name of the task's schema.
+        folder: the run folder.
+        workers: number of workers.
+        extra_environment: additional environment variables for the workers.
 
     Returns:
         The exit code of the run: 0, or that of the worker that failed first.
 
     Raises:
-        UserError: if the port is taken or a worker dies; names the rank.
+        UserError: if the port is in use or a worker dies; names the rank.
     """
     path = folder / LAUNCH_FILE
     path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
     environment = {
         **os.environ,
-        **(handed_on or {}),
+        **(extra_environment or {}),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_port()),
         "WORLD_SIZE": str(workers),
@@ -97,8 +100,8 @@ def launch(plain: Plain, schema: str, folder: Path, workers: int, handed_on: Map
 
 def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "sluice.training.worker", str(path)]
-    own = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    return subprocess.Popen(command, env=own, start_new_session=True)  # a terminal's Ctrl-C comes through the parent
+    environment = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    return subprocess.Popen(command, env=environment, start_new_session=True)  # the parent forwards Ctrl-C
 
 
 def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
@@ -112,7 +115,7 @@ def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
 
 
 def _wait(processes: list["subprocess.Popen[bytes]"], folder: Path) -> int:
-    """Waits for all; when one fails, the others have GRACE_SECONDS to end."""
+    """Waits for all workers; when one fails, the others have GRACE_SECONDS to exit."""
     while all(process.poll() in (None, 0) for process in processes):
         if all(process.poll() == 0 for process in processes):
             return 0
@@ -131,18 +134,18 @@ def _wait(processes: list["subprocess.Popen[bytes]"], folder: Path) -> int:
 
 
 def _port() -> int:
-    """MASTER_PORT, or a free one.
+    """MASTER_PORT, or a free port.
 
     Raises:
-        UserError: if MASTER_PORT is taken or is none.
+        UserError: if MASTER_PORT is invalid or in use.
     """
     given = os.environ.get("MASTER_PORT") or "0"
-    wanted = int(given) if given.isdecimal() else -1
-    if not 0 <= wanted < 2**16:
+    port = int(given) if given.isdecimal() else -1
+    if not 0 <= port < 2**16:
         raise UserError(f"MASTER_PORT={given} cannot be used: it must be a number below 65536")
-    with socket.socket() as tried:
+    with socket.socket() as test_socket:
         try:
-            tried.bind(("127.0.0.1", wanted))
+            test_socket.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UserError(f"MASTER_PORT={wanted} is in use: unset it or choose another") from error
-        return int(tried.getsockname()[1])
+            raise UserError(f"MASTER_PORT={port} is in use: unset it or choose another") from error
+        return int(test_socket.getsockname()[1])

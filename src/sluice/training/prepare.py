@@ -1,4 +1,4 @@
-"""Everything before the first step of a run: settings, data, network and the run's folder."""
+"""Preparation of a run: settings, data, network and run folder."""
 
 import logging
 import os
@@ -16,36 +16,36 @@ from sluice.config.schema import Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
-from sluice.distributed import LAUNCHED, devices_wanted, global_rank, nodes_wanted
+from sluice.distributed import LAUNCHED, global_rank, num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.training.claim import Claimed, check_early, check_free, claimed, settled
+from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
-from sluice.training.resume import Resumed, check_trainable
-from sluice.training.trainer import check_monitors, try_trainer
-from sluice.training.warm_start import start_from
+from sluice.training.resume import ResumePoint, check_trainable
+from sluice.training.trainer import check_monitors, check_trainer_arguments
+from sluice.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
 Complete = Callable[[Path, bool], Config]
-"""From the run's folder, and whether the data are the generated sample, to the complete configuration."""
+"""Returns the complete configuration, given the run folder and whether the data are the generated sample."""
 
 
 class Prepared(NamedTuple):
     """A run that is ready to train."""
 
     config: Config
-    """Complete: nothing sets anything from here on."""
+    """The complete, read-only configuration."""
     data: Any
     """A LightningDataModule that is also a `sluice.data.datamodule.CorpusData`."""
     module: TaskModule
-    claim: Claimed
+    claim: ClaimedFolder
 
 
 class Interrupted(Exception):
-    """Ctrl-C or a stop signal ended the run; the results so far have been shown and written."""
+    """Raised after Ctrl-C or a stop signal, once the results so far have been printed and written."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder))
@@ -53,7 +53,7 @@ class Interrupted(Exception):
 
 
 def make_paths_absolute(composed: DictConfig) -> None:
-    """Relative paths are meant from the folder in which the command was given; files of code it names may run."""
+    """Resolves relative paths against the current directory, and allows the code files that the settings name."""
     for key in ("data_dir", "cache_dir", "output_dir"):
         composed.paths[key] = str(Path(composed.paths[key]).absolute())
     for setting, group in ((CELL, composed.model), (TASK, composed.task)):
@@ -68,8 +68,14 @@ def make_paths_absolute(composed: DictConfig) -> None:
         composed.embedding.path = str(Path(composed.embedding.path).absolute())
 
 
-def completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
-    """The configuration once the run's folder is known, so that ${paths.run_dir} resolves under any key; read-only."""
+def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
+    """Returns the read-only configuration with the run folder filled in, so that ${paths.run_dir} resolves.
+
+    Args:
+        composed: the composed configuration; changed in place.
+        folder: the run folder.
+        sample: whether the data are the generated sample.
+    """
     composed.name, composed.paths.run_dir = folder.name, str(folder)
     if sample and OmegaConf.select(composed, "task.data.source") is not None:
         composed.task.data.source = "sample"
@@ -82,36 +88,39 @@ def completed_config(composed: DictConfig, folder: Path, sample: bool) -> Config
 def prepared_run(
     early: Config, complete: Complete, sweep_number: int | None, overrides: Sequence[str] | None
 ) -> Iterator[Prepared]:
-    """Texts, network and the run's folder, ready to train; what needs no data is refused before any is read.
+    """Prepares data, network and run folder; settings that don't depend on data are checked before data are read.
 
     Args:
-        early: the configuration as it is before the run's folder is known.
-        complete: gives the complete one.
-        sweep_number: the run's place in a sweep.
-        overrides: the command line, kept for resuming.
+        early: the configuration before the run folder is known.
+        complete: returns the complete configuration.
+        sweep_number: the run's index in a sweep; None outside a sweep.
+        overrides: the overrides of the command line, stored for resuming.
 
     Raises:
-        UserError: for anything that is wrong with the settings, the folder or the data.
+        UserError: for invalid settings, data or run folder.
+        Interrupted: after Ctrl-C.
     """
-    try_trainer(early)
+    check_trainer_arguments(early)
     check_early(early, sweep_number)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
-    place = settled(early, sample=sample, sweep_number=sweep_number)
-    config = complete(place.folder, sample)
-    check_free(place, config)
-    if place.resumes:
-        check_same_sources(place.folder, config, corpus)
-    data, module = _data_and_module(config, corpus, fresh=not place.resumes)
-    with claimed(place, config, overrides, lambda found: _check_resumable(found, config, data, module)) as claim:
+    location = locate_run(early, sample=sample, sweep_number=sweep_number)
+    config = complete(location.folder, sample)
+    check_free(location, config)
+    if location.resumes:
+        check_same_sources(location.folder, config, corpus)
+    data, module = _data_and_module(config, corpus, fresh=not location.resumes)
+    with claim_folder(
+        location, config, overrides, lambda found: _check_resumable(found, config, data, module)
+    ) as claim:
         try:
             yield Prepared(config, data, module, claim)
         except KeyboardInterrupt:
             raise Interrupted(claim.folder) from None
 
 
-def _check_resumable(found: Resumed, config: Config, data: Any, module: TaskModule) -> None:
-    """Refuses a checkpoint of other data, of changed code, or that the network cannot take up.
+def _check_resumable(found: ResumePoint, config: Config, data: Any, module: TaskModule) -> None:
+    """Refuses a checkpoint of other data, changed code or another network.
 
     Raises:
         UserError: naming what has changed.
@@ -127,43 +136,44 @@ def _check_resumable(found: Resumed, config: Config, data: Any, module: TaskModu
 
 def _find_corpus(config: Config) -> Corpus:
     corpus: Corpus = recipe_of(config).find_corpus(config)
-    if corpus.name == "sample" and LAUNCHED not in os.environ:  # or else the parent has said so
-        log.warning("SAMPLE: this run trains on generated texts, not on a real corpus; it shows that all works.")
+    if corpus.name == "sample" and LAUNCHED not in os.environ:  # otherwise the parent process has logged it
+        log.warning("SAMPLE: training on generated data; the scores are not meaningful.")
     return corpus
 
 
 def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[Any, TaskModule]:
-    """The texts and the network; a fresh one starts from the weights of `init_from`, a resumed one from its own."""
+    """Builds the DataModule and the LightningModule; in a fresh run, `init_from` initialises the weights."""
     recipe = recipe_of(config)
     data = recipe.build_data(config, corpus)
     _check_data(data, config, fresh)
     if LAUNCHED not in os.environ:
-        log.info("%s: texts from %s", config.task.name, corpus.description)
+        log.info("Data of task=%s: %s", config.task.name, corpus.description)
     pl.seed_everything(config.seed, verbose=False)
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)
     if config.init_from and fresh:
-        start_from(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
+        warm_start(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():
-        pl.seed_everything(config.seed + global_rank(), verbose=False)  # each rank drops units of its own
+        pl.seed_everything(config.seed + global_rank(), verbose=False)  # a different dropout mask on each rank
     return data, module
 
 
 def _check_data(data: object, config: Config, fresh: bool) -> None:
-    """
+    """Checks that a DataModule supports several processes and resuming; warns if it cannot resume within an epoch.
+
     Raises:
-        UserError: for several processes and a DataModule that would give each of them all data.
+        UserError: for several processes and a DataModule that doesn't divide the data among them.
     """
     if isinstance(data, ResumableData):
         return
-    if devices_wanted(config.trainer) * nodes_wanted(config.trainer) > 1:
+    if num_devices(config.trainer) * num_nodes(config.trainer) > 1:
         raise UserError(
-            f"task={config.task.name} trains in one process: its {type(data).__name__} doesn't divide the data among "
-            "several; derive it from BucketedData of sluice.data.datamodule, or set trainer.devices=1"
+            f"task={config.task.name} trains in one process only: its {type(data).__name__} doesn't divide the data "
+            "among processes; derive it from sluice.data.datamodule.BucketedData, or set trainer.devices=1"
         )
     if not fresh:
         log.warning(
-            "%s doesn't store its position: an epoch that was interrupted begins again. Derive it from ResumableData "
-            "of sluice.data.datamodule.",
+            "%s doesn't store its position: the interrupted epoch starts again. Derive it from "
+            "sluice.data.datamodule.ResumableData.",
             type(data).__name__,
         )

@@ -1,4 +1,4 @@
-"""What results.json holds of a run, and TensorBoard's hparams page."""
+"""Contents of results.json, and TensorBoard's HParams page."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,15 @@ _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 def results_before_test(
     config: Config, data: CorpusData, module: TaskModule, tokens_per_second: float, trainer: pl.Trainer
 ) -> Plain:
-    """Everything known before the test."""
+    """The results known before the test: settings, validation metrics of the best checkpoint, speed and versions.
+
+    Args:
+        config: the configuration.
+        data: the DataModule.
+        module: the trained LightningModule.
+        tokens_per_second: training speed.
+        trainer: the Trainer that trained it.
+    """
     best = Path(str(config.paths.run_dir)) / "best.ckpt"
     metrics = read_checkpoint(best)[1]["sluice"]["metrics"] if best.exists() else {}
     return {
@@ -42,7 +50,13 @@ def results_before_test(
 
 
 def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> None:
-    """TensorBoard's hparams page: the settings with the metrics of the best checkpoint, as they turned out."""
+    """Logs settings and metrics of the best checkpoint to TensorBoard's HParams page.
+
+    Args:
+        trainer: the Trainer, with its loggers.
+        config: the configuration.
+        results: contents of results.json.
+    """
     chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
     settings = {key: value for key, value in flat(chosen).items() if value is not None}
     metrics = {name: value for name, value in results.items() if name.startswith("test/")}
@@ -54,7 +68,7 @@ def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> 
 
 
 def num_parameters(module: TaskModule) -> int:
-    """Trainable and frozen ones of the network."""
+    """The number of parameters of the network, trainable and frozen."""
     return sum(parameter.numel() for parameter in module.network.parameters())
 
 

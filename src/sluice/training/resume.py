@@ -1,4 +1,4 @@
-"""Resuming a run that was stopped, wherever it was."""
+"""Resuming an interrupted run."""
 
 import json
 import logging
@@ -26,71 +26,79 @@ log = logging.getLogger(__name__)
 NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
 """Settings that may differ between a run's start and its resumption."""
 NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
-"""Settings whose state a checkpoint holds in a form that no other value can take over, and what they choose."""
-GROUPS, NAMED = ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer"), ("callbacks", "logger")
-"""Groups of settings, and groups whose entries have names of their own."""
-OF_RESUMING = ("name", "resume", "resume_force", "init_from")
-"""Settings that belong to one command, not to the run."""
-NOT_COMPARED_OF_TRAINER = ("accelerator", "strategy", "max_time")
+"""Settings that determine the form of the state in a checkpoint, with their names in messages."""
+GROUPS = ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer")
+"""Groups of settings."""
+NAMED_GROUPS = ("callbacks", "logger")
+"""Groups of named entries, each with its own settings."""
+RESUME_SETTINGS = ("name", "resume", "resume_force", "init_from")
+"""Settings of a single command rather than of the run."""
+NOT_COMPARED_IN_TRAINER = ("accelerator", "strategy", "max_time")
 
 Difference = tuple[str, object, object]
-"""A setting, what it was and what it is."""
+"""A setting, its value at the start of the run and its value now."""
 
 
 Shapes = dict[str, tuple[int, ...]]
-"""Of the tensors in a state dict, by name."""
+"""Shapes of the tensors in a state dict, by name."""
 
 
-class Resumed(NamedTuple):
-    """A run to resume."""
+class ResumePoint(NamedTuple):
+    """A run to resume, with the checkpoint to resume from."""
 
     folder: Path
     checkpoint: Path
     next_logged_step: int
     finished: bool
-    """Whether its training has ended, its test not."""
+    """Whether training has finished and only the test is missing."""
     shapes: Shapes
 
 
 class AlreadyDone(UserError):
-    """The run has ended; there is nothing left to do."""
+    """The run has finished, including its test; there is nothing left to do."""
 
 
-def find_run(wanted: str, output_dir: Path, task: str, model: str) -> Path:
-    """The folder that `resume=` names: a folder, its last.ckpt, or "last" for the newest run of this task and model.
+def find_run(resume: str, output_dir: Path, task: str, model: str) -> Path:
+    """Returns the run folder given by `resume=`.
+
+    Args:
+        resume: a folder, its last.ckpt, or "last" for the newest run of this task and model.
+        output_dir: the folder of all runs.
+        task: name of the task.
+        model: name of the model.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such run.
     """
-    if wanted != "last":
-        return run_of(wanted)
+    if resume != "last":
+        return resolve_run(resume)
     parent = output_dir / task / model
     runs = [path.parent for path in parent.glob(f"*/{LAST}")]
     if not runs:
-        raise UserError(f"resume=last finds no run with a {LAST} in {parent}: start without resume")
+        raise UserError(f"resume=last cannot be used: no run in {parent} has a {LAST}; start without resume=")
     return max(runs, key=lambda run: (run / LAST).stat().st_mtime).absolute()
 
 
-def run_of(wanted: str) -> Path:
-    """The folder that a path given as `resume=` means.
+def resolve_run(resume: str) -> Path:
+    """Returns the run folder for a path given as `resume=`.
 
     Raises:
-        UserError: if it is neither a folder nor the last.ckpt of one.
+        UserError: if the path is neither a folder nor the last.ckpt in one.
     """
-    path = Path(wanted)
+    path = Path(resume)
     folder = path.parent if path.name == LAST and not path.is_dir() else path
     if folder.is_file():
         raise UserError(
-            f"resume={wanted} is not the folder of a run or its {LAST}: only {LAST} holds the training state; give the "
+            f"resume={resume} is not a run folder or its {LAST} (only {LAST} contains the training state): give the "
             "folder of a run, or resume=last"
         )
-    if not wanted or not folder.is_dir():
-        raise UserError(f"resume={wanted} isn't there: give the folder of a run, or resume=last")
+    if not resume or not folder.is_dir():
+        raise UserError(f"resume={resume} doesn't exist: give the folder of a run, or resume=last")
     return folder.absolute()
 
 
-def is_done(folder: Path) -> bool:
-    """Whether a run came to its end, its test included."""
+def is_finished(folder: Path) -> bool:
+    """Whether a run has finished, including its test."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -98,13 +106,13 @@ def is_done(folder: Path) -> bool:
     return not results.get("interrupted", False)
 
 
-def can_go_on(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from, sound or not."""
+def can_resume(folder: Path) -> bool:
+    """Whether a run folder has a checkpoint to resume from, intact or not."""
     return (folder / LAST).exists() or (folder / PREVIOUS).exists()
 
 
 def job_folder(folder: Path, config: Config) -> Path:
-    """The folder of this run among those of its job: a batch script may start several, told apart by their settings."""
+    """The folder of this run in its scheduler job; a job may start several runs, distinguished by their settings."""
     number = 1
     while True:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -112,19 +120,19 @@ def job_folder(folder: Path, config: Config) -> Path:
             if not (candidate / "config.yaml").exists() or not _differing_settings(candidate, config):
                 return candidate
         except UserError:
-            if not can_go_on(candidate) and not is_done(candidate):
-                return candidate  # a job that was killed while it began
+            if not can_resume(candidate) and not is_finished(candidate):
+                return candidate  # a job that was killed at its start
             raise
         number += 1
 
 
-def resumed(folder: Path) -> Resumed:
-    """The newest sound checkpoint of a run; a damaged one is reported, and the one before it taken.
+def find_resume_point(folder: Path) -> ResumePoint:
+    """Returns the newest intact checkpoint of a run; a corrupted one is logged, and the previous one used.
 
     Raises:
         UserError: if there is none.
     """
-    reason = f"{folder} holds no {LAST}"
+    reason = f"{folder} has no {LAST}"
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.is_file():
@@ -135,114 +143,114 @@ def resumed(folder: Path) -> Resumed:
             step, finished = int(state["next_logged_step"]), bool(state["finished"])
         except UserError as error:
             reason = str(error)
-            log.warning("%s: looking for the checkpoint before it.", error)
+            log.warning("%s: trying the previous checkpoint.", error)
         except (KeyError, TypeError):
-            reason = f"{path} holds weights only: a run is resumed from its {LAST}"
+            reason = f"{path} contains only weights, runs are resumed from {LAST}"
         else:
             shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
-            return Resumed(folder, path, step, finished, shapes)
-    raise UserError(f"{reason}; there is no other checkpoint to resume: delete {folder} to use its name again")
+            return ResumePoint(folder, path, step, finished, shapes)
+    raise UserError(f"{reason}; there is no other checkpoint to resume from: delete {folder} to use its name again")
 
 
-def check_done(folder: Path, config: Config) -> NoReturn:
-    """What is answered where the run to resume has ended.
+def refuse_finished(folder: Path, config: Config) -> NoReturn:
+    """Refuses to resume a finished run.
 
     Raises:
-        AlreadyDone: if the settings are those it had.
-        UserError: if they are not, since nothing would be trained with them.
+        AlreadyDone: if the settings are unchanged.
+        UserError: if they differ, since nothing would be trained with them.
     """
     differing = _differing_settings(folder, config)
     if not differing:
         raise AlreadyDone(f"the run in {folder} is done: its results are in results.json")
     raise UserError(
-        f"the run in {folder} is done and cannot be resumed with other settings ({_told(_decisive(differing))}): start "
-        f"a new run from its weights with init_from={folder} in place of resume="
+        f"the run in {folder} is done and cannot be resumed with other settings ({_describe(_decisive(differing))}): "
+        f"start a new run from its weights with init_from={folder} instead of resume="
     )
 
 
-def check_trainable(found: Resumed, config: Config, shapes: Shapes) -> None:
-    """Refuses what a checkpoint cannot take up, whether forced or not.
+def check_trainable(found: ResumePoint, config: Config, shapes: Shapes) -> None:
+    """Refuses a checkpoint that cannot be resumed with these settings, even with `resume_force`.
 
     Args:
         found: the checkpoint.
         config: the configuration.
-        shapes: of the tensors to be trained.
+        shapes: shapes of the tensors in the LightningModule's state dict.
 
     Raises:
-        UserError: if the checkpoint is of another network, or a training that has ended is to be lengthened.
+        UserError: if the checkpoint is of another network, or a finished training would be extended.
     """
     if found.shapes != shapes:
         raise UserError(
-            f"the network of these settings and data is not the one in {found.checkpoint}: set back what changes "
-            f"its size, or start a new run from its weights with init_from={found.folder} in place of resume="
+            f"the network of these settings and data doesn't match {found.checkpoint}: restore the settings that "
+            f"change its size, or start a new run from its weights with init_from={found.folder} instead of resume="
         )
     if not found.finished:
         return
-    before = settings_before(found.folder)["trainer"]
+    before = read_stored_config(found.folder)["trainer"]
     longer = [key for key in ("max_epochs", "max_steps") if before.get(key) != config.trainer.get(key)]
     if longer:
         was = f"trainer.{longer[0]}={before.get(longer[0])}"
         raise UserError(
-            f"the training in {found.folder} has ended and only its test is missing: resume it with {was}, or start a "
+            f"training in {found.folder} has finished and only the test is missing: resume it with {was}, or start a "
             f"new run from its weights with init_from={found.folder}"
         )
 
 
-def check_same(folder: Path, config: Config) -> None:
-    """Refuses other settings than the run began with, of those that matter, unless resume_force says so.
+def check_same_settings(folder: Path, config: Config) -> None:
+    """Refuses settings that differ from those the run was started with, unless `resume_force` is set.
 
     Raises:
-        UserError: naming what differs.
+        UserError: naming the settings that differ.
     """
     differing = _differing_settings(folder, config)
     fixed = [setting for setting in differing if setting[0] in NEVER_CHANGED]
     if fixed and config.resume_force:
         what = " or ".join(NEVER_CHANGED[key] for key, *_ in fixed)
         raise UserError(
-            f"the run in {folder} cannot be resumed with another {what} ({_told(fixed)}): set it back, or start a "
-            f"new run from its weights with init_from={folder} in place of resume="
+            f"the run in {folder} cannot be resumed with another {what} ({_describe(fixed)}): restore it, or start a "
+            f"new run from its weights with init_from={folder} instead of resume="
         )
     if differing and not config.resume_force:
         raise UserError(
-            f"the run in {folder} had other settings: {_told(_decisive(differing))}; set them back or add "
-            "resume_force=true"
+            f"the run in {folder} was started with other settings: {_describe(_decisive(differing))}; restore them or "
+            "add resume_force=true"
         )
 
 
 def report_differences(folder: Path, config: Config) -> None:
-    """Logs every setting that differs from those a run began with, but for those that say how it is resumed."""
-    before, now = settings_before(folder), _plain(asdict(config))
+    """Logs the settings that differ from those a run was started with."""
+    before, now = read_stored_config(folder), _as_json(asdict(config))
     differing = [
         difference
         for difference in _without_new_settings(_differences(before, now), before)
-        if difference[0] not in OF_RESUMING and not difference[0].endswith("run_dir")
+        if difference[0] not in RESUME_SETTINGS and not difference[0].endswith("run_dir")
     ]
     if differing:
-        log.warning("Going on with other settings: %s.", _told(differing))
+        log.warning("Resuming with changed settings: %s.", _describe(differing))
 
 
 def _decisive(differing: list[Difference]) -> list[Difference]:
-    """Of another task or model nearly everything differs; these two say it all."""
+    """Reduces the differences to the task and model if these differ, since nearly all settings then do."""
     return [setting for setting in differing if setting[0] in ("task.name", "model.name")] or differing
 
 
-def _told(differing: list[Difference]) -> str:
-    return ", ".join(f"{key} was {was!r} and is {is_!r}" for key, was, is_ in differing)
+def _describe(differing: list[Difference]) -> str:
+    return ", ".join(f"{key} was {was!r} and is {after!r}" for key, was, after in differing)
 
 
 def _differing_settings(folder: Path, config: Config) -> list[Difference]:
-    """Every setting that matters and differs from those a run began with.
+    """The compared settings that differ from those a run was started with.
 
-    A setting that the version which wrote the run didn't have yet is not counted, but in the groups without a schema.
+    Settings that didn't exist in the version that wrote the run are ignored, except in groups without a schema.
 
     Raises:
         UserError: if its config.yaml cannot be read.
     """
-    before = settings_before(folder)
-    differing = _differences(_compared(before), _plain(_compared(asdict(config))))
+    before = read_stored_config(folder)
+    differing = _differences(_compared(before), _as_json(_compared(asdict(config))))
     own_files = {f"task.{key}" for key in OWN_FILES}
     if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
-        differing = [one for one in differing if one[0] not in own_files]  # their content is compared instead
+        differing = [setting for setting in differing if setting[0] not in own_files]  # their contents are compared
     return _without_new_settings(differing, before)
 
 
@@ -251,8 +259,8 @@ def _without_new_settings(differing: list[Difference], before: Plain) -> list[Di
     return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
 
 
-def settings_before(folder: Path) -> Plain:
-    """What a run's config.yaml holds.
+def read_stored_config(folder: Path) -> Plain:
+    """Reads the config.yaml of a run.
 
     Raises:
         UserError: if it cannot be read.
@@ -260,43 +268,44 @@ def settings_before(folder: Path) -> Plain:
     try:
         before: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         if not isinstance(before, dict) or fields(Config)[-1].name not in before:
-            raise ValueError("it is empty or cut short")
+            raise ValueError("it is empty or truncated")
         _check_shape(before)
         before = update_settings(before)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{folder}/config.yaml cannot be read: it says what the run was, put it back") from error
+        raise UserError(f"{folder}/config.yaml cannot be read: restore it, it contains the run's settings") from error
     return before
 
 
 def _check_shape(settings: Plain) -> None:
-    """
+    """Checks the nesting of stored settings.
+
     Raises:
-        ValueError: if settings are nested otherwise than any run writes them.
+        ValueError: if it is not as a run writes it.
     """
     groups = {group: settings[group] for group in GROUPS if group in settings}
-    named = {f"{group}.{name}": entry for group in NAMED for name, entry in _entries(settings.get(group))}
+    named = {f"{group}.{name}": entry for group in NAMED_GROUPS for name, entry in _entries(settings.get(group))}
     for key, value in (groups | named).items():
         if not (isinstance(value, dict) or (key in named and value is None)):
-            raise ValueError(f"{key} is no group of settings")
+            raise ValueError(f"{key} is not a group of settings")
     if not isinstance(settings.get("task", {}).get("name"), str):
         raise ValueError("task.name is missing")
 
 
 def _entries(group: object) -> Iterable[tuple[object, object]]:
-    """Names and settings of the callbacks or loggers."""
+    """Names and settings of callbacks or loggers."""
     if not isinstance(group, dict | None):
-        raise ValueError("callbacks and loggers have names")
+        raise ValueError("callbacks and loggers must be mappings")
     return (group or {}).items()
 
 
-def _plain(config: Plain) -> Plain:
+def _as_json(config: Plain) -> Plain:
     plain: Plain = json.loads(json.dumps(config))
     return plain
 
 
 def _compared(config: Plain) -> Plain:
     kept = {key: value for key, value in config.items() if key not in NOT_COMPARED}
-    trainer = {key: value for key, value in kept.get("trainer", {}).items() if key not in NOT_COMPARED_OF_TRAINER}
+    trainer = {key: value for key, value in kept.get("trainer", {}).items() if key not in NOT_COMPARED_IN_TRAINER}
     model, task = (
         {key: value for key, value in kept.get(group, {}).items() if key != "module"} for group in ("model", "task")
     )
@@ -313,7 +322,7 @@ def _compared(config: Plain) -> Plain:
 
 
 def _differences(before: object, now: object, prefix: str = "") -> list[Difference]:
-    """(key, before, now) of every leaf that differs."""
+    """(key, before, now) of each leaf that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
         return [

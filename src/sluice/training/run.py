@@ -1,4 +1,4 @@
-"""A whole training run, from a configuration to a table of results."""
+"""A complete training run: preparation, training, test and results."""
 
 import logging
 import shlex
@@ -21,7 +21,7 @@ from sluice.config.compose import check_batch_size, checked
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
-from sluice.distributed import devices_wanted, global_rank, started_by_launcher
+from sluice.distributed import global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import TaskModule
@@ -31,13 +31,13 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
-from sluice.runs.report import show_results
+from sluice.runs.report import print_results
 from sluice.runs.results import read_results, write_results
-from sluice.training.claim import Claimed
+from sluice.training.claim import ClaimedFolder
 from sluice.training.data_checks import write_splits
-from sluice.training.gpus import own_gpus
+from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
-from sluice.training.prepare import Interrupted, Prepared, completed_config, make_paths_absolute, prepared_run
+from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
@@ -50,47 +50,49 @@ __all__ = ["AlreadyDone", "Interrupted", "Trained", "run", "train"]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run leaves."""
+    """The outcome of a training run."""
 
     config: Config
     module: TaskModule
     results: Plain
-    """What results.json holds."""
+    """Contents of results.json."""
     folder: Path
 
 
 def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
-    """Trains, tests the best checkpoint once, and writes everything to the run's folder.
+    """Trains, tests the best checkpoint once, and writes results to the run folder.
 
-    Where the trainer asks for several devices and nobody has started a process for each, this process starts them.
+    For several devices, a worker process is started for each, unless a launcher has done so.
 
     Args:
-        composed: what Hydra composed.
-        sweep_number: the run's place in a sweep.
-        overrides: the command line that it was composed from, kept for resuming.
+        composed: the configuration composed by Hydra.
+        sweep_number: the run's index in a sweep; None outside a sweep.
+        overrides: the overrides that it was composed from, stored for resuming.
 
     Raises:
-        UserError: for a mistake of the user's.
+        UserError: for invalid settings or data.
         Interrupted: after Ctrl-C or a stop signal.
     """
     make_paths_absolute(composed)
     check_batch_size(composed, overrides or ())
     config = checked(composed)
     start_logging()
-    with own_gpus(config.trainer) as devices:
+    with reserve_gpus(config.trainer) as devices:
         if devices is not None:
             composed.trainer.devices = devices
             config = checked(composed)
         check_trainer(config.trainer)
         check_launch(config.trainer)
-        workers = devices_wanted(config.trainer)
+        workers = num_devices(config.trainer)
         alone = workers == 1 or started_by_launcher()
-        prepared = prepared_run(config, lambda *settled: completed_config(composed, *settled), sweep_number, overrides)
+        prepared = prepared_run(
+            config, lambda folder, sample: complete_config(composed, folder, sample), sweep_number, overrides
+        )
         return _run_prepared(config, prepared) if alone else _run_workers(prepared, workers)
 
 
 def run(config: Config) -> Trained:
-    """The run of a worker process, from the complete configuration that its parent gives it; see `train`."""
+    """Trains in a worker process, with the complete configuration passed by its parent; see `train`."""
     start_logging()
 
     def complete(folder: Path, sample: bool) -> Config:
@@ -101,7 +103,7 @@ def run(config: Config) -> Trained:
 
 
 def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) -> Trained:
-    """Trains in this process, alone or as one of several."""
+    """Trains in this process, which may be one of several."""
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(early.matmul_precision)
@@ -119,7 +121,7 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
             return _train_in(prepared, last)
         except Exception as error:
             if not isinstance(error, UserError | Interrupted):
-                error.kept_in = _keep_traceback(claim.folder)  # type: ignore[attr-defined]
+                error.traceback_path = _write_traceback(claim.folder)  # type: ignore[attr-defined]
             raise
         finally:
             last.restore_signal_handlers()
@@ -127,11 +129,11 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
 
 
 def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> Trained:
-    """Prepares everything, so that mistakes show once, and starts a worker for each device."""
+    """Prepares the run, so that errors are reported once, and starts a worker for each device."""
     with preparing as (config, _, module, claim):
-        plain = {**asdict(config), "resume": None if claim.resumed is None else str(claim.folder)}
+        plain = {**asdict(config), "resume": None if claim.resume_point is None else str(claim.folder)}
         assert claim.lease is not None
-        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.handed_on())
+        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.worker_environment())
         if code == INTERRUPTED:
             raise Interrupted(claim.folder)
         if code:
@@ -142,14 +144,19 @@ def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> T
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     config, data, module, claim = prepared
-    recipe, monitor, resumed = recipe_of(config), TrainingMonitor(), claim.resumed
+    recipe, monitor, resume_point = recipe_of(config), TrainingMonitor(), claim.resume_point
     trainer = build_trainer(
-        config, recipe.callbacks(config, data), monitor, last, claim.lease, resumed and resumed.next_logged_step
+        config,
+        recipe.callbacks(config, data),
+        monitor,
+        last,
+        claim.lease,
+        resume_point and resume_point.next_logged_step,
     )
-    log.info("%s parameters, run folder %s", f"{num_parameters(module):,}", claim.folder)
-    checkpoint = None if resumed is None else str(resumed.checkpoint)
+    log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", claim.folder)
+    checkpoint = None if resume_point is None else str(resume_point.checkpoint)
     if checkpoint:
-        log.info("Going on from %s.", checkpoint)
+        log.info("Resuming from %s.", checkpoint)
     finished = _completed(
         trainer, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     )
@@ -170,7 +177,12 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
 
 
 def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
-    """Ends a run that a signal has stopped; a run named by its job asks to be started again.
+    """Ends a run after a signal; a run named after its SLURM job is requeued.
+
+    Args:
+        last: the checkpoint callback that received the signal.
+        trainer: the Trainer.
+        folder: the run folder.
 
     Raises:
         Interrupted: always.
@@ -180,37 +192,46 @@ def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:
     job = job_id() if last.stopped_by_signal == last.stop_signal else None
     if trainer.is_global_zero and job and job in folder.name:
         requeue()
-    trainer.strategy.barrier()  # where one task's end ends the others, scontrol must have its answer before
+    trainer.strategy.barrier()  # requeue before any rank exits: srun may kill the other ranks when one exits
     raise Interrupted(folder)
 
 
 def _finish(
-    claim: Claimed, config: Config, module: TaskModule, results: Plain, trainer: pl.Trainer, *, interrupted: bool
+    claim: ClaimedFolder, config: Config, module: TaskModule, results: Plain, trainer: pl.Trainer, *, interrupted: bool
 ) -> None:
-    """Writes and prints what the run came to."""
+    """Writes and prints the results.
+
+    Args:
+        claim: the run folder and its lease.
+        config: the configuration.
+        module: the trained LightningModule.
+        results: contents of results.json.
+        trainer: the Trainer.
+        interrupted: whether the run was interrupted before its test had finished.
+    """
     recipe = recipe_of(config)
     if claim.lease is not None:
         claim.lease.check()
     if not interrupted:
-        recipe.write_artifacts(module, claim.folder)  # before the results, which say that the run is done
+        recipe.write_artifacts(module, claim.folder)  # before results.json, which marks the run as finished
     log_hyperparameters(trainer, config, results)
     write_results(claim.folder, results)
-    show_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
+    print_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
     if not interrupted:
         recipe.print_summary(module)
 
 
 def _named_code(config: Config) -> str:
-    """The files of code that a command has to name to use the run's model."""
+    """The arguments for user code files that a command needs to load the run's model."""
     named = {CELL: config.model.module, TASK: config.task.module}
     return "".join(f" {setting}={shlex.quote(path)}" for setting, path in named.items() if path is not None)
 
 
 def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
-    """Runs a stage; False where Ctrl-C ended it, after Lightning has shut down and training wrote last.ckpt.
+    """Runs a stage of the Trainer; returns False if Ctrl-C ended it.
 
     Raises:
-        UserError: if validation logged other metrics than the monitored one.
+        UserError: if validation doesn't log the monitored metric.
     """
     try:
         stage()
@@ -227,21 +248,31 @@ def _completed(trainer: pl.Trainer, stage: Callable[[], object]) -> bool:
     return True
 
 
-def _keep_traceback(folder: Path) -> Path:
-    """Writes the traceback of what went wrong to the run's folder."""
+def _write_traceback(folder: Path) -> Path:
+    """Writes the traceback of the current exception to the run folder."""
     path = folder / ("error.txt" if global_rank() == 0 else f"error-{global_rank()}.txt")
-    with suppress(OSError):  # as on a full disk, which may be what went wrong
+    with suppress(OSError):  # the disk may be full
         path.write_text(traceback.format_exc(), encoding="utf-8")
     return path
 
 
 def _test(trainer: pl.Trainer, module: TaskModule, data: Any, folder: Path) -> dict[str, float]:
-    """The one use of the test split: the best checkpoint's metrics."""
+    """Tests the best checkpoint, the only use of the test split.
+
+    Args:
+        trainer: the Trainer.
+        module: the LightningModule, which takes the weights of the best checkpoint.
+        data: the DataModule.
+        folder: the run folder.
+
+    Returns:
+        The test metrics.
+    """
     if trainer.is_global_zero and (folder / "best.ckpt").exists():
         module.network.load_state_dict(network_weights(read_checkpoint(folder / "best.ckpt")[1]))
     elif trainer.is_global_zero:
-        log.warning("There was no validation to choose a checkpoint: the last weights are tested.")
-    if trainer.world_size > 1:  # nodes need not share a disk; after fit the network lies on the CPU, also on GPUs
+        log.warning("No best.ckpt, since no validation was run: testing the last weights.")
+    if trainer.world_size > 1:  # nodes may not share a disk; after fit the network is on the CPU, also with GPUs
         module.network.load_state_dict(trainer.strategy.broadcast(module.network.state_dict()))
     (metrics,) = trainer.test(module, datamodule=data, verbose=False)
     return dict(metrics)

@@ -1,6 +1,6 @@
-"""The command line that a run was started with, kept in its folder, from which resuming composes its settings again.
+"""Stores the overrides a run was started with, and restores its settings from them when it is resumed.
 
-config.yaml alone would not do: it is resolved, so what was derived from a setting no longer follows it.
+config.yaml is not enough, since its interpolations are resolved: settings derived from a changed one would not follow.
 """
 
 import os
@@ -25,23 +25,23 @@ from sluice.errors import UserError
 from sluice.files import write_atomically
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
-from sluice.training.resume import LAST, can_go_on, find_run, run_of, settings_before
+from sluice.training.resume import LAST, can_resume, find_run, read_stored_config, resolve_run
 
 OVERRIDES = "overrides.yaml"
 NOT_STORED = ("resume", "resume_force", "name")
-"""Settings of one command; the next one gives its own."""
+"""Settings of a single command, not stored."""
 RUN_DIRS = ("logger.tensorboard.run_dir", "logger.csv.run_dir", "callbacks.last_epochs.run_dir")
-"""Settings that are the run's folder, as conf/ has them."""
+"""Settings in conf/ whose value is the run folder."""
 WRITING_GROUPS = ("callbacks", "logger", "trainer")
 """Groups whose objects write files."""
 _PATH_KEY = re.compile(r"(dir|path|file|root|folder)(name)?$")
-"""Settings of these that name a folder or a file."""
+"""Settings in these groups that name a folder or a file."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
-"""Values that Hydra's grammar reads as they are."""
+"""Values that need no quotes in Hydra's override grammar."""
 
 
 def write_overrides(folder: Path, overrides: Sequence[str] | None) -> None:
-    """Keeps the overrides of a command line in a run's folder; None removes what was kept."""
+    """Stores the overrides of a command line in a run folder; None removes the file."""
     path = folder / OVERRIDES
     if overrides is None:
         path.unlink(missing_ok=True)
@@ -51,29 +51,31 @@ def write_overrides(folder: Path, overrides: Sequence[str] | None) -> None:
 
 
 def stored_overrides(folder: Path) -> list[str] | None:
-    """The overrides that a run was started with; None where an older version didn't keep them.
+    """The overrides that a run was started with; None if an earlier version didn't store them.
 
     Raises:
         UserError: if the file cannot be read.
     """
     path = folder / OVERRIDES
     try:
-        kept: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(kept, list) or not all(isinstance(line, str) for line in kept):
-            raise ValueError("it is no list of overrides")
-        parsed = _parsed(update_overrides(kept))
+        stored: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(stored, list) or not all(isinstance(line, str) for line in stored):
+            raise ValueError("it is not a list of overrides")
+        parsed = _parsed(update_overrides(stored))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, yaml.YAMLError, HydraException) as error:
-        raise UserError(f"{path} cannot be read: put it back, or delete it and give every setting again") from error
+        raise UserError(
+            f"{path} cannot be read: restore it, or delete it and give all settings on the command line"
+        ) from error
     return [_line(override) for override in parsed if may_be_restored(_key(override))]
 
 
 def may_be_restored(key: str) -> bool:
-    """Whether the folder of a run may set this when the run is resumed.
+    """Whether a setting may be restored from a run folder when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not;
-    of the folders, only the one that data are read from.
+    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; of the paths, only
+    `paths.data_dir`.
 
     Args:
         key: a group or the dotted name of a setting.
@@ -83,45 +85,45 @@ def may_be_restored(key: str) -> bool:
 
 
 def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None:
-    """Refuses a setting from the folder of a run that would run code from outside Sluice; all of them pass here.
+    """Refuses a setting restored from a run folder that would run code from outside Sluice or write outside the run.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         key: a group or the dotted name of a setting.
-        value: the option or the value.
-        line: both, as the command line would give them.
+        value: the chosen option or the value.
+        line: both, as an override.
 
     Raises:
-        UserError: naming the setting, which the command line may give.
+        UserError: naming the setting; it is allowed if the command line gives it.
     """
     group, _, last = key.lstrip("+").partition(".")
     leaves = flat({key.lstrip("+"): value})
     named = [path for leaf, path in leaves.items() if leaf in REGISTERS and path is not None]
     if named:
         problem: str | None = f"{named[0]} is code from outside Sluice"
-    elif elsewhere := _folder_elsewhere(group, leaves):
-        problem = f"{elsewhere} would decide where files are written"
+    elif target := _output_outside_run(group, leaves):
+        problem = f"{target} would set where files are written"
     elif "${" in line:
-        problem = "it refers to what only a command line may"
+        problem = "it contains an interpolation"
     elif not last and isinstance(value, str) and (value.startswith("/") or ".." in value):
-        problem = f"{value} is an option from outside the configuration folder"
+        problem = f"{value} is outside the configuration folder"
     else:
         problem = _target_problem(group, leaves) or target_problem(group, value)
     if problem and value is not None:
         raise UserError(
-            f"the run in {folder} was started with {line}, and {problem}: it is used only if the command line names "
-            f"it, add {line}"
+            f"the run in {folder} was started with {line}, and {problem}: it is used only if given on the command "
+            f"line, add {line}"
         )
 
 
 def _target_problem(group: str, leaves: Plain) -> str | None:
-    """Why a setting that names a class may not be used, None if it may."""
+    """The reason why a setting that names a class may not be used; None if it may."""
     targets = (path for key, path in leaves.items() if key.rpartition(".")[2] == "_target_")
     return next((problem for path in targets if (problem := target_problem(group, {"_target_": path}))), None)
 
 
-def _folder_elsewhere(group: str, leaves: Plain) -> str | None:
-    """A stored folder or file to which a callback, a logger or the trainer would write, None if there is none."""
+def _output_outside_run(group: str, leaves: Plain) -> str | None:
+    """A stored setting with a path that a callback, a logger or the trainer would write to; None if there is none."""
     if group not in WRITING_GROUPS:
         return None
     return next(
@@ -137,10 +139,10 @@ def _folder_elsewhere(group: str, leaves: Plain) -> str | None:
 
 
 def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
-    """The command line with the settings of the run that `resume=` names in front of its own.
+    """Inserts the stored settings of the run given by `resume=` before the settings of the command line.
 
-    Returned as it is where nothing, or more than one run, is to be resumed, where Hydra will refuse it, and where the
-    run is of a version that didn't keep its command line.
+    The arguments are returned unchanged if they don't resume exactly one run, if Hydra will refuse them, and if the
+    run was written by a version that didn't store its command line.
 
     Args:
         arguments: options and overrides.
@@ -155,18 +157,18 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
         return list(arguments)
     mode = [] if {"-m", "--multirun"} & set(arguments) else ["hydra.mode=RUN"]
     options = [argument for argument in arguments if not _is_override(argument)]
-    own = _parsed([argument for argument in arguments if _is_override(argument)])
-    overrides = [_line(override) for override in own if _key(override) != "resume"]
-    given = {_key(override) for override in own}
+    parsed = _parsed([argument for argument in arguments if _is_override(argument)])
+    overrides = [_line(override) for override in parsed if _key(override) != "resume"]
+    given = {_key(override) for override in parsed}
     stored = [line for line in stored if not _replaced(line, overrides)]
     for override in _parsed(stored):
         check_runs_no_code(folder, _key(override), _plain_value(override), _line(override))
-    places = [override_of(key, value) for key, value in _places(folder) if not {key, key.split(".")[0]} & given]
-    return [*options, *stored, *places, *overrides, override_of("resume", str(folder)), *mode]
+    paths = [override_of(key, value) for key, value in _stored_paths(folder) if not {key, key.split(".")[0]} & given]
+    return [*options, *stored, *paths, *overrides, override_of("resume", str(folder)), *mode]
 
 
 def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
-    """The folder of the one run that a command line resumes, None where it resumes none.
+    """The folder of the run that a command line resumes; None if it resumes none or several.
 
     Raises:
         UserError: if there is no such run.
@@ -180,25 +182,31 @@ def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
         return None
     value = _text(wanted[-1])
     if value != "last":
-        return run_of(value)
+        return resolve_run(value)
     others = [_line(override) for override in _parsed(overrides) if not override.is_sweep_override()]
     composed = compose_config([line for line in others if not line.startswith("hydra")], conf)
     return find_run("last", Path(composed.paths.output_dir), composed.task.name, composed.model.name)
 
 
 def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictConfig | None:
-    """The settings of a run whose command line wasn't kept, from its config.yaml, with some of them changed.
+    """Restores the settings of a run without stored overrides from its config.yaml, and applies overrides.
 
-    None where a group is chosen anew, since then the command line has to give every setting and is composed as it is,
-    and where there is nothing to resume from, which will be refused.
+    Args:
+        folder: the run folder.
+        overrides: overrides of the command line.
+        conf: the configuration folder.
+
+    Returns:
+        The configuration; None if the overrides choose another option of a group, since all settings must then be
+        given, and if there is no checkpoint to resume from.
 
     Raises:
-        UserError: if the configuration cannot be read, or others were derived from a setting that is to be changed.
+        UserError: if the configuration cannot be read, or other settings were derived from a changed one.
     """
     changes = [override for override in _parsed(overrides) if _key(override) != "resume"]
-    if not can_go_on(folder) or any((conf / _key(change)).is_dir() for change in changes):
+    if not can_resume(folder) or any((conf / _key(change)).is_dir() for change in changes):
         return None
-    plain = {key: value for key, value in settings_before(folder).items() if key not in NOT_STORED}
+    plain = {key: value for key, value in read_stored_config(folder).items() if key not in NOT_STORED}
     changed = {_key(change) for change in changes}
     _reset_run_dirs(plain)
     for key, value in flat(plain).items():
@@ -207,7 +215,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
-    config.paths = OmegaConf.merge(config.paths, _own_paths(folder, conf))
+    config.paths = OmegaConf.merge(config.paths, _resume_paths(folder, conf))
     for key in RUN_DIRS:
         if OmegaConf.select(config, key.rpartition(".")[0]) is not None:
             OmegaConf.update(config, key, "${paths.run_dir}", force_add=True)
@@ -222,45 +230,54 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
 
 
 def _reset_run_dirs(plain: Plain) -> None:
-    """Takes the run's folder out of the settings of Sluice's loggers: they follow the folder that is resumed."""
+    """Removes the run folder from the settings of Sluice's loggers, in case the run folder was moved."""
     for key in RUN_DIRS:
         group, name, _ = key.split(".")
         ((plain.get(group) or {}).get(name) or {}).pop("run_dir", None)
 
 
-def _own_paths(folder: Path, conf: Path) -> Plain:
-    """The group `paths` of a resumed run, which its config.yaml decides only as far as `_places` lets it."""
+def _resume_paths(folder: Path, conf: Path) -> Plain:
+    """The group `paths` of a resumed run: the defaults, overridden by `_stored_paths`."""
     defaults = compose_config([], conf).paths
-    chosen = {key.partition(".")[2]: path for key, path in _places(folder) if key.startswith("paths.")}
+    stored = {key.partition(".")[2]: path for key, path in _stored_paths(folder) if key.startswith("paths.")}
     paths = {
         "data_dir": defaults.data_dir,
         "cache_dir": defaults.cache_dir,
         "output_dir": defaults.output_dir,
-        **chosen,
+        **stored,
     }
     return {**paths, "run_dir": None}
 
 
 def _check_underived(change: Override, config: DictConfig, derived: dict[str, str], folder: Path) -> None:
-    """
+    """Checks that a setting can be changed in a resolved configuration.
+
+    Args:
+        change: the override.
+        config: the restored configuration.
+        derived: settings that others derive from, with one that does.
+        folder: the run folder.
+
     Raises:
-        UserError: if others were derived from the setting, or it is to be deleted.
+        UserError: if other settings were derived from it, or it would be deleted.
     """
     key = _key(change)
     if change.is_delete():
-        raise UserError(f"{change.input_line} cannot be applied to {folder}, which an older version wrote: set values")
+        raise UserError(
+            f"{change.input_line} cannot be applied to {folder}, written by an earlier version: set values instead"
+        )
     if OmegaConf.select(config, key) == change.value():
         return
     for source, result in derived.items():
         if f"{source}.".startswith(f"{key}.") or f"{key}.".startswith(f"{source}."):
             raise UserError(
-                f"{key} cannot be changed in {folder}, which an older version wrote: {result} was derived from it; "
+                f"{key} cannot be changed in {folder}, written by an earlier version: {result} was derived from it; "
                 f"change {result} instead"
             )
 
 
 def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
-    """(setting, what defaults to it) of a task."""
+    """Pairs (setting, setting whose default refers to it) of a task."""
 
     def walk(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
         for key, value in node.items():
@@ -274,13 +291,13 @@ def _derivations(schema: str, conf: Path) -> Iterator[tuple[str, str]]:
     yield from walk(OmegaConf.to_container(composed, resolve=False), "")
 
 
-def _places(folder: Path) -> Iterator[tuple[str, str]]:
-    """Files and folders that the run used, as absolute paths, so that it can be resumed from another folder.
+def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
+    """Absolute paths that a run used, so that it can be resumed from another working directory.
 
-    A run's folder doesn't decide where a command writes: its cache is used again only if it is one, and runs are where
-    the folder itself is.
+    A run folder must not redirect where files are written: its cache is reused only if it is a Sluice cache, and the
+    output folder is derived from the location of the run folder.
     """
-    before = flat(settings_before(folder))
+    before = flat(read_stored_config(folder))
     for key in ("paths.data_dir", "embedding.path"):
         path = before.get(key)
         if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
@@ -292,7 +309,7 @@ def _places(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def override_of(key: str, value: str) -> str:
-    """A text as an override that Hydra reads back as it is."""
+    """Formats a setting as an override for Hydra, with the value quoted if necessary."""
     if _UNQUOTED.fullmatch(value):
         return f"{key}={value}"
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
@@ -301,7 +318,7 @@ def override_of(key: str, value: str) -> str:
 
 
 def _replaced(stored: str, overrides: Sequence[str]) -> bool:
-    """Whether a stored override is left out, since the command line adds, sets or deletes the same setting."""
+    """Whether a stored override is replaced by one on the command line for the same setting."""
     (before,) = _parsed([stored])
     now = [override for override in _parsed(overrides) if _key(override) == _key(before)]
     return bool(now) and (not before.is_add() or any(override.is_add() for override in now))
@@ -317,7 +334,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
 
 
 def _line(override: Override) -> str:
-    """An override as it was written."""
+    """The original text of an override."""
     return str(override.input_line)
 
 
@@ -326,11 +343,11 @@ def _key(override: Override) -> str:
 
 
 def _plain_value(override: Override) -> Any:
-    """The value as plain containers; None for a setting that is deleted or swept."""
+    """The value as plain containers; None for a deleted or swept setting."""
     return None if override.is_delete() or override.is_sweep_override() else override.value()
 
 
 def _text(override: Override) -> str:
-    """The value of an override that is to be a text, also where Hydra would read a number."""
+    """The value of an override as a string, even if Hydra parses it as a number."""
     value = override.value()
     return value if isinstance(value, str) else str(override.get_value_element_as_str())

@@ -17,7 +17,7 @@ from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
-from sluice.distributed import LAUNCHED, in_step
+from sluice.distributed import LAUNCHED, in_slurm_step
 from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
@@ -29,27 +29,27 @@ log = logging.getLogger(__name__)
 
 def build_trainer(
     config: Config,
-    own: list[Callback],
+    task_callbacks: list[Callback],
     monitor: TrainingMonitor,
     last: LastCheckpoint,
     guard: Guard | None = None,
-    goes_on_from: int | None = None,
+    first_step: int | None = None,
 ) -> pl.Trainer:
-    """The Trainer with its loggers and callbacks; the checkpoints, progress and training monitor are always there.
+    """Builds the Trainer with the configured loggers and callbacks, and those that every run has.
 
     Args:
         config: the configuration.
-        own: callbacks of the task.
+        task_callbacks: callbacks of the task.
         monitor: counts tokens and logs speed.
-        last: keeps last.ckpt.
-        guard: asked before every write; None on ranks that write nothing.
-        goes_on_from: the first step that is logged, where the run was begun by an earlier process.
+        last: writes last.ckpt.
+        guard: checked before each write; None on ranks that write nothing.
+        first_step: the first step that this process logs; None for a new run.
     """
     run_dir = str(config.paths.run_dir)
     progress = make_progress()
     callbacks: list[Callback] = [
         monitor,
-        *own,
+        *task_callbacks,
         progress,
         *construct_all("callbacks", config.callbacks, Callback),
         *([StopOnNaN()] if config.stop_on_nan else []),
@@ -61,7 +61,7 @@ def build_trainer(
         "trainer",
         config.trainer,
         kind=pl.Trainer,
-        logger=_loggers(config, guard, goes_on_from) or False,
+        logger=_loggers(config, guard, first_step) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
@@ -71,13 +71,13 @@ def build_trainer(
     return trainer
 
 
-def _loggers(config: Config, guard: Guard | None, goes_on_from: int | None) -> list[Logger]:
+def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> list[Logger]:
     loggers: list[Logger] = construct_all("logger", config.logger, Logger)
     for logger in loggers:
         if isinstance(logger, CSVLog):
             logger.guard = guard
-        if goes_on_from is not None and hasattr(logger, "resume_from"):
-            logger.resume_from(goes_on_from)
+        if first_step is not None and hasattr(logger, "resume_from"):
+            logger.resume_from(first_step)
     return loggers
 
 
@@ -86,28 +86,28 @@ def _is_nt_asgd(optimizer: Plain) -> bool:
     return isinstance(kind, type) and issubclass(kind, NTASGD)
 
 
-def try_trainer(config: Config) -> None:
-    """Builds a Trainer without loggers and callbacks, so that a wrong argument shows before any data is read.
+def check_trainer_arguments(config: Config) -> None:
+    """Builds a Trainer without loggers and callbacks, so that invalid arguments are found before any data are read.
 
     Raises:
-        UserError: if it refuses one.
+        UserError: for an invalid argument.
     """
-    alone = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
+    minimal = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the run's own Trainer will say it
+        warnings.simplefilter("ignore")  # the run's Trainer repeats them
         try:
-            construct("trainer", config.trainer, kind=pl.Trainer, **alone, plugins=[*_environment()])
+            construct("trainer", config.trainer, kind=pl.Trainer, **minimal, plugins=[*_environment()])
         except (ImportError, RuntimeError) as error:
             raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
 
 
 def _environment() -> list[ClusterEnvironment]:
-    """Who numbers the processes, where Lightning would guess or take over signals that are the run's own."""
+    """The cluster environment, where Lightning would choose another one or install its own signal handlers."""
     if LAUNCHED in os.environ:
         return [LightningEnvironment()]
-    if in_step():  # Lightning asks for the number that --ntasks alone doesn't give; check_launch has compared all
-        on_each = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
-        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(on_each))
+    if in_slurm_step():  # Lightning requires SLURM_NTASKS_PER_NODE, which --ntasks alone doesn't set
+        tasks_per_node = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", "1"))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks_per_node))
         return [SLURMEnvironment(auto_requeue=False)]
     if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
         return [LightningEnvironment()]  # a batch script without srun: one process
@@ -115,14 +115,14 @@ def _environment() -> list[ClusterEnvironment]:
 
 
 def check_monitors(config: Config, known: list[str]) -> None:
-    """Refuses a metric that no validation will log, before the first epoch rather than after it.
+    """Checks before training that validation logs the monitored metrics.
 
     Args:
         config: the configuration.
-        known: the metrics that validation logs; empty where they are not known in advance.
+        known: the metrics that validation logs; empty if they are not known in advance.
 
     Raises:
-        UserError: for the first such metric.
+        UserError: for a metric that validation doesn't log.
     """
     monitors = {"task.monitor": config.task.monitor}
     for name, spec in (config.callbacks or {}).items():
@@ -134,10 +134,10 @@ def check_monitors(config: Config, known: list[str]) -> None:
 
 
 def check_trainer(spec: Plain) -> None:
-    """Refuses what Lightning would accept now and stumble over later.
+    """Refuses arguments of the Trainer that Lightning would accept but fail on later.
 
     Raises:
-        UserError: for a length that is none, or an accelerator this machine doesn't have.
+        UserError: for an invalid number of epochs or batches, or an unavailable accelerator.
     """
     epochs, accelerator = spec.get("max_epochs"), spec.get("accelerator")
     if not isinstance(epochs, int) or epochs < 1:
@@ -145,13 +145,15 @@ def check_trainer(spec: Plain) -> None:
     for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
         limit = spec.get(key)
         if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
-            raise UserError(f"trainer.{key}={limit} cannot be used: it must be a number of batches or a share above 0")
+            raise UserError(
+                f"trainer.{key}={limit} cannot be used: it must be a number of batches or a fraction above 0"
+            )
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")
     precision = str(spec.get("precision"))
     if accelerator != "cpu" and precision.startswith("bf16") and _emulates_bfloat16():
         log.warning(
-            "This GPU computes in bfloat16 by slow emulation: set trainer.precision=32-true or 16-mixed instead of %s.",
+            "This GPU emulates bfloat16, which is slow: set trainer.precision=32-true or 16-mixed instead of %s.",
             precision,
         )
 

@@ -1,4 +1,4 @@
-"""Starting from another run's weights, name by name and word by word."""
+"""Initialising a network with the weights of another run, matched by name and by word."""
 
 import logging
 from pathlib import Path
@@ -19,15 +19,15 @@ from sluice.text.vocab import SPECIALS
 log = logging.getLogger(__name__)
 
 
-BY_PLACE = "head.rows."
-"""Rows of an adaptive output layer that has its own: words by their place among the frequent and the rare ones."""
+ADAPTIVE_ROWS = "head.rows."
+"""Prefix of the untied rows of an adaptive softmax, which are ordered by word frequency."""
 TOP_LAYERS = ("output.", "head.", "pooling.")
-LEAST_WORDS = 0.1
-"""Fraction of a vocabulary that must be found in the other for its vectors to count as shared."""
+MIN_SHARED_WORDS = 0.1
+"""Minimum fraction of the vocabulary that the other run must have for its word vectors to count as matched."""
 
 
 class Network(Protocol):
-    """A network whose weights can be taken from another run."""
+    """A network that can be initialised with the weights of another run."""
 
     word_parameters: tuple[str, ...]
     """Names of the parameters with a row for each word."""
@@ -36,38 +36,41 @@ class Network(Protocol):
         """The weights by name."""
 
     def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool) -> object:
-        """Takes weights by name."""
+        """Loads weights by name."""
 
 
-def start_from(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
-    """Takes another run's weights where name and shape agree, and logs the names.
+def warm_start(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:
+    """Loads another run's weights where name and shape match, and logs which ones.
 
-    Where the vocabularies differ, what belongs to a word goes to the same word. Where the classes differ, the output
-    layer keeps its random weights.
+    If the vocabularies differ, parameters with a row per word are matched by word. If the classes differ, the output
+    layer keeps its random initialisation.
 
     Args:
-        network: the network that takes them, in place.
-        parts: what its checkpoints carry, see TaskRecipe.saved_parts.
-        run: a run's folder or a checkpoint.
-        recipe: of the network's task.
+        network: the network to initialise, in place.
+        parts: contents of its checkpoints, see TaskRecipe.saved_parts.
+        run: a run folder or a checkpoint.
+        recipe: recipe of the network's task.
 
     Raises:
-        UserError: if `run` has no checkpoint, is of another kind of task, or shares no weight matrix below the top
-            layers (vectors of words: LEAST_WORDS of them).
+        UserError: if `run` has no checkpoint, is of another kind of task, or has no matching weight matrix below the
+            top layers (of word vectors, MIN_SHARED_WORDS must match).
     """
     path, checkpoint = read_checkpoint(run)
     _check_kind(run, checkpoint["sluice"], recipe)
     own, theirs = network.state_dict(), network_weights(checkpoint)
-    matched = _matched(network, own, parts, theirs, checkpoint["sluice"])
+    matched = _matching_weights(network, own, parts, theirs, checkpoint["sluice"])
     if not matched:
-        raise UserError(f"init_from={run} cannot be used: none of its weights has a name and shape of this network's")
-    if not any(_counts(network, name, tensor, parts, checkpoint["sluice"]) for name, tensor in matched.items()):
         raise UserError(
-            f"init_from={run} cannot be used: it shares only {', '.join(matched)} with this network; name a run with "
-            "the same cell, sizes and language"
+            f"init_from={run} cannot be used: none of its weights matches this network; name a run with the same "
+            "cell and sizes"
+        )
+    if not any(_is_significant(network, name, tensor, parts, checkpoint["sluice"]) for name, tensor in matched.items()):
+        raise UserError(
+            f"init_from={run} cannot be used: only {', '.join(matched)} match this network; name a run with the same "
+            "cell, sizes and language"
         )
     network.load_state_dict(matched, strict=False)
-    log.info("Weights from %s: %d of %d matched: %s.", path, len(matched), len(own), ", ".join(matched))
+    log.info("Initialised from %s: %d of %d weights matched: %s.", path, len(matched), len(own), ", ".join(matched))
     if missing := [name for name in own if name not in matched]:
         log.info("Randomly initialised (missing or mismatched): %s.", ", ".join(missing))
 
@@ -78,42 +81,42 @@ def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
     if theirs is not None and theirs.kind == recipe.kind:
         return
     other = f"task={name}" + (f", a model that {theirs.description}" if theirs else "")
-    instead = "; for its vectors set embedding.path" if name == "word2vec" else ""
+    hint = "; to use its word vectors set embedding.path" if name == "word2vec" else ""
     raise UserError(
-        f"init_from={run} cannot be used: it is of {other}; this task wants one that {recipe.description}{instead}"
+        f"init_from={run} cannot be used: it is of {other}; this task needs a model that {recipe.description}{hint}"
     )
 
 
-def _counts(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
-    """Whether a weight that matched is more than a bias, a top layer or the vectors of a few words."""
+def _is_significant(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
+    """Whether a matched weight is a matrix below the top layers, and of word vectors, enough words match."""
     if tensor.ndim < 2 or name.startswith(TOP_LAYERS):
         return False
     if name not in getattr(network, "word_parameters", ()):
         return True
     words = set(_words_of(parts, name)) - {*SPECIALS, *MARKS, END_OF_LINE}
-    return len(words & set(_words_of(saved, name))) >= max(1, LEAST_WORDS * len(words))
+    return len(words & set(_words_of(saved, name))) >= max(1, MIN_SHARED_WORDS * len(words))
 
 
-def _matched(
+def _matching_weights(
     network: Network, own: dict[str, Tensor], parts: PlainMapping, theirs: dict[str, Tensor], saved: PlainMapping
 ) -> dict[str, Tensor]:
-    """The other run's weights by name, those of words in the order of the network's own vocabulary."""
+    """The other run's weights that match by name and shape, with word rows in the order of this vocabulary."""
     matched: dict[str, Tensor] = {}
     for name, tensor in own.items():
         if name not in theirs or (name.startswith("output.") and _other_classes(saved, parts)):
             continue
-        if name.startswith(BY_PLACE) and _words_of(parts, name) != _words_of(saved, name):
+        if name.startswith(ADAPTIVE_ROWS) and _words_of(parts, name) != _words_of(saved, name):
             continue
         if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))
-            matched |= _by_word(name, tensor, words, theirs[name], their_words)
+            matched |= _copy_word_rows(name, tensor, words, theirs[name], their_words)
         elif theirs[name].shape == tensor.shape:
             matched[name] = theirs[name]
     return matched
 
 
 def _words_of(parts: PlainMapping, name: str) -> list[str]:
-    """The vocabulary whose words are the rows of a parameter; a translator has two."""
+    """The vocabulary that the rows of a parameter correspond to; a translation model has two."""
     if "source" in parts:
         parts = parts["source" if name.startswith(("source_embedding", "encoder")) else "target"]
     return list(parts.get("vocab", ()))
@@ -123,14 +126,16 @@ def _other_classes(theirs: PlainMapping, ours: PlainMapping) -> bool:
     return theirs.get("labels") != ours.get("labels")
 
 
-def _by_word(name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]) -> dict[str, Tensor]:
-    """A parameter with a row a word, its rows taken from the same words; empty where the rows are of another size."""
+def _copy_word_rows(
+    name: str, own: Tensor, words: list[str], theirs: Tensor, their_words: list[str]
+) -> dict[str, Tensor]:
+    """Copies the rows of shared words; empty if the rows differ in size."""
     if theirs.shape[1:] != own.shape[1:]:
         return {}
-    places = {word: place for place, word in enumerate(their_words)}
-    shared = [(place, places[word]) for place, word in enumerate(words) if word in places]
+    their_index = {word: index for index, word in enumerate(their_words)}
+    shared = [(index, their_index[word]) for index, word in enumerate(words) if word in their_index]
     merged = own.clone()
-    merged[[place for place, _ in shared]] = theirs[[place for _, place in shared]]
+    merged[[index for index, _ in shared]] = theirs[[index for _, index in shared]]
     if words != their_words:
-        log.info("%s: %s of %s words found there.", name, f"{len(shared):,}", f"{len(words):,}")
+        log.info("%s: %s of %s words matched.", name, f"{len(shared):,}", f"{len(words):,}")
     return {name: merged}

@@ -1,4 +1,4 @@
-"""A worker of a run on several devices: python -m sluice.training.worker launch.yaml, started by `launching`."""
+"""Worker process of a run on several devices: python -m sluice.training.worker launch.yaml, see `launch`."""
 
 import ctypes
 import signal
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import yaml
 
-from sluice.exit_codes import INTERRUPTED, politely
+from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 
 _SET_PARENT_DEATH_SIGNAL = 1
-"""Of prctl(2)."""
+"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 def main(path: Path) -> None:
-    """Trains as the rank that the environment says."""
+    """Trains with the configuration in a launch file, as the rank given by the environment."""
     _end_with_parent()
-    with politely():
+    with exit_on_user_error():
         from sluice.config.compose import restored
         from sluice.config.user_code import TASK, import_module
         from sluice.training.run import Interrupted, run
@@ -32,7 +32,7 @@ def main(path: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """On Linux, a parent that is killed takes its workers along."""
+    """On Linux, kills this worker when its parent dies."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 

@@ -19,13 +19,13 @@ def test_numbers_and_stretches(given: str, meant: list[int]) -> None:
 
 @pytest.mark.parametrize("given", ["", "x", "3-", "-3", "1,,2", "5-2", "1.5", "all"])
 def test_what_is_no_list_of_units(given: str) -> None:
-    with pytest.raises(UserError, match="give numbers and stretches, as in 3,7,12-15"):
+    with pytest.raises(UserError, match="give numbers and ranges, as in 3,7,12-15"):
         parse_units(given, 16)
 
 
 @pytest.mark.parametrize(("given", "named"), [("16", 16), ("1,99", 99), ("0-999999999999", 999999999999)])
 def test_units_out_of_range_are_told_with_the_range(given: str, named: int) -> None:
-    with pytest.raises(UserError, match=f"no unit {named}: choose from 0 to 15"):
+    with pytest.raises(UserError, match=f"no unit {named}, units are 0-15"):
         parse_units(given, 16)
 
 

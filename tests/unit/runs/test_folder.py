@@ -10,7 +10,7 @@ from torch.distributed import TCPStore
 from sluice.errors import UserError
 from sluice.runs import folder as runs
 from sluice.runs.checkpoint import find_checkpoint
-from sluice.runs.folder import agreed, create_run_folder, job_id, run_folder, run_name
+from sluice.runs.folder import create_run_folder, job_id, rank_zero_value, run_folder, run_name
 from sluice.runs.results import provenance, write_results
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -66,7 +66,7 @@ def test_the_points_of_a_sweep_do_not_share_a_chosen_name() -> None:
 
 
 def test_a_process_that_torchrun_did_not_start_keeps_its_proposal() -> None:
-    assert agreed("run", "mine") == "mine"
+    assert rank_zero_value("run", "mine") == "mine"
 
 
 @pytest.fixture
@@ -92,11 +92,11 @@ def test_torchruns_ranks_take_the_first_ones_proposal(monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("agent")
 def test_ranks_that_torchrun_starts_again_agree_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "0")
-    agreed("run", "before")
+    rank_zero_value("run", "before")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    agreed("run", "after")
+    rank_zero_value("run", "after")
     monkeypatch.setenv("RANK", "1")
-    assert agreed("run", "mine") == "after"
+    assert rank_zero_value("run", "mine") == "after"
 
 
 @pytest.mark.usefixtures("agent")
@@ -112,8 +112,8 @@ def test_the_runs_of_a_sweep_have_names_of_their_own(monkeypatch: pytest.MonkeyP
 def test_a_first_rank_that_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "AGREEMENT_SECONDS", 0.1)
     monkeypatch.setenv("RANK", "1")
-    with pytest.raises(UserError, match=r"could not agree on the run's name within 0.1 s: give one with name="):
-        agreed("run", "mine")
+    with pytest.raises(UserError, match=r"did not send the run's name within 0.1 s: set one with name="):
+        rank_zero_value("run", "mine")
 
 
 def test_the_folder_stands_below_task_and_model(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_folder_that_is_there_is_taken(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
-    with pytest.raises(UserError, match=r"cannot be made .*: set paths.output_dir"):
+    with pytest.raises(UserError, match=r"cannot be created .*: set paths.output_dir"):
         create_run_folder(tmp_path / "afile" / "mine")
 
 

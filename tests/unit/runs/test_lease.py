@@ -189,7 +189,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def test_a_worker_uses_its_parents_lease(folder: Path) -> None:
     parents = Lease.acquire(folder)
-    workers = Lease.inherit(folder, parents.handed_on())
+    workers = Lease.inherit(folder, parents.worker_environment())
     workers.check()
     workers.release()
     parents.check()

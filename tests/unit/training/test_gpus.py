@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from sluice.errors import UserError
 from sluice.training import gpus
-from sluice.training.gpus import ShareGPUs, held_gpus, own_gpus, visible_gpus
+from sluice.training.gpus import ShareGPUs, lock_gpus, reserve_gpus, visible_gpus
 
 LOCAL = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 
@@ -32,7 +32,7 @@ def test_no_gpu_is_held_twice_and_all_are_used(tmp_path: Path, monkeypatch: pyte
     seen: list[tuple[str, ...]] = []
 
     def run() -> None:
-        with held_gpus(["0", "1", "2"], 1, tmp_path) as own:
+        with lock_gpus(["0", "1", "2"], 1, tmp_path) as own:
             held.extend(own)
             seen.append(tuple(sorted(held)))
             time.sleep(0.05)
@@ -53,16 +53,16 @@ def test_a_run_of_two_gpus_holds_none_while_it_waits(tmp_path: Path, monkeypatch
     taken = threading.Event()
 
     def run_on_two() -> None:
-        with held_gpus(["0", "1"], 2, tmp_path) as own:
+        with lock_gpus(["0", "1"], 2, tmp_path) as own:
             assert own == ["0", "1"]
             taken.set()
 
-    with held_gpus(["0", "1"], 1, tmp_path) as first:
+    with lock_gpus(["0", "1"], 1, tmp_path) as first:
         assert first == ["0"]
         waiting = threading.Thread(target=run_on_two)
         waiting.start()
         time.sleep(0.05)
-        with held_gpus(["0", "1"], 1, tmp_path) as second:
+        with lock_gpus(["0", "1"], 1, tmp_path) as second:
             assert second == ["1"]
         assert not taken.is_set()
     waiting.join(timeout=30)
@@ -70,33 +70,33 @@ def test_a_run_of_two_gpus_holds_none_while_it_waits(tmp_path: Path, monkeypatch
 
 
 def test_a_run_is_shown_its_own_gpu(in_sweep: Path) -> None:
-    with own_gpus({"accelerator": "auto", "devices": 1}):
+    with reserve_gpus({"accelerator": "auto", "devices": 1}):
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-        with own_gpus({"accelerator": "gpu", "devices": 1}):
+        with reserve_gpus({"accelerator": "gpu", "devices": 1}):
             assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 @pytest.mark.parametrize(("devices", "shown"), [("auto", "0,1"), (-1, "0,1"), ([3, 5], "0,1"), (2, "0,1")])
 def test_a_run_of_several_gpus_is_shown_as_many(in_sweep: Path, devices: object, shown: str) -> None:
-    with own_gpus({"accelerator": "gpu", "devices": devices}) as number:
+    with reserve_gpus({"accelerator": "gpu", "devices": devices}) as number:
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == shown
         assert number == (2 if isinstance(devices, list) else None)
 
 
 def test_a_run_on_the_cpu_takes_no_gpu(in_sweep: Path) -> None:
-    with own_gpus({"accelerator": "cpu", "devices": 8}):
+    with reserve_gpus({"accelerator": "cpu", "devices": 8}):
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_more_gpus_than_there_are_is_refused(in_sweep: Path) -> None:
     with pytest.raises(UserError, match=r"trainer\.devices=3 cannot be used: this sweep has 2 GPUs"):
-        own_gpus({"accelerator": "gpu", "devices": 3}).__enter__()
+        reserve_gpus({"accelerator": "gpu", "devices": 3}).__enter__()
 
 
 def test_a_run_never_falls_back_to_the_cpu(in_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match="was to use GPU 0, but torch finds 0 GPUs"):
-        own_gpus({"accelerator": "auto", "devices": 1}).__enter__()
+    with pytest.raises(UserError, match="torch finds 0 GPUs with CUDA_VISIBLE_DEVICES=0"):
+        reserve_gpus({"accelerator": "auto", "devices": 1}).__enter__()
 
 
 @pytest.mark.parametrize(("launcher", "recorded"), [(LOCAL, "4,7"), ("hydra._internal.BasicLauncher", None)])

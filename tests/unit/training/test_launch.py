@@ -17,7 +17,7 @@ import yaml
 from running import CONF, SAMPLE
 from sluice.config.compose import checked, compose_config, restored
 from sluice.config.schema import schema_name
-from sluice.distributed import LAUNCHED, devices_wanted, global_rank, started_by_launcher
+from sluice.distributed import LAUNCHED, global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.training import launch as launching
 from sluice.training.launch import LAUNCH_FILE, _port, check_launch, launch
@@ -63,28 +63,28 @@ class TestDevices:
         ],
     )
     def test_there_is_a_process_for_each(self, devices: Any, accelerator: str, expected: int) -> None:
-        assert devices_wanted({"devices": devices, "accelerator": accelerator}) == expected
+        assert num_devices({"devices": devices, "accelerator": accelerator}) == expected
 
     def test_one_is_enough_where_nothing_is_said(self) -> None:
-        assert devices_wanted({}) == 1
+        assert num_devices({}) == 1
 
     def test_auto_without_a_gpu_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-        assert devices_wanted({"devices": "auto", "accelerator": "auto"}) == 1
+        assert num_devices({"devices": "auto", "accelerator": "auto"}) == 1
 
     @pytest.mark.parametrize("devices", [0, -2, 1.5, "two", "0", None, ""])
     def test_what_is_no_number_is_told(self, devices: Any) -> None:
         with pytest.raises(UserError, match=rf"trainer.devices={devices} cannot be used: it must be a whole number"):
-            devices_wanted({"devices": devices})
+            num_devices({"devices": devices})
 
     @pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])
     def test_more_gpus_than_there_are_is_told(self, accelerator: str) -> None:
-        with pytest.raises(UserError, match=r"trainer.devices=5 cannot be used: there are 4 GPUs here"):
-            devices_wanted({"devices": 5, "accelerator": accelerator})
+        with pytest.raises(UserError, match=r"trainer.devices=5 cannot be used: this machine has 4 GPUs"):
+            num_devices({"devices": 5, "accelerator": accelerator})
 
     def test_no_gpu_at_all_is_told(self) -> None:
         with pytest.raises(UserError):
-            devices_wanted({"devices": [], "accelerator": "gpu"})
+            num_devices({"devices": [], "accelerator": "gpu"})
 
 
 class TestWhoStarted:
@@ -139,12 +139,12 @@ class TestAgreement:
     @pytest.mark.parametrize(
         ("environment", "devices", "nodes", "said"),
         [
-            (torchrun(world_size=4), 2, 1, "torchrun started 4 processes on 1 nodes, .* wait for 2 on 1"),
-            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* wait for 1 on 1"),
-            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* wait for 4 on 1"),
-            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* wait for 1 on 1"),
-            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* wait for 4 on 2"),
-            (srun(tasks=1), 2, 1, "srun started 1 processes on 1 nodes, .* wait for 2 on 1"),
+            (torchrun(world_size=4), 2, 1, "torchrun started 4 processes on 1 nodes, .* expect 2 on 1"),
+            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* expect 1 on 1"),
+            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* expect 4 on 1"),
+            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* expect 1 on 1"),
+            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* expect 4 on 2"),
+            (srun(tasks=1), 2, 1, "srun started 1 processes on 1 nodes, .* expect 2 on 1"),
         ],
     )
     def test_what_would_wait_for_ever_is_told(

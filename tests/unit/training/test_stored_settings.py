@@ -10,7 +10,7 @@ from running import CONF
 from sluice.config.compose import compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
-from sluice.training.resume import settings_before
+from sluice.training.resume import read_stored_config
 from sluice.training.stored_settings import (
     override_of,
     restored_config,
@@ -94,14 +94,14 @@ def test_the_last_checkpoint_names_its_run(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume([override_of("resume", str(run / "last.ckpt"))], CONF) == run
     (run / "best.ckpt").touch()
-    with pytest.raises(UserError, match=r"only last.ckpt holds the training state"):
+    with pytest.raises(UserError, match=r"only last.ckpt contains the training state"):
         run_to_resume([override_of("resume", str(run / "best.ckpt"))], CONF)
 
 
 def test_last_is_found_by_task_and_model(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume(["resume=last", "model=gru"], CONF) == run
-    with pytest.raises(UserError, match="resume=last finds no run"):
+    with pytest.raises(UserError, match="resume=last cannot be used"):
         run_to_resume(["resume=last"], CONF)
 
 
@@ -160,7 +160,7 @@ def test_targets_of_earlier_versions_are_found_where_they_are_today(run: Path) -
     plain["optimizer"] = {"_target_": "sluice.tasks.nt_asgd.NTASGD"}
     plain["scheduler"] = {"_target_": "sluice.tasks.schedules.cosine", "_partial_": True}
     (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
-    before = settings_before(run)
+    before = read_stored_config(run)
     assert before["optimizer"] == {"_target_": "sluice.optim.nt_asgd.NTASGD"}
     assert before["scheduler"] == {"_target_": "sluice.optim.schedules.cosine", "_partial_": True}
 

@@ -18,4 +18,4 @@ def test_emulated_bfloat16_is_reported(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     monkeypatch.setattr(trainers.log, "warning", lambda text, *values: lines.append(text % values))
     trainers.check_trainer({"accelerator": "gpu", "max_epochs": 1, "precision": precision})
-    assert [line.startswith("This GPU computes in bfloat16 by slow emulation") for line in lines] == [True] * warned
+    assert [line.startswith("This GPU emulates bfloat16") for line in lines] == [True] * warned

@@ -9,7 +9,7 @@ from running import Finished
 from sluice.models.classifier import TextClassifier
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named
-from sluice.training.warm_start import start_from
+from sluice.training.warm_start import warm_start
 
 
 def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -> TextClassifier:
@@ -25,7 +25,7 @@ def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
     words = ["<unk>", "<pad>", "never-seen", *reversed(saved.vocab.tokens[2:])]
     network = network_of_its_kind(finished, len(words))
     before = network.embedding.table.weight.detach().clone()
-    start_from(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder, recipe_named("imdb"))
+    warm_start(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder, recipe_named("imdb"))
     own, theirs = network.embedding.table.weight, saved.network.embedding.table.weight
     assert torch.equal(own[2], before[2])
     for word in ("<unk>", saved.vocab.tokens[2], saved.vocab.tokens[-1]):
@@ -36,7 +36,7 @@ def test_other_classes_leave_the_output_fresh(finished: Finished, caplog: pytest
     saved = load_model(finished.folder)
     network = network_of_its_kind(finished, len(saved.vocab))
     before = network.output.weight.detach().clone()
-    start_from(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder, recipe_named("imdb"))
+    warm_start(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder, recipe_named("imdb"))
     assert torch.equal(network.output.weight, before)
     assert torch.equal(network.recurrent.cells[0].weight_hh, saved.network.recurrent.cells[0].weight_hh)
 
@@ -50,6 +50,6 @@ def test_one_hot_rows_are_named_as_the_words_parameters(finished: Finished) -> N
 
 def test_a_missing_run_is_refused(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no"):
-        start_from(
+        warm_start(
             network_of_its_kind(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere", recipe_named("imdb")
         )
