@@ -1,4 +1,4 @@
-"""Small texts made up for language models, and settings of runs on them."""
+"""Small generated texts for language models, and settings of runs on them."""
 
 import random
 from pathlib import Path
@@ -15,7 +15,7 @@ PLACES = ("house", "wood", "garden", "town")
 
 
 def write_book(path: Path, lines: int, seed: int) -> Path:
-    """Sentences of few words."""
+    """Writes random sentences of a small vocabulary."""
     draw = random.Random(seed)
     sentences = (
         f"The {draw.choice(ANIMALS)}, it's said, saw the {draw.choice(ANIMALS)} in the {draw.choice(PLACES)}."

@@ -8,6 +8,6 @@ from sluice.data.fingerprints import fingerprint_of
 
 
 def fingerprint(corpus: Any) -> str:
-    """What tells its content apart; every file is hashed."""
+    """The key of the corpus, computed by hashing every file."""
     with TemporaryDirectory() as cache_dir:
         return fingerprint_of(corpus.sources, Path(cache_dir)).key

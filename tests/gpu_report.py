@@ -1,4 +1,4 @@
-"""What the GPU tier prints at its end: a table of its checks and tables of the benchmarks, in Markdown."""
+"""The report of the GPU tests in Markdown: a table of the tests and tables of the benchmarks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ import torch
 
 @dataclass
 class Report:
-    """Collected while the tier runs."""
+    """Results collected while the tests run."""
 
     outcomes: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
-    """Of each test function: (outcome, seconds) of its cases."""
+    """(outcome, seconds) of the cases of each test function."""
     not_run: dict[str, str] = field(default_factory=dict)
-    """Test functions that were skipped, with the reason."""
+    """Skipped test functions, with the reason."""
     benchmarks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Rows that `sluice bench NAME --json` printed."""
 
     def print(self, line: Callable[[str], None]) -> None:
-        """Prints everything, a line at a time."""
+        """Prints the report line by line."""
         line(f"\n{_machine()}\n")
         line("| check | cases | passed | seconds |\n|---|---|---|---|")
         for name, cases in self.outcomes.items():

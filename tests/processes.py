@@ -1,4 +1,4 @@
-"""python train.py as processes of their own."""
+"""python train.py in separate processes."""
 
 import os
 import signal
@@ -12,17 +12,17 @@ from running import Ended
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = (sys.executable, str(ROOT / "train.py"))
 LONGEST = 150.0
-"""Seconds that no run of these tests takes, not even on a busy machine."""
+"""Timeout in seconds, sufficient on a busy machine."""
 
 
 def command(*parts: str, cwd: Path) -> Ended:
-    """A command to its end."""
+    """Runs a command to completion."""
     done = subprocess.run(parts, cwd=cwd, capture_output=True, text=True, timeout=LONGEST)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
 class Started:
-    """python train.py in a session of its own, as in a terminal."""
+    """python train.py in a new session, as in a terminal."""
 
     def __init__(self, *settings: str, cwd: Path) -> None:
         pipe = subprocess.PIPE
@@ -31,7 +31,7 @@ class Started:
         )
 
     def wait_for(self, path: Path) -> None:
-        """Until there is such a file."""
+        """Waits until the file exists."""
         deadline = time.monotonic() + LONGEST
         while not path.exists():
             assert self.process.poll() is None, self.ended()
@@ -39,7 +39,7 @@ class Started:
             time.sleep(0.01)
 
     def press_ctrl_c(self) -> None:
-        """The terminal tells every process of the group."""
+        """Sends SIGINT to the process group, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def ended(self) -> Ended:
@@ -48,6 +48,6 @@ class Started:
 
 
 def children_of(process: int) -> list[int]:
-    """Processes that it started, in their order."""
+    """Ids of the child processes, sorted."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     return sorted(int(child) for children in tasks for child in children.read_text(encoding="utf-8").split())

@@ -1,4 +1,4 @@
-"""Running the commands inside the test process, as a person would in a terminal."""
+"""Runs the commands of the command line within the test process."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ TINY = (*SAMPLE, *SMALL)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended well."""
+    """A successful run."""
 
     home: Path
     folder: Path
@@ -52,26 +52,26 @@ class Finished:
         return cls(home, folder, results_of(folder), ended)
 
 
-def places(home: Path) -> tuple[str, ...]:
-    """Settings that keep everything below `home`."""
+def paths_in(home: Path) -> tuple[str, ...]:
+    """Settings of the data, cache and output folders below `home`."""
     return tuple(f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output"))
 
 
 NEEDS_HYDRA = ("-", "hydra", "resume=", "${")
-"""What an argument has in it, at its beginning or anywhere, if Hydra's own command line is to read it."""
+"""An argument that starts with one of these, or contains `${`, needs Hydra's own command line."""
 
 
 def train(*overrides: str) -> Ended:
     """python train.py ...
 
-    A plain run is composed once, where Hydra's application composes twice and takes longer than a small run.
+    Plain arguments are composed without Hydra's application, which is slower than a small run.
     """
     whole = any(argument.startswith(NEEDS_HYDRA) or "${" in argument for argument in overrides)
     return _train(overrides, main if whole else _compose_and_train)
 
 
 def train_by_hydra(*overrides: str) -> Ended:
-    """The same through Hydra's application, whatever the arguments are."""
+    """The same, always through Hydra's application."""
     return _train(overrides, main)
 
 
@@ -95,7 +95,7 @@ def _train(overrides: tuple[str, ...], run: Callable[[Path], None]) -> Ended:
 
 
 def train_composed(config: DictConfig) -> Ended:
-    """What comes after Hydra has read the command line, which takes longer than a small run."""
+    """Trains with a composed configuration."""
     out, err, code = StringIO(), StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
@@ -109,22 +109,22 @@ def train_composed(config: DictConfig) -> Ended:
 
 
 def trained(home: Path, *overrides: str) -> Finished:
-    """A run of which no other lies below `home`; it must end well."""
-    ended = train(*overrides, *places(home))
+    """Trains the only run below `home`, which must succeed."""
+    ended = train(*overrides, *paths_in(home))
     assert ended.code == 0, ended.err
     return Finished.found(home, ended)
 
 
 def sluice(*arguments: str | Path, stdin: str | bytes | None = None) -> Ended:
-    """sluice ...; an exception that is no exit is passed on."""
+    """sluice ...; exceptions other than SystemExit are raised."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ended(result.exit_code, result.stdout, result.stderr)
 
 
-def complaint(ended: Ended) -> str:
-    """The one sentence with which a command ended because of a person's mistake."""
+def error_of(ended: Ended) -> str:
+    """The error message, one line, of a command that failed with exit code 2."""
     lines = ended.err.splitlines()
     assert ended.code == 2, ended
     assert "Traceback" not in ended.out + ended.err
@@ -134,9 +134,14 @@ def complaint(ended: Ended) -> str:
 
 
 def json_lines(ended: Ended) -> list[dict[str, Any]]:
-    """What a command with --json printed."""
+    """The parsed output of a command with --json."""
     assert ended.code == 0, ended.err
     return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def joined(value: object) -> str | None:
+    """Test id of a list or tuple of arguments."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else None
 
 
 def runs_below(folder: Path) -> list[Path]:
@@ -157,13 +162,13 @@ def results_of(run: Path) -> dict[str, Any]:
 
 
 def write_table(path: Path, rows: list[tuple[str, str]]) -> Path:
-    """A CSV file with the columns text and label."""
+    """Writes a CSV file with the columns text and label."""
     path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
     return path
 
 
 def three_classes(path: Path, each: int = 12) -> Path:
-    """Texts in which one word gives the class away; the classes are not equally many."""
+    """Writes a table of texts in which one word determines the class; the classes are imbalanced."""
     words = {"bad": "awful", "good": "great", "so": "plain"}
     numbers = {"bad": each, "good": each // 2, "so": each // 3}
     rows = [(f"it was {words[name]} number {i}", name) for name, number in numbers.items() for i in range(number)]

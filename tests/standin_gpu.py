@@ -1,7 +1,7 @@
-"""A stand-in for a GPU: tensors that say they are on cuda:0 and compute on the CPU.
+"""An emulated GPU: tensors that report the device cuda:0 and compute on the CPU.
 
-It checks on any machine what a GPU would check: that an operation meets tensors of one device only, and where the
-program waits for the device (synchronisation). Values are those of the CPU, so results can be compared.
+It detects on any machine operations on tensors of different devices, and records where the program synchronises with
+the device. Values are those of the CPU, so results can be compared.
 """
 
 import traceback
@@ -32,10 +32,10 @@ WAITING = {
     aten.bincount.default,
     aten.repeat_interleave.Tensor,
 }
-"""Operations whose result the host needs before it can go on."""
+"""Operations that synchronise with the host."""
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 waits: list[str] = []
-"""Where the program waited for the device: "operation at module:function"."""
+"""Synchronisation points of the program: "operation at module:function"."""
 
 
 def _note(operation: str) -> None:
@@ -45,7 +45,7 @@ def _note(operation: str) -> None:
 
 
 class OnGPU(Tensor):
-    """A tensor on the stand-in device; `held` is its value."""
+    """A tensor on the emulated device; `held` is its value."""
 
     held: Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl
@@ -124,7 +124,7 @@ def _on_gpu(leaf: Any) -> Any:
 
 
 class _Redirect(TorchFunctionMode):
-    """Sends what is made on, or moved to or from, a CUDA device to the stand-in."""
+    """Redirects tensors created on, or moved to or from, a CUDA device to the emulated one."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -149,7 +149,7 @@ class _Redirect(TorchFunctionMode):
         pinned = getattr(tensor, "_pinned", False)
         if not (pinned and kwargs.get("non_blocking")):
             _note(f"copy from {tensor.device.type} to {target.type}")
-        assert not tensor.requires_grad or tensor.is_leaf, "a move within a graph is not followed"
+        assert not tensor.requires_grad or tensor.is_leaf, "moving a non-leaf tensor is not supported"
         moved = tensor.held if isinstance(tensor, OnGPU) else OnGPU(tensor.detach())
         dtype = kwargs.get("dtype") or next((arg for arg in args[1:] if isinstance(arg, torch.dtype)), None)
         moved = moved.detach() if dtype is None else moved.detach().to(dtype)
@@ -157,7 +157,7 @@ class _Redirect(TorchFunctionMode):
 
 
 def _packed(inputs: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
-    """As torch's own, whose gradient is made from options: their device is in truth the CPU. So is `_padded`."""
+    """Replaces torch's op, whose backward would create CPU tensors; likewise `_padded`."""
     assert not batch_first
     sizes = (torch.arange(int(lengths[0])).unsqueeze(1) < lengths).sum(1)
     return torch.cat([step[:rows] for step, rows in zip(inputs.unbind(0), sizes.tolist(), strict=False)]), sizes
@@ -194,13 +194,13 @@ def _without_device(args: Any) -> Any:
 
 @contextmanager
 def standin_gpu() -> Iterator[None]:
-    """Within the block `.to("cuda:0")` and `device="cuda:0"` give tensors on the stand-in device."""
+    """Within the block `.to("cuda:0")` and `device="cuda:0"` give tensors on the emulated device."""
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     waits.clear()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about Intel GPUs, and about the cuDNN that a CPU build lacks
+            warnings.simplefilter("ignore")  # about Intel GPUs, and about cuDNN missing in a CPU build
             without_cudnn = patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: False)
             with torch.backends.mkldnn.flags(enabled=False), without_cudnn, _Redirect():
                 yield
@@ -209,7 +209,7 @@ def standin_gpu() -> Iterator[None]:
 
 
 def to_gpu(module: nn.Module) -> None:
-    """Moves a module; parameters that were one stay one, as they do on a real device."""
+    """Moves a module; shared parameters stay shared, as on a real device."""
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     for part in module.modules():
         for name, parameter in part._parameters.items():

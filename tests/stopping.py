@@ -1,4 +1,4 @@
-"""Stopping a run of this process at a chosen place, in the ways that runs are stopped."""
+"""Stops a run of this process in a chosen hook, by a signal or an exception."""
 
 import itertools
 import os
@@ -24,14 +24,14 @@ def stop_signal() -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
 
 
-def raised() -> None:
-    """As where Ctrl-C comes while nobody watches for it."""
+def keyboard_interrupt() -> None:
+    """Ctrl-C without a signal handler."""
     raise KeyboardInterrupt
 
 
 @contextmanager
 def stopped(by: Callable[[], None], hook: str, time: int = 1) -> Iterator[None]:
-    """Does `by` when a hook of the callbacks has been called so many times; whose handlers signals have stays."""
+    """Calls `by` at the given call of a callback hook; signal handlers are restored afterwards."""
     calls, before = itertools.count(1), getattr(TrainingMonitor, hook)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
 

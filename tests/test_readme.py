@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell people to type is accepted, and the Python in it runs."""
+"""The commands in README.md and docs/ are valid, and the Python code runs."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands(start: str) -> list[list[str]]:
-    """Arguments of every command that begins so, also behind && in a line."""
+    """Arguments of every command that starts with `start`, also after &&."""
     lines = [part.strip() for block in blocks("bash") for line in block.splitlines() for part in line.split("&&")]
     return [shlex.split(line[len(start) :]) for line in lines if line.startswith(start)]
 
@@ -37,30 +37,30 @@ def test_training_commands_compose(overrides: list[str]) -> None:
     assert checked(compose_config(single_run(overrides), ROOT / "conf")).task.name
 
 
-def test_there_are_training_and_other_commands() -> None:
+def test_pages_contain_commands() -> None:
     assert len(commands("python train.py")) > 5
     assert len(commands("sluice ")) > 3
 
 
 @pytest.mark.parametrize("arguments", commands("sluice "), ids=" ".join)
-def test_other_commands_are_understood(arguments: list[str]) -> None:
+def test_sluice_commands_parse(arguments: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     context = command.make_context("sluice", list(arguments))
     while hasattr(command, "resolve_command"):
-        rest = [*context._protected_args, *context.args]  # a group may have arguments of its own
+        rest = [*context._protected_args, *context.args]  # a group may have arguments
         name, command, arguments = command.resolve_command(context, rest)
         context = command.make_context(name, list(arguments), parent=context)
     assert context.params
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_a_page_points_to_is_there(page: Path) -> None:
+def test_links_point_to_existing_files(page: Path) -> None:
     places = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [place for place in places if not (page.parent / place).exists()] == []
 
 
 @pytest.mark.parametrize("code", [code for code in blocks("python") if "register(" not in code])
-def test_python_runs(code: str) -> None:
+def test_python_blocks_run(code: str) -> None:
     before = dict(CELLS)
     try:
         exec(compile(code, "README.md", "exec"), {})

@@ -1,4 +1,4 @@
-"""The shape of the source: no import cycles, functions that fit a screen, packages that can be surveyed."""
+"""The source has no import cycles, short functions, and small packages."""
 
 import ast
 from collections import Counter
@@ -11,11 +11,11 @@ MODULES = {
     for file in TREES
 }
 LARGE = ("data", "recurrent")
-"""Packages that may be larger than the others."""
+"""Packages that may exceed the limit."""
 
 
 def imported(file: Path) -> set[str]:
-    """Modules of Sluice that a file imports when it is imported itself."""
+    """Sluice modules imported by a file at import time."""
     top = [node for node in ast.walk(TREES[file]) if isinstance(node, ast.ImportFrom) and node.module]
     inside = {
         inner
@@ -31,7 +31,7 @@ def imported(file: Path) -> set[str]:
     return found & set(MODULES)
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_no_import_cycles() -> None:
     waiting = {module: imported(file) - {module} for module, file in MODULES.items()}
     while ready := [module for module, needed in waiting.items() if not needed & set(waiting)]:
         for module in ready:
@@ -39,7 +39,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not waiting, f"in a cycle or above one: {', '.join(waiting)}"
 
 
-def test_functions_fit_a_screen() -> None:
+def test_functions_are_short() -> None:
     functions = [
         (node.end_lineno - node.lineno + 1, file.name, node.name)  # type: ignore[operator]
         for file, tree in TREES.items()
@@ -49,19 +49,19 @@ def test_functions_fit_a_screen() -> None:
     assert [function for function in functions if function[0] > 45] == []
 
 
-def test_packages_can_be_surveyed() -> None:
+def test_packages_are_small() -> None:
     lines: Counter[str] = Counter()
     for file in (file for file in TREES if file.name != "__init__.py"):
         lines[file.relative_to(SOURCE).parts[0]] += len(file.read_text(encoding="utf-8").splitlines())
     assert {package: count for package, count in lines.items() if count > 3000 and package not in LARGE} == {}
 
 
-def test_untyped_values_stay_at_the_seams() -> None:
+def test_use_of_any_is_limited() -> None:
     uses = sum(isinstance(node, ast.Name) and node.id == "Any" for tree in TREES.values() for node in ast.walk(tree))
     assert uses <= 150
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [
         str(file) for file, tree in TREES.items() if file.name != "__init__.py" and not ast.get_docstring(tree)
     ] == []

@@ -1,17 +1,17 @@
-"""A real SLURM for the tests of this folder."""
+"""A real SLURM for the cluster tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from own_slurm import CannotRunError, Slurm, own_slurm
+from local_slurm import CannotRunError, Slurm, local_slurm
 
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A SLURM with two nodes, as long as the session; skips where there can be none."""
+    """A SLURM with two nodes for the whole session; skips where it cannot be started."""
     try:
-        with own_slurm(tmp_path_factory.mktemp("slurm")) as running:
+        with local_slurm(tmp_path_factory.mktemp("slurm")) as running:
             yield running
     except CannotRunError as reason:
         pytest.skip(str(reason))

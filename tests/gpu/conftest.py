@@ -1,7 +1,7 @@
-"""The GPU tier: `pytest -m gpu -n 0 tests/gpu`, on a machine with CUDA; elsewhere it skips.
+"""Tests on a GPU, `pytest -m gpu -n 0 tests/gpu`; they skip without CUDA.
 
-It runs from a source tree (PYTHONPATH=src) on generated data only, each file in a few minutes, and ends with tables for
-docs/gpu.md. SLUICE_GPU_REHEARSAL=1 runs what it can on the CPU instead: that checks the tests, not the GPU.
+They run from a source tree (PYTHONPATH=src) on generated data, take a few minutes per file, and print tables for
+docs/gpu.md. SLUICE_GPU_REHEARSAL=1 runs them on the CPU as far as possible, to check the tests themselves.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from choices import write_own_files
 from gpu_report import REPORT
+from small_configs import write_own_files
 
 HERE = Path(__file__).parent
 REHEARSAL = os.environ.get("SLUICE_GPU_REHEARSAL") == "1"
@@ -48,7 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @dataclass(frozen=True)
 class Device:
-    """Where the tier computes."""
+    """The device of the tests."""
 
     torch: torch.device
     accelerator: str
@@ -63,13 +63,13 @@ def device() -> Device:
 
 @pytest.fixture
 def real_gpu() -> None:
-    """Skips what only a GPU can do."""
+    """Skips the test without a GPU."""
     if not PRESENT:
         pytest.skip("needs CUDA")
 
 
 @pytest.fixture
-def home(workplace: Path) -> Path:
-    """An empty folder with small files of one's own text, as the working directory."""
-    write_own_files(workplace)
-    return workplace
+def home(workdir: Path) -> Path:
+    """A working directory with small data files."""
+    write_own_files(workdir)
+    return workdir

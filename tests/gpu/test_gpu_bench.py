@@ -1,4 +1,4 @@
-"""`sluice bench ... --device cuda` runs; what it prints goes into the report of the tier."""
+"""`sluice bench ... --device cuda` runs; its rows are added to the report of the GPU tests."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ REHEARSED = {
 
 
 @pytest.mark.parametrize("name", REHEARSED)
-def test_a_benchmark_runs(device: Any, name: str) -> None:
+def test_benchmark_runs(device: Any, name: str) -> None:
     sizes = () if device.torch.type == "cuda" else REHEARSED[name]
     ended = sluice("bench", name, "--device", device.torch.type, "--runs", "3", *sizes, "--json")
     assert ended.code == 0, ended.err

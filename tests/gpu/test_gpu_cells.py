@@ -66,7 +66,7 @@ def compare(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: fl
 
 @pytest.mark.parametrize("name", TOLERANCES)
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_a_cell_equals_itself_on_the_cpu(device: Any, cell: str, name: str) -> None:
+def test_cell_matches_the_cpu(device: Any, cell: str, name: str) -> None:
     here = stack_of(cell, bidirectional=True)
     there = copy.deepcopy(here).to(device.torch)
     inputs, lengths = batch()
@@ -77,7 +77,7 @@ def test_a_cell_equals_itself_on_the_cpu(device: Any, cell: str, name: str) -> N
 
 @pytest.mark.parametrize("backend", ["fused", "steps"])
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_every_backend_of_a_cell_gives_the_same(device: Any, cell: str, backend: str) -> None:
+def test_backends_agree(device: Any, cell: str, backend: str) -> None:
     stack = stack_of(cell, options=CellOptions(recurrent_dropout=0.0))
     inputs, lengths = batch()
     expected = run(copy.deepcopy(stack), inputs, lengths)
@@ -88,7 +88,7 @@ def test_every_backend_of_a_cell_gives_the_same(device: Any, cell: str, backend:
 
 
 @pytest.mark.parametrize("cell", KERNELS)
-def test_torchs_cells_take_cudnns_packed_path(device: Any, cell: str, real_gpu: None) -> None:
+def test_torch_cells_use_cudnn_packed_kernels(device: Any, cell: str, real_gpu: None) -> None:
     own = make_cell(cell, input_size=INPUTS, hidden_size=UNITS).to(device.torch)
     inputs, lengths = batch()
     plan = LengthPlan(lengths, STEPS, device.torch)
@@ -102,7 +102,7 @@ def test_torchs_cells_take_cudnns_packed_path(device: Any, cell: str, real_gpu: 
 
 
 @pytest.mark.parametrize("cell", KERNELS)
-def test_weights_lie_in_one_block_for_cudnn(device: Any, cell: str, real_gpu: None) -> None:
+def test_weights_are_contiguous_for_cudnn(device: Any, cell: str, real_gpu: None) -> None:
     stack = stack_of(cell).to(device.torch)
     first = stack.cells[0]
     blocks = {part.untyped_storage().data_ptr() for part in (first.weight_ih, first.weight_hh, first.bias_ih)}
@@ -114,7 +114,9 @@ def test_weights_lie_in_one_block_for_cudnn(device: Any, cell: str, real_gpu: No
 
 
 @pytest.mark.parametrize("cell", ["lstm_layernorm", "lstm_peephole", "gru_reset_before"])
-def test_a_cuda_graph_repeats_a_run(device: Any, cell: str, real_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_graph_matches_eager_execution(
+    device: Any, cell: str, real_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = stack_of(cell).to(device.torch)
     inputs, lengths = batch()
     other = torch.randn_like(inputs)

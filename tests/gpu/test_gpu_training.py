@@ -1,4 +1,4 @@
-"""Training on a GPU: every task, without waiting for the device, stopped and resumed, and used on a CPU."""
+"""Every task trains on a GPU without synchronisation, and its runs resume and predict on GPU and CPU."""
 
 import math
 import warnings
@@ -9,11 +9,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from choices import TASKS, compose_small
-from running import json_lines, only_run, places, results_of, sluice, train_composed
+from running import json_lines, only_run, paths_in, results_of, sluice, train_composed
 from sluice.config.compose import checked
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
+from small_configs import TASKS, compose_small
 from stopping import stop_signal, stopped
 
 SHORT = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.log_every_n_steps=1")
@@ -25,7 +25,7 @@ def on(device: Any) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_trains_for_a_short_epoch(device: Any, home: Path, task: str) -> None:
+def test_task_trains_for_a_short_epoch(device: Any, home: Path, task: str) -> None:
     ended = train_composed(compose_small(home, f"task={task}", *on(device), *SHORT))
     assert ended.code == 0, ended.err
     results = results_of(only_run(home / "output"))
@@ -36,8 +36,8 @@ def test_a_task_trains_for_a_short_epoch(device: Any, home: Path, task: str) -> 
     assert all(math.isfinite(value) for value in figures)
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "word2vec"])  # steps rows of a sparse gradient
-def test_training_never_waits_for_the_gpu(device: Any, home: Path, task: str, real_gpu: None) -> None:
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "word2vec"])  # sparse gradients
+def test_training_never_synchronises_with_the_gpu(device: Any, home: Path, task: str, real_gpu: None) -> None:
     config = checked(compose_small(home, f"task={task}", *on(device), "debug=fast", "scheduler=constant"))
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
@@ -48,7 +48,7 @@ def test_training_never_waits_for_the_gpu(device: Any, home: Path, task: str, re
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
     batches = [batch for batch, _ in zip(data.train_dataloader(), range(1), strict=False)] * 2
     for number, batch in enumerate(batch.pin_memory().to(device.torch) for batch in batches):
-        torch.cuda.set_sync_debug_mode("error" if number else "default")  # libraries set themselves up on the first
+        torch.cuda.set_sync_debug_mode("error" if number else "default")  # libraries initialise on the first batch
         try:
             optimizer.zero_grad()
             module.training_step(batch, number).backward()
@@ -59,7 +59,7 @@ def test_training_never_waits_for_the_gpu(device: Any, home: Path, task: str, re
 
 
 @pytest.mark.parametrize("resumed_on", ["same", "cpu"])
-def test_a_stopped_run_resumes(device: Any, home: Path, resumed_on: str) -> None:
+def test_stopped_run_resumes(device: Any, home: Path, resumed_on: str) -> None:
     settings = (*on(device), *REVIEWS, "task.data.batch_size=8")
     whole = train_composed(compose_small(home, "task=reviews", *settings, "name=whole"))
     assert whole.code == 0, whole.err
@@ -71,16 +71,16 @@ def test_a_stopped_run_resumes(device: Any, home: Path, resumed_on: str) -> None
     again = train_composed(compose_small(home, "task=reviews", *settings, *there, f"resume={run}"))
     assert again.code == 0, again.err
     weights = [load_model(folder).network.state_dict() for folder in (run, run.with_name("whole"))]
-    if resumed_on == "same":  # dropout on another device draws other numbers
+    if resumed_on == "same":  # another device has other dropout masks
         for name, weight in weights[0].items():
             torch.testing.assert_close(weight, weights[1][name], rtol=2e-2, atol=2e-3)
 
 
-def test_a_model_trained_on_one_device_works_on_the_other(device: Any, home: Path) -> None:
+def test_model_predicts_the_same_on_cpu_and_gpu(device: Any, home: Path) -> None:
     ended = train_composed(compose_small(home, "task=reviews", *on(device), *SHORT, "name=a"))
     assert ended.code == 0, ended.err
     run = home / "output" / "reviews" / "lstm" / "a"
-    texts = ("it was great number 3", "awful")
+    texts = ("it was great", "awful")
     (first, second) = json_lines(sluice("predict", run, *texts, "--json"))
     model = load_model(run)
     ids = [torch.tensor(model.vocab.encode(text.split())) for text in texts]
@@ -93,7 +93,7 @@ def test_a_model_trained_on_one_device_works_on_the_other(device: Any, home: Pat
     assert {first["label"], second["label"]} <= set(model.labels)
 
 
-def test_all_gpus_together_measure_what_one_does(device: Any, home: Path) -> None:
+def test_multi_gpu_metrics_match_one_gpu(device: Any, home: Path) -> None:
     count = torch.cuda.device_count()
     if count < 2:
         pytest.skip(f"needs 2 GPUs or more, there are {count}")
@@ -103,7 +103,7 @@ def test_all_gpus_together_measure_what_one_does(device: Any, home: Path) -> Non
     found = []
     for devices in (1, count):
         name = f"name=on-{devices}"
-        own = ("trainer=ddp", f"trainer.devices={devices}", *still, name, *places(home))
+        own = ("trainer=ddp", f"trainer.devices={devices}", *still, name, *paths_in(home))
         ended = command(*TRAIN, "task=reviews", f"task.data.path={home / 'mine.csv'}", *own, cwd=home)
         assert ended.code == 0, ended.err
         results = results_of(home / "output" / "reviews" / "lstm" / f"on-{devices}")
@@ -111,7 +111,7 @@ def test_all_gpus_together_measure_what_one_does(device: Any, home: Path) -> Non
     assert found[1] == pytest.approx(found[0], abs=1e-3)
 
 
-def test_no_warning_is_printed_during_training(device: Any, home: Path) -> None:
+def test_training_emits_no_contiguity_warning(device: Any, home: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pl.seed_everything(1, verbose=False)

@@ -1,4 +1,4 @@
-"""Flipped bytes, cut files and contents that no training writes are noticed before anything of a checkpoint is used."""
+"""Damaged files and invalid contents of checkpoints are detected before any of it is used."""
 
 import shutil
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from running import SMALL, TINY, Finished, complaint, json_lines, places, sluice, train, trained
+from running import SMALL, TINY, Finished, error_of, json_lines, paths_in, sluice, train, trained
 from stopping import stop_signal, stopped
 
 TEXT = "It was moving, I loved it."
@@ -22,45 +22,45 @@ def flip(path: Path, part: float) -> None:
 
 
 @pytest.fixture
-def copied(finished: Finished, workplace: Path) -> Path:
-    """A finished run to be damaged."""
-    shutil.copytree(finished.folder, workplace / "run")
-    return workplace / "run"
+def copied(finished: Finished, workdir: Path) -> Path:
+    """A copy of the finished run that a test may damage."""
+    shutil.copytree(finished.folder, workdir / "run")
+    return workdir / "run"
 
 
-def test_a_flipped_bit_is_noticed(copied: Path) -> None:
+def test_flipped_bit_is_detected(copied: Path) -> None:
     flip(copied / "best.ckpt", 0.5)
-    assert "best.ckpt is truncated, corrupted or not a checkpoint" in complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is truncated, corrupted or not a checkpoint" in error_of(sluice("predict", copied, TEXT))
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
-def test_a_cut_file_is_noticed(copied: Path, length: int) -> None:
+def test_truncated_file_is_detected(copied: Path, length: int) -> None:
     best = copied / "best.ckpt"
     best.write_bytes(best.read_bytes()[:length])
-    assert "best.ckpt is truncated, corrupted or not a checkpoint" in complaint(sluice("predict", copied, TEXT))
+    assert "best.ckpt is truncated, corrupted or not a checkpoint" in error_of(sluice("predict", copied, TEXT))
 
 
-def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(workplace: Path) -> None:
-    settings = (*TINY, "trainer.max_epochs=2", "checkpoint.every_steps=1", *places(workplace), "name=a")
+def test_damaged_last_checkpoint_falls_back_to_previous(workdir: Path) -> None:
+    settings = (*TINY, "trainer.max_epochs=2", "checkpoint.every_steps=1", *paths_in(workdir), "name=a")
     with stopped(stop_signal, "on_train_batch_end", 2):
         assert train(*settings).code == 130
-    run = workplace / "output" / "imdb" / "lstm" / "sample-a"
+    run = workdir / "output" / "imdb" / "lstm" / "sample-a"
     flip(run / "last.ckpt", 0.5)
-    ended = train(f"resume={run}", *places(workplace))
+    ended = train(f"resume={run}", *paths_in(workdir))
     assert ended.code == 0, ended.err
     assert "last.ckpt is truncated, corrupted or not a checkpoint" in ended.err
     assert f"Resuming from {run / 'previous.ckpt'}." in ended.err
 
 
-def repeat_a_word(saved: Any, state: Any) -> None:
+def repeat_a_token(saved: Any, state: Any) -> None:
     saved["vocab"][5] = saved["vocab"][4]
 
 
-def make_a_word_a_number(saved: Any, state: Any) -> None:
+def make_a_token_a_number(saved: Any, state: Any) -> None:
     saved["vocab"][5] = 5
 
 
-def make_labels_a_text(saved: Any, state: Any) -> None:
+def make_labels_a_string(saved: Any, state: Any) -> None:
     saved["labels"] = "negpos"
 
 
@@ -68,11 +68,11 @@ def make_a_size_negative(saved: Any, state: Any) -> None:
     saved["config"]["model"]["hidden_size"] = -4
 
 
-def make_a_size_absurd(saved: Any, state: Any) -> None:
+def make_a_size_huge(saved: Any, state: Any) -> None:
     saved["config"]["model"]["hidden_size"] = 10**7
 
 
-def make_layers_absurd(saved: Any, state: Any) -> None:
+def make_num_layers_huge(saved: Any, state: Any) -> None:
     saved["config"]["model"]["num_layers"] = 10**9
 
 
@@ -89,12 +89,12 @@ def drop_a_weight(saved: Any, state: Any) -> None:
 
 
 CHANGES: dict[Callable[[Any, Any], None], str] = {
-    repeat_a_word: "its vocab has duplicates",
-    make_a_word_a_number: "its vocab is not a list of strings",
-    make_labels_a_text: "its labels is not a list of strings",
+    repeat_a_token: "its vocab has duplicates",
+    make_a_token_a_number: "its vocab is not a list of strings",
+    make_labels_a_string: "its labels is not a list of strings",
     make_a_size_negative: "model.hidden_size=-4 cannot be used: it must be at least 1",
-    make_a_size_absurd: "its settings need",
-    make_layers_absurd: "model.num_layers=1000000000 exceeds the number of its weights",
+    make_a_size_huge: "its settings need",
+    make_num_layers_huge: "model.num_layers=1000000000 exceeds the number of its weights",
     name_an_unknown_tokenizer: "task.text.tokenizer=../../evil cannot be used",
     make_a_weight_nan: "output.bias has a weight that is NaN or infinite",
     drop_a_weight: "its settings need output.bias",
@@ -102,28 +102,28 @@ CHANGES: dict[Callable[[Any, Any], None], str] = {
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_contents_that_no_training_writes_are_refused(copied: Path, change: Callable[[Any, Any], None]) -> None:
+def test_invalid_contents_are_refused(copied: Path, change: Callable[[Any, Any], None]) -> None:
     path = copied / "best.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint["sluice"], checkpoint["state_dict"])
     torch.save(checkpoint, path)
-    assert CHANGES[change] in complaint(sluice("predict", copied, TEXT))
+    assert CHANGES[change] in error_of(sluice("predict", copied, TEXT))
 
 
-def test_the_folders_of_a_checkpoint_decide_nothing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = workplace / "own.txt"
+def test_paths_in_a_checkpoint_are_ignored(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = workdir / "own.txt"
     text.write_text("a b c d e f g h\n" * 200, encoding="utf-8")
     small = ("task=corpus", f"task.data.path={text}", "task.data.batch_size=2", "task.data.chunk_length=8")
-    run = trained(workplace, *small, *SMALL).folder
+    run = trained(workdir, *small, *SMALL).folder
     path = run / "best.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     for name in ("cache_dir", "output_dir", "run_dir"):
-        checkpoint["sluice"]["config"]["paths"][name] = str(workplace / "evil" / name)
+        checkpoint["sluice"]["config"]["paths"][name] = str(workdir / "evil" / name)
     torch.save(checkpoint, path)
     ended = sluice("evaluate", run, "--json")
     assert ended.code == 0, ended.err
-    assert not (workplace / "evil").exists()
-    assert (workplace / "data" / "cache").is_dir()
+    assert not (workdir / "evil").exists()
+    assert (workdir / "data" / "cache").is_dir()
 
 
 def test_interpolations_in_a_checkpoint_are_not_resolved(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""No checkpoint, whatever it holds, runs code or writes where it says."""
+"""Hostile checkpoints run no code and write no files."""
 
 import io
 import os
@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from running import SMALL, Finished, places, sluice, train
+from running import SMALL, Finished, paths_in, sluice, train
 
 TEXT = "It was moving, I loved it."
 Attack = Callable[[Path, Path], None]
-"""From a checkpoint and the file it tries to create."""
+"""Changes a checkpoint (first path) so that it tries to create a file (second path)."""
 
 
 class Touches:
-    """Unpickling it runs a shell command."""
+    """Runs a shell command when it is unpickled."""
 
     def __init__(self, leak: Path) -> None:
         self.leak = leak
@@ -30,7 +30,7 @@ class Touches:
 
 
 def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Writes the checkpoint with other contents and no checksum, as one of an earlier version has none."""
+    """Rewrites the checkpoint without a checksum, as in earlier versions."""
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
     torch.save(checkpoint, path)
@@ -153,16 +153,16 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.fixture
-def run(finished: Finished, workplace: Path) -> Path:
-    """A finished run whose checkpoints are to be replaced."""
-    folder = workplace / "outputs" / "imdb" / "lstm" / "sample-a"
+def run(finished: Finished, workdir: Path) -> Path:
+    """A copy of the finished run whose checkpoints are replaced."""
+    folder = workdir / "outputs" / "imdb" / "lstm" / "sample-a"
     shutil.copytree(finished.folder, folder)
     return folder
 
 
-@pytest.mark.usefixtures("own_cells_forgotten")
+@pytest.mark.usefixtures("custom_code_unregistered")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_using_a_hostile_checkpoint_leaves_no_trace(attack: Attack, run: Path, leak: Path) -> None:
+def test_predict_and_evaluate_run_no_hostile_code(attack: Attack, run: Path, leak: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         attack(run / name, leak)
     for command in (("predict", run, TEXT, "--json"), ("evaluate", run, "--json")):
@@ -172,9 +172,9 @@ def test_using_a_hostile_checkpoint_leaves_no_trace(attack: Attack, run: Path, l
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("own_cells_forgotten")
+@pytest.mark.usefixtures("custom_code_unregistered")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_training_from_a_hostile_checkpoint_leaves_no_trace(attack: Attack, run: Path, leak: Path) -> None:
+def test_inspect_and_train_run_no_hostile_code(attack: Attack, run: Path, leak: Path) -> None:
     (run / "results.json").unlink()
     for name in ("best.ckpt", "last.ckpt", "previous.ckpt"):
         if (run / name).exists():
@@ -184,6 +184,6 @@ def test_training_from_a_hostile_checkpoint_leaves_no_trace(attack: Attack, run:
         ended = sluice(*command)
         assert ended.code in (0, 2), ended
     for setting in (f"resume={run}", f"init_from={run}"):
-        ended = train(setting, *small, *places(leak.parent))
+        ended = train(setting, *small, *paths_in(leak.parent))
         assert ended.code in (0, 2), ended
         assert "Traceback" not in ended.err

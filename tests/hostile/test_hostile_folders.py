@@ -1,4 +1,4 @@
-"""The other files of a run's folder, and names, run nothing and write nowhere else."""
+"""Hostile files in a run folder and hostile names run no code and write no files elsewhere."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from running import TINY, Finished, complaint, places, sluice, train
+from running import TINY, Finished, error_of, paths_in, sluice, train
 from sluice.config.errors import explain
 from sluice.errors import UserError
 from sluice.runs.folder import run_folder, run_name
@@ -20,16 +20,16 @@ YAML_OBJECT = "!!python/object/apply:os.system [\"touch '{leak}'\"]\n"
 
 
 @pytest.fixture
-def run(finished: Finished, workplace: Path) -> Path:
-    """An unfinished run whose files are to be replaced."""
-    folder = workplace / "outputs" / "imdb" / "lstm" / "sample-a"
+def run(finished: Finished, workdir: Path) -> Path:
+    """A copy of the finished run without results, whose files are replaced."""
+    folder = workdir / "outputs" / "imdb" / "lstm" / "sample-a"
     shutil.copytree(finished.folder, folder)
     (folder / "results.json").unlink()
     return folder
 
 
 class Touches:
-    """Unpickling it runs a shell command."""
+    """Runs a shell command when it is unpickled."""
 
     def __init__(self, leak: Path) -> None:
         self.leak = leak
@@ -59,7 +59,7 @@ def evil_python_files(run: Path, leak: Path) -> None:
 
 
 def add_overrides(run: Path, *lines: str) -> None:
-    """Puts settings into the command line that is stored with a run."""
+    """Adds settings to the stored command line of a run."""
     path = run / "overrides.yaml"
     stored = [line for line in yaml.safe_load(path.read_text(encoding="utf-8")) if not line.startswith("paths.")]
     path.write_text(yaml.safe_dump([*stored, *lines]), encoding="utf-8")
@@ -95,7 +95,7 @@ FOLDERS: tuple[Callable[[Path, Path], None], ...] = (
 
 
 @pytest.mark.parametrize("attack", FOLDERS, ids=lambda attack: attack.__name__)
-def test_a_hostile_run_folder_leaves_no_trace(
+def test_hostile_run_folder_runs_no_code(
     attack: Callable[[Path, Path], None], run: Path, leak: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attack(run, leak)
@@ -116,8 +116,10 @@ RESULTS = (
 )
 
 
-@pytest.mark.parametrize("results", RESULTS, ids=range(len(RESULTS)))
-def test_comparing_hostile_results_is_answered_in_one_sentence(run: Path, results: str) -> None:
+@pytest.mark.parametrize(
+    "results", RESULTS, ids=["deep nesting", "dict as task", "escape sequences", "wrong types", "binary"]
+)
+def test_compare_handles_hostile_results(run: Path, results: str) -> None:
     (run / "results.json").write_text(results, encoding="utf-8")
     ended = sluice("compare", run)
     assert ended.code in (0, 2), ended
@@ -131,7 +133,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_a_hostile_name_is_refused(name: str) -> None:
+def test_hostile_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="cannot be used"):
         run_name(name, sample=False)
     for names in ((name, "lstm"), ("imdb", name)):
@@ -140,32 +142,30 @@ def test_a_hostile_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["task.name=../evil", "model.name=../../evil", "name=../evil"])
-def test_a_hostile_name_makes_no_folder(workplace: Path, leak: Path, setting: str) -> None:
-    assert "cannot be used" in complaint(train(*TINY, setting, *places(workplace)))
-    assert not any(workplace.rglob("evil"))
+def test_hostile_name_creates_no_folder(workdir: Path, leak: Path, setting: str) -> None:
+    assert "cannot be used" in error_of(train(*TINY, setting, *paths_in(workdir)))
+    assert not any(workdir.rglob("evil"))
 
 
-def test_an_error_text_keeps_to_one_line() -> None:
+def test_error_message_is_one_line() -> None:
     assert "\n" not in explain(ValueError("one\ntwo"))
 
 
 SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "loggers are a text": lambda settings: settings.update(logger="x"),
-    "callbacks are a text": lambda settings: settings.update(callbacks="x"),
-    "the task is a number": lambda settings: settings.update(task=5),
-    "the task has no name": lambda settings: settings["task"].pop("name"),
-    "the name is a list": lambda settings: settings["task"].update(name=["a"]),
-    "the model is a text": lambda settings: settings.update(model="lstm"),
-    "the trainer is null": lambda settings: settings.update(trainer=None),
-    "there is no model": lambda settings: settings.pop("model"),
+    "logger is a string": lambda settings: settings.update(logger="x"),
+    "callbacks is a string": lambda settings: settings.update(callbacks="x"),
+    "task is a number": lambda settings: settings.update(task=5),
+    "task has no name": lambda settings: settings["task"].pop("name"),
+    "name is a list": lambda settings: settings["task"].update(name=["a"]),
+    "model is a string": lambda settings: settings.update(model="lstm"),
+    "trainer is null": lambda settings: settings.update(trainer=None),
+    "model is missing": lambda settings: settings.pop("model"),
 }
 
 
 @pytest.mark.parametrize("change", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("older", [False, True], ids=["with its command line", "of an older version"])
-def test_settings_of_another_shape_are_answered_in_one_sentence(
-    change: Callable[[dict[str, Any]], Any], older: bool, run: Path
-) -> None:
+@pytest.mark.parametrize("older", [False, True], ids=["with overrides.yaml", "without overrides.yaml"])
+def test_malformed_config_is_reported(change: Callable[[dict[str, Any]], Any], older: bool, run: Path) -> None:
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     change(settings)
     (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -176,7 +176,7 @@ def test_settings_of_another_shape_are_answered_in_one_sentence(
     assert "Traceback" not in ended.err
 
 
-def test_an_older_run_without_a_logger_is_resumed(run: Path) -> None:
+def test_run_with_a_null_logger_is_resumed(run: Path) -> None:
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     settings["logger"]["csv"] = None
     (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a language model of own files."""
+"""A finished language-model run shared by the integration tests."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from running import Finished, trained
 
 @pytest.fixture(scope="session")
 def book_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A model of own files, tested in every way; look, don't touch."""
+    """A finished run on text files, evaluated with every method; read-only."""
     home = tmp_path_factory.mktemp("book")
     (home / "data").mkdir()
     write_book(home / "books" / "one.txt", 60, seed=1)

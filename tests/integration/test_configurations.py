@@ -31,7 +31,7 @@ OPTIONS = {
     if group not in ("hydra", "paths")
 }
 POINTS = [f"{group}={option}" for group, options in OPTIONS.items() for option in options]
-MAKING_THEIR_OWN = {
+GENERATED = {
     *(
         f"task={task}"
         for task in (
@@ -49,15 +49,15 @@ MAKING_THEIR_OWN = {
     ),
     *(f"experiment={experiment}" for experiment in ("counting", "execute", "lengths", "temporal_order")),
 }
-"""Choices without texts to find."""
-COSTLY = {choice for choice in MAKING_THEIR_OWN if choice.endswith(("temporal_order", "pairs", "execute", "vec2seq"))}
+"""Choices that generate their data."""
+COSTLY = {choice for choice in GENERATED if choice.endswith(("temporal_order", "pairs", "execute", "vec2seq"))}
 FEW = tuple(f"task.data.{split}=200" for split in ("size", "val_size", "test_size"))
-POINTS.remove("model=none")  # task=word2vec takes it, and nothing else does
+POINTS.remove("model=none")  # only task=word2vec accepts it
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data folder, a table, and the cache of all these tests."""
+    """A folder with small data files and a cache shared by these tests."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "data").mkdir()
     three_classes(folder / "mine.csv")
@@ -67,20 +67,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def composed(home: Path, *overrides: str) -> Config:
-    """The typed configuration with its texts at hand."""
+    """The typed configuration on small local data."""
     own = {"task=reviews": home / "mine.csv", "task=corpus": home / "mine.txt", "task=parallel": home / "mine.tsv"}
     if "embedding=pretrained" in overrides:
         (home / "vectors.txt").write_text("film " + "0.5 " * 100 + "\n", encoding="utf-8")
         overrides = (*overrides, f"embedding.path={home / 'vectors.txt'}")
     texts = next(((f"task.data.path={path}",) for task, path in own.items() if task in overrides), SAMPLE)
-    if set(overrides) & MAKING_THEIR_OWN:
+    if set(overrides) & GENERATED:
         texts = FEW if set(overrides) & COSTLY else ()
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
 
 
 def built(config: Config) -> tuple[Any, pl.Trainer]:
-    """Everything that trains, on this machine."""
+    """The LightningModule and the Trainer, on the CPU."""
     config.trainer |= {"accelerator": "cpu"}
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
@@ -90,12 +90,12 @@ def built(config: Config) -> tuple[Any, pl.Trainer]:
 
 
 def optimizers_of(task: TaskModule, steps: int) -> Any:
-    """What Lightning would be given to optimise with."""
+    """The result of `configure_optimizers` for a number of training steps."""
     task.trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
     return task.configure_optimizers()
 
 
-def test_what_an_option_leaves_open_must_be_given() -> None:
+def test_missing_mandatory_setting_is_reported() -> None:
     files = {file: file.read_text(encoding="utf-8").splitlines() for file in CONF.rglob("*.yaml")}
     left_open = [
         (file, line.split(":")[0]) for file, lines in files.items() for line in lines if line.endswith(": ???")
@@ -117,7 +117,7 @@ def test_every_group_has_options() -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_it_composes_and_builds(home: Path, point: str) -> None:
+def test_option_composes_and_builds(home: Path, point: str) -> None:
     few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
     config = composed(home, point, *few)
     task, trainer = built(config)
@@ -135,7 +135,7 @@ def test_it_composes_and_builds(home: Path, point: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
 )
-def test_the_optimizer_is_the_one_named(home: Path, name: str, kind: str) -> None:
+def test_optimizer_class_and_lr_match_the_config(home: Path, name: str, kind: str) -> None:
     task, _ = built(composed(home, f"optimizer={name}", "scheduler=constant", "optimizer.lr=0.25"))
     optimizer = optimizers_of(task, steps=10)
     assert type(optimizer).__name__ == kind
@@ -150,14 +150,14 @@ def test_the_optimizer_is_the_one_named(home: Path, name: str, kind: str) -> Non
         ("plateau", "ReduceLROnPlateau", "epoch"),
     ],
 )
-def test_the_schedule_is_the_one_named(home: Path, name: str, kind: str, interval: str) -> None:
+def test_scheduler_class_interval_and_monitor(home: Path, name: str, kind: str, interval: str) -> None:
     task, _ = built(composed(home, f"scheduler={name}", "task.monitor=val/f1"))
     schedule = optimizers_of(task, steps=10)["lr_scheduler"]
     assert type(schedule["scheduler"]).__name__ == kind
     assert (schedule["interval"], schedule["monitor"]) == (interval, "val/f1")
 
 
-def test_loggers_and_callbacks_are_those_chosen(home: Path) -> None:
+def test_default_loggers_and_callbacks(home: Path) -> None:
     _, trainer = built(composed(home, "task.monitor=val/loss", "task.mode=min"))
     assert [type(logger) for logger in trainer.loggers] == [TensorBoard, CSVLog]
     (stopping,) = trainer.early_stopping_callbacks
@@ -175,18 +175,18 @@ def test_only_nt_asgd_averages_weights(home: Path) -> None:
     assert not any(averaged("optimizer=sgd"))
 
 
-def test_none_leaves_loggers_and_callbacks_out(home: Path) -> None:
+def test_none_disables_loggers_and_callbacks(home: Path) -> None:
     _, trainer = built(composed(home, "logger=none", "callbacks=none"))
     assert trainer.loggers == []
     assert trainer.early_stopping_callbacks == []
 
 
-def test_the_task_settles_the_epochs_and_the_command_line_has_the_last_word(home: Path) -> None:
+def test_trainer_max_epochs_overrides_task_max_epochs(home: Path) -> None:
     assert built(composed(home, "task.max_epochs=7"))[1].max_epochs == 7
     assert built(composed(home, "task.max_epochs=7", "trainer.max_epochs=3"))[1].max_epochs == 3
 
 
-def test_sizes_of_the_task_reach_the_network_unless_the_model_says_otherwise(home: Path) -> None:
+def test_model_settings_override_task_recurrent_defaults(home: Path) -> None:
     task, _ = built(composed(home, "task.recurrent.hidden_size=3"))
     assert task.network.recurrent.output_size == 6, "two directions"
     task, _ = built(composed(home, "task.recurrent.hidden_size=3", "model.hidden_size=5", "model.bidirectional=false"))
@@ -196,7 +196,7 @@ def test_sizes_of_the_task_reach_the_network_unless_the_model_says_otherwise(hom
 DATA = ("batch_size=7", "max_tokens=999", "max_length=77", "truncation=tail", "num_workers=2")
 
 
-def test_settings_of_the_data_reach_the_data(home: Path) -> None:
+def test_data_settings_reach_the_datamodule(home: Path) -> None:
     config = composed(home, "seed=9", *(f"task.data.{setting}" for setting in DATA))
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
@@ -204,13 +204,13 @@ def test_settings_of_the_data_reach_the_data(home: Path) -> None:
     assert data.seed == 9
 
 
-def test_settings_of_the_loss_reach_the_task(home: Path) -> None:
+def test_loss_settings_reach_the_module(home: Path) -> None:
     task, _ = built(composed(home, "task.label_smoothing=0.25", "task.class_weights={pos: 3, neg: 0.5}"))
     assert isinstance(task, ClassificationModule)
     assert (task.label_smoothing, task.class_weights) == (0.25, [0.5, 3.0])
 
 
-def test_settings_of_the_network_reach_the_network(home: Path) -> None:
+def test_network_settings_reach_the_network(home: Path) -> None:
     rates = ("model.dropout=0.1", "model.input_dropout=0.2", "task.output_dropout=0.3", "embedding.word_dropout=0.4")
     shape = ("model.num_layers=3", "model.initial_state=learned", "task.pooling=mean", "task.segment_length=11")
     network: Any = built(composed(home, *rates, *shape))[0].network
@@ -222,13 +222,13 @@ def test_settings_of_the_network_reach_the_network(home: Path) -> None:
     assert network.segment_length == 11
 
 
-def test_debug_wins_over_an_experiment(home: Path) -> None:
+def test_debug_overrides_experiment(home: Path) -> None:
     for experiment in OPTIONS["experiment"]:
         config = composed(home, f"experiment={experiment}", "debug=fast")
         assert (config.trainer["max_epochs"], config.trainer["limit_train_batches"]) == (1, 3)
 
 
-TOGETHER = {
+REQUIRED = {
     "embedding.kind=index": ("embedding=index",),
     "embedding.kind=onehot": ("embedding=onehot",),
     "task.head=adaptive": ("task.cutoffs=[5,9]",),
@@ -236,7 +236,7 @@ TOGETHER = {
     "task.text.unit=subwords": ("task.text.subword_size=200",),
     "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=200"),
 }
-"""What some choices need beside them."""
+"""Settings that some choices require."""
 NEEDING_FILES = ("task.data.source", "task.data.corpus")
 
 
@@ -253,7 +253,7 @@ def choices_of(config: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def every_choice() -> list[tuple[str, str]]:
-    """(task, KEY=VALUE) for each value of each setting with choices; of a setting that tasks share, in one of them."""
+    """(task, KEY=VALUE) for each value of each setting with choices; settings shared by tasks are listed once."""
     found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for task, schema in TASK_SCHEMAS.items():
         for key, settings in choices_of(schema(), "task."):
@@ -267,4 +267,4 @@ def every_choice() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("task", "setting"), every_choice())
 def test_every_choice_composes_and_builds(home: Path, task: str, setting: str) -> None:
-    assert built(composed(home, f"task={task}", setting, *TOGETHER.get(setting, ())))
+    assert built(composed(home, f"task={task}", setting, *REQUIRED.get(setting, ())))

@@ -1,4 +1,4 @@
-"""Every task trains and evaluates on a stand-in for a GPU: no tensor is left on the CPU, and training never waits."""
+"""Every task trains and evaluates on an emulated GPU, without tensors left on the CPU and without synchronisation."""
 
 import copy
 from pathlib import Path
@@ -9,21 +9,21 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from choices import TASKS, compose_small, write_own_files
 from sluice.config.compose import checked
 from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
+from small_configs import TASKS, compose_small, write_own_files
 from standin_gpu import GPU, OnGPU, standin_gpu, to_gpu, waits
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 SHAPES_DEPEND_ON_DATA = {
-    "nonzero.default at layers/heads.py:_losses": "adaptive softmax: rows whose target is in a group of rare words",
+    "nonzero.default at layers/heads.py:_losses": "adaptive softmax: rows with targets in a tail cluster",
 }
-"""Where training waits for the device, and why."""
+"""Permitted synchronisation points of training, with the reason."""
 CHOICES: dict[str, tuple[str, ...]] = {
     **{f"task={task}": () for task in TASKS},
     "task=wikitext2 adaptive": ("task.head=adaptive", "task.cutoffs=[8,16]"),
-    "task=wikitext2 awd": (
+    "task=wikitext2 awd-lstm": (
         *("task.head=full", "task.tie_weights=output", "task.projection=true", "model.weight_dropout=0.5"),
         *("task.activation_regularisation=2", "task.temporal_regularisation=1", "model.variational=true"),
         *("model.num_layers=2", "model.dropout=0.2", "model.input_dropout=0.2", "model.initial_state=learned"),
@@ -31,16 +31,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "task=imdb peephole": ("model=lstm_peephole", "task.pooling=attention", "model.recurrent_dropout=0.2"),
     "task=imdb onehot": ("model=lstm", "embedding=onehot", "task.segment_length=5", "task.pooling=max"),
     "task=reviews gru": ("model=gru", "embedding=index", "task.class_weights={bad: 1, good: 2, so: 3}"),
-    "task=reviews left": ("model=lstm_layernorm", "task.padding=left"),
-    "task=multi30k feeding": (
+    "task=reviews left-padding": ("model=lstm_layernorm", "task.padding=left"),
+    "task=multi30k input-feeding": (
         *("model=gru_reset_before", "task.attention=additive", "task.decoder.input_feeding=true"),
         *("task.scheduled_sampling=0.5", "task.tie_weights=output", "task.decoder.hidden_size=8"),
     ),
-    "task=multi30k plain": ("model=rnn_relu", "task.attention=none", "task.label_smoothing=0.1"),
+    "task=multi30k no-attention": ("model=rnn_relu", "task.attention=none", "task.label_smoothing=0.1"),
     "task=temporal_order coupled": ("model=lstm_coupled", "embedding=onehot", "model.bidirectional=true"),
 }
 QUICK = ("task=adding", "task=reviews gru", "task=echo", "task=word2vec")
-"""Choices tried in every run of the tests."""
+"""Choices not marked slow."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(home: Path, choice: str) -> tuple[Any, TaskModule]:
-    """The data and the task, with what it logs checked for Python numbers instead of logged."""
+    """The DataModule and the LightningModule."""
     config = checked(compose_small(home, choice.split()[0], "debug=fast", "scheduler=constant", *CHOICES[choice]))
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
@@ -66,14 +66,14 @@ def log(name: str, value: Any, **_: Any) -> None:
 
 
 def stub_trainer(task: Any) -> Any:
-    """Stands for the Trainer in what a step asks of it."""
+    """Replaces the Trainer and logging by stubs; logged Python numbers are recorded as waits."""
     task.log, task.log_dict, task.log_number = log, lambda *_, **__: None, lambda *_: None
     task.trainer = type("Stub", (), {"global_step": 0, "world_size": 1})()
     return task
 
 
 def train_two(task: Any, batches: list[Any]) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Two training steps; the losses and the gradients of the second."""
+    """Losses of two training steps, and the gradients of the second."""
     torch.manual_seed(3)
     task.train()
     optimizer = torch.optim.SGD(task.parameters(), lr=0.1)
@@ -102,7 +102,7 @@ def on_gpu(batch: Any) -> Any:
 
 
 @pytest.mark.parametrize("choice", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CHOICES])
-def test_a_step_on_a_gpu_is_a_step_on_a_cpu(home: Path, choice: str) -> None:
+def test_gpu_step_matches_cpu_step(home: Path, choice: str) -> None:
     data, task = built(home, choice)
     batches = [batch for batch, _ in zip(data.train_dataloader(), range(2), strict=False)]
     measured = next(iter(data.val_dataloader()))
@@ -123,7 +123,7 @@ def test_a_step_on_a_gpu_is_a_step_on_a_cpu(home: Path, choice: str) -> None:
         torch.testing.assert_close(value(gradient), expected_gradients[name].to_dense(), **TOLERANCE)
 
 
-def test_the_stand_in_refuses_tensors_of_two_devices() -> None:
+def test_emulated_gpu_rejects_mixed_devices() -> None:
     with standin_gpu():
         there = torch.ones(3).to(GPU)
         with pytest.raises(RuntimeError, match="same device"):
@@ -131,7 +131,7 @@ def test_the_stand_in_refuses_tensors_of_two_devices() -> None:
         assert (there + torch.tensor(1.0)).sum().held == 6
 
 
-def test_the_stand_in_notes_where_a_program_waits() -> None:
+def test_emulated_gpu_records_synchronisation() -> None:
     with standin_gpu():
         there = torch.ones(3).to(GPU)
         assert bool((there > 0).all())

@@ -1,11 +1,11 @@
-"""The lectures' experiments: a sweep each, by one word."""
+"""The experiments of conf/experiment run their sweeps."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from running import SAMPLE, complaint, places, results_of, runs_below, sluice, train_by_hydra
+from running import SAMPLE, error_of, paths_in, results_of, runs_below, sluice, train_by_hydra
 from sluice.recipes.build import hidden_size_within
 from sluice.recurrent import RecurrentStack
 
@@ -27,32 +27,32 @@ SLOW = ("inputs", "fair", "britz")
 
 
 @pytest.mark.parametrize("experiment", ["lengths", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def test_one_word_is_a_whole_sweep(workplace: Path, experiment: str) -> None:
+def test_experiment_runs_its_sweep(workdir: Path, experiment: str) -> None:
     settings, two, against = SWEEPS[experiment]
-    ended = train_by_hydra(f"experiment={experiment}", *SMALL, *settings, "seed=1", two, *places(workplace))
+    ended = train_by_hydra(f"experiment={experiment}", *SMALL, *settings, "seed=1", two, *paths_in(workdir))
     assert ended.code == 0, ended.err
-    found = [results_of(run) for run in runs_below(workplace / "output")]
+    found = [results_of(run) for run in runs_below(workdir / "output")]
     assert len(found) == 2
     if experiment == "britz":
         beams = {f"test/bleu_lowercase_beam_{beam}" for beam in (1, 10)}
         assert all(beams < set(results) for results in found)
-    plot = workplace / "runs.png"
-    compared = sluice("compare", workplace / "output", "--plot", plot, "--against", against)
+    plot = workdir / "runs.png"
+    compared = sluice("compare", workdir / "output", "--plot", plot, "--against", against)
     assert (compared.code, plot.exists()) == (0, True), compared.err
 
 
-def test_a_sweep_of_an_experiment_tells_what_could_not_run(workplace: Path) -> None:
+def test_failed_sweep_run_is_reported(workdir: Path) -> None:
     settings, *_ = SWEEPS["lengths"]
     only = ("task.level=easy", "seed=1", "task.data.t1=[5,6],null")
-    ended = train_by_hydra("experiment=lengths", *SMALL, *settings, *only, *places(workplace))
-    assert "1 sweep run failed (see above)" in complaint(ended)
+    ended = train_by_hydra("experiment=lengths", *SMALL, *settings, *only, *paths_in(workdir))
+    assert "1 sweep run failed (see above)" in error_of(ended)
     assert "sweep run 0 failed: " in ended.err
-    assert len(runs_below(workplace / "output")) == 1
+    assert len(runs_below(workdir / "output")) == 1
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm_peephole"])
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_the_hidden_size_is_the_largest_within_the_budget(cell: str, one_hot: bool) -> None:
+def test_hidden_size_is_the_largest_within_num_params(cell: str, one_hot: bool) -> None:
     def make(units: int) -> RecurrentStack:
         return RecurrentStack(
             cell=cell, input_size=7, hidden_size=units, num_layers=2, bidirectional=True, one_hot=one_hot
@@ -67,12 +67,12 @@ def test_the_hidden_size_is_the_largest_within_the_budget(cell: str, one_hot: bo
     assert size(units) <= 20_000 < size(units + 1)
 
 
-def test_a_budget_too_small_for_one_unit_is_told(workplace: Path) -> None:
-    ended = train_by_hydra("task=adding", "model.num_params=3", *places(workplace))
-    assert "model.num_params=3 is too small: one unit has" in complaint(ended)
+def test_too_small_num_params_is_reported(workdir: Path) -> None:
+    ended = train_by_hydra("task=adding", "model.num_params=3", *paths_in(workdir))
+    assert "model.num_params=3 is too small: one unit has" in error_of(ended)
 
 
-def test_a_beam_that_is_none_is_told_before_training(workplace: Path) -> None:
-    ended = train_by_hydra("task=multi30k", *PAIRS, "task.extra_beams=[5,0]", *places(workplace))
-    assert "beam" in complaint(ended)
-    assert "0" in complaint(ended)
+def test_invalid_beam_is_reported_before_training(workdir: Path) -> None:
+    ended = train_by_hydra("task=multi30k", *PAIRS, "task.extra_beams=[5,0]", *paths_in(workdir))
+    assert "beam" in error_of(ended)
+    assert "0" in error_of(ended)

@@ -1,4 +1,4 @@
-"""What --help says, and how fast."""
+"""Contents of the --help texts, and that --help loads no heavy library."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def test_every_option_of_a_group_is_listed(help_text: str, group: str) -> None:
     assert len(options) > 0
 
 
-def test_every_option_says_what_it_is(help_text: str) -> None:
+def test_every_option_has_a_description(help_text: str) -> None:
     listed = help_text.split("Groups:")[1].split("Settings:")[0]
     options = [line for line in listed.splitlines() if line.startswith("    ")]
     assert len(options) > 20
@@ -62,7 +62,7 @@ def test_every_option_says_what_it_is(help_text: str) -> None:
         "python train.py -m model=rnn,gru,lstm seed=1,2,3",
     ],
 )
-def test_the_settings_are_listed_with_meaning_and_range(help_text: str, words: str) -> None:
+def test_settings_are_listed_with_description_and_range(help_text: str, words: str) -> None:
     assert words in " ".join(help_text.split())
 
 
@@ -80,28 +80,28 @@ def test_sluice_lists_its_commands() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     ended = sluice(command, "--help")
     assert ended.code == 0
     assert "--help" in ended.out
     assert len(ended.out.splitlines()) > 8
 
 
-def test_help_does_not_wait_for_torch() -> None:
+def test_help_imports_no_heavy_library() -> None:
     heavy = {"torch", "pytorch_lightning", "torchtext", "hydra", "tensorboard", "torchmetrics", "pandas"}
     script = f"import sys, sluice.cli.main, sluice.cli.train; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
 
 
-def test_the_configuration_can_be_shown_without_training() -> None:
+def test_cfg_job_prints_the_config_without_training() -> None:
     ended = train("model=gru", "seed=7", "--cfg", "job")
     assert ended.code == 0
     assert "cell: gru" in ended.out
     assert "seed: 7" in ended.out
 
 
-def test_lengths_are_benchmarked_against_dense_and_packed() -> None:
+def test_bench_lengths_compares_dense_and_packed() -> None:
     small = ("--batch-size", "2", "--steps", "5", "--shortest", "3", "--input-size", "2", "--hidden-size", "3")
     ended = sluice("bench", "lengths", *small, "--runs", "1", "--json")
     assert ended.code == 0

@@ -1,4 +1,4 @@
-"""A run's folder: who may write to it, when its name is free, and what is refused before any data is read."""
+"""Run folders have one writer and a unique name, and invalid settings fail before data is read."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from processes import Started
-from running import SAMPLE, TINY, complaint, only_run, places, results_of, train
+from running import SAMPLE, TINY, error_of, joined, only_run, paths_in, results_of, train
 from sluice.cli.train import resume_command
 from sluice.data.corpora import imdb
 from sluice.errors import UserError
@@ -25,44 +25,44 @@ LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.ba
 
 
 @pytest.fixture
-def run(workplace: Path) -> Path:
-    """The folder of a run that has no name of its own yet."""
-    return workplace / "output" / "imdb" / "lstm" / "sample-mine"
+def run(workdir: Path) -> Path:
+    """The folder of the run named `mine`."""
+    return workdir / "output" / "imdb" / "lstm" / "sample-mine"
 
 
 @pytest.fixture
-def settings(workplace: Path) -> tuple[str, ...]:
-    return (*TINY, *LONGER, "name=mine", *places(workplace))
+def settings(workdir: Path) -> tuple[str, ...]:
+    return (*TINY, *LONGER, "name=mine", *paths_in(workdir))
 
 
 @pytest.fixture
 def held(run: Path) -> Iterator[Lease]:
-    """The lease of the folder, as if another run had begun."""
+    """The lease of the folder, held as if by another run."""
     run.mkdir(parents=True)
     lease = Lease.acquire(run)
     yield lease
     lease.release()
 
 
-def test_a_name_in_use_is_refused(run: Path, settings: tuple[str, ...], held: Lease) -> None:
-    said = complaint(train(*settings))
-    assert f"the run in {run} is being written by process {os.getpid()} on" in said
-    assert "try again in" in said
+def test_folder_in_use_is_refused(run: Path, settings: tuple[str, ...], held: Lease) -> None:
+    error = error_of(train(*settings))
+    assert f"the run in {run} is being written by process {os.getpid()} on" in error
+    assert "try again in" in error
     assert list(run.iterdir()) == [held.path]
 
 
-def test_a_run_in_use_cannot_be_resumed(run: Path, settings: tuple[str, ...]) -> None:
+def test_run_in_use_cannot_be_resumed(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c, "on_train_batch_end", 3):
         assert train(*settings).code == 130
     lease = Lease.acquire(run)
     before = {file.name: file.read_bytes() for file in run.iterdir()}
-    assert "is being written by process" in complaint(train(f"resume={run}"))
+    assert "is being written by process" in error_of(train(f"resume={run}"))
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
     lease.release()
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_end", "on_test_start"])
-def test_a_run_that_lost_its_folder_writes_nothing_more(run: Path, settings: tuple[str, ...], hook: str) -> None:
+def test_run_that_lost_its_lease_stops_writing(run: Path, settings: tuple[str, ...], hook: str) -> None:
     before: dict[str, bytes] = {}
 
     def take_over() -> None:
@@ -71,42 +71,42 @@ def test_a_run_that_lost_its_folder_writes_nothing_more(run: Path, settings: tup
         before.update({file.name: file.read_bytes() for file in run.iterdir() if file.suffix in (".ckpt", ".csv")})
 
     with stopped(take_over, hook, 2 if hook == "on_train_batch_end" else 1):
-        said = complaint(train(*settings, "checkpoint.every_steps=1", "trainer.log_every_n_steps=1"))
-    assert f"the run in {run} no longer belongs to this process" in said
+        error = error_of(train(*settings, "checkpoint.every_steps=1", "trainer.log_every_n_steps=1"))
+    assert f"the run in {run} no longer belongs to this process" in error
     assert not (run / "results.json").exists()
     assert not (run / "error.txt").exists()
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.suffix in (".ckpt", ".csv")} == before
 
 
-def test_a_folder_with_nothing_to_resume_is_used_again(run: Path, settings: tuple[str, ...]) -> None:
+def test_folder_without_checkpoint_is_reused(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c_twice, "on_train_epoch_end"):
         ended = train(*settings, "model.hidden_size=8")
     assert ended.code == 130
     assert not (run / "last.ckpt").exists()
     assert ended.err.splitlines()[-1].endswith("start again with the same command.")
     events = set(run.glob("events.out.*"))
-    assert "start without resume=, the name can be used again" in complaint(train(f"resume={run}"))
+    assert "start without resume=, the name can be used again" in error_of(train(f"resume={run}"))
     assert train(*settings).code == 0
     assert results_of(run)["epochs"] == 2
     assert "hidden_size: 8" not in (run / "config.yaml").read_text(encoding="utf-8")
     assert not events & set(run.glob("events.out.*"))
 
 
-def test_use_it_is_printed_only_where_it_works(settings: tuple[str, ...]) -> None:
+def test_usage_hint_needs_a_checkpoint(settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c_twice, "on_train_batch_end"):
         out = train(*settings).out
     assert "Run: " in out
     assert "Use it" not in out
 
 
-def test_a_name_with_a_run_is_refused(run: Path, settings: tuple[str, ...]) -> None:
+def test_name_of_existing_run_is_refused(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c, "on_train_batch_end", 3):
         train(*settings)
-    said = complaint(train(*settings))
-    assert said.endswith(f"choose another name=, resume it with resume={run}, or delete the folder")
+    error = error_of(train(*settings))
+    assert error.endswith(f"choose another name=, resume it with resume={run}, or delete the folder")
 
 
-def test_after_an_orderly_stop_there_is_no_error(run: Path, settings: tuple[str, ...]) -> None:
+def test_interrupted_run_leaves_no_error_file(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c, "on_train_batch_end", 3):
         ended = train(*settings)
     assert ended.err.splitlines()[-1] == f"python train.py resume={run}"
@@ -120,7 +120,7 @@ def hang_up() -> None:
     os.kill(os.getpid(), signal.SIGHUP)
 
 
-def test_a_lost_terminal_saves_and_stops(run: Path, settings: tuple[str, ...]) -> None:
+def test_sighup_saves_and_stops(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(hang_up, "on_train_batch_end", 3):
         ended = train(*settings)
     assert (ended.code, (run / "last.ckpt").exists()) == (130, True)
@@ -128,7 +128,7 @@ def test_a_lost_terminal_saves_and_stops(run: Path, settings: tuple[str, ...]) -
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
-def test_nohup_keeps_a_run_going(settings: tuple[str, ...]) -> None:
+def test_nohup_ignores_sighup(settings: tuple[str, ...]) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stopped(hang_up, "on_train_batch_end", 3):
@@ -138,7 +138,7 @@ def test_nohup_keeps_a_run_going(settings: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", 'quo"te', "a'b", "ünï", "a=b,c", "$x", "end\\", "${y}"])
-def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "-cd", "my conf", "-m", "task=imdb"])
     *start, last = shlex.split(resume_command(Path("/runs") / name))
     assert start == ["python", "train.py", "-cd", "my conf"]
@@ -160,32 +160,33 @@ def test_the_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pyt
         (("trainer.accelerator=abacus",), "trainer cannot be built: You selected an invalid accelerator name"),
         (("+trainer.nonsense=1",), "trainer cannot be built"),
     ],
+    ids=joined,
 )
-def test_mistakes_that_need_no_data_come_first(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], expected: str
+def test_invalid_settings_are_reported_before_reading_data(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], expected: str
 ) -> None:
     def read(*ignored: Any, **also_ignored: Any) -> Any:
-        raise AssertionError("the data is looked for")
+        raise AssertionError("the data is read")
 
     monkeypatch.setattr(ImdbRecipe, "find_corpus", read)
     for name in ("there", "sample-there"):
-        there = workplace / "output" / "imdb" / "lstm" / name
+        there = workdir / "output" / "imdb" / "lstm" / name
         there.mkdir(parents=True)
         (there / "last.ckpt").touch()
-    before = sorted((workplace / "output").rglob("*"))
-    assert expected in complaint(train(*TINY, *places(workplace), *settings))
-    assert sorted((workplace / "output").rglob("*")) == before
+    before = sorted((workdir / "output").rglob("*"))
+    assert expected in error_of(train(*TINY, *paths_in(workdir), *settings))
+    assert sorted((workdir / "output").rglob("*")) == before
 
 
 EXPLODING = ("optimizer=sgd", "optimizer.lr=1e30", "trainer.gradient_clip_val=null", "scheduler=constant")
 
 
-def test_a_loss_that_is_no_number_stops_the_run(run: Path, settings: tuple[str, ...]) -> None:
+def test_nan_loss_stops_the_run(run: Path, settings: tuple[str, ...]) -> None:
     every = ("trainer.log_every_n_steps=2", "checkpoint.every_steps=1")
-    said = complaint(train(*settings, *EXPLODING, *every))
-    assert "the training loss became NaN or infinite between optimizer steps " in said
-    assert "(learning rate 1e+30, gradient norm" in said
-    assert said.endswith("set stop_on_nan=false to continue training")
+    error = error_of(train(*settings, *EXPLODING, *every))
+    assert "the training loss became NaN or infinite between optimizer steps " in error
+    assert "(learning rate 1e+30, gradient norm" in error
+    assert error.endswith("set stop_on_nan=false to continue training")
     assert not (run / "error.txt").exists()
     assert not (run / "best.ckpt").exists()
 
@@ -198,13 +199,13 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Path, settings: tuple[str, 
     ],
     ids=lambda task: task[0],
 )
-def test_every_kind_of_task_stops_at_nan(workplace: Path, task: tuple[str, ...]) -> None:
+def test_nan_loss_stops_every_kind_of_task(workdir: Path, task: tuple[str, ...]) -> None:
     every = ("debug=fast", "trainer.limit_train_batches=6", "trainer.accelerator=cpu")
-    said = complaint(train(*task, *every, *places(workplace)))
-    assert "the training loss became NaN or infinite between optimizer steps " in said
+    error = error_of(train(*task, *every, *paths_in(workdir)))
+    assert "the training loss became NaN or infinite between optimizer steps " in error
 
 
-def test_results_without_numbers_are_valid_json(run: Path, settings: tuple[str, ...]) -> None:
+def test_nan_results_are_valid_json(run: Path, settings: tuple[str, ...]) -> None:
     ended = train(*settings, *EXPLODING, "stop_on_nan=false")
     assert ended.code == 0, ended.err
     text = (run / "results.json").read_text(encoding="utf-8")
@@ -213,15 +214,13 @@ def test_results_without_numbers_are_valid_json(run: Path, settings: tuple[str, 
     assert results["debug"] == "fast"
 
 
-def test_a_whole_run_says_that_it_is_no_debug_run(workplace: Path) -> None:
+def test_results_record_that_no_debug_preset_was_used(workdir: Path) -> None:
     whole = [setting for setting in TINY if setting != "debug=fast"]
-    assert train(*whole, "trainer.max_epochs=1", *places(workplace)).code == 0
-    assert results_of(only_run(workplace))["debug"] is None
+    assert train(*whole, "trainer.max_epochs=1", *paths_in(workdir)).code == 0
+    assert results_of(only_run(workdir))["debug"] is None
 
 
-def test_a_run_that_fell_back_on_the_sample_is_resumed(
-    run: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sample_fallback_run_is_resumed(run: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(data_dir: Path) -> None:
         raise UserError("no connection")
 
@@ -234,8 +233,8 @@ def test_a_run_that_fell_back_on_the_sample_is_resumed(
 
 
 @pytest.mark.slow
-def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
-    both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workplace) for _ in range(2)]
+def test_concurrent_start_with_one_name_is_refused(workdir: Path, run: Path, settings: tuple[str, ...]) -> None:
+    both = [Started(*settings, "trainer.limit_train_batches=null", cwd=workdir) for _ in range(2)]
     winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
     assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
     assert "is being written by" in loser.err or "already contains a run" in loser.err
@@ -243,8 +242,8 @@ def test_of_two_starts_at_once_one_is_refused(workplace: Path, run: Path, settin
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_resumed_at_once(workplace: Path, run: Path, settings: tuple[str, ...]) -> None:
-    started = Started(*settings, "trainer.limit_train_batches=null", "checkpoint.every_steps=1", cwd=workplace)
+def test_killed_run_can_be_resumed_immediately(workdir: Path, run: Path, settings: tuple[str, ...]) -> None:
+    started = Started(*settings, "trainer.limit_train_batches=null", "checkpoint.every_steps=1", cwd=workdir)
     started.wait_for(run / "last.ckpt")
     started.process.kill()
     started.ended()

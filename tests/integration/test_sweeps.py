@@ -1,4 +1,4 @@
-"""python train.py -m: several runs, one after the other."""
+"""Sweeps with `python train.py -m`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 from hydra._internal.core_plugins import basic_launcher
 from hydra.core.plugins import Plugins
 
-from running import TINY, complaint, only_run, places, results_of, runs_below, train
+from running import TINY, error_of, only_run, paths_in, results_of, runs_below, train
 
 
 @pytest.fixture
 def returned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the job returned to Hydra for each run of a sweep."""
-    Plugins.instance()  # reads the launchers' modules when it is first asked for
+    """The values returned to Hydra by the runs of a sweep."""
+    Plugins.instance()  # imports the launchers on first use
     values: list[Any] = []
     run_job = basic_launcher.run_job
 
@@ -26,10 +26,10 @@ def returned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return values
 
 
-def test_every_point_has_a_run_of_its_own(workplace: Path, returned: list[Any]) -> None:
+def test_each_run_has_a_folder_and_returns_its_metric(workdir: Path, returned: list[Any]) -> None:
     ended = train(*TINY, "-m", "model=rnn,gru", "seed=1,2")
     assert ended.code == 0, ended.err
-    runs = runs_below(workplace / "outputs")
+    runs = runs_below(workdir / "outputs")
     points = [(results["model"], results["seed"]) for results in map(results_of, runs)]
     assert sorted(points) == [("gru", 1), ("gru", 2), ("rnn", 1), ("rnn", 2)]
     assert len({run.name for run in runs}) == 4
@@ -37,28 +37,28 @@ def test_every_point_has_a_run_of_its_own(workplace: Path, returned: list[Any]) 
     assert returned == [monitored["rnn", 1], monitored["rnn", 2], monitored["gru", 1], monitored["gru", 2]]
 
 
-def test_every_run_of_a_sweep_has_its_log(workplace: Path) -> None:
+def test_each_run_has_its_own_log(workdir: Path) -> None:
     ended = train("-m", *TINY, "seed=1,2", "name=two")
-    runs = runs_below(workplace / "outputs")
+    runs = runs_below(workdir / "outputs")
     assert [run.name for run in runs] == ["sample-two-0", "sample-two-1"]
     assert all("epoch 1/1, done" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
     assert ended.err.count("epoch 1/1, done") == 2
 
 
-def test_a_point_that_cannot_run_is_told_and_the_rest_go_on(workplace: Path, returned: list[Any]) -> None:
-    ended = train("-m", *TINY, "task.text.min_freq=100000,1", *places(workplace))
-    assert "1" in complaint(ended)
+def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned: list[Any]) -> None:
+    ended = train("-m", *TINY, "task.text.min_freq=100000,1", *paths_in(workdir))
+    assert "1" in error_of(ended)
     assert "sweep run 0 failed: task.text.min_freq=100000 leaves no word" in ended.err
-    assert results_of(only_run(workplace))["val/accuracy"] == returned[1]
+    assert results_of(only_run(workdir))["val/accuracy"] == returned[1]
     assert returned[0] is None
 
 
-def test_a_point_that_does_not_exist_is_told_before_anything_runs(workplace: Path) -> None:
-    assert "there is no model=grue" in complaint(train("-m", *TINY, "model=rnn,grue", *places(workplace)))
-    assert runs_below(workplace) == []
+def test_unknown_option_is_reported_before_any_run(workdir: Path) -> None:
+    assert "there is no model=grue" in error_of(train("-m", *TINY, "model=rnn,grue", *paths_in(workdir)))
+    assert runs_below(workdir) == []
 
 
-def test_another_monitored_metric_is_returned(workplace: Path, returned: list[Any]) -> None:
-    ended = train("-m", *TINY, "task.monitor=val/loss", "task.mode=min", "seed=3", *places(workplace))
+def test_monitored_metric_is_returned(workdir: Path, returned: list[Any]) -> None:
+    ended = train("-m", *TINY, "task.monitor=val/loss", "task.mode=min", "seed=3", *paths_in(workdir))
     assert ended.code == 0, ended.err
-    assert returned == [results_of(only_run(workplace))["val/loss"]]
+    assert returned == [results_of(only_run(workdir))["val/loss"]]

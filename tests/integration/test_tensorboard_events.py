@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run."""
+"""TensorBoard events written by a run."""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -32,27 +32,27 @@ def events(finished: Finished) -> EventAccumulator:
         ("test/accuracy", 1),
     ],
 )
-def test_there_is_a_curve_of(events: EventAccumulator, name: str, count: int) -> None:
+def test_curve_has_the_expected_points(events: EventAccumulator, name: str, count: int) -> None:
     points = events.Scalars(name)
     assert len({point.step for point in points}) == count
     assert all(point.value >= 0 for point in points)
 
 
-def test_the_learning_rate_goes_up_and_down(events: EventAccumulator) -> None:
+def test_learning_rate_rises_and_falls(events: EventAccumulator) -> None:
     rates = [point.value for point in events.Scalars("train/learning_rate")]
     assert rates[0] < max(rates) > rates[-1]
 
 
-def test_the_gradient_is_measured_before_it_is_clipped_and_is_never_zero(events: EventAccumulator) -> None:
+def test_gradient_norm_is_never_zero(events: EventAccumulator) -> None:
     assert min(point.value for point in events.Scalars("train/gradient_norm")) > 0
 
 
-def test_the_best_validation_accuracy_is_that_of_the_results(events: EventAccumulator, finished: Finished) -> None:
+def test_best_val_accuracy_matches_results(events: EventAccumulator, finished: Finished) -> None:
     accuracies = [point.value for point in events.Scalars("val/accuracy")]
     assert max(accuracies) == pytest.approx(finished.results["val/accuracy"])
 
 
-def test_there_are_a_pr_curve_and_a_page_of_mistakes(events: EventAccumulator) -> None:
+def test_pr_curve_and_misclassified_texts_are_logged(events: EventAccumulator) -> None:
     assert len(events.Tensors("val/pos")) == EPOCHS
     (text,) = events.Tensors("val/most wrong/text_summary")[-1].tensor_proto.string_val
     page = text.decode()
@@ -61,7 +61,7 @@ def test_there_are_a_pr_curve_and_a_page_of_mistakes(events: EventAccumulator) -
     assert page.count("(0.") == 6, "all six validation reviews"
 
 
-def test_the_hyperparameters_stand_with_the_final_figures(events: EventAccumulator, finished: Finished) -> None:
+def test_hparams_are_logged_with_final_metrics(events: EventAccumulator, finished: Finished) -> None:
     metadata = {tag: HParamsPluginData.FromString(content) for tag, content in hparams_of(events).items()}
     (session,) = [data.session_start_info for data in metadata.values() if data.HasField("session_start_info")]
     assert session.hparams["model.hidden_size"].number_value == 4
@@ -75,12 +75,12 @@ def test_the_hyperparameters_stand_with_the_final_figures(events: EventAccumulat
 
 
 def hparams_of(events: EventAccumulator) -> dict[str, bytes]:
-    """What the hparams page is made of."""
+    """Contents of the hparams plugin by tag."""
     contents: dict[str, bytes] = events.PluginTagToContent("hparams")
     return contents
 
 
 def final(finished: Finished, tag: str) -> float:
-    """The result that a metric of the hparams page stands for."""
+    """The final value of a metric shown by the hparams plugin."""
     (value,) = [value for name, value in finished.results.items() if tag.endswith(name)]
     return float(value)

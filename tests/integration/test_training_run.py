@@ -1,4 +1,4 @@
-"""A whole training run and what it leaves."""
+"""A full training run and the files it writes."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from running import TINY, Finished, complaint, places, results_of, runs_below, train, trained
+from running import TINY, Finished, error_of, paths_in, results_of, runs_below, train, trained
 from sluice.data.corpora import imdb
 from sluice.errors import UserError
 from sluice.recipes.load import load_model
@@ -21,7 +21,7 @@ KEYS = (
 
 
 def leaves(tree: Any) -> list[Any]:
-    """Everything in nested plain containers; a container of another kind counts as a leaf."""
+    """The leaves of nested plain containers; other containers count as leaves."""
     if type(tree).__name__ in ("dict", "OrderedDict"):
         return [leaf for pair in tree.items() for part in pair for leaf in leaves(part)]
     if type(tree) in (list, tuple):
@@ -34,15 +34,15 @@ def figures_of(results: dict[str, Any]) -> dict[str, float]:
     return {key: value for key, value in results.items() if key.startswith(("test/", "val/"))}
 
 
-def test_the_run_folder_holds_everything(finished: Finished) -> None:
+def test_run_folder_contains_all_files(finished: Finished) -> None:
     files = {file.name.split(".vm")[0] for file in finished.folder.iterdir()}
     assert {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"} <= files
     assert any(name.startswith("events.out.tfevents") for name in files)
-    assert not any(name.startswith(".") for name in files), "something unfinished was left"
+    assert not any(name.startswith(".") for name in files), "temporary files remain"
     assert finished.folder.parent == finished.home / "output" / "imdb" / "lstm"
 
 
-def test_the_configuration_is_written_resolved(finished: Finished) -> None:
+def test_config_is_saved_resolved(finished: Finished) -> None:
     text = (finished.folder / "config.yaml").read_text(encoding="utf-8")
     config = yaml.safe_load(text)
     assert "${" not in text
@@ -64,12 +64,12 @@ def test_results_are_flat_and_complete(finished: Finished) -> None:
     assert "interrupted" not in results
 
 
-def test_the_number_of_parameters_is_that_of_the_saved_weights(finished: Finished) -> None:
+def test_parameter_count_matches_saved_weights(finished: Finished) -> None:
     state = torch.load(finished.folder / "best.ckpt", weights_only=True)["state_dict"]
     assert finished.results["parameters"] == sum(t.numel() for name, t in state.items() if name.startswith("network."))
 
 
-def test_metrics_are_written_as_a_table_too(finished: Finished) -> None:
+def test_metrics_csv_matches_results(finished: Finished) -> None:
     with (finished.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     last = max(float(row["val/accuracy"]) for row in rows if row["val/accuracy"])
@@ -77,7 +77,7 @@ def test_metrics_are_written_as_a_table_too(finished: Finished) -> None:
     assert sum(bool(row["train/loss"]) for row in rows) == 14, "54 texts in batches of 8, twice"
 
 
-def test_the_log_tells_each_epoch_with_its_own_figures(finished: Finished) -> None:
+def test_log_reports_metrics_per_epoch(finished: Finished) -> None:
     lines = (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()
     epochs = [line for line in lines if "done:" in line]
     assert ["epoch 1/2" in epochs[0], "epoch 2/2" in epochs[1], len(epochs)] == [True, True, 2]
@@ -88,7 +88,7 @@ def test_the_log_tells_each_epoch_with_its_own_figures(finished: Finished) -> No
         assert f"acc {float(accuracy):.4g}" in line
 
 
-def test_the_sample_is_said_loudly(finished: Finished) -> None:
+def test_sample_data_is_announced(finished: Finished) -> None:
     assert finished.ended.err.startswith("SAMPLE: ")
     assert "made up, not the IMDB corpus" in finished.ended.err
     assert "SAMPLE: " in (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()[0]
@@ -97,7 +97,7 @@ def test_the_sample_is_said_loudly(finished: Finished) -> None:
     assert "GENERATED SAMPLE" in finished.ended.out.splitlines()[-1]
 
 
-def test_the_end_names_figures_and_what_to_do_next(finished: Finished) -> None:
+def test_summary_prints_metrics_and_next_commands(finished: Finished) -> None:
     out = finished.ended.out
     assert f"{finished.results['test/accuracy']:.4f}" in out
     assert f"{finished.results['val/accuracy']:.4f}" in out
@@ -107,72 +107,72 @@ def test_the_end_names_figures_and_what_to_do_next(finished: Finished) -> None:
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
-def test_a_checkpoint_holds_tensors_and_plain_values_only(finished: Finished, name: str) -> None:
+def test_checkpoint_contains_only_tensors_and_plain_values(finished: Finished, name: str) -> None:
     checkpoint = torch.load(finished.folder / name, weights_only=True)
     plain = (torch.Tensor, str, int, float, bool, type(None))
     assert {type(leaf) for leaf in leaves(checkpoint)} <= set(plain)
     assert checkpoint["sluice"]["labels"] == ["neg", "pos"]
 
 
-def test_only_the_last_checkpoint_can_go_on_training(finished: Finished) -> None:
+def test_only_last_checkpoint_has_optimizer_state(finished: Finished) -> None:
     best, last = (torch.load(finished.folder / name, weights_only=True) for name in ("best.ckpt", "last.ckpt"))
     assert last["optimizer_states"]
     assert "optimizer_states" not in best
     assert last["global_step"] == 14
 
 
-def test_the_seed_alone_decides_the_figures(workplace: Path) -> None:
+def test_seed_determines_metrics(workdir: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert train(*TINY, f"name={name}", f"seed={seed}").code == 0
-    first, again, other = (figures_of(results_of(run)) for run in runs_below(workplace))
+    first, again, other = (figures_of(results_of(run)) for run in runs_below(workdir))
     assert len(first) == 8
     assert first == again
     assert first["test/loss"] != other["test/loss"]
 
 
-def test_a_run_without_loggers_still_has_its_results(workplace: Path) -> None:
-    run = trained(workplace, *TINY, "logger=none", "callbacks=none", "scheduler=constant")
+def test_run_without_loggers_writes_results(workdir: Path) -> None:
+    run = trained(workdir, *TINY, "logger=none", "callbacks=none", "scheduler=constant")
     names = {file.name for file in run.folder.iterdir()}
     kept = {"config.yaml", "overrides.yaml", "best.ckpt", "last.ckpt", "results.json", "confusion.csv", "log.txt"}
     assert names == kept | {"splits.npz"}
 
 
-def test_auto_falls_back_on_the_sample_and_says_so(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_source_falls_back_to_sample_with_warning(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(data_dir: Path) -> None:
         raise UserError("no connection")
 
     monkeypatch.setattr(imdb, "download_imdb", refuse)
-    run = trained(workplace, *TINY[1:], "task.data.source=auto")
+    run = trained(workdir, *TINY[1:], "task.data.source=auto")
     assert "NOT IMDB" in run.ended.err
     assert run.folder.name.startswith("sample-")
     config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
-    assert config["task"]["data"]["source"] == "sample", "or else evaluate would look for the real reviews"
+    assert config["task"]["data"]["source"] == "sample", "otherwise evaluate would read the real reviews"
 
 
-def test_vectors_made_elsewhere_are_taken_and_may_be_frozen(workplace: Path) -> None:
+def test_pretrained_vectors_are_loaded(workdir: Path) -> None:
     vectors = {"film": [1.0, 2.0, 3.0, 4.0], "nowhere": [0.0, 0.0, 0.0, 1.0]}
     lines = [f"{word} {' '.join(map(str, numbers))}" for word, numbers in vectors.items()]
-    (workplace / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run = trained(workplace, *TINY, "embedding=pretrained", "embedding.path=own.txt", "embedding.frozen=true")
+    (workdir / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    run = trained(workdir, *TINY, "embedding=pretrained", "embedding.path=own.txt", "embedding.frozen=true")
     model = load_model(run.folder)
     assert model.network.embedding.table.weight[model.vocab.encode(["film"])[0]].tolist() == vectors["film"]
     assert "vectors for 1 of" in (run.folder / "log.txt").read_text(encoding="utf-8") + run.ended.err
     assert "Nearly all words have random vectors" in run.ended.err
 
 
-def test_pretrained_vectors_need_a_path(workplace: Path) -> None:
-    ended = train(*TINY, "embedding=pretrained", "embedding.frozen=true", *places(workplace))
-    assert "embedding.path is not set: give it as embedding.path=..." in complaint(ended)
+def test_pretrained_vectors_need_a_path(workdir: Path) -> None:
+    ended = train(*TINY, "embedding=pretrained", "embedding.frozen=true", *paths_in(workdir))
+    assert "embedding.path is not set: give it as embedding.path=..." in error_of(ended)
 
 
-def test_vectors_of_another_size_are_told_with_both(workplace: Path) -> None:
-    (workplace / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
-    ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *places(workplace))
-    assert "vectors of dimension 3, the model expects 4" in complaint(ended)
+def test_vector_size_mismatch_is_reported(workdir: Path) -> None:
+    (workdir / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
+    ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *paths_in(workdir))
+    assert "vectors of dimension 3, the model expects 4" in error_of(ended)
 
 
-def test_a_run_that_ends_before_its_first_validation_ends_well(workplace: Path) -> None:
-    run = trained(workplace, *TINY, "trainer.max_steps=1", "task.data.batch_size=8")
+def test_run_may_end_before_first_validation(workdir: Path) -> None:
+    run = trained(workdir, *TINY, "trainer.max_steps=1", "task.data.batch_size=8")
     assert "val/accuracy" not in run.results
     assert "test/accuracy" in run.results
     assert "No best.ckpt, since no validation was run" in run.ended.err

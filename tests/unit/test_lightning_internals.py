@@ -1,4 +1,4 @@
-"""Private attributes of Lightning and torchmetrics: in one file, and still there."""
+"""Private attributes of Lightning and torchmetrics are used in one file only and still exist."""
 
 import ast
 import importlib.metadata
@@ -93,13 +93,13 @@ def test_private_attributes_exist(trainer: pl.Trainer, path: str, library: str) 
         found = getattr(found, name)
 
 
-def test_state_of_the_fit_loop_has_the_counters_that_are_settled(trainer: pl.Trainer) -> None:
+def test_fit_loop_state_has_the_progress_counters(trainer: pl.Trainer) -> None:
     state = trainer.fit_loop.state_dict()
     settle_progress(state)
     assert not state["epoch_loop.batch_progress"]["is_last_batch"]
 
 
-def test_the_logged_step_is_the_one_that_was_set(trainer: pl.Trainer) -> None:
+def test_next_logged_step_can_be_set(trainer: pl.Trainer) -> None:
     trainer.log_every_n_steps = 5  # type: ignore[attr-defined]
     trainer.fit_loop.trainer.state.fn = "fit"
     trainer.training = True
@@ -109,13 +109,13 @@ def test_the_logged_step_is_the_one_that_was_set(trainer: pl.Trainer) -> None:
         assert is_logged_step(trainer) == (step in (4, 9))
 
 
-def test_the_epoch_no_longer_counts_as_restarted(trainer: pl.Trainer) -> None:
+def test_end_restart_clears_the_restart_flag(trainer: pl.Trainer) -> None:
     trainer.fit_loop._restarting = True
     end_restart(trainer)
     assert not trainer.fit_loop.restarting
 
 
-def test_a_metric_computes_from_restored_sums() -> None:
+def test_metric_is_computed_from_restored_sums() -> None:
     metric = MeanMetric()
     metric.update(torch.tensor(1.0))
     metric.compute()
@@ -125,7 +125,7 @@ def test_a_metric_computes_from_restored_sums() -> None:
     assert metric.compute() == 3.0
 
 
-def test_progress_is_settled_on_the_batches_whose_step_is_made() -> None:
+def test_settle_progress_counts_processed_batches() -> None:
     counters = {"ready": 4, "started": 4, "processed": 3, "completed": 2}
     loop = {"epoch_loop.batch_progress": {"total": dict(counters), "current": dict(counters), "is_last_batch": True}}
     settle_progress(loop)

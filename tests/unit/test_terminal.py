@@ -1,4 +1,4 @@
-"""Text of any origin is printed as it is to a pipe, and cannot control a terminal."""
+"""Text is printed unchanged to a pipe and escaped on a terminal."""
 
 import io
 from typing import Any
@@ -14,7 +14,7 @@ ESCAPED = "a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202egnp.exe\\rb"
 
 
 class Screen(io.StringIO):
-    """Standard output that says it is a terminal."""
+    """A stream whose `isatty` is true."""
 
     def isatty(self) -> bool:
         return True
@@ -25,11 +25,11 @@ def test_control_characters_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "tab\tand\nline", "naïve Ünïcode 漢字 🎉", "a\u0301", "\\x1b"])
-def test_other_text_is_not_changed(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
-def test_a_line_is_escaped_on_a_terminal_only() -> None:
+def test_line_is_escaped_on_a_terminal_only() -> None:
     screen, pipe = Screen(), io.StringIO()
     print_line(HOSTILE, file=screen)
     print_line(HOSTILE, file=pipe)
@@ -38,7 +38,7 @@ def test_a_line_is_escaped_on_a_terminal_only() -> None:
 
 
 @pytest.mark.parametrize("label", ["[/INST]", "[red]", ":smile:", "[bold", "\\[x]"])
-def test_a_label_in_a_table_is_not_markup(label: str, capsys: Any) -> None:
+def test_table_labels_are_not_interpreted_as_markup(label: str, capsys: Any) -> None:
     table = Table(title=label)
     table.add_column(label)
     table.add_row(label)
@@ -46,7 +46,7 @@ def test_a_label_in_a_table_is_not_markup(label: str, capsys: Any) -> None:
     assert capsys.readouterr().out.count(label) == 3
 
 
-def test_a_table_cannot_control_the_terminal() -> None:
+def test_control_characters_in_tables_are_escaped() -> None:
     screen = Screen()
     table = Table()
     table.add_column("label")
@@ -56,13 +56,13 @@ def test_a_table_cannot_control_the_terminal() -> None:
     assert "\\x1b[31mred" in screen.getvalue()
 
 
-def test_a_console_gives_a_pipe_what_it_was_given() -> None:
+def test_console_prints_unchanged_text_to_a_pipe() -> None:
     pipe = io.StringIO()
     PlainConsole(file=pipe, soft_wrap=True).print(f"[red] {HOSTILE} :smile:")
     assert pipe.getvalue() == f"[red] {HOSTILE} :smile:\n"
 
 
-def test_a_table_is_as_wide_as_its_content(capsys: Any) -> None:
+def test_table_is_as_wide_as_its_content(capsys: Any) -> None:
     table = Table(box=None)
     table.add_column("x" * 300, no_wrap=True)
     print_table(table)

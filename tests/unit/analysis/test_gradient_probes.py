@@ -1,4 +1,4 @@
-"""Runs that gradients cannot be followed through are refused before their texts are read."""
+"""Runs whose gradients cannot be traced are refused before their texts are read."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +13,8 @@ from sluice.models.regressor import Regressor
 from sluice.recurrent import RecurrentStack
 
 
-def saved(network: nn.Module, *, segment_length: int | None = None, **core: bool) -> Any:
-    """As much of a SavedModel as is looked at."""
+def saved_model(network: nn.Module, *, segment_length: int | None = None, **core: bool) -> Any:
+    """A SavedModel stub with the attributes that are read."""
     task = SimpleNamespace(name="mine", segment_length=segment_length)
     model = SimpleNamespace(**{"bidirectional": False, "residual": False, **core})
     return SimpleNamespace(path=Path("run/best.ckpt"), network=network, config=SimpleNamespace(task=task, model=model))
@@ -33,11 +33,11 @@ def regressor() -> Regressor:
         ({}, 7, "--steps 7 cannot be used: task=mine uses whole sequences"),
     ],
 )
-def test_other_ways_back_are_named(settings: dict[str, Any], steps: int | None, expected: str) -> None:
+def test_unsupported_settings_are_refused(settings: dict[str, Any], steps: int | None, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        validation_probe(saved(regressor(), **settings), count=4, steps=steps, data_dir=None)
+        validation_probe(saved_model(regressor(), **settings), count=4, steps=steps, data_dir=None)
 
 
-def test_a_network_of_another_kind() -> None:
+def test_unsupported_network_is_refused() -> None:
     with pytest.raises(UserError, match="task=mine has no loss at the last step of a single recurrent core"):
-        validation_probe(saved(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)
+        validation_probe(saved_model(nn.Linear(1, 1)), count=4, steps=None, data_dir=None)

@@ -1,4 +1,4 @@
-"""Gradients of fresh networks against autograd."""
+"""Gradient norms of untrained networks match autograd."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sluice.recurrent import CellOptions, OneHot, RecurrentStack
 SMALL = UntrainedNetworks(cells=("rnn", "lstm"), steps=12, hidden=5, seed=3)
 
 
-def test_sequences_have_the_length_and_their_class_follows_from_their_symbols() -> None:
+def test_order_sequences_have_requested_length_and_labels() -> None:
     sequences = temporal_order_batch(30, seed=1, count=20)
     assert sequences.ids.shape == (20, 30)
     for ids, label in zip(sequences.ids.tolist(), sequences.labels.tolist(), strict=True):
@@ -25,8 +25,8 @@ def test_sequences_have_the_length_and_their_class_follows_from_their_symbols() 
 
 
 @pytest.mark.parametrize("distance", [0, 4, 11])
-def test_an_lstms_curve_against_a_run_cut_in_two(distance: int) -> None:
-    """∂loss/∂h at a distance, from a run whose state after that step is a leaf, by autograd alone."""
+def test_lstm_curve_matches_a_split_run(distance: int) -> None:
+    """∂loss/∂h at a distance, by autograd from a run whose state after that step is a leaf."""
     sequences = temporal_order_batch(SMALL.steps, SMALL.seed, SEQUENCES)
     torch.manual_seed(SMALL.seed)
     options = CellOptions(recurrent_init=SMALL.init, forget_bias=SMALL.forget_bias)
@@ -46,7 +46,7 @@ def test_an_lstms_curve_against_a_run_cut_in_two(distance: int) -> None:
     assert found[distance] == pytest.approx(float(gradient[0].norm(dim=-1).mean()), rel=1e-4)
 
 
-def test_a_curve_for_each_part_of_each_state_and_the_seed_repeats_it() -> None:
+def test_fresh_curves_cover_all_states_and_are_reproducible() -> None:
     state = torch.random.get_rng_state()
     curves, again = untrained_curves(SMALL), untrained_curves(SMALL)
     assert list(curves) == ["rnn", "lstm, hidden state", "lstm, cell state"]
@@ -54,10 +54,10 @@ def test_a_curve_for_each_part_of_each_state_and_the_seed_repeats_it() -> None:
     assert all((curves[name] == again[name]).all() for name in curves)
     other = untrained_curves(UntrainedNetworks(cells=("rnn",), steps=12, hidden=5, seed=4))
     assert not np.allclose(other["rnn"], curves["rnn"])
-    assert torch.equal(torch.random.get_rng_state(), state), "the caller's random numbers are left alone"
+    assert torch.equal(torch.random.get_rng_state(), state), "the global random state is unchanged"
 
 
-def test_what_opens_an_lstms_forget_gate_lets_gradients_through() -> None:
+def test_high_forget_bias_preserves_gradients() -> None:
     shut, open_ = (
         untrained_curves(UntrainedNetworks(cells=("lstm",), steps=40, hidden=8, forget_bias=bias))["lstm, cell state"]
         for bias in (-3.0, 6.0)
@@ -66,7 +66,7 @@ def test_what_opens_an_lstms_forget_gate_lets_gradients_through() -> None:
     assert open_[-1] / open_[0] > 1e-2
 
 
-def test_the_mean_is_over_the_sequences_that_go_so_far() -> None:
+def test_mean_ignores_sequences_shorter_than_the_distance() -> None:
     norms = torch.tensor([[1.0, 3.0, float("nan")], [3.0, float("nan"), float("nan")]])
     mean = mean_by_distance(norms)
     assert mean[:2].tolist() == [2.0, 3.0]
@@ -81,6 +81,6 @@ def test_the_mean_is_over_the_sequences_that_go_so_far() -> None:
         ({"init": "zeros"}, "--init zeros cannot be used: it must be one of orthogonal, xavier"),
     ],
 )
-def test_settings_that_cannot_be(settings: dict[str, object], expected: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         UntrainedNetworks(**settings).check()  # type: ignore[arg-type]

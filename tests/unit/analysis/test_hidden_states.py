@@ -1,4 +1,4 @@
-"""What a core does while it reads a text is what its trace says, also where it begins anew in every segment."""
+"""Hidden states and gates match the trace of the recurrent core, also when read in segments."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sluice.recurrent import OneHot, RecurrentStack
 STEPS = 7
 
 
-def stack_of(cell: str = "lstm", **options: object) -> RecurrentStack:
+def make_stack(cell: str = "lstm", **options: object) -> RecurrentStack:
     torch.manual_seed(2)
     settings = {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True, **options}
     return RecurrentStack(cell=cell, **settings).eval()  # type: ignore[arg-type]
@@ -21,12 +21,12 @@ def features() -> Tensor:
     return torch.randn(1, STEPS, 3, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("layer", "backward", "place"), [(1, False, 0), (1, True, 1), (2, False, 2), (None, True, 3)])
+@pytest.mark.parametrize(("layer", "backward", "index"), [(1, False, 0), (1, True, 1), (2, False, 2), (None, True, 3)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_layer_and_direction_asked_for(cell: str, layer: int | None, backward: bool, place: int) -> None:
-    stack, trace = stack_of(cell), stack_of(cell).trace(features(), torch.tensor([STEPS]))
+def test_requested_layer_and_direction_are_returned(cell: str, layer: int | None, backward: bool, index: int) -> None:
+    stack, trace = make_stack(cell), make_stack(cell).trace(features(), torch.tensor([STEPS]))
     hidden = record_hidden_states(stack, features(), layer=layer, backward=backward)
-    own = trace.cells[place]
+    own = trace.cells[index]
     assert list(hidden.states) == list(own.states._fields)
     for name, values in hidden.states.items():
         torch.testing.assert_close(values, getattr(own.states, name)[0])
@@ -37,15 +37,15 @@ def test_the_layer_and_direction_asked_for(cell: str, layer: int | None, backwar
     torch.testing.assert_close(hidden.top, trace.outputs[0])
 
 
-def test_with_residuals_the_outputs_are_not_the_top_layers_state() -> None:
-    hidden = record_hidden_states(stack_of(residual=True, bidirectional=False), features())
+def test_residual_outputs_differ_from_top_hidden_state() -> None:
+    hidden = record_hidden_states(make_stack(residual=True, bidirectional=False), features())
     torch.testing.assert_close(hidden.top, hidden.states["hidden"])
     assert not torch.allclose(hidden.outputs, hidden.top)
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_segments_are_runs_of_their_own(one_hot: bool) -> None:
-    stack = stack_of(one_hot=one_hot)
+def test_segments_are_read_independently(one_hot: bool) -> None:
+    stack = make_stack(one_hot=one_hot)
     ids = torch.tensor([[0, 2, 1, 1, 0, 2, 0]])
 
     def steps(part: slice) -> Tensor | OneHot:
@@ -60,20 +60,20 @@ def test_segments_are_runs_of_their_own(one_hot: bool) -> None:
 
 
 @pytest.mark.parametrize("layer", [0, 3, -1])
-def test_a_layer_that_is_not_there(layer: int) -> None:
+def test_missing_layer_is_refused(layer: int) -> None:
     with pytest.raises(ValueError, match=f"no layer {layer}: choose from 1 to 2"):
-        record_hidden_states(stack_of(), features(), layer=layer)
+        record_hidden_states(make_stack(), features(), layer=layer)
 
 
-def test_a_direction_that_is_not_there() -> None:
+def test_missing_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="no backward direction"):
-        record_hidden_states(stack_of(bidirectional=False), features(), backward=True)
+        record_hidden_states(make_stack(bidirectional=False), features(), backward=True)
 
 
-def test_the_units_that_change_most_come_first() -> None:
+def test_units_are_sorted_by_change() -> None:
     values = np.array([[0, 5, -1, 0.1], [0, 5, 1, 0.3], [0, 5, -1, 0.1]], dtype=np.float32)
     assert most_varying_units(values, 2) == [2, 3]
-    assert most_varying_units(values[:1], 2) == [1, 2], "of a single step the largest"
+    assert most_varying_units(values[:1], 2) == [1, 2], "the largest values of a single step"
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_the_units_that_change_most_come_first() -> None:
         ("hidden", [0.1, 3.0], "tanh"),
         ("forget", [0.1, 0.2], "gate"),
         ("candidate", [0.1, 0.2], "signed"),
-        ("ones own", [-0.1, 0.2], "signed"),
+        ("custom", [-0.1, 0.2], "signed"),
     ],
 )
-def test_a_scale_for_each_kind(name: str, values: list[float], scale: str) -> None:
+def test_scale_depends_on_the_kind_of_values(name: str, values: list[float], scale: str) -> None:
     assert color_scale(name, np.array([values], dtype=np.float32)) == scale

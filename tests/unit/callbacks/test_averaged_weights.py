@@ -1,4 +1,4 @@
-"""With NT-ASGD the averaged weights are validated and kept, and the weights themselves are trained on."""
+"""With NT-ASGD the averaged weights are validated and saved; training continues on the raw weights."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sluice.callbacks.checkpoints import BestCheckpoint
 from sluice.optim.nt_asgd import NTASGD
 
 
-class Line(pl.LightningModule):
+class OneWeightModule(pl.LightningModule):
     """One weight; its validation loss grows, so that averaging begins after three validations."""
 
     def __init__(self, optimizer: type[Optimizer], **options: Any) -> None:
@@ -40,7 +40,7 @@ class Line(pl.LightningModule):
         self.log("val/score", float(self.calls))
 
 
-def fit(folder: Path, module: Line) -> pl.Trainer:
+def fit(folder: Path, module: OneWeightModule) -> pl.Trainer:
     best = BestCheckpoint(run_dir=str(folder), monitor="val/score", mode="max")
     trainer = pl.Trainer(
         default_root_dir=folder,
@@ -58,8 +58,8 @@ def fit(folder: Path, module: Line) -> pl.Trainer:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_averages_are_validated_and_kept_in_the_best_checkpoint(tmp_path: Path) -> None:
-    module = Line(NTASGD, weight_decay=0.0, patience=1)
+def test_averages_are_validated_and_saved_in_best_checkpoint(tmp_path: Path) -> None:
+    module = OneWeightModule(NTASGD, weight_decay=0.0, patience=1)
     fit(tmp_path, module)
     assert module.trained == pytest.approx([1 - 0.1 * step for step in range(12)], abs=1e-6)
     plain, averaged = [0.8, 0.6, 0.4], [(0.3 + 0.2) / 2, (0.3 + 0.2 + 0.1 + 0.0) / 4, (0.3 - 0.2) / 2]
@@ -70,7 +70,7 @@ def test_averages_are_validated_and_kept_in_the_best_checkpoint(tmp_path: Path) 
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_other_optimisers_are_left_alone(tmp_path: Path) -> None:
-    module = Line(SGD)
+def test_other_optimisers_are_unaffected(tmp_path: Path) -> None:
+    module = OneWeightModule(SGD)
     fit(tmp_path, module)
     assert module.validated[1:] == pytest.approx([1 - 0.2 * count for count in range(1, 7)], abs=1e-6)

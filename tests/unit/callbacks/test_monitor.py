@@ -1,4 +1,4 @@
-"""What is seen of a training: speed, lines in a log, a bar, the most wrong texts."""
+"""Training output: throughput, progress lines and bar, misclassified texts."""
 
 import logging
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from sluice.data.collate import TextBatch
 
 
 class Clock:
-    """A clock that only moves when told."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Recorder:
-    """A LightningModule as far as it is logged to."""
+    """A LightningModule stub that records logged values."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[str, float]] = []
@@ -44,7 +44,7 @@ def batch_of(*lengths: int) -> TextBatch:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stands in for the clocks of the callbacks."""
+    """Replaces the clocks of the callbacks."""
     clock = Clock()
     monkeypatch.setattr(training_monitor.time, "perf_counter", clock)
     monkeypatch.setattr(progress.time, "monotonic", clock)
@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_tokens_are_counted_without_padding_and_over_all_ranks(clock: Clock, ranks: int) -> None:
+def test_throughput_excludes_padding_and_covers_all_ranks(clock: Clock, ranks: int) -> None:
     watch, module, trainer = TrainingMonitor(), Recorder(), SimpleNamespace(world_size=ranks, log_every_n_steps=2)
     watch.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
     for step, lengths in enumerate([(3, 5), (1, 1), (4,)], start=1):
@@ -65,7 +65,7 @@ def test_tokens_are_counted_without_padding_and_over_all_ranks(clock: Clock, ran
     assert watch.per_second == 14 * ranks / 6
 
 
-def test_the_clock_stands_still_during_validation(clock: Clock) -> None:
+def test_throughput_excludes_validation_time(clock: Clock) -> None:
     watch, module = TrainingMonitor(), Recorder()
     trainer: Any = SimpleNamespace(world_size=1, log_every_n_steps=1, global_step=1)
     watch.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ def test_the_clock_stands_still_during_validation(clock: Clock) -> None:
     assert watch.per_second == 2
 
 
-def test_the_gradient_norm_is_that_of_all_gradients_together() -> None:
+def test_gradient_norm_covers_all_parameters() -> None:
     module = nn.Linear(2, 2)
     module.weight.grad, module.bias.grad = torch.tensor([[1.0, 2], [0, 4]]), torch.tensor([2.0, 0])
     assert gradient_norm(module).item() == 5
@@ -85,7 +85,7 @@ def test_the_gradient_norm_is_that_of_all_gradients_together() -> None:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What ProgressLines says."""
+    """The lines logged by ProgressLines."""
     logger = logging.Logger("apart", logging.INFO)
     logger.addHandler(caplog.handler)
     monkeypatch.setattr(progress, "log", logger)
@@ -98,13 +98,13 @@ def fake_trainer(**metrics: float) -> Any:
     return SimpleNamespace(callback_metrics=figures, **shape)
 
 
-def test_an_epoch_is_one_line_with_its_figures(lines: pytest.LogCaptureFixture) -> None:
+def test_epoch_logs_one_line_with_its_metrics(lines: pytest.LogCaptureFixture) -> None:
     trainer = fake_trainer(train_loss=0.25, train_accuracy=0.875, train_tokens_per_second=59515.6, val_accuracy=0.75)
     ProgressLines().on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
     assert lines.messages == ["epoch 2/4, done: loss 0.25, acc 0.875, tokens/s 59,516, val acc 0.75"]
 
 
-def test_within_an_epoch_there_is_a_line_a_minute(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
+def test_one_line_per_minute_within_an_epoch(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
     shown, trainer = ProgressLines(), fake_trainer(train_loss=0.5)
     shown.on_train_start(trainer, None)  # type: ignore[arg-type]
     for number in range(130):
@@ -114,7 +114,7 @@ def test_within_an_epoch_there_is_a_line_a_minute(clock: Clock, lines: pytest.Lo
     assert lines.messages == expected
 
 
-def test_other_ranks_are_quiet(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
+def test_only_rank_zero_logs(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
     trainer = fake_trainer(train_loss=0.5)
     trainer.is_global_zero = False
     clock.now += 1000
@@ -124,18 +124,20 @@ def test_other_ranks_are_quiet(clock: Clock, lines: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize(("terminal", "kind"), [(True, ProgressBar), (False, ProgressLines)])
-def test_a_terminal_gets_a_bar_and_a_log_lines(monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: type) -> None:
+def test_terminal_gets_a_bar_and_log_file_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: type
+) -> None:
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
     assert type(make_progress()) is kind
 
 
-def test_the_bar_has_short_names_and_readable_figures() -> None:
+def test_bar_shortens_names_and_formats_values() -> None:
     metrics = {"train/loss": 0.123456, "train/tokens_per_second": 59515.6, "val/accuracy": 0.75, "train/padding": 0.5}
     shown = ProgressBar().get_metrics(SimpleNamespace(callback_metrics=metrics), None)  # type: ignore[arg-type]
     assert shown == {"loss": "0.1235", "tokens/s": "59,516", "val acc": "0.75"}
 
 
-def test_the_bar_reads_the_metrics_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_reads_metrics_twice_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("sluice.callbacks.progress.time.monotonic", lambda: now)
     bar, shown = ProgressBar(), []
@@ -146,7 +148,7 @@ def test_the_bar_reads_the_metrics_twice_a_second(monkeypatch: pytest.MonkeyPatc
     assert shown == ["0"] * 4 + ["4"] * 4 + ["8"] * 3
 
 
-def test_the_texts_whose_class_got_the_least_probability_come_first() -> None:
+def test_misclassified_texts_are_sorted_by_probability() -> None:
     watch = Misclassified(labels=("neg", "pos"), text_of=lambda index: f"text <{index}>", count=2)
     of_pos = torch.tensor([0.9, 0.3, 0.2, 0.6])
     labels = torch.tensor([0, 0, 1, 1])
@@ -156,7 +158,7 @@ def test_the_texts_whose_class_got_the_least_probability_come_first() -> None:
     assert all(part in second for part in ("neg", "pos", "0.800", "text &lt;12>"))
 
 
-def test_checkpoints_of_earlier_versions_keep_their_keys() -> None:
+def test_checkpoint_keys_of_earlier_versions_are_unchanged() -> None:
     assert TrainingMonitor().state_key == "Vitals"
     assert PairThroughput().state_key == "PairSpeed"
     assert STORED_AS == "moment"

@@ -1,4 +1,4 @@
-"""The state between two batches: taken, saved as plain values, and gone back to."""
+"""The training state between two batches is captured, saved as plain values and restored."""
 
 import io
 import random
@@ -31,8 +31,8 @@ DRAWS: dict[str, Callable[[], Any]] = {
 }
 
 
-def through_a_file(state: Any) -> Any:
-    """What torch.load gives back of what torch.save wrote."""
+def save_and_load(state: Any) -> Any:
+    """The state after torch.save and torch.load."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -41,17 +41,17 @@ def through_a_file(state: Any) -> Any:
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
 @pytest.mark.parametrize("before", [0, 1, 700])
-def test_every_generator_goes_back(draw: Callable[[], Any], before: int) -> None:
+def test_every_random_generator_is_restored(draw: Callable[[], Any], before: int) -> None:
     for _ in range(before):
         draw()
-    state = through_a_file(random_state())
+    state = save_and_load(random_state())
     expected = draw()
     assert draw() != expected
     set_random_state(state)
     assert draw() == expected
 
 
-def test_taking_the_state_changes_nothing() -> None:
+def test_capturing_the_state_draws_no_random_numbers() -> None:
     state = random_state()
     expected = [draw() for draw in DRAWS.values()]
     set_random_state(state)
@@ -59,71 +59,71 @@ def test_taking_the_state_changes_nothing() -> None:
     assert [draw() for draw in DRAWS.values()] == expected
 
 
-class Watched(nn.Module):
+class ModuleWithMetrics(nn.Module):
     """A module with metrics at several depths."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loss = MeanMetric()
-        self.goes_over: dict[str, Any] = {"state": torch.tensor([0.5])}
+        self.carried_state: dict[str, Any] = {"state": torch.tensor([0.5])}
         self.deeper = nn.ModuleDict({"accuracy": MulticlassAccuracy(3, average="macro"), "never": MeanMetric()})
 
-    def see(self, seed: int) -> None:
+    def update(self, seed: int) -> None:
         random = torch.Generator().manual_seed(seed)
         self.loss.update(torch.rand(4, generator=random), weight=torch.rand(4, generator=random))
         self.deeper["accuracy"].update(torch.randint(3, (9,), generator=random), torch.arange(9) % 3)
 
-    def figures(self) -> list[float]:
+    def values(self) -> list[float]:
         metrics: list[Any] = [self.loss, self.deeper["accuracy"]]
         return [float(metric.compute()) for metric in metrics]
 
     def recurrent_state(self) -> dict[str, Any]:
-        return dict(self.goes_over)
+        return dict(self.carried_state)
 
     def load_recurrent_state(self, saved: dict[str, Any]) -> None:
-        self.goes_over = saved
+        self.carried_state = saved
 
 
 @pytest.fixture
-def half_seen() -> Watched:
-    """In the middle of its epoch."""
-    module = Watched()
+def mid_epoch() -> ModuleWithMetrics:
+    """A module in the middle of an epoch."""
+    module = ModuleWithMetrics()
     for seed in (1, 2):
-        module.see(seed)
+        module.update(seed)
     return module
 
 
-def test_half_an_epochs_sums_go_on_in_another_process(half_seen: Watched) -> None:
-    saved = through_a_file(metric_sums(half_seen))
-    other = Watched()
+def test_restored_metric_sums_continue_the_epoch(mid_epoch: ModuleWithMetrics) -> None:
+    saved = save_and_load(metric_sums(mid_epoch))
+    other = ModuleWithMetrics()
     set_metric_sums(other, saved)
-    for module in (half_seen, other):
-        module.see(3)
-    assert other.figures() == half_seen.figures()
+    for module in (mid_epoch, other):
+        module.update(3)
+    assert other.values() == mid_epoch.values()
     assert other.deeper["accuracy"].update_count == 3
 
 
-def test_sums_replace_what_was_there_and_what_was_computed_of_it(half_seen: Watched) -> None:
-    expected, saved = half_seen.figures(), metric_sums(half_seen)
-    other = Watched()
-    other.see(9)
-    other.figures()
+def test_restored_sums_replace_values_and_cached_result(mid_epoch: ModuleWithMetrics) -> None:
+    expected, saved = mid_epoch.values(), metric_sums(mid_epoch)
+    other = ModuleWithMetrics()
+    other.update(9)
+    other.values()
     set_metric_sums(other, saved)
-    assert other.figures() == expected
+    assert other.values() == expected
 
 
-def test_what_was_taken_does_not_move_on(half_seen: Watched) -> None:
-    saved = metric_sums(half_seen)
+def test_captured_sums_are_copies(mid_epoch: ModuleWithMetrics) -> None:
+    saved = metric_sums(mid_epoch)
     before = {name: dict(entry["sums"]) for name, entry in saved.items()}
-    half_seen.see(3)
+    mid_epoch.update(3)
     assert all(torch.equal(saved[name]["sums"][key], value) for name in before for key, value in before[name].items())
 
 
-def test_a_metric_that_saw_nothing_is_left_out(half_seen: Watched) -> None:
-    assert set(metric_sums(half_seen)) == {"loss", "deeper.accuracy"}
+def test_metric_without_updates_is_left_out(mid_epoch: ModuleWithMetrics) -> None:
+    assert set(metric_sums(mid_epoch)) == {"loss", "deeper.accuracy"}
 
 
-def test_a_metric_that_keeps_everything_is_left_out() -> None:
+def test_metric_with_list_state_is_left_out() -> None:
     module = nn.Module()
     module.curve = BinaryAUROC()
     module.curve.update(torch.tensor([0.2, 0.7]), torch.tensor([0, 1]))
@@ -132,22 +132,27 @@ def test_a_metric_that_keeps_everything_is_left_out() -> None:
 
 
 def fake_trainer(**changed: Any) -> Any:
-    """A Trainer as far as a TrainingState looks at it."""
+    """A Trainer stub with the attributes that TrainingState reads."""
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=5), _restarting=True)
-    told: dict[str, Any] = {"world_size": 1, "global_rank": 0, "global_step": 5, "lightning_module": Watched()}
-    return SimpleNamespace(**told | {"callback_metrics": {}} | changed, fit_loop=loop)
+    attributes: dict[str, Any] = {
+        "world_size": 1,
+        "global_rank": 0,
+        "global_step": 5,
+        "lightning_module": ModuleWithMetrics(),
+    }
+    return SimpleNamespace(**attributes | {"callback_metrics": {}} | changed, fit_loop=loop)
 
 
 def saved_state(**changed: Any) -> tuple[dict[str, Any], list[float]]:
-    """A state through a file, and the numbers that come next."""
+    """A saved and reloaded state, and the random numbers drawn after it."""
     trainer = fake_trainer(**changed)
-    trainer.lightning_module.see(1)
+    trainer.lightning_module.update(1)
     state = TrainingState()
     state.restore_once(trainer)
-    return through_a_file(state.gather(trainer)), torch.rand(3).tolist()
+    return save_and_load(state.gather(trainer)), torch.rand(3).tolist()
 
 
-def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
+def test_restore_recovers_random_state_and_metric_sums() -> None:
     saved, expected = saved_state()
     trainer, state = fake_trainer(), TrainingState()
     state.load(saved)
@@ -156,7 +161,7 @@ def test_the_first_batch_has_the_numbers_and_sums_it_would_have_had() -> None:
     assert trainer.lightning_module.loss.update_count == 1
 
 
-def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
+def test_restore_recovers_callback_metrics() -> None:
     saved, _ = saved_state(callback_metrics={"val/loss": torch.tensor(0.25)})
     trainer, state = fake_trainer(), TrainingState()
     state.load(saved)
@@ -164,14 +169,14 @@ def test_what_callbacks_watch_is_there_before_the_next_validation() -> None:
     assert trainer.callback_metrics == {"val/loss": torch.tensor(0.25)}
 
 
-def test_schedules_are_told_of_the_epoch_that_went_on() -> None:
+def test_resumed_epoch_runs_its_end_hooks() -> None:
     trainer, state = fake_trainer(), TrainingState()
     state.load(saved_state()[0])
     state.restore_once(trainer)
-    assert not trainer.fit_loop._restarting, "or Lightning would leave its end out"
+    assert not trainer.fit_loop._restarting, "else Lightning skips the end of the epoch"
 
 
-def test_only_the_first_batch_goes_back() -> None:
+def test_state_is_restored_only_once() -> None:
     saved, expected = saved_state()
     trainer, state = fake_trainer(), TrainingState()
     state.load(saved)
@@ -181,7 +186,7 @@ def test_only_the_first_batch_goes_back() -> None:
     assert drawn != expected
 
 
-def test_the_next_logged_step_goes_back() -> None:
+def test_logged_step_is_restored() -> None:
     saved, _ = saved_state()
     trainer, state = fake_trainer(), TrainingState()
     trainer.fit_loop.epoch_loop._batches_that_stepped = 6
@@ -190,17 +195,17 @@ def test_the_next_logged_step_goes_back() -> None:
     assert trainer.fit_loop.epoch_loop._batches_that_stepped == 5
 
 
-def test_what_goes_over_between_batches_goes_back() -> None:
+def test_recurrent_state_is_restored() -> None:
     saved, _ = saved_state()
     trainer = fake_trainer()
-    trainer.lightning_module.goes_over = {}
+    trainer.lightning_module.carried_state = {}
     state = TrainingState()
     state.load(saved)
     state.restore_once(trainer)
-    assert torch.equal(trainer.lightning_module.goes_over["state"], torch.tensor([0.5]))
+    assert torch.equal(trainer.lightning_module.carried_state["state"], torch.tensor([0.5]))
 
 
-def test_with_other_ranks_only_the_step_goes_back() -> None:
+def test_other_world_size_restores_only_the_step() -> None:
     saved, expected = saved_state()
     trainer, state = fake_trainer(world_size=2), TrainingState()
     trainer.fit_loop.epoch_loop._batches_that_stepped = 6
@@ -211,7 +216,7 @@ def test_with_other_ranks_only_the_step_goes_back() -> None:
     assert torch.rand(3).tolist() != expected
 
 
-def test_every_rank_goes_back_to_its_own_numbers() -> None:
+def test_each_rank_restores_its_own_random_state() -> None:
     (first, of_first), (second, of_second) = saved_state(), saved_state()
     saved = {**first, "ranks": [*first["ranks"], *second["ranks"]]}
     for rank, expected in enumerate((of_first, of_second)):
@@ -222,7 +227,7 @@ def test_every_rank_goes_back_to_its_own_numbers() -> None:
     assert of_first != of_second
 
 
-def test_the_clock_and_the_end_are_kept() -> None:
+def test_elapsed_time_and_finished_flag_are_restored() -> None:
     trainer, state = fake_trainer(), TrainingState()
     state.load({**saved_state()[0], "seconds": 100.0, "finished": True})
     assert 100 <= state.seconds < 101

@@ -1,4 +1,4 @@
-"""Which units are meant, and the names of pictures."""
+"""Parsing of units, and names of figure files."""
 
 from pathlib import Path
 
@@ -13,23 +13,23 @@ from sluice.plots.save import file_stem, unused_path
     ("given", "meant"),
     [("3", [3]), ("3,7,12-15", [3, 7, 12, 13, 14, 15]), (" 5 , 1-2,2", [5, 1, 2]), ("0-0", [0]), ("15", [15])],
 )
-def test_numbers_and_stretches(given: str, meant: list[int]) -> None:
+def test_parse_units_accepts_numbers_and_ranges(given: str, meant: list[int]) -> None:
     assert parse_units(given, 16) == meant
 
 
 @pytest.mark.parametrize("given", ["", "x", "3-", "-3", "1,,2", "5-2", "1.5", "all"])
-def test_what_is_no_list_of_units(given: str) -> None:
+def test_invalid_units_are_refused(given: str) -> None:
     with pytest.raises(UserError, match="give numbers and ranges, as in 3,7,12-15"):
         parse_units(given, 16)
 
 
 @pytest.mark.parametrize(("given", "named"), [("16", 16), ("1,99", 99), ("0-999999999999", 999999999999)])
-def test_units_out_of_range_are_told_with_the_range(given: str, named: int) -> None:
+def test_out_of_range_error_states_the_range(given: str, named: int) -> None:
     with pytest.raises(UserError, match=f"no unit {named}, units are 0-15"):
         parse_units(given, 16)
 
 
-def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:
+def test_new_path_never_overwrites_a_file(tmp_path: Path) -> None:
     for expected in ("a.png", "a-2.png", "a-3.png"):
         path = unused_path(tmp_path, "a")
         assert path.name == expected
@@ -40,7 +40,7 @@ def test_a_file_is_never_the_same_twice(tmp_path: Path) -> None:
     ("text", "name"),
     [("Not bad, at all!", "not-bad-at-all"), ("../../etc", "etc"), ("?", "text"), ("Äpfel " * 20, "äpfel")],
 )
-def test_a_text_becomes_part_of_a_files_name(text: str, name: str) -> None:
+def test_name_for_makes_a_safe_file_name(text: str, name: str) -> None:
     assert file_stem(text).startswith(name)
     assert len(file_stem(text)) <= 40
     assert not set(file_stem(text)) & set("/. =")

@@ -19,25 +19,27 @@ from sluice.errors import UserError
         (Allowed(choices=("head", "tail")), ["head"], ["middle", ""], "one of head, tail"),
     ],
 )
-def test_a_range_allows_what_it_says(allowed: Allowed, good: list[object], bad: list[object], words: str) -> None:
+def test_allowed_values_match_the_description(
+    allowed: Allowed, good: list[object], bad: list[object], words: str
+) -> None:
     assert all(allowed.allows(value) for value in good)
     assert not any(allowed.allows(value) for value in bad)
     assert allowed.expected() == words
 
 
-def test_the_first_value_out_of_range_is_named_with_its_key() -> None:
+def test_first_invalid_value_is_reported_with_its_key() -> None:
     model = Model(name="a", cell="lstm", hidden_size=3, num_layers=1, bidirectional=False, dropout=0, input_dropout=2)
     with pytest.raises(UserError, match=r"model.input_dropout=2 cannot be used: it must be at least 0 and below 1"):
         check_ranges(model, "model.")
 
 
-def test_null_is_allowed_where_the_type_allows_it() -> None:
+def test_null_is_allowed_for_optional_settings() -> None:
     check_ranges(Text(max_size=None))
     with pytest.raises(UserError, match="max_size=0"):
         check_ranges(Text(max_size=0))
 
 
-def test_a_frozen_configuration_cannot_be_set() -> None:
+def test_frozen_config_cannot_be_changed() -> None:
     settings = Text()
     settings.min_freq = 3
     freeze(settings)

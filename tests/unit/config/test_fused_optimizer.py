@@ -1,4 +1,4 @@
-"""`fused: null` becomes what Lightning accepts, for every optimizer, preset, precision and clipping."""
+"""`fused: null` resolves to a value that Lightning accepts, for every optimizer, precision and clipping."""
 
 from itertools import product
 from typing import Any
@@ -39,7 +39,7 @@ def lightning_accepts(optimizer: dict[str, Any], precision: Any, clip: float | N
 
 
 @pytest.mark.parametrize("file", OPTIMIZERS, ids=lambda file: file.stem)
-def test_the_automatic_choice_is_accepted(file: Any) -> None:
+def test_automatic_choice_is_accepted_by_lightning(file: Any) -> None:
     optimizer = settings_of(file)
     for precision, clip in product(PRECISIONS, CLIPS):
         chosen = choose_fused(optimizer, {"precision": precision, "gradient_clip_val": clip})
@@ -51,7 +51,7 @@ def test_the_automatic_choice_is_accepted(file: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-def test_fused_true_is_refused_exactly_where_it_fails(name: str) -> None:
+def test_fused_true_is_refused_where_lightning_fails(name: str) -> None:
     optimizer = {**settings_of(CONF / "optimizer" / f"{name}.yaml"), "fused": True}
     for precision, clip in product(PRECISIONS, CLIPS):
         trainer = {"precision": precision, "gradient_clip_val": clip}

@@ -110,7 +110,7 @@ def test_settings_of_a_custom_task_keep_their_names(monkeypatch: pytest.MonkeyPa
     assert update_overrides([*overrides, "model.budget=9"]) == [*overrides, "model.num_params=9"]
 
 
-def test_stored_settings_without_split_batch_have_no_global_batch_size() -> None:
+def test_split_batch_false_gives_no_global_batch_size() -> None:
     stored = {"task": {"tie": "target", "data": {"batch_size": 32, "split_batch": False}}}
     data = {"batch_size": 32, "global_batch_size": None}
     assert update_settings(stored) == {"task": {"tie_weights": "output", "data": data}}

@@ -1,11 +1,11 @@
-"""A file that registers a cell: imported once, and a cell as good as any."""
+"""User modules that register a cell: imported once, with all features of built-in cells."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from own_cell import write_cell
+from custom_cell import write_cell
 from sluice.config import user_code as own_cells
 from sluice.config.user_code import allow_module, import_module, is_allowed
 from sluice.errors import UserError
@@ -21,7 +21,7 @@ class Derived(cells.{parent}):
         return state._replace(hidden=state.hidden * 0 + 7), gates
 """
 
-pytestmark = pytest.mark.usefixtures("own_cells_forgotten")
+pytestmark = pytest.mark.usefixtures("custom_code_unregistered")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _named_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_cells, "is_allowed", lambda path, setting: True)
 
 
-def test_a_file_that_was_not_named_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_not_named_on_command_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_cells, "is_allowed", is_allowed)
     path = write_cell(tmp_path / "mine.py")
     with pytest.raises(UserError, match="user code runs only if the command line names it"):
@@ -40,7 +40,7 @@ def test_a_file_that_was_not_named_is_not_run(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def mgu(own_cells_forgotten: None, _named_on_the_command_line: None, tmp_path: Path) -> None:
+def mgu(custom_code_unregistered: None, _named_on_the_command_line: None, tmp_path: Path) -> None:
     """The minimal gated unit, imported."""
     import_module(write_cell(tmp_path / "mine.py"))
 
@@ -50,13 +50,13 @@ def stack_of_mgu(**chosen: object) -> RecurrentStack:
     return RecurrentStack(cell="mgu", input_size=3, hidden_size=4, **chosen).double()  # type: ignore[arg-type]
 
 
-def test_an_imported_cell_is_known(tmp_path: Path) -> None:
+def test_imported_cell_is_registered(tmp_path: Path) -> None:
     assert "mgu" not in CELLS
     import_module(write_cell(tmp_path / "mine.py"))
     assert make_cell("mgu", input_size=3, hidden_size=4).gates == ("forget", "new")
 
 
-def test_a_file_is_run_once_however_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_is_run_once_under_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_cell(tmp_path / "mine.py")
     import_module(path)
     first = CELLS["mgu"]
@@ -65,7 +65,7 @@ def test_a_file_is_run_once_however_it_is_called(tmp_path: Path, monkeypatch: py
     assert CELLS["mgu"] is first
 
 
-def test_files_of_the_same_name_in_two_folders_are_both_run(tmp_path: Path) -> None:
+def test_modules_of_equal_name_in_two_folders_are_both_run(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_cell(tmp_path / name / "mine.py", f"from sluice.recurrent import CELLS\nCELLS['{name}'] = CELLS['gru']\n")
@@ -73,18 +73,18 @@ def test_files_of_the_same_name_in_two_folders_are_both_run(tmp_path: Path) -> N
     assert {"one", "two"} <= set(CELLS)
 
 
-def test_a_file_may_be_called_as_a_module_there_is(tmp_path: Path) -> None:
+def test_module_may_have_the_name_of_a_package(tmp_path: Path) -> None:
     import_module(write_cell(tmp_path / "torch.py"))
     assert "mgu" in CELLS
     assert torch.__name__ == "torch"
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model.module=.*nowhere.py does not exist: name the file"):
         import_module(tmp_path / "nowhere.py")
 
 
-def test_a_file_that_is_not_python_is_named(tmp_path: Path) -> None:
+def test_non_python_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mine.txt cannot be imported: it must be a Python file, ending in .py"):
         import_module(write_cell(tmp_path / "mine.txt"))
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_not_python_is_named(tmp_path: Path) -> None:
         ("1 / 0\n", "ZeroDivisionError: division by zero"),
     ],
 )
-def test_an_error_in_a_file_is_told_and_a_mended_file_is_read_again(tmp_path: Path, source: str, words: str) -> None:
+def test_module_error_is_reported_and_fixed_module_is_loaded(tmp_path: Path, source: str, words: str) -> None:
     path = write_cell(tmp_path / "mine.py", source)
     with pytest.raises(UserError, match=words):
         import_module(path)
@@ -105,27 +105,27 @@ def test_an_error_in_a_file_is_told_and_a_mended_file_is_read_again(tmp_path: Pa
     assert "mgu" in CELLS
 
 
-def test_an_error_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as told:
+def test_multiline_error_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
         import_module(write_cell(tmp_path / "mine.py", "raise ValueError('first\\nsecond')\n"))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("parent", ["LSTMCell", "GRUCell", "TanhRNNCell"])
-def test_a_step_of_ones_own_is_what_runs_whatever_cell_it_derives_from(tmp_path: Path, parent: str) -> None:
+def test_overridden_step_is_used_for_any_base_cell(tmp_path: Path, parent: str) -> None:
     import_module(write_cell(tmp_path / "mine.py", DERIVED.format(parent=parent)))
     stack = RecurrentStack(cell="derived", input_size=3, hidden_size=4)
     assert (stack(torch.randn(2, 5, 3), torch.tensor([5, 3])).state.hidden == 7).all()
 
 
 @pytest.mark.usefixtures("mgu")
-def test_an_activation_cannot_be_chosen_for_a_cell_that_names_none() -> None:
+def test_cell_without_activations_refuses_an_activation() -> None:
     with pytest.raises(ValueError, match="activation=relu cannot be used: MinimalGatedUnit supports no activation"):
         make_cell("mgu", input_size=3, hidden_size=4, options=CellOptions(activation="relu"))
 
 
 @pytest.mark.usefixtures("mgu")
-def test_it_runs_a_batch_of_different_lengths_as_each_sequence_alone() -> None:
+def test_user_cell_on_padded_batch_equals_single_sequences() -> None:
     stack = stack_of_mgu(num_layers=2, bidirectional=True, residual=True, initial_state="learned")
     inputs, lengths = torch.randn(3, 5, 3, dtype=torch.float64), torch.tensor([2, 5, 3])
     together = stack(inputs, lengths)
@@ -136,7 +136,7 @@ def test_it_runs_a_batch_of_different_lengths_as_each_sequence_alone() -> None:
 
 
 @pytest.mark.usefixtures("mgu")
-def test_it_takes_one_hot_words() -> None:
+def test_user_cell_accepts_one_hot_input() -> None:
     torch.manual_seed(0)
     stack = RecurrentStack(cell="mgu", input_size=5, hidden_size=4, one_hot=True)
     words = OneHot(torch.tensor([[1, 4, 2]]), 5)
@@ -147,7 +147,7 @@ def test_it_takes_one_hot_words() -> None:
 
 
 @pytest.mark.usefixtures("mgu")
-def test_dropouts_reach_it() -> None:
+def test_user_cell_supports_dropout() -> None:
     for chosen in ({"recurrent_dropout": 0.5}, {"weight_dropout": 0.5}):
         stack = stack_of_mgu(options=CellOptions(**chosen))
         inputs, lengths = torch.randn(3, 5, 3, dtype=torch.float64), torch.tensor([2, 5, 3])
@@ -157,7 +157,7 @@ def test_dropouts_reach_it() -> None:
 
 
 @pytest.mark.usefixtures("mgu")
-def test_its_gates_are_traced_by_name() -> None:
+def test_user_cell_gates_are_traced_by_name() -> None:
     stack = stack_of_mgu(bidirectional=True)
     inputs, lengths = torch.randn(2, 5, 3, dtype=torch.float64), torch.tensor([5, 3])
     trace = stack.trace(inputs, lengths)

@@ -36,7 +36,7 @@ def assert_is_content(entry: CacheEntry) -> None:
         assert np.array_equal(entry.arrays[name], array)
 
 
-def forbidden() -> CacheEntry:
+def must_not_build() -> CacheEntry:
     raise AssertionError("built although it exists")
 
 
@@ -111,7 +111,7 @@ DAMAGES = [cut_array, empty_array, change_token, remove_array, remove_meta, rais
 
 
 class TestEntry:
-    def test_written_and_opened_is_equal(self, path: Path) -> None:
+    def test_written_entry_is_read_back(self, path: Path) -> None:
         write_entry(path, content())
         assert_is_content(open_entry(path))
         assert list(path.parent.iterdir()) == [path]
@@ -150,7 +150,7 @@ class TestEntry:
                 open_entry(path)
 
     @pytest.mark.parametrize("meta", ["", "{", "null", "[]", "7", f'{{"layout": {LAYOUT}}}', "\0" * 40, "\ufffd"])
-    def test_garbage_meta(self, path: Path, meta: str) -> None:
+    def test_invalid_metadata_is_detected(self, path: Path, meta: str) -> None:
         write_entry(path, content())
         (path / "meta.json").write_text(meta)
         with pytest.raises(CacheDamaged):
@@ -158,7 +158,7 @@ class TestEntry:
 
     @pytest.mark.parametrize("lost", ["checksums", "info", "info_checksum"])
     @pytest.mark.parametrize("value", [None, [], ["train_ids"], {"train_ids": None}])
-    def test_meta_of_the_wrong_shape(self, path: Path, lost: str, value: object) -> None:
+    def test_metadata_of_wrong_type_is_detected(self, path: Path, lost: str, value: object) -> None:
         write_entry(path, content())
         meta = json.loads((path / "meta.json").read_text())
         (path / "meta.json").write_text(json.dumps(meta | {lost: value}))
@@ -175,7 +175,7 @@ class TestEntry:
 class TestLoadOrBuild:
     def test_built_once(self, path: Path, warnings: Callable[[], list[str]]) -> None:
         assert_is_content(load_or_build(path, content))
-        assert_is_content(load_or_build(path, forbidden))
+        assert_is_content(load_or_build(path, must_not_build))
         assert warnings() == []
 
     @pytest.mark.parametrize("damage", DAMAGES)
@@ -188,24 +188,24 @@ class TestLoadOrBuild:
         [warning] = warnings()
         assert str(path) in warning
         assert warning.endswith("rebuilding it.")
-        assert_is_content(load_or_build(path, forbidden))
+        assert_is_content(load_or_build(path, must_not_build))
         assert len(warnings()) == 1
         assert [entry.name for entry in path.parent.iterdir() if entry.name.startswith(".")] == []
 
     def test_failed_build_leaves_nothing(self, path: Path) -> None:
         with pytest.raises(AssertionError, match="although it exists"):
-            load_or_build(path, forbidden)
+            load_or_build(path, must_not_build)
         assert not path.parent.exists()
 
 
 class TestDisk:
-    def test_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_is_reported(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(np, "save", failing(errno.ENOSPC))
         with pytest.raises(UserError, match=r"disk is full.*paths\.cache_dir"):
             load_or_build(path, content)
         assert list(path.parent.iterdir()) == []
 
-    def test_full_at_the_last_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_at_the_last_file_is_reported(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Path, "write_text", failing(errno.ENOSPC))
         with pytest.raises(UserError, match="disk is full"):
             load_or_build(path, content)
@@ -219,7 +219,7 @@ class TestDisk:
             load_or_build(path, content)
         assert list(path.parent.iterdir()) == [path]
 
-    def test_read_only(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_read_only_disk_is_reported(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tempfile, "mkdtemp", failing(errno.EROFS))
         with pytest.raises(UserError, match=r"cannot be written \(read-only file system\).*paths\.cache_dir"):
             load_or_build(path, content)
@@ -228,10 +228,10 @@ class TestDisk:
         write_entry(path, content())
         monkeypatch.setattr(tempfile, "mkdtemp", failing(errno.EROFS))
         monkeypatch.setattr(Path, "mkdir", failing(errno.EROFS))
-        assert_is_content(load_or_build(path, forbidden))
+        assert_is_content(load_or_build(path, must_not_build))
 
     @pytest.mark.parametrize("below", [".", "deeper/still"])
-    def test_cache_dir_is_a_file(self, tmp_path: Path, below: str) -> None:
+    def test_cache_dir_that_is_a_file_is_reported(self, tmp_path: Path, below: str) -> None:
         (tmp_path / "cache").write_text("I was here first")
         path = entry_path(tmp_path / "cache" / below, "texts", KEY)
         with pytest.raises(UserError, match=r"cannot be written .*paths\.cache_dir"):
@@ -239,7 +239,7 @@ class TestDisk:
         assert (tmp_path / "cache").read_text() == "I was here first"
 
 
-class TestTwoBuilders:
+class TestConcurrentBuilders:
     def test_first_entry_stays(self, path: Path) -> None:
         """Another process may already have memory-mapped the first entry; deleting it fails on network disks."""
         made: list[int] = []

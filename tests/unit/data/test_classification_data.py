@@ -49,14 +49,16 @@ def loader_of(data: ClassificationData, split: str) -> DataLoader[TextBatch]:
     return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
 
 
-def seen(loader: DataLoader[TextBatch]) -> list[int]:
+def read_indices(loader: DataLoader[TextBatch]) -> list[int]:
     return torch.cat([batch.index for batch in loader]).tolist()
 
 
 @pytest.mark.parametrize("split", SIZES)
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_loader_yields_every_text_once(cache_dir: Path, split: str, num_workers: int) -> None:
-    assert sorted(seen(loader_of(make_data(cache_dir, num_workers=num_workers), split))) == list(range(SIZES[split]))
+    assert sorted(read_indices(loader_of(make_data(cache_dir, num_workers=num_workers), split))) == list(
+        range(SIZES[split])
+    )
 
 
 @pytest.mark.parametrize("split", SIZES)
@@ -100,22 +102,22 @@ def test_max_tokens_counts_truncated_texts(cache_dir: Path) -> None:
         make_data(cache_dir, max_tokens=7).train_dataloader()
 
 
-def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
+def test_training_order_depends_on_seed_and_epoch(cache_dir: Path) -> None:
     loader = make_data(cache_dir, seed=1).train_dataloader()
-    first = seen(loader)
+    first = read_indices(loader)
     _set_sampler_epoch(loader, 1)
-    second = seen(loader)
+    second = read_indices(loader)
     assert first != second
     assert sorted(first) == sorted(second)
-    assert seen(make_data(cache_dir, seed=1).train_dataloader()) == first
-    assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
+    assert read_indices(make_data(cache_dir, seed=1).train_dataloader()) == first
+    assert read_indices(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
 def test_evaluation_order_is_fixed(cache_dir: Path) -> None:
     loader = make_data(cache_dir, seed=1).val_dataloader()
-    first = seen(loader)
+    first = read_indices(loader)
     _set_sampler_epoch(loader, 1)
-    assert seen(loader) == first == seen(make_data(cache_dir, seed=2).val_dataloader())
+    assert read_indices(loader) == first == read_indices(make_data(cache_dir, seed=2).val_dataloader())
 
 
 @pytest.mark.parametrize("split", SIZES)
@@ -146,7 +148,7 @@ def test_evaluation_on_several_ranks_has_every_text_once(
     cache_dir: Path, split: str, batch_size: int, world_size: int
 ) -> None:
     ranks = [
-        seen(loader_of(on_rank(rank, world_size, cache_dir, batch_size=batch_size), split))
+        read_indices(loader_of(on_rank(rank, world_size, cache_dir, batch_size=batch_size), split))
         for rank in range(world_size)
     ]
     assert all(ranks)
@@ -168,7 +170,7 @@ def test_resumed_epoch_skips_processed_batches(cache_dir: Path, num_workers: int
     for epoch, left_out in ((1, 16), (2, 0)):
         for each in (whole, loader):
             _set_sampler_epoch(each, epoch)
-        assert seen(loader) == seen(whole)[left_out:]
+        assert read_indices(loader) == read_indices(whole)[left_out:]
         assert len(loader) == len(whole) == 10, "Lightning would end the epoch early"
 
 
@@ -212,9 +214,9 @@ def test_epochs_with_a_trainer(cache_dir: Path) -> None:
     loader = make_data(cache_dir, seed=5).train_dataloader()
     for epoch, shown in enumerate(recorder.epochs["train"]):
         _set_sampler_epoch(loader, epoch)
-        assert shown == seen(loader)
+        assert shown == read_indices(loader)
     assert len({tuple(shown) for shown in recorder.epochs["train"]}) == 3
-    assert recorder.epochs["val"] == [seen(data.val_dataloader())] * 3
+    assert recorder.epochs["val"] == [read_indices(data.val_dataloader())] * 3
 
 
 def test_corpus_is_read_once(cache_dir: Path) -> None:
@@ -228,7 +230,7 @@ def test_corpus_is_read_once(cache_dir: Path) -> None:
     assert again.corpus.reads == 0
 
 
-def test_cache_that_cannot_be_written(cache_dir: Path) -> None:
+def test_unwritable_cache_is_reported(cache_dir: Path) -> None:
     cache_dir.write_text("a file")
     with pytest.raises(UserError, match="cannot be written"):
         make_data(cache_dir).prepare_data()

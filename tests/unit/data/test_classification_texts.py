@@ -68,7 +68,7 @@ class TestIds:
         assert prepared.splits["train"].labels.tolist() == [1, 0]
         assert prepared.labels == ("neg", "pos")
 
-    def test_types_on_disk(self, tmp_path: Path) -> None:
+    def test_arrays_have_expected_dtypes(self, tmp_path: Path) -> None:
         for split in prepare(tmp_path, GIVEN).splits.values():
             assert (split.texts.flat.dtype, split.texts.offsets.dtype) == (np.int32, np.int64)
             assert split.labels.dtype == np.int64
@@ -92,7 +92,7 @@ class TestIds:
 
 
 class TestVocabulary:
-    def test_words_of_the_training_texts_only(self, tmp_path: Path) -> None:
+    def test_only_training_words_are_known(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, GIVEN)
         assert prepared.vocab.tokens == [*SPECIALS, "a", "film", "fine", ",", "dull", "plot"]
         assert decoded(prepared, "val") == ["a fine <unk>"]
@@ -112,7 +112,9 @@ class TestVocabulary:
         ("limits", "words"),
         [({"min_freq": 2}, ["a", "film", "fine"]), ({"max_size": 2}, ["a", "film"]), ({"min_freq": 3}, ["a"])],
     )
-    def test_limits(self, tmp_path: Path, limits: dict[str, int], words: list[str]) -> None:
+    def test_min_freq_and_max_size_limit_the_vocabulary(
+        self, tmp_path: Path, limits: dict[str, int], words: list[str]
+    ) -> None:
         prepared = prepare(tmp_path, GIVEN, **limits)
         assert prepared.vocab.tokens == [*SPECIALS, *words]
         assert set(chain(*map(str.split, decoded(prepared, "train")))) == {"<unk>", *words}
@@ -172,7 +174,7 @@ class TestSplits:
         with pytest.raises(UserError, match="class 'pos' has too few texts"):
             prepare(tmp_path, [*unique_texts(1), Document("train", "more", 0), Document("test", "text", 0)])
 
-    def test_no_training_texts(self, tmp_path: Path) -> None:
+    def test_missing_training_texts_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no training texts"):
             prepare(tmp_path, unique_texts(3, "test"))
 

@@ -23,7 +23,7 @@ KINDS = (TextBatch, ChunkBatch, ParallelBatch, SequenceBatch, TextPairBatch, Win
 ON_CPU = {"lengths", "source_lengths", "target_lengths", "index"}
 
 
-def made(kind: Any) -> Any:
+def zero_batch(kind: Any) -> Any:
     values: dict[str, Any] = {
         entry.name: torch.zeros(2, 3, dtype=torch.int64) for entry in fields(kind) if entry.type in ("Tensor", Tensor)
     }
@@ -36,7 +36,7 @@ def made(kind: Any) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 def test_pinned_batch_moves_without_synchronising(kind: type[Batch]) -> None:
     with standin_gpu():
-        moved = made(kind).pin_memory().to(GPU)
+        moved = zero_batch(kind).pin_memory().to(GPU)
         assert waits == []
     for entry in fields(kind):  # type: ignore[arg-type]
         value = getattr(moved, entry.name)
@@ -47,12 +47,12 @@ def test_pinned_batch_moves_without_synchronising(kind: type[Batch]) -> None:
 
 
 def test_none_fields_stay_none() -> None:
-    batch = made(TextPairBatch)
+    batch = zero_batch(TextPairBatch)
     assert batch.to("cpu").deciding is None
 
 
 def test_to_changes_the_dtype() -> None:
-    assert made(ChunkBatch).to("cpu", dtype=torch.int32).inputs.dtype == torch.int32
+    assert zero_batch(ChunkBatch).to("cpu", dtype=torch.int32).inputs.dtype == torch.int32
 
 
 TEXTS = [[5, 6, 7, 8, 9], [4], [2, 3], [9, 8, 7]]
@@ -109,7 +109,7 @@ def test_tensors_are_int64_on_the_cpu() -> None:
         assert (tensor.dtype, tensor.device.type) == (torch.int64, "cpu")
 
 
-def test_padding_on_the_left() -> None:
+def test_left_padding_precedes_the_tokens() -> None:
     collate = TextCollator(
         ragged(TEXTS), np.zeros(len(TEXTS), dtype=np.int64), max_length=3, truncation="head", padding="left"
     )

@@ -17,7 +17,7 @@ def splits(**texts: str) -> SplitHashes:
     return SplitHashes({name: hashes_of((text,) for text in texts.get(name, "")) for name in ("train", "val", "test")})
 
 
-def chosen(stored: SplitHashes, split: str, **given: str) -> tuple[str, int]:
+def choose(stored: SplitHashes, split: str, **given: str) -> tuple[str, int]:
     """The characters selected from a corpus, and the number that are in no split."""
     rows = [(name, text) for name, texts in given.items() for text in texts]
     found = stored.select(split, np.array([name for name, _ in rows]), hashes_of((text,) for _, text in rows))
@@ -25,31 +25,31 @@ def chosen(stored: SplitHashes, split: str, **given: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize(("one", "other"), [("a  b\n", " a b"), ("caf\u00e9", "cafe\u0301"), ("a\u00a0b", "a b")])
-def test_spellings_of_one_text_are_equal(one: str, other: str) -> None:
+def test_text_hash_ignores_unicode_form_and_whitespace(one: str, other: str) -> None:
     assert text_hash(one) == text_hash(other)
 
 
-def test_different_texts_differ() -> None:
+def test_different_texts_have_different_hashes() -> None:
     ways = [("a b",), ("A b",), ("ab",), ("a", "b"), ("b", "a"), ("a b", ""), ("",)]
     assert len({text_hash(*parts) for parts in ways}) == len(ways)
 
 
 def test_added_texts_are_excluded_and_counted() -> None:
     stored = splits(train="abc", val="d", test="ef")
-    assert chosen(stored, "test", train="xeadbfcy") == ("ef", 2)
-    assert chosen(stored, "val", train="fedcba") == ("d", 0)
+    assert choose(stored, "test", train="xeadbfcy") == ("ef", 2)
+    assert choose(stored, "val", train="fedcba") == ("d", 0)
 
 
 def test_split_with_a_file_is_selected_from_it() -> None:
     stored = splits(train="abc", val="d", test="ea")
-    assert chosen(stored, "test", train="abcd", test="eax") == ("ea", 1)
-    assert chosen(stored, "train", train="abcdx", test="ea") == ("abc", 1)
+    assert choose(stored, "test", train="abcd", test="eax") == ("ea", 1)
+    assert choose(stored, "train", train="abcdx", test="ea") == ("abc", 1)
 
 
 def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
     stored = splits(train="aab", val="a", test="c")
-    assert chosen(stored, "val", train="aaabc") == ("a", 0)
-    assert chosen(stored, "train", train="aaabc") == ("aab", 0)
+    assert choose(stored, "val", train="aaabc") == ("a", 0)
+    assert choose(stored, "train", train="aaabc") == ("aab", 0)
 
 
 def test_overlap_with_train() -> None:
@@ -80,7 +80,9 @@ def test_corrupted_file_is_refused(tmp_path: Path, content: bytes) -> None:
         SplitHashes.load(tmp_path / FILE_NAME, "0")
 
 
-def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: str = "", **files: str) -> dict:
+def saved_identity(
+    folder: Path, *, recipe: str = "text", seed: int | None = None, text: str = "", **files: str
+) -> dict:
     """The identity of files with these contents, by role."""
     folder.mkdir(exist_ok=True)
     for role, content in files.items():
@@ -90,41 +92,48 @@ def saved(folder: Path, *, recipe: str = "text", seed: int | None = None, text: 
 
 
 def test_moved_files_are_unchanged(tmp_path: Path) -> None:
-    before = saved(tmp_path / "here", train="a", val="b")
-    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b")) == []
+    before = saved_identity(tmp_path / "here", train="a", val="b")
+    assert identity_changes(before, saved_identity(tmp_path / "there", train="a", val="b")) == []
 
 
 def test_changed_file_is_named(tmp_path: Path) -> None:
-    before = saved(tmp_path / "here", train="a", val="b")
-    assert identity_changes(before, saved(tmp_path / "here", train="a", val="c")) == [f"{tmp_path}/here/val.txt"]
+    before = saved_identity(tmp_path / "here", train="a", val="b")
+    assert identity_changes(before, saved_identity(tmp_path / "here", train="a", val="c")) == [
+        f"{tmp_path}/here/val.txt"
+    ]
 
 
-def test_added_and_missing_files_are_named(tmp_path: Path) -> None:
-    before = saved(tmp_path / "here", train="a", val="b")
-    found = identity_changes(before, saved(tmp_path / "here", train="a", test="b"))
+def test_added_and_missing_files_are_reported(tmp_path: Path) -> None:
+    before = saved_identity(tmp_path / "here", train="a", val="b")
+    found = identity_changes(before, saved_identity(tmp_path / "here", train="a", test="b"))
     assert found == [f"{tmp_path}/here/test.txt", f"{tmp_path}/here/val.txt (no longer read)"]
 
 
 def test_message_names_a_few_files(tmp_path: Path) -> None:
     before, now = ({f"part{number}": f"{content} {number}" for number in range(9)} for content in ("old", "new"))
-    found = identity_changes(saved(tmp_path, **before), saved(tmp_path, **now))
+    found = identity_changes(saved_identity(tmp_path, **before), saved_identity(tmp_path, **now))
     assert found == [*(f"{tmp_path}/part{number}.txt" for number in range(5)), "4 more files"]
 
 
-def test_other_differences_are_named(tmp_path: Path) -> None:
-    before = saved(tmp_path, train="a", seed=1, text="x")
-    assert identity_changes(before, saved(tmp_path, train="a", seed=2, text="x")) == [
+def test_changed_seed_recipe_and_split_are_reported(tmp_path: Path) -> None:
+    before = saved_identity(tmp_path, train="a", seed=1, text="x")
+    assert identity_changes(before, saved_identity(tmp_path, train="a", seed=2, text="x")) == [
         "the seed of the generated data (1 then, 2 now)"
     ]
-    assert "'table' now" in identity_changes(before, saved(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
-    assert identity_changes(before, saved(tmp_path, train="a", seed=1, text="y")) == [
+    assert (
+        "'table' now"
+        in identity_changes(before, saved_identity(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
+    )
+    assert identity_changes(before, saved_identity(tmp_path, train="a", seed=1, text="y")) == [
         "the split into training, validation and test"
     ]
 
 
 def test_many_files_are_recorded_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "MOST_FILES_NAMED", 2)
-    before = saved(tmp_path / "here", train="a", val="b", test="c")
+    before = saved_identity(tmp_path / "here", train="a", val="b", test="c")
     assert len(before["files"]) == 1
-    assert identity_changes(before, saved(tmp_path / "there", train="a", val="b", test="c")) == []
-    assert identity_changes(before, saved(tmp_path / "here", train="a", val="b", test="d")) == [f"{tmp_path}/here"]
+    assert identity_changes(before, saved_identity(tmp_path / "there", train="a", val="b", test="c")) == []
+    assert identity_changes(before, saved_identity(tmp_path / "here", train="a", val="b", test="d")) == [
+        f"{tmp_path}/here"
+    ]

@@ -27,7 +27,7 @@ def chunks(streams: Streams, chunk_length: int, **options: object) -> list[Chunk
     return [streams[chunk] for chunk in sampler]
 
 
-def whole(batches: list[ChunkBatch]) -> tuple[torch.Tensor, torch.Tensor]:
+def concatenated(batches: list[ChunkBatch]) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets (B, length) of the complete streams."""
     return torch.cat([batch.inputs for batch in batches], 1), torch.cat([batch.targets for batch in batches], 1)
 
@@ -56,7 +56,7 @@ def test_every_token_is_predicted_once_from_the_previous_one(
 def test_streams_continue_between_chunks(tokens: int, streams: int, chunk_length: int) -> None:
     batches = chunks(counting(tokens, streams), chunk_length)
     assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
-    _, targets = whole(batches)
+    _, targets = concatenated(batches)
     for row in targets:
         inside = row[: int((row != IGNORED).sum())]
         assert (row[len(inside) :] == IGNORED).all()
@@ -68,20 +68,20 @@ def test_ranks_read_the_streams_of_one_process(
     tokens: int, streams_per_rank: int, ranks: int, chunk_length: int, contiguous: bool
 ) -> None:
     streams = streams_per_rank * ranks if contiguous else streams_per_rank
-    alone = whole(chunks(counting(tokens, streams), chunk_length))
+    alone = concatenated(chunks(counting(tokens, streams), chunk_length))
     for rank in range(ranks):
         part = counting(tokens, streams, rank=rank, world_size=ranks, contiguous=contiguous)
         batches = chunks(part, chunk_length)
         rows = slice(rank * streams_per_rank, (rank + 1) * streams_per_rank) if contiguous else slice(rank, None, ranks)
         if not len(alone[0][rows]):
             assert all(batch.tokens == 0 and len(batch) == 1 for batch in batches)
-            assert whole(batches)[0].shape[1] == alone[0].shape[1], "an empty stream has all steps"
+            assert concatenated(batches)[0].shape[1] == alone[0].shape[1], "an empty stream has all steps"
             continue
-        for ours, theirs in zip(whole(batches), alone, strict=True):
+        for ours, theirs in zip(concatenated(batches), alone, strict=True):
             assert torch.equal(ours, theirs[rows])
 
 
-def test_streams_by_hand() -> None:
+def test_streams_match_an_example() -> None:
     """Ten tokens in three streams of four steps: the last stream is two steps shorter."""
     first, second = chunks(counting(10, 3), 3)
     assert first.inputs.tolist() == [[END, 0, 1], [3, 4, 5], [7, 8, END]]

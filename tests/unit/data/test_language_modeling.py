@@ -17,7 +17,7 @@ from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
 LINES = {"train": 41, "val": 9, "test": 5}
-"""Lines of three words, so four tokens each."""
+"""Numbers of lines; each has three words, so four tokens."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def test_every_token_is_evaluated_once_on_all_ranks(cache: Path, stage: str, str
     parts = [make(cache, rank=rank, ranks=ranks, val_streams=streams, test_streams=streams) for rank in range(ranks)]
     seen = [token for part in parts for token in counted(read(part, stage)[1])]
     assert sorted(seen) == sorted(parts[0].prepared.splits[stage].tolist())
-    assert len({len(loader_of(part, stage)) for part in parts}) == 1, "all ranks take as many steps"
+    assert len({len(loader_of(part, stage)) for part in parts}) == 1, "all ranks take the same number of steps"
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])

@@ -27,7 +27,7 @@ SAMPLE = SampleParallel(size=60)
 UNITS = pytest.mark.parametrize("unit", ["words", "subwords", "chars"])
 
 
-class Listed:
+class ListCorpus:
     """Pairs from a list."""
 
     name, description, source_language, target_language = "file", "made in a test", "de", "en"
@@ -71,7 +71,7 @@ def test_training_sentences_are_decoded_from_their_ids(tmp_path: Path, unit: str
 
 
 @UNITS
-def test_lower_cased(tmp_path: Path, unit: str) -> None:
+def test_lowercase_changes_ids_but_not_stored_lines(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit, lowercase=True)
     expected = [pair.target.lower() for pair in SAMPLE.pairs() if pair.split == "train"]
     assert sentences(prepared, "train", "target") == expected
@@ -87,14 +87,14 @@ def test_lines_are_stored_unchanged(tmp_path: Path) -> None:
 
 
 def test_vocabulary_has_training_words_only(tmp_path: Path) -> None:
-    prepared = prepare(tmp_path, Listed(train=[("ja", "yes")] * 2, val=[("nein", "no")], test=[("ja", "no")]))
+    prepared = prepare(tmp_path, ListCorpus(train=[("ja", "yes")] * 2, val=[("nein", "no")], test=[("ja", "no")]))
     assert prepared.source.vocab.tokens[4:] == ["ja"]
     assert prepared.splits["val"].source.flat.tolist() == [UNKNOWN_ID, EOS_ID]
     assert prepared.splits["val"].target.flat.tolist() == [BOS_ID, UNKNOWN_ID, EOS_ID]
 
 
 def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> None:
-    corpus = Listed(train=[*ROWS, ("", "x"), ("x", " \t"), ("", "")], val=ROWS, test=[*ROWS, ("", "y")])
+    corpus = ListCorpus(train=[*ROWS, ("", "x"), ("x", " \t"), ("", "")], val=ROWS, test=[*ROWS, ("", "y")])
     prepared = prepare(tmp_path, corpus)
     assert [len(prepared.splits[name]) for name in ("train", "val", "test")] == [10, 10, 10]
     assert prepared.notes == [
@@ -105,7 +105,7 @@ def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> Non
 
 def test_long_and_unequal_training_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
     odd = [("a " * 5, "a " * 6), ("a", "a " * 4), ("a " * 5, "a"), ("a " * 5, "a " * 5), ("a", "a " * 3)]
-    prepared = prepare(tmp_path, Listed(train=odd, val=ROWS, test=ROWS), max_length=5, max_ratio=3)
+    prepared = prepare(tmp_path, ListCorpus(train=odd, val=ROWS, test=ROWS), max_length=5, max_ratio=3)
     assert list(prepared.splits["train"].source_lines) == ["a a a a a", "a"]
     assert prepared.notes == [
         "Dropped 1 training pairs longer than 5 tokens",
@@ -115,24 +115,24 @@ def test_long_and_unequal_training_pairs_are_dropped_and_counted(tmp_path: Path)
 
 def test_long_evaluation_sources_are_truncated(tmp_path: Path) -> None:
     long = [("a b c d e", "v w x y z")]
-    prepared = prepare(tmp_path, Listed(train=[("a b", "v w")], val=long, test=ROWS[:1]), max_length=3)
+    prepared = prepare(tmp_path, ListCorpus(train=[("a b", "v w")], val=long, test=ROWS[:1]), max_length=3)
     assert sentences(prepared, "val", "source") == ["a b <unk>"]
     assert prepared.splits["val"].target_lines[0] == "v w x y z"
     assert prepared.splits["val"].target.lengths.tolist() == [7]
     assert prepared.notes == ["Truncated 1 val sources longer than 3 tokens"]
 
 
-def test_no_pair_left(tmp_path: Path) -> None:
-    corpus = Listed(train=[("a b c", "a b c")], val=ROWS, test=ROWS)
+def test_limits_that_leave_no_pair_are_refused(tmp_path: Path) -> None:
+    corpus = ListCorpus(train=[("a b c", "a b c")], val=ROWS, test=ROWS)
     with pytest.raises(UserError, match=r"all 1 exceed task\.data\.max_length=2"):
         prepare(tmp_path, corpus, max_length=2)
     with pytest.raises(UserError, match="all val pairs have an empty source or target"):
-        prepare(tmp_path, Listed(train=ROWS, val=[("", "")], test=ROWS))
+        prepare(tmp_path, ListCorpus(train=ROWS, val=[("", "")], test=ROWS))
 
 
 def test_missing_splits_are_held_out_by_source(tmp_path: Path) -> None:
     rows = [(f"satz {i // 2}", f"sentence {i}") for i in range(200)]
-    prepared = prepare(tmp_path, Listed(train=rows), validation_fraction=0.2)
+    prepared = prepare(tmp_path, ListCorpus(train=rows), validation_fraction=0.2)
     parts = {name: set(split.source_lines) for name, split in prepared.splits.items()}
     assert sum(len(split) for split in prepared.splits.values()) == 200
     assert len(prepared.splits["test"]) == 20
@@ -141,8 +141,8 @@ def test_missing_splits_are_held_out_by_source(tmp_path: Path) -> None:
     assert parts["val"].isdisjoint(parts["test"])
 
 
-def test_prepared_once(tmp_path: Path) -> None:
-    corpus = Listed(train=ROWS, val=ROWS, test=ROWS)
+def test_corpus_is_prepared_once_per_settings(tmp_path: Path) -> None:
+    corpus = ListCorpus(train=ROWS, val=ROWS, test=ROWS)
     first = prepare(tmp_path, corpus, unit="subwords", joint=True)
     again = prepare(tmp_path, corpus, unit="subwords", joint=True)
     assert corpus.reads == 1

@@ -17,7 +17,7 @@ def ragged(sequences: list[list[int]]) -> Ragged:
     return Ragged(np.asarray(flat, dtype=np.int32), np.asarray(offsets, dtype=np.int64))
 
 
-def unravelled(texts: Ragged) -> list[list[int]]:
+def as_lists(texts: Ragged) -> list[list[int]]:
     return [texts.flat[texts.offsets[i] : texts.offsets[i + 1]].tolist() for i in range(len(texts))]
 
 
@@ -29,13 +29,13 @@ SEQUENCES = st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_s
 def test_rows_equal_a_plain_loop(data: st.DataObject, sequences: list[list[int]]) -> None:
     chosen = data.draw(st.lists(st.integers(0, len(sequences) - 1), max_size=10))
     rows = ragged(sequences).rows(np.asarray(chosen, dtype=np.int64))
-    assert unravelled(rows) == [sequences[i] for i in chosen]
+    assert as_lists(rows) == [sequences[i] for i in chosen]
     assert (rows.flat.dtype, rows.offsets.dtype) == (np.int32, np.int64)
 
 
 @settings(deadline=None)
 @given(sequences=SEQUENCES)
-def test_lengths(sequences: list[list[int]]) -> None:
+def test_lengths_match_the_sequences(sequences: list[list[int]]) -> None:
     texts = ragged(sequences)
     assert len(texts) == len(sequences)
     assert texts.lengths.tolist() == [len(sequence) for sequence in sequences]
@@ -45,7 +45,7 @@ def test_rows_are_copies() -> None:
     texts = ragged([[1, 2], [3]])
     rows = texts.rows(np.asarray([1, 0]))
     rows.flat[:] = 0
-    assert unravelled(texts) == [[1, 2], [3]]
+    assert as_lists(texts) == [[1, 2], [3]]
 
 
 @settings(deadline=None)
@@ -58,7 +58,7 @@ def test_constructors_agree(sequences: list[list[int]]) -> None:
         Ragged.from_lengths(expected.flat, [len(sequence) for sequence in sequences]),
     ):
         assert (built.flat.dtype, built.offsets.dtype) == (np.int32, np.int64)
-        assert unravelled(built) == sequences
+        assert as_lists(built) == sequences
         assert [built[index].tolist() for index in range(len(built))] == sequences
 
 

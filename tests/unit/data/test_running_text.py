@@ -22,7 +22,7 @@ numbers = itertools.count()
 
 @dataclass
 class MemoryText:
-    """A text in memory that counts how often it has been read."""
+    """A text in memory that counts its reads."""
 
     texts: Sequence[Line]
     sources: Sources = field(default_factory=lambda: Sources(f"text {next(numbers)}"))
@@ -162,7 +162,7 @@ def test_text_is_read_once_per_settings(tmp_path: Path) -> None:
         prepare_text(text, StreamSettings(**options), tmp_path)  # type: ignore[arg-type]
         assert text.reads == number
     prepare_text(MemoryText(GIVEN, Sources("another")), StreamSettings(), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5, "nothing unfinished is left behind"
+    assert len(list(tmp_path.iterdir())) == 5, "no partial entry is left"
 
 
 def test_failed_read_leaves_no_files(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ class TestPadding:
         assert padding(self.lengths, together) == pytest.approx(padding(self.lengths, batches))
 
 
-class Counted(BucketBatchSampler):
+class CountingSampler(BucketBatchSampler):
     """Records the epochs that it plans."""
 
     def __init__(self, *, shuffle: bool) -> None:
@@ -217,7 +217,7 @@ class TestPlan:
 
     @pytest.mark.parametrize(("shuffle", "planned"), [(True, [0, 1, 2]), (False, [0])])
     def test_epoch_is_planned_once(self, shuffle: bool, planned: list[int]) -> None:
-        sampler = Counted(shuffle=shuffle)
+        sampler = CountingSampler(shuffle=shuffle)
         for epoch in (0, 1, 2):
             sampler.set_epoch(epoch)
             assert {len(sampler) for _ in range(8)} == {20}
@@ -225,7 +225,7 @@ class TestPlan:
         assert sampler.planned == planned
 
     def test_resuming_plans_the_resumed_epoch(self) -> None:
-        whole, sampler = list(Counted(shuffle=True)), Counted(shuffle=True)
+        whole, sampler = list(CountingSampler(shuffle=True)), CountingSampler(shuffle=True)
         sampler.start_at(0, 3)
         assert list(sampler) == whole[3:]
         sampler.set_epoch(1)
@@ -235,7 +235,7 @@ class TestPlan:
 
 class TestErrors:
     @pytest.mark.parametrize("batch_size", [0, -1])
-    def test_batch_size(self, batch_size: int) -> None:
+    def test_batch_size_below_one_is_refused(self, batch_size: int) -> None:
         with pytest.raises(ValueError, match=f"at least 1, got {batch_size}"):
             BucketBatchSampler(np.asarray([3, 4]), batch_size=batch_size)
 

@@ -52,14 +52,16 @@ def loader_of(data: TextPairData, split: str) -> DataLoader[TextPairBatch]:
     return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
 
 
-def seen(loader: DataLoader[TextPairBatch]) -> list[int]:
+def read_indices(loader: DataLoader[TextPairBatch]) -> list[int]:
     return torch.cat([batch.index for batch in loader]).tolist()
 
 
 @pytest.mark.parametrize("split", SIZES)
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_loader_yields_every_pair_once(cache_dir: Path, split: str, num_workers: int) -> None:
-    assert sorted(seen(loader_of(make_data(cache_dir, num_workers=num_workers), split))) == list(range(SIZES[split]))
+    assert sorted(read_indices(loader_of(make_data(cache_dir, num_workers=num_workers), split))) == list(
+        range(SIZES[split])
+    )
 
 
 @pytest.mark.parametrize("split", SIZES)
@@ -111,13 +113,13 @@ def test_text_without_words(tmp_path: Path) -> None:
     assert batch.lengths.tolist() == [1, 1, 1, 1]
 
 
-def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
+def test_training_order_depends_on_seed_and_epoch(cache_dir: Path) -> None:
     loader = make_data(cache_dir, seed=1).train_dataloader()
-    first = seen(loader)
+    first = read_indices(loader)
     _set_sampler_epoch(loader, 1)
-    assert seen(loader) != first
-    assert seen(make_data(cache_dir, seed=1).train_dataloader()) == first
-    assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
+    assert read_indices(loader) != first
+    assert read_indices(make_data(cache_dir, seed=1).train_dataloader()) == first
+    assert read_indices(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
 def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
@@ -127,7 +129,7 @@ def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
     for epoch, left_out in ((1, 16), (2, 0)):
         for each in (whole, loader):
             _set_sampler_epoch(each, epoch)
-        assert seen(loader) == seen(whole)[left_out:]
+        assert read_indices(loader) == read_indices(whole)[left_out:]
 
 
 @pytest.mark.parametrize("split", SIZES)

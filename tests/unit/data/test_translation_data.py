@@ -41,7 +41,7 @@ def loader_of(data: TranslationData, split: str) -> DataLoader[ParallelBatch]:
     return {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
 
 
-def seen(loader: DataLoader[ParallelBatch]) -> list[int]:
+def read_indices(loader: DataLoader[ParallelBatch]) -> list[int]:
     return torch.cat([batch.index for batch in loader]).tolist()
 
 
@@ -60,7 +60,7 @@ def test_batches_hold_the_padded_pairs(cache_dir: Path, split: str) -> None:
         assert batch.target.shape[1] == batch.target_lengths.max() + 1
 
 
-def test_inputs_and_labels_are_one_step_apart(cache_dir: Path) -> None:
+def test_labels_are_inputs_shifted_by_one_step(cache_dir: Path) -> None:
     batch = next(iter(make_data(cache_dir).train_dataloader()))
     assert torch.equal(batch.inputs[:, 1:], batch.labels[:, :-1])
     assert (batch.inputs[:, 0] == BOS_ID).all()
@@ -138,17 +138,17 @@ def test_resumed_epoch_skips_processed_batches(cache_dir: Path) -> None:
     for epoch, left_out in ((1, 32), (2, 0)):
         for each in (whole, loader):
             _set_sampler_epoch(each, epoch)
-        assert seen(loader) == seen(whole)[left_out:]
+        assert read_indices(loader) == read_indices(whole)[left_out:]
         assert len(loader) == len(whole)
 
 
-def test_training_order_follows_seed_and_epoch(cache_dir: Path) -> None:
+def test_training_order_depends_on_seed_and_epoch(cache_dir: Path) -> None:
     loader = make_data(cache_dir, seed=1).train_dataloader()
-    first = seen(loader)
+    first = read_indices(loader)
     _set_sampler_epoch(loader, 1)
-    assert seen(loader) != first
-    assert seen(make_data(cache_dir, seed=1).train_dataloader()) == first
-    assert seen(make_data(cache_dir, seed=2).train_dataloader()) != first
+    assert read_indices(loader) != first
+    assert read_indices(make_data(cache_dir, seed=1).train_dataloader()) == first
+    assert read_indices(make_data(cache_dir, seed=2).train_dataloader()) != first
 
 
 def test_dropped_pairs_are_logged(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ class Lines:
         return [Line(split, text) for split, texts in self.splits.items() for text in texts]
 
 
-def data_of(
+def make_data(
     home: Path, *, train: int = 60, held_out: str = "a b c d", across: bool = False, subsampling: float = 0
 ) -> WindowData:
     return WindowData(
@@ -50,20 +50,20 @@ def pairs_of(data: WindowData, split: str) -> set[tuple[str, str]]:
 
 
 def test_pairs_cross_line_ends_only_if_enabled(tmp_path: Path) -> None:
-    assert ("e", "a") not in pairs_of(data_of(tmp_path), "train")
-    assert ("e", "a") in pairs_of(data_of(tmp_path, across=True), "train")
-    assert not any("<" in word for pair in pairs_of(data_of(tmp_path, across=True), "train") for word in pair)
+    assert ("e", "a") not in pairs_of(make_data(tmp_path), "train")
+    assert ("e", "a") in pairs_of(make_data(tmp_path, across=True), "train")
+    assert not any("<" in word for pair in pairs_of(make_data(tmp_path, across=True), "train") for word in pair)
 
 
 def test_counts_of_pairs_and_words(tmp_path: Path) -> None:
-    batches = list(data_of(tmp_path).loader("train"))
+    batches = list(make_data(tmp_path).loader("train"))
     assert sum(batch.tokens for batch in batches) == 300
     assert all(batch.pairs == batch.blocks.pairs == int(batch.blocks.pair_mask.sum()) for batch in batches)
     assert sum(map(len, batches)) == 5
 
 
 def test_pairs_vary_by_epoch_in_training_only(tmp_path: Path) -> None:
-    data = data_of(tmp_path)
+    data = make_data(tmp_path)
     for split in ("train", "val"):
         loader = data.loader(split)
         seen = []
@@ -74,8 +74,8 @@ def test_pairs_vary_by_epoch_in_training_only(tmp_path: Path) -> None:
 
 
 def test_resumed_epoch_has_the_remaining_batches(tmp_path: Path) -> None:
-    whole: list[WindowBatch] = list(data_of(tmp_path).train_dataloader())
-    data = data_of(tmp_path)
+    whole: list[WindowBatch] = list(make_data(tmp_path).train_dataloader())
+    data = make_data(tmp_path)
     data.load_state_dict({"epoch": 0, "batch": 2})
     rest = list(data.train_dataloader())
     assert len(rest) == len(whole) - 2
@@ -98,7 +98,7 @@ def test_line_offsets() -> None:
 )
 def test_too_little_text_is_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        data_of(tmp_path, **options).windows("val")  # type: ignore[arg-type]
+        make_data(tmp_path, **options).windows("val")  # type: ignore[arg-type]
 
 
 def test_reviews_as_lines() -> None:

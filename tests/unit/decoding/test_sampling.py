@@ -23,8 +23,8 @@ def step(last: Tensor, state: Any) -> tuple[Tensor, ToyState]:
     """A toy model whose distribution depends on all previous tokens."""
     before = torch.zeros(1, len(last), dtype=torch.int64) if state is None else state.number
     number = (before * 7 + last + 1) % 1009
-    places = torch.arange(1, WORDS + 1)
-    logits = torch.sin(number.squeeze(0).unsqueeze(1) * places * 0.7) * 2
+    positions = torch.arange(1, WORDS + 1)
+    logits = torch.sin(number.squeeze(0).unsqueeze(1) * positions * 0.7) * 2
     return logits.log_softmax(-1), ToyState(number)
 
 

@@ -37,8 +37,8 @@ class Toy:
         self.rows.append(len(words))
         written = torch.cat([state.written, words.unsqueeze(1)], 1)
         gains = torch.stack([self.gains(s, w) for s, w in zip(state.sentences.tolist(), written.tolist(), strict=True)])
-        place = torch.full((len(words), 2), float(written.shape[1]))
-        return StepOutput(gains, ToyState(state.sentences, written), place)
+        index = torch.full((len(words), 2), float(written.shape[1]))
+        return StepOutput(gains, ToyState(state.sentences, written), index)
 
     def gains(self, sentence: int, written: list[int]) -> Tensor:
         """(WORDS,) log-probabilities of the next word, which is never the begin id."""

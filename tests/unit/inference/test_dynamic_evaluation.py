@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the paper's step, and weights that are what they were in the end."""
+"""Dynamic evaluation: the update of the paper, and weights restored at the end."""
 
 import pytest
 import torch
@@ -12,8 +12,8 @@ def weights() -> list[Tensor]:
     return [torch.randn(4, 3, generator=draw).requires_grad_(), torch.randn(5, generator=draw).requires_grad_()]
 
 
-def follow(parameters: list[Tensor], seed: int) -> list[Tensor]:
-    """Gives every parameter a gradient."""
+def set_gradients(parameters: list[Tensor], seed: int) -> list[Tensor]:
+    """Sets a random gradient for every parameter."""
     draw = torch.Generator().manual_seed(seed)
     gradients = [torch.randn(parameter.shape, generator=draw) for parameter in parameters]
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -21,7 +21,7 @@ def follow(parameters: list[Tensor], seed: int) -> list[Tensor]:
     return gradients
 
 
-def test_each_step_is_the_papers() -> None:
+def test_update_matches_the_paper() -> None:
     """θ − η · g / (RMS + ε) + min(λ · RMS / mean RMS, 1) · (θ_0 − θ), the mean over all weights; ε is a thousandth."""
     draw = torch.Generator().manual_seed(2)
     parameters, squares = weights(), [torch.rand(4, 3, generator=draw) + 0.1, 9 * torch.rand(5, generator=draw) + 4]
@@ -31,18 +31,18 @@ def test_each_step_is_the_papers() -> None:
     mean = torch.cat([root.flatten() for root in roots]).mean()
     expected = [tensor.clone() for tensor in trained]
     for step in range(3):
-        gradients = follow(parameters, seed=step)
+        gradients = set_gradients(parameters, seed=step)
         dynamic.step()
-        for place, (gradient, root) in enumerate(zip(gradients, roots, strict=True)):
+        for index, (gradient, root) in enumerate(zip(gradients, roots, strict=True)):
             pull = (0.5 * root / mean).clamp_max(1.0)
-            expected[place] += pull * (trained[place] - expected[place]) - 0.3 * gradient / (root + 1e-3 * mean)
+            expected[index] += pull * (trained[index] - expected[index]) - 0.3 * gradient / (root + 1e-3 * mean)
     for parameter, theirs in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.detach(), theirs, rtol=1e-4, atol=1e-5)
         assert parameter.grad is None
-    assert max(float((0.5 * root / mean).max()) for root in roots) > 1, "some pulls are cut"
+    assert max(float((0.5 * root / mean).max()) for root in roots) > 1, "some decay rates are clamped"
 
 
-def test_without_gradients_weights_only_go_back() -> None:
+def test_without_gradients_weights_only_decay() -> None:
     parameters = weights()
     dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.25)
     with torch.no_grad():
@@ -52,17 +52,17 @@ def test_without_gradients_weights_only_go_back() -> None:
 
 
 @pytest.mark.parametrize("breaks", [False, True])
-def test_in_the_end_weights_are_what_they_were_to_the_bit(breaks: bool) -> None:
+def test_weights_are_restored_exactly(breaks: bool) -> None:
     parameters = weights()
     before = [parameter.detach().clone() for parameter in parameters]
     dynamic = DynamicEvaluation(parameters, [torch.ones(4, 3), torch.ones(5)], learning_rate=0.3, decay=0.01)
     try:
         with dynamic.restore_on_exit():
             for step in range(5):
-                follow(parameters, seed=step)
+                set_gradients(parameters, seed=step)
                 dynamic.step()
             assert not torch.equal(parameters[0], before[0])
-            follow(parameters, seed=9)
+            set_gradients(parameters, seed=9)
             if breaks:
                 raise RuntimeError("the text broke off")
     except RuntimeError:
@@ -71,16 +71,16 @@ def test_in_the_end_weights_are_what_they_were_to_the_bit(breaks: bool) -> None:
     assert all(parameter.grad is None for parameter in parameters)
 
 
-def test_a_weight_whose_gradient_was_always_zero_does_not_run_away() -> None:
+def test_weight_with_zero_mean_square_stays_bounded() -> None:
     parameters = weights()
     dynamic = DynamicEvaluation(parameters, [torch.zeros(4, 3), torch.ones(5)], learning_rate=1e-4, decay=0.0)
     before = parameters[0].detach().clone()
-    follow(parameters, seed=1)
+    set_gradients(parameters, seed=1)
     dynamic.step()
     assert parameters[0].isfinite().all()
     assert (parameters[0] - before).abs().max() < 1
 
 
-def test_mean_squares_for_every_weight_are_asked_for() -> None:
+def test_missing_mean_squares_are_refused() -> None:
     with pytest.raises(ValueError, match="2 parameters need 2 mean squares, got 1"):
         DynamicEvaluation(weights(), [torch.ones(4, 3)], learning_rate=0.1, decay=0.1)

@@ -1,4 +1,4 @@
-"""The neural cache: the paper's formula written out word by word, whatever the pieces it is read in."""
+"""The neural cache matches the formula of the paper, for any chunking."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ ROWS, STEPS, UNITS, WORDS = 2, 13, 4, 5
 
 
 def text() -> tuple[Tensor, Tensor, Tensor]:
-    """h (B, T, H), the words (B, T) that came, the last of one row missing, and −log p_model of them."""
+    """h (B, T, H), the words (B, T), with the last ones of one row missing, and their −log p_model."""
     draw = torch.Generator().manual_seed(3)
     outputs = torch.randn(ROWS, STEPS, UNITS, generator=draw)
     words = torch.randint(WORDS, (ROWS, STEPS), generator=draw)
@@ -21,19 +21,19 @@ def text() -> tuple[Tensor, Tensor, Tensor]:
     return outputs, words, losses
 
 
-def written_out(window: int, sharpness: float, weight: float) -> Tensor:
-    """The formula, one place at a time."""
+def expected_losses(window: int, sharpness: float, weight: float) -> Tensor:
+    """The formula, one position at a time."""
     outputs, words, losses = text()
     found = torch.zeros(ROWS, STEPS)
     for row in range(ROWS):
         for t in range(STEPS):
             if words[row, t] < 0:
                 continue
-            places = [i for i in range(max(0, t - window), t) if words[row, i] >= 0]
-            weights = [float((sharpness * outputs[row, t] @ outputs[row, i]).exp()) for i in places]
-            hits = [weight for weight, i in zip(weights, places, strict=True) if words[row, i] == words[row, t]]
+            positions = [i for i in range(max(0, t - window), t) if words[row, i] >= 0]
+            weights = [float((sharpness * outputs[row, t] @ outputs[row, i]).exp()) for i in positions]
+            hits = [weight for weight, i in zip(weights, positions, strict=True) if words[row, i] == words[row, t]]
             model = float((-losses[row, t]).exp())
-            mixed = (1 - weight) * model + weight * sum(hits) / sum(weights) if places else model
+            mixed = (1 - weight) * model + weight * sum(hits) / sum(weights) if positions else model
             found[row, t] = -torch.tensor(mixed).log()
     return found
 
@@ -45,22 +45,22 @@ def written_out(window: int, sharpness: float, weight: float) -> Tensor:
     st.lists(st.integers(1, STEPS - 1), unique=True, max_size=5).map(sorted),
 )
 @settings(deadline=None, max_examples=40)
-def test_it_is_the_formula_whatever_the_pieces(window: int, sharpness: float, weight: float, ends: list[int]) -> None:
+def test_losses_match_the_formula_for_any_chunks(window: int, sharpness: float, weight: float, ends: list[int]) -> None:
     cache = NeuralCache(window=window, sharpness=sharpness, weight=weight)
     pieces = [
         cache.losses(*(part[:, start:end] for part in text()))
         for start, end in zip([0, *ends], [*ends, STEPS], strict=True)
     ]
-    torch.testing.assert_close(torch.cat(pieces, 1), written_out(window, sharpness, weight), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat(pieces, 1), expected_losses(window, sharpness, weight), rtol=1e-4, atol=1e-5)
 
 
-def test_without_a_share_the_model_stands_alone() -> None:
+def test_weight_zero_gives_the_model_loss() -> None:
     outputs, words, losses = text()
     torch.testing.assert_close(NeuralCache(window=5, sharpness=1.0, weight=0.0).losses(outputs, words, losses), losses)
 
 
 def test_probabilities_of_all_words_sum_to_one() -> None:
-    """The same place asked for every word it might be."""
+    """The same position evaluated for every word."""
     outputs, words, _ = text()
     model = torch.rand(ROWS, WORDS).softmax(1)
     total = torch.zeros(ROWS)
@@ -73,6 +73,6 @@ def test_probabilities_of_all_words_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("window", 0), ("sharpness", -0.1), ("weight", -0.1), ("weight", 1.0)])
-def test_values_out_of_range_are_refused(name: str, value: float) -> None:
+def test_invalid_options_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=r"a window of 1 or more, a sharpness of 0 or more and a weight in \[0, 1\)"):
         NeuralCache(**{"window": 5, "sharpness": 0.3, "weight": 0.1, name: value})  # type: ignore[arg-type]

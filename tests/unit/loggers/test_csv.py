@@ -1,4 +1,4 @@
-"""metrics.csv: every row once, whatever columns come up and however often the run went on."""
+"""metrics.csv: every row once, for any columns and any number of resumed runs."""
 
 import csv
 from pathlib import Path
@@ -29,7 +29,7 @@ def logged(folder: Path, *steps: int, start: int | None = None) -> CSVLog:
     return log
 
 
-def test_a_row_is_a_step_with_its_figures(tmp_path: Path) -> None:
+def test_each_row_holds_a_step_and_its_metrics(tmp_path: Path) -> None:
     log = CSVLog(run_dir=str(tmp_path))
     log.log_metrics({"loss": 0.25, "accuracy": 1.0}, 3)
     log.log_metrics({"loss": 0.1})
@@ -38,7 +38,7 @@ def test_a_row_is_a_step_with_its_figures(tmp_path: Path) -> None:
     assert header(tmp_path) == ["step", "accuracy", "loss"]
 
 
-def test_figures_come_back_to_the_bit(tmp_path: Path) -> None:
+def test_values_are_written_exactly(tmp_path: Path) -> None:
     log = CSVLog(run_dir=str(tmp_path))
     log.log_metrics({"loss": 0.1 + 0.2, "tiny": 5e-324}, 0)
     log.save()
@@ -46,7 +46,7 @@ def test_figures_come_back_to_the_bit(tmp_path: Path) -> None:
     assert (float(row["loss"]), float(row["tiny"])) == (0.1 + 0.2, 5e-324)
 
 
-def test_saving_again_writes_what_is_new_and_nothing_twice(tmp_path: Path) -> None:
+def test_saving_again_appends_only_new_rows(tmp_path: Path) -> None:
     log = logged(tmp_path, 0, 1)
     before = (tmp_path / "metrics.csv").read_text(encoding="utf-8")
     log.save()
@@ -56,7 +56,7 @@ def test_saving_again_writes_what_is_new_and_nothing_twice(tmp_path: Path) -> No
     assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == before + "2,0.5\n"
 
 
-def test_a_column_that_comes_up_later_is_there_in_all_rows(tmp_path: Path) -> None:
+def test_new_column_is_added_to_all_rows(tmp_path: Path) -> None:
     log = logged(tmp_path, 0, 1)
     log.log_metrics({"val/loss": 0.75, "val/accuracy": 0.5}, 1)
     log.save()
@@ -68,33 +68,33 @@ def test_a_column_that_comes_up_later_is_there_in_all_rows(tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
 
 
-def test_nothing_is_written_of_a_run_that_logged_nothing(tmp_path: Path) -> None:
+def test_run_without_metrics_writes_no_file(tmp_path: Path) -> None:
     CSVLog(run_dir=str(tmp_path / "run")).finalize("failed")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("start", [0, 2, 4, 7])
-def test_a_run_that_goes_on_keeps_the_rows_before_its_step(tmp_path: Path, start: int) -> None:
+def test_resumed_run_keeps_the_rows_before_its_step(tmp_path: Path, start: int) -> None:
     logged(tmp_path, *range(4))
     logged(tmp_path, *range(start, 6), start=start)
     steps = [int(row["step"]) for row in read(tmp_path)]
     assert steps == [*range(min(start, 4)), *range(start, 6)]
 
 
-def test_rows_beyond_are_gone_before_anything_new_is_logged(tmp_path: Path) -> None:
+def test_resuming_removes_rows_from_its_step_on(tmp_path: Path) -> None:
     logged(tmp_path, *range(4))
     CSVLog(run_dir=str(tmp_path)).resume_from(2)
     assert [row["step"] for row in read(tmp_path)] == ["0", "1"]
 
 
-def test_going_on_twice_leaves_no_row_twice(tmp_path: Path) -> None:
+def test_resuming_twice_duplicates_no_row(tmp_path: Path) -> None:
     logged(tmp_path, *range(3))
     logged(tmp_path, 2, 3, start=2)
     logged(tmp_path, 2, 3, 4, start=2)
     assert [row["step"] for row in read(tmp_path)] == ["0", "1", "2", "3", "4"]
 
 
-def test_columns_that_come_up_after_going_on_are_there_in_all_rows(tmp_path: Path) -> None:
+def test_resumed_run_can_add_columns(tmp_path: Path) -> None:
     logged(tmp_path, 0, 1)
     log = CSVLog(run_dir=str(tmp_path))
     log.resume_from(1)
@@ -103,7 +103,7 @@ def test_columns_that_come_up_after_going_on_are_there_in_all_rows(tmp_path: Pat
     assert read(tmp_path) == [{"step": "0", "loss": "0.0"}, {"step": "1", "loss": "0.5", "accuracy": "0.25"}]
 
 
-def test_the_figures_before_are_not_rounded_by_going_on(tmp_path: Path) -> None:
+def test_resuming_does_not_round_earlier_values(tmp_path: Path) -> None:
     log = CSVLog(run_dir=str(tmp_path))
     log.log_metrics({"loss": 1 / 3}, 0)
     log.save()
@@ -111,7 +111,7 @@ def test_the_figures_before_are_not_rounded_by_going_on(tmp_path: Path) -> None:
     assert float(read(tmp_path)[0]["loss"]) == 1 / 3
 
 
-def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path: Path) -> None:
+def test_row_truncated_by_a_kill_is_dropped(tmp_path: Path) -> None:
     logged(tmp_path, 0, 1, 2)
     path = tmp_path / "metrics.csv"
     path.write_text(path.read_text(encoding="utf-8")[: -len("2,0.25\n")], encoding="utf-8")
@@ -121,7 +121,7 @@ def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path: Path) -> None:
     assert [row["step"] for row in read(tmp_path)] == ["0", "1", "2", "3"]
 
 
-def test_a_row_cut_short_within_its_step_is_dropped(tmp_path: Path) -> None:
+def test_row_truncated_within_its_step_is_dropped(tmp_path: Path) -> None:
     logged(tmp_path, 0, 1, 12)
     path = tmp_path / "metrics.csv"
     path.write_text(path.read_text(encoding="utf-8")[: -len("2,1.5\n")], encoding="utf-8")
@@ -129,12 +129,12 @@ def test_a_row_cut_short_within_its_step_is_dropped(tmp_path: Path) -> None:
     assert [row["step"] for row in read(tmp_path)] == ["0", "1", "12"]
 
 
-def test_without_a_file_going_on_begins_one(tmp_path: Path) -> None:
+def test_resuming_without_a_file_creates_one(tmp_path: Path) -> None:
     logged(tmp_path, 5, start=5)
     assert read(tmp_path) == [{"step": "5", "loss": "0.625"}]
 
 
-def test_an_empty_file_is_like_none(tmp_path: Path) -> None:
+def test_empty_file_is_treated_as_missing(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").touch()
     logged(tmp_path, 5, start=5)
     assert read(tmp_path) == [{"step": "5", "loss": "0.625"}]

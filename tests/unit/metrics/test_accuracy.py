@@ -41,7 +41,7 @@ def test_exact_match_ignores_steps_without_a_target() -> None:
     assert metric.compute() == 0.5
 
 
-def found(contributions: list[list[float]], deciding: list[list[bool]]) -> Tensor:
+def deciding_found(contributions: list[list[float]], deciding: list[list[bool]]) -> Tensor:
     metric = DecidingFound()
     metric.update(torch.tensor(contributions), torch.tensor(deciding))
     return metric.compute()
@@ -51,5 +51,5 @@ def test_deciding_found() -> None:
     """Three pairs of texts of two words; the third pair has no deciding word."""
     contributions = [[0.1, 0.9, 0.0, 0.2], [3.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
     first, second = [[False, True], [False, False], [False, False]], [[True, False], [True, False], [False, False]]
-    assert found(contributions, first + second) == 0.5
-    assert found(contributions[2:], [[False, False]] * 2) == 0
+    assert deciding_found(contributions, first + second) == 0.5
+    assert deciding_found(contributions[2:], [[False, False]] * 2) == 0

@@ -7,7 +7,7 @@ from torch import nn
 from sluice.models.averaging import average_states
 
 
-def test_the_mean_of_a_linear_network_is_the_mean_of_its_outputs() -> None:
+def test_averaged_linear_layer_averages_the_outputs() -> None:
     networks = [nn.Linear(3, 2).double() for _ in range(4)]
     mean = nn.Linear(3, 2).double()
     mean.load_state_dict(average_states([network.state_dict() for network in networks]))

@@ -67,7 +67,7 @@ def test_every_parameter_gets_a_gradient(cell: str, embedding: str, pooling: str
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @every_layout
-def test_a_text_alone_equals_itself_in_a_batch(embedding: str, pooling: str, segment_length: int | None) -> None:
+def test_single_text_equals_itself_in_a_batch(embedding: str, pooling: str, segment_length: int | None) -> None:
     classifier = make_classifier(embedding=embedding, pooling=pooling, segment_length=segment_length)
     ids = texts()
     ids = torch.where(ids == 0, 9, ids)  # a word id instead of the padding id
@@ -114,7 +114,7 @@ def test_last_pooling_uses_the_top_layer_in_both_directions() -> None:
 
 @pytest.mark.parametrize("segment_length", [None, 3])
 @pytest.mark.parametrize("lengths", [[0, 4], [10, 4]])
-def test_impossible_lengths_are_refused(segment_length: int | None, lengths: list[int]) -> None:
+def test_invalid_lengths_are_refused(segment_length: int | None, lengths: list[int]) -> None:
     classifier = make_classifier(pooling="mean", segment_length=segment_length)
     with pytest.raises(ValueError, match="between 1 and the 9 steps"):
         classifier(torch.ones(2, 9, dtype=torch.int64), torch.tensor(lengths))
@@ -175,6 +175,6 @@ def test_overfits_eight_texts(cell: str, embedding: str) -> None:
         ({"output_dropout": -0.5}, r"\[0, 1\), got -0\.5"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_classifier(**wrong)  # type: ignore[arg-type]

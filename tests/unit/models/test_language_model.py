@@ -163,7 +163,7 @@ def test_every_parameter_gets_a_gradient(embedding: str, head: str, tied: bool) 
         assert parameter.grad.any(), name
 
 
-class TestTied:
+class TestTiedWeights:
     @pytest.mark.parametrize("head", ["full", "adaptive"])
     def test_embedding_and_output_are_one_parameter(self, head: str) -> None:
         model = make_model(head=head, tied=True)
@@ -206,7 +206,7 @@ class TestDropout:
         assert len(scale[:, 0].round().unique(dim=0)) > 1, "different rows have different masks"
         assert torch.equal(output.features, output.dropped)
 
-    def test_input_dropout_is_the_same_at_every_step(self) -> None:
+    def test_input_dropout_mask_is_constant_over_steps(self) -> None:
         model = make_model(input_dropout=0.5)
         seen: list[tuple[Tensor, Tensor]] = []
         model.input_dropout.register_forward_hook(lambda _, args, out: seen.append((args[0], out)))

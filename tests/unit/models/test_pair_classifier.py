@@ -48,7 +48,7 @@ def test_every_parameter_gets_a_gradient(cell: str) -> None:
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_pair_alone_equals_itself_in_a_batch(bidirectional: bool) -> None:
+def test_single_pair_equals_itself_in_a_batch(bidirectional: bool) -> None:
     classifier, words = make_classifier(bidirectional=bidirectional), texts()
     batch = run(classifier, words)
     for pair in range(PAIRS):
@@ -115,6 +115,6 @@ def test_dropout_is_applied_in_training_only(kind: str) -> None:
         ({"output_dropout": 1.0}, r"\[0, 1\), got 1\.0"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_classifier(**wrong)

@@ -15,7 +15,7 @@ from sluice.options import ATTENTIONS, BRIDGES
 from sluice.recurrent import CELLS, RecurrentStack
 
 CELLS_OF_SLUICE = sorted(name for name, cell in CELLS.items() if cell.__module__.startswith("sluice."))
-FEEDING = pytest.mark.parametrize("input_feeding", [False, True], ids=["whole", "feeding"])
+FEEDING = pytest.mark.parametrize("input_feeding", [False, True], ids=["no input feeding", "input feeding"])
 KINDS = pytest.mark.parametrize("attention", ATTENTIONS)
 PAIRS = random_pairs([5, 2, 4], [6, 3, 4])
 
@@ -78,7 +78,7 @@ def test_a_sentence_alone_equals_itself_in_a_batch(attention: str, input_feeding
 
 @FEEDING
 @pytest.mark.parametrize("beam", [1, 3])
-def test_a_translation_does_not_depend_on_its_batch(input_feeding: bool, beam: int) -> None:
+def test_translation_does_not_depend_on_the_batch(input_feeding: bool, beam: int) -> None:
     network, settings = make_seq2seq(input_feeding=input_feeding), DecodingSettings(beam=beam, n_best=beam)
     source, lengths, *_ = random_pairs([5, 2, 4, 7, 1, 3], [1] * 6)
     together = network.translate(source, lengths, settings)
@@ -223,19 +223,19 @@ def test_a_one_hot_source_indexes_the_first_weights() -> None:
     assert set(first.weight_ih.grad.abs().sum(1).nonzero().flatten().tolist()) == set(source[inside].tolist())
 
 
-class TestWrongSettings:
-    def test_unknown_names(self) -> None:
+class TestInvalidSettings:
+    def test_unknown_names_are_refused(self) -> None:
         with pytest.raises(ValueError, match="unknown tie_weights='source': expected one of none, output, all"):
             make_seq2seq(tie_weights="source")
         with pytest.raises(ValueError, match="unknown bridge 'first': expected one of zeros, last, learned"):
             make_seq2seq(bridge="first")
 
-    def test_sizes_that_cannot_be_tied(self) -> None:
+    def test_tying_unequal_sizes_is_refused(self) -> None:
         with pytest.raises(ValueError, match="the output size of the decoder is 7, that of the target embedding 6"):
             make_seq2seq(output_size=7)
         make_seq2seq(output_size=7, tie_weights="none")
 
-    def test_vocabularies_that_cannot_be_tied(self) -> None:
+    def test_tying_separate_vocabularies_is_refused(self) -> None:
         with pytest.raises(ValueError, match="requires a joint vocabulary"):
             make_seq2seq(tie_weights="all")
 
@@ -245,7 +245,7 @@ class TestWrongSettings:
         with pytest.raises(ValueError, match="cannot be bidirectional"):
             Decoder(embedding=embedding, stack=stack, attention=None, memory_size=4, output_size=6)
 
-    def test_a_stack_of_another_input_size(self) -> None:
+    def test_stack_of_another_input_size_is_refused(self) -> None:
         stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4)
         embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
         with pytest.raises(ValueError, match="must be 10, got 6"):

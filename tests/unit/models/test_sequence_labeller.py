@@ -63,7 +63,7 @@ def without_gradient(network: nn.Module) -> list[str]:
 
 @every_cell
 @every_input
-def test_every_parameter_of_the_labeller_gets_a_gradient(cell: str, kind: str) -> None:
+def test_every_labeller_parameter_gets_a_gradient(cell: str, kind: str) -> None:
     labeller = make_labeller(cell=cell, kind=kind)
     outputs = labeller(inputs_of(kind), LENGTHS).outputs
     assert outputs.shape == (4, 9, OUTPUTS)
@@ -73,7 +73,7 @@ def test_every_parameter_of_the_labeller_gets_a_gradient(cell: str, kind: str) -
 
 
 @every_cell
-def test_every_parameter_of_the_regressor_gets_a_gradient(cell: str) -> None:
+def test_every_regressor_parameter_gets_a_gradient(cell: str) -> None:
     regressor = make_regressor(cell=cell, num_outputs=2)
     values = regressor(inputs_of("features"), LENGTHS)
     assert values.shape == (4, 2)
@@ -84,7 +84,7 @@ def test_every_parameter_of_the_regressor_gets_a_gradient(cell: str) -> None:
 @every_cell
 @every_input
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_sequence_alone_equals_itself_in_a_batch(cell: str, kind: str, bidirectional: bool) -> None:
+def test_labeller_output_does_not_depend_on_the_batch(cell: str, kind: str, bidirectional: bool) -> None:
     labeller, inputs = make_labeller(cell=cell, kind=kind, bidirectional=bidirectional), inputs_of(kind)
     batch = labeller(inputs, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -163,7 +163,7 @@ def test_word_parameters(kind: str, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("make", [make_labeller, make_regressor])
-def test_wrong_arguments_are_named(make: object) -> None:
+def test_invalid_arguments_are_refused(make: object) -> None:
     with pytest.raises(ValueError, match="num_outputs must be at least 1, got 0"):
         make(num_outputs=0)  # type: ignore[operator]
     with pytest.raises(ValueError, match=r"\[0, 1\), got 1\.5"):

@@ -219,12 +219,12 @@ def test_shapes_of_a_batch() -> None:
         ({"negatives": 0}, "negatives must be at least 1, got 0"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Word2Vec(vocab_size=5, **wrong)  # type: ignore[arg-type]
 
 
-def test_wrong_windows_are_named() -> None:
+def test_invalid_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         windows_of([5], window=0)
     with pytest.raises(ValueError, match=r"sample must be 0 or more, got -0\.1"):

@@ -45,7 +45,9 @@ def batch_of(index: Tensor, classes: int) -> TextBatch:
     return TextBatch(index.unsqueeze(1), torch.ones(len(index), dtype=torch.int64), labels_of(classes)[index], index)
 
 
-def measured(task: ClassificationModule, sizes: list[int], classes: int, stage: str = "validate") -> dict[str, float]:
+def compute_metrics(
+    task: ClassificationModule, sizes: list[int], classes: int, stage: str = "validate"
+) -> dict[str, float]:
     """Metrics of one epoch over batches of these sizes."""
     batches = [batch_of(index, classes) for index in torch.arange(12).split(sizes)]
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
@@ -69,7 +71,7 @@ def expected_auroc(scores: Tensor, labels: Tensor) -> float:
 def test_metrics_of_two_classes_are_computed_over_all_texts(sizes: list[int], stage: str) -> None:
     task, labels = make_task(2), labels_of(2)
     logits = task.network.table.detach()
-    metrics = measured(task, sizes, 2, stage)
+    metrics = compute_metrics(task, sizes, 2, stage)
     assert metrics["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
     assert metrics["accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
     assert metrics["f1"] == pytest.approx(expected_f1(logits.argmax(1), labels, 1))
@@ -81,7 +83,7 @@ def test_metrics_of_two_classes_are_computed_over_all_texts(sizes: list[int], st
 def test_metrics_of_three_classes_are_computed_over_all_texts(sizes: list[int]) -> None:
     task, labels = make_task(3), labels_of(3)
     logits = task.network.table.detach()
-    metrics = measured(task, sizes, 3)
+    metrics = compute_metrics(task, sizes, 3)
     assert metrics.keys() == {"accuracy", "f1", "loss"}
     assert metrics["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
     assert metrics["accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
@@ -90,16 +92,16 @@ def test_metrics_of_three_classes_are_computed_over_all_texts(sizes: list[int]) 
 
 def test_metrics_are_reset_after_an_epoch() -> None:
     task = make_task(2)
-    first = measured(task, [7, 5], 2)
+    first = compute_metrics(task, [7, 5], 2)
     task.network.table.data = -task.network.table.data
-    second = measured(task, [7, 5], 2)
+    second = compute_metrics(task, [7, 5], 2)
     assert second["accuracy"] == pytest.approx(1 - first["accuracy"])
     assert second["auroc"] == pytest.approx(1 - first["auroc"])
 
 
 def test_confusion_matrix() -> None:
     task, labels = make_task(3), labels_of(3)
-    measured(task, [5, 7], 3, "test")
+    compute_metrics(task, [5, 7], 3, "test")
     predicted = task.network.table.argmax(1)
     expected = [[int(((labels == row) & (predicted == column)).sum()) for column in range(3)] for row in range(3)]
     assert task.confusion_matrix() == expected
@@ -127,7 +129,7 @@ def test_labels_are_smoothed_in_training_only() -> None:
 def test_validation_metrics_are_those_logged() -> None:
     for classes in (2, 3):
         task = make_task(classes)
-        logged = {f"val/{name}" for name in measured(task, [12], classes)}
+        logged = {f"val/{name}" for name in compute_metrics(task, [12], classes)}
         assert set(task.validation_metrics) == logged
 
 

@@ -49,14 +49,14 @@ def batches(sizes: list[int], has_deciding_words: bool = True) -> list[TextPairB
     ]
 
 
-def measured(task: PairModule, given: list[TextPairBatch], stage: str) -> dict[str, float]:
+def compute_metrics(task: PairModule, given: list[TextPairBatch], stage: str) -> dict[str, float]:
     loader: Any = DataLoader(given, batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     (metrics,) = getattr(pl.Trainer(**quiet), stage)(task, loader, verbose=False)
     return {name.split("/")[1]: value for name, value in metrics.items()}
 
 
-def found_by_hand(task: PairModule) -> float:
+def expected_deciding_found(task: PairModule) -> float:
     (batch,) = batches([PAIRS])
     output = task.network.eval()(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
     assert batch.deciding is not None
@@ -74,15 +74,15 @@ def found_by_hand(task: PairModule) -> float:
 @pytest.mark.parametrize("sizes", [[9], [4, 5], [1, 7, 1]], ids=str)
 def test_deciding_found_is_computed_over_all_pairs(sizes: list[int], stage: str) -> None:
     task = make_task()
-    metrics = measured(task, batches(sizes), stage)
-    assert metrics["deciding_found"] == pytest.approx(found_by_hand(task))
+    metrics = compute_metrics(task, batches(sizes), stage)
+    assert metrics["deciding_found"] == pytest.approx(expected_deciding_found(task))
     assert 0 < metrics["deciding_found"] < 1
     assert {"accuracy", "f1", "auroc", "loss"} < metrics.keys()
 
 
 def test_deciding_found_is_omitted_without_annotations() -> None:
     task = make_task(has_deciding_words=False)
-    metrics = measured(task, batches([9], has_deciding_words=False), "validate")
+    metrics = compute_metrics(task, batches([9], has_deciding_words=False), "validate")
     assert {f"val/{name}" for name in metrics} == set(task.validation_metrics)
     assert "deciding_found" not in metrics
     assert set(make_task().validation_metrics) - set(task.validation_metrics) == {"val/deciding_found"}

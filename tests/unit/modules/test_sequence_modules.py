@@ -54,7 +54,7 @@ def cut(batch: SequenceBatch, sizes: list[int]) -> list[SequenceBatch]:
     return [SequenceBatch(*part) for part in parts]
 
 
-def measured(task: Any, batches: list[SequenceBatch], stage: str) -> dict[str, float]:
+def compute_metrics(task: Any, batches: list[SequenceBatch], stage: str) -> dict[str, float]:
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     (metrics,) = getattr(pl.Trainer(**quiet), stage)(task, loader, verbose=False)
@@ -69,7 +69,7 @@ def make_labelling(network: nn.Module, **options: Any) -> SequenceLabellingModul
 @uneven
 def test_labelling_metrics_are_computed_over_all_steps(stage: str, sizes: list[int]) -> None:
     whole = sequences()
-    found = measured(make_labelling(Lookup()), cut(whole, sizes), stage)
+    found = compute_metrics(make_labelling(Lookup()), cut(whole, sizes), stage)
     counted = whole.targets != IGNORED
     logits = Lookup().table[whole.inputs]
     right = (logits.argmax(-1) == whole.targets)[counted]
@@ -87,8 +87,8 @@ def test_span_f1_is_logged_for_tags_with_spans(sizes: list[int]) -> None:
     whole.targets.masked_fill_((whole.targets == IGNORED) & (torch.arange(6) < whole.lengths.unsqueeze(1)), 0)
     task = make_labelling(Lookup(), tags=TAGS)
     assert task.validation_metrics == ["val/loss", "val/accuracy", "val/exact", "val/f1"]
-    found = measured(task, cut(whole, sizes), "test")
-    assert found["f1"] == pytest.approx(measured(make_labelling(Lookup(), tags=TAGS), [whole], "test")["f1"])
+    found = compute_metrics(task, cut(whole, sizes), "test")
+    assert found["f1"] == pytest.approx(compute_metrics(make_labelling(Lookup(), tags=TAGS), [whole], "test")["f1"])
     assert 0 < found["f1"] < 1
     assert make_labelling(Lookup(), tags=("A", "B")).validation_metrics == ["val/loss", "val/accuracy", "val/exact"]
 
@@ -175,7 +175,7 @@ def make_regression(every_step: bool) -> RegressionModule:
 @pytest.mark.parametrize("every_step", [False, True])
 def test_regression_metrics_are_computed_over_all_values(stage: str, sizes: list[int], every_step: bool) -> None:
     task, whole = make_regression(every_step), values(every_step)
-    found = measured(task, cut(whole, sizes), stage)
+    found = compute_metrics(task, cut(whole, sizes), stage)
     predicted = task.predict(whole).view_as(whole.targets)
     assert found["loss"] == pytest.approx(F.mse_loss(predicted, whole.targets).item(), rel=1e-5)
     assert found["rmse"] == pytest.approx(F.mse_loss(predicted, whole.targets).sqrt().item(), rel=1e-5)

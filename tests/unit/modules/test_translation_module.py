@@ -73,7 +73,7 @@ def batch_of(indices: list[int]) -> ParallelBatch:
     return ParallelBatch(padded(sources), lengths[0], padded(targets), lengths[1] - 1, torch.tensor(indices), *texts)
 
 
-def measured(task: TranslationModule, sizes: list[int], stage: str = "validate") -> dict[str, float]:
+def compute_metrics(task: TranslationModule, sizes: list[int], stage: str = "validate") -> dict[str, float]:
     batches = [batch_of(index.tolist()) for index in torch.tensor([3, 1, 6, 0, 2, 5, 4]).split(sizes)]
     loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     (metrics,) = getattr(pl.Trainer(**QUIET), stage)(task, loader, verbose=False)
@@ -106,22 +106,22 @@ def expected_metrics(task: TranslationModule) -> dict[str, float]:
 @pytest.mark.parametrize("sizes", UNEVEN, ids=str)
 def test_metrics_are_computed_over_all_tokens_and_sentences(sizes: list[int], stage: str) -> None:
     task = make_task()
-    assert measured(task, sizes, stage) == pytest.approx(expected_metrics(task), rel=1e-5)
+    assert compute_metrics(task, sizes, stage) == pytest.approx(expected_metrics(task), rel=1e-5)
 
 
 def test_metrics_are_reset_after_an_epoch() -> None:
     task = make_task()
-    first = measured(task, [7])
-    assert measured(task, [7]) == first
+    first = compute_metrics(task, [7])
+    assert compute_metrics(task, [7]) == first
     nn.init.zeros_(task.network.output.weight)
-    second = measured(task, [7])
+    second = compute_metrics(task, [7])
     assert second["loss"] == pytest.approx(torch.tensor(float(len(TARGET.vocab))).log().item())
     assert second["loss"] != pytest.approx(first["loss"])
 
 
 def test_validation_metrics_are_those_logged() -> None:
     task = make_task()
-    assert {f"val/{name}" for name in measured(task, [7])} == set(task.validation_metrics)
+    assert {f"val/{name}" for name in compute_metrics(task, [7])} == set(task.validation_metrics)
 
 
 def test_labels_are_smoothed_in_training_only() -> None:
@@ -151,7 +151,7 @@ def test_overfits_seven_sentences() -> None:
     task = make_task(optimizer=lambda parameters: torch.optim.Adam(parameters, 0.02), sampling=0.1)
     loader: Any = DataLoader([batch_of([0, 1, 2, 3]), batch_of([4, 5, 6])], batch_size=None)  # type: ignore[arg-type]
     pl.Trainer(max_epochs=60, **QUIET).fit(task, loader)
-    metrics = measured(task, [7])
+    metrics = compute_metrics(task, [7])
     assert metrics["accuracy"] == 1
     assert metrics["bleu"] == pytest.approx(100)
     assert [found[0].text for found in task.translator.translate(SOURCES, DecodingSettings())] == TARGETS
@@ -209,6 +209,6 @@ class TestTranslator:
         ((short,),) = translator.translate(["ein Hund"], DecodingSettings())
         assert (cut.text, cut.source_words) == (short.text, ["ein", "Hund"])
 
-    def test_without_attention(self) -> None:
+    def test_model_without_attention_gives_no_weights(self) -> None:
         ((found,),) = make_task("none").translator.translate(["ein Hund"], DecodingSettings(beam=2))
         assert found.weights is None

@@ -1,4 +1,4 @@
-"""Strips of several kinds over the same symbols, in one picture."""
+"""Heatmaps of several panels over the same symbols in one figure."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def plots(figure: Figure) -> list[Axes]:
     return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
-def test_each_panel_has_its_own_cells_colours_and_units() -> None:
+def test_each_panel_has_its_own_values_scale_and_labels() -> None:
     figure = draw_panels(SYMBOLS, PANELS, title="a $5 text")
     axes = plots(figure)
     assert len(axes) == 3
@@ -38,17 +38,17 @@ def test_each_panel_has_its_own_cells_colours_and_units() -> None:
     assert figure.get_suptitle() == "a $5 text"
 
 
-def test_every_panel_goes_on_in_further_lines() -> None:
+def test_panels_wrap_into_further_lines() -> None:
     axes = plots(draw_panels(SYMBOLS, PANELS[:2], symbols_per_line=2))
     assert [len(axis.get_xticklabels()) for axis in axes] == [2, 2, 1, 2, 2, 1]
 
 
-def test_weights_of_nothing_can_be_drawn() -> None:
+def test_all_zero_weights_can_be_drawn() -> None:
     (axis,) = plots(draw_panels("ab", [Panel("", np.zeros((2, 1), np.float32), ["w"], "weight")]))
     low, high = axis.images[0].get_clim()
     assert low < high
 
 
-def test_a_panel_that_does_not_fit_is_named() -> None:
+def test_mismatched_panel_is_refused() -> None:
     with pytest.raises(ValueError, match="5 symbols and 1 units don't match values"):
         draw_panels(SYMBOLS, [PANELS[0], Panel("", GATES, ["3"], "gate")])

@@ -1,4 +1,4 @@
-"""The pictures hold the numbers that were given, have axes with words on them, and leave no global state behind."""
+"""Figures show the given values with labelled axes and leave no global state."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ SYMBOLS = list("B aX$\nE")
 UNITS = ["unit 4", "unit 8", "unit 0"]
 
 
-def draw_strips(
+def draw_heatmap(
     symbols: Sequence[str],
     values: np.ndarray,
     *,
@@ -48,10 +48,10 @@ def plots(figure: Figure) -> list[Axes]:
     ("scale", "expected", "limits"),
     [("tanh", np.tanh(VALUES), (-1, 1)), ("signed", VALUES, (-1, 1)), ("gate", VALUES, (0, 1))],
 )
-def test_a_strip_for_each_unit_and_a_cell_for_each_symbol(
+def test_heatmap_has_a_row_per_unit_and_a_column_per_symbol(
     scale: str, expected: np.ndarray, limits: tuple[int, int]
 ) -> None:
-    figure = draw_strips(SYMBOLS, VALUES, scale=scale)
+    figure = draw_heatmap(SYMBOLS, VALUES, scale=scale)
     (axis,) = plots(figure)
     np.testing.assert_allclose(cells_of(axis), expected.T)
     assert axis.images[0].get_clim() == limits
@@ -61,15 +61,15 @@ def test_a_strip_for_each_unit_and_a_cell_for_each_symbol(
 
 
 @pytest.mark.parametrize("width", [1, 3, 7, 50])
-def test_a_long_text_goes_on_in_further_lines(width: int) -> None:
-    axes = plots(draw_strips(SYMBOLS, VALUES, symbols_per_line=width))
+def test_long_text_wraps_into_further_lines(width: int) -> None:
+    axes = plots(draw_heatmap(SYMBOLS, VALUES, symbols_per_line=width))
     assert len(axes) == -(-7 // width)
     np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
     assert len({axis.get_xlim() for axis in axes}) == 1
     assert sum(len(axis.get_xticklabels()) for axis in axes) == 7
 
 
-def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
+def test_gradient_plot_has_a_line_per_cell_without_zeros() -> None:
     norms = {"rnn": np.array([1, 0.1, 0, np.nan]), "lstm": np.array([1, 0.9, 0.8, 0.7])}
     figure = draw_gradients(norms, title="fading")
     (axis,) = figure.axes
@@ -83,7 +83,7 @@ def test_a_line_for_each_cell_without_what_a_logarithm_cannot_show() -> None:
     assert words(axis.get_legend().get_texts()) == ["rnn", "lstm"]  # type: ignore[union-attr]
 
 
-def test_a_heat_map_of_attention() -> None:
+def test_attention_plot_shows_weights_and_words() -> None:
     weights = np.random.default_rng(1).dirichlet(np.ones(4), 2).astype(np.float32)
     figure = draw_attention(weights, row_labels=["the", "sea"], column_labels=["la", "mer", "est", "$5"], title="pair")
     (axis,) = plots(figure)
@@ -92,9 +92,9 @@ def test_a_heat_map_of_attention() -> None:
     assert words(axis.get_yticklabels()) == ["the", "sea"]
 
 
-def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
+def test_every_figure_can_be_saved(tmp_path: Path) -> None:
     figures = {
-        "strips": draw_strips(SYMBOLS, VALUES, symbols_per_line=3),
+        "heatmap": draw_heatmap(SYMBOLS, VALUES, symbols_per_line=3),
         "gradients": draw_gradients({"a": np.array([1.0, 0.5])}),
         "attention": draw_attention(np.ones((1, 2)), row_labels=["a"], column_labels=["b", "$x_1"]),
     }
@@ -103,7 +103,7 @@ def test_every_picture_becomes_a_file(tmp_path: Path) -> None:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_no_global_state_of_pyplot() -> None:
+def test_plots_do_not_import_pyplot() -> None:
     code = (
         "import sys, numpy as np; from sluice.plots.heatmaps import Panel, draw_panels; "
         "from sluice.plots.gradients import draw_gradients; from sluice.plots.attention import draw_attention; "
@@ -119,15 +119,15 @@ def test_no_global_state_of_pyplot() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: draw_strips("ab", VALUES), "2 symbols and 3 units don't match values"),
-        (lambda: draw_strips(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
-        (lambda: draw_strips("", np.ones((0, 1)), names=["u"]), "0 symbols"),
-        (lambda: draw_strips(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
+        (lambda: draw_heatmap("ab", VALUES), "2 symbols and 3 units don't match values"),
+        (lambda: draw_heatmap(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
+        (lambda: draw_heatmap("", np.ones((0, 1)), names=["u"]), "0 symbols"),
+        (lambda: draw_heatmap(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
         (lambda: draw_gradients({}), "no gradient"),
         (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
         (lambda: draw_attention(np.ones((2, 2)), row_labels=["a"], column_labels=["b", "c"]), "1 row and 2 column"),
     ],
 )
-def test_wrong_arguments_are_named(wrong: object, message: str) -> None:
+def test_invalid_arguments_are_refused(wrong: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The map of words: a point and a label for each, axes that say what they are."""
+"""Scatter plot of words: labelled points and axes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sluice.plots.scatter import draw_scatter
 POINTS = np.array([[0, 1], [2, -1], [0.5, 0.25]], dtype=np.float32)
 
 
-def test_a_labelled_point_for_each_word() -> None:
+def test_every_word_has_a_labelled_point() -> None:
     figure = draw_scatter(["a", "$b_1$", "c"], POINTS, (0.5, 0.25), title="words")
     (axis,) = figure.axes
     (points,) = axis.collections
@@ -21,6 +21,6 @@ def test_a_labelled_point_for_each_word() -> None:
     assert axis.get_aspect() == 1
 
 
-def test_as_many_labels_as_points() -> None:
+def test_unequal_numbers_of_labels_and_points_are_refused() -> None:
     with pytest.raises(ValueError, match=r"2 labels need points of shape \(2, 2\)"):
         draw_scatter(["a", "b"], POINTS, (1, 0))

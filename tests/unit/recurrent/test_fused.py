@@ -337,13 +337,13 @@ def test_large_packed_weight_equals_the_steps_backend(name: str) -> None:
 @pytest.mark.parametrize("recorded", [True, False])
 def test_modifying_an_output_in_place_raises_in_backward(name: str, recorded: bool) -> None:
     cell, plan = random_cell(name), make_plan([3, 1])
-    for place in range(len(cell.state_type._fields)):
+    for index in range(len(cell.state_type._fields)):
         projected, state, _ = scan_inputs(cell, plan)
         scanned = scan_fused(cell, projected, state, plan, cell.recurrence(2))
-        loss = (scanned.states[place] * 2).sum()
+        loss = (scanned.states[index] * 2).sum()
         with pytest.raises(RuntimeError, match=r"modified (by an )?in-?place"):  # noqa: PT012
             with torch.set_grad_enabled(recorded):
-                scanned.states[place].mul_(2)
+                scanned.states[index].mul_(2)
             loss.backward()
 
 

@@ -78,14 +78,14 @@ def test_linear_accepts_non_contiguous_inputs(dtype: torch.dtype) -> None:
 def test_only_inputs_that_require_grad_get_gradients(needed: tuple[int, ...], dtype: torch.dtype) -> None:
     def gradients(product: object) -> list[Tensor | None]:
         tensors = leaves((6, 5), dtype, bias=True)
-        for place, tensor in enumerate(tensors):
-            tensor.requires_grad_(place in needed)
+        for index, tensor in enumerate(tensors):
+            tensor.requires_grad_(index in needed)
         product(*tensors).square().sum().backward()  # type: ignore[operator]
         return [tensor.grad for tensor in tensors]
 
     ours, theirs = gradients(linear), gradients(F.linear)
-    assert [grad is not None for grad in ours] == [place in needed for place in range(3)]
-    close([ours[place] for place in needed], [theirs[place] for place in needed])
+    assert [grad is not None for grad in ours] == [index in needed for index in range(3)]
+    close([ours[index] for index in needed], [theirs[index] for index in needed])
 
 
 @dtypes

@@ -175,13 +175,13 @@ def test_gates_match_the_equations(name: str, bidirectional: bool, one_hot: bool
     trace = stack.trace(inputs, lengths_of(), initial)
     dense = inputs.materialise().double() if isinstance(inputs, OneHot) else inputs
     read = inputs_of_layers(stack, dense, trace)
-    for place, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
-        backward = place % stack.directions == 1
+    for index, (cell, own) in enumerate(zip(stack.cells, trace.cells, strict=True)):
+        backward = index % stack.directions == 1
         for row, length in enumerate(LENGTHS):
-            before = stack.state_type(*(tensor[place, row] for tensor in initial))
+            before = stack.state_type(*(tensor[index, row] for tensor in initial))
             for step in reversed(range(length)) if backward else range(length):
                 after = stack.state_type(*(tensor[row, step] for tensor in own.states))
-                x = read[place // stack.directions][row, step]
+                x = read[index // stack.directions][row, step]
                 found = {gate: values[row, step] for gate, values in own.gates.items()}
                 expected = [gate_by_hand(cell, gate, x, before, after, found.get("reset")) for gate in found]
                 assert_all_close(found.values(), expected)
@@ -221,9 +221,9 @@ def test_gates_and_states_use_the_same_dropout(name: str) -> None:
     initial = random_state(stack, len(LENGTHS))
     trace = stack.trace(batch(), lengths_of(), initial)
     inside = ~outside().unsqueeze(-1)
-    for place, cell in enumerate(trace.cells):
+    for index, cell in enumerate(trace.cells):
         before = [
-            torch.cat([first[place].unsqueeze(1), every[:, :-1]], 1)
+            torch.cat([first[index].unsqueeze(1), every[:, :-1]], 1)
             for first, every in zip(initial, cell.states, strict=True)
         ]
         made = FROM_GATES[name](stack.state_type(*before), cell.gates)
@@ -259,8 +259,8 @@ def test_residual_stack_equals_manually_joined_layers(name: str) -> None:
         below = make_stack(name, **options)
         above = make_stack(name, input_size=whole.output_size, **options)
         for part, first in ((below, 0), (above, whole.directions)):
-            for place, cell in enumerate(part.cells):
-                cell.load_state_dict(whole.cells[first + place].state_dict())
+            for index, cell in enumerate(part.cells):
+                cell.load_state_dict(whole.cells[first + index].state_dict())
         inputs = batch()
         assert isinstance(inputs, Tensor)
         inputs.requires_grad_()

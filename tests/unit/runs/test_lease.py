@@ -1,4 +1,4 @@
-"""The lease of a run's folder."""
+"""The lease of a run folder."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ from sluice.errors import UserError
 from sluice.runs import lease
 from sluice.runs.lease import EXPIRY_SECONDS, Holder, Lease, LeaseLost, refusal_of
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workdir")
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def rewritten(held: Lease, **changes: Any) -> None:
-    """Makes the lease one of another holder."""
+def rewrite(held: Lease, **changes: Any) -> None:
+    """Rewrites the lease as that of another holder."""
     holder = json.loads(held.path.read_text(encoding="utf-8"))
     held.path.write_text(json.dumps({**holder, **changes}), encoding="utf-8")
 
 
-def let_pass(held: Lease, seconds: float) -> None:
-    """The lease was last renewed so long ago."""
+def backdate(held: Lease, seconds: float) -> None:
+    """Backdates the last renewal of the lease."""
     past = time.time() - seconds
     os.utime(held.path, (past, past))
 
 
-def test_a_held_folder_is_refused_until_released(folder: Path) -> None:
+def test_held_folder_is_refused_until_released(folder: Path) -> None:
     held = Lease.acquire(folder)
     with pytest.raises(UserError, match=rf"process {os.getpid()} on .*try again in (299|300) s"):
         Lease.acquire(folder)
@@ -51,7 +51,7 @@ def test_a_held_folder_is_refused_until_released(folder: Path) -> None:
     Lease.acquire(folder).release()
 
 
-def test_of_many_starts_at_once_one_wins(folder: Path) -> None:
+def test_only_one_of_many_concurrent_starts_succeeds(folder: Path) -> None:
     won: list[Lease] = []
     start = threading.Barrier(8)
 
@@ -70,10 +70,10 @@ def test_of_many_starts_at_once_one_wins(folder: Path) -> None:
     won[0].release()
 
 
-def test_of_many_takeovers_at_once_one_wins(folder: Path) -> None:
+def test_only_one_of_many_concurrent_takeovers_succeeds(folder: Path) -> None:
     asleep = Lease.acquire(folder)
-    let_pass(asleep, EXPIRY_SECONDS + 60)
-    test_of_many_starts_at_once_one_wins(folder)
+    backdate(asleep, EXPIRY_SECONDS + 60)
+    test_only_one_of_many_concurrent_starts_succeeds(folder)
     asleep.release()
 
 
@@ -87,7 +87,7 @@ time.sleep(600)
 """
 
 
-def test_the_lease_of_a_killed_process_is_taken_over(folder: Path) -> None:
+def test_lease_of_a_killed_process_is_taken_over(folder: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
@@ -96,33 +96,33 @@ def test_the_lease_of_a_killed_process_is_taken_over(folder: Path) -> None:
     deadline = time.monotonic() + 10
     while refusal_of(folder) and time.monotonic() < deadline:
         time.sleep(0.01)
-    Lease.acquire(folder).release()  # not yet waited for by its parent, but ended
+    Lease.acquire(folder).release()  # ended, but not yet reaped by its parent
     other.communicate()
 
 
-def test_a_later_process_with_the_same_pid_is_another(folder: Path) -> None:
+def test_reused_pid_is_not_the_holder(folder: Path) -> None:
     held = Lease.acquire(folder)
-    rewritten(held, started="1")
+    rewrite(held, started="1")
     assert refusal_of(folder) is None
     held.release()
 
 
-def test_a_lease_from_before_a_reboot_is_taken_over(folder: Path) -> None:
+def test_lease_from_before_a_reboot_is_taken_over(folder: Path) -> None:
     held = Lease.acquire(folder)
-    rewritten(held, boot="another")
+    rewrite(held, boot="another")
     assert "try again in 75 s" in str(refusal_of(folder)), "it may be another machine of the same name, which renews"
-    let_pass(held, 76)
+    backdate(held, 76)
     assert refusal_of(folder) is None
     held.release()
 
 
 @pytest.mark.parametrize("elsewhere", [{"host": "another", "boot": "another"}, {"namespace": "pid:[1]"}])
-def test_another_host_is_waited_for_until_expiry(folder: Path, elsewhere: dict[str, str]) -> None:
+def test_lease_of_another_host_is_refused_until_expiry(folder: Path, elsewhere: dict[str, str]) -> None:
     held = Lease.acquire(folder)
-    rewritten(held, **elsewhere, pid=1)
-    let_pass(held, EXPIRY_SECONDS - 20)
+    rewrite(held, **elsewhere, pid=1)
+    backdate(held, EXPIRY_SECONDS - 20)
     assert "try again in 20 s" in str(refusal_of(folder))
-    let_pass(held, EXPIRY_SECONDS + 1)
+    backdate(held, EXPIRY_SECONDS + 1)
     assert refusal_of(folder) is None
     held.release()
 
@@ -130,11 +130,11 @@ def test_another_host_is_waited_for_until_expiry(folder: Path, elsewhere: dict[s
 @pytest.mark.parametrize(
     ("job", "restarts", "refused"), [("7", "1", False), ("7", None, True), ("8", "1", True), (None, None, True)]
 )
-def test_a_requeued_job_takes_its_own_lease_over(
+def test_requeued_job_takes_over_its_own_lease(
     folder: Path, monkeypatch: pytest.MonkeyPatch, job: str | None, restarts: str | None, refused: bool
 ) -> None:
     held = Lease.acquire(folder)
-    rewritten(held, host="another", job="7", restarts=0)
+    rewrite(held, host="another", job="7", restarts=0)
     if job is not None:
         monkeypatch.setenv("SLURM_JOB_ID", job)
     if restarts is not None:
@@ -143,9 +143,9 @@ def test_a_requeued_job_takes_its_own_lease_over(
     held.release()
 
 
-def test_a_holder_that_slept_stops_once_taken_over(folder: Path) -> None:
+def test_suspended_holder_stops_after_a_takeover(folder: Path) -> None:
     asleep = Lease.acquire(folder)
-    let_pass(asleep, 360)
+    backdate(asleep, 360)
     asleep.check()
     awake = Lease.acquire(folder)
     with pytest.raises(LeaseLost, match=f"process {os.getpid()} on .* has taken it over"):
@@ -156,9 +156,9 @@ def test_a_holder_that_slept_stops_once_taken_over(folder: Path) -> None:
     awake.release()
 
 
-def test_a_holder_that_slept_through_another_run_stops(folder: Path) -> None:
+def test_suspended_holder_stops_after_another_run(folder: Path) -> None:
     asleep = Lease.acquire(folder)
-    let_pass(asleep, 360)
+    backdate(asleep, 360)
     Lease.acquire(folder).release()
     with pytest.raises(LeaseLost, match="lease file was removed"):
         asleep.check()
@@ -170,10 +170,10 @@ def test_a_holder_that_slept_through_another_run_stops(folder: Path) -> None:
     third.release()
 
 
-def test_a_lease_is_renewed_and_its_loss_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_is_renewed_and_its_loss_detected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
     held = Lease.acquire(folder)
-    let_pass(held, 200)
+    backdate(held, 200)
     wait_until(lambda: time.time() - held.path.stat().st_mtime < 100)
     held.path.unlink()
     wait_until(lambda: held.lost)
@@ -187,7 +187,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_worker_uses_its_parents_lease(folder: Path) -> None:
+def test_worker_uses_its_parents_lease(folder: Path) -> None:
     parents = Lease.acquire(folder)
     workers = Lease.inherit(folder, parents.worker_environment())
     workers.check()
@@ -196,18 +196,18 @@ def test_a_worker_uses_its_parents_lease(folder: Path) -> None:
     parents.release()
 
 
-def test_without_hard_links_one_start_wins_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_start_succeeds_without_hard_links(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*ignored: Any) -> None:
         raise PermissionError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    test_of_many_starts_at_once_one_wins(folder)
+    test_only_one_of_many_concurrent_starts_succeeds(folder)
 
 
-def test_a_lease_that_is_being_written_is_respected(folder: Path) -> None:
+def test_lease_being_written_is_respected(folder: Path) -> None:
     (folder / ".lease-1").touch()
     assert "written by another process" in str(refusal_of(folder))
 
 
-def test_this_process_has_not_ended() -> None:
+def test_current_process_has_not_ended() -> None:
     assert not Holder.this_process().has_ended()

@@ -6,7 +6,7 @@ from pathlib import Path
 from sluice.runs.logs import close_logs, log_to, start_logging
 
 
-def test_logging_starts_again_after_hydra_switched_it_off(tmp_path: Path) -> None:
+def test_logging_restarts_after_hydra_disabled_it(tmp_path: Path) -> None:
     logger = logging.getLogger("sluice.some.module")
     logger.disabled = True
     start_logging()

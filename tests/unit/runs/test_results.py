@@ -1,4 +1,4 @@
-"""Files that a run writes are read back as they were meant."""
+"""Files written by a run are read back unchanged."""
 
 import csv
 import re
@@ -15,19 +15,19 @@ PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
 
 def unescaped(field: str) -> str:
-    """What `escape_field` was given."""
+    """Inverts `escape_field`."""
     return ESCAPED.sub(lambda found: PLAIN.get(found[1]) or chr(int(found[1][1:], 16)), field)
 
 
 @given(FIELDS)
-def test_an_escaped_field_is_one_field_of_one_line(text: str) -> None:
+def test_escaped_field_fits_on_one_line_and_round_trips(text: str) -> None:
     field = escape_field(text)
     assert "\t" not in field
     assert len(f"{field}|".splitlines()) == 1
     assert unescaped(field) == text
 
 
-def test_a_tsv_has_its_columns_whatever_the_texts_hold(tmp_path: Path) -> None:
+def test_tsv_keeps_its_columns_with_any_characters(tmp_path: Path) -> None:
     rows = [("a\tb", "c\nd", "e\r\\n"), ("", "\u2028", "\x0b\x85")]
     write_tsv(tmp_path / "a.tsv", ("x", "y", "z"), rows)
     lines = (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()
@@ -35,7 +35,7 @@ def test_a_tsv_has_its_columns_whatever_the_texts_hold(tmp_path: Path) -> None:
     assert [tuple(map(unescaped, line.split("\t"))) for line in lines[1:]] == rows
 
 
-def test_a_confusion_matrix_keeps_the_names_of_its_classes(tmp_path: Path) -> None:
+def test_confusion_csv_keeps_the_class_names(tmp_path: Path) -> None:
     labels = ('a,"b"', "c\nd", " e")
     write_confusion(tmp_path, labels, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
     with (tmp_path / "confusion.csv").open(encoding="utf-8", newline="") as file:

@@ -8,7 +8,7 @@ from sluice.text.char_ngrams import character_ngrams, hashed_ngrams
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-def test_written_out() -> None:
+def test_ngrams_match_examples() -> None:
     assert character_ngrams("aB", 3) == ["a", "b", "<a", "ab", "b>", "<ab", "ab>", "<ab>"]
     assert character_ngrams("a", 3) == ["a", "<a", "a>", "<a>"], "the whole word is listed once"
     assert character_ngrams("cat", 1) == ["c", "a", "t", "<cat>"]

@@ -74,7 +74,7 @@ def test_saved_and_restored(unit: str, tmp_path: Any) -> None:
     assert again.saved() == coder.saved()
 
 
-def test_unknown_names() -> None:
+def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown unit 'bytes': expected one of words, subwords, chars"):
         make_unit("bytes", language="en", tokenizer="moses", lowercase=False, subwords=None)
     with pytest.raises(ValueError, match="unknown tokenizer 'spacy': expected one of moses, basic_english, whitespace"):

@@ -38,7 +38,7 @@ def test_missing_marks_are_refused(tokens: list[str]) -> None:
         SentenceVocab(tokens)
 
 
-def test_no_word_left() -> None:
+def test_min_freq_that_leaves_no_word_is_refused() -> None:
     with pytest.raises(UserError, match="min_freq=3 leaves no word"):
         SentenceVocab.build(Counter({"a": 2, EOS: 50}), min_freq=3)
 

@@ -61,6 +61,6 @@ def test_empty_texts_are_refused() -> None:
         SubwordModel.learn(["", "  "], size=50)
 
 
-def test_unknown_kind() -> None:
+def test_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown kind of subwords 'wordpiece': expected one of bpe, unigram"):
         SubwordModel.learn(TEXTS, size=50, kind="wordpiece")

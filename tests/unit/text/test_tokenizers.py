@@ -15,11 +15,11 @@ from sluice.text.tokenizers import TOKENIZERS, make_tokenizer
         (" \t\n", []),
     ],
 )
-def test_basic_english(text: str, tokens: list[str]) -> None:
+def test_basic_english_matches_examples(text: str, tokens: list[str]) -> None:
     assert make_tokenizer("basic_english")(text) == tokens
 
 
-def test_whitespace_only_splits() -> None:
+def test_whitespace_tokenizer_only_splits() -> None:
     assert make_tokenizer("whitespace")(" It's<b>\tGREAT, really\n") == ["It's<b>", "GREAT,", "really"]
 
 

@@ -69,7 +69,7 @@ def test_write_and_read_is_exact(own: WordVectors) -> None:
 
 @settings(deadline=None)
 @given(word_vectors().filter(lambda own: own.vectors.shape[1] > 1))
-def test_glove_has_no_header(own: WordVectors) -> None:
+def test_glove_file_without_header_is_read(own: WordVectors) -> None:
     assert_same(read_bytes(glove(own)), own)
 
 
@@ -82,7 +82,7 @@ def test_fasttext_lines_end_with_a_space(own: WordVectors) -> None:
 @pytest.mark.parametrize("end", [b"\n", b""])
 @settings(deadline=None)
 @given(own=word_vectors())
-def test_word2vec_binary_with_and_without_line_breaks(own: WordVectors, end: bytes) -> None:
+def test_word2vec_binary_is_read_with_or_without_line_breaks(own: WordVectors, end: bytes) -> None:
     assert_same(read_bytes(binary(own, end=end), "vectors.bin"), own)
 
 

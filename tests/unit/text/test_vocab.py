@@ -24,7 +24,7 @@ def test_specials_have_their_ids() -> None:
     assert len(vocab) == len(SPECIALS) + len(COUNTS)
 
 
-def test_frequent_first_then_alphabetical() -> None:
+def test_words_are_sorted_by_frequency_then_alphabetically() -> None:
     assert words(Vocab.build(COUNTS)) == ["a", "the", "acting", "plot", "thin"]
 
 
@@ -38,7 +38,7 @@ def test_frequent_first_then_alphabetical() -> None:
         ({"max_size": 99}, ["a", "the", "acting", "plot", "thin"]),
     ],
 )
-def test_limits(limits: dict[str, int], left: list[str]) -> None:
+def test_min_freq_and_max_size_limit_the_words(limits: dict[str, int], left: list[str]) -> None:
     assert words(Vocab.build(COUNTS, **limits)) == left
 
 
@@ -68,7 +68,7 @@ def test_empty_vocabulary_is_refused() -> None:
         Vocab.build(COUNTS, min_freq=6)
 
 
-def test_encode_and_decode() -> None:
+def test_encode_maps_unknown_words_to_unk() -> None:
     vocab = Vocab([*SPECIALS, "plot", "thin"])
     assert vocab.encode(["thin", "unseen", "plot"]) == [3, UNKNOWN_ID, 2]
     assert vocab.decode([3, UNKNOWN_ID, PADDING_ID, 2]) == ["thin", "<unk>", "<pad>", "plot"]
@@ -78,7 +78,7 @@ def test_encode_and_decode() -> None:
 
 
 @pytest.mark.parametrize("tokens", [[], ["<unk>"], ["<pad>", "<unk>", "plot"], ["plot", "<unk>", "<pad>"]])
-def test_specials_come_first(tokens: list[str]) -> None:
+def test_vocab_must_begin_with_the_special_tokens(tokens: list[str]) -> None:
     with pytest.raises(ValueError, match="must start with"):
         Vocab(tokens)
 

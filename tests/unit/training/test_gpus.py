@@ -1,4 +1,4 @@
-"""Runs of a sweep that start at once share the GPUs of a machine; how many there are is faked."""
+"""Concurrent runs of a sweep share the (simulated) GPUs of a machine."""
 
 import threading
 import time
@@ -16,14 +16,14 @@ LOCAL = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 
 
 @pytest.fixture
-def in_sweep(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """In a job of a sweep on a machine with two GPUs, none of which submitit shows."""
+def in_sweep(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep job on a machine with two GPUs, both hidden by submitit."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(workplace))
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(workdir))
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
     monkeypatch.setenv("SLUICE_GPUS", "0,1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return workplace
+    return workdir
 
 
 def test_no_gpu_is_held_twice_and_all_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_no_gpu_is_held_twice_and_all_are_used(tmp_path: Path, monkeypatch: pyte
     assert max(len(at_once) for at_once in seen) == 3
 
 
-def test_a_run_of_two_gpus_holds_none_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_on_two_gpus_holds_none_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "POLL_SECONDS", 0.005)
     taken = threading.Event()
 
@@ -69,7 +69,7 @@ def test_a_run_of_two_gpus_holds_none_while_it_waits(tmp_path: Path, monkeypatch
     assert taken.is_set()
 
 
-def test_a_run_is_shown_its_own_gpu(in_sweep: Path) -> None:
+def test_each_run_sees_its_own_gpu(in_sweep: Path) -> None:
     with reserve_gpus({"accelerator": "auto", "devices": 1}):
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == "0"
         with reserve_gpus({"accelerator": "gpu", "devices": 1}):
@@ -77,23 +77,23 @@ def test_a_run_is_shown_its_own_gpu(in_sweep: Path) -> None:
 
 
 @pytest.mark.parametrize(("devices", "shown"), [("auto", "0,1"), (-1, "0,1"), ([3, 5], "0,1"), (2, "0,1")])
-def test_a_run_of_several_gpus_is_shown_as_many(in_sweep: Path, devices: object, shown: str) -> None:
+def test_run_on_several_gpus_sees_their_number(in_sweep: Path, devices: object, shown: str) -> None:
     with reserve_gpus({"accelerator": "gpu", "devices": devices}) as number:
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == shown
         assert number == (2 if isinstance(devices, list) else None)
 
 
-def test_a_run_on_the_cpu_takes_no_gpu(in_sweep: Path) -> None:
+def test_cpu_run_holds_no_gpu(in_sweep: Path) -> None:
     with reserve_gpus({"accelerator": "cpu", "devices": 8}):
         assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_more_gpus_than_there_are_is_refused(in_sweep: Path) -> None:
+def test_more_gpus_than_available_are_refused(in_sweep: Path) -> None:
     with pytest.raises(UserError, match=r"trainer\.devices=3 cannot be used: this sweep has 2 GPUs"):
         reserve_gpus({"accelerator": "gpu", "devices": 3}).__enter__()
 
 
-def test_a_run_never_falls_back_to_the_cpu(in_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_run_never_falls_back_to_the_cpu(in_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UserError, match="torch finds 0 GPUs with CUDA_VISIBLE_DEVICES=0"):
         reserve_gpus({"accelerator": "auto", "devices": 1}).__enter__()
@@ -101,7 +101,7 @@ def test_a_run_never_falls_back_to_the_cpu(in_sweep: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("launcher", "recorded"), [(LOCAL, "4,7"), ("hydra._internal.BasicLauncher", None)])
 def test_gpus_are_recorded_before_a_local_sweep(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, recorded: str | None
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, recorded: str | None
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
@@ -111,6 +111,6 @@ def test_gpus_are_recorded_before_a_local_sweep(
     assert gpus.os.environ.get("SLUICE_GPUS") == recorded
 
 
-def test_gpus_are_numbered_where_none_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_numbered_without_cuda_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert visible_gpus({}) == ["0", "1", "2"]

@@ -1,4 +1,4 @@
-"""The command line kept with a run, and what resuming makes of it."""
+"""The stored command line of a run, and the settings of a resumed run."""
 
 from pathlib import Path
 from pydoc import locate
@@ -20,30 +20,30 @@ from sluice.training.stored_settings import (
     write_overrides,
 )
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workdir")
 
 
 @pytest.fixture
-def run(workplace: Path) -> Path:
+def run(workdir: Path) -> Path:
     """A folder with the command line and the settings of a run."""
-    folder = workplace / "outputs" / "imdb" / "gru" / "my run"
+    folder = workdir / "outputs" / "imdb" / "gru" / "my run"
     folder.mkdir(parents=True)
     write_overrides(folder, ["model=gru", "optimizer.lr=0.1", "+trainer.min_epochs=1", "name=mine", "hydra.verbose=1"])
-    paths = {"data_dir": str(workplace / "data"), "cache_dir": "/nowhere", "output_dir": str(workplace / "outputs")}
+    paths = {"data_dir": str(workdir / "data"), "cache_dir": "/nowhere", "output_dir": str(workdir / "outputs")}
     plain = {"task": {"name": "imdb"}, "paths": paths, "init_from": None}
     (folder / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
     return folder
 
 
-def resumed(run: Path, *arguments: str) -> list[str]:
+def resumed_arguments(run: Path, *arguments: str) -> list[str]:
     return resume_arguments([*arguments, override_of("resume", str(run))], CONF)
 
 
-def test_the_commands_own_settings_are_not_stored(run: Path) -> None:
+def test_name_and_hydra_settings_are_not_stored(run: Path) -> None:
     assert stored_overrides(run) == ["model=gru", "optimizer.lr=0.1", "+trainer.min_epochs=1"]
 
 
-def test_a_stored_setting_of_hydra_is_not_restored(run: Path) -> None:
+def test_stored_hydra_settings_are_not_restored(run: Path) -> None:
     (run / "overrides.yaml").write_text("[hydra.run.dir=/etc, hydra/launcher=joblib, seed=2, name=x]", encoding="utf-8")
     assert stored_overrides(run) == ["seed=2"]
 
@@ -55,42 +55,44 @@ def test_damaged_overrides_are_refused(run: Path, text: str) -> None:
         stored_overrides(run)
 
 
-def test_resume_alone_takes_every_setting(run: Path, workplace: Path) -> None:
-    (arguments, last) = (resumed(run)[:-2], resumed(run)[-2:])
+def test_resume_restores_every_setting(run: Path, workdir: Path) -> None:
+    (arguments, last) = (resumed_arguments(run)[:-2], resumed_arguments(run)[-2:])
     assert arguments == [
         *("model=gru", "optimizer.lr=0.1", "+trainer.min_epochs=1"),
-        *(f"paths.data_dir={workplace}/data", f"paths.output_dir={workplace}/outputs"),
+        *(f"paths.data_dir={workdir}/data", f"paths.output_dir={workdir}/outputs"),
     ]
     assert last == [f'resume="{run}"', "hydra.mode=RUN"]
     config = compose_config(arguments, CONF)
     assert (config.model.cell, config.optimizer.lr, config.trainer.min_epochs) == ("gru", 0.1, 1)
 
 
-def test_new_settings_come_after_the_stored_ones(run: Path) -> None:
-    arguments = resumed(run, "optimizer.lr=0.5", "task.max_epochs=7", "+trainer.min_epochs=2", "paths.data_dir=here")
+def test_new_settings_override_the_stored_ones(run: Path) -> None:
+    arguments = resumed_arguments(
+        run, "optimizer.lr=0.5", "task.max_epochs=7", "+trainer.min_epochs=2", "paths.data_dir=here"
+    )
     config = compose_config([line for line in arguments if not line.startswith("hydra")], CONF)
     assert (config.optimizer.lr, config.trainer.min_epochs, config.paths.data_dir) == (0.5, 2, "here")
-    assert config.trainer.max_epochs == 7, "what is derived follows"
+    assert config.trainer.max_epochs == 7, "derived settings follow"
 
 
-def test_sluice_data_goes_before_the_runs_data_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sluice_data_overrides_the_stored_data_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_DATA", "/corpora")
-    assert not any(line.startswith("paths.data_dir") for line in resumed(run))
+    assert not any(line.startswith("paths.data_dir") for line in resumed_arguments(run))
 
 
-def test_a_sweep_stays_a_sweep(run: Path) -> None:
-    arguments = resumed(run, "-m", "hydra/launcher=basic")
+def test_resumed_sweep_stays_a_sweep(run: Path) -> None:
+    arguments = resumed_arguments(run, "-m", "hydra/launcher=basic")
     assert arguments[0] == "-m"
     assert "hydra/launcher=basic" in arguments
     assert "hydra.mode=RUN" not in arguments
 
 
 @pytest.mark.parametrize("arguments", [["seed=1"], ["resume=null"], ["resume=a,b"], ["resume=nowhere", "a b=c="]])
-def test_where_nothing_is_resumed_nothing_changes(arguments: list[str]) -> None:
+def test_arguments_without_a_run_to_resume_are_unchanged(arguments: list[str]) -> None:
     assert resume_arguments(arguments, CONF) == arguments
 
 
-def test_the_last_checkpoint_names_its_run(run: Path) -> None:
+def test_only_the_last_checkpoint_can_be_resumed(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume([override_of("resume", str(run / "last.ckpt"))], CONF) == run
     (run / "best.ckpt").touch()
@@ -98,7 +100,7 @@ def test_the_last_checkpoint_names_its_run(run: Path) -> None:
         run_to_resume([override_of("resume", str(run / "best.ckpt"))], CONF)
 
 
-def test_last_is_found_by_task_and_model(run: Path) -> None:
+def test_resume_last_searches_by_task_and_model(run: Path) -> None:
     (run / "last.ckpt").touch()
     assert run_to_resume(["resume=last", "model=gru"], CONF) == run
     with pytest.raises(UserError, match="resume=last cannot be used"):
@@ -106,7 +108,7 @@ def test_last_is_found_by_task_and_model(run: Path) -> None:
 
 
 class TestOlderRuns:
-    """Their command line wasn't kept."""
+    """Runs without a stored command line."""
 
     @pytest.fixture
     def older(self, run: Path) -> Path:
@@ -116,27 +118,27 @@ class TestOlderRuns:
         (run / "config.yaml").write_text(yaml.safe_dump(plain_of(composed)), encoding="utf-8")
         return run
 
-    def test_resume_alone_takes_every_setting(self, older: Path) -> None:
+    def test_resume_restores_every_setting(self, older: Path) -> None:
         config = restored_config(older, [f"resume={older.name}"], CONF)
         assert config is not None
         assert (config.model.cell, config.model.hidden_size, config.resume) == ("rnn", 12, str(older))
         assert "SGD" in config.optimizer._target_
 
-    def test_a_setting_can_be_changed(self, older: Path) -> None:
+    def test_independent_setting_can_be_changed(self, older: Path) -> None:
         config = restored_config(older, ["trainer.max_epochs=9", "+trainer.min_epochs=2", "task.max_epochs=3"], CONF)
         assert config is not None
         assert (config.trainer.max_epochs, config.trainer.min_epochs) == (9, 2)
 
     @pytest.mark.parametrize("change", ["task.max_epochs=9", "task.recurrent.hidden_size=3", "~seed"])
-    def test_one_that_others_follow_is_refused(self, older: Path, change: str) -> None:
+    def test_changing_a_setting_with_dependents_is_refused(self, older: Path, change: str) -> None:
         with pytest.raises(UserError, match=f"{change.split('=')[0]} cannot be (changed|applied)"):
             restored_config(older, [change], CONF)
 
-    def test_one_that_does_not_exist_is_refused(self, older: Path) -> None:
+    def test_unknown_setting_is_refused(self, older: Path) -> None:
         with pytest.raises(UserError, match="nonsense"):
             restored_config(older, ["nonsense=1"], CONF)
 
-    def test_another_group_needs_the_whole_command_line(self, older: Path) -> None:
+    def test_changed_group_is_not_restored(self, older: Path) -> None:
         assert restored_config(older, ["model=gru"], CONF) is None
 
 
@@ -146,16 +148,16 @@ def plain_of(composed: object) -> object:
     return OmegaConf.to_container(OmegaConf.create(composed), resolve=True)
 
 
-def test_files_of_the_run_are_found_from_another_folder(run: Path, workplace: Path) -> None:
-    (workplace / "own.txt").touch()
+def test_paths_of_the_run_are_restored_as_absolute_paths(run: Path, workdir: Path) -> None:
+    (workdir / "own.txt").touch()
     plain = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    plain["embedding"] = {"path": str(workplace / "own.txt")}
+    plain["embedding"] = {"path": str(workdir / "own.txt")}
     (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
-    assert f"embedding.path={workplace}/own.txt" in resumed(run)
-    assert not any(line.startswith("embedding.path") for line in resumed(run, "embedding=learned"))
+    assert f"embedding.path={workdir}/own.txt" in resumed_arguments(run)
+    assert not any(line.startswith("embedding.path") for line in resumed_arguments(run, "embedding=learned"))
 
 
-def test_targets_of_earlier_versions_are_found_where_they_are_today(run: Path) -> None:
+def test_targets_of_earlier_versions_are_renamed(run: Path) -> None:
     plain = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     plain["optimizer"] = {"_target_": "sluice.tasks.nt_asgd.NTASGD"}
     plain["scheduler"] = {"_target_": "sluice.tasks.schedules.cosine", "_partial_": True}
@@ -170,5 +172,5 @@ def test_renamed_targets_exist(target: str) -> None:
     assert callable(locate(target))
 
 
-def test_renamed_targets_are_of_modules_that_have_gone() -> None:
+def test_modules_of_old_targets_no_longer_exist() -> None:
     assert not any(locate(target.rpartition(".")[0]) for target in RENAMED_TARGETS)

@@ -1,4 +1,4 @@
-"""What Lightning would accept and stumble over later."""
+"""Trainer settings that Lightning accepts but that fail or are slow later."""
 
 import pytest
 import torch

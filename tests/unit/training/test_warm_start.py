@@ -1,4 +1,4 @@
-"""Weights of another run go to the same words, whatever their ids."""
+"""Weights of another run are assigned to the same words under any ids."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sluice.recipes.registry import recipe_named
 from sluice.training.warm_start import warm_start
 
 
-def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -> TextClassifier:
+def make_network(finished: Finished, words: int, kind: str = "learned") -> TextClassifier:
     config = load_model(finished.folder).config
     config.embedding.kind = kind
     network = recipe_named("imdb").build_network(config, {"vocab": range(words), "labels": ["neg", "pos"]})
@@ -20,10 +20,10 @@ def network_of_its_kind(finished: Finished, words: int, kind: str = "learned") -
     return network
 
 
-def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
+def test_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
     saved = load_model(finished.folder)
     words = ["<unk>", "<pad>", "never-seen", *reversed(saved.vocab.tokens[2:])]
-    network = network_of_its_kind(finished, len(words))
+    network = make_network(finished, len(words))
     before = network.embedding.table.weight.detach().clone()
     warm_start(network, {"vocab": words, "labels": list(saved.labels)}, finished.folder, recipe_named("imdb"))
     own, theirs = network.embedding.table.weight, saved.network.embedding.table.weight
@@ -32,24 +32,22 @@ def test_a_word_keeps_its_vector_under_another_id(finished: Finished) -> None:
         assert torch.equal(own[words.index(word)], theirs[saved.vocab.tokens.index(word)])
 
 
-def test_other_classes_leave_the_output_fresh(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
+def test_output_layer_is_not_loaded_for_other_classes(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     saved = load_model(finished.folder)
-    network = network_of_its_kind(finished, len(saved.vocab))
+    network = make_network(finished, len(saved.vocab))
     before = network.output.weight.detach().clone()
     warm_start(network, {"vocab": saved.vocab.tokens, "labels": ["bad", "good"]}, finished.folder, recipe_named("imdb"))
     assert torch.equal(network.output.weight, before)
     assert torch.equal(network.recurrent.cells[0].weight_hh, saved.network.recurrent.cells[0].weight_hh)
 
 
-def test_one_hot_rows_are_named_as_the_words_parameters(finished: Finished) -> None:
-    network = network_of_its_kind(finished, 7, kind="onehot")
+def test_one_hot_input_weights_are_word_parameters(finished: Finished) -> None:
+    network = make_network(finished, 7, kind="onehot")
     shapes = [network.get_parameter(name).shape[0] for name in network.word_parameters]
     assert shapes == [7] * network.recurrent.directions
-    assert network_of_its_kind(finished, 7, kind="index").word_parameters == ()
+    assert make_network(finished, 7, kind="index").word_parameters == ()
 
 
-def test_a_missing_run_is_refused(finished: Finished, tmp_path: Path) -> None:
+def test_missing_run_is_refused(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no"):
-        warm_start(
-            network_of_its_kind(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere", recipe_named("imdb")
-        )
+        warm_start(make_network(finished, 7), {"vocab": [], "labels": []}, tmp_path / "nowhere", recipe_named("imdb"))

@@ -77,7 +77,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 class TestDownload:
-    def test_whole_archive(self, tmp_path: Path, data_dir: Path, server: Callable[[bytes], None]) -> None:
+    def test_complete_archive_is_saved(self, tmp_path: Path, data_dir: Path, server: Callable[[bytes], None]) -> None:
         content = write_archive(tmp_path / "made.tar.gz").read_bytes()
         server(content)
         corpus = download_imdb(data_dir)
@@ -112,12 +112,12 @@ class TestDownload:
         assert list(data_dir.iterdir()) == []
 
     @pytest.mark.usefixtures("offline")
-    def test_refused_connection(self, data_dir: Path) -> None:
+    def test_refused_connection_is_reported(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match=r"127.0.0.1:1/.* could not be downloaded \(no connection.*copy aclImdb_v1"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 
-    def test_silent_server(
+    def test_timeout_is_reported(
         self, data_dir: Path, server: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server(b"x")
@@ -128,14 +128,16 @@ class TestDownload:
             download_imdb(data_dir)
         released.set()
 
-    def test_folder_missing_or_read_only(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_or_read_only_folder_is_reported(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(UserError, match="does not exist"):
             download_imdb(data_dir / "none")
         monkeypatch.setattr(os, "access", lambda path, mode: False)
         with pytest.raises(UserError, match=r"cannot be written into .*paths.data_dir"):
             download_imdb(data_dir)
 
-    def test_full_disk(self, data_dir: Path, server: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_is_reported(
+        self, data_dir: Path, server: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def no_space(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
@@ -147,7 +149,7 @@ class TestDownload:
 
 
 class TestResolve:
-    def test_unknown_source(self, data_dir: Path) -> None:
+    def test_unknown_source_is_refused(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match=r"source=atuo is unknown: choose one of auto, local, download, sample"):
             resolve_imdb(source="atuo", data_dir=data_dir)
 
@@ -157,7 +159,7 @@ class TestResolve:
         assert sum(document.split == "train" for document in corpus.documents()) > 0
 
     @pytest.mark.parametrize("source", ["auto", "local", "download"])
-    def test_missing_data_dir(self, tmp_path: Path, source: str) -> None:
+    def test_missing_data_dir_is_reported(self, tmp_path: Path, source: str) -> None:
         with pytest.raises(UserError, match=r"none does not exist or is not a folder: .*paths.data_dir.*SLUICE_DATA"):
             resolve_imdb(source=source, data_dir=tmp_path / "none")
 
@@ -175,7 +177,9 @@ class TestResolve:
             resolve_imdb(source="local", data_dir=data_dir)
 
     @pytest.mark.parametrize("source", ["auto", "download"])
-    def test_downloads(self, tmp_path: Path, data_dir: Path, server: Callable[[bytes], None], source: str) -> None:
+    def test_archive_is_downloaded_once(
+        self, tmp_path: Path, data_dir: Path, server: Callable[[bytes], None], source: str
+    ) -> None:
         server(write_archive(tmp_path / "made.tar.gz").read_bytes())
         assert resolve_imdb(source=source, data_dir=data_dir).name == "download"
         assert resolve_imdb(source=source, data_dir=data_dir).name == "local"

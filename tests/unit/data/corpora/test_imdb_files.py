@@ -73,7 +73,7 @@ def test_reviews_are_grouped_by_id(tmp_path: Path) -> None:
         assert (groups["So dull."], groups["Très long…"], groups["A joy."]) == ("0", "1", "0")
 
 
-def without(name: str) -> dict[str, str | bytes]:
+def reviews_without(name: str) -> dict[str, str | bytes]:
     return {key: text for key, text in REVIEWS.items() if key != name}
 
 
@@ -99,8 +99,8 @@ class TestArchive:
         documents = read(ImdbArchive(tmp_path / ARCHIVE, reviews_per_class=2))
         assert sorted(documents) == sorted(expected_documents())
 
-    def test_wrong_count_names_the_class(self, tmp_path: Path) -> None:
-        path = write_archive(tmp_path / ARCHIVE, without("aclImdb/test/pos/1_7.txt"))
+    def test_wrong_review_count_is_reported_by_class(self, tmp_path: Path) -> None:
+        path = write_archive(tmp_path / ARCHIVE, reviews_without("aclImdb/test/pos/1_7.txt"))
         with pytest.raises(UserError, match=r"2 reviews in each .* but test/pos has 1: replace") as caught:
             read(ImdbArchive(path, reviews_per_class=2))
         assert "neg" not in str(caught.value)
@@ -108,7 +108,7 @@ class TestArchive:
             read(ImdbArchive(path))
 
     @pytest.mark.parametrize("fraction", [0.0, 0.02, 0.5, 0.99])
-    def test_truncated(self, tmp_path: Path, fraction: float) -> None:
+    def test_truncated_archive_is_refused(self, tmp_path: Path, fraction: float) -> None:
         path = tmp_path / ARCHIVE
         whole = write_archive(path, {name: os.urandom(3000).hex() for name in REVIEWS}).read_bytes()
         path.write_bytes(whole[: int(len(whole) * fraction)])
@@ -116,7 +116,7 @@ class TestArchive:
         with pytest.raises(UserError, match=rf"aclImdb_v1.tar.gz is not a complete .tar.gz {why}: repl"):
             read(ImdbArchive(path, reviews_per_class=2))
 
-    def test_damaged_bytes(self, tmp_path: Path) -> None:
+    def test_damaged_archive_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / ARCHIVE
         content = bytearray(write_archive(path, {name: os.urandom(3000).hex() for name in REVIEWS}).read_bytes())
         content[-6] ^= 1
@@ -128,19 +128,19 @@ class TestArchive:
         with pytest.raises(UserError, match="not a complete"):
             read(ImdbArchive(path, reviews_per_class=2))
 
-    def test_no_gzip(self, tmp_path: Path) -> None:
+    def test_non_gzip_file_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / ARCHIVE
         path.write_text("<html>Please log in</html>")
         with pytest.raises(UserError, match="Not a gzipped file"):
             read(ImdbArchive(path))
 
-    def test_no_tar(self, tmp_path: Path) -> None:
+    def test_non_tar_file_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / ARCHIVE
         path.write_bytes(gzip.compress(b"text, " * 1000))
         with pytest.raises(UserError, match="does not contain a tar archive"):
             read(ImdbArchive(path))
 
-    def test_other_tar(self, tmp_path: Path) -> None:
+    def test_archive_of_another_dataset_is_refused(self, tmp_path: Path) -> None:
         path = write_archive(tmp_path / ARCHIVE, {"wikitext/train/pos/1.txt": "Other."})
         with pytest.raises(UserError, match=r"has no aclImdb/train .* replace it with the official"):
             read(ImdbArchive(path))
@@ -152,7 +152,7 @@ class TestArchive:
         with pytest.raises(UserError, match="cannot be read"):
             _ = fingerprint(ImdbArchive(tmp_path / ARCHIVE))
 
-    def test_review_that_is_not_utf8(self, tmp_path: Path) -> None:
+    def test_non_utf8_review_is_reported(self, tmp_path: Path) -> None:
         path = write_archive(tmp_path / ARCHIVE, REVIEWS | {"aclImdb/test/pos/0_8.txt": "déjà".encode("latin-1")})
         with pytest.raises(UserError, match=r"aclImdb/test/pos/0_8.txt in .* is not UTF-8 \(byte 1\)"):
             read(ImdbArchive(path, reviews_per_class=2))
@@ -168,13 +168,13 @@ class TestArchive:
 
 
 class TestFolder:
-    def test_yields_reviews_sorted_by_name(self, tmp_path: Path) -> None:
+    def test_reviews_are_sorted_by_name(self, tmp_path: Path) -> None:
         backwards = dict(reversed((OTHERS | REVIEWS).items()))
         corpus = ImdbFolder(write_folder(tmp_path, backwards), reviews_per_class=2)
         assert read(corpus) == expected_documents()
         assert (corpus.name, corpus.labels) == ("local", ("neg", "pos"))
 
-    def test_missing_subfolders(self, tmp_path: Path) -> None:
+    def test_missing_subfolders_are_reported(self, tmp_path: Path) -> None:
         only_train = {name: text for name, text in REVIEWS.items() if "/train/" in name}
         corpus = ImdbFolder(write_folder(tmp_path, only_train), reviews_per_class=2)
         with pytest.raises(UserError, match=r"aclImdb has no folder test/neg, test/pos: extract"):
@@ -183,12 +183,12 @@ class TestFolder:
             _ = fingerprint(corpus)
 
     def test_wrong_count_is_reported_before_the_first_review(self, tmp_path: Path) -> None:
-        folder = write_folder(tmp_path, without("aclImdb/train/neg/0_1.txt"))
+        folder = write_folder(tmp_path, reviews_without("aclImdb/train/neg/0_1.txt"))
         with pytest.raises(UserError, match=r"but train/neg has 1: replace"):
             next(ImdbFolder(folder, reviews_per_class=2).documents())
 
-    def test_review_that_cannot_be_read(self, tmp_path: Path) -> None:
-        folder = write_folder(tmp_path, without("aclImdb/test/pos/0_8.txt"))
+    def test_unreadable_review_is_reported(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path, reviews_without("aclImdb/test/pos/0_8.txt"))
         (folder / "test/pos/0_8.txt").mkdir()
         with pytest.raises(UserError, match=r"0_8.txt cannot be read"):
             read(ImdbFolder(folder, reviews_per_class=2))

@@ -76,7 +76,7 @@ def test_local_files_are_used(data_dir: Path, folder: str, suffix: str, source: 
 
 
 @pytest.mark.usefixtures("offline")
-def test_the_reverse_direction(data_dir: Path) -> None:
+def test_reverse_direction_swaps_the_languages(data_dir: Path) -> None:
     write_files(data_dir)
     corpus = resolve_multi30k(source="local", data_dir=data_dir, source_language="en", target_language="de")
     assert next(iter(corpus.pairs()))[1:] == ("train en one", "train de one")

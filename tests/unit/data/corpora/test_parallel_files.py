@@ -45,7 +45,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert [pair[1:] for pair in ParallelFiles(train=table, columns=(2, 1)).pairs()] == expected
 
 
-def test_gzipped_and_windows_files(german: Path, english: Path) -> None:
+def test_gzip_and_windows_line_endings_are_read(german: Path, english: Path) -> None:
     zipped = german.with_suffix(".gz")
     zipped.write_bytes(gzip.compress(german.read_bytes()))
     english.write_bytes(b"\xef\xbb\xbf" + english.read_bytes().replace(b"\n", b"\r\n"))
@@ -62,7 +62,7 @@ def test_files_of_unequal_length_are_refused(tmp_path: Path, german: Path, rever
         list(ParallelFiles(train=paths).pairs())
 
 
-def test_a_line_with_too_few_columns_is_named(tmp_path: Path) -> None:
+def test_line_with_too_few_columns_is_reported(tmp_path: Path) -> None:
     table = write(tmp_path / "a.tsv", "A dog.\tEin Hund.", "Two men.")
     with pytest.raises(UserError, match=r"a.tsv, line 2: the line has 1 column\(s\).*expected at least 2"):
         list(ParallelFiles(train=table).pairs())

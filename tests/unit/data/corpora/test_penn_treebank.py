@@ -129,7 +129,7 @@ class Server:
         return folder / name
 
 
-def test_the_three_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(list(FILES.values()))
     monkeypatch.setattr(penn_treebank, "fetch", server)
     text = resolve_ptb(source="auto", data_dir=tmp_path)

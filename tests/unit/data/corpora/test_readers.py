@@ -31,7 +31,7 @@ def test_line_end_size(tmp_path: Path, content: bytes, size: int) -> None:
     assert line_end_size(path) == size
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte-order mark"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no BOM", "BOM"])
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\ntw\xc3\xb6\r\n", b"x" * 1500 + b"\n\n"])
 def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> None:
     path = tmp_path / "latin.txt"

@@ -45,7 +45,7 @@ def json_lines(*rows: object) -> str:
         ("a.ndjson", b'\xef\xbb\xbf{"text": "Good", "label": "pos"}\r\n\r\n{"text": "Bad", "label": "neg"}'),
     ],
 )
-def test_formats(tmp_path: Path, file_name: str, content: str | bytes) -> None:
+def test_every_format_is_read(tmp_path: Path, file_name: str, content: str | bytes) -> None:
     assert read_file(tmp_path / file_name, content) == [("Good", "pos"), ("Bad", "neg")]
 
 
@@ -86,25 +86,25 @@ def test_a_single_file_is_all_train(tmp_path: Path) -> None:
         (["nan", "2", "1"], ("1", "2", "nan")),
     ],
 )
-def test_order_of_the_labels(tmp_path: Path, values: list[object], labels: tuple[str, ...]) -> None:
+def test_labels_are_sorted_as_numbers_or_text(tmp_path: Path, values: list[object], labels: tuple[str, ...]) -> None:
     rows = json_lines(*({"text": "x", "label": value} for value in values))
     table = LabelledTable(path=write(tmp_path / "a.jsonl", rows))
     assert table.labels == labels
     assert [table.labels[document.label] for document in table.documents()] == [str(value) for value in values]
 
 
-def test_quoted_fields_with_line_breaks_and_commas(tmp_path: Path) -> None:
+def test_quoted_fields_may_hold_line_breaks_and_commas(tmp_path: Path) -> None:
     content = 'text,label\n"One, ""two""\nthree\r\nfour",pos\nBad,neg\n'
     assert read_file(tmp_path / "a.csv", content)[0] == ('One, "two"\nthree\r\nfour', "pos")
 
 
-def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
+def test_errors_report_line_numbers_of_the_file(tmp_path: Path) -> None:
     content = 'text,label\n"One\ntwo",pos\n\n"Three\nfour",\n'
     with pytest.raises(UserError, match=r"a.csv, line 5: the label is empty"):
         read_file(tmp_path / "a.csv", content)
 
 
-def test_very_long_field(tmp_path: Path) -> None:
+def test_very_long_field_is_read(tmp_path: Path) -> None:
     text = "word " * 100_000 + "end"
     assert read_file(tmp_path / "a.csv", f"text,label\n{text},pos\nBad,neg\n")[0] == (text, "pos")
 
@@ -129,12 +129,12 @@ def test_very_long_field(tmp_path: Path) -> None:
         (TWO_ROWS.encode("utf-16"), r"is not UTF-8 at byte 0 \(line 1\)"),
     ],
 )
-def test_csv_errors(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_csv_errors_are_reported(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_file(tmp_path / "a.csv", content)
 
 
-def test_tsv_row_with_too_few_columns(tmp_path: Path) -> None:
+def test_tsv_row_with_too_few_columns_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a.tsv, line 2: .*quote texts that contain a tab"):
         read_file(tmp_path / "a.tsv", "text\tlabel\nGood pos\n")
 
@@ -156,17 +156,17 @@ def test_tsv_row_with_too_few_columns(tmp_path: Path) -> None:
         (b'{"text": "d\xe9j\xe0", "label": "neg"}', r"is not UTF-8 at byte 44 \(line 2\)"),
     ],
 )
-def test_json_errors(tmp_path: Path, line: bytes, message: str) -> None:
+def test_json_errors_are_reported(tmp_path: Path, line: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_file(tmp_path / "a.jsonl", b'{"text": "Good", "label": "pos"}\n' + line + b"\n")
 
 
-def test_empty_json_file(tmp_path: Path) -> None:
+def test_empty_json_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no rows"):
         read_file(tmp_path / "a.jsonl", "")
 
 
-def test_missing_file_and_folder(tmp_path: Path) -> None:
+def test_missing_file_or_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.csv cannot be read \(no such file"):
         list(LabelledTable(path=tmp_path / "none.csv").documents())
     with pytest.raises(UserError, match=r"none.csv cannot be read"):
@@ -177,7 +177,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file_name", ["a.txt", "a.csv.gz", "a"])
-def test_unknown_suffix(tmp_path: Path, file_name: str) -> None:
+def test_unknown_suffix_is_refused(tmp_path: Path, file_name: str) -> None:
     with pytest.raises(UserError, match=r"unknown file type: give a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
         read_file(tmp_path / file_name, TWO_ROWS)
 

@@ -1,4 +1,4 @@
-"""The counting languages against their definition."""
+"""The counting languages match their definition."""
 
 import re
 

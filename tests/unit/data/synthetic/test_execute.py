@@ -18,7 +18,7 @@ from sluice.errors import UserError
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}
 
 
-def printed(code: str) -> str:
+def output_of(code: str) -> str:
     """Output of the code."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -37,14 +37,14 @@ def write(seed: int, length: int, nesting: int) -> Program:
 
 @settings(deadline=None, max_examples=300)
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 8))
-def test_python_prints_the_result(seed: int, length: int, nesting: int) -> None:
+def test_result_equals_the_python_output(seed: int, length: int, nesting: int) -> None:
     program = write(seed, length, nesting)
-    assert printed(program.code) == program.result + "\n"
+    assert output_of(program.code) == program.result + "\n"
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 8))
-def test_length_and_nesting(seed: int, length: int, nesting: int) -> None:
+def test_programs_have_requested_length_and_nesting(seed: int, length: int, nesting: int) -> None:
     code = write(seed, length, nesting).code
     assert operations(code) == nesting
     numbers = [int(number) for number in re.findall(r"\d+", code)]

@@ -9,7 +9,7 @@ from sluice.errors import UserError
 SAMPLE = list(SampleParallel(size=1000).pairs())
 
 
-def test_sizes() -> None:
+def test_splits_have_expected_sizes() -> None:
     assert [sum(pair.split == split for pair in SAMPLE) for split in ("train", "val", "test")] == [1000, 125, 125]
     assert [pair.split for pair in SampleParallel(size=20).pairs()].count("val") == 50
 
@@ -54,7 +54,7 @@ def test_words_and_their_translations_are_far_apart() -> None:
     assert mean_distance["verbs"] > 4
 
 
-def test_articles_agree() -> None:
+def test_articles_agree_with_their_nouns() -> None:
     text = " ".join(pair.source.lower() for pair in SAMPLE)
     assert "ein frau" not in text
     assert "eine mann" not in text

@@ -105,7 +105,7 @@ def test_every_name_is_used_with_every_tag() -> None:
     assert kinds == {(name.split()[0], f"B-{kind}") for name in NAMES for kind in ("person", "place", "company")}
 
 
-def test_sizes_seeds_and_splits() -> None:
+def test_splits_are_sized_disjoint_and_reproducible() -> None:
     drawn = {split: list(TaggingSample(**SIZES).sentences(split)) for split in SPLITS}
     assert {split: len(own) for split, own in drawn.items()} == {"train": 300, "val": 50, "test": 80}
     words = {split: {sentence.words for sentence in own} for split, own in drawn.items()}

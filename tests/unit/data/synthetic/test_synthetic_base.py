@@ -17,7 +17,7 @@ def four_characters(random: np.random.Generator) -> str:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 99))
-def test_a_text_and_its_bytes_belong_to_one_split(text: str, seed: int) -> None:
+def test_text_and_its_bytes_get_the_same_split(text: str, seed: int) -> None:
     assert split_of(text, seed) == split_of(text.encode(), seed)
     assert split_of(text, seed) in SPLITS
 
@@ -42,12 +42,12 @@ def test_splits_are_disjoint_and_seeds_repeat(seed: int) -> None:
         assert texts == list(islice(sequences_in_split(four_characters, seed, split), 40))
 
 
-def test_streams_of_splits_and_seeds_differ() -> None:
+def test_random_streams_differ_between_splits_and_seeds() -> None:
     drawn = {tuple(generator(seed, split).random(3)) for seed in range(3) for split in SPLITS}
     assert len(drawn) == 9
 
 
-def test_too_few_different_sequences() -> None:
+def test_too_few_distinct_sequences_are_refused() -> None:
     other = next(split for split in SPLITS if split != split_of("always the same", 0))
     stream = sequences_in_split(lambda _: "always the same", 0, other)
     with pytest.raises(UserError, match=f"none for the {other} split: make them longer"):

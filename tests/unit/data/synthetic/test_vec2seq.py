@@ -52,7 +52,7 @@ def test_label_of_other_sentences_is_none(text: str) -> None:
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 10_000))
-def test_sizes_seeds_and_splits(seed: int) -> None:
+def test_splits_are_sized_disjoint_and_reproducible(seed: int) -> None:
     drawn = {split: sentences(split, seed=seed) for split in SPLITS}
     assert {split: len(own) for split, own in drawn.items()} == {"train": 200, "val": 40, "test": 60}
     texts = {split: {text for _, text in own} for split, own in drawn.items()}

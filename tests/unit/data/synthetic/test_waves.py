@@ -22,7 +22,7 @@ def test_targets_are_the_next_values(steps: int, horizon: int, seed: int) -> Non
         np.testing.assert_array_equal(targets[:, time], values[:, time + 1 : time + 1 + horizon])
 
 
-def test_a_wave_without_noise_is_a_sine() -> None:
+def test_wave_without_noise_is_a_sine() -> None:
     """The second difference of a sine is a fixed multiple of its middle value."""
     values = Waves(steps=100, waves=1, noise=0, **SIZES).sequences("test").inputs[..., 0].astype(np.float64)
     second = values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]
@@ -40,7 +40,7 @@ def test_width_of_the_noise() -> None:
     assert abs(noise.mean()) < 0.01
 
 
-def test_seeds_repeat_and_splits_differ() -> None:
+def test_seeds_are_reproducible_and_splits_differ() -> None:
     first, same, other = (Waves(**SIZES, seed=seed).sequences("train").inputs for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert (first != other).all()

@@ -1,4 +1,4 @@
-"""The generated sample is learned to the end by a recurrent model, through the command line."""
+"""An LSTM trained from the command line learns the generated sample reviews."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ SETTINGS = (
 
 
 @pytest.mark.slow
-def test_an_lstm_learns_the_sample_on_which_a_bag_of_words_guesses(workplace: Path) -> None:
-    """The bag of words is measured beside the generator, in test_sample_reviews.py: below 0.65."""
+def test_lstm_learns_the_sample_reviews(workdir: Path) -> None:
+    """A bag of words stays below 0.65 on these reviews, see test_sample_reviews.py."""
     ended = train(*SETTINGS)
     assert ended.code == 0, ended.err
-    assert results_of(only_run(workplace / "outputs"))["test/accuracy"] > 0.95
+    assert results_of(only_run(workdir / "outputs"))["test/accuracy"] > 0.95

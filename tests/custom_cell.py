@@ -1,4 +1,4 @@
-"""A cell of one's own in a file, as a person would write it, and a process that has never seen it."""
+"""A custom cell in a user's file, and how to unregister it."""
 
 import os
 import sys
@@ -33,13 +33,13 @@ _OF_SLUICE = frozenset(CELLS)
 
 
 def write_cell(path: Path, source: str = MINIMAL_GATED_UNIT) -> Path:
-    """The file at `path`."""
+    """Writes the cell to `path`."""
     path.write_text(source, encoding="utf-8")
     return path
 
 
-def forget_own_cells() -> None:
-    """Takes back every cell and task that a file registered and every such import."""
+def unregister_custom_code() -> None:
+    """Unregisters all cells and tasks of user files, and removes their modules."""
     for name in set(CELLS) - _OF_SLUICE:
         del CELLS[name]
     for name in set(TASK_SCHEMAS) - set(registry.BUILT_IN):

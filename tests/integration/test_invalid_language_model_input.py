@@ -1,4 +1,4 @@
-"""Language models: settings that do not go together, and texts that are none."""
+"""Invalid settings and texts of language models are reported."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,18 +10,18 @@ import torch
 from omegaconf import OmegaConf
 
 from books import SAMPLE, SMALL, write_book
-from running import CONF, Ended, Finished, complaint, places, sluice, train_composed
+from running import CONF, Ended, Finished, error_of, paths_in, sluice, train_composed
 from sluice.config.compose import compose_config
 
 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """Runs that fail before they begin, composed once for a task."""
+    """Trains with changed settings; each task is composed once."""
     home = tmp_path_factory.mktemp("wrong")
     (home / "data").mkdir()
     bases = {
-        "wikitext2": compose_config([*SAMPLE, *places(home)], CONF),
-        "corpus": compose_config(["task=corpus", *SMALL, *places(home)], CONF),
+        "wikitext2": compose_config([*SAMPLE, *paths_in(home)], CONF),
+        "corpus": compose_config(["task=corpus", *SMALL, *paths_in(home)], CONF),
     }
 
     def run(task: str, **settings: Any) -> Ended:
@@ -33,8 +33,8 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     return run
 
 
-class TestWrongInput:
-    @pytest.mark.usefixtures("workplace")
+class TestInvalidInput:
+    @pytest.mark.usefixtures("workdir")
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
@@ -59,12 +59,12 @@ class TestWrongInput:
         ],
         ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
     )
-    def test_settings_that_do_not_go_are_told(
+    def test_invalid_settings_are_reported(
         self, composed: Callable[..., Ended], settings: dict[str, Any], words: str
     ) -> None:
-        assert words in complaint(composed("wikitext2", **settings))
+        assert words in error_of(composed("wikitext2", **settings))
 
-    @pytest.mark.usefixtures("workplace")
+    @pytest.mark.usefixtures("workdir")
     @pytest.mark.parametrize(
         ("content", "words"),
         [
@@ -77,27 +77,27 @@ class TestWrongInput:
         ],
         ids=["empty", "one line", "binary", "latin", "short", "missing"],
     )
-    def test_texts_that_cannot_be_used_are_told(
+    def test_invalid_texts_are_reported(
         self, composed: Callable[..., Ended], tmp_path: Path, content: bytes | None, words: str
     ) -> None:
         path = tmp_path / "book.txt"
         if content is not None:
             path.write_bytes(content)
-        said = complaint(composed("corpus", task__data__path=str(path)))
-        assert words.format(path=path) in said
+        error = error_of(composed("corpus", task__data__path=str(path)))
+        assert words.format(path=path) in error
 
-    @pytest.mark.usefixtures("workplace")
-    def test_no_text_at_all_is_told(self, composed: Callable[..., Ended]) -> None:
-        assert "task.data.path is not set: give it as task.data.path=..." in complaint(composed("corpus"))
+    @pytest.mark.usefixtures("workdir")
+    def test_missing_path_is_reported(self, composed: Callable[..., Ended]) -> None:
+        assert "task.data.path is not set: give it as task.data.path=..." in error_of(composed("corpus"))
 
-    def test_evaluating_on_another_text_is_told(self, book_run: Finished, tmp_path: Path) -> None:
+    def test_evaluation_on_another_text_is_refused(self, book_run: Finished, tmp_path: Path) -> None:
         other = write_book(tmp_path / "other.txt", 60, seed=9)
         saved = torch.load(book_run.folder / "best.ckpt", weights_only=True)
         saved["sluice"]["config"]["task"]["data"]["path"] = str(other)
         saved["sluice"]["config"]["task"]["text"]["min_freq"] = 3
         torch.save(saved, tmp_path / "moved.ckpt")
-        said = complaint(sluice("evaluate", tmp_path / "moved.ckpt"))
-        assert f"the data have changed since {tmp_path / 'moved.ckpt'} was trained: {other}" in said
-        assert "with sluice score" in said
-        said = complaint(sluice("evaluate", book_run.folder, "--method", "magic"))
-        assert "--method magic cannot be used: it must be one of plain, cache, dynamic" in said
+        error = error_of(sluice("evaluate", tmp_path / "moved.ckpt"))
+        assert f"the data have changed since {tmp_path / 'moved.ckpt'} was trained: {other}" in error
+        assert "with sluice score" in error
+        error = error_of(sluice("evaluate", book_run.folder, "--method", "magic"))
+        assert "--method magic cannot be used: it must be one of plain, cache, dynamic" in error

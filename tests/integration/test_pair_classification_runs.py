@@ -1,12 +1,12 @@
-"""task=pairs from the command line: trained, evaluated, asked; and padding before or after a sequence."""
+"""task=pairs is trained, evaluated and used from the command line, with padding on either side."""
 
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from likeness import differences
-from running import Finished, complaint, json_lines, places, sluice, train, trained
+from run_differences import differences
+from running import Finished, error_of, json_lines, paths_in, sluice, train, trained
 from stopping import stop_signal, stopped
 
 SMALL = ("trainer.accelerator=cpu", "model.hidden_size=4", "embedding.size=4", "trainer.log_every_n_steps=1")
@@ -21,12 +21,12 @@ TITLES = ("Norvik kettle TB-58 , glass", "new : kettle TB-57 from Norvik")
 
 @pytest.fixture(scope="module")
 def titles(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A small run on generated pairs; look, don't touch."""
+    """A small finished run on generated pairs; read-only."""
     return trained(tmp_path_factory.mktemp("titles"), "task=pairs", *FEW)
 
 
 def write_pairs(path: Path) -> Path:
-    """Two classes and a column more than is needed."""
+    """Writes a table with two classes and an unused column."""
     rows = [f"{i},red thing {i},{'red' if i % 2 else 'blue'} one {i},{'yes' if i % 2 else 'no'}" for i in range(40)]
     path.write_text("\n".join(["number,one,other,alike", *rows]) + "\n", encoding="utf-8")
     return path
@@ -37,7 +37,7 @@ def own(path: Path) -> tuple[str, ...]:
     return ("task=pairs", f"task.data.path={path}", *columns, *SMALL, "debug=fast")
 
 
-def test_it_trains_and_is_evaluated(titles: Finished) -> None:
+def test_pairs_train_and_evaluate(titles: Finished) -> None:
     assert titles.results["data_source"] == "generated"
     metrics = {"accuracy", "auroc", "deciding_found", "f1", "loss"}
     assert {f"{stage}/{name}" for stage in ("val", "test") for name in metrics} <= titles.results.keys()
@@ -50,7 +50,7 @@ def test_it_trains_and_is_evaluated(titles: Finished) -> None:
     assert "best.ckpt on 20 pairs from pairs of product titles" in shown
 
 
-def test_predict_says_class_probability_and_the_words_that_decided(titles: Finished) -> None:
+def test_predict_prints_class_probability_and_words(titles: Finished) -> None:
     (line,) = json_lines(sluice("predict", titles.folder, *TITLES, "--json"))
     assert (line["first"], line["second"]) == TITLES
     assert line["probabilities"][line["label"]] == line["probability"] == max(line["probabilities"].values())
@@ -65,7 +65,7 @@ def test_predict_says_class_probability_and_the_words_that_decided(titles: Finis
     assert f"largest contributions: {most['word']} {most['contribution']:+.2f} {where}" in out
 
 
-def test_predict_reads_pairs_from_a_file_and_standard_input_alike(titles: Finished, tmp_path: Path) -> None:
+def test_predict_reads_pairs_from_file_and_stdin(titles: Finished, tmp_path: Path) -> None:
     lines = f"{TITLES[0]}\t{TITLES[1]}\n{TITLES[1]}\t{TITLES[0]}\nkettle\tlamp\n"
     (tmp_path / "pairs.tsv").write_text(lines, encoding="utf-8")
     among = json_lines(sluice("predict", titles.folder, "--json", stdin=lines))
@@ -81,18 +81,18 @@ NO_PAIRS = {
     "an empty text": (["kettle", " "], None, "text 2 of pair 1 is empty"),
     "a line with one text": ([], "a\tb\nc\n", "standard input, line 2: got 1 text, but this model compares two"),
     "a line with an empty text": ([], "a\tb\n\tb\n", "text 1 of pair 2 is empty"),
-    "nothing": ([], "", "there is no text to predict"),
+    "no input": ([], "", "there is no text to predict"),
 }
 
 
 @pytest.mark.parametrize(("texts", "stdin", "expected"), NO_PAIRS.values(), ids=NO_PAIRS)
-def test_what_is_no_pair_is_told(titles: Finished, texts: list[str], stdin: str | None, expected: str) -> None:
-    assert expected in complaint(sluice("predict", titles.folder, *texts, stdin=stdin))
+def test_invalid_pair_is_reported(titles: Finished, texts: list[str], stdin: str | None, expected: str) -> None:
+    assert expected in error_of(sluice("predict", titles.folder, *texts, stdin=stdin))
 
 
-def test_own_pairs_go_all_the_way(workplace: Path) -> None:
-    path = write_pairs(workplace / "mine.csv")
-    run = trained(workplace, *own(path))
+def test_pairs_from_a_file(workdir: Path) -> None:
+    path = write_pairs(workdir / "mine.csv")
+    run = trained(workdir, *own(path))
     assert run.results["data_source"] == "file"
     assert "test/deciding_found" not in run.results
     (line,) = json_lines(sluice("predict", run.folder, "red thing", "blue one", "--json"))
@@ -100,36 +100,39 @@ def test_own_pairs_go_all_the_way(workplace: Path) -> None:
     (evaluated,) = json_lines(sluice("evaluate", run.folder, "--json"))
     assert evaluated["accuracy"] == pytest.approx(run.results["test/accuracy"])
     path.write_text(path.read_text(encoding="utf-8").replace(",yes", ",other"), encoding="utf-8")
-    said = complaint(sluice("evaluate", run.folder))
-    assert "mine.csv, line 3: the model was not trained on the class 'other', only on no, yes" in said
+    error = error_of(sluice("evaluate", run.folder))
+    assert "mine.csv, line 3: the model was not trained on the class 'other', only on no, yes" in error
 
 
 WRONG = {
-    "a column": (["task.data.second_column=third"], "has no column 'third': choose one of 'number', 'one', 'other'"),
-    "a file": (["task.data.path=nowhere.csv"], "nowhere.csv"),
-    "one-hot words": (
+    "unknown column": (
+        ["task.data.second_column=third"],
+        "has no column 'third': choose one of 'number', 'one', 'other'",
+    ),
+    "missing file": (["task.data.path=nowhere.csv"], "nowhere.csv"),
+    "one-hot embedding": (
         ["embedding=onehot"],
         "represents words by character n-grams: it cannot be combined with embedding=onehot",
     ),
     "adversarial training": (["embedding.adversarial_epsilon=0.1"], "for single texts: leave them out"),
-    "a metric": (["task.monitor=val/deciding_found"], "it must be one of val/loss, val/accuracy"),
-    "no piece": (["task.text.max_ngram=0"], "task.text.max_ngram=0 cannot be used: it must be at least 1"),
+    "unavailable metric": (["task.monitor=val/deciding_found"], "it must be one of val/loss, val/accuracy"),
+    "zero n-gram length": (["task.text.max_ngram=0"], "task.text.max_ngram=0 cannot be used: it must be at least 1"),
 }
 
 
 @pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
-    path = write_pairs(workplace / "mine.csv")
-    assert expected in complaint(train(*own(path), *settings, *places(workplace)))
+def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expected: str) -> None:
+    path = write_pairs(workdir / "mine.csv")
+    assert expected in error_of(train(*own(path), *settings, *paths_in(workdir)))
 
 
-def test_a_file_is_for_models_of_single_texts(titles: Finished, tmp_path: Path) -> None:
-    said = complaint(sluice("evaluate", titles.folder, "--file", write_pairs(tmp_path / "mine.csv")))
-    assert "--file needs a model that classifies single texts, this one is of task=pairs" in said
+def test_evaluate_file_is_refused_for_pairs(titles: Finished, tmp_path: Path) -> None:
+    error = error_of(sluice("evaluate", titles.folder, "--file", write_pairs(tmp_path / "mine.csv")))
+    assert "--file needs a model that classifies single texts, this one is of task=pairs" in error
 
 
-def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(titles: Finished) -> None:
-    settings = ("task=pairs", *FEW, *places(titles.home))
+def test_resumed_run_equals_uninterrupted_run(titles: Finished) -> None:
+    settings = ("task=pairs", *FEW, *paths_in(titles.home))
     with stopped(stop_signal, "on_train_batch_end", 4):
         assert train(*settings, "name=stopped").code == 130
     run = titles.folder.parent / "stopped"
@@ -141,21 +144,21 @@ def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(titles: Finished) ->
 SYMBOLS = ("task=temporal_order", "task.data.size=64", "task.data.val_size=32", "task.data.test_size=32", *SMALL)
 
 
-def test_padding_before_or_after_is_the_same_to_training_evaluation_and_use(tmp_path: Path, workplace: Path) -> None:
+def test_padding_side_does_not_change_results(tmp_path: Path, workdir: Path) -> None:
     settings = (*SYMBOLS, "trainer.max_epochs=2", "embedding=onehot")
     right, left = (trained(tmp_path / side, *settings, f"task.padding={side}") for side in ("right", "left"))
     for name in ("val/loss", "test/loss", "test/accuracy"):
         assert left.results[name] == pytest.approx(right.results[name], rel=1e-5)
     texts = ("B a X b c Y d E", "B X a b Y c E", "B c E")
-    said = [json_lines(sluice("predict", run.folder, *texts, "--json")) for run in (right, left)]
-    for ours, theirs in zip(*said, strict=True):
+    predictions = [json_lines(sluice("predict", run.folder, *texts, "--json")) for run in (right, left)]
+    for ours, theirs in zip(*predictions, strict=True):
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
     measured = [json_lines(sluice("evaluate", run.folder, "--json"))[0] for run in (right, left)]
     assert measured[1]["loss"] == pytest.approx(measured[0]["loss"], rel=1e-5)
     assert measured[1]["loss"] == pytest.approx(left.results["test/loss"], rel=1e-5)
 
 
-@pytest.mark.usefixtures("workplace")
-def test_another_side_is_refused() -> None:
-    said = complaint(train(*SYMBOLS, "task.padding=middle"))
-    assert "task.padding=middle cannot be used: it must be one of left, right" in said
+@pytest.mark.usefixtures("workdir")
+def test_unknown_padding_side_is_refused() -> None:
+    error = error_of(train(*SYMBOLS, "task.padding=middle"))
+    assert "task.padding=middle cannot be used: it must be one of left, right" in error

@@ -1,4 +1,4 @@
-"""Every task and recipe in conf/, cut down to a run of a second on small data."""
+"""Every task and experiment in conf/, reduced to a run of about a second on small data."""
 
 from itertools import product
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from running import CONF, SAMPLE, places, three_classes
+from running import CONF, SAMPLE, paths_in, three_classes
 from sluice.config.compose import compose_config
 from sluice.config.schema import register_schemas
 
@@ -25,7 +25,7 @@ SAME_NETWORK = ("seed", "task.level")
 
 
 def write_own_files(home: Path) -> None:
-    """The files of `OWN_FILES`, and data/."""
+    """Writes the files of `OWN_FILES`, and data/."""
     (home / "data").mkdir(exist_ok=True)
     three_classes(home / "mine.csv")
     (home / "mine.tsv").write_text("a b c\tx y z\nb a c\ty x z\n" * 40, encoding="utf-8")
@@ -33,7 +33,7 @@ def write_own_files(home: Path) -> None:
 
 
 def small(home: Path, task: str) -> tuple[str, ...]:
-    """Settings that cut a task down: little data, and few units where the task has a recurrent core."""
+    """Settings that reduce a task: little data, and few units where it has a recurrent core."""
     sizes = () if task == "word2vec" else ("model.hidden_size=8", "embedding.size=8")
     sizes = (*sizes, *STREAMS) if task in LANGUAGE else sizes
     if task in OWN_FILES:
@@ -44,11 +44,11 @@ def small(home: Path, task: str) -> tuple[str, ...]:
 
 
 def compose_small(home: Path, choice: str, *overrides: str) -> DictConfig:
-    """What Hydra composes for `task=...` or `experiment=...`, cut down."""
+    """The composed configuration of `task=...` or `experiment=...`, reduced."""
     group, name = choice.split("=")
     task = name if group == "task" else str(compose_config([choice], CONF).task.name)
     decoder = ("task.decoder.hidden_size=16",) if name == "britz" else ()  # attention=dot: twice the encoder's units
-    return compose_config([choice, *small(home, task), *decoder, *overrides, *places(home)], CONF)
+    return compose_config([choice, *small(home, task), *decoder, *overrides, *paths_in(home)], CONF)
 
 
 def networks_of(experiment: str) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Pairs of titles are told apart by words that no training title had, and the words shown are those that decided."""
+"""A pair classifier generalises to words absent from training, and reports the words that decide the class."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from sluice.recurrent import RecurrentStack
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-def test_titles(tmp_path: Path) -> None:
+def test_pair_classifier_generalises_to_unseen_words(tmp_path: Path) -> None:
     corpus, settings = PairsSample(size=5000, val_size=100, test_size=500, seed=1), CharNgramSettings()
     data = TextPairData(corpus=corpus, settings=settings, cache_dir=tmp_path, batch_size=32)
     torch.manual_seed(1)
@@ -49,4 +49,4 @@ def test_titles(tmp_path: Path) -> None:
     assert figures["test/accuracy"] > 0.95
     assert figures["test/deciding_found"] > 0.9
     seen, new = ({word for pair in corpus.pairs(split) for word in pair.first.split()} for split in ("train", "test"))
-    assert len(new - seen) > 100, "a vocabulary of whole words would not do"
+    assert len(new - seen) > 100, "a word vocabulary would not suffice"

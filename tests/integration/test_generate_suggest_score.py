@@ -1,4 +1,4 @@
-"""sluice generate, suggest and score, and the figures of a language model: from its checkpoint alone."""
+"""`sluice generate`, `suggest`, `score` and `evaluate` with a language model."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from books import write_book
-from running import Finished, complaint, json_lines, sluice
+from running import Finished, error_of, joined, json_lines, sluice
 from sluice.recipes.load import load_model
 
 
-class TestFigures:
-    def test_score_of_the_test_file_is_the_test(self, book_run: Finished) -> None:
+class TestMetrics:
+    def test_score_matches_test_perplexity(self, book_run: Finished) -> None:
         (line,) = json_lines(sluice("score", book_run.folder, book_run.home / "test.txt", "--tokens", "--json"))
         assert line["perplexity"] == pytest.approx(book_run.results["test/perplexity"], rel=1e-5)
         logs = [log for _, log in line["log_probabilities"]]
@@ -23,19 +23,19 @@ class TestFigures:
         assert words[-2:] == [".", "<eos>"]
 
     @pytest.mark.parametrize("method", ["plain", "cache", "dynamic"])
-    def test_every_method_by_name_is_what_the_checkpoint_gives(self, book_run: Finished, method: str) -> None:
+    def test_evaluate_method_matches_results(self, book_run: Finished, method: str) -> None:
         name = "test/perplexity" if method == "plain" else f"test/{method}_perplexity"
         (line,) = json_lines(sluice("evaluate", book_run.folder, "--method", method, "--json"))
         assert line["perplexity"] == pytest.approx(book_run.results[name], rel=1e-5)
         assert (line["method"], line["tokens"]) == (method, 12 * 14)
 
-    def test_methods_give_figures_of_their_own(self, book_run: Finished) -> None:
+    def test_methods_give_different_perplexities(self, book_run: Finished) -> None:
         names = ("perplexity", "cache_perplexity", "dynamic_perplexity")
         assert len({book_run.results[f"test/{name}"] for name in names}) == 3
 
 
-class TestWriting:
-    def test_a_seed_repeats_itself(self, book_run: Finished) -> None:
+class TestGeneration:
+    def test_seed_makes_generation_reproducible(self, book_run: Finished) -> None:
         asked = ("generate", book_run.folder, "--prompt", "The cat", "--tokens", "9", "--num", "2", "--json")
         first, again, other = (json_lines(sluice(*asked, "--seed", seed)) for seed in ("1", "1", "2"))
         assert first == again
@@ -43,19 +43,19 @@ class TestWriting:
         assert len(first) == 2
         assert all(line["text"].startswith("The cat") and line["perplexity"] > 1 for line in first)
 
-    def test_beam_one_is_the_likeliest_word_every_time(self, book_run: Finished) -> None:
+    def test_beam_one_is_greedy(self, book_run: Finished) -> None:
         asked = ("generate", book_run.folder, "--prompt", "The fox", "--tokens", "6", "--json")
         (beam,) = json_lines(sluice(*asked, "--beam", "1"))
         (greedy,) = json_lines(sluice(*asked, "--top-k", "1"))
         assert beam["text"] == greedy["text"]
         assert beam["perplexity"] == pytest.approx(greedy["perplexity"], rel=1e-4)
 
-    def test_the_unknown_word_is_not_written_where_one_does_not_want_it(self, book_run: Finished) -> None:
+    def test_no_unk_excludes_the_unknown_token(self, book_run: Finished) -> None:
         asked = ("--tokens", "200", "--temperature", "5", "--seed", "1")
         assert "<unk>" in sluice("generate", book_run.folder, *asked).out
         assert "<unk>" not in sluice("generate", book_run.folder, *asked, "--no-unk").out
 
-    def test_suggestions_are_the_likeliest_with_their_probabilities(self, book_run: Finished) -> None:
+    def test_suggestions_are_sorted_by_model_probability(self, book_run: Finished) -> None:
         (line,) = json_lines(sluice("suggest", book_run.folder, "The cat,", "--top", "100", "--json"))
         probabilities = [probability for _, probability in line["next"]]
         assert probabilities == sorted(probabilities, reverse=True)
@@ -64,16 +64,16 @@ class TestWriting:
         expected = model.network.next_log_probabilities(model.network(ids))[0].exp().tolist()
         found = {word: probability for word, probability in line["next"] if probability}
         assert found == pytest.approx(
-            {word: expected[place] for place, word in enumerate(model.vocab.tokens) if word != "<pad>"}, rel=1e-4
+            {word: expected[index] for index, word in enumerate(model.vocab.tokens) if word != "<pad>"}, rel=1e-4
         )
 
-    def test_suggestions_go_on_as_one_types(self, book_run: Finished) -> None:
+    def test_suggest_continues_from_stdin_lines(self, book_run: Finished) -> None:
         typed = json_lines(sluice("suggest", book_run.folder, "--json", stdin="The\ncat,\n"))
         (whole,) = json_lines(sluice("suggest", book_run.folder, "The cat,", "--json"))
         assert [line["text"] for line in typed] == ["The", "The cat,"]
         assert typed[1] == whole
 
-    def test_a_prompt_of_unknown_words_is_said_and_gone_on_from(self, book_run: Finished) -> None:
+    def test_unknown_prompt_words_are_reported(self, book_run: Finished) -> None:
         ended = sluice("generate", book_run.folder, "--prompt", "xylophones zigzag", "--tokens", "5", "--seed", "1")
         assert ended.code == 0
         assert "no word of the prompt is in the vocabulary: xylophones, zigzag" in ended.err
@@ -89,21 +89,24 @@ class TestWriting:
             (("--top-k", "0"), "top-k must be at least 1, got 0"),
             (("--top-p", "2"), "top-p must lie in (0, 1], got 2"),
         ],
+        ids=joined,
     )
-    def test_values_out_of_range_are_told(self, book_run: Finished, options: tuple[str, ...], words: str) -> None:
-        assert words in complaint(sluice("generate", book_run.folder, *options))
+    def test_out_of_range_options_are_reported(self, book_run: Finished, options: tuple[str, ...], words: str) -> None:
+        assert words in error_of(sluice("generate", book_run.folder, *options))
 
-    def test_a_checkpoint_of_another_task_is_told(self, book_run: Finished, finished: Finished, tmp_path: Path) -> None:
+    def test_checkpoint_of_another_task_is_refused(
+        self, book_run: Finished, finished: Finished, tmp_path: Path
+    ) -> None:
         file = write_book(tmp_path / "text.txt", 1, seed=1)
         for asked in (
             ("generate", finished.folder),
             ("suggest", finished.folder, "a"),
             ("score", finished.folder, file),
         ):
-            assert "of task=imdb classifies" in complaint(sluice(*asked))
-        said = complaint(sluice("predict", book_run.folder, "good"))
-        assert "of task=corpus generates text" in said
-        assert f"sluice generate {book_run.folder}" in said
+            assert "of task=imdb classifies" in error_of(sluice(*asked))
+        error = error_of(sluice("predict", book_run.folder, "good"))
+        assert "of task=corpus generates text" in error
+        assert f"sluice generate {book_run.folder}" in error
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -112,10 +115,11 @@ class TestWriting:
             (b"f\xe4r\n", "is not UTF-8 at byte 1"),
             (None, "no such file"),
         ],
+        ids=["empty", "latin", "missing"],
     )
-    def test_a_file_that_cannot_be_scored_is_told(
+    def test_invalid_file_to_score_is_reported(
         self, book_run: Finished, tmp_path: Path, content: bytes | None, words: str
     ) -> None:
         if content is not None:
             (tmp_path / "text.txt").write_bytes(content)
-        assert words in complaint(sluice("score", book_run.folder, tmp_path / "text.txt"))
+        assert words in error_of(sluice("score", book_run.folder, tmp_path / "text.txt"))

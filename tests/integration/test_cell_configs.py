@@ -1,4 +1,4 @@
-"""Every cell has a file in conf/model, and trains by it, on learned vectors and on one-hot words."""
+"""Every cell has a file in conf/model and trains with learned and one-hot embeddings."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ def settings_of(model: str) -> dict[str, str]:
     return settings
 
 
-def test_every_cell_has_a_model_file_and_every_model_file_a_cell() -> None:
+def test_cells_and_model_files_correspond() -> None:
     own = {name for name, cell in CELLS.items() if cell.__module__.startswith("sluice.")}
     assert {settings_of(model)["cell"] for model in MODELS} == own
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_file_is_called_as_its_run_and_its_cell(model: str) -> None:
+def test_model_file_and_cell_names_agree(model: str) -> None:
     assert settings_of(model)["name"] == settings_of(model)["cell"] == model
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("embedding", ["learned", "onehot"])
 @pytest.mark.parametrize("model", MODELS)
-def test_it_trains(workplace: Path, model: str, embedding: str) -> None:
-    results = trained(workplace, *TINY, f"model={model}", f"embedding={embedding}", *TWO_BATCHES).results
+def test_cell_trains(workdir: Path, model: str, embedding: str) -> None:
+    results = trained(workdir, *TINY, f"model={model}", f"embedding={embedding}", *TWO_BATCHES).results
     assert results["model"] == model
     assert 0 < results["test/loss"] < 5

@@ -1,4 +1,4 @@
-"""kill -9 at any moment and of any process: the run that goes on ends as one that nobody killed.
+"""A run killed by SIGKILL at random times and resumed equals an uninterrupted run.
 
 pytest -m kill
 """
@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from likeness import differences
 from processes import LONGEST, children_of
-from running import CONF, SAMPLE, places
+from run_differences import differences
+from running import CONF, SAMPLE, paths_in
 from sluice.cli.train import main
 
 pytestmark = [
     pytest.mark.kill,
-    pytest.mark.usefixtures("workplace"),
+    pytest.mark.usefixtures("workdir"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
@@ -52,19 +52,19 @@ OF_TASK = {
     "word2vec": (*WORDS, "task.data.batch_size=16", "task.data.sample_size=60"),
 }
 SAMPLED = ("imdb", "wikitext2", "multi30k", "word2vec")
-"""Tasks whose real corpus isn't here: their runs are called so."""
+"""Tasks trained on the generated sample; the names of their runs start with `sample-`."""
 MOST_KILLS = 3
-"""Of one run."""
+"""Kills of one run at most."""
 
 
 class Process:
-    """python train.py, forked from this process, which has imported everything."""
+    """python train.py in a fork of this process, where all imports are done."""
 
-    def __init__(self, settings: tuple[str, ...], said: Path, job: str | None) -> None:
-        self.said, self.code = said, None
+    def __init__(self, settings: tuple[str, ...], log: Path, job: str | None) -> None:
+        self.log, self.code = log, None
         self.process = os.fork()
         if self.process == 0:
-            os._exit(_train(settings, said, job))
+            os._exit(_train(settings, log, job))
 
     def ends_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -77,18 +77,18 @@ class Process:
         return self.code is not None
 
     def kill_one(self, chance: random.Random) -> None:
-        """This process or one that it started; all have ended afterwards."""
+        """Kills this process or one of its children, and waits until all have ended."""
         workers = children_of(self.process)
         os.kill(chance.choice([self.process, *workers]), signal.SIGKILL)
-        assert self.ends_within(LONGEST), "it waits for ever"
+        assert self.ends_within(LONGEST), "the process does not end"
         deadline = time.monotonic() + LONGEST
         while any(Path(f"/proc/{worker}").exists() for worker in workers):
-            assert time.monotonic() < deadline, "its workers go on without it"
+            assert time.monotonic() < deadline, "its workers keep running"
             time.sleep(0.01)
 
 
-def _train(settings: tuple[str, ...], said: Path, job: str | None) -> int:
-    with said.open("a", encoding="utf-8", buffering=1) as file:
+def _train(settings: tuple[str, ...], log: Path, job: str | None) -> int:
+    with log.open("a", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         sys.stdout = sys.stderr = file
@@ -106,17 +106,17 @@ def _train(settings: tuple[str, ...], said: Path, job: str | None) -> int:
 
 
 class Runs:
-    """Runs of one kind, and the undisturbed one."""
+    """Runs of one task and trainer, and an uninterrupted one."""
 
     def __init__(self, home: Path, task: str, trainer: str) -> None:
         (home / "data").mkdir()
-        self.settings = (*SETTINGS, f"task={task}", *OF_TASK[task], f"trainer={trainer}", *places(home))
+        self.settings = (*SETTINGS, f"task={task}", *OF_TASK[task], f"trainer={trainer}", *paths_in(home))
         parent = home / "output" / task / ("skipgram" if task == "word2vec" else "lstm")
         self.parent, self.prefix = parent, "sample-" if task in SAMPLED else ""
-        self.said = home / "said.txt"
+        self.log = home / "log.txt"
         self.undisturbed = self.run("undisturbed")
         started = time.monotonic()
-        self.finish(Process((*self.settings, "name=undisturbed"), self.said, None))
+        self.finish(Process((*self.settings, "name=undisturbed"), self.log, None))
         self.seconds = time.monotonic() - started
 
     def run(self, name: str) -> Path:
@@ -124,10 +124,10 @@ class Runs:
 
     def finish(self, process: Process) -> None:
         assert process.ends_within(LONGEST), "it takes too long"
-        assert process.code == 0, self.said.read_text(encoding="utf-8")[-3000:]
+        assert process.code == 0, self.log.read_text(encoding="utf-8")[-3000:]
 
     def killed(self, number: int) -> Path:
-        """A run that was killed up to so many times, each time at any moment, and then left to end."""
+        """A run that is killed at up to MOST_KILLS random times and then completed."""
         chance = random.Random(number)
         for _ in range(chance.randint(1, MOST_KILLS)):
             process = self.start(str(number))
@@ -139,18 +139,18 @@ class Runs:
         return self.run(str(number))
 
     def start(self, number: str) -> Process:
-        """As its scheduler would, or as a person would: begins it, or goes on with it."""
+        """Starts or resumes a run: odd numbers as a SLURM job, even numbers as a user."""
         run = self.run(number)
         if int(number) % 2:
-            return Process(self.settings, self.said, job=number)
+            return Process(self.settings, self.log, job=number)
         if any((run / name).exists() for name in ("last.ckpt", "previous.ckpt")):
-            return Process((f"resume={run}",), self.said, None)
-        return Process((*self.settings, f"name={number}"), self.said, None)
+            return Process((f"resume={run}",), self.log, None)
+        return Process((*self.settings, f"name={number}"), self.log, None)
 
 
 @pytest.fixture(scope="module")
 def runs_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Runs]:
-    """Runs of a task by a trainer: cpu is one process, ddp_cpu two, three with the one that started them."""
+    """`Runs` of a task and a trainer: cpu is one process, ddp_cpu two and their launcher."""
     return cache(lambda task, trainer: Runs(tmp_path_factory.mktemp(f"{task}-{trainer}"), task, trainer))
 
 
@@ -165,7 +165,7 @@ KILLED = {
 @pytest.mark.parametrize(
     ("task", "trainer", "number"), [(*kind, number) for kind, count in KILLED.items() for number in range(count)]
 )
-def test_it_ends_as_if_nothing_had_happened(
+def test_killed_and_resumed_run_equals_uninterrupted_run(
     runs_of: Callable[[str, str], Runs], task: str, trainer: str, number: int
 ) -> None:
     runs = runs_of(task, trainer)

@@ -1,4 +1,4 @@
-"""sluice compare, on run folders written by hand."""
+"""`sluice compare` on run folders written by hand."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from running import complaint, sluice
+from running import error_of, sluice
 from sluice.runs.comparison import find_runs, group_runs
 from sluice.runs.comparison_plots import draw_bars, draw_curves
 
@@ -36,7 +36,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_seeds_are_taken_together(runs: Path, tmp_path: Path) -> None:
+def test_seeds_are_averaged(runs: Path, tmp_path: Path) -> None:
     ended = sluice("compare", runs, "--csv", tmp_path / "table.csv")
     assert ended.code == 0, ended.err
     with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
@@ -46,7 +46,7 @@ def test_seeds_are_taken_together(runs: Path, tmp_path: Path) -> None:
     assert [row[1:3] for row in rows] == [["lstm", "10"], ["lstm", "20"], ["rnn", "10"], ["rnn", "20"]]
 
 
-def test_bars_are_means_with_deviations_and_runs(runs: Path) -> None:
+def test_bar_plot_shows_means_and_single_runs(runs: Path) -> None:
     (axis,) = draw_bars(group_runs(list(find_runs([runs]))), ACCURACY).axes
     means = sorted(round(float(bar.get_width()), 3) for bar in axis.patches)  # type: ignore[attr-defined]
     assert means == [0.4, 0.6, 0.85, 0.95]
@@ -55,7 +55,7 @@ def test_bars_are_means_with_deviations_and_runs(runs: Path) -> None:
     assert {value for figures in FIGURES.values() for value in figures} <= points
 
 
-def test_a_curve_a_model_against_a_setting(runs: Path) -> None:
+def test_curve_plot_has_one_curve_per_model(runs: Path) -> None:
     (axis,) = draw_curves(group_runs(list(find_runs([runs]))), ACCURACY, "task.data.steps").axes
     curves = {part.get_label(): part.lines[0].get_ydata() for part in axis.containers}  # type: ignore[attr-defined]
     assert {name: [round(float(value), 3) for value in values] for name, values in curves.items()} == {
@@ -66,20 +66,20 @@ def test_a_curve_a_model_against_a_setting(runs: Path) -> None:
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("task.data.steps", ACCURACY)
 
 
-@pytest.mark.parametrize("against", [(), ("--against", "task.data.steps")])
-def test_the_picture_is_written(runs: Path, tmp_path: Path, against: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("against", [(), ("--against", "task.data.steps")], ids=["bars", "curves"])
+def test_plot_is_written(runs: Path, tmp_path: Path, against: tuple[str, ...]) -> None:
     assert sluice("compare", runs, "--plot", tmp_path / "runs.png", *against).code == 0
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_cannot_be_compared_is_said_in_a_sentence(runs: Path, tmp_path: Path) -> None:
-    assert "the same in all runs" in complaint(sluice("compare", runs, "--against", "model.cell"))
-    assert "it must be one of test/accuracy" in complaint(sluice("compare", runs, "--metric", "test/bleu"))
-    assert "no results.json" in complaint(sluice("compare", tmp_path / "none"))
-    assert "cannot be written" in complaint(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
+def test_invalid_comparisons_are_reported(runs: Path, tmp_path: Path) -> None:
+    assert "the same in all runs" in error_of(sluice("compare", runs, "--against", "model.cell"))
+    assert "it must be one of test/accuracy" in error_of(sluice("compare", runs, "--metric", "test/bleu"))
+    assert "no results.json" in error_of(sluice("compare", tmp_path / "none"))
+    assert "cannot be written" in error_of(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
 
 
-def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
+def test_interrupted_runs_are_excluded(runs: Path) -> None:
     write_run(runs / "broken", "gru", 10, 1, interrupted=True)
     ended = sluice("compare", runs)
     assert ended.code == 0
@@ -97,8 +97,9 @@ def test_runs_that_were_broken_off_are_left_out(runs: Path) -> None:
         {"data_fingerprint": "f00d"},
         {"data_source": "sample"},
     ],
+    ids=["epochs", "train batches", "init_from", "debug", "data fingerprint", "data source"],
 )
-def test_runs_that_do_not_belong_together_are_not_averaged(tmp_path: Path, differing: dict[str, Any]) -> None:
+def test_runs_with_different_settings_are_not_averaged(tmp_path: Path, differing: dict[str, Any]) -> None:
     for seed in (1, 2):
         write_run(tmp_path / f"same-{seed}", "gru", 10, seed)
     write_run(tmp_path / "other", "gru", 10, 3, **differing)
@@ -106,20 +107,20 @@ def test_runs_that_do_not_belong_together_are_not_averaged(tmp_path: Path, diffe
 
 
 @pytest.mark.parametrize("name", ["accelerator", "devices", "log_every_n_steps"])
-def test_runs_on_other_devices_belong_together(tmp_path: Path, name: str) -> None:
+def test_device_settings_do_not_split_groups(tmp_path: Path, name: str) -> None:
     for seed in (1, 2):
         write_run(tmp_path / f"{seed}", "gru", 10, seed, {"trainer": {name: seed}})
     (group,) = group_runs(list(find_runs([tmp_path])))
     assert len(group.runs) == 2
 
 
-def test_a_seed_counts_once_and_the_newest(tmp_path: Path) -> None:
+def test_only_the_newest_run_of_a_seed_counts(tmp_path: Path) -> None:
     dates = ("2026-05-01T12:00:00+02:00", "2026-05-01T11:00:00+00:00", "2026-04-30T23:00:00+00:00")
     for number, date in enumerate(dates):
         write_run(tmp_path / f"run-{number}", "gru", 10, 1, date=date, **{ACCURACY: number / 10})
     write_run(tmp_path / "run-3", "gru", 10, 2, **{ACCURACY: 0.3})
     ended = sluice("compare", tmp_path, "--markdown")
-    assert "0.2000" in ended.out, "of 0.1 and 0.3"
+    assert "0.2000" in ended.out, "the mean of 0.1 and 0.3"
     counted = [line.split(" is skipped")[0] for line in ended.err.splitlines()]
     assert counted == [str(tmp_path / "run-2"), str(tmp_path / "run-0")]
     assert f"{tmp_path / 'run-1'} has the same settings and seed 1" in ended.err

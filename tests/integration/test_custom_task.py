@@ -1,4 +1,4 @@
-"""The task of docs/extending.md, in one Python file and one YAML outside of Sluice."""
+"""The custom task of docs/extending.md, one Python and one YAML file outside the package."""
 
 import re
 import shlex
@@ -8,8 +8,8 @@ from unittest.mock import patch
 import pytest
 
 import sluice as package
-from own_cell import forget_own_cells
-from running import CONF, Ended, complaint, json_lines, sluice, train
+from custom_cell import unregister_custom_code
+from running import CONF, Ended, error_of, json_lines, sluice, train
 from sluice.config import user_code
 from sluice.config.compose import compose_config
 from sluice.config.schema import find_schema
@@ -22,32 +22,32 @@ SMALL = ("task.data.size=200", "trainer.max_epochs=2", "checkpoint.every_steps=1
 
 
 def block(language: str) -> str:
-    """The first block of the page in a language."""
+    """The page's first code block in a language."""
     return str(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[0])
 
 
 def commands() -> list[list[str]]:
-    """The commands of the page, each as its arguments."""
+    """The commands of the page as argument lists."""
     return [shlex.split(line.removeprefix("$ ")) for line in block("console").splitlines()]
 
 
 @pytest.fixture
-def own_task(own_cells_forgotten: None, workplace: Path) -> Path:
+def custom_task(custom_code_unregistered: None, workdir: Path) -> Path:
     """A folder with the page's two files."""
-    (workplace / "majority.py").write_text(block("python"), encoding="utf-8")
-    (workplace / "myconf" / "task").mkdir(parents=True)
-    (workplace / "myconf" / "task" / "majority.yaml").write_text(block("yaml"), encoding="utf-8")
-    return workplace
+    (workdir / "majority.py").write_text(block("python"), encoding="utf-8")
+    (workdir / "myconf" / "task").mkdir(parents=True)
+    (workdir / "myconf" / "task" / "majority.yaml").write_text(block("yaml"), encoding="utf-8")
+    return workdir
 
 
 def run_command(arguments: list[str]) -> Ended:
-    forget_own_cells()  # a command begins in a process of its own
+    unregister_custom_code()  # as in a new process
     if arguments[0] == "python":
         return train(*arguments[2:], *(() if any("resume" in own for own in arguments) else SMALL))
     return sluice(*arguments[1:])
 
 
-@pytest.mark.usefixtures("own_task")
+@pytest.mark.usefixtures("custom_task")
 def test_documented_commands_train_evaluate_predict_and_resume() -> None:
     training, evaluating, predicting, resuming = commands()
     with stopped(stop_signal, "on_train_batch_end", 3):
@@ -64,43 +64,43 @@ def test_documented_commands_train_evaluate_predict_and_resume() -> None:
     assert (RUN / "task_module.py").read_bytes() == Path("majority.py").read_bytes()
 
 
-@pytest.mark.usefixtures("own_task")
-def test_its_code_runs_only_if_the_command_line_names_it() -> None:
+@pytest.mark.usefixtures("custom_task")
+def test_code_runs_only_if_the_command_line_names_it() -> None:
     training, _, predicting, resuming = commands()
     with stopped(stop_signal, "on_train_batch_end", 3):
         run_command(training)
     bare = [argument for argument in predicting if argument != MODULE]
-    assert "has a custom task from" in complaint(run_command(bare))
-    assert f"add {MODULE}" in complaint(run_command([part for part in resuming if part != MODULE]))
+    assert "has a custom task from" in error_of(run_command(bare))
+    assert f"add {MODULE}" in error_of(run_command([part for part in resuming if part != MODULE]))
     Path("majority.py").write_text(block("python") + "# changed\n", encoding="utf-8")
-    assert "is not the file that" in complaint(run_command(predicting))
+    assert "is not the file that" in error_of(run_command(predicting))
     assert run_command([*predicting, "--allow-changed-code"]).code == 0
-    assert "is not the file that" in complaint(run_command(resuming))
+    assert "is not the file that" in error_of(run_command(resuming))
 
 
-@pytest.mark.usefixtures("own_task")
-def test_an_unregistered_task_asks_for_its_file() -> None:
-    said = complaint(train("-cd", "myconf", "task=majority"))
-    assert said == (
+@pytest.mark.usefixtures("custom_task")
+def test_unregistered_task_requires_its_module() -> None:
+    error = error_of(train("-cd", "myconf", "task=majority"))
+    assert error == (
         "sluice: there is no task registered as 'majority': name the file that registers it, task.module=FILE"
     )
 
 
-@pytest.mark.usefixtures("own_task")
-def test_a_registered_task_without_its_yaml_asks_for_the_folder() -> None:
-    assert "there is no task/majority.yaml for task=majority" in complaint(train("task=majority", MODULE))
-    assert "--config-dir nowhere is not a folder" in complaint(
+@pytest.mark.usefixtures("custom_task")
+def test_task_without_yaml_requires_the_config_dir() -> None:
+    assert "there is no task/majority.yaml for task=majority" in error_of(train("task=majority", MODULE))
+    assert "--config-dir nowhere is not a folder" in error_of(
         sluice("prepare", "--config-dir", "nowhere", "task=adding")
     )
 
 
-@pytest.mark.usefixtures("own_task")
-def test_prepare_finds_the_task() -> None:
+@pytest.mark.usefixtures("custom_task")
+def test_prepare_supports_custom_tasks() -> None:
     ended = sluice("prepare", "--config-dir", "myconf", "task=majority", MODULE)
     assert "majority: 2000 generated texts" in ended.out, ended.err
 
 
-def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Path) -> None:
+def test_entry_point_registers_a_task(custom_task: Path) -> None:
     class Point:
         name, value = "majority", "mypackage.majority"
 
@@ -117,21 +117,21 @@ def test_an_installed_package_registers_its_task_by_an_entry_point(own_task: Pat
     with patch.object(user_code, "entry_points", return_value=[Broken(), Point()]):
         assert find_schema("majority") is not None
         recipe = recipe_named("majority")
-        composed = compose_config([f"hydra.searchpath=[file://{own_task / 'myconf'}]", "task=majority"], CONF)
+        composed = compose_config([f"hydra.searchpath=[file://{custom_task / 'myconf'}]", "task=majority"], CONF)
     user_code.load_installed_recipes.cache_clear()
     assert composed.task.name == "majority"
     assert type(recipe).__name__ == "MajorityRecipe"
 
 
-def test_a_task_of_sluices_cannot_be_replaced() -> None:
+def test_built_in_task_cannot_be_replaced() -> None:
     with pytest.raises(ValueError, match="Sluice already has a task named 'imdb'"):
         register("imdb", recipe_named("imdb"))
     with pytest.raises(ValueError, match="Imdb is the settings type of task=imdb: derive a new dataclass"):
         register("mine", recipe_named("imdb"))
 
 
-@pytest.mark.usefixtures("own_task")
-def test_its_settings_may_be_called_as_those_of_another_task() -> None:
+@pytest.mark.usefixtures("custom_task")
+def test_settings_class_may_reuse_a_built_in_name() -> None:
     source = Path("majority.py").read_text(encoding="utf-8").replace("class Majority(", "class Reviews(")
     source = source.replace("[Majority]", "[Reviews]").replace("settings_type = Majority", "settings_type = Reviews")
     Path("majority.py").write_text(source, encoding="utf-8")
@@ -139,21 +139,21 @@ def test_its_settings_may_be_called_as_those_of_another_task() -> None:
     assert ended.code == 0, ended.err
 
 
-@pytest.mark.usefixtures("own_task")
-def test_a_moved_file_resumes_and_loads() -> None:
+@pytest.mark.usefixtures("custom_task")
+def test_moved_module_file_resumes_and_loads() -> None:
     training, _, _, resuming = commands()
     with stopped(stop_signal, "on_train_batch_end", 3):
         run_command(training)
     Path("majority.py").rename("moved.py")
     moved = [part.replace("majority.py", "moved.py") for part in resuming]
     assert run_command(moved).code == 0
-    forget_own_cells()
+    unregister_custom_code()
     Path("other.py").write_text("", encoding="utf-8")
     assert package.load(RUN, modules=["other.py", "moved.py"]).labels == ("no", "yes")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_every_recipe_says_what_it_is(name: str) -> None:
+def test_every_recipe_is_described(name: str) -> None:
     recipe = recipe_named(name)
     assert recipe.settings_type.__name__
     assert "{run}" in recipe.usage

@@ -1,10 +1,10 @@
-"""The lectures' small tasks, from one word on the command line to results.json."""
+"""The synthetic tasks and tagging are trained and evaluated from the command line."""
 
 from pathlib import Path
 
 import pytest
 
-from running import complaint, json_lines, places, sluice, train, trained
+from running import error_of, json_lines, paths_in, sluice, train, trained
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
 TASKS = {
@@ -31,9 +31,9 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_it_trains_and_is_evaluated(workplace: Path, task: str) -> None:
+def test_task_trains_and_evaluates(workdir: Path, task: str) -> None:
     settings, metric = TASKS[task]
-    run = trained(workplace, f"task={task}", *settings, *FEW)
+    run = trained(workdir, f"task={task}", *settings, *FEW)
     assert f"test/{metric}" in run.results
     assert run.results["data_source"] in ("generated", "sample")
     if task == "temporal_order":
@@ -42,28 +42,28 @@ def test_it_trains_and_is_evaluated(workplace: Path, task: str) -> None:
     assert line["loss"] == pytest.approx(run.results["test/loss"], rel=1e-5)
 
 
-def test_any_cell_takes_any_of_them(workplace: Path) -> None:
-    run = trained(workplace, "task=echo", *TASKS["echo"][0], *FEW, "model=rnn_layernorm", "embedding=onehot")
+def test_task_trains_with_another_cell(workdir: Path) -> None:
+    run = trained(workdir, "task=echo", *TASKS["echo"][0], *FEW, "model=rnn_layernorm", "embedding=onehot")
     assert run.results["model"] == "rnn_layernorm"
 
 
-def test_own_tags(workplace: Path) -> None:
-    (workplace / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
-    run = trained(workplace, "task=tagging", f"task.data.path={workplace / 'mine.txt'}", *FEW)
+def test_tagging_from_a_file(workdir: Path) -> None:
+    (workdir / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
+    run = trained(workdir, "task=tagging", f"task.data.path={workdir / 'mine.txt'}", *FEW)
     assert run.results["data_source"] == "file"
 
 
 WRONG = {
-    "a level": (["task=temporal_order", "task.level=foo"], "must be one of easy, normal"),
+    "unknown level": (["task=temporal_order", "task.level=foo"], "must be one of easy, normal"),
     "t2 before t1": (["task=temporal_order", "task.data.t1=[5,6]"], "is not after"),
-    "no range": (["task=temporal_order", "task.data.t1=[5]"], "must be two numbers"),
-    "a language": (["task=counting", "task.data.language=abba"], "must be one of anbn, anbncn"),
-    "a delay": (["task=echo", "task.data.delay=50", "task.data.length=40"], "delay"),
-    "two directions": (["task=echo", "model.bidirectional=true"], "gives the network access to its targets"),
-    "a metric": (["task=adding", "task.monitor=val/accuracy"], "it must be one of val/loss, val/rmse"),
+    "incomplete range": (["task=temporal_order", "task.data.t1=[5]"], "must be two numbers"),
+    "unknown language": (["task=counting", "task.data.language=abba"], "must be one of anbn, anbncn"),
+    "delay beyond the sequence": (["task=echo", "task.data.delay=50", "task.data.length=40"], "delay"),
+    "bidirectional": (["task=echo", "model.bidirectional=true"], "gives the network access to its targets"),
+    "unavailable metric": (["task=adding", "task.monitor=val/accuracy"], "it must be one of val/loss, val/rmse"),
 }
 
 
 @pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
-    assert expected in complaint(train(*settings, *FEW, *places(workplace)))
+def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expected: str) -> None:
+    assert expected in error_of(train(*settings, *FEW, *paths_in(workdir)))

@@ -1,4 +1,4 @@
-"""Language models trained from the command line: whole runs, stopped ones, several processes, weights of others."""
+"""Language models trained from the command line: full, resumed, distributed and warm-started runs."""
 
 import math
 from collections.abc import Callable
@@ -10,16 +10,16 @@ import torch
 from omegaconf import DictConfig
 
 from books import SAMPLE, SMALL, write_book
-from likeness import curves_of, differences
 from processes import TRAIN, command
+from run_differences import curves_of, differences
 from running import (
     CONF,
     Ended,
     Finished,
-    complaint,
+    error_of,
     json_lines,
     only_run,
-    places,
+    paths_in,
     results_of,
     sluice,
     train,
@@ -33,14 +33,14 @@ from stopping import ctrl_c_twice, stop_signal, stopped
 
 @pytest.fixture(scope="module")
 def finished_sample(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """wikitext2 on the sample; look, don't touch."""
+    """A finished wikitext2 run on the sample; read-only."""
     home = tmp_path_factory.mktemp("sample")
     (home / "data").mkdir()
     return trained(home, *SAMPLE)
 
 
 class TestRuns:
-    def test_wikitext2_on_the_sample(self, finished_sample: Finished) -> None:
+    def test_wikitext2_sample_results(self, finished_sample: Finished) -> None:
         results = finished_sample.results
         assert finished_sample.folder.relative_to(finished_sample.home / "output").parts[:2] == ("wikitext2", "lstm")
         assert finished_sample.folder.name.startswith("sample-")
@@ -52,28 +52,28 @@ class TestRuns:
         assert "GENERATED SAMPLE" in finished_sample.ended.out
         assert "sluice generate" in finished_sample.ended.out
 
-    def test_curves_and_a_text_after_each_validation(self, finished_sample: Finished) -> None:
+    def test_curves_and_generated_text_per_validation(self, finished_sample: Finished) -> None:
         curves = curves_of(finished_sample.folder)
         named = {"train/loss", "train/perplexity", "train/tokens_per_second", "train/gradient_norm", "val/perplexity"}
         assert named <= set(curves)
         assert len(curves["val/written/text_summary"]) == 2
         assert len(curves["val/perplexity"]) == 2
 
-    def test_ptb_too(self, workplace: Path) -> None:
+    def test_ptb_sample_trains(self, workdir: Path) -> None:
         settings = ("task=ptb", *SAMPLE[1:], "debug=fast", "model=gru", "embedding=onehot", "task.tie_weights=none")
-        run = trained(workplace, *settings)
+        run = trained(workdir, *settings)
         assert run.results["task"] == "ptb"
         assert run.results["test/perplexity"] > 1
 
-    def test_own_files(self, book_run: Finished) -> None:
+    def test_corpus_from_files(self, book_run: Finished) -> None:
         assert book_run.results["data_source"] == "file"
         assert book_run.folder.parts[-3:-1] == ("corpus", "lstm")
         assert not book_run.folder.name.startswith("sample-")
         assert "2 files in" in book_run.ended.err
 
-    def test_letter_by_letter(self, workplace: Path) -> None:
-        path = write_book(workplace / "book.txt", 60, seed=1)
-        run = trained(workplace, "task=corpus", f"task.data.path={path}", *SMALL, "task.text.unit=chars")
+    def test_character_model_reports_bits_per_character(self, workdir: Path) -> None:
+        path = write_book(workdir / "book.txt", 60, seed=1)
+        run = trained(workdir, "task=corpus", f"task.data.path={path}", *SMALL, "task.text.unit=chars")
         assert run.results["test/bits_per_character"] == pytest.approx(run.results["test/loss"] / math.log(2))
         (line,) = json_lines(sluice("generate", run.folder, "--prompt", "The c", "--tokens", "7", "--no-unk", "--json"))
         assert line["text"].startswith("The c")
@@ -81,7 +81,7 @@ class TestRuns:
 
 
 def assert_tied(run: Path) -> None:
-    """One table in the file, and one in the network that is made of it."""
+    """Checks that embedding and output weights are shared in the checkpoint and in the loaded network."""
     state = torch.load(run / "best.ckpt", weights_only=True)["state_dict"]
     tables = state["network.embedding.table.weight"], state["network.head.weight"]
     assert tables[0].data_ptr() == tables[1].data_ptr()
@@ -90,12 +90,12 @@ def assert_tied(run: Path) -> None:
     assert torch.equal(network.head.weight, tables[0])
 
 
-def test_tied_weights_are_one_after_loading(finished_sample: Finished) -> None:
+def test_tied_weights_stay_tied_after_loading(finished_sample: Finished) -> None:
     assert_tied(finished_sample.folder)
 
 
 class Runs:
-    """Runs by name, composed once for any settings."""
+    """Trains named runs; each set of settings is composed once."""
 
     def __init__(self, home: Path) -> None:
         (home / "data").mkdir()
@@ -104,7 +104,7 @@ class Runs:
 
     def train(self, *settings: str, name: str | None = None, resume: Path | None = None) -> Ended:
         if settings not in self.composed:
-            self.composed[settings] = compose_config([*SAMPLE, *settings, *places(self.home)], CONF)
+            self.composed[settings] = compose_config([*SAMPLE, *settings, *paths_in(self.home)], CONF)
         config = deepcopy(self.composed[settings])
         config.name, config.resume = name, None if resume is None else str(resume)
         return train_composed(config)
@@ -126,7 +126,7 @@ AWD = (
 )
 
 
-@pytest.mark.usefixtures("workplace")
+@pytest.mark.usefixtures("workdir")
 @pytest.mark.parametrize(
     ("settings", "stops"),
     [
@@ -137,7 +137,7 @@ AWD = (
                 (ctrl_c_twice, "on_validation_batch_end", 1),
                 (stop_signal, "on_train_batch_start", 1),
             ],
-            id="as it comes",
+            id="defaults",
         ),
         pytest.param(
             AWD,
@@ -146,12 +146,12 @@ AWD = (
                 (stop_signal, "on_train_batch_end", 44),
                 (ctrl_c_twice, "on_validation_batch_end", 1),
             ],
-            id="all of AWD",
+            id="awd-lstm",
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+def test_resumed_run_equals_uninterrupted_run(
     runs: Runs, settings: tuple[str, ...], stops: list[tuple[Callable[[], None], str, int]]
 ) -> None:
     name = "awd" if settings is AWD else "plain"
@@ -166,18 +166,18 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert differences(runs.folder(f"{name}-stopped"), runs.folder(f"{name}-whole")) == []
     if settings is AWD:
         (optimizer,) = torch.load(runs.folder("awd-whole") / "last.ckpt", weights_only=True)["optimizer_states"]
-        assert optimizer["param_groups"][0]["averaging"], "it came to that"
+        assert optimizer["param_groups"][0]["averaging"], "averaging must have started"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_several_processes_measure_what_one_does_and_tie_what_one_ties(workplace: Path, ranks: int) -> None:
-    """The test is one stream, so that all processes but one have none of it."""
+def test_distributed_run_matches_evaluate_and_keeps_tied_weights(workdir: Path, ranks: int) -> None:
+    """The test split is one stream, so only one rank has test data."""
     settings = (*SAMPLE, "trainer.max_epochs=1", "task.data.val_streams=5", "task.data.test_streams=1")
     several = ("trainer=ddp_cpu", f"trainer.devices={ranks}", "task.data.chunk_length=40")
-    ended = command(*TRAIN, *settings, *several, *places(workplace), cwd=workplace)
+    ended = command(*TRAIN, *settings, *several, *paths_in(workdir), cwd=workdir)
     assert ended.code == 0, ended.err
-    run = only_run(workplace)
+    run = only_run(workdir)
     assert results_of(run)["device"] == f"{ranks} x cpu"
     for split in ("val", "test"):
         (line,) = json_lines(sluice("evaluate", run, "--split", split, "--json"))
@@ -186,30 +186,30 @@ def test_several_processes_measure_what_one_does_and_tie_what_one_ties(workplace
 
 
 class TestPrepare:
-    def test_a_prepared_text_is_found_by_training(self, workplace: Path) -> None:
-        path = write_book(workplace / "book.txt", 60, seed=1)
-        own = ("task=corpus", f"task.data.path={path}", *places(workplace))
+    def test_training_uses_the_prepared_cache(self, workdir: Path) -> None:
+        path = write_book(workdir / "book.txt", 60, seed=1)
+        own = ("task=corpus", f"task.data.path={path}", *paths_in(workdir))
         ended = sluice("prepare", *own)
         assert ended.code == 0, ended.err
         assert f"corpus: {path}" in ended.out
         assert "words in the vocabulary" in ended.out
         assert [line.split()[0] for line in ended.out.splitlines()[1:4]] == ["train", "val", "test"]
-        (entry,) = (workplace / "cache").glob("stream-*")
+        (entry,) = (workdir / "cache").glob("stream-*")
         before = entry.stat().st_mtime_ns
         assert train(*own, *SMALL, "debug=fast").code == 0
-        (entry,) = (workplace / "cache").glob("stream-*")
+        (entry,) = (workdir / "cache").glob("stream-*")
         assert entry.stat().st_mtime_ns == before
 
-    def test_the_sample_is_not_taken_for_want_of_a_text(self, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_prepare_does_not_fall_back_to_sample(self, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr("sluice.data.corpora.wikitext.WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
-        said = complaint(sluice("prepare", "task=wikitext2", *places(workplace)))
-        assert "neither `sluice prepare` nor" in said
+        error = error_of(sluice("prepare", "task=wikitext2", *paths_in(workdir)))
+        assert "neither `sluice prepare` nor" in error
 
 
-@pytest.mark.usefixtures("workplace")
-def test_words_known_to_both_keep_their_weights(book_run: Finished, tmp_path: Path) -> None:
-    """A model that starts from another's weights has every word's row where the word is."""
+@pytest.mark.usefixtures("workdir")
+def test_init_from_copies_rows_of_shared_words(book_run: Finished, tmp_path: Path) -> None:
+    """Rows of the output layer are matched by word."""
     path = write_book(tmp_path / "book.txt", 60, seed=4)
     path.write_text(path.read_text(encoding="utf-8").replace("owl", "newt"), encoding="utf-8")
     head = ("task.head=adaptive", "task.cutoffs=[6,14]", "optimizer.lr=0", "scheduler=constant", "debug=fast")

@@ -1,4 +1,4 @@
-"""What must be equal of a run that was interrupted and one that was not."""
+"""Comparison of an interrupted run with an uninterrupted one."""
 
 import csv
 import json
@@ -11,26 +11,26 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.util.tensor_util import make_ndarray
 
 CLOCKS = ("seconds", "minutes", "tokens_per_second", "pairs_per_second")
-OF_A_RUN_ALONE = (
+RUN_SPECIFIC = (
     *("name", "run_dir", "resume", "resume_force", "command", "date", "git_commit"),
     *("dirpath", "best_model_path", "kth_best_model_path", "best_k_models"),
     "current_score",  # Lightning writes it and reads it nowhere
-    "zero_grad",  # counts what the process did
+    "zero_grad",  # counts steps of the process
 )
-"""What differs between any two runs: places and times."""
+"""Keys that differ between any two runs."""
 
 
 def differences(run: Path, undisturbed: Path) -> list[str]:
-    """All that is not the same, to the bit, in the folders of two runs; clocks and names aside."""
+    """All bitwise differences between two run folders, except for clocks and names."""
     return [
-        f"{what}{place}: {one!r:.200} instead of {other!r:.200}"
+        f"{what}{where}: {one!r:.200} instead of {other!r:.200}"
         for what, read in READERS.items()
-        for place, one, other in _differing(read(run), read(undisturbed))
+        for where, one, other in _differing(read(run), read(undisturbed))
     ]
 
 
 def curves_of(run: Path) -> dict[str, list[tuple[int, Any]]]:
-    """Everything that TensorBoard shows of a run as steps and values; of pages and clocks the steps alone."""
+    """TensorBoard data of a run as (step, value) by tag; the value of texts and clocks is None."""
     events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
     shown = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
     return {tag: [(point.step, _value(tag, point.tensor_proto)) for point in points] for tag, points in shown.items()}
@@ -63,7 +63,7 @@ def _best(run: Path) -> Any:
 
 
 def _tables(run: Path) -> dict[str, str]:
-    """What some tasks keep of their test."""
+    """Tables that some tasks write during the test."""
     kept = [run / name for name in ("confusion.csv", "translations.tsv", "vectors.txt")]
     return {path.name: path.read_text(encoding="utf-8") for path in kept if path.exists()}
 
@@ -79,20 +79,20 @@ READERS = {
 
 
 def _counts(name: object) -> bool:
-    return name not in OF_A_RUN_ALONE and not str(name).endswith(CLOCKS)
+    return name not in RUN_SPECIFIC and not str(name).endswith(CLOCKS)
 
 
-def _differing(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(where, here, there) of every leaf of nested containers that differs."""
+def _differing(one: Any, other: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(path, one value, other value) of every differing leaf of nested containers."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *(key for key in other if key not in one)]:
             if _counts(key):
-                yield from _differing(one.get(key), other.get(key), f"{place}.{key}")
+                yield from _differing(one.get(key), other.get(key), f"{where}.{key}")
     elif isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         for number, pair in enumerate(zip(one, other, strict=True)):
-            yield from _differing(*pair, f"{place}[{number}]")
+            yield from _differing(*pair, f"{where}[{number}]")
     elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         if one.dtype != other.dtype or not torch.equal(one, other):
-            yield place, one, other
+            yield where, one, other
     elif one != other:
-        yield place, one, other
+        yield where, one, other

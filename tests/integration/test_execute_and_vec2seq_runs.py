@@ -1,4 +1,4 @@
-"""task=execute and task=vec2seq, from the command to a model that writes."""
+"""task=execute and task=vec2seq are trained, evaluated and used from the command line."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from likeness import differences
-from running import Finished, complaint, json_lines, places, sluice, train, trained
+from run_differences import differences
+from running import Finished, error_of, json_lines, paths_in, sluice, train, trained
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from stopping import stop_signal, stopped
@@ -29,20 +29,20 @@ LABELS = (
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A run with four stages in four epochs; look, don't touch."""
+    """A finished run with four curriculum stages in four epochs; read-only."""
     return trained(tmp_path_factory.mktemp("executed"), *PROGRAMS)
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A run on a book of five sentences; look, don't touch."""
+    """A finished run on a book of five sentences; read-only."""
     home = tmp_path_factory.mktemp("book")
     (home / "book.txt").write_text("It rained. Nobody came.\n\nAt last, a knock! Who? Nobody.", encoding="utf-8")
     return trained(home, "task=vec2seq", f"task.data.path={home / 'book.txt'}", *SMALL, "trainer.max_epochs=2")
 
 
 def data_of(run: Path) -> tuple[Any, Any]:
-    """A run's model and its data."""
+    """The model and the DataModule of a run."""
     model = load_model(run)
     recipe: Any = recipe_of(model.config)
     return model, recipe.build_data(model.config, recipe.find_corpus(model.config))
@@ -53,14 +53,14 @@ def rows_of(run: Path) -> list[list[str]]:
     return [line.split("\t") for line in lines[1:]]
 
 
-def test_digits_are_counted_with_the_right_ones_before_them(executed: Finished) -> None:
+def test_digit_accuracy_uses_teacher_forcing(executed: Finished) -> None:
     model, data = data_of(executed.folder)
     right = total = 0
     for batch in data.test_dataloader():
-        for place in range(len(batch)):
-            length, steps = int(batch.source_lengths[place]), int(batch.target_lengths[place])
-            target = batch.target[place : place + 1, : steps + 1]
-            source, lengths = batch.source[place : place + 1, :length], torch.tensor([length])
+        for row in range(len(batch)):
+            length, steps = int(batch.source_lengths[row]), int(batch.target_lengths[row])
+            target = batch.target[row : row + 1, : steps + 1]
+            source, lengths = batch.source[row : row + 1, :length], torch.tensor([length])
             made = model.network(source, lengths, target[:, :-1], torch.tensor([steps]))
             guesses = model.network.log_probabilities(made.features)[0].argmax(-1)
             right += int((guesses == target[0, 1:])[:-1].sum())
@@ -69,7 +69,7 @@ def test_digits_are_counted_with_the_right_ones_before_them(executed: Finished) 
     assert total == sum(len(reference) for _, reference, _ in rows_of(executed.folder))
 
 
-def test_the_table_has_a_row_a_program_and_says_what_is_exact(executed: Finished) -> None:
+def test_translations_table_matches_exact_accuracy(executed: Finished) -> None:
     rows = rows_of(executed.folder)
     assert len(rows) == 30
     assert executed.results["test/exact"] == sum(wanted == written for _, wanted, written in rows) / 30
@@ -78,7 +78,7 @@ def test_the_table_has_a_row_a_program_and_says_what_is_exact(executed: Finished
     assert not (executed.folder / "scores.json").exists()
 
 
-def test_a_program_may_be_given_on_one_line(executed: Finished) -> None:
+def test_translate_accepts_single_line_programs(executed: Finished) -> None:
     checkpoint = executed.folder / "best.ckpt"
     rows = rows_of(executed.folder)[:6]
     lines = json_lines(sluice("translate", checkpoint, *(row[0] for row in rows), "--beam", "1", "--json"))
@@ -86,7 +86,7 @@ def test_a_program_may_be_given_on_one_line(executed: Finished) -> None:
 
 
 @pytest.mark.parametrize("run", ["executed", "book"])
-def test_evaluate_repeats_the_test(run: str, request: pytest.FixtureRequest) -> None:
+def test_evaluate_reproduces_test_metrics(run: str, request: pytest.FixtureRequest) -> None:
     done: Finished = request.getfixturevalue(run)
     (line,) = json_lines(sluice("evaluate", done.folder, "--json"))
     names = [name.removeprefix("test/") for name in done.results if name.startswith("test/")]
@@ -94,16 +94,16 @@ def test_evaluate_repeats_the_test(run: str, request: pytest.FixtureRequest) -> 
     assert [line[name] for name in names] == pytest.approx([done.results[f"test/{name}"] for name in names], rel=1e-5)
 
 
-def test_a_run_stopped_within_a_stage_goes_on_as_if_it_had_not_been(executed: Finished) -> None:
+def test_resume_within_a_curriculum_stage_is_exact(executed: Finished) -> None:
     with stopped(stop_signal, "on_train_batch_end", 5):
-        assert train(*PROGRAMS, "name=stopped", *places(executed.home)).code == 130
+        assert train(*PROGRAMS, "name=stopped", *paths_in(executed.home)).code == 130
     folder = executed.folder.with_name("stopped")
-    ended = train(*PROGRAMS, f"resume={folder}", *places(executed.home))
+    ended = train(*PROGRAMS, f"resume={folder}", *paths_in(executed.home))
     assert ended.code == 0, ended.err
     assert differences(folder, executed.folder) == []
 
 
-def test_the_number_of_a_sentence_is_one_symbol(book: Finished) -> None:
+def test_sentence_number_is_one_token(book: Finished) -> None:
     model, data = data_of(book.folder)
     assert model.parts["source"]["vocab"][4:] == list("01234")
     assert book.results["data_source"] == "file"
@@ -113,14 +113,14 @@ def test_the_number_of_a_sentence_is_one_symbol(book: Finished) -> None:
 
 
 @pytest.mark.parametrize("text", ["5", "-1", "1 2", "neg", "<unk>", ""])
-def test_a_sentence_that_the_book_does_not_have(book: Finished, text: str) -> None:
-    said = complaint(sluice("translate", book.folder, "--", text))
-    assert f"there is no sentence for {text!r}: the model knows 0 to 4" in said
+def test_unknown_sentence_number_is_reported(book: Finished, text: str) -> None:
+    error = error_of(sluice("translate", book.folder, "--", text))
+    assert f"there is no sentence for {text!r}: the model knows 0 to 4" in error
 
 
 @pytest.mark.slow
-def test_sentences_are_drawn_for_a_label(workplace: Path) -> None:
-    run = trained(workplace, *LABELS)
+def test_sentences_are_sampled_for_a_label(workdir: Path) -> None:
+    run = trained(workdir, *LABELS)
     assert 0 <= run.results["test/speaks_for_label"] <= 1
     assert "test/exact" not in run.results
     asked = ("translate", run.folder, *["pos"] * 4, "--seed")
@@ -128,26 +128,32 @@ def test_sentences_are_drawn_for_a_label(workplace: Path) -> None:
     assert first.code == 0, first.err
     assert len(set(first.out.splitlines())) > 1
     assert sluice(*asked, "1").out == first.out != sluice(*asked, "2").out
-    assert "the model knows neg, pos" in complaint(sluice("translate", run.folder, "good"))
-    assert "one sentence at a time" in complaint(sluice(*asked, "1", "--beam", "3"))
+    assert "the model knows neg, pos" in error_of(sluice("translate", run.folder, "good"))
+    assert "one sentence at a time" in error_of(sluice(*asked, "1", "--beam", "3"))
 
 
 FEW = ("task.data.size=50", "task.data.val_size=10", "task.data.test_size=10")
 WRONG = {
-    "a curriculum": (["task=execute", "task.data.curriculum=foo"], "must be one of baseline, naive, mix, combined"),
-    "a length": (["task=execute", "task.data.length=0"], "task.data.length=0 cannot be used: it must be at least 1"),
-    "a nesting": (["task=execute", "task.data.nesting=0"], "it must be at least 1"),
-    "a size": (["task=execute", "task.data.size=0"], "it must be at least 1"),
-    "a climb": (["task=execute", "task.data.curriculum_fraction=1"], "it must be at least 0 and below 1"),
-    "no such digits": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
+    "unknown curriculum": (
+        ["task=execute", "task.data.curriculum=foo"],
+        "must be one of baseline, naive, mix, combined",
+    ),
+    "zero length": (["task=execute", "task.data.length=0"], "task.data.length=0 cannot be used: it must be at least 1"),
+    "zero nesting": (["task=execute", "task.data.nesting=0"], "it must be at least 1"),
+    "zero size": (["task=execute", "task.data.size=0"], "it must be at least 1"),
+    "curriculum fraction of one": (
+        ["task=execute", "task.data.curriculum_fraction=1"],
+        "it must be at least 0 and below 1",
+    ),
+    "unavailable metric": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
     "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "but curriculum stages need all of them"),
-    "no book": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
-    "an empty book": (["task=vec2seq", "task.data.path=empty.txt"], "has no sentences"),
-    "labels in one vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
+    "missing file": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
+    "empty file": (["task=vec2seq", "task.data.path=empty.txt"], "has no sentences"),
+    "joint vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
 }
 
 
 @pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_gets_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
-    (workplace / "empty.txt").write_text(" \n\n")
-    assert expected in complaint(train(*settings, *SMALL, *places(workplace)))
+def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expected: str) -> None:
+    (workdir / "empty.txt").write_text(" \n\n")
+    assert expected in error_of(train(*settings, *SMALL, *paths_in(workdir)))

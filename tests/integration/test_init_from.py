@@ -1,11 +1,11 @@
-"""Saving, loading, and starting from another run's weights."""
+"""Loading a run, and initialisation from the weights of a run."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from running import CONF, SMALL, TINY, Finished, complaint, only_run, places, sluice, three_classes, train
+from running import CONF, SMALL, TINY, Finished, error_of, only_run, paths_in, sluice, three_classes, train
 from sluice.config.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
@@ -21,13 +21,13 @@ LENGTHS = torch.tensor([4, 2])
 
 
 def fresh_task(finished: Finished, *overrides: str) -> TaskModule:
-    """A task with the settings of the finished run and weights of its own."""
-    config = checked(compose_config([*TINY, *places(finished.home), "task.pooling=attention", *overrides], CONF))
+    """A randomly initialised module with the settings of the finished run."""
+    config = checked(compose_config([*TINY, *paths_in(finished.home), "task.pooling=attention", *overrides], CONF))
     recipe = recipe_of(config)
     return recipe.build_module(config, recipe.build_data(config, recipe.find_corpus(config)))
 
 
-def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
+def test_loaded_network_gives_the_same_logits(finished: Finished) -> None:
     task = fresh_task(finished)
     task.load_state_dict(read_checkpoint(finished.folder / "best.ckpt")[1]["state_dict"], strict=False)
     loaded = load_model(finished.folder)
@@ -37,7 +37,7 @@ def test_a_saved_network_gives_the_same_logits(finished: Finished) -> None:
     assert not torch.equal(got[0], got[1])
 
 
-def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
+def test_same_architecture_copies_all_weights(finished: Finished, caplog: pytest.LogCaptureFixture) -> None:
     task = fresh_task(finished, "seed=5")
     checkpoint = read_checkpoint(finished.folder)[1]["sluice"]
     warm_start(task.network, checkpoint, finished.folder, recipe_named("imdb"))
@@ -47,11 +47,11 @@ def test_all_weights_match_those_of_the_same_shape(finished: Finished, caplog: p
     assert all(torch.equal(own[name], tensor) for name, tensor in saved.items())
 
 
-def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Finished) -> None:
+def test_matching_weights_are_copied_and_logged(workdir: Path, finished: Finished) -> None:
     settings = (f"init_from={finished.folder}", "model.hidden_size=6", "task.pooling=attention")
     ended = train(*TINY, *settings, f"paths.cache_dir={finished.home / 'cache'}")
     assert ended.code == 0, ended.err
-    log = (only_run(workplace / "outputs") / "log.txt").read_text(encoding="utf-8")
+    log = (only_run(workdir / "outputs") / "log.txt").read_text(encoding="utf-8")
     (matched,) = [line for line in log.splitlines() if "2 of 14 weights matched" in line]
     assert matched.endswith("embedding.table.weight, output.bias.")
     (fresh,) = [line for line in log.splitlines() if "Randomly initialised" in line]
@@ -60,22 +60,22 @@ def test_another_size_takes_what_matches_and_tells(workplace: Path, finished: Fi
     assert "output.bias" not in fresh
 
 
-def test_weights_that_match_nowhere_are_refused(workplace: Path, finished: Finished) -> None:
-    path = three_classes(workplace / "mine.csv")
+def test_run_without_matching_weights_is_refused(workdir: Path, finished: Finished) -> None:
+    path = three_classes(workdir / "mine.csv")
     own = ("task=reviews", f"task.data.path={path}", "embedding.size=3", "model.hidden_size=5")
     small = [setting for setting in SMALL if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
-    assert "none of its weights" in complaint(train(*small, *own, f"init_from={finished.folder}"))
+    assert "none of its weights" in error_of(train(*small, *own, f"init_from={finished.folder}"))
 
 
-def test_a_run_that_shares_next_to_nothing_is_refused(workplace: Path, finished: Finished) -> None:
+def test_run_with_few_matching_weights_is_refused(workdir: Path, finished: Finished) -> None:
     settings = ("embedding.size=3", "model.hidden_size=5", "task.pooling=attention", f"init_from={finished.folder}")
     small = [setting for setting in TINY if setting.split("=")[0] not in ("embedding.size", "model.hidden_size")]
-    said = complaint(train(*small, *settings, *places(workplace)))
-    assert "only output.bias match this network" in said
+    error = error_of(train(*small, *settings, *paths_in(workdir)))
+    assert "only output.bias match this network" in error
 
 
-@pytest.mark.parametrize("words", [["xyzzy", "plugh"], []])
-def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str]) -> None:
+@pytest.mark.parametrize("words", [["xyzzy", "plugh"], []], ids=["other words", "no words"])
+def test_special_tokens_do_not_count_as_shared_words(finished: Finished, words: list[str]) -> None:
     saved = load_model(finished.folder)
     saved.config.model.hidden_size = 6
     vocab = [*SPECIALS, *words]
@@ -84,20 +84,20 @@ def test_specials_alone_are_not_shared_words(finished: Finished, words: list[str
         warm_start(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, recipe_named("imdb"))
 
 
-def test_a_run_of_another_kind_is_refused(workplace: Path, finished: Finished, book_run: Finished) -> None:
-    said = complaint(train(*TINY, f"init_from={book_run.folder}", *places(workplace)))
-    assert "it is of task=corpus, a model that generates text; this task needs a model that classifies" in said
+def test_run_of_another_kind_is_refused(workdir: Path, finished: Finished, book_run: Finished) -> None:
+    error = error_of(train(*TINY, f"init_from={book_run.folder}", *paths_in(workdir)))
+    assert "it is of task=corpus, a model that generates text; this task needs a model that classifies" in error
 
 
-def test_a_run_without_a_best_checkpoint_is_used_through_its_last(workplace: Path, finished: Finished) -> None:
-    run = workplace / "run"
+def test_last_checkpoint_is_used_without_best(workdir: Path, finished: Finished) -> None:
+    run = workdir / "run"
     run.mkdir()
     (run / "last.ckpt").write_bytes((finished.folder / "last.ckpt").read_bytes())
     assert sluice("predict", run, "a moving film").code == 0
     assert load_model(run).path == run / "last.ckpt"
 
 
-def test_rows_that_stand_by_place_are_not_given_to_other_words(book_run: Finished, tmp_path: Path) -> None:
+def test_adaptive_softmax_rows_need_the_same_vocabulary(book_run: Finished, tmp_path: Path) -> None:
     saved = load_model(book_run.folder)
     config = saved.config
     config.task.head, config.task.tie_weights, config.task.cutoffs = "adaptive", "none", [4, 8]

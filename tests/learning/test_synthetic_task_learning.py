@@ -1,4 +1,4 @@
-"""Each generated task is learned at its smallest setting, and by what a network without memory cannot do."""
+"""Each synthetic task is learned at its smallest setting, better than a network without memory could."""
 
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ SHARED: dict[str, Any] = {"monitor": Monitor("val/loss", "min"), "optimizer": pa
 
 
 def figures_of(task: Any, data: Any, *, epochs: int) -> dict[str, float]:
-    """Trains, and returns the figures of the test."""
+    """Trains and returns the test metrics."""
     quiet: Any = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -57,7 +57,7 @@ def one_hot_labeller(ids: int, outputs: int, cell: str = "lstm") -> SequenceLabe
     return SequenceLabeller(embedding=words, recurrent=stack, num_outputs=outputs)
 
 
-def test_temporal_order(tmp_path: Path) -> None:
+def test_temporal_order_is_learned(tmp_path: Path) -> None:
     corpus = TemporalOrder(level="easy", size=3000, val_size=100, test_size=1000)
     data = ClassificationData(corpus=corpus, settings=TextSettings(tokenizer="whitespace"), cache_dir=tmp_path)
     size = len(data.prepared.vocab)
@@ -71,7 +71,7 @@ def test_temporal_order(tmp_path: Path) -> None:
     )
 
 
-def test_adding() -> None:
+def test_adding_beats_the_baseline() -> None:
     adding = Adding(steps=10, size=6000, val_size=100, test_size=1000)
     torch.manual_seed(1)
     stack = RecurrentStack(cell="lstm", input_size=2, hidden_size=UNITS)
@@ -79,7 +79,7 @@ def test_adding() -> None:
     assert figures_of(task, SequenceData(splits=adding.sequences, batch_size=32), epochs=5)["loss"] < BASELINE / 50
 
 
-def test_copying() -> None:
+def test_copying_is_learned() -> None:
     copying = Copying(delay=3, length=4, size=8000, test_size=500)
     task = SequenceLabellingModule(network=one_hot_labeller(copying.num_ids, copying.num_ids), **SHARED)
     figures = figures_of(task, SequenceData(splits=copying.sequences, batch_size=32), epochs=8)
@@ -87,7 +87,7 @@ def test_copying() -> None:
     assert figures["loss"] < copying.baseline / 10
 
 
-def test_echo_across_chunks_shorter_than_the_delay_needs_the_state() -> None:
+def test_echo_needs_the_carried_state() -> None:
     echo = Echo(delay=3, length=400, chunk_length=4, streams=32)
     carried, fresh = (
         figures_of(
@@ -102,7 +102,7 @@ def test_echo_across_chunks_shorter_than_the_delay_needs_the_state() -> None:
 
 
 @pytest.mark.parametrize("language", ["anbn", "anbncn"])
-def test_counting(language: str) -> None:
+def test_counting_is_learned(language: str) -> None:
     counting = Counting(language=language, max_n=12, test_max_n=13, size=3000)
 
     def determined(split: str) -> RaggedSequences:

@@ -1,4 +1,4 @@
-"""sluice inspect: what goes on inside a trained model, as numbers, as a picture and in TensorBoard."""
+"""`sluice inspect` shows activations and gradients as JSON, plots and TensorBoard images."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
+from running import SAMPLE, Finished, error_of, joined, json_lines, paths_in, sluice, train, trained
 from sluice.analysis.gradients import gradient_norms
 from sluice.cli import inspect as inspecting
 from sluice.cli import inspect_gradients as gradient_curves
@@ -25,7 +25,7 @@ TEXT = "B a X c b Y d E"
 
 @pytest.fixture(scope="module")
 def order(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Temporal order with two layers, read at the last state; look, don't touch."""
+    """A finished two-layer run on temporal order; read-only."""
     home = tmp_path_factory.mktemp("order")
     sizes = ("task.data.size=64", "task.data.val_size=20", "task.data.test_size=16", "model.num_layers=2")
     return trained(home, "task=temporal_order", "embedding=onehot", *sizes, *FEW)
@@ -33,13 +33,13 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture
 def run(order: Finished, tmp_path: Path) -> Path:
-    """The run, copied so that pictures can lie in it."""
+    """A copy of the run for tests that write plots."""
     return Path(shutil.copytree(order.folder, tmp_path / "run"))
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved."""
+    """The figures saved during the test."""
     figures: list[Figure] = []
     for module in (inspecting, gradient_curves):
         save = module.save_figure
@@ -57,14 +57,14 @@ def plots(figure: Figure) -> list[Axes]:
 
 
 def traced(folder: Path, layer: int) -> Any:
-    """The trace of TEXT, from the network itself."""
+    """The trace of TEXT, computed by the network."""
     model = load_model(folder)
     ids = torch.tensor([model.vocab.encode(TEXT.split())])
     with torch.no_grad():
         return model.network.recurrent.trace(model.network.embed(ids), torch.tensor([8])).cells[layer - 1]
 
 
-def test_the_numbers_are_the_traces(run: Path) -> None:
+def test_json_matches_the_trace(run: Path) -> None:
     (line,) = json_lines(sluice("inspect", run, TEXT, "--units", "5,0-2", "--layer", "1", "--gates", "--json"))
     own = traced(run, 1)
     assert line["symbols"] == TEXT.split()
@@ -72,14 +72,14 @@ def test_the_numbers_are_the_traces(run: Path) -> None:
     assert list(line["states"]) == ["hidden", "cell"]
     assert list(line["gates"]) == ["input", "forget", "candidate", "output"]
     for name, values in (own.states._asdict() | own.gates).items():
-        told = (line["states"] | line["gates"])[name]
-        np.testing.assert_allclose(told, values[0][:, [5, 0, 1, 2]].numpy(), rtol=1e-6)
+        printed = (line["states"] | line["gates"])[name]
+        np.testing.assert_allclose(printed, values[0][:, [5, 0, 1, 2]].numpy(), rtol=1e-6)
     for name in ("input", "forget", "output"):
         assert 0 <= np.min(line["gates"][name]) <= np.max(line["gates"][name]) <= 1
-    assert not (run / "inspect").exists(), "with --json no picture but the one asked for"
+    assert not (run / "inspect").exists(), "--json writes a plot only on request"
 
 
-def test_the_pictures_cells_are_the_traces_numbers(run: Path, drawn: list[Figure]) -> None:
+def test_heatmaps_match_the_trace(run: Path, drawn: list[Figure]) -> None:
     ended = sluice("inspect", run, TEXT, "--units", "1,3", "--gates")
     assert ended.code == 0, ended.err
     (figure,) = drawn
@@ -96,31 +96,33 @@ def test_the_pictures_cells_are_the_traces_numbers(run: Path, drawn: list[Figure
         assert name in axis.get_title(loc="left")
 
 
-def test_the_answers_are_those_of_the_text_up_to_each_symbol(run: Path) -> None:
+def test_answers_equal_predictions_for_each_prefix(run: Path) -> None:
     (line,) = json_lines(sluice("inspect", run, TEXT, "--json"))
-    beginnings = [" ".join(TEXT.split()[: place + 1]) for place in range(8)]
-    predicted = json_lines(sluice("predict", run, *beginnings, "--json"))
+    prefixes = [" ".join(TEXT.split()[: index + 1]) for index in range(8)]
+    predicted = json_lines(sluice("predict", run, *prefixes, "--json"))
     assert [answer["prediction"] for answer in line["predictions"]] == [own["label"] for own in predicted]
     expected = pytest.approx([own["probability"] for own in predicted], rel=1e-5)
     assert [answer["probability"] for answer in line["predictions"]] == expected
     assert line["label"] == predicted[-1]["label"]
 
 
-def test_the_units_that_change_most_are_shown_and_the_files_never_overwritten(run: Path) -> None:
+def test_default_units_vary_most_and_plots_are_not_overwritten(run: Path) -> None:
     ended = sluice("inspect", run, TEXT)
     assert ended.code == 0, ended.err
     states = traced(run, 2).states.cell[0]
     most = int(states.var(0, correction=0).argmax())
     header = next(line for line in ended.out.splitlines() if line.split()[:1] == [str(most)])
     assert sorted(map(int, header.split()[:6])) == list(range(6))
-    assert sum(line.startswith("X ") for line in ended.out.splitlines()) == 2, "a row a symbol, hidden and cell"
+    assert sum(line.startswith("X ") for line in ended.out.splitlines()) == 2, (
+        "one row per token for hidden and cell state"
+    )
     assert sluice("inspect", run, TEXT).code == 0
     pictures = sorted((run / "inspect").glob("*.png"))
     assert [path.name for path in pictures] == [f"states-layer-2-b-a-x-c-b-y-d-e{more}.png" for more in ("-2", "")]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
-def test_tensorboard_has_the_picture_beside_the_curves(run: Path) -> None:
+def test_plot_is_logged_to_tensorboard(run: Path) -> None:
     curves = sorted(path.name for path in run.glob("events*"))
     ended = sluice("inspect", run, TEXT, "--units", "0", "--png", run / "mine.png")
     assert ended.code == 0, ended.err
@@ -128,11 +130,11 @@ def test_tensorboard_has_the_picture_beside_the_curves(run: Path) -> None:
     assert events.Tags()["images"] == ["mine"]
     (image,) = events.Images("mine")
     assert image.encoded_image_string.startswith(b"\x89PNG")
-    assert sorted(path.name for path in run.glob("events*")) == curves, "the training's events stay alone"
-    assert "already exists" in complaint(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
+    assert sorted(path.name for path in run.glob("events*")) == curves, "the training's event files are unchanged"
+    assert "already exists" in error_of(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
 
 
-def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:
+def test_attention_and_unknown_words_are_shown(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:
     folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     text = "The film was a xyzzy , it was a film"
     ended = sluice("inspect", folder, text, "--units", "0,1")
@@ -149,7 +151,7 @@ def test_attention_and_unknown_words(finished: Finished, tmp_path: Path, drawn: 
     assert (line["label"], "predictions" in line) == (predicted["label"], False)
 
 
-def test_a_language_model_says_how_probable_what_follows_was(book_run: Finished, tmp_path: Path) -> None:
+def test_language_model_shows_next_token_probability(book_run: Finished, tmp_path: Path) -> None:
     file = tmp_path / "one.txt"
     file.write_text("The cat saw the dog", encoding="utf-8")
     (scored,) = json_lines(sluice("score", book_run.folder, file, "--tokens", "--json"))
@@ -164,29 +166,29 @@ def test_a_language_model_says_how_probable_what_follows_was(book_run: Finished,
     assert suggested["next"][0] == [last["prediction"], pytest.approx(last["probability"], rel=1e-4)]
 
 
-def test_symbols_of_a_generated_task_and_words_with_tags(workplace: Path) -> None:
+def test_echo_and_tagging_runs_are_inspected(workdir: Path) -> None:
     echo = trained(
-        workplace / "echo",
+        workdir / "echo",
         *("task=echo", "task.data.length=60", "task.data.streams=4", "task.data.val_streams=2"),
         *("task.data.test_streams=2", *FEW),
     )
     (line,) = json_lines(sluice("inspect", echo.folder, "0110 1", "--json"))
     assert line["symbols"] == ["0", "1", "1", "0", "1"]
     assert {answer["prediction"] for answer in line["predictions"]} <= {"0", "1"}
-    assert "no symbol '2' in this task: there are 0 1" in complaint(sluice("inspect", echo.folder, "012"))
+    assert "no symbol '2' in this task: there are 0 1" in error_of(sluice("inspect", echo.folder, "012"))
     norms = json_lines(sluice("inspect", "--gradients", echo.folder, "--steps", "15", "--json"))[0]["norms"]
     assert [len(own) for own in norms.values()] == [15, 15]
-    (workplace / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
-    own = ("task=tagging", f"task.data.path={workplace / 'mine.txt'}", "model.bidirectional=true", "model=gru")
-    tags = trained(workplace / "tags", *own, *FEW)
+    (workdir / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
+    own = ("task=tagging", f"task.data.path={workdir / 'mine.txt'}", "model.bidirectional=true", "model=gru")
+    tags = trained(workdir / "tags", *own, *FEW)
     (line,) = json_lines(sluice("inspect", tags.folder, "the zebra", "--backward", "--json"))
     assert (line["direction"], line["symbols"], line["unknown"]) == ("backward", ["the", "zebra <unk>"], ["zebra"])
     assert {answer["prediction"] for answer in line["predictions"]} <= {"O", "B-X"}
     assert list(line["states"]) == ["hidden"]
-    assert "is bidirectional" in complaint(sluice("inspect", "--gradients", tags.folder))
+    assert "is bidirectional" in error_of(sluice("inspect", "--gradients", tags.folder))
 
 
-def test_a_translators_encoder(workplace: Path) -> None:
+def test_translation_encoder_is_inspected(workdir: Path) -> None:
     small = (
         "task=multi30k",
         *SAMPLE,
@@ -196,17 +198,17 @@ def test_a_translators_encoder(workplace: Path) -> None:
         "debug=fast",
         "logger=none",
     )
-    run = trained(workplace, *small, "model.bidirectional=false")
-    ended = sluice("inspect", run.folder, "Ein Mann läuft.", "--png", workplace / "encoder.png")
+    run = trained(workdir, *small, "model.bidirectional=false")
+    ended = sluice("inspect", run.folder, "Ein Mann läuft.", "--png", workdir / "encoder.png")
     assert ended.code == 0, ended.err
     assert "sluice translate --attention" in ended.err
     (line,) = json_lines(sluice("inspect", run.folder, "Ein Mann läuft.", "--json"))
     assert line["symbols"][-1] == "<eos>"
     assert len(line["states"]["cell"]) == len(line["symbols"]) == 5
-    assert "has no loss at the last step" in complaint(sluice("inspect", "--gradients", run.folder))
+    assert "has no loss at the last step" in error_of(sluice("inspect", "--gradients", run.folder))
 
 
-def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path, drawn: list[Figure]) -> None:
+def test_gradient_norms_match_the_task_loss(order: Finished, run: Path, drawn: list[Figure]) -> None:
     ended = sluice("inspect", "--gradients", run)
     assert ended.code == 0, ended.err
     model = load_model(run)
@@ -228,17 +230,17 @@ def test_gradients_of_a_run_are_those_of_its_own_loss(order: Finished, run: Path
     assert events.Tags()["images"] == ["gradients"]
 
 
-def test_gradients_of_language_models_and_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
+def test_gradients_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
     arguments = ("--gradients", book_run.folder, run, order.folder, run)
-    told = complaint(sluice("inspect", "--gradients", run, "--steps", "5"))
-    assert "uses whole sequences, omit it" in told
+    message = error_of(sluice("inspect", "--gradients", run, "--steps", "5"))
+    assert "uses whole sequences, omit it" in message
     (line,) = json_lines(sluice("inspect", *arguments[:2], "--steps", "9", "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {9}
     (line,) = json_lines(sluice("inspect", "--gradients", run, order.folder, run, "--json"))
-    assert len(line["norms"]) == 6, "of each its own lines, of the same name too"
+    assert len(line["norms"]) == 6, "runs of the same name are listed separately"
 
 
-def test_gradients_of_fresh_networks(workplace: Path, drawn: list[Figure]) -> None:
+def test_gradients_of_untrained_networks(workdir: Path, drawn: list[Figure]) -> None:
     ended = sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn, lstm")
     assert ended.code == 0, ended.err
     rows = [line for line in ended.out.splitlines() if line.strip().startswith(("rnn", "lstm"))]
@@ -247,9 +249,9 @@ def test_gradients_of_fresh_networks(workplace: Path, drawn: list[Figure]) -> No
     assert [line.get_label() for line in axis.lines] == ["rnn", "lstm, hidden state", "lstm, cell state"]
     assert axis.get_yscale() == "log"
     assert (axis.get_xlabel(), bool(axis.get_ylabel())) == ("steps before the loss", True)
-    assert (workplace / "gradients.png").exists()
+    assert (workdir / "gradients.png").exists()
     assert sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn").code == 0
-    assert (workplace / "gradients-2.png").exists()
+    assert (workdir / "gradients-2.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -271,22 +273,23 @@ def test_gradients_of_fresh_networks(workplace: Path, drawn: list[Figure]) -> No
         ([TEXT, "--png", "/nowhere/a.png"], "cannot be written"),
         ([TEXT, "--png", "a.foo"], "cannot be written"),
     ],
+    ids=joined,
 )
-def test_what_cannot_be_shown_gets_one_sentence(order: Finished, options: list[str], expected: str) -> None:
-    assert expected in complaint(sluice("inspect", order.folder, *options))
+def test_invalid_options_are_reported(order: Finished, options: list[str], expected: str) -> None:
+    assert expected in error_of(sluice("inspect", order.folder, *options))
 
 
-def test_what_fresh_networks_have_not(workplace: Path) -> None:
-    assert "--layer needs a run" in complaint(sluice("inspect", "--gradients", "--layer", "1"))
-    assert "--data-dir needs a run" in complaint(sluice("inspect", "--gradients", "--data-dir", "x"))
-    assert "there is no nowhere" in complaint(sluice("inspect", "nowhere", "x"))
+def test_options_for_runs_need_a_run(workdir: Path) -> None:
+    assert "--layer needs a run" in error_of(sluice("inspect", "--gradients", "--layer", "1"))
+    assert "--data-dir needs a run" in error_of(sluice("inspect", "--gradients", "--data-dir", "x"))
+    assert "there is no nowhere" in error_of(sluice("inspect", "nowhere", "x"))
 
 
-def test_numbers_are_no_symbols(workplace: Path) -> None:
+def test_regression_run_supports_gradients_only(workdir: Path) -> None:
     small = ("task=adding", "task.data.steps=8", "task.data.size=64", "task.data.val_size=8", "task.data.test_size=8")
-    ended = train(*small, *FEW, *places(workplace))
+    ended = train(*small, *FEW, *paths_in(workdir))
     assert ended.code == 0, ended.err
-    run = Finished.found(workplace, ended).folder
-    assert "which has no recurrent core over tokens" in complaint(sluice("inspect", run, "1 2"))
+    run = Finished.found(workdir, ended).folder
+    assert "which has no recurrent core over tokens" in error_of(sluice("inspect", run, "1 2"))
     (line,) = json_lines(sluice("inspect", "--gradients", run, "--json"))
     assert {len(norms) for norms in line["norms"].values()} == {8}

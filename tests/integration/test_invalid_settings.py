@@ -1,10 +1,10 @@
-"""A mistake on the command line is answered in one sentence that names it and says what would be right."""
+"""Invalid settings are reported in one sentence that names the valid ones."""
 
 from pathlib import Path
 
 import pytest
 
-from running import CONF, TINY, complaint, sluice, train
+from running import CONF, TINY, error_of, joined, sluice, train
 
 MODELS = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
 CELLS = MODELS.replace("none, ", "")
@@ -112,48 +112,48 @@ OUT_OF_RANGE = [
 
 
 def overridden(overrides: list[str]) -> list[str]:
-    """A tiny run with these settings in place of its own."""
+    """The settings of a tiny run with `overrides` applied."""
     keys = {override.lstrip("+").split("=")[0] for override in overrides}
     return [*(setting for setting in TINY if setting.split("=")[0] not in keys), *overrides]
 
 
-@pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN, *MALFORMED, *OUT_OF_RANGE])
-def test_it_is_answered_in_one_sentence(overrides: list[str], words: str) -> None:
-    assert words in complaint(train(*overridden(overrides)))
+@pytest.mark.usefixtures("workdir")
+@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN, *MALFORMED, *OUT_OF_RANGE], ids=joined)
+def test_invalid_setting_is_reported(overrides: list[str], words: str) -> None:
+    assert words in error_of(train(*overridden(overrides)))
 
 
-@pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN[:2], *MALFORMED[:6:5], *OUT_OF_RANGE[:1]])
-def test_prepare_answers_alike(overrides: list[str], words: str) -> None:
-    assert words in complaint(sluice("prepare", *overrides))
+@pytest.mark.usefixtures("workdir")
+@pytest.mark.parametrize(("overrides", "words"), [*UNKNOWN[:2], *MALFORMED[:6:5], *OUT_OF_RANGE[:1]], ids=joined)
+def test_prepare_reports_the_same_errors(overrides: list[str], words: str) -> None:
+    assert words in error_of(sluice("prepare", *overrides))
 
 
-@pytest.mark.usefixtures("workplace")
-def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("workdir")
+def test_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     settings = [setting for setting in TINY if not setting.startswith("trainer.")]
-    assert "trainer.accelerator=gpu cannot be used: no GPU is available" in complaint(train(*settings, "trainer=gpu"))
+    assert "trainer.accelerator=gpu cannot be used: no GPU is available" in error_of(train(*settings, "trainer=gpu"))
 
 
-def test_the_name_of_an_existing_run_is_refused_and_the_run_left_alone(workplace: Path) -> None:
+def test_existing_run_name_is_refused(workdir: Path) -> None:
     assert train(*TINY, "name=mine").code == 0
-    results = workplace / "outputs" / "imdb" / "lstm" / "sample-mine" / "results.json"
+    results = workdir / "outputs" / "imdb" / "lstm" / "sample-mine" / "results.json"
     before = results.read_bytes()
-    said = complaint(train(*TINY, "name=mine", "seed=2"))
-    assert f"{results.parent} already contains a run: choose another name=" in said
+    error = error_of(train(*TINY, "name=mine", "seed=2"))
+    assert f"{results.parent} already contains a run: choose another name=" in error
     assert results.read_bytes() == before
 
 
-def test_a_mistake_is_told_before_anything_is_written(workplace: Path) -> None:
+def test_invalid_setting_is_reported_before_writing(workdir: Path) -> None:
     for overrides in (["model.hidden_size=-1"], ["trainer.max_epochs=0"], ["task.pooling=foo"]):
-        complaint(train(*overridden(overrides)))
-    assert not (workplace / "data" / "cache").exists()
-    assert not list(workplace.rglob("config.yaml"))
+        error_of(train(*overridden(overrides)))
+    assert not (workdir / "data" / "cache").exists()
+    assert not list(workdir.rglob("config.yaml"))
 
 
-def test_a_traceback_is_shown_on_request(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traceback_is_shown_on_request(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_TRACEBACK", "1")
     with pytest.raises(ValueError, match="there is no model=foo"):
         train("model=foo")

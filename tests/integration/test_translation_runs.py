@@ -1,4 +1,4 @@
-"""Translators from a training run to sluice translate."""
+"""Translation models are trained, evaluated and used by `sluice translate`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import sacrebleu
 import torch
 
-from running import SAMPLE, Finished, complaint, json_lines, places, sluice, train, trained
+from running import SAMPLE, Finished, error_of, joined, json_lines, paths_in, sluice, train, trained
 from sluice.recipes.load import load_model
 from sluice.text.vocab import Vocab
 
@@ -19,7 +19,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A run on the sample; look, don't touch."""
+    """A finished run on the sample; read-only."""
     home = tmp_path_factory.mktemp("translator")
     (home / "data").mkdir()
     return trained(home, "task=multi30k", *SAMPLE, *SMALL, "callbacks=last_epochs", "task.test_beam=2")
@@ -30,17 +30,17 @@ def rows_of(run: Path) -> list[list[str]]:
     return [line.split("\t") for line in lines[1:]]
 
 
-def test_the_test_is_scored_as_sacrebleu_would(translator: Finished) -> None:
+def test_bleu_matches_sacrebleu(translator: Finished) -> None:
     _, references, written = zip(*rows_of(translator.folder), strict=True)
     for name, options in (("bleu", {}), ("bleu_lowercase", {"lowercase": True})):
         expected = sacrebleu.corpus_bleu(list(written), [list(references)], **options).score
         assert translator.results[f"test/{name}"] == pytest.approx(expected, abs=1e-4)
-    told = json.loads((translator.folder / "scores.json").read_text(encoding="utf-8"))
-    assert "case:lc" in told["bleu_lowercase"]
-    assert "tok:13a" in told["bleu"]
+    scores = json.loads((translator.folder / "scores.json").read_text(encoding="utf-8"))
+    assert "case:lc" in scores["bleu_lowercase"]
+    assert "tok:13a" in scores["bleu"]
 
 
-def test_a_checkpoint_alone_translates_as_the_test_did(translator: Finished, tmp_path: Path) -> None:
+def test_checkpoint_alone_reproduces_test_translations(translator: Finished, tmp_path: Path) -> None:
     checkpoint = tmp_path / "alone.ckpt"
     checkpoint.write_bytes((translator.folder / "best.ckpt").read_bytes())
     rows = rows_of(translator.folder)[:5]
@@ -51,7 +51,7 @@ def test_a_checkpoint_alone_translates_as_the_test_did(translator: Finished, tmp
     assert len(attention["source"]) == len(attention["weights"][0])
 
 
-def test_n_best_a_file_and_a_picture(translator: Finished, tmp_path: Path) -> None:
+def test_translate_file_with_n_best_and_attention_plot(translator: Finished, tmp_path: Path) -> None:
     file = tmp_path / "lines.txt"
     file.write_text("Ein Mann läuft.\nEine Frau singt laut.\n", encoding="utf-8")
     picture = tmp_path / "looked.png"
@@ -61,37 +61,37 @@ def test_n_best_a_file_and_a_picture(translator: Finished, tmp_path: Path) -> No
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_repeats_the_test(translator: Finished) -> None:
+def test_evaluate_reproduces_test_metrics(translator: Finished) -> None:
     (line,) = json_lines(sluice("evaluate", translator.folder, "--data-dir", translator.home / "data", "--json"))
     for name in ("loss", "bleu", "chrf"):
         assert line[name] == pytest.approx(translator.results[f"test/{name}"], rel=1e-5)
 
 
-def test_the_last_epochs_are_averaged(translator: Finished) -> None:
+def test_last_checkpoints_are_averaged(translator: Finished) -> None:
     ended = sluice("average", translator.folder)
     assert ended.code == 0, ended.err
     assert sluice("translate", translator.folder / "average.ckpt", "Ein Mann.").code == 0
 
 
 @pytest.mark.slow
-def test_own_pairs_with_subwords_and_input_feeding(workplace: Path) -> None:
+def test_parallel_file_with_subwords_and_input_feeding(workdir: Path) -> None:
     pairs = [f"{a} {b} {c}\t{c} {b} {a}" for a in "abcd" for b in "efgh" for c in "ijkl"]
-    (workplace / "mine.tsv").write_text("\n".join([*pairs, "\t"]) + "\n", encoding="utf-8")
-    own = (f"task.data.path={workplace / 'mine.tsv'}", "task.text.unit=subwords", "task.text.subword_size=20")
+    (workdir / "mine.tsv").write_text("\n".join([*pairs, "\t"]) + "\n", encoding="utf-8")
+    own = (f"task.data.path={workdir / 'mine.tsv'}", "task.text.unit=subwords", "task.text.subword_size=20")
     how = ("task.attention=additive", "task.decoder.input_feeding=true", "model=gru")
-    ended = train("task=parallel", *own, *how, *SMALL, *places(workplace))
+    ended = train("task=parallel", *own, *how, *SMALL, *paths_in(workdir))
     assert ended.code == 0, ended.err
     assert "Dropped 1 train pairs with an empty source or target" in ended.err + ended.out
 
 
 WRONG = {
-    "an attention that isn't there": (["task.attention=foo"], "must be one of none, additive"),
-    "sizes that dot cannot join": (["task.attention=dot", "task.decoder.hidden_size=7"], "make them equal"),
-    "a decoder in two directions": (["task.decoder.bidirectional=true"], "writes from left to right"),
-    "a language that isn't there": (["task.data.source_language=xx", "task.data.source=local"], "xx"),
-    "no beam": (["task.decoding.beam=0"], "task.decoding.beam=0 cannot be used: it must be at least 1"),
-    "adversarial": (["embedding.adversarial_epsilon=0.1"], "for tasks that classify"),
-    "two files for one embedding": (
+    "unknown attention": (["task.attention=foo"], "must be one of none, additive"),
+    "unequal sizes with dot attention": (["task.attention=dot", "task.decoder.hidden_size=7"], "make them equal"),
+    "bidirectional decoder": (["task.decoder.bidirectional=true"], "writes from left to right"),
+    "unknown language": (["task.data.source_language=xx", "task.data.source=local"], "xx"),
+    "zero beam": (["task.decoding.beam=0"], "task.decoding.beam=0 cannot be used: it must be at least 1"),
+    "adversarial training": (["embedding.adversarial_epsilon=0.1"], "for tasks that classify"),
+    "embedding file for tied weights": (
         [
             "task.text.joint=true",
             "task.tie_weights=all",
@@ -104,36 +104,36 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("settings", "expected"), WRONG.values(), ids=WRONG)
-def test_wrong_settings_get_one_sentence(workplace: Path, settings: list[str], expected: str) -> None:
-    ended = train("task=multi30k", *SAMPLE, *SMALL, *settings, *places(workplace))
-    assert expected in complaint(ended)
+def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expected: str) -> None:
+    ended = train("task=multi30k", *SAMPLE, *SMALL, *settings, *paths_in(workdir))
+    assert expected in error_of(ended)
 
 
 @pytest.mark.slow
-def test_vectors_made_elsewhere_for_either_language(workplace: Path, translator: Finished) -> None:
+def test_pretrained_vectors_for_both_languages(workdir: Path, translator: Finished) -> None:
     source, target = (rows_of(translator.folder)[0][side].lower().split()[0] for side in (0, 1))
     numbers = {source: [1.0, -1.0] * 4, target: [0.5] * 8}
     for name, word in (("from.txt", source), ("into.txt", target)):
-        (workplace / name).write_text(f"{word} {' '.join(map(str, numbers[word]))}\n", encoding="utf-8")
+        (workdir / name).write_text(f"{word} {' '.join(map(str, numbers[word]))}\n", encoding="utf-8")
     begin = ("embedding.path=from.txt", "embedding.frozen=true", "task.decoder.embedding_path=into.txt")
-    run = trained(workplace, "task=multi30k", *SAMPLE, *SMALL, *begin, "trainer.max_epochs=1", "optimizer.lr=1e-9")
+    run = trained(workdir, "task=multi30k", *SAMPLE, *SMALL, *begin, "trainer.max_epochs=1", "optimizer.lr=1e-9")
     model = load_model(run.folder)
     found = [
         (Vocab(model.parts["source"]["vocab"]), source, model.network.source_embedding),
         (Vocab(model.parts["target"]["vocab"]), target, model.network.decoder.embedding),
     ]
     for vocab, word, embedding in found:
-        (place,), expected = vocab.encode([word]), numbers[word]
-        torch.testing.assert_close(embedding.table.weight[place], torch.tensor(expected), atol=1e-5, rtol=0)
+        (index,), expected = vocab.encode([word]), numbers[word]
+        torch.testing.assert_close(embedding.table.weight[index], torch.tensor(expected), atol=1e-5, rtol=0)
 
 
-def test_files_of_unequal_length_are_told_with_both_counts(workplace: Path) -> None:
-    (workplace / "a.de").write_text("eins\nzwei\ndrei\n", encoding="utf-8")
-    (workplace / "a.en").write_text("one\ntwo\n", encoding="utf-8")
-    own = (f"task.data.path={workplace / 'a.de'}", f"task.data.target_path={workplace / 'a.en'}")
-    said = complaint(train("task=parallel", *own, *SMALL, *places(workplace)))
-    assert "3" in said
-    assert "2" in said
+def test_parallel_files_of_unequal_length_are_reported(workdir: Path) -> None:
+    (workdir / "a.de").write_text("eins\nzwei\ndrei\n", encoding="utf-8")
+    (workdir / "a.en").write_text("one\ntwo\n", encoding="utf-8")
+    own = (f"task.data.path={workdir / 'a.de'}", f"task.data.target_path={workdir / 'a.en'}")
+    error = error_of(train("task=parallel", *own, *SMALL, *paths_in(workdir)))
+    assert "3" in error
+    assert "2" in error
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,12 @@ def test_files_of_unequal_length_are_told_with_both_counts(workplace: Path) -> N
         (["x", "--file", "y"], "give sentences or --file, not both"),
         (["x", "--attention", "/nowhere/a.png"], "cannot be written"),
     ],
+    ids=joined,
 )
-def test_what_cannot_be_translated_is_told(translator: Finished, arguments: list[str], expected: str) -> None:
-    assert expected in complaint(sluice("translate", translator.folder, *arguments))
+def test_invalid_translate_arguments_are_reported(translator: Finished, arguments: list[str], expected: str) -> None:
+    assert expected in error_of(sluice("translate", translator.folder, *arguments))
 
 
-def test_models_of_other_kinds_are_refused(translator: Finished, finished: Finished) -> None:
-    assert "needs a model that translates" in complaint(sluice("translate", finished.folder, "x"))
-    assert "needs a model that classifies" in complaint(sluice("predict", translator.folder, "x"))
+def test_commands_refuse_models_of_another_kind(translator: Finished, finished: Finished) -> None:
+    assert "needs a model that translates" in error_of(sluice("translate", finished.folder, "x"))
+    assert "needs a model that classifies" in error_of(sluice("predict", translator.folder, "x"))

@@ -1,4 +1,4 @@
-"""A SLURM of one's own on this machine: a controller and two nodes of one core each, and jobs on them."""
+"""A local SLURM: a controller, two nodes of one core each, and jobs on them."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ ENDED_BADLY = ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 ENDED = ("COMPLETED", *ENDED_BADLY)
 START_SECONDS, JOB_SECONDS = 30, 150
 REQUEUE_SECONDS = 5
-"""A requeued job waits that long before it may start again; SLURM takes the life of a credential for it."""
+"""Delay before a requeued job may start; SLURM uses the lifetime of a credential."""
 
 CONFIGURATION = """\
 ClusterName=sluice
@@ -46,7 +46,7 @@ MinJobAge=3600
 FirstJobId={first_job}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE
 """
-"""KillOnBadExit: as on most clusters, the first task of a step that fails ends the others."""
+"""KillOnBadExit: as on most clusters, a failing task of a step ends the others."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Slurm:
     environment: dict[str, str]
 
     def run(self, *command: str | Path, cwd: Path = ROOT, seconds: float = JOB_SECONDS) -> Ended:
-        """A command to its end."""
+        """Runs a command to completion."""
         parts = [str(part) for part in command]
         done = subprocess.run(
             parts, env=self.environment, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False
@@ -64,26 +64,26 @@ class Slurm:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def answer(self, *command: str | Path) -> str:
-        """What a command that must succeed printed."""
+        """The output of a command that must succeed."""
         ended = self.run(*command)
         assert ended.code == 0, ended.err
         return ended.out.strip()
 
     def srun(self, *options_and_command: str | Path) -> Ended:
-        """srun to its end, without the lines in which it says which task ended how."""
+        """Runs srun to completion; its own messages are removed from stderr."""
         ended = self.run("srun", *options_and_command)
         kept = [line for line in ended.err.splitlines() if not line.startswith(("srun: ", "slurmstepd"))]
         return Ended(ended.code, ended.out, "\n".join(kept))
 
     def wait_for_all(self) -> None:
-        """Waits until no job is left."""
+        """Waits until the queue is empty."""
         deadline = time.monotonic() + JOB_SECONDS
         while queue := self.answer("squeue", "--noheader"):
             assert time.monotonic() < deadline, queue
             time.sleep(0.1)
 
     def submit(self, output: Path, *options_and_arguments: str | Path) -> "Job":
-        """sbatch; the job writes to `output`, in whose name %j is its number."""
+        """Submits a batch job that writes to `output`; %j in the name is the job number."""
         number = self.answer("sbatch", "--parsable", f"--output={output}", *options_and_arguments)
         return Job(self, number, output.with_name(output.name.replace("%j", number)))
 
@@ -98,34 +98,34 @@ class Job:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What SLURM says of the job."""
+        """The fields of `scontrol show job`."""
         line = self.slurm.answer("scontrol", "show", "job", self.number, "--oneliner").splitlines()[0]
         return dict(fact.split("=", 1) for fact in line.split() if "=" in fact)
 
-    def asked_to_save(self) -> None:
-        """Sends what --signal=USR1@... sends before the time is up."""
+    def send_stop_signal(self) -> None:
+        """Sends the signal that --signal=USR1@... sends before the time limit."""
         self.slurm.answer("scancel", "--signal=USR1", self.number)
 
-    def requeued(self) -> None:
-        """Puts it back into the queue, running or done."""
+    def requeue(self) -> None:
+        """Requeues the job, running or completed."""
         self.slurm.answer("scontrol", "requeue", self.number)
 
-    def started(self, again: int) -> None:
-        """Waits until it runs after so many requeues."""
-        self._reached(lambda facts: facts["JobState"] == "RUNNING" and facts["Restarts"] == str(again))
+    def wait_until_running(self, restarts: int) -> None:
+        """Waits until the job runs after the given number of requeues."""
+        self._reached(lambda facts: facts["JobState"] == "RUNNING" and facts["Restarts"] == str(restarts))
 
-    def ended(self) -> dict[str, str]:
-        """What SLURM says once it has ended."""
+    def wait_until_ended(self) -> dict[str, str]:
+        """Waits until the job has ended, and returns its fields."""
         return self._reached(lambda facts: facts["JobState"] in ENDED)
 
-    def has(self, happened: Callable[[], bool]) -> None:
-        """Waits for something that it does while it runs."""
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Waits until a condition holds, before the job ends."""
         self._reached(lambda facts: happened() or facts["JobState"] in ENDED)
-        assert happened(), f"{self.facts['JobState']}\n{self.said}"
+        assert happened(), f"{self.facts['JobState']}\n{self.printed}"
 
     @property
-    def said(self) -> str:
-        """What it has printed."""
+    def printed(self) -> str:
+        """The output of the job so far."""
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
     def _reached(self, wanted: Callable[[dict[str, str]], bool]) -> dict[str, str]:
@@ -133,22 +133,22 @@ class Job:
         facts = self.facts
         while not wanted(facts):
             hopeless = facts["JobState"] in ENDED_BADLY or time.monotonic() > deadline
-            assert not hopeless, f"job {self.number} stays {facts['JobState']}:\n{self.said}"
+            assert not hopeless, f"job {self.number} stays {facts['JobState']}:\n{self.printed}"
             time.sleep(0.1)
             facts = self.facts
         return facts
 
 
 class CannotRunError(Exception):
-    """Why there can be no SLURM here."""
+    """SLURM cannot be started here."""
 
 
 @contextmanager
-def own_slurm(home: Path) -> Iterator[Slurm]:
-    """Starts munged, slurmctld and two slurmd, all with their files in `home`, and ends them.
+def local_slurm(home: Path) -> Iterator[Slurm]:
+    """Runs munged, slurmctld and two slurmd with their files in `home`.
 
     Raises:
-        CannotRunError: if a program is missing, or they don't come up.
+        CannotRunError: if a program is missing or a daemon does not start.
     """
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
@@ -173,11 +173,11 @@ def own_slurm(home: Path) -> Iterator[Slurm]:
 
 
 def _configured(home: Path) -> Path:
-    """slurm.conf, and the folders it names."""
+    """Writes slurm.conf, and makes the folders it names."""
     for name in ("state", *(f"spool-{node}" for node in NODES)):
         (home / name).mkdir()
     host, (port, *node_ports) = socket.gethostname().split(".")[0], _free_ports(1 + len(NODES))
-    first_job = 1 + secrets.randbelow(9000)  # Lightning makes a port of it
+    first_job = 1 + secrets.randbelow(9000)  # Lightning derives a port from it
     lines = CONFIGURATION.format(
         home=home, host=host, port=port, requeue_seconds=REQUEUE_SECONDS, first_job=first_job
     ).splitlines()
@@ -191,19 +191,19 @@ def _configured(home: Path) -> Path:
 
 
 def _environment(configuration: Path) -> dict[str, str]:
-    """What a person on a cluster has, and nothing of a job that may be running this."""
+    """The environment of a user on a cluster, without variables of a job that may run these tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SLUICE_"))}
     return kept | {
         "SLURM_CONF": str(configuration),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MASTER_ADDR": "127.0.0.1",  # the nodes' names are no hosts'
+        "MASTER_ADDR": "127.0.0.1",  # node names are not host names
         "OMP_NUM_THREADS": "1",
     }
 
 
 @contextmanager
 def _daemon(home: Path, slurm: Slurm, *command: str) -> Iterator[None]:
-    """A process that runs meanwhile, and writes into a file of its name."""
+    """Runs a process within the block; its output goes to a file named after it."""
     with (home / f"{command[0]}{command[-1] if command[0] == 'slurmd' else ''}.txt").open("wb") as output:
         process = subprocess.Popen(
             command, env=slurm.environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -228,7 +228,7 @@ def _wait(home: Path, ready: Callable[[], bool]) -> None:
 
 
 def _all_jobs_ended(slurm: Slurm) -> None:
-    """Leaves no process of a job behind."""
+    """Cancels all jobs, and waits for their end."""
     jobs = slurm.answer("squeue", "--noheader", "--format=%A").split()
     if jobs:
         slurm.run("scancel", *jobs)
