@@ -115,7 +115,7 @@ def test_sentence_number_is_one_token(book: Finished) -> None:
 @pytest.mark.parametrize("text", ["5", "-1", "1 2", "neg", "<unk>", ""])
 def test_unknown_sentence_number_is_reported(book: Finished, text: str) -> None:
     error = error_of(sluice("translate", book.folder, "--", text))
-    assert f"there is no sentence for {text!r}: the model knows 0 to 4" in error
+    assert f"there is no sentence for {text!r}: choose from 0 to 4" in error
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_sentences_are_sampled_for_a_label(workdir: Path) -> None:
     assert first.code == 0, first.err
     assert len(set(first.out.splitlines())) > 1
     assert sluice(*asked, "1").out == first.out != sluice(*asked, "2").out
-    assert "the model knows neg, pos" in error_of(sluice("translate", run.folder, "good"))
+    assert "choose from neg, pos" in error_of(sluice("translate", run.folder, "good"))
     assert "one sentence at a time" in error_of(sluice(*asked, "1", "--beam", "3"))
 
 

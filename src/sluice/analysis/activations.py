@@ -18,7 +18,7 @@ from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
 from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.load import use_of
+from sluice.recipes.load import inference_object
 from sluice.recipes.saved_model import SavedModel
 from sluice.text.coder import EOS
 from sluice.text.tokenizers import END_OF_LINE
@@ -97,7 +97,7 @@ def record_activations(model: SavedModel, text: str, choice: LayerChoice) -> Tex
 
 def _record_classifier(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: TextClassifier = model.network
-    classifier = use_of(model, Classifier)
+    classifier = inference_object(model, Classifier)
     words = _not_empty(classifier.tokenize(text))
     positions, _ = kept_positions(np.asarray([len(words)]), classifier.max_length, classifier.truncation)
     kept = [words[position] for position in positions[0]]
@@ -126,7 +126,7 @@ def _predicts_at_every_step(network: TextClassifier) -> bool:
 
 def _record_language_model(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: LanguageModel = model.network
-    language_text = use_of(model, TextGenerator).text
+    language_text = inference_object(model, TextGenerator).text
     words = [END_OF_LINE, *_not_empty(language_text.tokens(text))]
     ids = language_text.prompt_ids(text)
     hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **choice._asdict())
@@ -165,7 +165,7 @@ def _record_labeller(model: SavedModel, text: str, choice: LayerChoice) -> TextA
 
 
 def _split_symbols(text: str, known: list[str]) -> list[str]:
-    """Splits a sequence of a generated task at blanks, and pieces that are no symbol into characters."""
+    """Splits a sequence of a generated task at whitespace, and pieces that are not symbols into characters."""
     symbols = [symbol for piece in text.split() for symbol in ([piece] if piece in known else piece)]
     unknown = next((symbol for symbol in symbols if symbol not in known), None)
     if unknown is not None:
@@ -175,7 +175,7 @@ def _split_symbols(text: str, known: list[str]) -> list[str]:
 
 def _record_encoder(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: Seq2Seq = model.network
-    translator = use_of(model, Translator)
+    translator = inference_object(model, Translator)
     coder, max_length = translator.source, translator.max_length
     words = _not_empty(coder.unit.raw(text))
     ids = coder.source_ids(text, max_length)

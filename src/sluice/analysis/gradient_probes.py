@@ -56,7 +56,7 @@ def validation_probe(model: SavedModel, *, count: int, steps: int | None, data_d
 
     Raises:
         UserError: if the model's loss doesn't depend on the last state through a single unidirectional path, `steps` is
-            given for sequences that can't be truncated, or the training data is missing or has changed.
+            given for sequences that can't be truncated, or the training data are missing or have changed.
     """
     kind = next((kind for kind in PROBES if isinstance(model.network, kind)), None)
     if kind is None:

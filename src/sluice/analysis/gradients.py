@@ -136,22 +136,22 @@ class UntrainedNetworks:
             raise UserError(f"--steps {self.steps} is too few: choose {MIN_STEPS} or more")
 
 
-def untrained_curves(fresh: UntrainedNetworks) -> Curves:
+def untrained_curves(networks: UntrainedNetworks) -> Curves:
     """Gradient norms of untrained networks, one curve for each part of each cell's state."""
-    sequences = temporal_order_batch(fresh.steps, fresh.seed, SEQUENCES)
-    lengths = torch.full((len(sequences.ids),), fresh.steps)
+    sequences = temporal_order_batch(networks.steps, networks.seed, SEQUENCES)
+    lengths = torch.full((len(sequences.ids),), networks.steps)
     curves: Curves = {}
-    for cell in fresh.cells:
+    for cell in networks.cells:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(fresh.seed)
+            torch.manual_seed(networks.seed)
             stack = RecurrentStack(
                 cell=cell,
                 input_size=len(SYMBOLS),
-                hidden_size=fresh.hidden,
+                hidden_size=networks.hidden,
                 one_hot=True,
-                options=CellOptions(recurrent_init=fresh.init, forget_bias=fresh.forget_bias),
+                options=CellOptions(recurrent_init=networks.init, forget_bias=networks.forget_bias),
             )
-            loss = _classification_loss(nn.Linear(fresh.hidden, len(CLASSES)), sequences.labels)
+            loss = _classification_loss(nn.Linear(networks.hidden, len(CLASSES)), sequences.labels)
         norms = gradient_norms(stack, OneHot(sequences.ids, len(SYMBOLS)), lengths, loss)
         curves |= _named(cell, {part: layers[0] for part, layers in norms.items()})
     return curves

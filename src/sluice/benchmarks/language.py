@@ -149,4 +149,4 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         table.add_row(row["model"], *cells)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print(f"The logits of all tokens would take {logits:,.0f} MiB, and their softmax the same again.")
+    console.print(f"The logits of all tokens would take {logits:,.0f} MiB, and their softmax as much again.")

@@ -22,7 +22,7 @@ Name = TypeVar("Name")
 CPU = torch.device("cpu")
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
 VARIANTS = {"dense": "dense", "sluice": "Sluice", "final c": "Sluice with final c", "packed": "packed"}
-"""Headings of the variants: torch.nn without regard to the lengths; Sluice, with outputs and final hidden state; the
+"""Headings of the variants: torch.nn, ignoring the lengths; Sluice, with outputs and final hidden state; the
 same with the final cell state; torch.nn on packed sequences."""
 
 
@@ -165,7 +165,7 @@ def _report(rows: list[Plain], title: str, as_json: bool) -> None:
         table.add_row(row["cell"], str(row["directions"]), *(_format(row, name) for name in VARIANTS))
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print("× is relative to dense: torch.nn on the same padded batch, without regard to the lengths.")
+    console.print("× is relative to dense: torch.nn on the same padded batch, ignoring the lengths.")
 
 
 def _format(row: Plain, name: str) -> str:

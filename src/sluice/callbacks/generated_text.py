@@ -16,7 +16,7 @@ SEED = 1
 class GeneratedText(Callback):
     """Generates a continuation of a prompt after each validation, as text "val/written" in TensorBoard.
 
-    Uses the same seed every time, and a generator of its own, so that training is unaffected.
+    Uses the same seed every time, and its own generator, so that training is unaffected.
     """
 
     def __init__(self, *, text: LanguageText, prompt: str, tokens: int) -> None:

@@ -54,7 +54,7 @@ class Misclassified(Callback):
         writer.add_text("val/most wrong", self._page(probabilities, labels, index), step)
 
     def _page(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
-        """A Markdown list, sorted by rising probability of the true class."""
+        """A Markdown list, sorted by increasing probability of the true class."""
         true_probability = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
         entries = []
         for row in true_probability.argsort()[: self.count].tolist():

@@ -76,12 +76,12 @@ def _check_options(recipe: AnyRecipe, name: str, table: Table | None, method: st
 
 def _print_evaluation(evaluation: Evaluation, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({**evaluation.facts, **evaluation.figures}))
+        print(json.dumps({**evaluation.details, **evaluation.metrics}))
         return
     print_line(evaluation.headline)
-    names = {name: evaluation.names.get(name, name) for name in evaluation.figures}
+    names = {name: evaluation.names.get(name, name) for name in evaluation.metrics}
     width = max(map(len, names.values()), default=0) + 2
-    for name, value in evaluation.figures.items():
+    for name, value in evaluation.metrics.items():
         print_line(f"  {names[name]:<{width}}{value:.{evaluation.digits}f}")
     for note in evaluation.notes:
         print_line(f"  {note}")

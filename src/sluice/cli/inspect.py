@@ -67,7 +67,7 @@ def inspect_command(
         chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
     runs = [Path(run) for run in given]
     inspect_gradients(
-        runs, fresh=UntrainedNetworks(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json
+        runs, networks=UntrainedNetworks(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json
     )
 
 

@@ -19,7 +19,7 @@ DISTANCES = (0, 10, 20, 50, 100, 200)
 def inspect_gradients(
     runs: Sequence[Path],
     *,
-    fresh: UntrainedNetworks,
+    networks: UntrainedNetworks,
     steps: int | None,
     layer: int | None,
     data_dir: Path | None,
@@ -30,7 +30,7 @@ def inspect_gradients(
 
     Args:
         runs: run folders or checkpoints, evaluated on their validation texts; empty for untrained networks.
-        fresh: the untrained networks, used if there are no runs.
+        networks: the untrained networks, used if there are no runs.
         steps: maximum number of steps of a run's sequences; None for the default.
         layer: layer number in the runs, 1 is the lowest; None for the top layer.
         data_dir: the folder of the corpora; None for SLUICE_DATA, or else the one used in training.
@@ -46,12 +46,12 @@ def inspect_gradients(
     if runs:
         curves = curves_of_runs(runs, steps=steps, layer=layer, data_dir=data_dir)
     else:
-        fresh.check()
-        curves = untrained_curves(fresh)
+        networks.check()
+        curves = untrained_curves(networks)
     if not as_json:
         _print_table(curves)
     if png or not as_json:
-        png = _draw(curves, runs, png, _title(runs, fresh))
+        png = _draw(curves, runs, png, _title(runs, networks))
     if as_json:
         norms_by_name = {
             name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()
@@ -62,10 +62,10 @@ def inspect_gradients(
     print_line(f"Wrote {png}{tensorboard}")
 
 
-def _title(runs: Sequence[Path], fresh: UntrainedNetworks) -> str:
+def _title(runs: Sequence[Path], networks: UntrainedNetworks) -> str:
     if runs:
         return "trained networks on their validation data"
-    return f"untrained networks: {fresh.hidden} units, {fresh.init}, forget bias {fresh.forget_bias:g}"
+    return f"untrained networks: {networks.hidden} units, {networks.init}, forget bias {networks.forget_bias:g}"
 
 
 def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) -> Path:

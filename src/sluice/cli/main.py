@@ -13,7 +13,7 @@ from sluice.exit_codes import exit_on_user_error
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
 
-class CodeNamingGroup(TyperGroup):
+class UserCodeGroup(TyperGroup):
     """Accepts `model.module=FILE`, `task.module=FILE` and `--allow-changed-code` at any position.
 
     The files register a user-defined cell or task. They run only if named here, never because a checkpoint names them.
@@ -33,7 +33,7 @@ class CodeNamingGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=CodeNamingGroup,
+    cls=UserCodeGroup,
     help="Prepare data for, evaluate and use recurrent text models. For training see: python train.py --help\n\n"
     "For models with a user-defined cell or task add model.module=FILE or task.module=FILE (and --allow-changed-code "
     "if the file has changed since training).",

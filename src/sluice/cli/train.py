@@ -184,7 +184,7 @@ def _job(
 
 
 SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
-"""Options that say where the configuration files are."""
+"""Options that set the location of the configuration files."""
 
 
 def print_advice(folder: Path) -> None:

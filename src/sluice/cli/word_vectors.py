@@ -71,7 +71,7 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
         projector: a new folder for TensorBoard's projector; None for none.
 
     Raises:
-        UserError: as `print_neighbours`, if both outputs are None, or one exists already.
+        UserError: see `print_neighbours`; also if both outputs are None, or one exists already.
     """
     space = load_space(source)
     indices = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))

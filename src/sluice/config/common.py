@@ -77,7 +77,7 @@ class EmbeddingDefaults(Settings):
 
 @dataclass
 class Embedding(Settings):
-    """From token ids to the inputs of the recurrent core."""
+    """The embedding of the tokens."""
 
     kind: str = choice("representation of a token", EMBEDDINGS)
     size: int = count("size of a learned embedding", II("task.embedding.size"))

@@ -54,9 +54,10 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
 
 
 def check_batch_size(config: DictConfig, overrides: Sequence[str]) -> None:
-    """
+    """Checks that the command line does not set the batch size of a rank if that of all ranks is set.
+
     Raises:
-        UserError: if the command line sets the batch size of a rank, and that of all ranks is set too.
+        UserError: if both are set.
     """
     total = OmegaConf.select(config, GLOBAL_BATCH_SIZE, throw_on_missing=False)
     if total is not None and any(override.lstrip("+").startswith(f"{BATCH_SIZE}=") for override in overrides):

@@ -170,7 +170,7 @@ def _expectation(error: BaseException) -> str:
 
 
 def _unknown_option(text: str) -> str:
-    """In 'config': Could not find 'model/foo' … Available options in 'model': …"""
+    """The message for an unknown option of a group, from Hydra's "Could not find 'model/foo'"."""
     unregistered = re.search(r"Could not load 'schema/([^']+)'", text)
     if unregistered:
         return f"there is no task registered as {unregistered[1]!r}: name the file that registers it, task.module=FILE"
@@ -189,7 +189,7 @@ def _unknown_option(text: str) -> str:
 
 
 def _unknown_key(text: str, overrides: Sequence[str]) -> str:
-    """Could not override 'task.data.foo'. …"""
+    """The message for an unknown setting, from Hydra's "Could not override 'task.data.foo'"."""
     found = re.search(r"Could not override '([^']*)'", text)
     key = found[1] if found else text
     if "@" in key:

@@ -16,7 +16,7 @@ from sluice.plain import Plain
 
 
 def factory(key: str, spec: Plain) -> Callable[..., Any]:
-    """Builds a factory of optimizers or schedules, and calls it once so that errors are found before data is prepared.
+    """Builds a factory of optimizers or schedules, and calls it once so that errors are found before data are prepared.
 
     Args:
         key: "optimizer" or "scheduler".

@@ -1,4 +1,4 @@
-"""Settings, classes and options that earlier versions called otherwise: for error messages, and for stored runs."""
+"""Names of settings, classes and options in earlier versions, for error messages and stored runs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -35,18 +35,18 @@ RENAMED_SETTINGS = {
     "scheduler.warmup_share": "scheduler.warmup_fraction",
     "callbacks.recent": "callbacks.last_epochs",
 }
-"""Dotted names of earlier versions, and those of today."""
+"""Dotted names in earlier versions, with the current names."""
 
 RENAMED_VALUES: dict[str, dict[object, object]] = {
     "task.tied": {True: "output", False: "none"},
     "task.tie": {"target": "output"},
 }
-"""Values of renamed settings that are written differently today."""
+"""Values of renamed settings that have changed too, with the current values."""
 
 REMOVED_SETTINGS = {
     "task.decoder.bidirectional": "a decoder writes from left to right",
 }
-"""Settings that earlier versions had only to refuse them, and why there is none."""
+"""Removed settings, with the reason."""
 
 RENAMED_OPTIONS = {"callbacks=recent": "callbacks=last_epochs"}
 
@@ -62,11 +62,11 @@ RENAMED_TARGETS = {
     "sluice.callbacks.tensorboard.TensorBoard": "sluice.loggers.tensorboard.TensorBoard",
     "sluice.callbacks.csv_log.CSVLog": "sluice.loggers.csv.CSVLog",
 }
-"""Classes and functions in stored settings of earlier versions, and where they are today."""
+"""Classes and functions in stored settings of earlier versions, with their current locations."""
 
 
 def explain_old_name(key: str) -> str | None:
-    """The sentence about a setting of an earlier version; None for any other.
+    """The error message for a setting of an earlier version; None for any other.
 
     Args:
         key: dotted name, as in "model.budget".
@@ -86,7 +86,7 @@ def _new_values(old: str) -> str:
 
 
 def update_settings(stored: Plain, schema: str | None = None) -> Plain:
-    """Updates stored settings of an earlier version to the names, values and classes of today.
+    """Updates stored settings of an earlier version to the current names, values and classes.
 
     Args:
         stored: nested plain containers, the whole configuration of a run.
@@ -138,7 +138,7 @@ def _new_value(old: str, value: Any) -> Any:
 
 
 def update_overrides(stored: Sequence[str]) -> list[str]:
-    """Updates a stored command line of an earlier version to the names and values of today.
+    """Updates a stored command line of an earlier version to the current names and values.
 
     Args:
         stored: overrides such as "model.budget=100".

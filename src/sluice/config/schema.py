@@ -40,7 +40,7 @@ STOP_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 
 @dataclass
 class Checkpoint(Settings):
-    """When last.ckpt is saved; a run that resumes from it continues exactly where it stopped."""
+    """Saving of last.ckpt; a run that is resumed from it continues exactly where it stopped."""
 
     every_minutes: float = setting(
         "minutes between two checkpoints; longer if saving takes more than 2 % of the time", 5.0, above=0

@@ -125,7 +125,7 @@ class TextGenerator:
             number: number of continuations; of a beam search, which has at least `number` hypotheses, the best ones.
 
         Returns:
-            `number` texts, those of a beam search by falling probability.
+            `number` texts, those of a beam search by decreasing probability.
 
         Raises:
             ValueError: if a value of `sampling` is out of range.

@@ -17,7 +17,7 @@ from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
 
 GRADIENT_CLIP = 0.25
-"""Maximum gradient norm in dynamic evaluation, as in the authors' program."""
+"""Maximum gradient norm in dynamic evaluation, as in the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class LMEvaluator:
         Args:
             network: the model; set to evaluation mode, its weights are unchanged after every evaluation.
             end_id: id of the end of a line, the first input.
-            streams: number of contiguous parts of the text that are evaluated in parallel; 1 for figures that compare
-                with published ones.
+            streams: number of contiguous parts of the text that are evaluated in parallel; 1 for results that
+                can be compared with published ones.
             chunk_length: steps per forward pass.
         """
         self.network, self.end_id = network.eval(), end_id

@@ -1,4 +1,4 @@
-"""Classification of pairs of texts with a trained network, and how much each word contributes."""
+"""Classification of pairs of texts with a trained network, with the contribution of each word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class PairPrediction:
     probabilities: dict[str, float]
     """Class name to probability, for all classes."""
     words: list[Plain]
-    """The words of both texts, sorted by falling contribution, each with the keys "text" (1 or 2), "word",
+    """The words of both texts, sorted by decreasing contribution, each with the keys "text" (1 or 2), "word",
     "contribution" (to the logit of the predicted class, minus the mean over the other classes) and "aligned_word" (the
     word of the other text with the largest attention weight)."""
 
@@ -142,7 +142,7 @@ class PairPredictor(Predictor[Pair]):
 
 
 def _ranked(words: list[list[str]], contributions: Tensor, weights: Tensor, first: int, second: int) -> list[Plain]:
-    """The words of a pair's two texts, sorted by falling contribution.
+    """The words of a pair's two texts, sorted by decreasing contribution.
 
     Args:
         words: of all texts of the batch.

@@ -17,7 +17,7 @@ from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequencePa
 
 
 class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
-    """Hochreiter & Schmidhuber (1997), experiment 4."""
+    """The adding problem: Hochreiter & Schmidhuber (1997), experiment 4."""
 
     settings_type = Adding
     problem_type = AddingProblem

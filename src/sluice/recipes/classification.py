@@ -61,7 +61,7 @@ class ClassificationRecipe(
     """Many-to-one classification of texts."""
 
     kind = "classification"
-    description = "classifies"
+    description = "classifies texts"
     usage = 'sluice predict {run} "your text"'
     evaluates_files: ClassVar[bool] = True
 
@@ -125,7 +125,7 @@ class ClassificationRecipe(
                 "embedding.adversarial_epsilon needs a learned embedding: it cannot be combined with embedding=onehot"
             )
         if config.embedding.init == "ppmi":
-            _start_from_ppmi(network, data, config.embedding)
+            _init_from_ppmi(network, data, config.embedding)
         return ClassificationModule(
             network=network,
             labels=prepared.labels,
@@ -182,10 +182,10 @@ class ClassificationRecipe(
         else:
             texts = self._texts_of_table(model, request.table)
         module = self.module_for_test(model)
-        figures, confusion = run_test(module, texts.loader), module.confusion_matrix()
+        metrics, confusion = run_test(module, texts.loader), module.confusion_matrix()
         return Evaluation(
             f"{model.path} on {texts.size:,} texts from {texts.source}",
-            figures,
+            metrics,
             {
                 **{"checkpoint": str(model.path), "texts": texts.size, "from": texts.source},
                 **{"labels": model.labels, "confusion": confusion, "left_out": texts.left_out},
@@ -228,7 +228,7 @@ class ClassificationRecipe(
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
 
 
-def _start_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
+def _init_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:
     """Initialises the embedding from the PPMI vectors of the training texts."""
     if not isinstance(network.embedding, LearnedEmbedding):
         raise UserError(

@@ -1,4 +1,4 @@
-"""task=corpus: language modelling on text files of the user."""
+"""task=corpus: language modelling on your own text files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from sluice.recipes.language import LanguageModelRecipe
 
 
 class CorpusRecipe(LanguageModelRecipe[OwnCorpus]):
-    """A text file, or a folder of text files."""
+    """Language modelling on a text file, or on a folder of text files."""
 
     settings_type = OwnCorpus
 

@@ -17,7 +17,7 @@ from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequencePa
 
 
 class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
-    """Gers & Schmidhuber (2001)."""
+    """Counting with context-free and context-sensitive languages: Gers & Schmidhuber (2001)."""
 
     settings_type = Counting
     problem_type = CountingProblem
@@ -39,7 +39,7 @@ class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
 
 
 def _passes(network: SequenceLabeller, language: str) -> Callable[[int], bool]:
-    """Returns whether every predictable symbol of the string for n is predicted."""
+    """Returns a function of n: whether every predictable symbol of the string for n is predicted."""
 
     def passes(n: int) -> bool:
         string = next_symbols(language, [n])

@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Request:
-    """What to evaluate."""
+    """A request to evaluate a split or a file."""
 
     split: str = "test"
     """Split of the task's data: "train", "val" or "test"."""
@@ -51,15 +51,15 @@ class Evaluation:
 
     headline: str
     """The model and the data."""
-    figures: Mapping[str, float]
-    facts: PlainMapping = field(default_factory=dict)
+    metrics: Mapping[str, float]
+    details: PlainMapping = field(default_factory=dict)
     """Additional output of --json: checkpoint, data and settings."""
     digits: int = 4
     """Number of decimals to print."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Display names of figures."""
+    """Display names of the metrics."""
     notes: tuple[str, ...] = ()
-    """Lines to print after the figures."""
+    """Lines to print after the metrics."""
     confusion: tuple[tuple[str, ...], list[list[int]]] | None = None
     """Class names and confusion matrix: rows are true classes, columns predicted classes."""
 
@@ -97,9 +97,9 @@ def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule,
     """
     check_unchanged(model, data.identity)
     loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
-    figures = run_test(module, loaders[request.split]())
+    metrics = run_test(module, loaders[request.split]())
     headline = f"{model.path} on the {request.split} split, {data.corpus.description}"
-    return Evaluation(headline, figures, {"checkpoint": str(model.path), "split": request.split}, digits=5)
+    return Evaluation(headline, metrics, {"checkpoint": str(model.path), "split": request.split}, digits=5)
 
 
 def bucketed_loader(

@@ -1,4 +1,4 @@
-"""task=execute: programs in, what they print out."""
+"""task=execute: prediction of the output of short programs."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ from sluice.text.coder import SentenceCoder
 
 
 class ExecuteRecipe(Seq2SeqRecipe[Execute]):
-    """Zaremba & Sutskever (2014), "Learning to execute", arXiv 1410.4615."""
+    """Program execution: Zaremba & Sutskever (2014), "Learning to execute", arXiv 1410.4615."""
 
     settings_type = Execute
     kind = "execution"
-    description = "writes what programs print"
+    description = "predicts the output of programs"
     usage = 'sluice translate {run} "print((12+7))"'
 
     def find_corpus(
@@ -50,7 +50,7 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
         return ExecutionModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
-        """A program; its line breaks may be written as \\n, since a text of one line is easier to give."""
+        """Returns the program; in the input, its line breaks may be written as \\n."""
         return text.replace("\\n", "\n").strip()
 
     def _programs(self, config: Config) -> Programs:

@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class ImdbRecipe(ClassificationRecipe[Imdb]):
-    """Positive or negative reviews."""
+    """Classification of reviews as positive or negative."""
 
     settings_type = Imdb
 

@@ -19,14 +19,14 @@ from sluice.recurrent import CELLS
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 
 
-class Wanted(Protocol):
-    """A class of `sluice.inference`."""
+class Described(Protocol):
+    """A class of `sluice.inference`, with a description for error messages."""
 
     description: ClassVar[str]
     """Completes "a model that ..." in error messages."""
 
 
-Use = TypeVar("Use", bound=Wanted)
+Inference = TypeVar("Inference", bound=Described)
 
 
 def load_model(run: Path) -> SavedModel:
@@ -79,7 +79,7 @@ def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
     return found
 
 
-def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:
+def load_for(run: Path, kind: type[Inference]) -> tuple[SavedModel, Inference]:
     """Loads a trained model together with its inference object.
 
     Args:
@@ -90,10 +90,10 @@ def load_for(run: Path, kind: type[Use]) -> tuple[SavedModel, Use]:
         UserError: as `load_model`, or if the model has another inference class.
     """
     model = load_model(run)
-    return model, use_of(model, kind, run)
+    return model, inference_object(model, kind, run)
 
 
-def use_of(model: SavedModel, kind: type[Use], run: Path | None = None) -> Use:
+def inference_object(model: SavedModel, kind: type[Inference], run: Path | None = None) -> Inference:
     """Creates the inference object of a trained model.
 
     Args:

@@ -11,7 +11,7 @@ from sluice.recipes.translation import SentencePairRecipe
 
 
 class Multi30kRecipe(SentencePairRecipe[Multi30k]):
-    """Elliott et al. (2016), task 1."""
+    """Translation of image captions: Elliott et al. (2016), task 1."""
 
     settings_type = Multi30k
 

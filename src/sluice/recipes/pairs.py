@@ -47,14 +47,14 @@ from sluice.runs.results import write_confusion
 
 
 class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, ClassifierParts]):
-    """Pairs of generated product titles, or pairs of texts from a file."""
+    """Classification of pairs of generated product titles, or of pairs of texts from a file."""
 
     settings_type = Pairs
     kind = "classification of pairs"
-    description = "classifies pairs"
+    description = "classifies pairs of texts"
     usage = 'sluice predict {run} "one text" "another text"'
 
-    def letter_settings(self, settings: Pairs) -> CharNgramSettings:
+    def ngram_settings(self, settings: Pairs) -> CharNgramSettings:
         """Returns the settings of tokenisation and character n-grams."""
         text = settings.text
         return CharNgramSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
@@ -80,7 +80,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         data = settings.data
         return TextPairData(
             corpus=corpus,
-            settings=self.letter_settings(settings),
+            settings=self.ngram_settings(settings),
             cache_dir=Path(config.paths.cache_dir),
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
@@ -164,7 +164,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         return PairPredictor(
             network=model.network,
             labels=model.labels,
-            settings=self.letter_settings(settings),
+            settings=self.ngram_settings(settings),
             max_length=settings.data.max_length,
             truncation=settings.data.truncation,
         )
@@ -172,11 +172,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
         """Evaluates on a split of the task's pairs."""
         pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
-        figures, confusion = run_test(module, pairs.loader), module.confusion_matrix()
+        metrics, confusion = run_test(module, pairs.loader), module.confusion_matrix()
         source = pairs.source
         return Evaluation(
             f"{model.path} on {pairs.size:,} pairs from {source}",
-            figures,
+            metrics,
             {
                 **{"checkpoint": str(model.path), "pairs": pairs.size, "from": source},
                 **{"labels": model.labels, "confusion": confusion, "left_out": pairs.left_out},
@@ -196,7 +196,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             return assign_splits(given, labels=labels, names=model.labels, fractions=fractions, texts=texts)
 
         rows, left_out = rows_of_split(model, split, given, pair_hashes(pairs), assigned)
-        settings, table = self.letter_settings(own), new_table()
+        settings, table = self.ngram_settings(own), new_table()
         encoded = encode_text_pairs([pairs[row] for row in rows], settings.tokenizer, table)
         collate = TextPairCollator(
             encoded,

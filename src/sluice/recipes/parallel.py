@@ -1,4 +1,4 @@
-"""task=parallel: translation of parallel text of the user."""
+"""task=parallel: translation of your own parallel text."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from sluice.recipes.translation import SentencePairRecipe
 
 
 class ParallelRecipe(SentencePairRecipe[Parallel]):
-    """A file with one pair per line, or two aligned files."""
+    """Translation of sentence pairs in one file, a pair per line, or in two aligned files."""
 
     settings_type = Parallel
 

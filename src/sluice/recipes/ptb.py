@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class PennTreebankRecipe(LanguageModelRecipe[PennTreebank]):
-    """Read from paths.data_dir, downloaded, or replaced by the generated sample."""
+    """Language modelling on the Penn Treebank: read from paths.data_dir, downloaded, or replaced by generated text."""
 
     settings_type = PennTreebank
 

@@ -1,4 +1,4 @@
-"""task=reviews: classification of labelled texts of the user."""
+"""task=reviews: classification of your own labelled texts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from sluice.recipes.classification import ClassificationRecipe
 
 
 class ReviewsRecipe(ClassificationRecipe[Reviews]):
-    """Texts of two or more classes from CSV, TSV or JSONL files."""
+    """Classification of labelled texts in CSV, TSV or JSONL files, with two or more classes."""
 
     settings_type = Reviews
 

@@ -100,9 +100,9 @@ TaskData: TypeAlias = SequenceTaskData | StreamTaskData
 
 
 class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, SequenceParts]):
-    """A prediction for each step."""
+    """Sequence labelling or regression, with a prediction at each step."""
 
-    kind = "answers step by step"
+    kind = "sequence labelling"
     description = "makes a prediction at each step"
     usage = "sluice evaluate {run}"
     one_direction: ClassVar[bool] = True

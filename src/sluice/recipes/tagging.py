@@ -24,7 +24,7 @@ from sluice.recipes.task import batch_size_per_rank
 
 
 class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
-    """Generated sentences, or sentences from two-column files."""
+    """Sequence labelling of generated sentences, or of sentences in two-column files."""
 
     settings_type = Tagging
     one_direction = False

@@ -53,7 +53,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     kind: ClassVar[str] = "other"
     """Tasks of one kind have similar networks and can load each other's weights (`init_from`)."""
     description: ClassVar[str] = "belongs to a custom task"
-    """What its models do, as a verb phrase: "classifies texts"."""
+    """Verb phrase that describes its models, for messages: "classifies texts"."""
     usage: ClassVar[str] = "sluice evaluate {run}"
     """Command that uses a trained model; {run} is replaced by its folder."""
     evaluates_files: ClassVar[bool] = False
@@ -141,14 +141,14 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         return []
 
     def extra_figures(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
-        """Computes figures of the tested network outside the test loop, for results.json."""
+        """Computes metrics of the tested network outside the test loop, for results.json."""
         return {}
 
     def write_artifacts(self, module: Module, folder: Path) -> None:
         """Writes files of the test, such as the confusion matrix, to the run folder."""
 
     def print_summary(self, module: Module) -> None:
-        """Prints results of the test other than figures."""
+        """Prints results of the test other than metrics."""
 
     def data_summary(self, data: DataModule) -> list[str]:
         """Returns lines with the sizes of the prepared data."""
@@ -169,7 +169,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """Checks the settings as far as possible without data: builds the network without allocating its weights.
 
         Raises:
-            UserError: for settings that the network rejects, or that need more memory than there is.
+            UserError: for settings that the network rejects, or that need more memory than is available.
         """
         if config.model.cell == "none":
             return
@@ -242,7 +242,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         }
 
     def parts_of(self, saved: PlainMapping) -> Parts:
-        """What a checkpoint carries besides the weights, as this task's type."""
+        """Casts checkpoint contents besides the weights to the type of this task."""
         return cast(Parts, saved)
 
 

@@ -9,7 +9,7 @@ from sluice.recipes.classification import ClassificationRecipe
 
 
 class TemporalOrderRecipe(ClassificationRecipe[TemporalOrder]):
-    """Hochreiter & Schmidhuber (1997), experiment 6a, at five levels."""
+    """The temporal order problem: Hochreiter & Schmidhuber (1997), experiment 6a, at five levels of difficulty."""
 
     settings_type = TemporalOrder
 

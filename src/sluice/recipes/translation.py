@@ -50,7 +50,7 @@ class CoderParts(TypedDict):
 class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationModule, CoderParts]):
     """Sequence-to-sequence learning."""
 
-    description = "translates"
+    description = "translates sentences"
     usage = 'sluice translate {run} "your sentence"'
     evaluation_settings = ("decoding.", "test_beam", *OWN_FILES)
 
@@ -220,12 +220,12 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         """Evaluates on a split of the task's sentence pairs."""
         module = self.module_for_test(model)
         pairs = self._pairs_of_split(model, module.translator, request.split)
-        figures = run_test(module, pairs.loader)
+        metrics = run_test(module, pairs.loader)
         signatures, beam = module.scoring.signatures(), self._test_decoding(model).beam
         source = pairs.source
         return Evaluation(
             f"{model.path} on the {request.split} split, beam {beam}, from {source}",
-            figures,
+            metrics,
             {
                 **{"checkpoint": str(model.path), "from": source, "split": request.split, "beam": beam},
                 **{"left_out": pairs.left_out, "signatures": signatures},

@@ -18,7 +18,7 @@ from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import MARKS, SentenceCoder
 from sluice.text.vocab import SPECIALS
 
-DRAWN = 500
+SAMPLES_PER_LABEL = 500
 """Number of sentences sampled for each label after the test."""
 
 
@@ -50,27 +50,27 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         return ParallelSettings(**vars(settings.text), max_length=longest, max_ratio=float(longest), symbols=True)
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
-        by_heart = self.settings(config).data.path is not None
-        scoring = exact_match_scoring(translator.target.unit.split) if by_heart else NO_SCORING
+        reproduces = self.settings(config).data.path is not None
+        scoring = exact_match_scoring(translator.target.unit.split) if reproduces else NO_SCORING
         return TranslationModule(translator=translator, scoring=scoring, **options)
 
     def source_of(self, coder: SentenceCoder, text: str) -> str:
-        """Returns a number or label that the model knows."""
+        """Checks that the model was trained on a number or label, and returns it."""
         known, symbol = coder.vocab.tokens[len(SPECIALS) + len(MARKS) :], text.strip()
         if symbol not in known:
             names = f"0 to {len(known) - 1}" if "0" in known else ", ".join(sorted(known))
-            raise UserError(f"there is no sentence for {symbol!r}: the model knows {names}")
+            raise UserError(f"there is no sentence for {symbol!r}: choose from {names}")
         return symbol
 
     def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
         """Computes, for labels, also the fraction of sampled sentences that express their label."""
-        figures = super().extra_figures(config, data, module)
+        metrics = super().extra_figures(config, data, module)
         settings = self.settings(config)
         if settings.data.path is not None:
-            return figures
-        labels = [label for label in LabelSentences.labels for _ in range(DRAWN)]
-        how = DecodingSettings(max_length_factor=0, max_length_offset=settings.data.max_length, seed=config.seed)
-        written = module.translator.translate(labels, how)
-        meant = [LabelSentences.labels.index(label) for label in labels]
-        right = sum(label == label_of(best.text) for label, (best, *_) in zip(meant, written, strict=True))
-        return figures | {"test/speaks_for_label": right / len(labels)}
+            return metrics
+        labels = [label for label in LabelSentences.labels for _ in range(SAMPLES_PER_LABEL)]
+        sampling = DecodingSettings(max_length_factor=0, max_length_offset=settings.data.max_length, seed=config.seed)
+        translated = module.translator.translate(labels, sampling)
+        targets = [LabelSentences.labels.index(label) for label in labels]
+        correct = sum(label == label_of(best.text) for label, (best, *_) in zip(targets, translated, strict=True))
+        return metrics | {"test/speaks_for_label": correct / len(labels)}

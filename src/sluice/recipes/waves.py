@@ -15,7 +15,7 @@ from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequencePa
 
 
 class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
-    """Time-series forecasting."""
+    """Time-series forecasting on sums of sine waves."""
 
     settings_type = Waves
     problem_type = WavesProblem

@@ -11,7 +11,7 @@ from sluice.recipes.task import may_use_sample
 
 
 class WikiText2Recipe(LanguageModelRecipe[WikiText2]):
-    """Read from paths.data_dir, downloaded, or replaced by the generated sample."""
+    """Language modelling on WikiText-2: read from paths.data_dir, downloaded, or replaced by generated text."""
 
     settings_type = WikiText2
 

@@ -43,7 +43,7 @@ PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "
 
 
 class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModule, VocabularyParts]):
-    """Skip-gram and CBOW: Mikolov et al. (2013)."""
+    """Word vectors by skip-gram or CBOW: Mikolov et al. (2013)."""
 
     settings_type = Settings
     kind = "word vectors"
@@ -53,7 +53,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> RunningText:
-        _refuse_what_would_be_ignored(config)
+        _refuse_unused_settings(config)
         data = self.settings(config).data
         corpus = _corpus(data)
         if corpus is None:
@@ -147,7 +147,7 @@ def learned_vectors(network: Word2Vec, vocab: list[str]) -> tuple[list[str], NDA
 
 
 def _corpus(data: DataSettings) -> str | None:
-    """Returns the name of the published or generated text; None for a text of the user.
+    """Returns the name of the published or generated text; None for a user-supplied text.
 
     Raises:
         UserError: if both are given.
@@ -157,7 +157,7 @@ def _corpus(data: DataSettings) -> str | None:
     return data.corpus or (None if data.path is not None else DEFAULT_CORPUS)
 
 
-def _refuse_what_would_be_ignored(config: Config) -> None:
+def _refuse_unused_settings(config: Config) -> None:
     """Rejects settings that have no effect on this task.
 
     Raises:

@@ -12,7 +12,7 @@ from sluice.errors import UserError
 NAME_PUNCTUATION = "._-+@,:%"
 """Characters allowed in the name of a run folder besides alphanumeric ones."""
 AGREEMENT_SECONDS = 300
-"""How long the ranks started by torchrun wait for rank 0."""
+"""Seconds for which the ranks started by torchrun wait for rank 0."""
 
 
 def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = None) -> str:

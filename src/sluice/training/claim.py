@@ -52,7 +52,7 @@ class ClaimedFolder:
 
 
 def check_early(config: Config, sweep_number: int | None) -> None:
-    """Checks the run folder and `init_from` before any data is read; writes nothing.
+    """Checks the run folder and `init_from` before any data are read; writes nothing.
 
     Whether the generated sample is used, which changes the folder's name, may not be known yet; then an error is
     raised only if both possible folders are refused.

@@ -28,7 +28,7 @@ FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, sign
 
 
 def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.environ) -> None:
-    """Compares the started processes with the trainer's settings; a mismatch would wait forever.
+    """Checks that the started processes match the trainer's settings; with a mismatch, training would hang.
 
     Raises:
         UserError: if they differ.

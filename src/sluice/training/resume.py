@@ -280,7 +280,7 @@ def _check_shape(settings: Plain) -> None:
     """Checks the nesting of stored settings.
 
     Raises:
-        ValueError: if it is not as a run writes it.
+        ValueError: if a group is not a mapping, or `task.name` is missing.
     """
     groups = {group: settings[group] for group in GROUPS if group in settings}
     named = {f"{group}.{name}": entry for group in NAMED_GROUPS for name, entry in _entries(settings.get(group))}

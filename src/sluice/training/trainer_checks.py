@@ -1,4 +1,4 @@
-"""Checking the settings of the group `trainer` before any data is read."""
+"""Checks of the settings of the group `trainer`, before any data are read."""
 
 import os
 import re
@@ -40,12 +40,12 @@ OPTIONAL = ("min_epochs", "min_steps")
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 PROCESSES_PER_CORE = 4
-"""More processes on the CPU than this are taken for a mistake."""
+"""Maximum number of processes per CPU core; more are probably a mistake."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
 def check_trainer_settings(spec: Plain) -> None:
-    """Rejects settings that Lightning would ignore, misunderstand or stumble over later.
+    """Rejects settings that Lightning would ignore, misinterpret or fail on later.
 
     Args:
         spec: the group `trainer`.

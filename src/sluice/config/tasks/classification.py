@@ -12,7 +12,7 @@ TOKENIZERS = ("basic_english", "whitespace")
 
 @dataclass
 class Text(Settings):
-    """From texts to token ids."""
+    """Tokenisation and vocabulary."""
 
     tokenizer: str = choice("tokenizer", TOKENIZERS, "basic_english")
     min_freq: int = count("minimum number of occurrences of a word in the training texts", 2)
@@ -21,7 +21,7 @@ class Text(Settings):
 
 @dataclass
 class TextData(Settings):
-    """From token ids to batches."""
+    """Batches of texts."""
 
     batch_size: int = count("texts per training batch on each rank", 64)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
@@ -89,6 +89,6 @@ class Imdb(Classification):
 
 @dataclass
 class Reviews(Classification):
-    """Labelled texts of the user."""
+    """Classification of user-supplied labelled texts."""
 
     data: TableData = field(default_factory=TableData)

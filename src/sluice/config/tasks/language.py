@@ -12,7 +12,7 @@ LM_TIED_WEIGHTS = ("none", "output")
 
 @dataclass
 class StreamText(Settings):
-    """From a text to token ids."""
+    """Tokenisation and vocabulary."""
 
     unit: str = choice("unit of prediction: words or characters", UNITS, "words")
     tokenizer: str = choice("tokenizer of words", WORD_TOKENIZERS, "whitespace")
@@ -22,7 +22,7 @@ class StreamText(Settings):
 
 @dataclass
 class StreamData(Settings):
-    """From token ids to chunks of parallel streams."""
+    """Parallel streams of tokens, split into chunks."""
 
     batch_size: int = count("parallel training streams on each rank", 40)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
@@ -44,7 +44,7 @@ class PublishedData(StreamData):
 
 @dataclass
 class OwnData(StreamData):
-    """A text of the user."""
+    """A user-supplied text."""
 
     path: str = setting("text file, or folder of text files, read in alphabetical order")
     validation_path: str | None = setting("validation text; null splits off validation_fraction of path", None)
@@ -121,6 +121,6 @@ class PennTreebank(LanguageModelling):
 
 @dataclass
 class OwnCorpus(LanguageModelling):
-    """A text of the user."""
+    """Language modelling on a user-supplied text."""
 
     data: OwnData = field(default_factory=OwnData)

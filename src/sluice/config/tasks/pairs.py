@@ -10,7 +10,7 @@ from sluice.options import TRUNCATIONS, WORD_TOKENIZERS
 
 @dataclass
 class LetterText(Settings):
-    """From texts to words, and from words to character n-grams."""
+    """Tokenisation, and the character n-grams of words."""
 
     tokenizer: str = choice("tokenizer", WORD_TOKENIZERS, "words")
     max_ngram: int = count("length of the longest character n-gram that contributes to the vector of a word", 3)
@@ -19,7 +19,7 @@ class LetterText(Settings):
 
 @dataclass
 class PairsData(Settings):
-    """Pairs of texts: generated product titles, or a file of the user."""
+    """Pairs of texts: generated product titles, or a user-supplied file."""
 
     path: str | None = setting("file of training pairs (CSV, TSV or JSONL); null generates product titles", None)
     validation_path: str | None = setting("file of validation pairs; null splits off validation_fraction of path", None)

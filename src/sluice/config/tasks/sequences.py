@@ -13,7 +13,7 @@ LANGUAGES = ("anbn", "anbncn")
 
 @dataclass
 class SequenceBatches(Settings):
-    """From sequences to batches."""
+    """Batches of sequences."""
 
     batch_size: int = count("sequences per training batch on each rank", 64)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)

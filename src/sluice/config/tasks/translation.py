@@ -1,4 +1,4 @@
-"""Settings of sequence to sequence with attention."""
+"""Settings of sequence-to-sequence learning with attention."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from sluice.options import (
 
 @dataclass
 class PairText(Settings):
-    """From sentences to token ids."""
+    """Tokenisation and vocabulary."""
 
     unit: str = choice("unit of a token", UNITS, "words")
     tokenizer: str = choice("tokenizer of words; moses: sacremoses", SENTENCE_TOKENIZERS, "moses")
@@ -36,7 +36,7 @@ class PairText(Settings):
 
 @dataclass
 class PairBatches(Settings):
-    """From token ids to batches."""
+    """Batches of sentence pairs."""
 
     batch_size: int = count("pairs per training batch on each rank", 128)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
@@ -45,7 +45,7 @@ class PairBatches(Settings):
 
 @dataclass
 class PairData(PairBatches):
-    """From sentences to batches."""
+    """Filtering and batches of sentence pairs."""
 
     max_tokens: int | None = count(
         "maximum number of target tokens of a training batch, padding included; null for no limit", None
@@ -72,7 +72,7 @@ class Multi30kData(PairData):
 
 @dataclass
 class OwnPairs(PairData):
-    """Parallel sentences of the user."""
+    """User-supplied parallel sentences."""
 
     path: str = setting("training pairs: a TSV file with one pair per line, or the source side of two aligned files")
     target_path: str | None = setting("target side of the training pairs; null if path holds both", None)
@@ -177,6 +177,6 @@ class Multi30k(SentenceTranslation):
 
 @dataclass
 class Parallel(SentenceTranslation):
-    """Parallel sentences of the user."""
+    """Translation of user-supplied parallel sentences."""
 
     data: OwnPairs = field(default_factory=OwnPairs)

@@ -11,7 +11,7 @@ CORPORA = ("wikitext2", "ptb", "imdb", "sample")
 
 @dataclass
 class WindowText(Settings):
-    """From a text to token ids."""
+    """Tokenisation and vocabulary."""
 
     tokenizer: str | None = choice("tokenizer of words; null for the usual one of the corpus", WORD_TOKENIZERS, None)
     min_freq: int = count("minimum number of occurrences of a word in the training text", 5)
@@ -20,7 +20,7 @@ class WindowText(Settings):
 
 @dataclass
 class WindowData(Settings):
-    """From token ids to words and their contexts."""
+    """The text, and batches of words with their contexts."""
 
     corpus: str | None = choice("named corpus; null for path, or for wikitext2 if path is null too", CORPORA, None)
     path: str | None = setting("text file, or folder of text files, read in alphabetical order", None)
