@@ -121,7 +121,7 @@ def scale(
     accelerator: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Measure training speed by the number of processes."""
+    """Measure training speed for each number of processes."""
     with exit_on_user_error():
         from sluice.benchmarks.scaling import bench_scale
 

@@ -98,7 +98,7 @@ def phrases(
     projector: Projector = None,
     as_json: Json = False,
 ) -> None:
-    """Print the nearest neighbours of phrases, and plot them, by the encoder of a translation model."""
+    """Print the nearest neighbours of phrases, encoded by a translation model, and plot them."""
     with exit_on_user_error():
         from sluice.cli.phrase_vectors import print_phrases
 

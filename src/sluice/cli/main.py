@@ -101,10 +101,10 @@ def evaluate(
 def predict(
     run: Run,
     text: Annotated[
-        list[str] | None, typer.Argument(help="One or more texts (for task=pairs two); default: standard input.")
+        list[str] | None, typer.Argument(help="One or more texts (two for task=pairs); default: standard input.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="File with one text per line (for task=pairs two, separated by a tab).")
+        Path | None, typer.Option(help="File with one text per line (for task=pairs, two texts separated by a tab).")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +147,7 @@ def suggest(
     top: Annotated[int, typer.Option(min=1, help="Number of words.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Print the most probable next words by a language model."""
+    """Print the most probable next words according to a language model."""
     with exit_on_user_error():
         from sluice.cli.generate import suggest_words
 
@@ -161,7 +161,7 @@ def score(
     tokens: Annotated[bool, typer.Option("--tokens", help="Also print each token's log-probability.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compute the perplexity of a text by a language model."""
+    """Compute the perplexity of a text under a language model."""
     with exit_on_user_error():
         from sluice.cli.generate import score_file
 
