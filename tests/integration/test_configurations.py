@@ -157,7 +157,7 @@ def test_scheduler_class_interval_and_monitor(home: Path, name: str, kind: str, 
     assert (schedule["interval"], schedule["monitor"]) == (interval, "val/f1")
 
 
-def test_default_loggers_and_callbacks(home: Path) -> None:
+def test_default_loggers_and_callbacks_are_built(home: Path) -> None:
     _, trainer = built(composed(home, "task.monitor=val/loss", "task.mode=min"))
     assert [type(logger) for logger in trainer.loggers] == [TensorBoard, CSVLog]
     (stopping,) = trainer.early_stopping_callbacks

@@ -96,7 +96,7 @@ def test_heatmaps_match_the_trace(run: Path, drawn: list[Figure]) -> None:
         assert name in axis.get_title(loc="left")
 
 
-def test_answers_equal_predictions_for_each_prefix(run: Path) -> None:
+def test_step_predictions_equal_predictions_of_prefixes(run: Path) -> None:
     (line,) = json_lines(sluice("inspect", run, TEXT, "--json"))
     prefixes = [" ".join(TEXT.split()[: index + 1]) for index in range(8)]
     predicted = json_lines(sluice("predict", run, *prefixes, "--json"))
@@ -230,7 +230,7 @@ def test_gradient_norms_match_the_task_loss(order: Finished, run: Path, drawn: l
     assert events.Tags()["images"] == ["gradients"]
 
 
-def test_gradients_of_several_runs(book_run: Finished, order: Finished, run: Path) -> None:
+def test_gradients_of_several_runs_are_compared(book_run: Finished, order: Finished, run: Path) -> None:
     arguments = ("--gradients", book_run.folder, run, order.folder, run)
     message = error_of(sluice("inspect", "--gradients", run, "--steps", "5"))
     assert "uses whole sequences, omit it" in message
@@ -240,7 +240,7 @@ def test_gradients_of_several_runs(book_run: Finished, order: Finished, run: Pat
     assert len(line["norms"]) == 6, "runs of the same name are listed separately"
 
 
-def test_gradients_of_untrained_networks(workdir: Path, drawn: list[Figure]) -> None:
+def test_gradients_of_untrained_networks_are_plotted(workdir: Path, drawn: list[Figure]) -> None:
     ended = sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn, lstm")
     assert ended.code == 0, ended.err
     rows = [line for line in ended.out.splitlines() if line.strip().startswith(("rnn", "lstm"))]

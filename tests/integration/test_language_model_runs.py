@@ -40,7 +40,7 @@ def finished_sample(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 class TestRuns:
-    def test_wikitext2_sample_results(self, finished_sample: Finished) -> None:
+    def test_wikitext2_sample_run_is_marked_and_consistent(self, finished_sample: Finished) -> None:
         results = finished_sample.results
         assert finished_sample.folder.relative_to(finished_sample.home / "output").parts[:2] == ("wikitext2", "lstm")
         assert finished_sample.folder.name.startswith("sample-")
@@ -52,7 +52,7 @@ class TestRuns:
         assert "GENERATED SAMPLE" in finished_sample.ended.out
         assert "sluice generate" in finished_sample.ended.out
 
-    def test_curves_and_generated_text_per_validation(self, finished_sample: Finished) -> None:
+    def test_curves_and_text_are_logged_per_validation(self, finished_sample: Finished) -> None:
         curves = curves_of(finished_sample.folder)
         named = {"train/loss", "train/perplexity", "train/tokens_per_second", "train/gradient_norm", "val/perplexity"}
         assert named <= set(curves)
@@ -65,7 +65,7 @@ class TestRuns:
         assert run.results["task"] == "ptb"
         assert run.results["test/perplexity"] > 1
 
-    def test_corpus_from_files(self, book_run: Finished) -> None:
+    def test_corpus_trains_on_a_folder_of_files(self, book_run: Finished) -> None:
         assert book_run.results["data_source"] == "file"
         assert book_run.folder.parts[-3:-1] == ("corpus", "lstm")
         assert not book_run.folder.name.startswith("sample-")

@@ -90,7 +90,7 @@ def test_invalid_pair_is_reported(titles: Finished, texts: list[str], stdin: str
     assert expected in error_of(sluice("predict", titles.folder, *texts, stdin=stdin))
 
 
-def test_pairs_from_a_file(workdir: Path) -> None:
+def test_pairs_from_a_file_train_and_evaluate(workdir: Path) -> None:
     path = write_pairs(workdir / "mine.csv")
     run = trained(workdir, *own(path))
     assert run.results["data_source"] == "file"

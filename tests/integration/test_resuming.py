@@ -307,7 +307,7 @@ def own(run: Path, tmp_path: Path) -> Path:
 class TestErrors:
     """Errors are one sentence, with exit code 2."""
 
-    def test_changed_settings(self, runs: Runs, run: Path) -> None:
+    def test_changed_settings_are_refused(self, runs: Runs, run: Path) -> None:
         error = error_of(runs.command(f"resume={run}", "optimizer.lr=0.5", "seed=2"))
         assert f"the run in {run} was started with other settings: " in error
         assert re.search(r"optimizer.lr was 0\.\d+ and is 0.5", error)
@@ -315,56 +315,56 @@ class TestErrors:
         assert "resume_force=true" in error
         assert "model" not in error.replace(str(run), "")
 
-    def test_changed_model(self, runs: Runs, run: Path) -> None:
+    def test_changed_model_is_refused(self, runs: Runs, run: Path) -> None:
         error = error_of(runs.command(f"resume={run}", "model=rnn_relu", "seed=2"))
         assert "model.name was " in error
         assert "and is 'rnn_relu'; restore them" in error
         assert "seed" not in error.replace(str(run), "")
 
-    def test_settings_that_may_change(self, runs: Runs, own: Path) -> None:
+    def test_output_settings_may_change(self, runs: Runs, own: Path) -> None:
         free = ("name=other", "checkpoint.every_minutes=1", "logger=none", "trainer.max_time=00:01:00:00")
         runs.resume(own, *free)
 
-    def test_two_truncated_checkpoints(self, runs: Runs, own: Path) -> None:
+    def test_two_truncated_checkpoints_are_reported(self, runs: Runs, own: Path) -> None:
         for name in ("last.ckpt", "previous.ckpt"):
             truncate(own / name)
         assert f"{own / 'previous.ckpt'} is truncated, corrupted or not a checkpoint" in error_of(
             runs.command(f"resume={own}")
         )
 
-    def test_checkpoint_with_weights_only(self, runs: Runs, own: Path) -> None:
+    def test_checkpoint_with_weights_only_is_refused(self, runs: Runs, own: Path) -> None:
         shutil.copy(own / "best.ckpt", own / "last.ckpt")
         (own / "previous.ckpt").unlink()
         error = error_of(runs.command(f"resume={own}"))
         assert f"{own / 'last.ckpt'} contains only weights" in error
 
-    def test_file_instead_of_folder(self, runs: Runs, run: Path) -> None:
+    def test_best_checkpoint_is_refused(self, runs: Runs, run: Path) -> None:
         error = error_of(runs.command(f"resume={run / 'best.ckpt'}"))
         assert "give the folder of a run, or resume=last" in error
 
-    def test_folder_without_checkpoint(self, runs: Runs, own: Path) -> None:
+    def test_folder_without_checkpoint_is_refused(self, runs: Runs, own: Path) -> None:
         for name in ("last.ckpt", "previous.ckpt"):
             (own / name).unlink()
         assert f"{own} has no last.ckpt to resume from" in error_of(runs.command(f"resume={own}"))
 
-    def test_folder_without_config(self, runs: Runs, own: Path) -> None:
+    def test_folder_without_config_is_reported(self, runs: Runs, own: Path) -> None:
         (own / "config.yaml").unlink()
         assert "config.yaml cannot be read" in error_of(runs.command(f"resume={own}"))
 
-    def test_empty_folder(self, runs: Runs, tmp_path: Path) -> None:
+    def test_empty_folder_is_refused(self, runs: Runs, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         error = error_of(runs.command(f"resume={tmp_path / 'empty'}"))
         assert "has no last.ckpt to resume from" in error
 
-    def test_missing_folder(self, runs: Runs, tmp_path: Path) -> None:
+    def test_missing_folder_is_reported(self, runs: Runs, tmp_path: Path) -> None:
         error = error_of(runs.command(f"resume={tmp_path / 'nowhere'}"))
         assert f"resume={tmp_path / 'nowhere'} doesn't exist: give the folder of a run, or resume=last" in error
 
-    def test_resume_last_without_runs(self, tmp_path: Path) -> None:
+    def test_resume_last_needs_a_run(self, tmp_path: Path) -> None:
         error = error_of(train(*SETTINGS, "resume=last", *paths_in(tmp_path)))
         assert f"resume=last cannot be used: no run in {tmp_path / 'output' / 'imdb' / 'lstm'} has a last.ckpt" in error
 
-    def test_name_of_existing_run(self, runs: Runs, run: Path) -> None:
+    def test_name_of_existing_run_suggests_resume(self, runs: Runs, run: Path) -> None:
         assert f"resume={run}" in error_of(runs.command(f"name={run.name}"))
 
 

@@ -47,7 +47,7 @@ def test_task_trains_with_another_cell(workdir: Path) -> None:
     assert run.results["model"] == "rnn_layernorm"
 
 
-def test_tagging_from_a_file(workdir: Path) -> None:
+def test_tagging_trains_on_a_file(workdir: Path) -> None:
     (workdir / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
     run = trained(workdir, "task=tagging", f"task.data.path={workdir / 'mine.txt'}", *FEW)
     assert run.results["data_source"] == "file"

@@ -90,7 +90,7 @@ def test_log_reports_metrics_per_epoch(finished: Finished) -> None:
 
 def test_sample_data_is_announced(finished: Finished) -> None:
     assert finished.ended.err.startswith("SAMPLE: ")
-    assert "made up, not the IMDB corpus" in finished.ended.err
+    assert "made up, not a real corpus" in finished.ended.err
     assert "SAMPLE: " in (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()[0]
     assert finished.folder.name.startswith("sample-")
     assert finished.results["data_source"] == "sample"

@@ -51,7 +51,7 @@ def test_checkpoint_alone_reproduces_test_translations(translator: Finished, tmp
     assert len(attention["source"]) == len(attention["weights"][0])
 
 
-def test_translate_file_with_n_best_and_attention_plot(translator: Finished, tmp_path: Path) -> None:
+def test_translate_writes_n_best_and_attention_plot(translator: Finished, tmp_path: Path) -> None:
     file = tmp_path / "lines.txt"
     file.write_text("Ein Mann läuft.\nEine Frau singt laut.\n", encoding="utf-8")
     picture = tmp_path / "looked.png"

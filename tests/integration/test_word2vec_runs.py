@@ -45,7 +45,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return trained(home, *SMALL, own(home), "task.max_epochs=25", "embedding.size=16")
 
 
-def test_run_folder_metrics_and_curves(vectors: Finished) -> None:
+def test_run_folder_results_and_curves_are_complete(vectors: Finished) -> None:
     assert {"vectors.txt", "best.ckpt", "last.ckpt", "config.yaml", "metrics.csv"} <= {
         path.name for path in vectors.folder.iterdir()
     }
@@ -78,7 +78,7 @@ def test_vectors_file_excludes_special_tokens(vectors: Finished) -> None:
     np.testing.assert_array_equal(found.vectors, table[[vocab.index(word) for word in found.words]])
 
 
-def test_pretrained_embedding_from_a_run(vectors: Finished, workdir: Path) -> None:
+def test_vectors_of_a_run_initialise_an_embedding(vectors: Finished, workdir: Path) -> None:
     begin = ("embedding=pretrained", "embedding.size=16", "embedding.frozen=true", "trainer.max_epochs=1")
     ended = trained(
         workdir, "task=corpus", own(workdir), *begin, f"embedding.path={vectors.folder}", "task.tie_weights=none",
@@ -134,7 +134,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.mark.parametrize("mean", [(), ("--mean",)], ids=["last state", "mean"])
-def test_phrases_of_a_translation_model(translator: Finished, workdir: Path, mean: tuple[str, ...]) -> None:
+def test_phrase_vectors_are_plotted_and_compared(translator: Finished, workdir: Path, mean: tuple[str, ...]) -> None:
     (workdir / "phrases.txt").write_text("a b\nb a w1\na\n", encoding="utf-8")
     asked = ("embeddings", translator.folder, "phrases", "--file", "phrases.txt", *mean)
     ended = sluice(*asked, "--png", "map.png", "--projector", "phrases", "--top", "1")
@@ -208,7 +208,7 @@ def test_sample_run_is_marked(workdir: Path, corpus: str) -> None:
     assert run.folder.name.startswith("sample-")
 
 
-def test_bench_word2vec_with_or_without_gensim(workdir: Path) -> None:
+def test_bench_word2vec_does_not_need_gensim(workdir: Path) -> None:
     ended = sluice("bench", "word2vec", "--size", "4", "--threads", "1", "--runs", "1", "--json")
     rows = [json.loads(line) for line in ended.out.splitlines()]
     assert rows[0]["library"] == "sluice"
