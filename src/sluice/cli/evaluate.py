@@ -1,10 +1,11 @@
 """sluice evaluate: computes the metrics of a trained model."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from sluice.config.compose import changed
+from sluice.config.common import TaskSettings
+from sluice.config.compose import changed, flat
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
 from sluice.recipes.evaluation import Evaluation, Request, Table
@@ -46,13 +47,15 @@ def evaluate_run(
         raise UserError(f"--split {split} cannot be used: it must be one of {', '.join(SPLITS)}")
     model = load_model(run)
     recipe = recipe_of(model.config)
-    _check_options(recipe, model.config.task.name, table, method, settings)
+    _check_options(recipe, model.config.task, table, method, settings)
     model = model.with_paths(data_dir)
     config = replace(model.config, task=changed(model.config.task, settings))
     _print_evaluation(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
 
 
-def _check_options(recipe: AnyRecipe, name: str, table: Table | None, method: str, settings: list[str]) -> None:
+def _check_options(
+    recipe: AnyRecipe, task: TaskSettings, table: Table | None, method: str, settings: list[str]
+) -> None:
     """Checks that the options apply to this kind of model.
 
     Raises:
@@ -60,18 +63,20 @@ def _check_options(recipe: AnyRecipe, name: str, table: Table | None, method: st
     """
     if table is not None and not recipe.evaluates_files:
         raise UserError(
-            f"--file needs a model that classifies single texts, this one is of task={name}{recipe.files_hint}"
+            f"--file needs a model that classifies single texts, this one is of task={task.name}{recipe.files_hint}"
         )
     if method not in recipe.evaluation_methods:
         if len(recipe.evaluation_methods) == 1:
-            raise UserError(f"--method {method} needs a language model, this model is of task={name}")
+            raise UserError(f"--method {method} needs a language model, this model is of task={task.name}")
         methods = ", ".join(recipe.evaluation_methods)
         raise UserError(f"--method {method} cannot be used: it must be one of {methods}")
     for setting in settings:
         key = setting.partition("=")[0].removeprefix("task.")
         if not key.startswith(recipe.evaluation_settings):
-            known = ", ".join(recipe.evaluation_settings) or "none"
-            raise UserError(f"--set {setting} has no effect when evaluating task={name}: it must be one of {known}")
+            keys = flat(asdict(task))
+            known = [name for name in recipe.evaluation_settings if any(key.startswith(name) for key in keys)]
+            instead = f"it must be one of {', '.join(known)}" if known else "omit it"
+            raise UserError(f"--set {setting} has no effect when evaluating task={task.name}: {instead}")
 
 
 def _print_evaluation(evaluation: Evaluation, as_json: bool) -> None:

@@ -53,7 +53,7 @@ class SequenceParts(TypedDict):
 def sequence_parts(
     *, vocab: list[str] | None = None, features: int | None = None, outputs: int = 1, tags: list[str] | None = None
 ) -> SequenceParts:
-    """Creates SequenceParts with defaults."""
+    """Creates SequenceParts; the arguments are its fields."""
     return {"vocab": vocab or [], "tags": tags, "features": features, "outputs": outputs}
 
 
