@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sluice.data.corpus import SentencePair, Sources
+from sluice.data.synthetic.base import BYTES_PER_TEXT, check_memory
 from sluice.errors import UserError
 
 VERSION = 1
@@ -122,6 +123,7 @@ class SampleParallel:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} pairs or more")
+        check_memory(BYTES_PER_TEXT, {"train": size})
         if sorted((source_language, target_language)) != sorted(LANGUAGES):
             raise UserError(
                 f"The sample corpus does not translate {source_language!r} to {target_language!r}: "

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sluice.data.corpus import Document, Line, Sources
+from sluice.data.synthetic.base import BYTES_PER_TEXT, check_memory
 from sluice.errors import UserError
 from sluice.text.tokenizers import make_tokenizer
 
@@ -147,6 +148,7 @@ class SampleReviews:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} documents or more")
+        check_memory(BYTES_PER_TEXT, {"train": size})
         self.size = size
         self.seed = seed
 
