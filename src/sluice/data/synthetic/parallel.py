@@ -153,10 +153,10 @@ class SampleParallel:
 
     def pairs(self) -> Iterator[SentencePair]:
         """Yields the pairs split by split, without duplicates."""
-        made = distinct_pairs(random.Random(f"{VERSION}-{self.seed}"))
+        generated = distinct_pairs(random.Random(f"{VERSION}-{self.seed}"))
         for split, size in (("train", self.size), ("val", self.held_out), ("test", self.held_out)):
             for _ in range(size):
-                german, english = next(made)
+                german, english = next(generated)
                 texts = {"de": german, "en": english}
                 yield SentencePair(split, texts[self.source_language], texts[self.target_language])
 

@@ -257,8 +257,8 @@ class SampleText:
     @property
     def sources(self) -> Sources:
         """The generator, its size and its seed."""
-        own = self._reviews.sources
-        return Sources(f"text of {own.recipe}", seed=own.seed)
+        sources = self._reviews.sources
+        return Sources(f"text of {sources.recipe}", seed=sources.seed)
 
     def lines(self) -> Iterator[Line]:
         """Yields one line per review."""
