@@ -212,7 +212,7 @@ def test_init_from_copies_rows_of_shared_words(book_run: Finished, tmp_path: Pat
     """Rows of the output layer are matched by word."""
     path = write_book(tmp_path / "book.txt", 60, seed=4)
     path.write_text(path.read_text(encoding="utf-8").replace("owl", "newt"), encoding="utf-8")
-    head = ("task.head=adaptive", "task.cutoffs=[6,14]", "optimizer.lr=0", "scheduler=constant", "debug=fast")
+    head = ("task.head=adaptive", "task.cutoffs=[6,14]", "optimizer.lr=1e-30", "scheduler=constant", "debug=fast")
     run = trained(tmp_path, "task=corpus", f"task.data.path={path}", *SMALL, *head, f"init_from={book_run.folder}")
     ours, theirs = load_model(run.folder), load_model(book_run.folder)
     assert "newt" in ours.vocab.tokens

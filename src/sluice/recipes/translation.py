@@ -283,9 +283,10 @@ def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
 
 
 def _check_beams(settings: Translating, vocab_size: int, batch_size: int) -> None:
-    """
+    """Checks the beam sizes against the target vocabulary and the memory.
+
     Raises:
-        UserError: for a beam size above the size of the target vocabulary, or one that does not fit into memory.
+        UserError: for a beam size above the size of the vocabulary, or one that does not fit into memory.
     """
     beams = {"decoding.beam": settings.decoding.beam, "test_beam": settings.test_beam}
     for key, beam in [*beams.items(), *(("extra_beams", beam) for beam in settings.extra_beams)]:
