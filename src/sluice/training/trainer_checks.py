@@ -168,7 +168,8 @@ def _check_duration(value: object) -> None:
 
 
 def _check_hardware(spec: Plain) -> None:
-    accelerator, devices, strategy = spec.get("accelerator"), spec.get("devices"), spec.get("strategy")
+    accelerator, strategy = spec.get("accelerator", "auto"), spec.get("strategy", "auto")
+    devices = spec.get("devices", 1)
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if accelerator in ("gpu", "cuda", "mps") and not has_gpu:
         raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")
