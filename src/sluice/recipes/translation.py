@@ -158,6 +158,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return TranslationModule(translator=translator, **options)
 
     def module_for_test(self, model: SavedModel) -> TranslationModule:
+        data = self.settings(model.config).data
+        _check_beams(self.settings(model.config), len(model.parts["target"]["vocab"]), data.batch_size)
         decoding = {"test": self._test_decoding(model)}
         return self.translation_module(model.config, self.inference(model), decoding=decoding, monitor=TEST_MONITOR)
 
