@@ -94,7 +94,7 @@ OUT_OF_RANGE = [
     (["model.residual=true"], "residual=true needs num_layers of 2 or more, got 1"),
     (["model.module=nowhere.py"], "nowhere.py does not exist: name the file that registers the cell"),
     (["model.initial_state=ones"], "it must be one of zeros, learned"),
-    (["task.text.min_freq=100000"], "task.text.min_freq=100000 leaves no word in the vocabulary"),
+    (["task.text.min_freq=100000"], "min_freq=100000 leaves no word in the vocabulary"),
     (["task.segment_length=10", "task.pooling=last"], "pooling 'last' uses only the last segment of a text"),
     (
         ["embedding.adversarial_epsilon=0.1", "embedding=onehot"],

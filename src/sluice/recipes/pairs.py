@@ -98,6 +98,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def example_parts(self, config: Config) -> ClassifierParts:
         return {"vocab": [], "labels": ["a", "b"]}
 
+    def check(self, config: Config) -> None:
+        if config.embedding.adversarial_epsilon or config.embedding.init != "random":
+            raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
+        super().check(config)
+
     def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
         settings, embedded = self.settings(config), config.embedding
         if embedded.kind != "learned":
@@ -121,8 +126,6 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def build_module(self, config: Config, data: TextPairData) -> PairModule:
-        if config.embedding.adversarial_epsilon or config.embedding.init != "random":
-            raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
         prepared, settings = data.prepared, self.settings(config)
         return PairModule(
             network=self.new_network(config, data),
