@@ -48,7 +48,7 @@ def make_embedding(
         return OneHotEmbedding(vocab_size=vocab_size, word_dropout=word_dropout)
     if kind == "index":
         return IndexEmbedding(vocab_size=vocab_size, word_dropout=word_dropout)
-    raise ValueError(f"there is no embedding {kind!r}; there are {', '.join(EMBEDDINGS)}")
+    raise ValueError(f"unknown embedding {kind!r}: expected one of {', '.join(EMBEDDINGS)}")
 
 
 class Embedding(nn.Module):

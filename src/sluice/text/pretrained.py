@@ -53,7 +53,7 @@ def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Vecto
     with VectorFile(path) as file:
         if size is not None and file.size != size:
             raise UserError(
-                f"{path} has vectors of dimension {file.size}, the model expects {size}: "
+                f"{path} has vectors of dimension {file.size}, but the model expects {size}: "
                 f"set embedding.size={file.size} or use another file"
             )
         ids = {token.encode(): index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}

@@ -15,7 +15,7 @@ from sluice.data.ragged import Ragged, RaggedSequences, Sequences
 from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import Counting
 from sluice.data.synthetic.memory_problems import Adding, Echo
-from sluice.data.synthetic.tagging import TaggingSample
+from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.tagging import PreparedTags, TagSettings, prepare_tags
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
@@ -196,7 +196,7 @@ def decoded(prepared: PreparedTags, split: str) -> list[tuple[tuple[str, ...], t
 
 
 def test_tagged_corpus_is_decoded_from_its_ids(tmp_path: Path) -> None:
-    corpus = TaggingSample(size=200, val_size=20, test_size=30)
+    corpus = SampleTagging(size=200, val_size=20, test_size=30)
     prepared = prepare_tags(corpus, TagSettings(), tmp_path)
     assert prepared.tags == ("B-company", "B-person", "B-place", "I-company", "I-person", "I-place", "O")
     assert decoded(prepared, "train") == [tuple(sentence) for sentence in corpus.sentences("train")]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sluice.errors import UserError
-from sluice.text.vector_files import BLANKS, VectorFile, WordVectors, read_vectors, write_vectors
+from sluice.text.vector_files import WHITESPACE, VectorFile, WordVectors, read_vectors, write_vectors
 
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-WORDS = st.text(st.characters(exclude_characters=BLANKS, exclude_categories=["Cs"]), min_size=1, max_size=6)
+WORDS = st.text(st.characters(exclude_characters=WHITESPACE, exclude_categories=["Cs"]), min_size=1, max_size=6)
 
 
 @st.composite
@@ -139,8 +139,8 @@ def test_invalid_utf8_is_replaced() -> None:
         (b"a 1 2 3\nb 1 2 3 4\n", "a.txt", "line 2: expected 3 numbers as in the first row, got 4"),
         (b"2 3\na 1 2 3\nb 1 2\n", "a.vec", "line 3: expected 3 numbers as in the header, got 2"),
         (b"2 5\na 1 2 3\nb 1 2 3\n", "a.vec", "line 2: expected 5 numbers as in the header, got 3"),
-        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 3 rows, the file has 2"),
-        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 1 rows, the file has 2"),
+        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 3 rows, but the file has 2"),
+        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 1 rows, but the file has 2"),
         (b"0 3\n", "a.vec", "0 rows of 3"),
         (b"a 1 2\nb 1 nought\n", "a.txt", "line 2: invalid numbers b'1 nought'"),
         (b"a 1 2\nb x 1\n", "a.txt", "line 2: invalid numbers b'x 1'"),
@@ -149,8 +149,8 @@ def test_invalid_utf8_is_replaced() -> None:
         (b"", "a.txt", "line 1: expected a word and its numbers"),
         (b"once upon a time\n", "a.txt", "line 1: expected a word and its numbers"),
         (b"once upon a time\n", "a.bin", "is not a binary word2vec file"),
-        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header declares 3 rows, the file has 2"),
-        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header declares 4 rows, the file has 3"),
+        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header declares 3 rows, but the file has 2"),
+        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header declares 4 rows, but the file has 3"),
         (b"2" + binary(table(3, 2), end=b"")[1:], "a.bin", "unexpected data after the 2 rows of 2 numbers"),
         (b"9 2\n" + b"x" * 3_000_000, "a.bin", "row 1: word too long"),
         (gzip.compress(glove(table()))[:-20], "a.txt.gz", "cannot be read to its end"),

@@ -34,7 +34,7 @@ class PublishedCorpus(Generic[AnyCorpus]):
     task: str
     """Task that uses it."""
     expected: str
-    """The files expected in the data folder, in words."""
+    """Description of the files expected in the data folder."""
     find: Callable[[Path], AnyCorpus | None]
     """Returns the corpus in a folder, None if it is not there."""
     download: Callable[[Path], AnyCorpus]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sluice.data.corpora.readers import Row, read_rows, read_tagged
-from sluice.data.corpus import Document, Sources, Tagged, TextPair
+from sluice.data.corpus import Document, Sources, TaggedSentence, TextPair
 from sluice.errors import UserError
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -26,7 +26,7 @@ class SplitFiles:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits with a file; the others are cut from "train" later."""
+        """Splits with a file; the others are held out from "train" later."""
         return tuple(self.files)
 
     @property
@@ -225,7 +225,7 @@ class TaggedFiles(SplitFiles):
         """The files."""
         return Sources.of("tagged words", self.files)
 
-    def sentences(self, split: str) -> Iterator[Tagged]:
+    def sentences(self, split: str) -> Iterator[TaggedSentence]:
         """Yields the sentences of a split; raises UserError as `read_tagged`."""
         return read_tagged(self.files[split], known_tags=self.known_tags)
 

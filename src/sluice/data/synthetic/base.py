@@ -1,4 +1,4 @@
-"""Base of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
+"""Base classes of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ from sluice.data.corpus import SPLITS, SentencePair, Sources
 from sluice.errors import UserError
 
 SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
-"""Tenths of all possible sequences that belong to each split."""
+"""Tenths of all possible sequences assigned to each split."""
 MAX_MISSES = 2000
 """Maximum number of consecutive draws that belong to other splits; never reached by chance with two tenths."""
 Drawn = TypeVar("Drawn", str, bytes)
@@ -39,7 +39,7 @@ def split_of(sequence: str | bytes, seed: int) -> str:
         tenth -= tenths
         if tenth < 0:
             return split
-    raise AssertionError("the tenths add up to 1")
+    raise AssertionError("SPLIT_TENTHS must sum to 10")
 
 
 def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:

@@ -48,7 +48,7 @@ def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> 
 def test_binary_files_are_refused(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "image.txt"
     path.write_bytes(before + b"PNG\0\xff\n")
-    with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): give a text file"):
+    with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): use a text file"):
         list(file_lines(path))
 
 

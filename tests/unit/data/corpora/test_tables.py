@@ -118,7 +118,7 @@ def test_very_long_field_is_read(tmp_path: Path) -> None:
         ("review,label\nGood,pos\n", r"no column 'text': choose one of 'review', 'label'\."),
         ("text,sentiment\nGood,pos\n", r"no column 'label': choose one of 'text', 'sentiment'\."),
         ("text,label\nGood,pos\nBad,pos\n", r"a.csv has only the class 'pos' in 'label'"),
-        ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\) and the header 2"),
+        ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\), but the header has 2"),
         ("text,label\nGood,pos\nBad, sad,neg\n", r"line 3: the row has 3 column.*quote texts that contain a comma"),
         ("text,label\nGood,pos\nBad,\n", r"line 3: the label is empty"),
         ("text,label\nGood,pos\nBad, \t\n", r"line 3: the label is empty"),
@@ -178,7 +178,7 @@ def test_missing_file_or_folder_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file_name", ["a.txt", "a.csv.gz", "a"])
 def test_unknown_suffix_is_refused(tmp_path: Path, file_name: str) -> None:
-    with pytest.raises(UserError, match=r"unknown file type: give a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
+    with pytest.raises(UserError, match=r"unknown file type: use a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
         read_file(tmp_path / file_name, TWO_ROWS)
 
 

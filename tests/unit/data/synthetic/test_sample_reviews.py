@@ -170,7 +170,7 @@ def test_verdicts_of_a_review_agree_with_its_label(reviews: list[Document]):
         assert set(verdicts(document.text)) == {document.label}, document
 
 
-def test_twins_have_the_same_words_except_negations(reviews: list[Document]):
+def test_pairs_have_the_same_words_except_negations(reviews: list[Document]):
     for negative, positive in zip(reviews[::2], reviews[1::2], strict=True):
         assert (negative.label, positive.label) == (0, 1)
         ours, theirs = Counter(words(negative.text)), Counter(words(positive.text))

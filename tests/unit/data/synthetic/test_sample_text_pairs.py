@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data.corpus import SPLITS, TextPair
-from sluice.data.synthetic.text_pairs import BRANDS, PairsSample
+from sluice.data.synthetic.text_pairs import BRANDS, SamplePairs
 from sluice.errors import UserError
 
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}
@@ -24,7 +24,7 @@ def brand_and_model(title: str) -> tuple[str, str]:
 
 
 def pairs(split: str = "train", **options: int) -> list[TextPair]:
-    return list(PairsSample(**{**SIZES, **options}).pairs(split))
+    return list(SamplePairs(**{**SIZES, **options}).pairs(split))
 
 
 @settings(deadline=None, max_examples=20)
@@ -82,4 +82,4 @@ def test_splits_are_sized_disjoint_and_reproducible() -> None:
 
 def test_a_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="size=0"):
-        PairsSample(size=0)
+        SamplePairs(size=0)
