@@ -52,11 +52,11 @@ def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
     assert choose(stored, "train", train="aaabc") == ("aab", 0)
 
 
-def test_overlap_with_train() -> None:
+def test_overlap_with_train_is_counted() -> None:
     assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_saved_hashes_can_be_loaded(tmp_path: Path) -> None:
     stored = splits(train="abc", val="d", test="ef")
     stored.save(tmp_path)
     assert SplitHashes.load(tmp_path / FILE_NAME, stored.digest).digest == stored.digest

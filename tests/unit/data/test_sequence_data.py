@@ -135,7 +135,7 @@ class Recorder(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_state_dict_during_training() -> None:
+def test_state_dict_has_epoch_and_batch() -> None:
     for data in (
         SequenceData(splits=ADDING.sequences, batch_size=4),
         StreamData(splits=ECHO.sequences, chunk_length=5),
@@ -238,7 +238,7 @@ def test_single_tag_is_refused(tmp_path: Path) -> None:
         prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
 
 
-def test_fingerprint_of_changed_files(tmp_path: Path) -> None:
+def test_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("a X\n")
     before = fingerprint(TaggedFiles(path=path))

@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_vectors_by_word(path: Path) -> None:
+def test_vectors_are_matched_by_word(path: Path) -> None:
     matched = match_vectors(path, VOCAB, size=2)
     by_word = dict(zip(VOCAB.tokens, matched.vectors.tolist(), strict=True))
     assert by_word == {

@@ -92,20 +92,20 @@ def table(rows: int = 40, size: int = 7) -> WordVectors:
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])
-def test_binary_file_without_suffix(end: bytes) -> None:
+def test_binary_file_without_suffix_is_recognised(end: bytes) -> None:
     assert_same(read_bytes(binary(table(), end=end), "vectors"), table())
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.txt.gz", glove), ("a.vec.gz", fasttext)])
-def test_gzip_text(name: str, write: object) -> None:
+def test_gzipped_text_file_is_read(name: str, write: object) -> None:
     assert_same(read_bytes(gzip.compress(write(table())), name), table())  # type: ignore[operator]
 
 
-def test_gzip_binary() -> None:
+def test_gzipped_binary_file_is_read() -> None:
     assert_same(read_bytes(gzip.compress(binary(table(), end=b"\n")), "a.bin.gz"), table())
 
 
-def test_binary_rows_longer_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binary_rows_may_exceed_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.text.vector_files.CHUNK", 5)
     assert_same(read_bytes(binary(table(), end=b""), "vectors.bin"), table())
 
@@ -122,7 +122,7 @@ def test_first_of_repeated_words_is_kept() -> None:
     np.testing.assert_array_equal(found.vectors[0], [1, 2])
 
 
-def test_windows_line_breaks() -> None:
+def test_windows_line_breaks_are_read() -> None:
     np.testing.assert_array_equal(read_bytes(b"2 2\r\na 1 2\r\nb 3 4\r\n").vectors, [[1, 2], [3, 4]])
 
 
@@ -164,7 +164,7 @@ def test_invalid_files_are_refused(content: bytes, name: str, message: str) -> N
         read_bytes(content, name)
 
 
-def test_missing_file() -> None:
+def test_missing_file_is_reported() -> None:
     with pytest.raises(UserError, match=r"nowhere\.vec cannot be read \(no such file"):
         read_vectors(Path("nowhere.vec"))
 
@@ -176,7 +176,7 @@ def test_words_with_whitespace_are_refused(tmp_path: Path, word: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_vectors(tmp_path / "not" / "a.txt", ["a"], np.ones((1, 2), dtype=np.float32))
 
@@ -200,7 +200,7 @@ def test_rows_are_streamed() -> None:
 @settings(deadline=None, max_examples=20)
 @given(own=word_vectors())
 @pytest.mark.parametrize("as_binary", [False, True])
-def test_read_gensim_files(own: WordVectors, as_binary: bool) -> None:
+def test_gensim_files_are_read(own: WordVectors, as_binary: bool) -> None:
     models = pytest.importorskip("gensim.models")
     keyed = models.KeyedVectors(own.vectors.shape[1])
     keyed.add_vectors(own.words, own.vectors)

@@ -106,7 +106,7 @@ class TestDownload:
         assert list(data_dir.iterdir()) == []
 
     @pytest.mark.usefixtures("server")
-    def test_missing_file_on_the_server(self, data_dir: Path) -> None:
+    def test_missing_file_on_the_server_is_reported(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match="the server answered 404"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []

@@ -116,12 +116,12 @@ def test_local_names_the_expected_files(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("source", ["auto", "local", "download", "sample"])
-def test_unavailable_language(data_dir: Path, source: str) -> None:
+def test_unavailable_language_is_refused(data_dir: Path, source: str) -> None:
     with pytest.raises(UserError, match=r"in the language 'fr': choose two of de, en, or copy train.fr.gz"):
         resolve_multi30k(source=source, data_dir=data_dir, source_language="fr")
 
 
-def test_local_files_in_another_language(data_dir: Path) -> None:
+def test_local_files_in_another_language_are_used(data_dir: Path) -> None:
     write_files(data_dir, ("fr", "en"))
     corpus = resolve_multi30k(source="auto", data_dir=data_dir, source_language="fr")
     assert isinstance(corpus, ParallelFiles)

@@ -49,7 +49,7 @@ def test_every_format_is_read(tmp_path: Path, file_name: str, content: str | byt
     assert read_file(tmp_path / file_name, content) == [("Good", "pos"), ("Bad", "neg")]
 
 
-def test_three_files_with_other_columns(tmp_path: Path) -> None:
+def test_columns_and_files_of_texts_can_be_chosen(tmp_path: Path) -> None:
     table = LabelledTable(
         path=write(tmp_path / "train.csv", "review,stars\nGood,10\nBad,2\nSo so,5\n"),
         validation_path=write(tmp_path / "val.tsv", "stars\treview\n5\tWell, yes\n"),
@@ -71,7 +71,7 @@ def test_three_files_with_other_columns(tmp_path: Path) -> None:
     assert "val.tsv" in table.description
 
 
-def test_a_single_file_is_all_train(tmp_path: Path) -> None:
+def test_single_file_is_the_training_split(tmp_path: Path) -> None:
     table = LabelledTable(path=write(tmp_path / "a.csv", TWO_ROWS))
     assert {document.split for document in table.documents()} == {"train"}
 
@@ -231,7 +231,7 @@ def test_every_format_gives_the_same_pairs(tmp_path: Path, kind: str) -> None:
     assert list(table.pairs("train")) == PAIRS
 
 
-def test_columns_and_files_of_pairs(tmp_path: Path) -> None:
+def test_pair_columns_and_files_can_be_chosen(tmp_path: Path) -> None:
     path, test = write_pairs(tmp_path / "mine.csv"), write_pairs(tmp_path / "test.tsv")
     table = PairTable(path=path, test_path=test, first_column="second", second_column="first")
     assert table.splits == ("train", "test")

@@ -55,7 +55,7 @@ def test_invalid_files_are_refused(tmp_path: Path, content: bytes, message: str)
         list(read_tagged(tmp_path / "own.txt"))
 
 
-def test_missing_file() -> None:
+def test_missing_file_is_reported() -> None:
     with pytest.raises(UserError, match=r"nowhere\.txt cannot be read"):
         list(read_tagged(Path("nowhere.txt")))
 
@@ -114,6 +114,6 @@ def test_splits_are_sized_disjoint_and_reproducible() -> None:
     assert drawn["val"] != list(SampleTagging(**SIZES, seed=1).sentences("val"))
 
 
-def test_a_size_below_the_minimum_is_refused() -> None:
+def test_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="val_size=0"):
         SampleTagging(val_size=0)
