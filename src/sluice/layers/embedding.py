@@ -91,6 +91,7 @@ class LearnedEmbedding(Embedding):
         word_dropout: float = 0.0,
         initial_std: float = INITIAL_STD,
     ) -> None:
+        """Arguments as in `make_embedding`."""
         super().__init__(vocab_size=vocab_size, word_dropout=word_dropout)
         if size < 1:
             raise ValueError(f"the embedding size must be at least 1, got {size}")

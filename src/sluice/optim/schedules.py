@@ -130,13 +130,13 @@ def linear(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
 
 
 def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float = 0.5, patience: int = 1) -> Schedule:
-    """Multiplies the learning rate by `factor` if the monitored metric has not improved for `patience` epochs.
+    """Multiplies the learning rate by `factor` after more than `patience` epochs without improvement.
 
     Args:
         optimizer: optimizer; its `lr` is the initial learning rate.
         total_steps: unused.
         mode: "min" or "max", direction of the monitored metric.
         factor: factor of each reduction.
-        patience: epochs without improvement.
+        patience: number of epochs without improvement that are allowed.
     """
     return Schedule(lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience), "epoch")  # type: ignore[arg-type]

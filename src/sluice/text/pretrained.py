@@ -30,7 +30,7 @@ class VectorMatches(NamedTuple):
         return self.num_found / max(len(self.found) - len(SPECIALS), 1)
 
     def fill_missing(self, seed: int) -> NDArray[np.float32]:
-        """Returns (V, D) with missing vectors drawn from a normal distribution with mean and deviation of the found."""
+        """Returns (V, D), with missing vectors drawn from a normal distribution fitted to those found."""
         vectors, missing = self.vectors.copy(), ~self.found
         missing[PADDING_ID] = False
         found = self.vectors[self.found]

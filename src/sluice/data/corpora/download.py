@@ -92,8 +92,8 @@ def _download_or_sample(
                 f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample."
             ) from failure
         log.warning(
-            "NOT %s: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
-            published.title,
+            "%s is not available: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
+            published.title[0].upper() + published.title[1:],
             sample.description,
             published.title,
             failure,

@@ -21,6 +21,7 @@ class SplitFiles:
     """Description of the content of the files."""
 
     def __init__(self, path: Path, validation_path: Path | None, test_path: Path | None) -> None:
+        """Arguments as in `LabelledTable`."""
         paths = {"train": path, "val": validation_path, "test": test_path}
         self.files = {split: file for split, file in paths.items() if file is not None}
 
@@ -53,6 +54,7 @@ class Table(SplitFiles):
         label_column: str,
         known_labels: tuple[str, ...] | None,
     ) -> None:
+        """Arguments as in `LabelledTable`, with one or more text columns."""
         super().__init__(path, validation_path, test_path)
         self.text_columns, self.label_column, self.known_labels = text_columns, label_column, known_labels
 

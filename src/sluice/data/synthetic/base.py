@@ -62,7 +62,7 @@ def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, 
         else:
             misses += 1
     raise UserError(
-        f"these settings allow too few different sequences, with none for the {split} split: make them longer"
+        f"these settings allow too few different sequences, with none for the {split} split: use longer sequences"
     )
 
 

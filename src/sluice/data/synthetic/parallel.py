@@ -2,7 +2,7 @@
 
 The word order of the two languages differs: German has the verb at the end of a clause or split over both ends of a
 sentence, time before place and object, and the verb before the subject in sentences that begin with a time. The
-position of a word says little about the position of its translation, so that attention is useful.
+position of a word hardly predicts the position of its translation, so that attention is useful.
 """
 
 import random

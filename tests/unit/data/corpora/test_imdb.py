@@ -196,7 +196,7 @@ class TestResolve:
         warnings = [record for record in caplog.records if record.name == "sluice.data.corpora.download"]
         assert [record.levelname for record in warnings] == ["WARNING"]
         message = warnings[0].getMessage()
-        assert message.startswith("NOT IMDB: ")
+        assert message.startswith("IMDB is not available: ")
         assert "not comparable with results on IMDB" in message
         assert "\n" not in message
 

@@ -103,7 +103,7 @@ def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.L
         source="auto", data_dir=data_dir, source_language="en", target_language="de", sample_size=40
     )
     assert (corpus.name, corpus.source_language) == ("sample", "en")
-    assert "NOT Multi30k" in caplog.text
+    assert "Multi30k is not available" in caplog.text
     with pytest.raises(UserError, match="neither `sluice prepare` nor a run of several processes"):
         resolve_multi30k(source="auto", data_dir=data_dir, may_fall_back=False)
 

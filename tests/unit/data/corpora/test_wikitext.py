@@ -151,7 +151,7 @@ def test_offline_uses_the_sample_with_a_warning(tmp_path: Path, caplog: pytest.L
         text = resolve_wikitext2(source="auto", data_dir=tmp_path, sample_size=40)
     assert text.name == "sample"
     (record,) = [record for record in caplog.records if record.name == "sluice.data.corpora.download"]
-    assert record.getMessage().startswith("NOT WikiText-2: ")
+    assert record.getMessage().startswith("WikiText-2 is not available: ")
     with pytest.raises(UserError, match=r"run `sluice prepare task=wikitext2`"):
         resolve_wikitext2(source="auto", data_dir=tmp_path, may_fall_back=False)
     with pytest.raises(UserError, match=r"could not be downloaded"):

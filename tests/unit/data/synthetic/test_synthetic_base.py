@@ -50,7 +50,7 @@ def test_random_streams_differ_between_splits_and_seeds() -> None:
 def test_too_few_distinct_sequences_are_refused() -> None:
     other = next(split for split in SPLITS if split != split_of("always the same", 0))
     stream = sequences_in_split(lambda _: "always the same", 0, other)
-    with pytest.raises(UserError, match=f"none for the {other} split: make them longer"):
+    with pytest.raises(UserError, match=f"none for the {other} split: use longer sequences"):
         next(stream)
 
 
