@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.errors import SharedError, UserError
-from sluice.terminal import print_line
+from sluice.terminal import discard_output, prepare_streams, print_line
 
 EXIT_CODE = 2
 """Exit code after a user error."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells: 128 + SIGINT."""
+BROKEN_PIPE = 141
+"""Exit code after the reader of a pipe has closed it: 128 + SIGPIPE."""
 
 
 @contextmanager
@@ -21,9 +23,14 @@ def exit_on_user_error() -> Iterator[None]:
 
     Ctrl-C exits with code 130. Other exceptions propagate; with SLUICE_TRACEBACK=1, user errors do so too.
     """
+    prepare_streams()
     try:
         yield
-    except (UserError, OSError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        raise SystemExit(BROKEN_PIPE) from None
+    except (UserError, OSError, MemoryError, RuntimeError) as error:
         if os.environ.get("SLUICE_TRACEBACK") or not _is_expected(error):
             raise
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
@@ -38,12 +45,24 @@ def exit_on_user_error() -> Iterator[None]:
 
 def error_message(error: Exception) -> str:
     """The message of an error, without the prefix of the command."""
+    if _is_out_of_memory(error):
+        return f"out of memory ({str(error).strip().splitlines()[0]}): choose smaller sizes or batches"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return f"{(error.strerror or str(error)).lower()}{where}"
     return str(error)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Returns whether numpy, torch on the CPU or torch on a GPU could not allocate memory."""
+    messages = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(m in str(error) for m in messages)
+    )
+
+
 def _is_expected(error: Exception) -> bool:
     expected = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+    if _is_out_of_memory(error):
+        return True
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in (*expected, errno.EDQUOT))

@@ -4,8 +4,11 @@ Output to a file or a pipe is not altered.
 """
 
 import logging
+import os
 import re
 import sys
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -31,6 +34,21 @@ def print_line(text: str = "", *, file: TextIO | None = None, flush: bool = Fals
     """
     stream = sys.stdout if file is None else file
     print(printable(text) if stream.isatty() else text, file=stream, flush=flush)
+
+
+def prepare_streams() -> None:
+    """Makes standard output and error accept any text, also if they are closed or the terminal isn't UTF-8."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Discards everything printed from now on, after the reader of a pipe has closed it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class PlainConsole(Console):

@@ -15,6 +15,8 @@ class LastEpochs(ModelCheckpoint):
             run_dir: the run's folder.
             count: number of epochs.
         """
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
         super().__init__(
             dirpath=run_dir,
             filename=NAME + "-{epoch}",

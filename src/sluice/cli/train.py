@@ -33,12 +33,12 @@ def main(conf: Path) -> None:
     Args:
         conf: absolute path of the configuration folder.
     """
-    if set(sys.argv[1:]) & {"--help", "-h"}:
-        from sluice.config.help import training_help
-
-        print(training_help(conf))
-        return
     with exit_on_user_error():
+        if set(sys.argv[1:]) & {"--help", "-h"}:
+            from sluice.config.help import training_help
+
+            print(training_help(conf))
+            return
         sys.argv[1:] = _multirun_first(sys.argv[1:])
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):

@@ -20,6 +20,8 @@ from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
 from sluice.plain import Plain
 
+PATH_NAMES = ("path", "_dir", "module", "init_from", "resume")
+"""Ends of the names of settings that are paths."""
 BATCH_SIZE, GLOBAL_BATCH_SIZE = "task.data.batch_size", "task.data.global_batch_size"
 
 
@@ -95,11 +97,22 @@ def checked(config: DictConfig) -> Config:
     with explained():
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
+    expand_home(typed)
     check_ranges(typed)
     for group in FREE_GROUPS:
         check_finite(group, getattr(typed, group))
     typed.optimizer = choose_fused(typed.optimizer, typed.trainer)
     return typed
+
+
+def expand_home(config: Any) -> None:
+    """Replaces a leading ~ in the settings that name files and folders, which shells leave as it is after "="."""
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            expand_home(value)
+        elif isinstance(value, str) and value.startswith("~") and entry.name.endswith(PATH_NAMES):
+            setattr(config, entry.name, str(Path(value).expanduser()))
 
 
 def _check_names(config: Any, prefix: str = "") -> None:

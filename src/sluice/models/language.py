@@ -74,8 +74,8 @@ class LanguageModel(nn.Module):
     def word_parameters(self) -> tuple[str, ...]:
         """Names of the parameters that have one row per vocabulary word."""
         words = ("embedding.table.weight", "head.weight", "head.bias")
-        own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in words)
-        return (*own, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else own
+        names = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in words)
+        return (*names, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else names
 
     def forward(self, ids: Tensor, state: State | None = None) -> LanguageModelOutput:
         """Processes a chunk of text.

@@ -109,9 +109,9 @@ class Seq2Seq(nn.Module):
     def word_parameters(self) -> tuple[str, ...]:
         """Names of the parameters that have one row per vocabulary word."""
         tables = ("source_embedding.table.weight", "decoder.embedding.table.weight", "output.weight", "output.bias")
-        own = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in tables)
+        names = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in tables)
         first = range(self.encoder.directions) if self.source_embedding.one_hot else ()
-        return (*own, *(f"encoder.cells.{direction}.weight_ih" for direction in first))
+        return (*names, *(f"encoder.cells.{direction}.weight_ih" for direction in first))
 
     def encode(self, source: Tensor, lengths: Tensor) -> DecoderState:
         """Encodes the sources.

@@ -1,5 +1,6 @@
 """Class weights of the training loss, from the setting `task.class_weights`."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,12 +27,21 @@ def class_weights(setting: object, labels: Sequence[str], targets: NDArray[np.in
         return None
     if setting == "balanced":
         return [len(targets) / (len(labels) * max(1, int((targets == label).sum()))) for label in range(len(labels))]
-    if not isinstance(setting, dict) or set(map(str, setting)) != set(labels):
+    names = {_name(key, labels): weight for key, weight in setting.items()} if isinstance(setting, dict) else {}
+    if not names or set(names) != set(labels):
         raise UserError(
             f"task.class_weights={setting} cannot be used: it must be null, balanced, or a weight for each of "
             f"{', '.join(labels)}, as in 'task.class_weights={{{labels[0]}: 2, ...}}'"
         )
-    weights = {str(name): weight for name, weight in setting.items()}
-    if not all(isinstance(weight, int | float) and weight > 0 for weight in weights.values()):
-        raise UserError(f"task.class_weights={setting} cannot be used: every weight must be a number above 0")
-    return [float(weights[label]) for label in labels]
+    if not all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in names.values()):
+        raise UserError(f"task.class_weights={setting} cannot be used: every weight must be a finite number above 0")
+    return [float(names[label]) for label in labels]
+
+
+def _name(key: object, labels: Sequence[str]) -> str:
+    """Returns the class that a key names; YAML reads true, yes and null as other types than text."""
+    spelled = str(key)
+    if spelled in labels or not isinstance(key, bool | None):
+        return spelled
+    spellings = {True: ("true", "yes", "on"), False: ("false", "no", "off"), None: ("none", "null")}[key]
+    return next((label for label in labels if label.lower() in spellings), spelled)

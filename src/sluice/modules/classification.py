@@ -45,7 +45,7 @@ class ClassificationModule(TaskModule):
         label_smoothing: float = 0.0,
         class_weights: list[float] | None = None,
         adversarial_epsilon: float = 0.0,
-        **shared: Any,
+        **options: Any,
     ) -> None:
         """
         Args:
@@ -54,9 +54,9 @@ class ClassificationModule(TaskModule):
             class_weights: weight of each class in the training loss; None for equal weights.
             adversarial_epsilon: norm of the perturbation of the embedded text in training, as a fraction of the norm of
                 the text; 0 for none. The loss is then the mean over the texts and the perturbed texts.
-            shared: arguments of TaskModule.
+            options: arguments of TaskModule.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.labels, self.label_smoothing = labels, label_smoothing
         self.class_weights, self.adversarial_epsilon = class_weights, adversarial_epsilon
         weights = None if class_weights is None else torch.tensor(class_weights)

@@ -27,7 +27,7 @@ class LanguageModelModule(TaskModule):
         activation_regularisation: float = 0.0,
         temporal_regularisation: float = 0.0,
         character_level: bool = False,
-        **shared: Any,
+        **options: Any,
     ) -> None:
         """
         Args:
@@ -37,9 +37,9 @@ class LanguageModelModule(TaskModule):
                 dropout.
             temporal_regularisation: β of AWD: β · mean((h_t+1 − h_t)²) of the outputs.
             character_level: tokens are characters; also logs bits per character.
-            shared: arguments of TaskModule.
+            options: arguments of TaskModule.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.tokens_per_batch = tokens_per_batch
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
         self.metrics: MetricDict[MetricCollection] = MetricDict(

@@ -21,12 +21,12 @@ class RegressionModule(TaskModule):
 
     network: Regressor | SequenceLabeller
 
-    def __init__(self, **shared: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """
         Args:
-            shared: arguments of TaskModule.
+            options: arguments of TaskModule.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.errors: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.last: MetricDict[WeightedMean] = MetricDict({f"{stage}_last": WeightedMean() for stage in ("val", "test")})
         self.roots: MetricDict[RootMean] = MetricDict({f"{stage}_rmse": RootMean() for stage in ("val", "test")})

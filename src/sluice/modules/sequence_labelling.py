@@ -24,14 +24,14 @@ class SequenceLabellingModule(TaskModule):
 
     network: SequenceLabeller
 
-    def __init__(self, *, tags: tuple[str, ...] | None = None, carry_state: bool = False, **shared: Any) -> None:
+    def __init__(self, *, tags: tuple[str, ...] | None = None, carry_state: bool = False, **options: Any) -> None:
         """
         Args:
             tags: class names; None for unnamed classes.
             carry_state: batches are consecutive chunks of streams; the detached state is carried over between them.
-            shared: arguments of TaskModule.
+            options: arguments of TaskModule.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.tags, self.chunked = tags, carry_state
         self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.metrics: MetricDict[MetricCollection] = MetricDict(

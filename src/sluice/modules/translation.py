@@ -47,7 +47,7 @@ class TranslationModule(TaskModule):
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
         scoring: Scoring = TRANSLATION_SCORING,
-        **shared: Any,
+        **options: Any,
     ) -> None:
         """
         Args:
@@ -57,12 +57,12 @@ class TranslationModule(TaskModule):
             sampling_steps: optimizer steps over which this probability increases linearly from 0.
             decoding: decoding settings of "val" and "test"; None for greedy search.
             scoring: scores of the decoded texts against the references.
-            shared: arguments of TaskModule except `network`, which is the translator's.
+            options: arguments of TaskModule except `network`, which is the translator's.
 
         Raises:
             ValueError: if `sampling` is outside [0, 1], `sampling_steps` below 1, or a decoding setting is invalid.
         """
-        super().__init__(network=translator.network, **shared)
+        super().__init__(network=translator.network, **options)
         if not 0 <= sampling <= 1 or sampling_steps < 1:
             raise ValueError(
                 f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
@@ -171,19 +171,19 @@ class TranslationModule(TaskModule):
 
     def _score(self, stage: str) -> None:
         """Scores the translations of all ranks as one corpus, in its order."""
-        own = [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored]
+        rows = [(row.pair_index, row.source, row.reference, row.translation.text) for row in self._scored]
         self._scored = []
-        self._translated = [row[1:] for row in sorted(row for part in _gather(own) for row in part)]
+        self._translated = [row[1:] for row in sorted(row for part in _gather(rows) for row in part)]
         scores = self.scoring.score(
             [text for *_, text in self._translated], [reference for _, reference, _ in self._translated]
         )
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
 
 
-def _gather(own: list[T]) -> list[list[T]]:
+def _gather(rows: list[T]) -> list[list[T]]:
     """Returns the lists of all ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
+        return [rows]
     parts: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(parts, own)
+    torch.distributed.all_gather_object(parts, rows)
     return parts

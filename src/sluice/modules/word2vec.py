@@ -23,12 +23,12 @@ class Word2VecModule(TaskModule):
 
     network: Word2Vec
 
-    def __init__(self, **shared: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """
         Args:
-            shared: arguments of TaskModule.
+            options: arguments of TaskModule.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.automatic_optimization = False
         self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
 

@@ -101,6 +101,8 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fract
         >>> schedule.interval, [round(rate, 2) for rate in schedule.scheduler.get_last_lr()]
         ('step', [0.08])
     """
+    if not 0 < warmup_fraction < 1:
+        raise ValueError(f"warmup_fraction must be above 0 and below 1, got {warmup_fraction:g}")
     peak = optimizer.param_groups[0]["lr"]
     has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
     cycle = OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_fraction, cycle_momentum=has_momentum)
@@ -139,4 +141,6 @@ def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float 
         factor: factor of each reduction.
         patience: number of epochs without improvement that are allowed.
     """
+    if not 0 < factor < 1 or patience < 0:
+        raise ValueError(f"factor must be above 0 and below 1 and patience at least 0, got {factor:g} and {patience}")
     return Schedule(lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience), "epoch")  # type: ignore[arg-type]

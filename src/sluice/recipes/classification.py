@@ -105,6 +105,9 @@ class ClassificationRecipe(
 
     def build_network(self, config: Config, parts: ClassifierParts) -> TextClassifier:
         settings = self.settings(config)
+        length, segment = settings.data.max_length, settings.segment_length
+        if segment is not None and segment > length:
+            raise ValueError(f"task.segment_length={segment} must be at most task.data.max_length={length}")
         embedding = build_embedding(config, len(parts["vocab"]))
         return TextClassifier(
             embedding=embedding,

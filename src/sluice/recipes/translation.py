@@ -22,6 +22,7 @@ from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
+from sluice.memory import require_memory
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
@@ -128,9 +129,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             target=data.prepared.target,
             replace_unknown=settings.replace_unknown,
         )
+        _check_beams(settings, len(data.prepared.target.vocab), settings.data.batch_size)
         try:
-            for beam in settings.extra_beams:
-                decoding_settings(settings.decoding, beam=beam).check()
             module = self.translation_module(
                 config,
                 translator,
@@ -280,6 +280,21 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
 def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:
     """Returns the settings of beam search, with some of them changed."""
     return DecodingSettings(**{**vars(decoding), **changed})
+
+
+def _check_beams(settings: Translating, vocab_size: int, batch_size: int) -> None:
+    """
+    Raises:
+        UserError: for a beam size above the size of the target vocabulary, or one that does not fit into memory.
+    """
+    beams = {"decoding.beam": settings.decoding.beam, "test_beam": settings.test_beam}
+    for key, beam in [*beams.items(), *(("extra_beams", beam) for beam in settings.extra_beams)]:
+        if beam > vocab_size:
+            raise UserError(
+                f"task.{key}={beam} cannot be used: it must be at most {vocab_size}, the size of the target vocabulary"
+            )
+        needed = 4 * beam * batch_size * vocab_size
+        require_memory(needed, f"task.{key}={beam} with {batch_size} sentences per batch", "choose a smaller beam")
 
 
 def _repeated_sources(data: TranslationData) -> list[str]:

@@ -24,7 +24,8 @@ from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
 from sluice.training.resume import ResumePoint, check_trainable
-from sluice.training.trainer import check_monitors, check_trainer_arguments
+from sluice.training.trainer import check_monitors
+from sluice.training.trainer_checks import check_objects
 from sluice.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
@@ -55,17 +56,17 @@ class Interrupted(Exception):
 def make_paths_absolute(composed: DictConfig) -> None:
     """Resolves relative paths against the current directory, and allows the code files that the settings name."""
     for key in ("data_dir", "cache_dir", "output_dir"):
-        composed.paths[key] = str(Path(composed.paths[key]).absolute())
+        composed.paths[key] = str(Path(composed.paths[key]).expanduser().absolute())
     for setting, group in ((CELL, composed.model), (TASK, composed.task)):
         if group.module is not None:
-            group.module = str(Path(group.module).absolute())
+            group.module = str(Path(group.module).expanduser().absolute())
             allow_module(Path(group.module), setting)
     if composed.task.module is not None:
         import_module(Path(composed.task.module), TASK)
         composed.task = with_registered_type(composed.task)
     is_given = not OmegaConf.is_interpolation(composed.embedding, "path")
     if is_given and composed.embedding.get("path") is not None:  # "???" is reported by `checked`
-        composed.embedding.path = str(Path(composed.embedding.path).absolute())
+        composed.embedding.path = str(Path(composed.embedding.path).expanduser().absolute())
 
 
 def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
@@ -100,8 +101,9 @@ def prepared_run(
         UserError: for invalid settings, data or run folder.
         Interrupted: after Ctrl-C.
     """
-    check_trainer_arguments(early)
+    check_objects(early)
     check_early(early, sweep_number)
+    recipe_of(early).check(early)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
     location = locate_run(early, sample=sample, sweep_number=sweep_number)

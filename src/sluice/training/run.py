@@ -41,7 +41,8 @@ from sluice.training.prepare import Interrupted, Prepared, complete_config, make
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
-from sluice.training.trainer import build_trainer, check_trainer
+from sluice.training.trainer import build_trainer
+from sluice.training.trainer_checks import check_trainer_settings, lightning_errors
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         if devices is not None:
             composed.trainer.devices = devices
             config = checked(composed)
-        check_trainer(config.trainer)
+        check_trainer_settings(config.trainer)
         check_launch(config.trainer)
         workers = num_devices(config.trainer)
         alone = workers == 1 or started_by_launcher()
@@ -118,7 +119,8 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
             run_dir=str(claim.folder), **asdict(config.checkpoint), early_signals=signals, guard=claim.lease
         )
         try:
-            return _train_in(prepared, last)
+            with lightning_errors():
+                return _train_in(prepared, last)
         except Exception as error:
             if not isinstance(error, UserError | Interrupted):
                 error.traceback_path = _write_traceback(claim.folder)  # type: ignore[attr-defined]

@@ -2,13 +2,12 @@
 
 import logging
 import os
-import warnings
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
@@ -25,6 +24,8 @@ from sluice.optim.nt_asgd import NTASGD
 from sluice.plain import Plain
 
 log = logging.getLogger(__name__)
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 def build_trainer(
@@ -45,12 +46,13 @@ def build_trainer(
         guard: checked before each write; None on ranks that write nothing.
         first_step: the first step that this process logs; None for a new run.
     """
-    run_dir = str(config.paths.run_dir)
-    progress = make_progress()
+    run_dir, spec = str(config.paths.run_dir), dict(config.trainer)
+    shows_progress = spec.pop("enable_progress_bar", True)
+    progress = make_progress() if shows_progress else None
     callbacks: list[Callback] = [
         monitor,
         *task_callbacks,
-        progress,
+        *([progress] if progress else []),
         *construct_all("callbacks", config.callbacks, Callback),
         *([StopOnNaN()] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
@@ -59,16 +61,21 @@ def build_trainer(
     ]
     trainer: pl.Trainer = construct(
         "trainer",
-        config.trainer,
+        {**spec, "profiler": make_profiler(spec.get("profiler"), run_dir)},
         kind=pl.Trainer,
         logger=_loggers(config, guard, first_step) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
         enable_progress_bar=isinstance(progress, ProgressBar),
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO(guard), *_environment()],
+        plugins=[AtomicCheckpointIO(guard), *cluster_environment()],
     )
     return trainer
+
+
+def make_profiler(name: str | None, run_dir: str) -> Profiler | None:
+    """Creates the profiler of trainer.profiler, which writes to a file in the run folder."""
+    return None if name is None else PROFILERS[name](dirpath=run_dir, filename="profile")
 
 
 def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> list[Logger]:
@@ -86,22 +93,7 @@ def _is_nt_asgd(optimizer: Plain) -> bool:
     return isinstance(kind, type) and issubclass(kind, NTASGD)
 
 
-def check_trainer_arguments(config: Config) -> None:
-    """Builds a Trainer without loggers and callbacks, so that invalid arguments are found before any data are read.
-
-    Raises:
-        UserError: for an invalid argument.
-    """
-    minimal = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the run's Trainer repeats them
-        try:
-            construct("trainer", config.trainer, kind=pl.Trainer, **minimal, plugins=[*_environment()])
-        except (ImportError, RuntimeError) as error:
-            raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
-
-
-def _environment() -> list[ClusterEnvironment]:
+def cluster_environment() -> list[ClusterEnvironment]:
     """The cluster environment, where Lightning would choose another one or install its own signal handlers."""
     if LAUNCHED in os.environ:
         return [LightningEnvironment()]
@@ -131,32 +123,3 @@ def check_monitors(config: Config, known: list[str]) -> None:
     for key, metric in monitors.items():
         if known and metric not in known:
             raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
-
-
-def check_trainer(spec: Plain) -> None:
-    """Refuses arguments of the Trainer that Lightning would accept but fail on later.
-
-    Raises:
-        UserError: for an invalid number of epochs or batches, or an unavailable accelerator.
-    """
-    epochs, accelerator = spec.get("max_epochs"), spec.get("accelerator")
-    if not isinstance(epochs, int) or epochs < 1:
-        raise UserError(f"trainer.max_epochs={epochs} cannot be used: it must be a whole number, at least 1")
-    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
-        limit = spec.get(key)
-        if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
-            raise UserError(
-                f"trainer.{key}={limit} cannot be used: it must be a number of batches or a fraction above 0"
-            )
-    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")
-    precision = str(spec.get("precision"))
-    if accelerator != "cpu" and precision.startswith("bf16") and _emulates_bfloat16():
-        log.warning(
-            "This GPU emulates bfloat16, which is slow: set trainer.precision=32-true or 16-mixed instead of %s.",
-            precision,
-        )
-
-
-def _emulates_bfloat16() -> bool:
-    return torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,13 +1,25 @@
-"""Checking the settings of the group `trainer` before any data is read."""
+"""Checking the settings of trainer, optimizer, scheduler, callbacks and loggers before any data are read."""
 
+import logging
 import os
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sluice.config.arguments import check_arguments
+from sluice.config.instantiate import construct, construct_all, factory
+from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import Plain
+from sluice.training.trainer import PROFILERS, cluster_environment
+
+log = logging.getLogger(__name__)
 
 MANAGED = {
     "logger": "set the group logger",
@@ -39,6 +51,7 @@ OPTIONAL = ("min_epochs", "min_steps")
 """Those of them that may be null."""
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+LIGHTNING = ("pytorch_lightning.", "lightning.")
 PROCESSES_PER_CORE = 4
 """More processes on the CPU than this are taken for a mistake."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
@@ -69,14 +82,68 @@ def check_trainer_settings(spec: Plain) -> None:
     _check_duration(spec.get("max_time"))
     if spec.get("min_epochs") is not None and spec["min_epochs"] > spec["max_epochs"]:
         raise _refused("min_epochs", spec["min_epochs"], f"at most trainer.max_epochs={spec['max_epochs']}")
+    _check_profiler(spec.get("profiler"))
     _check_hardware(spec)
-    check_arguments("trainer", _signature(spec), {k: v for k, v in spec.items() if not k.startswith("_")})
 
 
-def _signature(spec: Plain) -> type:
-    from pytorch_lightning import Trainer
+def _check_profiler(value: object) -> None:
+    if value is not None and value not in PROFILERS:
+        raise _refused("profiler", value, f"one of {', '.join(PROFILERS)}, or null")
 
-    return Trainer
+
+def check_objects(config: Config) -> None:
+    """Builds everything that `_target_` names as far as that is possible without data, and discards it.
+
+    Raises:
+        UserError: for an unknown class, or arguments that it rejects.
+    """
+    _build_trainer(config.trainer)
+    factory("optimizer", config.optimizer)
+    if config.scheduler:
+        factory("scheduler", config.scheduler)
+    construct_all("callbacks", _known(config.callbacks), Callback)
+    construct_all("logger", _known(config.logger), Logger)
+    if not config.logger:
+        for name, spec in (config.callbacks or {}).items():
+            if isinstance(spec, dict) and str(spec.get("_target_", "")).endswith(".LearningRateMonitor"):
+                raise UserError(f"callbacks.{name} cannot be used with logger=none: it logs the learning rate")
+
+
+def _known(specs: Plain | None) -> Plain:
+    """The entries whose classes have no side effects before training: those of Lightning, without their folders."""
+    found = {}
+    for name, spec in (specs or {}).items():
+        is_lightning = isinstance(spec, dict) and str(spec.get("_target_")).startswith(LIGHTNING)
+        if not isinstance(spec, dict) or is_lightning or "_target_" not in spec:
+            found[name] = spec if not isinstance(spec, dict) else {k: v for k, v in spec.items() if v is not None}
+    return found
+
+
+def _build_trainer(spec: Plain) -> None:
+    minimal = {"logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run's Trainer repeats them
+        try:
+            construct(
+                "trainer", {**spec, "profiler": None}, kind=pl.Trainer, **minimal, plugins=[*cluster_environment()]
+            )
+        except RuntimeError as error:
+            raise UserError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def lightning_errors() -> Iterator[None]:
+    """Converts errors of Lightning about the settings, which it finds only with the data, to UserError."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        text = " ".join(str(error).split())
+        small = re.search(r"to check ([\d.e-]+) of the `(\w+)_dataloader` but [\d.e-]+ \* (\d+) < 1", text)
+        if small is None:
+            raise UserError(f"the Trainer rejects the settings: {text}") from error
+        raise UserError(
+            f"trainer.limit_{small[2]}_batches={small[1]} is less than one of {small[3]} batches: give a number"
+        ) from error
 
 
 def _check_whole(key: str, value: object, least: int, otherwise: str = "") -> None:
@@ -101,14 +168,20 @@ def _check_duration(value: object) -> None:
 
 
 def _check_hardware(spec: Plain) -> None:
-    accelerator, devices, strategy = spec.get("accelerator"), spec.get("devices"), spec.get("strategy")
+    accelerator, strategy = spec.get("accelerator", "auto"), spec.get("strategy", "auto")
+    devices = spec.get("devices", 1)
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if accelerator in ("gpu", "cuda", "mps") and not has_gpu:
-        raise UserError(f"trainer.accelerator={accelerator} cannot be used: there is no GPU here; use trainer=default")
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")
     if accelerator not in ("auto", "cpu", "gpu", "cuda", "mps"):
         raise _refused("accelerator", accelerator, "one of auto, cpu, gpu, cuda, mps")
     if strategy not in STRATEGIES:
         raise _refused("strategy", strategy, f"one of {', '.join(STRATEGIES)}")
+    if accelerator != "cpu" and str(spec.get("precision")).startswith("bf16") and _emulates_bfloat16():
+        log.warning(
+            "This GPU emulates bfloat16, which is slow: set trainer.precision=32-true or 16-mixed instead of %s.",
+            spec["precision"],
+        )
     most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not has_gpu)
     if on_cpu and isinstance(devices, int) and devices > most:
@@ -118,3 +191,7 @@ def _check_hardware(spec: Plain) -> None:
 def _refused(key: str, value: object, expected: str) -> UserError:
     shown = "null" if value is None else value
     return UserError(f"trainer.{key}={shown} cannot be used: it must be {expected}")
+
+
+def _emulates_bfloat16() -> bool:
+    return torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)

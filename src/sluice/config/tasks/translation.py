@@ -119,6 +119,7 @@ class Decoding(Settings):
         "maximum length of a translation: this many times the length of the source, plus max_length_offset",
         1.5,
         least=0,
+        most=100,
     )
     max_length_offset: int = count("tokens added to max_length_factor times the length of the source", 10)
 

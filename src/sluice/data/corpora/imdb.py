@@ -88,7 +88,7 @@ class ImdbFolder(ImdbOnDisk):
 
 
 class ImdbArchive(ImdbOnDisk):
-    """The archive `aclImdb_v1.tar.gz`, read as a stream in its own order without extracting it."""
+    """The archive `aclImdb_v1.tar.gz`, read as a stream in the order of the archive, without extracting it."""
 
     @property
     def description(self) -> str:
@@ -225,8 +225,8 @@ class ReviewLines:
     @property
     def sources(self) -> Sources:
         """Sources of the corpus."""
-        own = self.corpus.sources
-        return replace(own, recipe=f"lines of {own.recipe}")
+        sources = self.corpus.sources
+        return replace(sources, recipe=f"lines of {sources.recipe}")
 
     def lines(self) -> Iterator[Line]:
         """Yields one line per document.

@@ -1,7 +1,7 @@
 """Base classes of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import ClassVar, TypeVar
 
@@ -9,9 +9,12 @@ import numpy as np
 
 from sluice.data.corpus import SPLITS, SentencePair, Sources
 from sluice.errors import UserError
+from sluice.memory import require_memory
 
 SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
 """Tenths of all possible sequences assigned to each split."""
+BYTES_PER_TEXT = 100
+"""Approximate memory of a generated text, a lower bound."""
 MAX_MISSES = 2000
 """Maximum number of consecutive draws that belong to other splits; never reached by chance with two tenths."""
 Drawn = TypeVar("Drawn", str, bytes)
@@ -78,6 +81,7 @@ def split_sizes(size: int, val_size: int, test_size: int) -> dict[str, int]:
         UserError: if a size is below 1.
     """
     check_at_least(1, size=size, val_size=val_size, test_size=test_size)
+    check_memory(BYTES_PER_TEXT, {"train": size, "val": val_size, "test": test_size})
     return {"train": size, "val": val_size, "test": test_size}
 
 
@@ -122,6 +126,22 @@ def check_at_least(minimum: int, **settings: int) -> None:
     for name, value in settings.items():
         if value < minimum:
             raise UserError(f"{name}={value} is too small: choose {minimum} or more")
+
+
+def check_memory(bytes_per_example: int, sizes: Mapping[str, int], **settings: int) -> None:
+    """Checks that the largest split fits into memory.
+
+    Args:
+        bytes_per_example: memory of one example.
+        sizes: examples of each split.
+        settings: what the memory of an example depends on, for the message.
+
+    Raises:
+        UserError: if it does not.
+    """
+    names = ", ".join(f"{name}={value}" for name, value in settings.items())
+    largest = max(sizes.values())
+    require_memory(bytes_per_example * largest, f"{largest:,} examples{names and f' with {names}'}", "choose less")
 
 
 class GeneratedPairs:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.data.ragged import Ragged
-from sluice.data.synthetic.base import check_at_least, generator
+from sluice.data.synthetic.base import check_at_least, check_memory, generator
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
@@ -74,6 +74,8 @@ class Counting:
         check_at_least(3, max_n=max_n)
         check_at_least(max_n + 1, test_max_n=test_max_n)
         check_at_least(1, size=size)
+        check_memory(32 * max_n, {"train": size}, max_n=max_n)
+        check_memory(32 * test_max_n, {"test": test_max_n - max_n}, test_max_n=test_max_n)
         self.language, self.max_n, self.test_max_n = language, max_n, test_max_n
         self.size, self.seed = size, seed
 

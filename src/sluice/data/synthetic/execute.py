@@ -12,6 +12,8 @@ from sluice.errors import UserError
 
 VARIABLES = "abcdefghijklmnopqrstuvwyz"
 LOOP_VARIABLE = "x"
+MAX_LENGTH = 18
+"""Digits of the largest numbers, which are drawn as 64-bit integers."""
 MAX_FACTOR = 4
 """Factors and loop counts are at most MAX_FACTOR · length, so that programs run in linear time (section 3)."""
 SYMBOLS = "".join(sorted(set("0123456789+-*<>=():,\n " + VARIABLES + LOOP_VARIABLE)))
@@ -181,6 +183,8 @@ class Execute:
         if curriculum not in CURRICULA:
             raise UserError(f"unknown curriculum {curriculum!r}: expected one of {', '.join(CURRICULA)}")
         check_at_least(1, length=length, nesting=nesting)
+        if length > MAX_LENGTH:
+            raise UserError(f"length={length} is too large: choose at most {MAX_LENGTH} digits")
         self.length, self.nesting, self.curriculum, self.seed = length, nesting, curriculum, seed
         self.sizes = split_sizes(size, val_size, test_size)
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from sluice.data.ragged import Sequences
-from sluice.data.synthetic.base import check_at_least, generator, sequences_in_split, split_sizes
+from sluice.data.synthetic.base import check_at_least, check_memory, generator, sequences_in_split, split_sizes
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 
@@ -40,6 +40,7 @@ class Adding:
         check_at_least(2, steps=steps)
         self.steps, self.seed = steps, seed
         self.sizes = split_sizes(size, val_size, test_size)
+        check_memory(8 * steps, self.sizes, steps=steps)
 
     def sequences(self, split: str) -> Sequences:
         """Returns inputs (N, T, 2) and targets (N,), both float32."""
@@ -92,6 +93,7 @@ class Copying:
         check_at_least(1, delay=delay, length=length)
         self.delay, self.length, self.symbols, self.seed = delay, length, symbols, seed
         self.sizes = split_sizes(size, val_size, test_size)
+        check_memory(16 * (delay + 2 * length), self.sizes, delay=delay, length=length)
 
     @property
     def num_ids(self) -> int:
@@ -172,6 +174,7 @@ class Echo:
             )
         self.delay, self.length, self.chunk_length, self.seed = delay, length, chunk_length, seed
         self.sizes = {"train": streams, "val": val_streams, "test": test_streams}
+        check_memory(16 * length, self.sizes, length=length)
 
     def sequences(self, split: str) -> Sequences:
         """Returns inputs and targets, both (streams, length) int64.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sluice.data.corpus import SentencePair, Sources
+from sluice.data.synthetic.base import BYTES_PER_TEXT, check_memory
 from sluice.errors import UserError
 
 VERSION = 1
@@ -122,6 +123,7 @@ class SampleParallel:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} pairs or more")
+        check_memory(BYTES_PER_TEXT, {"train": size})
         if sorted((source_language, target_language)) != sorted(LANGUAGES):
             raise UserError(
                 f"The sample corpus does not translate {source_language!r} to {target_language!r}: "
@@ -151,10 +153,10 @@ class SampleParallel:
 
     def pairs(self) -> Iterator[SentencePair]:
         """Yields the pairs split by split, without duplicates."""
-        made = distinct_pairs(random.Random(f"{VERSION}-{self.seed}"))
+        generated = distinct_pairs(random.Random(f"{VERSION}-{self.seed}"))
         for split, size in (("train", self.size), ("val", self.held_out), ("test", self.held_out)):
             for _ in range(size):
-                german, english = next(made)
+                german, english = next(generated)
                 texts = {"de": german, "en": english}
                 yield SentencePair(split, texts[self.source_language], texts[self.target_language])
 

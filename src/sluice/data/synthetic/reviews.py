@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sluice.data.corpus import Document, Line, Sources
+from sluice.data.synthetic.base import BYTES_PER_TEXT, check_memory
 from sluice.errors import UserError
 from sluice.text.tokenizers import make_tokenizer
 
@@ -147,6 +148,7 @@ class SampleReviews:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} documents or more")
+        check_memory(BYTES_PER_TEXT, {"train": size})
         self.size = size
         self.seed = seed
 
@@ -255,8 +257,8 @@ class SampleText:
     @property
     def sources(self) -> Sources:
         """The generator, its size and its seed."""
-        own = self._reviews.sources
-        return Sources(f"text of {own.recipe}", seed=own.seed)
+        sources = self._reviews.sources
+        return Sources(f"text of {sources.recipe}", seed=sources.seed)
 
     def lines(self) -> Iterator[Line]:
         """Yields one line per review."""

@@ -103,10 +103,10 @@ def _pieces(paragraph: str) -> Iterator[str]:
 
 def _draw(random: np.random.Generator) -> str:
     """Returns the digit of the label, followed by the sentence."""
-    own = python_random.Random(int(random.integers(2**63)))
+    rng = python_random.Random(int(random.integers(2**63)))
     frames = VERDICTS[int(random.integers(len(VERDICTS)))]
     label = int(random.integers(2))
-    return f"{label}{write_verdict(own, frames, fill_slots(own))[label]}"
+    return f"{label}{write_verdict(rng, frames, fill_slots(rng))[label]}"
 
 
 VERSION = 1

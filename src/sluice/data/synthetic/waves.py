@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.data.ragged import Sequences
-from sluice.data.synthetic.base import check_at_least, generator, split_sizes
+from sluice.data.synthetic.base import check_at_least, check_memory, generator, split_sizes
 from sluice.errors import UserError
 
 MIN_FREQUENCY, FREQUENCY_RANGE = 10.0, 10.0
@@ -53,6 +53,7 @@ class Waves:
             raise UserError(f"noise={noise} is negative: choose 0 or more")
         self.steps, self.horizon, self.waves, self.noise, self.seed = steps, horizon, waves, noise, seed
         self.sizes = split_sizes(size, val_size, test_size)
+        check_memory(4 * steps * horizon + 8 * (steps + horizon), self.sizes, steps=steps, horizon=horizon)
 
     def sequences(self, split: str) -> Sequences:
         """Returns inputs (N, T, 1) and targets (N, T, horizon): target k of step t is the value at t + 1 + k."""
