@@ -134,14 +134,14 @@ def check_memory(bytes_per_example: int, sizes: Mapping[str, int], **settings: i
     Args:
         bytes_per_example: memory of one example.
         sizes: examples of each split.
-        settings: what the memory of an example depends on, for the message.
+        settings: settings that determine the memory of an example, for the message.
 
     Raises:
         UserError: if it does not.
     """
     names = ", ".join(f"{name}={value}" for name, value in settings.items())
     largest = max(sizes.values())
-    require_memory(bytes_per_example * largest, f"{largest:,} examples{names and f' with {names}'}", "choose less")
+    require_memory(bytes_per_example * largest, f"{largest:,} examples{names and f' with {names}'}", "reduce them")
 
 
 class GeneratedPairs:
