@@ -1,4 +1,4 @@
-"""Running text in parallel streams and chunks, for truncated back-propagation through time."""
+"""Running text in parallel streams and chunks, for truncated backpropagation through time."""
 
 from dataclasses import dataclass
 from functools import cached_property

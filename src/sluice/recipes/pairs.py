@@ -12,7 +12,7 @@ from sluice.data.corpora.tables import PairTable
 from sluice.data.corpus import PairCorpus
 from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits
-from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.data.text_pairs import (
     CharNgramSettings,
     TextPairData,
@@ -64,7 +64,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     ) -> PairCorpus:
         data = self.settings(config).data
         if data.path is None:
-            return PairsSample(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
+            return SamplePairs(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
         return PairTable(
             path=Path(data.path),
             validation_path=Path(data.validation_path) if data.validation_path else None,

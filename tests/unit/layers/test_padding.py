@@ -49,7 +49,7 @@ def test_moved_padding_gives_equal_logits_and_gradients() -> None:
 
 
 def test_unknown_padding_side_is_refused() -> None:
-    with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
+    with pytest.raises(ValueError, match="unknown padding 'middle': expected one of left, right"):
         move_padding(RIGHT, LENGTHS, to="middle")
 
 
