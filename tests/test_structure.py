@@ -53,7 +53,7 @@ def test_packages_are_small() -> None:
     lines: Counter[str] = Counter()
     for file in (file for file in TREES if file.name != "__init__.py"):
         lines[file.relative_to(SOURCE).parts[0]] += len(file.read_text(encoding="utf-8").splitlines())
-    assert {package: count for package, count in lines.items() if count > 3000 and package not in LARGE} == {}
+    assert {package: count for package, count in lines.items() if count > 3200 and package not in LARGE} == {}
 
 
 def test_use_of_any_is_limited() -> None:

@@ -1,4 +1,4 @@
-"""Refusing sizes that do not fit into memory before they are allocated."""
+"""Checks that data fit into memory before they are allocated."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ GIB = 2**30
 
 
 def total_memory() -> int:
-    """The memory of this machine, or the limit of its container, in bytes."""
+    """Returns the memory of this machine in bytes, or the limit of its container."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(machine, int(CGROUP_LIMIT.read_text()))
@@ -22,15 +22,15 @@ def require_memory(needed: int, what: str, instead: str) -> None:
     """Checks that an allocation can fit into memory.
 
     Args:
-        needed: bytes.
-        what: what needs them, as the subject of the message.
-        instead: how to need less.
+        needed: size in bytes.
+        what: description of the data, the subject of the message.
+        instead: how to reduce the size, for the message.
 
     Raises:
-        UserError: if it is more than the memory of the machine.
+        UserError: if the size exceeds the memory of the machine.
     """
     total = total_memory()
     if needed > total:
         raise UserError(
-            f"{what} would need {needed / GIB:,.0f} GiB of memory, this machine has {total / GIB:,.0f}: {instead}"
+            f"{what} would need {needed / GIB:,.0f} GiB of memory, but this machine has {total / GIB:,.0f}: {instead}"
         )

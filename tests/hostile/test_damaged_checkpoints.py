@@ -94,7 +94,7 @@ CHANGES: dict[Callable[[Any, Any], None], str] = {
     make_labels_a_string: "its labels is not a list of strings",
     make_a_size_negative: "model.hidden_size=-4 cannot be used: it must be at least 1",
     make_a_size_huge: "its settings need",
-    make_num_layers_huge: "model.num_layers=1000000000 exceeds the number of its weights",
+    make_num_layers_huge: "model.num_layers=1000000000 cannot be used",
     name_an_unknown_tokenizer: "task.text.tokenizer=../../evil cannot be used",
     make_a_weight_nan: "output.bias has a weight that is NaN or infinite",
     drop_a_weight: "its settings need output.bias",

@@ -90,7 +90,7 @@ def test_log_reports_metrics_per_epoch(finished: Finished) -> None:
 
 def test_sample_data_is_announced(finished: Finished) -> None:
     assert finished.ended.err.startswith("SAMPLE: ")
-    assert "made up, not a real corpus" in finished.ended.err
+    assert "synthetic, not a real corpus" in finished.ended.err
     assert "SAMPLE: " in (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()[0]
     assert finished.folder.name.startswith("sample-")
     assert finished.results["data_source"] == "sample"
@@ -143,7 +143,7 @@ def test_auto_source_falls_back_to_sample_with_warning(workdir: Path, monkeypatc
 
     monkeypatch.setattr(imdb, "download_imdb", refuse)
     run = trained(workdir, *TINY[1:], "task.data.source=auto")
-    assert "NOT IMDB" in run.ended.err
+    assert "IMDB is not available: this run uses" in run.ended.err
     assert run.folder.name.startswith("sample-")
     config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["task"]["data"]["source"] == "sample", "otherwise evaluate would read the real reviews"
@@ -168,7 +168,7 @@ def test_pretrained_vectors_need_a_path(workdir: Path) -> None:
 def test_vector_size_mismatch_is_reported(workdir: Path) -> None:
     (workdir / "own.txt").write_text("film 1 2 3\n", encoding="utf-8")
     ended = train(*TINY, "embedding=pretrained", "embedding.path=own.txt", *paths_in(workdir))
-    assert "vectors of dimension 3, the model expects 4" in error_of(ended)
+    assert "vectors of dimension 3, but the model expects 4" in error_of(ended)
 
 
 def test_run_may_end_before_first_validation(workdir: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.data.text_pairs import CharNgramSettings, TextPairData
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def test_pair_classifier_generalises_to_unseen_words(tmp_path: Path) -> None:
-    corpus, settings = PairsSample(size=5000, val_size=100, test_size=500, seed=1), CharNgramSettings()
+    corpus, settings = SamplePairs(size=5000, val_size=100, test_size=500, seed=1), CharNgramSettings()
     data = TextPairData(corpus=corpus, settings=settings, cache_dir=tmp_path, batch_size=32)
     torch.manual_seed(1)
     network = PairClassifier(

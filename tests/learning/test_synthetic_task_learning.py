@@ -13,7 +13,7 @@ from sluice.data.ragged import RaggedSequences
 from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import SYMBOLS, Counting
 from sluice.data.synthetic.memory_problems import BASELINE, Adding, Copying, Echo
-from sluice.data.synthetic.tagging import TaggingSample
+from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.synthetic.temporal_order import TemporalOrder
 from sluice.data.synthetic.waves import Waves, last_step_error, linear_model
 from sluice.data.tagging import TagSettings, prepare_tags
@@ -125,7 +125,7 @@ def test_waves_beat_a_linear_model() -> None:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_tagging_needs_both_directions(tmp_path: Path, bidirectional: bool) -> None:
-    prepared = prepare_tags(TaggingSample(size=2000), TagSettings(), tmp_path)
+    prepared = prepare_tags(SampleTagging(size=2000), TagSettings(), tmp_path)
     torch.manual_seed(1)
     words = make_embedding("learned", vocab_size=len(prepared.vocab), size=32, padding_id=PADDING_ID, word_dropout=0.0)
     stack = RecurrentStack(cell="lstm", input_size=32, hidden_size=32, bidirectional=bidirectional)

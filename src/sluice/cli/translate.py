@@ -14,6 +14,7 @@ from sluice.recipes.load import load_for
 from sluice.terminal import print_line
 
 BEAM = 5
+MAX_SEED = 2**63
 BATCH = 64
 """Sentences per batch."""
 
@@ -72,6 +73,11 @@ def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int |
         settings.check()
     except ValueError as error:
         raise UserError(str(error)) from error
+    vocab_size = len(translator.target.vocab)
+    if beam > vocab_size:
+        raise UserError(f"beam={beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
+    if seed is not None and not 0 <= seed < MAX_SEED:
+        raise UserError(f"seed={seed} cannot be used: it must be at least 0 and below 2^63")
     return settings
 
 

@@ -26,6 +26,8 @@ def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, ob
     """
     hints = _hints(target)
     for name, value in given.items():
+        if name == "patience" and isinstance(value, int) and value < 0:
+            raise UserError(f"{key}.{name}={value} cannot be used: it must be at least 0")
         if name in hints and not _fits(value, hints[name]):
             raise UserError(f"{key}.{name}={_shown(value)} cannot be used: it must be {_expected(hints[name])}")
 

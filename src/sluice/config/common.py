@@ -7,7 +7,7 @@ from omegaconf import II, MISSING
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
-MAX_LAYERS = 1_000
+MAX_LAYERS, MAX_UNITS = 1_000, 10_000_000
 
 
 @dataclass
@@ -29,7 +29,9 @@ class Model(Settings):
     name: str = setting("name of the model in the run folder and the results")
     cell: str = setting("registered cell; each has a file in conf/model")
     module: str | None = setting("Python file that registers a custom cell", None)
-    hidden_size: int = count("units per layer and direction", II("task.recurrent.hidden_size"))
+    hidden_size: int = setting(
+        "units per layer and direction", II("task.recurrent.hidden_size"), least=1, most=MAX_UNITS
+    )
     num_params: int | None = count(
         "number of parameters of the core, from which hidden_size is computed; null uses hidden_size", None
     )
@@ -80,7 +82,7 @@ class Embedding(Settings):
     """The embedding of the tokens."""
 
     kind: str = choice("representation of a token", EMBEDDINGS)
-    size: int = count("size of a learned embedding", II("task.embedding.size"))
+    size: int = setting("size of a learned embedding", II("task.embedding.size"), least=1, most=MAX_UNITS)
     init: str = choice(
         "initialisation; ppmi: from co-occurrence counts of the training texts", EMBEDDING_INITS, "random"
     )

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sluice.config.checks import check_combinations
 from sluice.config.common import TaskSettings
 from sluice.config.errors import FREE_GROUPS, explain, explained, no_setting
 from sluice.config.fields import check_finite
@@ -100,6 +101,7 @@ def checked(config: DictConfig) -> Config:
     _check_names(typed)
     expand_home(typed)
     check_ranges(typed)
+    check_combinations(typed)
     for group in FREE_GROUPS:
         check_finite(group, getattr(typed, group))
     typed.optimizer = choose_fused(typed.optimizer, typed.trainer)

@@ -32,6 +32,8 @@ def factory(key: str, spec: Plain) -> Callable[..., Any]:
             _check_kind(key, spec, make(optimizer, total_steps=10, mode="max"), Schedule)
         else:
             _try_optimizer(key, spec, make)
+    except UserError:
+        raise
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     return make
@@ -43,8 +45,6 @@ def _try_optimizer(key: str, spec: Plain, make: Callable[..., Any]) -> None:
     weight.grad = torch.ones(1, 1)
     optimizer = make([weight])
     _check_kind(key, spec, optimizer, torch.optim.Optimizer)
-    if spec.get("lr") == 0:
-        raise UserError(f"{key}.lr=0 cannot be used: it must be above 0")
     optimizer.step()
 
 
@@ -86,6 +86,8 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
         if spec.get("_partial_", False):
             return make
         made = make(**extra)
+    except UserError:
+        raise
     except HydraException as error:
         raise UserError(_unknown_target(key, spec["_target_"], error)) from error
     except ImportError as error:

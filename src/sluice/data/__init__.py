@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sluice.data.corpus import SentencePair as SentencePair
     from sluice.data.corpus import SourceFile as SourceFile
     from sluice.data.corpus import Sources as Sources
-    from sluice.data.corpus import Tagged as Tagged
     from sluice.data.corpus import TaggedCorpus as TaggedCorpus
+    from sluice.data.corpus import TaggedSentence as TaggedSentence
     from sluice.data.corpus import TextPair as TextPair
     from sluice.data.datamodule import BucketedData as BucketedData
     from sluice.data.datamodule import CorpusData as CorpusData
@@ -64,7 +64,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "corpus": [
             *("Corpus", "LabelledCorpus", "PairCorpus", "ParallelCorpus", "RunningText", "TaggedCorpus"),
-            *("Document", "Line", "SentencePair", "SourceFile", "Sources", "Tagged", "TextPair"),
+            *("Document", "Line", "SentencePair", "SourceFile", "Sources", "TaggedSentence", "TextPair"),
         ],
         "datamodule": ["BucketedData", "CorpusData", "ResumableData"],
         "language_modeling": ["ChunkBatch", "LanguageData"],

@@ -30,7 +30,7 @@ class Batch:
     def to(self: AnyBatch, device: torch.device | str, **options: Any) -> AnyBatch:
         """Returns the batch with the fields in `moved` on `device`.
 
-        Copies to a CUDA device are `non_blocking`: from page-locked memory they overlap with computation.
+        Copies to a CUDA device are `non_blocking`: from pinned memory they overlap with computation.
 
         Args:
             device: target device.
@@ -42,7 +42,7 @@ class Batch:
         return self._with(lambda tensor: tensor.to(target, **options))
 
     def pin_memory(self: AnyBatch) -> AnyBatch:
-        """Returns the batch with the fields in `moved` in page-locked memory; called by the DataLoader."""
+        """Returns the batch with the fields in `moved` in pinned memory; called by the DataLoader."""
         return self._with(lambda tensor: tensor.pin_memory())
 
     def _with(self: AnyBatch, change: Callable[[Tensor], Tensor]) -> AnyBatch:
@@ -257,8 +257,8 @@ class ParallelCollator:
     def __init__(self, split: ParallelSplit, *, with_texts: bool) -> None:
         """
         Args:
-            split: where the pairs are.
-            with_texts: whether the batches hold the sentences as they were written.
+            split: the pairs.
+            with_texts: whether batches include the original sentences.
         """
         self.split, self.with_texts = split, with_texts
 

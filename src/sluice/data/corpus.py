@@ -116,7 +116,7 @@ class ParallelCorpus(Corpus, Protocol):
         """Yields every pair once, including empty sentences; raises UserError if a file cannot be read."""
 
 
-class Tagged(NamedTuple):
+class TaggedSentence(NamedTuple):
     """A sentence with one tag per word."""
 
     words: tuple[str, ...]
@@ -130,7 +130,7 @@ class TaggedCorpus(Corpus, Protocol):
     def splits(self) -> tuple[str, ...]:
         """Available splits, including "train"; missing ones are held out from "train" later."""
 
-    def sentences(self, split: str) -> Iterator[Tagged]:
+    def sentences(self, split: str) -> Iterator[TaggedSentence]:
         """Yields every sentence of a split; raises UserError if a file cannot be read."""
 
 

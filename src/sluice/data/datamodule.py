@@ -73,7 +73,7 @@ class ResumableData(pl.LightningDataModule):
 
     @property
     def pin_memory(self) -> bool:
-        """Whether batches are copied to page-locked memory: only if they are then moved to a CUDA device."""
+        """Whether batches are copied to pinned memory: only if they are then moved to a CUDA device."""
         trainer = self.trainer
         return isinstance(trainer, pl.Trainer) and trainer.strategy.root_device.type == "cuda"
 

@@ -132,7 +132,7 @@ def _write(index: Path, known: dict[str, HashRecord]) -> None:
         write_atomically(index, json.dumps(known))
 
 
-MOST_FILES_NAMED = 100
+MAX_FILE_DIGESTS = 100
 """Larger corpora record one digest per folder instead of one per file."""
 
 
@@ -172,7 +172,7 @@ def fingerprint_of(sources: Sources, cache_dir: Path) -> Fingerprint:
     """
     digests = FileHashes(cache_dir).of([file.path for file in sources.files])
     pairs = list(zip(sources.files, digests, strict=True))
-    if len(pairs) <= MOST_FILES_NAMED:
+    if len(pairs) <= MAX_FILE_DIGESTS:
         named = [FileDigest(file.role, str(file.path), digest) for file, digest in pairs]
     else:
         folders: dict[Path, list[list[str]]] = {}

@@ -138,7 +138,7 @@ def _count(within: Hashes, hashes: Hashes) -> NDArray[np.int64]:
     return counts[index]
 
 
-MOST_NAMED = 5
+MAX_NAMED_FILES = 5
 """Maximum number of files named in a message."""
 
 
@@ -171,9 +171,9 @@ def identity_changes(before: PlainMapping, now: PlainMapping) -> list[str]:
         [FileDigest(*file) for file in before["files"]], [FileDigest(*file) for file in now["files"]]
     )
     if before["recipe"] != now["recipe"]:
-        found.append(f"how the texts are read or generated ({before['recipe']!r} then, {now['recipe']!r} now)")
+        found.append(f"the format or generator of the texts (was {before['recipe']!r}, now {now['recipe']!r})")
     if before["seed"] != now["seed"]:
-        found.append(f"the seed of the generated data ({before['seed']} then, {now['seed']} now)")
+        found.append(f"the seed of the generated data (was {before['seed']}, now {now['seed']})")
     if not found and before["fingerprint"] != now["fingerprint"]:
         found.append("the order or the roles of the source files")
     if not found and before["splits"] != now["splits"]:
@@ -188,5 +188,5 @@ def _changed_files(before: Sequence[FileDigest], now: Sequence[FileDigest]) -> l
     names = {Path(name).name for name in changed}
     gone = [file.name for file in before if (file.role, file.digest) not in today and Path(file.name).name not in names]
     found = [*changed, *(f"{name} (no longer read)" for name in gone)]
-    more = len(found) - MOST_NAMED
-    return [*found[:MOST_NAMED], f"{more} more files"] if more > 0 else found
+    more = len(found) - MAX_NAMED_FILES
+    return [*found[:MAX_NAMED_FILES], f"{more} more files"] if more > 0 else found

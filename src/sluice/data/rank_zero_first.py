@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sluice.errors import UserError
 
 WAIT_SECONDS = 1800.0
-"""Timeout of waiting for local rank 0."""
+"""Timeout for waiting for local rank 0."""
 
 
 def is_local_rank_zero() -> bool:

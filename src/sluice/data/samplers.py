@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 POOL_BATCHES = 50
 """Size of a pool of shuffled texts that are sorted by length, in batches."""
 HALF_LENGTH_PROBABILITY, LENGTH_STD = 0.05, 5.0
-"""Variable chunk lengths (Merity, Keskar & Socher 2018, section 5): probability of half the length, and deviation."""
+"""Variable chunk lengths (Merity, Keskar & Socher 2018, section 5): probability of half the length, and std."""
 
 Item = TypeVar("Item", covariant=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
-from sluice.data.corpus import SPLITS, Tagged, TaggedCorpus
+from sluice.data.corpus import SPLITS, TaggedCorpus, TaggedSentence
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Ragged, RaggedSequences
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
@@ -60,7 +60,7 @@ def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -
     return PreparedTags(splits, Vocab(prepared.info["vocab"]), tuple(prepared.info["tags"]), prepared.identity)
 
 
-def sentence_hashes(sentences: Iterable[Tagged]) -> Hashes:
+def sentence_hashes(sentences: Iterable[TaggedSentence]) -> Hashes:
     """Returns the (N,) hashes of the sentences' words."""
     return hashes_of((" ".join(sentence.words),) for sentence in sentences)
 
@@ -82,7 +82,7 @@ def assign_sentences(
     return assign_splits(given, labels=labels, names=("sentences",), fractions=settings.fractions, texts=texts)
 
 
-def encode_tagged(sentences: list[Tagged], vocab: Vocab, tags: tuple[str, ...]) -> RaggedSequences:
+def encode_tagged(sentences: list[TaggedSentence], vocab: Vocab, tags: tuple[str, ...]) -> RaggedSequences:
     """Encodes sentences with a given vocabulary and given tags.
 
     Args:
@@ -122,7 +122,7 @@ def _build_entry(corpus: TaggedCorpus, settings: TagSettings) -> CacheEntry:
     return CacheEntry(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": matches_legacy_split})
 
 
-def read_sentences(corpus: TaggedCorpus) -> tuple[list[Tagged], NDArray[np.str_]]:
+def read_sentences(corpus: TaggedCorpus) -> tuple[list[TaggedSentence], NDArray[np.str_]]:
     """Returns all sentences of a corpus, and the (N,) split of each."""
     read = [(split, sentence) for split in corpus.splits for sentence in corpus.sentences(split)]
     return [sentence for _, sentence in read], np.asarray([split for split, _ in read], dtype=np.str_)

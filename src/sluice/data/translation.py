@@ -103,15 +103,15 @@ def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[
 class StagedTranslationData(TranslationData):
     """Curriculum learning: training pairs in consecutive stages of equal size, one stage per epoch."""
 
-    def __init__(self, *, stages: int, stage_size: int, stage_of: Callable[[int], int], **shared: Any) -> None:
+    def __init__(self, *, stages: int, stage_size: int, stage_of: Callable[[int], int], **options: Any) -> None:
         """
         Args:
             stages: number of stages.
             stage_size: training pairs per stage.
             stage_of: maps an epoch to the index of its stage.
-            shared: arguments of TranslationData, without `max_tokens`.
+            options: arguments of TranslationData, without `max_tokens`.
         """
-        super().__init__(**shared)
+        super().__init__(**options)
         self.stages, self.stage_size, self.stage_of = stages, stage_size, stage_of
 
     def sampler(

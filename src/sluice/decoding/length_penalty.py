@@ -23,7 +23,7 @@ class LengthPenalty(NamedTuple):
             ValueError: for an unknown penalty or α below 0.
         """
         if self.kind not in LENGTH_PENALTIES:
-            raise ValueError(f"there is no length penalty {self.kind!r}; there are {', '.join(LENGTH_PENALTIES)}")
+            raise ValueError(f"unknown length penalty {self.kind!r}: expected one of {', '.join(LENGTH_PENALTIES)}")
         if self.alpha < 0:
             raise ValueError(f"alpha of the length penalty must be at least 0, got {self.alpha}")
 

@@ -1,5 +1,6 @@
 """Continuing texts token by token with a language model."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from sluice.recurrent import State
 LanguageModelStep = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """(last tokens (N,), state) -> (log-probabilities (N, V), next state); state tensors are (layers, N, H)."""
 
-MIN_TEMPERATURE = 1e-30
-"""Lower temperatures are replaced by this one, to avoid division by zero."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-30, 1e30
+"""Other temperatures are clamped to this range, in which float32 can represent the scaled logits."""
 
 
 class Continuations(NamedTuple):
@@ -60,11 +61,11 @@ def sample(
     Raises:
         ValueError: if the temperature is not above 0, `top_k` is below 1 or `top_p` outside (0, 1].
     """
-    _check(temperature, top_k, top_p)
+    check_sampling(temperature, top_k, top_p)
     ids, total = [], torch.zeros(len(last), device=last.device)
     for _ in range(tokens):
         model, state = step(last, state)
-        filtered = _filter(_ban(model, banned) / max(temperature, MIN_TEMPERATURE), top_k, top_p)
+        filtered = _filter(_ban(model, banned) / min(max(temperature, MIN_TEMPERATURE), MAX_TEMPERATURE), top_k, top_p)
         last = torch.multinomial(filtered.softmax(-1), 1, generator=generator).squeeze(1)
         total += model.gather(1, last.unsqueeze(1)).squeeze(1)
         ids.append(last)
@@ -104,9 +105,14 @@ def fixed_length_beam_search(
     return Continuations(ids, total)
 
 
-def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not temperature > 0:
-        raise ValueError(f"the temperature must be above 0, got {temperature:g}; values near 0 are greedy")
+def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Checks the options of sampling.
+
+    Raises:
+        ValueError: if the temperature is not above 0 and finite, `top_k` is below 1 or `top_p` outside (0, 1].
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"the temperature must be above 0 and finite, got {temperature:g}; values near 0 are greedy")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top-k must be at least 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:

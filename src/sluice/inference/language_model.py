@@ -13,9 +13,10 @@ from torch import Tensor
 
 from sluice.data.corpora.readers import file_lines
 from sluice.data.running_text import encode_lines
-from sluice.decoding.sampling import fixed_length_beam_search, sample
+from sluice.decoding.sampling import check_sampling, fixed_length_beam_search, sample
 from sluice.errors import UserError
 from sluice.inference.lm_evaluation import LMEvaluator
+from sluice.memory import require_memory
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -53,12 +54,35 @@ class Sampling:
     """Nucleus sampling: samples from the smallest set of most probable tokens whose probabilities sum to at least
     top_p, in (0, 1]; applied after top_k; None for all tokens."""
     beam: int | None = None
-    """Number of hypotheses of a beam search, at least 1 (greedy), in which temperature, top_k, top_p and seed are
-    ignored; None samples."""
+    """Number of hypotheses of a beam search, at least 1 (greedy), which takes none of temperature, top_k, top_p and
+    seed; None samples."""
     seed: int | None = None
     """Seed of the sampling; None draws from torch's global generator."""
     allow_unknown: bool = True
     """Whether `<unk>` may be generated."""
+
+    def check(self, vocab_size: int) -> None:
+        """Checks the settings.
+
+        Args:
+            vocab_size: number of words of the model.
+
+        Raises:
+            ValueError: for a value out of range, or options of sampling together with a beam.
+        """
+        check_sampling(self.temperature, self.top_k, self.top_p)
+        if self.tokens < 1:
+            raise ValueError(f"tokens must be at least 1, got {self.tokens}")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise ValueError(f"the seed must be at least 0 and below 2^63, got {self.seed}")
+        if self.beam is None:
+            return
+        if not 1 <= self.beam <= vocab_size:
+            raise ValueError(f"the beam size must lie between 1 and the vocabulary size, {vocab_size}, got {self.beam}")
+        given = {"temperature": self.temperature != 1, "top-k": self.top_k, "top-p": self.top_p, "a seed": self.seed}
+        unused = [name for name, value in given.items() if value not in (None, False)]
+        if unused:
+            raise ValueError(f"a beam search cannot be combined with {unused[0]}, which is for sampling: leave one out")
 
 
 class TokenScores(NamedTuple):
@@ -130,6 +154,10 @@ class TextGenerator:
         Raises:
             ValueError: if a value of `sampling` is out of range.
         """
+        sampling.check(len(self.vocab))
+        rows = number if sampling.beam is None else max(sampling.beam, number)
+        needed = 8 * rows * (sampling.tokens + len(self.vocab))
+        require_memory(needed, f"{rows:,} texts of {sampling.tokens:,} tokens", "generate fewer or shorter texts")
         ids = self.text.prompt_ids(prompt)
         last, state = self.network.prefill(torch.tensor([ids]))
         banned = self.text.banned_ids

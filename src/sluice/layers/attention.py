@@ -62,7 +62,7 @@ def make_attention(kind: str, *, query_size: int, memory_size: int, size: int | 
         return GeneralAttention(query_size, memory_size)
     if kind in ("dot", "scaled_dot"):
         return DotAttention(query_size, memory_size, scaled=kind == "scaled_dot")
-    raise ValueError(f"there is no attention {kind!r}; there are {', '.join(ATTENTIONS)}")
+    raise ValueError(f"unknown attention {kind!r}: expected one of {', '.join(ATTENTIONS)}")
 
 
 class Attention(nn.Module):

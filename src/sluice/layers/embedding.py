@@ -48,7 +48,7 @@ def make_embedding(
         return OneHotEmbedding(vocab_size=vocab_size, word_dropout=word_dropout)
     if kind == "index":
         return IndexEmbedding(vocab_size=vocab_size, word_dropout=word_dropout)
-    raise ValueError(f"there is no embedding {kind!r}; there are {', '.join(EMBEDDINGS)}")
+    raise ValueError(f"unknown embedding {kind!r}: expected one of {', '.join(EMBEDDINGS)}")
 
 
 class Embedding(nn.Module):
@@ -91,6 +91,7 @@ class LearnedEmbedding(Embedding):
         word_dropout: float = 0.0,
         initial_std: float = INITIAL_STD,
     ) -> None:
+        """Arguments as in `make_embedding`."""
         super().__init__(vocab_size=vocab_size, word_dropout=word_dropout)
         if size < 1:
             raise ValueError(f"the embedding size must be at least 1, got {size}")

@@ -35,7 +35,7 @@ def make_head(
         return FullHead(input_size=input_size, vocab_size=vocab_size, table=table)
     if kind == "adaptive":
         return AdaptiveHead(input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs)
-    raise ValueError(f"there is no output layer {kind!r}; there are {', '.join(HEADS)}")
+    raise ValueError(f"unknown output layer {kind!r}: expected one of {', '.join(HEADS)}")
 
 
 class Head(nn.Module):

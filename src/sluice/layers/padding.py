@@ -24,7 +24,7 @@ def move_padding(inputs: Tensor, lengths: Tensor, *, to: str) -> Tensor:
         ValueError: for an unknown side.
     """
     if to not in PADDINGS:
-        raise ValueError(f"there is no padding {to!r}; there are {', '.join(PADDINGS)}")
+        raise ValueError(f"unknown padding {to!r}: expected one of {', '.join(PADDINGS)}")
     steps = inputs.shape[1]
     lengths = to_device(lengths, inputs.device).unsqueeze(1)
     shift = lengths if to == "left" else steps - lengths

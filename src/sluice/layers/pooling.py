@@ -28,7 +28,7 @@ def make_pooling(kind: str, size: int) -> "Pooling":
     if kind == "attention":
         return AttentionPooling(size)
     if kind not in kinds:
-        raise ValueError(f"there is no pooling {kind!r}; there are {', '.join(POOLINGS)}")
+        raise ValueError(f"unknown pooling {kind!r}: expected one of {', '.join(POOLINGS)}")
     return kinds[kind](size)
 
 

@@ -61,7 +61,7 @@ class TaskModule(pl.LightningModule):
             network: the nn.Module to train.
             monitor: the logged metric that selects the best checkpoint, and its direction.
             optimizer: creates the optimizer from parameters; None for evaluation only.
-            schedule: creates the learning-rate schedule from `optimizer`, `total_steps` and `mode`; None for none.
+            schedule: creates the schedule from `optimizer`, `total_steps` and `mode`; None for a constant rate.
             saved_with: plain containers saved in every checkpoint in addition to the weights.
         """
         super().__init__()

@@ -39,7 +39,7 @@ def class_weights(setting: object, labels: Sequence[str], targets: NDArray[np.in
 
 
 def _name(key: object, labels: Sequence[str]) -> str:
-    """Returns the class that a key names; YAML reads true, yes and null as other types than text."""
+    """Returns the class that a key names; YAML parses true, yes and null as bool or None, not as text."""
     spelled = str(key)
     if spelled in labels or not isinstance(key, bool | None):
         return spelled

@@ -94,6 +94,9 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fract
         mode: unused.
         warmup_fraction: fraction of the steps for the warm-up.
 
+    Raises:
+        ValueError: if `warmup_fraction` is not between 0 and 1.
+
     Example:
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
@@ -132,14 +135,17 @@ def linear(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
 
 
 def plateau(optimizer: Optimizer, *, total_steps: int, mode: str, factor: float = 0.5, patience: int = 1) -> Schedule:
-    """Multiplies the learning rate by `factor` if the monitored metric has not improved for `patience` epochs.
+    """Multiplies the learning rate by `factor` after more than `patience` epochs without improvement.
 
     Args:
         optimizer: optimizer; its `lr` is the initial learning rate.
         total_steps: unused.
         mode: "min" or "max", direction of the monitored metric.
         factor: factor of each reduction.
-        patience: epochs without improvement.
+        patience: number of epochs without improvement that are allowed.
+
+    Raises:
+        ValueError: if `factor` is not between 0 and 1, or `patience` is below 0.
     """
     if not 0 < factor < 1 or patience < 0:
         raise ValueError(f"factor must be above 0 and below 1 and patience at least 0, got {factor:g} and {patience}")

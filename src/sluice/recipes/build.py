@@ -129,6 +129,13 @@ def check_core(config: Config) -> None:
             stack = build_stack(model, input_size=config.embedding.size)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if model.layernorm_init_gain is not None and not any("gain" in name for name, _ in stack.named_parameters()):
+        raise UserError(
+            f"model.layernorm_init_gain={model.layernorm_init_gain:g} has no effect on model.cell={model.cell}: it has "
+            "no layer normalisation, leave it out"
+        )
+    if model.num_layers == 1 and (model.dropout or model.variational):
+        log.warning("model.dropout and model.variational have no effect with model.num_layers=1.")
     sizes = f"model.hidden_size={model.hidden_size}, model.num_layers={model.num_layers} and "
     _check_memory(_num_params(stack), f"{sizes}embedding.size={config.embedding.size}")
 

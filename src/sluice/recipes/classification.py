@@ -76,14 +76,18 @@ class ClassificationRecipe(
             test_fraction=0.0,
         )
 
-    def build_data(self, config: Config, corpus: LabelledCorpus) -> ClassificationData:
-        settings = self.settings(config)
-        data = settings.data
+    def check(self, config: Config) -> None:
+        super().check(config)
+        data = self.settings(config).data
         if data.max_tokens is not None and data.max_tokens < data.max_length:
             raise UserError(
                 f"task.data.max_tokens={data.max_tokens} cannot be used: it must be at least "
                 f"task.data.max_length={data.max_length}"
             )
+
+    def build_data(self, config: Config, corpus: LabelledCorpus) -> ClassificationData:
+        settings = self.settings(config)
+        data = settings.data
         return ClassificationData(
             corpus=corpus,
             settings=self.text_settings(settings),
@@ -123,10 +127,6 @@ class ClassificationRecipe(
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
         prepared, settings = data.prepared, self.settings(config)
         network = cast(TextClassifier, self.new_network(config, data))
-        if config.embedding.adversarial_epsilon and config.embedding.kind == "onehot":
-            raise UserError(
-                "embedding.adversarial_epsilon needs a learned embedding: it cannot be combined with embedding=onehot"
-            )
         if config.embedding.init == "ppmi":
             _init_from_ppmi(network, data, config.embedding)
         return ClassificationModule(

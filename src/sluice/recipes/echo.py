@@ -10,7 +10,7 @@ from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences, Sequen
 
 
 class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
-    """The echo problem with truncated back-propagation: the state is carried over between chunks."""
+    """The echo problem with truncated backpropagation: the state is carried over between chunks."""
 
     settings_type = Echo
     problem_type = EchoProblem

@@ -92,6 +92,10 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         size = max(self.settings(config).cutoffs, default=0) + len(SPECIALS) + 1
         return {"vocab": [*SPECIALS, *("a" for _ in range(min(size, MAX_EXAMPLE_WORDS)))]}
 
+    def check(self, config: Config) -> None:
+        refuse_embedding_options(config)
+        super().check(config)
+
     def build_network(self, config: Config, parts: VocabularyParts) -> LanguageModel:
         settings, vocab_size = self.settings(config), len(parts["vocab"])
         embedding = build_embedding(config, vocab_size)
@@ -118,7 +122,6 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 
     def build_module(self, config: Config, data: LanguageData) -> LanguageModelModule:
         settings = self.settings(config)
-        refuse_embedding_options(config)
         if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
             log.info(
                 "The vocabulary has %d words, fewer than task.cutoffs: using task.head=full.", len(data.prepared.vocab)

@@ -12,7 +12,7 @@ from sluice.data.corpora.tables import PairTable
 from sluice.data.corpus import PairCorpus
 from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits
-from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.data.text_pairs import (
     CharNgramSettings,
     TextPairData,
@@ -64,7 +64,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     ) -> PairCorpus:
         data = self.settings(config).data
         if data.path is None:
-            return PairsSample(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
+            return SamplePairs(size=data.size, val_size=data.val_size, test_size=data.test_size, seed=config.seed)
         return PairTable(
             path=Path(data.path),
             validation_path=Path(data.validation_path) if data.validation_path else None,
@@ -98,6 +98,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def example_parts(self, config: Config) -> ClassifierParts:
         return {"vocab": [], "labels": ["a", "b"]}
 
+    def check(self, config: Config) -> None:
+        if config.embedding.adversarial_epsilon or config.embedding.init != "random":
+            raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
+        super().check(config)
+
     def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
         settings, embedded = self.settings(config), config.embedding
         if embedded.kind != "learned":
@@ -121,8 +126,6 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def build_module(self, config: Config, data: TextPairData) -> PairModule:
-        if config.embedding.adversarial_epsilon or config.embedding.init != "random":
-            raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
         prepared, settings = data.prepared, self.settings(config)
         return PairModule(
             network=self.new_network(config, data),

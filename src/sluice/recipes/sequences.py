@@ -113,6 +113,10 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
     def saved_parts(self, data: TaskData) -> SequenceParts:
         return data.parts
 
+    def check(self, config: Config) -> None:
+        refuse_embedding_options(config)
+        super().check(config)
+
     def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
         if config.model.bidirectional and self.one_direction:
             raise ValueError(
@@ -134,7 +138,6 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
         )
 
     def build_module(self, config: Config, data: TaskData) -> SequenceModule:
-        refuse_embedding_options(config)
         network = self.new_network(config, data)
         return self.sequence_module(network, data.parts, **self.module_arguments(config, data))
 

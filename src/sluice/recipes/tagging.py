@@ -7,7 +7,7 @@ from sluice.config.tasks.sequences import Tagging
 from sluice.data.collate import SequenceCollator
 from sluice.data.corpora.tables import TaggedFiles
 from sluice.data.corpus import TaggedCorpus
-from sluice.data.synthetic.tagging import TaggingSample
+from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.tagging import (
     TagSettings,
     assign_sentences,
@@ -39,7 +39,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
     ) -> TaggedCorpus:
         data = self.settings(config).data
         if data.path is None:
-            return TaggingSample(seed=config.seed)
+            return SampleTagging(seed=config.seed)
         paths = {"validation_path": data.validation_path, "test_path": data.test_path}
         given = {name: Path(path) for name, path in paths.items() if path}
         return TaggedFiles(path=Path(data.path), known_tags=known, **given)

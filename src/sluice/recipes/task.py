@@ -171,6 +171,9 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         Raises:
             UserError: for settings that the network rejects, or that need more memory than is available.
         """
+        data = getattr(config.task, "data", None)
+        if data is not None and hasattr(data, "global_batch_size"):
+            batch_size_per_rank(config, data.batch_size, data.global_batch_size)
         if config.model.cell == "none":
             return
         check_core(config)

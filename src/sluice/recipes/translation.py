@@ -84,6 +84,10 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         joint = self.pair_settings(self.settings(config)).joint
         return {"source": {"vocab": words}, "target": {"vocab": words if joint else [*words, "b"]}}
 
+    def check(self, config: Config) -> None:
+        refuse_embedding_options(config)
+        super().check(config)
+
     def build_network(self, config: Config, parts: CoderParts) -> Seq2Seq:
         settings = self.settings(config)
         source = build_embedding(config, len(parts["source"]["vocab"]))
@@ -122,7 +126,6 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
     def build_module(self, config: Config, data: TranslationData) -> TranslationModule:
         settings = self.settings(config)
-        refuse_embedding_options(config)
         translator = Translator(
             network=cast(Seq2Seq, self.new_network(config, data)),
             source=data.prepared.source,
@@ -158,6 +161,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return TranslationModule(translator=translator, **options)
 
     def module_for_test(self, model: SavedModel) -> TranslationModule:
+        data = self.settings(model.config).data
+        _check_beams(self.settings(model.config), len(model.parts["target"]["vocab"]), data.batch_size)
         decoding = {"test": self._test_decoding(model)}
         return self.translation_module(model.config, self.inference(model), decoding=decoding, monitor=TEST_MONITOR)
 

@@ -38,5 +38,5 @@ def find_activation(name: str) -> Activation:
         ValueError: for an unknown name; the message lists the known ones.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"there is no activation {name!r}; there are {', '.join(sorted(ACTIVATIONS))}")
+        raise ValueError(f"unknown activation {name!r}: expected one of {', '.join(sorted(ACTIVATIONS))}")
     return ACTIVATIONS[name]

@@ -24,10 +24,10 @@ def check_lengths(lengths: Tensor, steps: int) -> None:
     """Checks the lengths of a padded batch of `steps`.
 
     Raises:
-        ValueError: if a length is below 1 or above `steps`, there is none, or `lengths` is not on the CPU.
+        ValueError: if `lengths` is empty or not on the CPU, or a length is below 1 or above `steps`.
     """
     if lengths.device.type != "cpu":
-        raise ValueError(f"lengths are on {lengths.device}, they must be on the CPU")
+        raise ValueError(f"lengths must be on the CPU, got {lengths.device}")
     if lengths.numel() == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
         raise ValueError(f"lengths must lie between 1 and the {steps} steps of the batch, got {lengths.tolist()}")
 

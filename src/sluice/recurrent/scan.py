@@ -46,7 +46,7 @@ def force_backend(backend: str) -> Iterator[None]:
         ValueError: for an unknown backend.
     """
     if backend not in BACKENDS:
-        raise ValueError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
+        raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
     _forced_backends.append(backend)
     try:
         yield

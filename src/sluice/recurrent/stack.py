@@ -240,7 +240,7 @@ def _check(num_layers: int, dropout: float, residual: bool, initial_state: str) 
     if residual and num_layers == 1:
         raise ValueError(f"residual=true needs num_layers of 2 or more, got {num_layers}")
     if initial_state not in INITIAL_STATES:
-        raise ValueError(f"there is no initial state {initial_state!r}; there are {', '.join(INITIAL_STATES)}")
+        raise ValueError(f"unknown initial_state {initial_state!r}: expected one of {', '.join(INITIAL_STATES)}")
 
 
 def _gates(run: Run, inputs: Tensor | OneHot, states: State) -> dict[str, Tensor]:

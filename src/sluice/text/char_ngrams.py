@@ -9,7 +9,7 @@ def character_ngrams(word: str, max_n: int) -> list[str]:
     """Returns the character n-grams of a lower-cased word for n = 1 to `max_n`, and the whole word.
 
     Bojanowski et al. (2017), "Enriching word vectors with subword information", arXiv 1607.04606, section 3.2, with
-    n starting at 1, so that each digit of a model number counts. "<" and ">" mark the begin and end of the word.
+    n starting at 1, so that each digit of a model number counts. "<" and ">" mark the beginning and end of the word.
 
     Example:
         >>> character_ngrams("cat", max_n=2)

@@ -30,7 +30,7 @@ class VectorMatches(NamedTuple):
         return self.num_found / max(len(self.found) - len(SPECIALS), 1)
 
     def fill_missing(self, seed: int) -> NDArray[np.float32]:
-        """Returns (V, D) with missing vectors drawn from a normal distribution with mean and deviation of the found."""
+        """Returns (V, D), with missing vectors drawn from a normal distribution fitted to those found."""
         vectors, missing = self.vectors.copy(), ~self.found
         missing[PADDING_ID] = False
         found = self.vectors[self.found]
@@ -53,7 +53,7 @@ def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Vecto
     with VectorFile(path) as file:
         if size is not None and file.size != size:
             raise UserError(
-                f"{path} has vectors of dimension {file.size}, the model expects {size}: "
+                f"{path} has vectors of dimension {file.size}, but the model expects {size}: "
                 f"set embedding.size={file.size} or use another file"
             )
         ids = {token.encode(): index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}

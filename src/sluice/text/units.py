@@ -13,7 +13,7 @@ from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
 class SubwordModel:
     """A learned subword segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
 
-    Pieces at the begin of a word start with "▁", so that segmentation is reversible. `model` is the serialised
+    Pieces at the beginning of a word start with "▁", so that segmentation is reversible. `model` is the serialised
     SentencePiece model, which can be stored in checkpoints.
     """
 
@@ -104,7 +104,7 @@ class Unit(Protocol):
 
 
 class WordUnit:
-    """WordUnit and punctuation marks."""
+    """Words and punctuation marks."""
 
     def __init__(self, *, language: str, tokenizer: str = MOSES, lowercase: bool = False) -> None:
         """

@@ -18,9 +18,9 @@ from sluice.errors import UserError, unreadable
 from sluice.files import atomic_file
 
 CHUNK = 2**20
-LONGEST_WORD = 2**14
+MAX_WORD_SIZE = 2**14
 """Maximum bytes of a word in a binary file."""
-BLANKS = " \t\n\r\v\f"
+WHITESPACE = " \t\n\r\v\f"
 
 
 class VectorRow(NamedTuple):
@@ -79,7 +79,7 @@ class VectorFile:
             rows, size = (int(field) for field in fields)
             if rows < 1 or size < 1:
                 raise UserError(
-                    f"{self.path}, line 1: the header declares {rows} rows of {size} numbers, both must be at least 1"
+                    f"{self.path}, line 1: the header declares {rows} rows of {size} numbers; both must be at least 1"
                 )
             return rows, size
         if _has_binary_suffix(self.path):
@@ -110,7 +110,7 @@ class VectorFile:
             raise UserError(f"{self.path} cannot be read to its end ({error}): download it again") from error
         if self.num_rows is not None and count != self.num_rows:
             raise UserError(
-                f"{self.path}: the header declares {self.num_rows} rows, the file has {count}: "
+                f"{self.path}: the header declares {self.num_rows} rows, but the file has {count}: "
                 "correct the header or download the file again"
             )
 
@@ -136,7 +136,7 @@ class VectorFile:
             content = line.rstrip(b" \r\n")
             word, _, numbers = content.partition(b" ")
             if content and content.count(b" ") != self.size:
-                word, numbers = self._word_with_blanks(number, content)
+                word, numbers = self._word_with_spaces(number, content)
             if content:
                 yield VectorRow(number, word, numbers)
 
@@ -146,7 +146,7 @@ class VectorFile:
         yield self._second
         yield from self._file
 
-    def _word_with_blanks(self, number: int, content: bytes) -> tuple[bytes, bytes]:
+    def _word_with_spaces(self, number: int, content: bytes) -> tuple[bytes, bytes]:
         fields = content.split(b" ")
         found = _count_trailing_numbers(fields)
         if found != self.size:
@@ -157,17 +157,17 @@ class VectorFile:
     def _binary_rows(self) -> Iterator[VectorRow]:
         buffer, position, width = self._second, 0, 4 * self.size
         for number in range(1, (self.num_rows or 0) + 1):
-            blank = buffer.find(b" ", position)
-            while blank < 0 or len(buffer) < blank + 1 + width:
-                if blank < 0 and len(buffer) - position > LONGEST_WORD:
+            space = buffer.find(b" ", position)
+            while space < 0 or len(buffer) < space + 1 + width:
+                if space < 0 and len(buffer) - position > MAX_WORD_SIZE:
                     raise UserError(f"{self._location(number)}: word too long; not a binary word2vec file?")
                 more = self._file.read(CHUNK)
                 if not more:
                     return
                 buffer, position = buffer[position:] + more, 0
-                blank = buffer.find(b" ")
-            end = blank + 1 + width
-            yield VectorRow(number, buffer[position:blank].lstrip(b"\n"), buffer[blank + 1 : end])
+                space = buffer.find(b" ")
+            end = space + 1 + width
+            yield VectorRow(number, buffer[position:space].lstrip(b"\n"), buffer[space + 1 : end])
             position = end
         rest = (buffer[position:] + self._file.read(CHUNK)).strip(b"\n")
         if rest:
@@ -211,7 +211,7 @@ def write_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]
         with atomic_file(path) as file:
             file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
             for word, vector in zip(words, vectors, strict=True):
-                if not word or any(blank in word for blank in BLANKS):
+                if not word or any(space in word for space in WHITESPACE):
                     raise UserError(f"the word {word!r} cannot be written: it is empty or contains whitespace")
                 file.write(f"{word} {form % tuple(vector.tolist())}\n".encode())
     except OSError as error:

@@ -57,7 +57,7 @@ class Vocab:
         if len(built.itos) == len(SPECIALS):
             most = max(counts.values(), default=0)
             raise UserError(
-                f"task.text.min_freq={min_freq} leaves no word in the vocabulary: the most frequent word of the "
+                f"min_freq={min_freq} leaves no word in the vocabulary: the most frequent word of the "
                 f"training texts occurs {most} times; reduce min_freq"
             )
         return cls(built.itos)

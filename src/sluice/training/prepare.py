@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from sluice.config.checks import check_files, check_monitor_mode
 from sluice.config.compose import checked, with_registered_type
 from sluice.config.fields import freeze
 from sluice.config.schema import Config
@@ -65,7 +66,7 @@ def make_paths_absolute(composed: DictConfig) -> None:
         import_module(Path(composed.task.module), TASK)
         composed.task = with_registered_type(composed.task)
     is_given = not OmegaConf.is_interpolation(composed.embedding, "path")
-    if is_given and composed.embedding.get("path") is not None:  # "???" is reported by `checked`
+    if is_given and composed.embedding.get("path"):  # "???" is reported by `checked`
         composed.embedding.path = str(Path(composed.embedding.path).expanduser().absolute())
 
 
@@ -85,6 +86,23 @@ def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
     return config
 
 
+def create_folders(config: Config) -> None:
+    """Creates the folders for runs and preprocessed corpora.
+
+    Raises:
+        UserError: if one cannot be created or written to.
+    """
+    for name in ("output_dir", "cache_dir"):
+        path = Path(getattr(config.paths, name))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            reason = None if os.access(path, os.W_OK) else "permission denied"
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+        if reason:
+            raise UserError(f"paths.{name}={path} cannot be used ({reason}): choose a folder that can be written to")
+
+
 @contextmanager
 def prepared_run(
     early: Config, complete: Complete, sweep_number: int | None, overrides: Sequence[str] | None
@@ -102,6 +120,8 @@ def prepared_run(
         Interrupted: after Ctrl-C.
     """
     check_objects(early)
+    check_files(early)
+    create_folders(early)
     check_early(early, sweep_number)
     recipe_of(early).check(early)
     corpus = _find_corpus(early)
@@ -153,6 +173,7 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
     pl.seed_everything(config.seed, verbose=False)
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)
+    check_monitor_mode(config, module.validation_metrics)
     if config.init_from and fresh:
         warm_start(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():

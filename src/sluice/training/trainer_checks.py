@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sluice.config.instantiate import construct, construct_all, factory
+from sluice.config.instantiate import construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -51,7 +51,8 @@ OPTIONAL = ("min_epochs", "min_steps")
 """Those of them that may be null."""
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-LIGHTNING = ("pytorch_lightning.", "lightning.")
+BUILT_EARLY = ("pytorch_lightning.", "lightning.")
+"""Packages whose callbacks and loggers write nothing when they are built."""
 PROCESSES_PER_CORE = 4
 """Maximum number of processes per CPU core; more are probably a mistake."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
@@ -101,22 +102,32 @@ def check_objects(config: Config) -> None:
     factory("optimizer", config.optimizer)
     if config.scheduler:
         factory("scheduler", config.scheduler)
-    construct_all("callbacks", _known(config.callbacks), Callback)
-    construct_all("logger", _known(config.logger), Logger)
+    for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
+        for name, spec in (specs or {}).items():
+            if spec is not None:
+                _check_object(f"{group}.{name}", spec, kind)
     if not config.logger:
         for name, spec in (config.callbacks or {}).items():
             if isinstance(spec, dict) and str(spec.get("_target_", "")).endswith(".LearningRateMonitor"):
                 raise UserError(f"callbacks.{name} cannot be used with logger=none: it logs the learning rate")
 
 
-def _known(specs: Plain | None) -> Plain:
-    """The entries whose classes have no side effects before training: those of Lightning, without their folders."""
-    found = {}
-    for name, spec in (specs or {}).items():
-        is_lightning = isinstance(spec, dict) and str(spec.get("_target_")).startswith(LIGHTNING)
-        if not isinstance(spec, dict) or is_lightning or "_target_" not in spec:
-            found[name] = spec if not isinstance(spec, dict) else {k: v for k, v in spec.items() if v is not None}
-    return found
+def _check_object(key: str, spec: Plain, kind: type) -> None:
+    """Checks the class and arguments of a callback or logger; builds it if that has no side effects."""
+    given = spec
+    if isinstance(spec, dict):
+        given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
+        if str(spec.get("_target_")).startswith(BUILT_EARLY):
+            construct(key, given, kind)
+            return
+        given["_partial_"] = True
+    made = construct(key, given)
+    target = getattr(made, "func", None)
+    if isinstance(target, type) and not issubclass(target, kind):
+        raise UserError(
+            f"{key}._target_={spec['_target_']} cannot be used: it creates a {target.__name__}, expected a "
+            f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
+        )
 
 
 def _build_trainer(spec: Plain) -> None:
@@ -142,7 +153,8 @@ def lightning_errors() -> Iterator[None]:
         if small is None:
             raise UserError(f"the Trainer rejects the settings: {text}") from error
         raise UserError(
-            f"trainer.limit_{small[2]}_batches={small[1]} is less than one of {small[3]} batches: give a number"
+            f"trainer.limit_{small[2]}_batches={small[1]} is less than one batch, the split has {small[3]}: set a whole "
+            "number of batches"
         ) from error
 
 
@@ -168,7 +180,8 @@ def _check_duration(value: object) -> None:
 
 
 def _check_hardware(spec: Plain) -> None:
-    accelerator, devices, strategy = spec.get("accelerator"), spec.get("devices"), spec.get("strategy")
+    accelerator, strategy = spec.get("accelerator", "auto"), spec.get("strategy", "auto")
+    devices = spec.get("devices", 1)
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if accelerator in ("gpu", "cuda", "mps") and not has_gpu:
         raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")

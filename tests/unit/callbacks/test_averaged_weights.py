@@ -70,7 +70,7 @@ def test_averages_are_validated_and_saved_in_best_checkpoint(tmp_path: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_other_optimisers_are_unaffected(tmp_path: Path) -> None:
+def test_other_optimizers_are_unaffected(tmp_path: Path) -> None:
     module = OneWeightModule(SGD)
     fit(tmp_path, module)
     assert module.validated[1:] == pytest.approx([1 - 0.2 * count for count in range(1, 7)], abs=1e-6)

@@ -173,7 +173,7 @@ class TestEntry:
 
 
 class TestLoadOrBuild:
-    def test_built_once(self, path: Path, warnings: Callable[[], list[str]]) -> None:
+    def test_entry_is_built_once(self, path: Path, warnings: Callable[[], list[str]]) -> None:
         assert_is_content(load_or_build(path, content))
         assert_is_content(load_or_build(path, must_not_build))
         assert warnings() == []
@@ -211,7 +211,7 @@ class TestDisk:
             load_or_build(path, content)
         assert list(path.parent.iterdir()) == []
 
-    def test_full_while_rebuilding(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_while_rebuilding_is_reported(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_entry(path, content())
         change_token(path)
         monkeypatch.setattr(np, "save", failing(errno.ENOSPC))
@@ -276,7 +276,7 @@ class TestConcurrentBuilders:
         assert path.stat().st_ino == first
         assert list(path.parent.iterdir()) == [path]
 
-    def test_concurrent_builders(self, path: Path) -> None:
+    def test_all_builders_get_the_entry(self, path: Path) -> None:
         builders = 4
         together = threading.Barrier(builders, timeout=10)
 

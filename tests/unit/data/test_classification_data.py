@@ -83,7 +83,7 @@ def make_frequent(cache_dir: Path) -> ClassificationData:
     return ClassificationData(corpus=CountingCorpus(), settings=settings, cache_dir=cache_dir)
 
 
-def test_batch_sizes(cache_dir: Path) -> None:
+def test_evaluation_batches_are_four_times_larger(cache_dir: Path) -> None:
     data = make_data(cache_dir)
     assert [len(batch) for batch in data.train_dataloader()] == [4] * 10
     assert [len(batch) for batch in data.val_dataloader()] == [16, 5]
@@ -199,7 +199,7 @@ class Recorder(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_epochs_with_a_trainer(cache_dir: Path) -> None:
+def test_trainer_runs_the_batches_of_every_epoch(cache_dir: Path) -> None:
     data, recorder = make_data(cache_dir, seed=5), Recorder()
     quiet = {
         "logger": False,

@@ -62,7 +62,7 @@ def decoded(prepared: PreparedCorpus, split: str) -> list[str]:
 
 
 class TestIds:
-    def test_decode_to_the_tokens(self, tmp_path: Path) -> None:
+    def test_ids_decode_to_the_tokens(self, tmp_path: Path) -> None:
         prepared = prepare(tmp_path, GIVEN)
         assert decoded(prepared, "train") == ["a fine film , a fine plot", "a dull film"]
         assert prepared.splits["train"].labels.tolist() == [1, 0]
@@ -73,7 +73,7 @@ class TestIds:
             assert (split.texts.flat.dtype, split.texts.offsets.dtype) == (np.int32, np.int64)
             assert split.labels.dtype == np.int64
 
-    def test_tokenizer(self, tmp_path: Path) -> None:
+    def test_chosen_tokenizer_is_used(self, tmp_path: Path) -> None:
         prepared = prepare(
             tmp_path, [Document(s, "Fine, film", 0) for s in ("train", "val", "test")], tokenizer="whitespace"
         )
@@ -87,7 +87,7 @@ class TestIds:
         assert texts.flat[texts.offsets[-2] :].tolist() == [UNKNOWN_ID]
         assert "" not in prepared.vocab
 
-    def test_truncated_lengths(self, tmp_path: Path) -> None:
+    def test_truncated_lengths_are_limited(self, tmp_path: Path) -> None:
         assert prepare(tmp_path, GIVEN).splits["train"].truncated_lengths(4).tolist() == [4, 3]
 
 
@@ -178,7 +178,7 @@ class TestSplits:
         with pytest.raises(UserError, match="no training texts"):
             prepare(tmp_path, unique_texts(3, "test"))
 
-    def test_encoding_with_a_given_vocabulary(self) -> None:
+    def test_given_vocabulary_is_used(self) -> None:
         encoded = encode_documents(unique_texts(2), "whitespace", Vocab([*SPECIALS, "shared"]))
         assert encoded.texts.flat.tolist() == [2, UNKNOWN_ID] * 4
         assert encoded.labels.tolist() == [0, 1, 0, 1]

@@ -93,7 +93,7 @@ def test_padding_equals_a_plain_loop(texts: list[list[int]], most: int, truncati
     assert lengths.tolist() == [len(text) for text in expected]
 
 
-def test_batch_in_the_given_order() -> None:
+def test_batch_is_in_the_given_order() -> None:
     batch = make_batch([2, 0, 3], max_length=4)
     assert batch.ids.tolist() == [[2, 3, PADDING_ID, PADDING_ID], [5, 6, 7, 8], [9, 8, 7, PADDING_ID]]
     assert batch.lengths.tolist() == [2, 4, 3]
@@ -132,7 +132,7 @@ def test_batches_are_copies() -> None:
     assert labels.tolist() == [0, 1, 1, 0]
 
 
-def test_read_only_arrays() -> None:
+def test_read_only_arrays_are_accepted() -> None:
     texts, labels = ragged(TEXTS), np.asarray([0, 1, 1, 0])
     for array in (texts.flat, texts.offsets, labels):
         array.flags.writeable = False

@@ -15,8 +15,8 @@ from sluice.data.parallel import ParallelSettings, prepare_parallel
 from sluice.data.running_text import StreamSettings, prepare_text
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.data.synthetic.reviews import SampleReviews, SampleText
-from sluice.data.synthetic.tagging import TaggingSample
-from sluice.data.synthetic.text_pairs import PairsSample
+from sluice.data.synthetic.tagging import SampleTagging
+from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.data.tagging import TagSettings, prepare_tags
 from sluice.data.text_pairs import CharNgramSettings, prepare_text_pairs
 from sluice.errors import UserError
@@ -76,9 +76,9 @@ PREPARED: dict[str, Callable[[Path], object]] = {
     "texts": lambda cache: prepare_corpus(SampleReviews(size=20), TextSettings(), cache),
     "stream": lambda cache: prepare_text(SampleText(size=20), StreamSettings(), cache),
     "pairs": lambda cache: prepare_parallel(SampleParallel(size=20), ParallelSettings(tokenizer="whitespace"), cache),
-    "tags": lambda cache: prepare_tags(TaggingSample(size=60, val_size=9, test_size=9), TagSettings(), cache),
+    "tags": lambda cache: prepare_tags(SampleTagging(size=60, val_size=9, test_size=9), TagSettings(), cache),
     "text-pairs": lambda cache: prepare_text_pairs(
-        PairsSample(size=9, val_size=9, test_size=9), CharNgramSettings(), {"test": 0.1, "val": 0.1}, cache
+        SamplePairs(size=9, val_size=9, test_size=9), CharNgramSettings(), {"test": 0.1, "val": 0.1}, cache
     ),
 }
 ENTRIES = {

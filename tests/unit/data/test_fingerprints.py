@@ -95,7 +95,7 @@ def test_corrupted_index_is_rewritten(tmp_path: Path, content: bytes) -> None:
     assert len(index.read_bytes()) == len(whole)
 
 
-def test_unwritable_cache(tmp_path: Path) -> None:
+def test_unwritable_cache_is_ignored(tmp_path: Path) -> None:
     path = write(tmp_path / "a", b"text")
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert FileHashes(tmp_path / "cache").of([path]) == [hashlib.sha256(b"text").hexdigest()]

@@ -52,11 +52,11 @@ def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
     assert choose(stored, "train", train="aaabc") == ("aab", 0)
 
 
-def test_overlap_with_train() -> None:
+def test_overlap_with_train_is_counted() -> None:
     assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_saved_hashes_can_be_loaded(tmp_path: Path) -> None:
     stored = splits(train="abc", val="d", test="ef")
     stored.save(tmp_path)
     assert SplitHashes.load(tmp_path / FILE_NAME, stored.digest).digest == stored.digest
@@ -118,10 +118,10 @@ def test_message_names_a_few_files(tmp_path: Path) -> None:
 def test_changed_seed_recipe_and_split_are_reported(tmp_path: Path) -> None:
     before = saved_identity(tmp_path, train="a", seed=1, text="x")
     assert identity_changes(before, saved_identity(tmp_path, train="a", seed=2, text="x")) == [
-        "the seed of the generated data (1 then, 2 now)"
+        "the seed of the generated data (was 1, now 2)"
     ]
     assert (
-        "'table' now"
+        "now 'table'"
         in identity_changes(before, saved_identity(tmp_path, train="a", seed=1, text="x", recipe="table"))[0]
     )
     assert identity_changes(before, saved_identity(tmp_path, train="a", seed=1, text="y")) == [
@@ -130,7 +130,7 @@ def test_changed_seed_recipe_and_split_are_reported(tmp_path: Path) -> None:
 
 
 def test_many_files_are_recorded_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprints, "MOST_FILES_NAMED", 2)
+    monkeypatch.setattr(fingerprints, "MAX_FILE_DIGESTS", 2)
     before = saved_identity(tmp_path / "here", train="a", val="b", test="c")
     assert len(before["files"]) == 1
     assert identity_changes(before, saved_identity(tmp_path / "there", train="a", val="b", test="c")) == []

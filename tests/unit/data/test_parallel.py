@@ -152,7 +152,7 @@ def test_corpus_is_prepared_once_per_settings(tmp_path: Path) -> None:
 
 
 @UNITS
-def test_encoding_with_given_coders(tmp_path: Path, unit: str) -> None:
+def test_given_coders_give_the_prepared_ids(tmp_path: Path, unit: str) -> None:
     prepared = prepare(tmp_path, unit=unit)
     texts, given, _ = read_parallel_texts(SAMPLE)
     test = texts.select(np.flatnonzero(given == "test"))

@@ -62,6 +62,6 @@ def test_constructors_agree(sequences: list[list[int]]) -> None:
         assert [built[index].tolist() for index in range(len(built))] == sequences
 
 
-def test_no_sequences() -> None:
+def test_empty_array_has_no_sequences() -> None:
     assert len(Ragged.from_rows([])) == 0
     assert Ragged.from_rows([]).flat.dtype == np.int32

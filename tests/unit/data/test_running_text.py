@@ -92,7 +92,7 @@ def test_character_tokens_include_blanks(tmp_path: Path) -> None:
     assert decoded(prepared, "val") == ["<unk>", "<eos>"]
 
 
-def test_special_tokens_in_the_text(tmp_path: Path) -> None:
+def test_specials_in_the_text_are_unknown_words(tmp_path: Path) -> None:
     texts = [Line("train", "<unk> <pad> a <unk> <eos> a"), Line("val", "<pad>"), Line("test", "a")]
     prepared = prepare(tmp_path, texts)
     assert prepared.vocab.tokens == [*SPECIALS, *sorted(["<eos>", "a"])]
@@ -188,7 +188,7 @@ def test_cache_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         prepare(tmp_path / "cache", GIVEN)
 
 
-def test_encoding_with_a_given_vocabulary() -> None:
+def test_given_vocabulary_is_used() -> None:
     vocab = Vocab([*SPECIALS, END_OF_LINE, "the", "cat"])
     ids = encode_lines(iter(["the cat", "", "a cat"]), "whitespace", vocab)
     assert vocab.decode(ids) == ["the", "cat", END_OF_LINE, END_OF_LINE, "<unk>", "cat", END_OF_LINE]

@@ -239,7 +239,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=f"at least 1, got {batch_size}"):
             BucketBatchSampler(np.asarray([3, 4]), batch_size=batch_size)
 
-    def test_max_tokens_below_the_longest_text(self) -> None:
+    def test_max_tokens_below_the_longest_text_is_refused(self) -> None:
         lengths = np.asarray([3, 9, 4])
         with pytest.raises(ValueError, match=r"max_tokens=8 .*\(9 tokens\)"):
             BucketBatchSampler(lengths, batch_size=2, max_tokens=8)

@@ -15,7 +15,7 @@ from sluice.data.ragged import Ragged, RaggedSequences, Sequences
 from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import Counting
 from sluice.data.synthetic.memory_problems import Adding, Echo
-from sluice.data.synthetic.tagging import TaggingSample
+from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.tagging import PreparedTags, TagSettings, prepare_tags
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
@@ -135,7 +135,7 @@ class Recorder(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_state_dict_during_training() -> None:
+def test_state_dict_has_epoch_and_batch() -> None:
     for data in (
         SequenceData(splits=ADDING.sequences, batch_size=4),
         StreamData(splits=ECHO.sequences, chunk_length=5),
@@ -196,7 +196,7 @@ def decoded(prepared: PreparedTags, split: str) -> list[tuple[tuple[str, ...], t
 
 
 def test_tagged_corpus_is_decoded_from_its_ids(tmp_path: Path) -> None:
-    corpus = TaggingSample(size=200, val_size=20, test_size=30)
+    corpus = SampleTagging(size=200, val_size=20, test_size=30)
     prepared = prepare_tags(corpus, TagSettings(), tmp_path)
     assert prepared.tags == ("B-company", "B-person", "B-place", "I-company", "I-person", "I-place", "O")
     assert decoded(prepared, "train") == [tuple(sentence) for sentence in corpus.sentences("train")]
@@ -238,7 +238,7 @@ def test_single_tag_is_refused(tmp_path: Path) -> None:
         prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
 
 
-def test_fingerprint_of_changed_files(tmp_path: Path) -> None:
+def test_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("a X\n")
     before = fingerprint(TaggedFiles(path=path))

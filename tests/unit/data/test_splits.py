@@ -24,7 +24,7 @@ LABELS = np.asarray([0] * 300 + [1] * 120 + [2] * 40)
 
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=4), fraction=FRACTIONS, seed=st.integers(0, 99))
-def test_fraction_of_every_class(sizes: list[int], fraction: float, seed: int) -> None:
+def test_fraction_of_every_class_is_held_out(sizes: list[int], fraction: float, seed: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     np.random.default_rng(seed).shuffle(labels)
     held = Counter(labels[hold_out(labels, fraction, tuple(map(str, range(len(sizes)))))].tolist())
@@ -33,20 +33,20 @@ def test_fraction_of_every_class(sizes: list[int], fraction: float, seed: int) -
         assert abs(held[label] - fraction * size) <= 0.5 or held[label] in (1, size - 1)
 
 
-def test_exact_fractions() -> None:
+def test_held_out_counts_match_the_fraction() -> None:
     held = hold_out(LABELS, 0.1, NAMES)
     assert held.dtype == bool
     assert Counter(LABELS[held].tolist()) == {0: 30, 1: 12, 2: 4}
 
 
-def test_independent_of_the_global_seed() -> None:
+def test_splits_do_not_depend_on_the_global_seed() -> None:
     first = hold_out(LABELS, 0.2, NAMES)
     np.random.seed(1)
     random.seed(1)
     assert np.array_equal(hold_out(LABELS, 0.2, NAMES), first)
 
 
-def test_drawn_from_the_whole_class() -> None:
+def test_texts_are_drawn_from_the_whole_class() -> None:
     """A corpus may be sorted by topic or date."""
     rows = np.flatnonzero(hold_out(np.zeros(1000, dtype=np.int64), 0.1, ("only",)))
     assert np.all(np.histogram(rows, bins=4, range=(0, 1000))[0] >= 10)
@@ -131,7 +131,7 @@ def test_few_distinct_texts_are_in_every_split() -> None:
     assert all(texts & {0} and texts & {1, 2} for texts in found.values())
 
 
-def test_validation_blocks_of_imdb() -> None:
+def test_validation_blocks_of_imdb_are_unchanged() -> None:
     """Reviews 0_… to 12499_… of each class in the order of their names, in blocks of a hundred."""
     ids = sorted(range(12_500), key=lambda number: f"{number}_")
     block_ids: dict[int, int] = {}

@@ -88,7 +88,7 @@ def test_deciding_words_are_marked_in_evaluation(cache_dir: Path) -> None:
     assert all(batch.deciding is None for batch in data.train_dataloader())
 
 
-def test_padding_fraction(cache_dir: Path) -> None:
+def test_padding_fraction_counts_both_texts(cache_dir: Path) -> None:
     (batch,) = make_data(cache_dir, batch_size=50).train_dataloader()
     assert batch.tokens == sum(min(i % 11 + 1, 8) + 2 for i in range(40))
     assert batch.padding_fraction == pytest.approx(1 - batch.tokens / (80 * 8))
@@ -104,7 +104,7 @@ def test_missing_splits_are_held_out(cache_dir: Path) -> None:
     assert splits["test"].labels.tolist().count(1) == 5
 
 
-def test_text_without_words(tmp_path: Path) -> None:
+def test_text_without_words_is_one_empty_word(tmp_path: Path) -> None:
     corpus = CountingPairs("train", "val", "test")
     corpus.pairs = lambda split: iter([TextPair('"', "a", 0), TextPair("b", "c", 1)])  # type: ignore[method-assign]
     data = TextPairData(corpus=corpus, settings=CharNgramSettings(tokenizer="basic_english"), cache_dir=tmp_path)

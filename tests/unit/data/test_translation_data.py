@@ -69,7 +69,7 @@ def test_labels_are_inputs_shifted_by_one_step(cache_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("split", SIZES)
-def test_every_pair_once_with_texts_in_evaluation(cache_dir: Path, split: str) -> None:
+def test_every_pair_is_yielded_once_with_texts_in_evaluation(cache_dir: Path, split: str) -> None:
     data = make_data(cache_dir)
     batches = list(loader_of(data, split))
     assert sorted(chain(*(batch.index.tolist() for batch in batches))) == list(range(SIZES[split]))
@@ -222,7 +222,7 @@ def test_stage_is_split_among_the_ranks(cache_dir: Path) -> None:
     assert set(chain(*chain(*ranks))) == set(range(SIZE, 2 * SIZE))
 
 
-def test_resuming_within_a_stage(cache_dir: Path) -> None:
+def test_resumed_stage_skips_processed_batches(cache_dir: Path) -> None:
     whole = staged_data(cache_dir).train_dataloader()
     data = staged_data(cache_dir)
     data.load_state_dict({"epoch": 3, "batch": 2})

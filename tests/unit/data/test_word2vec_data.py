@@ -55,7 +55,7 @@ def test_pairs_cross_line_ends_only_if_enabled(tmp_path: Path) -> None:
     assert not any("<" in word for pair in pairs_of(make_data(tmp_path, across=True), "train") for word in pair)
 
 
-def test_counts_of_pairs_and_words(tmp_path: Path) -> None:
+def test_batches_count_their_pairs_and_words(tmp_path: Path) -> None:
     batches = list(make_data(tmp_path).loader("train"))
     assert sum(batch.tokens for batch in batches) == 300
     assert all(batch.pairs == batch.blocks.pairs == int(batch.blocks.pair_mask.sum()) for batch in batches)
@@ -83,7 +83,7 @@ def test_resumed_epoch_has_the_remaining_batches(tmp_path: Path) -> None:
         assert all(torch.equal(*parts) for parts in zip(one.blocks, other.blocks, strict=True))
 
 
-def test_line_offsets() -> None:
+def test_line_offsets_match_examples() -> None:
     assert line_offsets(np.array([5, 6, 3, 3, 7, 3], dtype=np.int32), 3).tolist() == [0, 3, 4, 6]
     assert line_offsets(np.array([5, 3, 7], dtype=np.int32), 3).tolist() == [0, 2, 3]
 
@@ -101,7 +101,7 @@ def test_too_little_text_is_refused(tmp_path: Path, options: dict[str, object], 
         make_data(tmp_path, **options).windows("val")  # type: ignore[arg-type]
 
 
-def test_reviews_as_lines() -> None:
+def test_each_review_is_one_line() -> None:
     reviews = SampleReviews(size=60)
     text = ReviewLines(reviews)
     lines, documents = list(text.lines()), list(reviews.documents())

@@ -147,7 +147,7 @@ def test_maximum_length_depends_on_the_source() -> None:
         ({"beam": 0}, "beam must be at least 1, got 0"),
         ({"beam": 2, "n_best": 3}, "n_best=3 must lie between 1 and the beam, 2"),
         ({"n_best": 0}, "n_best=0 must lie"),
-        ({"length_penalty": "wu"}, "no length penalty 'wu'; there are none, average, gnmt"),
+        ({"length_penalty": "wu"}, "unknown length penalty 'wu': expected one of none, average, gnmt"),
         ({"alpha": -1.0}, "alpha of the length penalty must be at least 0, got -1.0"),
         ({"max_length_offset": 0}, "max_length_offset at least 1"),
     ],

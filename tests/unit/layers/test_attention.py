@@ -131,7 +131,7 @@ class _Whole(torch.nn.Module):
 def test_unknown_names_and_invalid_sizes_are_refused() -> None:
     assert make_attention("none", query_size=3, memory_size=4) is None
     with pytest.raises(
-        ValueError, match="no attention 'multiplicative'; there are none, additive, dot, general, scaled_dot"
+        ValueError, match="unknown attention 'multiplicative': expected one of none, additive, dot, general, scaled_dot"
     ):
         make_attention("multiplicative", query_size=3, memory_size=3)
     for kind in ("dot", "scaled_dot"):

@@ -287,5 +287,5 @@ def test_tied_table_of_another_size_is_refused(kind: str) -> None:
 
 
 def test_unknown_head_error_lists_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match="no output layer 'fuller'; there are full, adaptive"):
+    with pytest.raises(ValueError, match="unknown output layer 'fuller': expected one of full, adaptive"):
         make_head("fuller", input_size=D, vocab_size=V)

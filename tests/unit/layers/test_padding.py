@@ -49,7 +49,7 @@ def test_moved_padding_gives_equal_logits_and_gradients() -> None:
 
 
 def test_unknown_padding_side_is_refused() -> None:
-    with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
+    with pytest.raises(ValueError, match="unknown padding 'middle': expected one of left, right"):
         move_padding(RIGHT, LENGTHS, to="middle")
 
 
@@ -72,5 +72,5 @@ def test_classifier_accepts_left_padding(embedding: str) -> None:
 def test_classifier_refuses_an_unknown_padding_side() -> None:
     words = make_embedding("onehot", vocab_size=10, size=1, padding_id=0, word_dropout=0.0)
     stack = RecurrentStack(cell="gru", input_size=10, hidden_size=4, one_hot=True)
-    with pytest.raises(ValueError, match="no padding 'middle'; there are left, right"):
+    with pytest.raises(ValueError, match="unknown padding 'middle': expected one of left, right"):
         TextClassifier(embedding=words, recurrent=stack, num_classes=3, padding="middle")

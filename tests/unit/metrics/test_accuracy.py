@@ -47,7 +47,7 @@ def deciding_found(contributions: list[list[float]], deciding: list[list[bool]])
     return metric.compute()
 
 
-def test_deciding_found() -> None:
+def test_deciding_found_ignores_pairs_without_deciding_words() -> None:
     """Three pairs of texts of two words; the third pair has no deciding word."""
     contributions = [[0.1, 0.9, 0.0, 0.2], [3.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
     first, second = [[False, True], [False, False], [False, False]], [[True, False], [True, False], [False, False]]

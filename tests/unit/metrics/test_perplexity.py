@@ -47,7 +47,7 @@ def test_states_are_summed_over_ranks(found: list[tuple[float, int]], ranks: int
     assert float(parts[0].compute()) == pytest.approx(float(alone.compute()))
 
 
-def test_reset() -> None:
+def test_reset_clears_the_sums() -> None:
     metric = TokenLoss()
     metric.update(torch.tensor(8.0), 2)
     assert float(metric.compute()) == 4

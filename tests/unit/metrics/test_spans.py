@@ -24,7 +24,7 @@ SENTENCES = st.lists(st.lists(st.sampled_from(range(5)), min_size=6, max_size=6)
         ("B-x I-x B-y I-y I-y", [("x", 0, 2), ("y", 2, 5)]),
     ],
 )
-def test_spans_of(tags: str, spans: list[tuple[str, int, int]]) -> None:
+def test_spans_of_matches_examples(tags: str, spans: list[tuple[str, int, int]]) -> None:
     assert spans_of(tags.split()) == {Span(*span) for span in spans}
 
 

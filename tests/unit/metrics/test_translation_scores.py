@@ -76,7 +76,7 @@ def test_sentences_of_all_ranks_are_gathered(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_exact_match() -> None:
+def test_exact_match_compares_tokens() -> None:
     characters, words = exact_match_scoring(list), exact_match_scoring(str.split)
     assert characters.names == ("exact",)
     assert characters.signatures() == {}

@@ -82,7 +82,7 @@ def test_single_text_equals_itself_in_a_batch(embedding: str, pooling: str, segm
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("pooling", [pooling for pooling in POOLINGS if pooling != "last"])
-def test_a_single_segment_equals_no_segments(embedding: str, pooling: str) -> None:
+def test_single_segment_equals_no_segments(embedding: str, pooling: str) -> None:
     ids = texts()
     plain = make_classifier(embedding=embedding, pooling=pooling)
     for size in (ids.shape[1], 50):

@@ -74,7 +74,7 @@ def test_logits_are_the_bias_plus_all_contributions() -> None:
     torch.testing.assert_close(output.logits, classifier.output.bias + first + second)
 
 
-def test_a_changed_word_affects_itself_and_the_other_text() -> None:
+def test_changed_word_affects_itself_and_the_other_text() -> None:
     """With a unidirectional encoder, earlier words of the same text are unaffected."""
     classifier, words = make_classifier(bidirectional=False), texts()
     before = run(classifier, words)
@@ -93,7 +93,7 @@ def test_attention_is_over_the_other_text() -> None:
     torch.testing.assert_close(output.weights.sum(-1), torch.ones_like(output.weights[..., 0]))
 
 
-def test_contributions_to_the_margin_of_the_predicted_class() -> None:
+def test_margin_contributions_match_an_example() -> None:
     contributions = torch.tensor([[[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]], [[0.0, 1.0, 0.5], [9.0, 9.0, 9.0]]])
     mask = torch.tensor([[True, True], [True, False]])
     output = PairClassifierOutput(torch.tensor([[0.0, 8.0, 1.0]]), contributions, torch.zeros(2, 2, 2), mask)

@@ -66,7 +66,7 @@ def test_steps_equal_the_forward_pass_for_every_cell(cell: str, input_feeding: b
 
 @FEEDING
 @KINDS
-def test_a_sentence_alone_equals_itself_in_a_batch(attention: str, input_feeding: bool) -> None:
+def test_single_sentence_equals_itself_in_a_batch(attention: str, input_feeding: bool) -> None:
     network = make_seq2seq(attention=attention, input_feeding=input_feeding)
     source, source_lengths, inputs, _, lengths = PAIRS
     together = network(source, source_lengths, inputs, lengths).features
@@ -139,7 +139,7 @@ def test_padding_does_not_contribute_to_the_loss() -> None:
 
 
 @FEEDING
-def test_sampling_from_teacher_forcing_to_greedy_search(input_feeding: bool) -> None:
+def test_sampling_0_is_teacher_forcing_and_1_is_greedy_search(input_feeding: bool) -> None:
     network = make_seq2seq(input_feeding=input_feeding)
     source, source_lengths, inputs, _, lengths = PAIRS
     state = network.encode(source, source_lengths)
@@ -206,7 +206,7 @@ def test_tied_weights_are_one_parameter() -> None:
         assert network.output.weight is tables[1] or tie == "none"
 
 
-def test_a_one_hot_source_indexes_the_first_weights() -> None:
+def test_one_hot_source_indexes_the_first_weights() -> None:
     network = make_seq2seq()
     shape: dict[str, Any] = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "bidirectional": True}
     made = Seq2Seq(
@@ -239,7 +239,7 @@ class TestInvalidSettings:
         with pytest.raises(ValueError, match="requires a joint vocabulary"):
             make_seq2seq(tie_weights="all")
 
-    def test_bidirectional_decoder(self) -> None:
+    def test_bidirectional_decoder_is_refused(self) -> None:
         stack = RecurrentStack(cell="gru", input_size=6, hidden_size=4, bidirectional=True)
         embedding = LearnedEmbedding(vocab_size=9, size=6, padding_id=PADDING)
         with pytest.raises(ValueError, match="cannot be bidirectional"):

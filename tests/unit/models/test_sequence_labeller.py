@@ -96,7 +96,7 @@ def test_labeller_output_does_not_depend_on_the_batch(cell: str, kind: str, bidi
 
 @every_cell
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_regression_alone_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
+def test_single_regression_equals_itself_in_a_batch(cell: str, bidirectional: bool) -> None:
     regressor, inputs = make_regressor(cell=cell, bidirectional=bidirectional), inputs_of("features")
     batch = regressor(inputs, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -156,7 +156,7 @@ def test_regressor_dropout_is_applied_in_training_only() -> None:
         ("features", ()),
     ],
 )
-def test_word_parameters(kind: str, names: tuple[str, ...]) -> None:
+def test_word_parameters_are_those_with_one_row_per_word(kind: str, names: tuple[str, ...]) -> None:
     labeller = make_labeller(kind=kind)
     assert labeller.word_parameters == names
     assert all(dict(labeller.named_parameters())[name].shape[0] == WORDS for name in names)

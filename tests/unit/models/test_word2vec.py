@@ -68,7 +68,7 @@ def test_order_of_blocks_depends_on_epoch_and_seed() -> None:
     assert first != of_epoch(windows_of([500], window=2, seed=4), epoch=1)
 
 
-def test_subsampling_of_frequent_words() -> None:
+def test_subsampling_drops_frequent_words() -> None:
     counts = np.array([8000, 1900, 100, 0])
     t, frequencies = 0.01, counts / 10_000
     expected = [min(1, np.sqrt(t / f) + t / f) if f else 1 for f in frequencies]
@@ -202,7 +202,7 @@ def test_batch_counts_pairs_and_tokens() -> None:
     assert batch.tokens == blocks.pair_mask.sum(-1).count_nonzero().item(), "CBOW"
 
 
-def test_shapes_of_a_batch() -> None:
+def test_batch_has_documented_shapes() -> None:
     blocks = some_blocks()
     assert blocks.centres.shape == (3, BLOCK)
     assert blocks.contexts.shape == (3, BLOCK + 6)

@@ -99,7 +99,7 @@ def test_metrics_are_reset_after_an_epoch() -> None:
     assert second["auroc"] == pytest.approx(1 - first["auroc"])
 
 
-def test_confusion_matrix() -> None:
+def test_confusion_matrix_counts_all_texts() -> None:
     task, labels = make_task(3), labels_of(3)
     compute_metrics(task, [5, 7], 3, "test")
     predicted = task.network.table.argmax(1)

@@ -152,7 +152,7 @@ class TestStages:
         batches[0].first = False
         assert loss_of(task, batches[0], stage) != pytest.approx(once[0], rel=1e-4)
 
-    def test_the_next_text_may_have_another_batch_size(self) -> None:
+    def test_next_text_may_have_another_batch_size(self) -> None:
         task = make_task()
         task.model_step(chunks([7])[0], "val")
         inputs, targets = text()
@@ -182,7 +182,7 @@ class TestTrainingLoss:
             total = expected.model_step(batch, "train")[0]
             torch.testing.assert_close(task.training_step(batch, number), total / 21)
 
-    def test_activation_and_temporal_regularisation(self) -> None:
+    def test_regularisation_matches_the_formula(self) -> None:
         batch = chunks([])[0]
         tasks = [
             make_task(output_dropout=0.5, activation_regularisation=alpha, temporal_regularisation=beta)

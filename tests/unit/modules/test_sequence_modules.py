@@ -105,7 +105,7 @@ def test_loss_is_the_mean_over_steps_with_a_target() -> None:
     torch.testing.assert_close(task.network.table.grad, reference.table.grad)  # type: ignore[union-attr]
 
 
-def test_a_batch_without_targets_has_loss_0() -> None:
+def test_batch_without_targets_has_loss_0() -> None:
     whole = sequences()
     whole.targets.fill_(IGNORED)
     loss, _ = make_labelling(Lookup()).model_step(whole, "train")

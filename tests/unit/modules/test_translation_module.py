@@ -187,7 +187,7 @@ class TestTranslator:
             assert [translation.text for translation in found] == [translation.text for translation in alone]
             assert found[0].source_words == text.split()
 
-    def test_shape_of_attention_weights(self) -> None:
+    def test_attention_weights_have_a_row_per_word(self) -> None:
         for (found,) in make_task().translator.translate(SOURCES, DecodingSettings()):
             assert found.weights is not None
             assert found.weights.shape == (len(found.words) + 1, len(found.source_words) + 1)

@@ -62,7 +62,7 @@ def test_averaging_starts_as_in_algorithm_1(losses: list[float], patience: int) 
         assert optimizer.averaging == started
 
 
-def test_average_of_all_weights_since_the_start() -> None:
+def test_swap_gives_the_average_since_the_start() -> None:
     weights = parameters()
     optimizer = NTASGD(weights, lr=0.3, patience=1)
     for number in range(3):

@@ -52,7 +52,7 @@ def test_rows_of_equal_ids_are_summed() -> None:
     torch.testing.assert_close(summed, torch.zeros(6, 4).index_add_(0, ids, rows)[touched])
 
 
-def test_parameters_of_any_shape() -> None:
+def test_parameters_of_any_shape_are_updated() -> None:
     module = nn.Conv1d(2, 3, 2)
     scalar = nn.Parameter(torch.tensor(1.0))
     optimizer = RowAdagrad([*module.parameters(), scalar], lr=LR)

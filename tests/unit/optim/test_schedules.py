@@ -88,7 +88,7 @@ def test_learning_rate_is_constant_after_the_end(make: Callable[..., Schedule]) 
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_stretching_twice(make: Callable[..., Schedule]) -> None:
+def test_schedule_can_be_stretched_twice(make: Callable[..., Schedule]) -> None:
     optimizer = make_optimizer()
     schedule = make(optimizer, total_steps=100, mode="max")
     for at, to in ((40, 200), (70, 300)):

@@ -11,8 +11,8 @@ BELOW = "cells.{}.weight_ih"
 """Names of the first layer's input weights, the only transposed ones."""
 
 
-def twins(cell: str, bidirectional: bool) -> tuple[RecurrentStack, RecurrentStack]:
-    """A stack on one-hot rows and its twin on features, with the same weights."""
+def equal_stacks(cell: str, bidirectional: bool) -> tuple[RecurrentStack, RecurrentStack]:
+    """A stack on one-hot rows and one on features, with the same weights."""
     options = {"input_size": WORDS, "num_layers": 2, "bidirectional": bidirectional, "initial_state": "learned"}
     looked_up, dense = make_stack(cell, one_hot=True, **options), make_stack(cell, **options)
     dense.load_state_dict(transpose_input_weights(looked_up.state_dict(), looked_up.directions))
@@ -28,7 +28,7 @@ def transpose_input_weights(named: dict[str, torch.Tensor], directions: int) -> 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_one_hot_input_equals_materialised_rows(cell: str, bidirectional: bool, scaled: bool) -> None:
-    looked_up, dense = twins(cell, bidirectional)
+    looked_up, dense = equal_stacks(cell, bidirectional)
     batch = one_hot_batch(4, 6, WORDS, scaled=scaled)
     lengths = torch.tensor([3, 6, 1, 3])
     state = random_state(looked_up, 4)

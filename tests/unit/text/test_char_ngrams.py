@@ -23,7 +23,7 @@ def test_ngrams_are_substrings_of_the_marked_word(word: str, max_n: int) -> None
 
 
 @given(words, st.integers(1, 5), st.integers(1, 50))
-def test_buckets_of_the_ngrams(word: str, max_n: int, buckets: int) -> None:
+def test_equal_ngrams_have_equal_buckets(word: str, max_n: int, buckets: int) -> None:
     hashed = hashed_ngrams(word, max_n=max_n, buckets=buckets)
     ngrams = character_ngrams(word, max_n)
     assert len(hashed) == len(ngrams)

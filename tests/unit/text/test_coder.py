@@ -25,7 +25,7 @@ def make_coder(unit: str, **options: Any) -> SentenceCoder:
 
 @pytest.mark.parametrize("unit", ["words", "chars"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_sentence_roundtrip(unit: str, text: str) -> None:
+def test_decoding_restores_the_sentence(unit: str, text: str) -> None:
     coder = make_coder(unit)
     assert coder.text(coder.tokens(coder.encode(text))) == text
 
@@ -64,7 +64,7 @@ def test_source_ids_are_truncated_and_end_with_eos() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_saved_and_restored(unit: str, tmp_path: Any) -> None:
+def test_saved_coder_can_be_restored(unit: str, tmp_path: Any) -> None:
     coder = make_coder(unit, lowercase=True)
     torch.save(coder.saved(), tmp_path / "coder.pt")
     again = SentenceCoder.from_saved(torch.load(tmp_path / "coder.pt", weights_only=True))

@@ -20,7 +20,7 @@ from sluice.text.tokenizers import END_OF_LINE, detokenize, make_tokenizer
         ("& amp ; < b >", "& amp; < b >"),
     ],
 )
-def test_punctuation(tokens: str, text: str) -> None:
+def test_punctuation_is_joined(tokens: str, text: str) -> None:
     assert detokenize(tokens.split()) == text
 
 
@@ -30,7 +30,7 @@ def test_end_of_line_is_a_line_break() -> None:
     assert detokenize([END_OF_LINE]) == "\n"
 
 
-def test_no_tokens() -> None:
+def test_no_tokens_give_an_empty_text() -> None:
     assert detokenize([]) == ""
 
 

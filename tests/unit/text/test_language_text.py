@@ -29,7 +29,7 @@ def test_line_breaks_are_tokens() -> None:
     assert text.prompt_ids("the\n") == [2, 3, 2]
 
 
-def test_unknown_words() -> None:
+def test_unknown_words_are_listed() -> None:
     text = LanguageText(WORDS, "words")
     assert text.unknown("the dreary film, drearily") == ["dreary", "drearily"]
     assert text.prompt_ids("dreary") == [2, UNKNOWN_ID]

@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_vectors_by_word(path: Path) -> None:
+def test_vectors_are_matched_by_word(path: Path) -> None:
     matched = match_vectors(path, VOCAB, size=2)
     by_word = dict(zip(VOCAB.tokens, matched.vectors.tolist(), strict=True))
     assert by_word == {
@@ -66,7 +66,7 @@ def test_missing_vectors_have_the_distribution_of_the_found(tmp_path: Path) -> N
 
 
 def test_wrong_dimension_is_refused(path: Path) -> None:
-    with pytest.raises(UserError, match=r"vectors of dimension 2, the model expects 300: set embedding\.size=2"):
+    with pytest.raises(UserError, match=r"vectors of dimension 2, but the model expects 300: set embedding\.size=2"):
         match_vectors(path, VOCAB, size=300)
 
 

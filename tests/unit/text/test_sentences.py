@@ -19,7 +19,7 @@ def test_marks_follow_the_specials() -> None:
     assert vocab.decode([UNKNOWN_ID, PADDING_ID, BOS_ID, EOS_ID]) == HEAD
 
 
-def test_is_a_vocab() -> None:
+def test_sentence_vocab_is_a_vocab() -> None:
     vocab = SentenceVocab.build(Counter({"a": 3, "b": 5}))
     assert isinstance(vocab, Vocab)
     assert vocab.encode(["a", "b", "c"]) == [5, 4, UNKNOWN_ID]

@@ -38,7 +38,7 @@ def test_positions_equal_slices(lengths: list[int], most: int, truncation: str) 
 
 
 @pytest.mark.parametrize(("truncation", "head"), [("head", 7), ("tail", 0), ("head_tail", 3)])
-def test_kept_head_length(truncation: str, head: int) -> None:
+def test_kept_head_length_matches_the_truncation(truncation: str, head: int) -> None:
     assert kept_head_length(truncation, 7) == head
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sluice.errors import UserError
-from sluice.text.vector_files import BLANKS, VectorFile, WordVectors, read_vectors, write_vectors
+from sluice.text.vector_files import WHITESPACE, VectorFile, WordVectors, read_vectors, write_vectors
 
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-WORDS = st.text(st.characters(exclude_characters=BLANKS, exclude_categories=["Cs"]), min_size=1, max_size=6)
+WORDS = st.text(st.characters(exclude_characters=WHITESPACE, exclude_categories=["Cs"]), min_size=1, max_size=6)
 
 
 @st.composite
@@ -92,20 +92,20 @@ def table(rows: int = 40, size: int = 7) -> WordVectors:
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])
-def test_binary_file_without_suffix(end: bytes) -> None:
+def test_binary_file_without_suffix_is_recognised(end: bytes) -> None:
     assert_same(read_bytes(binary(table(), end=end), "vectors"), table())
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.txt.gz", glove), ("a.vec.gz", fasttext)])
-def test_gzip_text(name: str, write: object) -> None:
+def test_gzipped_text_file_is_read(name: str, write: object) -> None:
     assert_same(read_bytes(gzip.compress(write(table())), name), table())  # type: ignore[operator]
 
 
-def test_gzip_binary() -> None:
+def test_gzipped_binary_file_is_read() -> None:
     assert_same(read_bytes(gzip.compress(binary(table(), end=b"\n")), "a.bin.gz"), table())
 
 
-def test_binary_rows_longer_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binary_rows_may_exceed_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.text.vector_files.CHUNK", 5)
     assert_same(read_bytes(binary(table(), end=b""), "vectors.bin"), table())
 
@@ -122,7 +122,7 @@ def test_first_of_repeated_words_is_kept() -> None:
     np.testing.assert_array_equal(found.vectors[0], [1, 2])
 
 
-def test_windows_line_breaks() -> None:
+def test_windows_line_breaks_are_read() -> None:
     np.testing.assert_array_equal(read_bytes(b"2 2\r\na 1 2\r\nb 3 4\r\n").vectors, [[1, 2], [3, 4]])
 
 
@@ -139,8 +139,8 @@ def test_invalid_utf8_is_replaced() -> None:
         (b"a 1 2 3\nb 1 2 3 4\n", "a.txt", "line 2: expected 3 numbers as in the first row, got 4"),
         (b"2 3\na 1 2 3\nb 1 2\n", "a.vec", "line 3: expected 3 numbers as in the header, got 2"),
         (b"2 5\na 1 2 3\nb 1 2 3\n", "a.vec", "line 2: expected 5 numbers as in the header, got 3"),
-        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 3 rows, the file has 2"),
-        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 1 rows, the file has 2"),
+        (b"3 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 3 rows, but the file has 2"),
+        (b"1 2\na 1 2\nb 3 4\n", "a.vec", "the header declares 1 rows, but the file has 2"),
         (b"0 3\n", "a.vec", "0 rows of 3"),
         (b"a 1 2\nb 1 nought\n", "a.txt", "line 2: invalid numbers b'1 nought'"),
         (b"a 1 2\nb x 1\n", "a.txt", "line 2: invalid numbers b'x 1'"),
@@ -149,8 +149,8 @@ def test_invalid_utf8_is_replaced() -> None:
         (b"", "a.txt", "line 1: expected a word and its numbers"),
         (b"once upon a time\n", "a.txt", "line 1: expected a word and its numbers"),
         (b"once upon a time\n", "a.bin", "is not a binary word2vec file"),
-        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header declares 3 rows, the file has 2"),
-        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header declares 4 rows, the file has 3"),
+        (binary(table(3, 2), end=b"")[:-1], "a.bin", "the header declares 3 rows, but the file has 2"),
+        (b"4" + binary(table(3, 2), end=b"")[1:], "a.bin", "the header declares 4 rows, but the file has 3"),
         (b"2" + binary(table(3, 2), end=b"")[1:], "a.bin", "unexpected data after the 2 rows of 2 numbers"),
         (b"9 2\n" + b"x" * 3_000_000, "a.bin", "row 1: word too long"),
         (gzip.compress(glove(table()))[:-20], "a.txt.gz", "cannot be read to its end"),
@@ -164,7 +164,7 @@ def test_invalid_files_are_refused(content: bytes, name: str, message: str) -> N
         read_bytes(content, name)
 
 
-def test_missing_file() -> None:
+def test_missing_file_is_reported() -> None:
     with pytest.raises(UserError, match=r"nowhere\.vec cannot be read \(no such file"):
         read_vectors(Path("nowhere.vec"))
 
@@ -176,7 +176,7 @@ def test_words_with_whitespace_are_refused(tmp_path: Path, word: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_vectors(tmp_path / "not" / "a.txt", ["a"], np.ones((1, 2), dtype=np.float32))
 
@@ -200,7 +200,7 @@ def test_rows_are_streamed() -> None:
 @settings(deadline=None, max_examples=20)
 @given(own=word_vectors())
 @pytest.mark.parametrize("as_binary", [False, True])
-def test_read_gensim_files(own: WordVectors, as_binary: bool) -> None:
+def test_gensim_files_are_read(own: WordVectors, as_binary: bool) -> None:
     models = pytest.importorskip("gensim.models")
     keyed = models.KeyedVectors(own.vectors.shape[1])
     keyed.add_vectors(own.words, own.vectors)

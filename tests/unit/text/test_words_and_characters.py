@@ -27,7 +27,7 @@ def test_words_lose_whitespace_only(text: str) -> None:
 
 
 @given(st.text())
-def test_characters_are_all_of_a_text(text: str) -> None:
+def test_characters_concatenate_to_the_text(text: str) -> None:
     characters = make_tokenizer("chars")(text)
     assert "".join(characters) == text
     assert all(len(character) == 1 for character in characters)

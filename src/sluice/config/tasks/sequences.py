@@ -151,7 +151,7 @@ class Copy(SequenceTask):
 
 @dataclass
 class Echo(SequenceTask):
-    """The echo problem: repeat a stream of bits after a delay, with truncated back-propagation."""
+    """The echo problem: repeat a stream of bits after a delay, with truncated backpropagation."""
 
     data: EchoData = field(default_factory=EchoData)
 

@@ -34,7 +34,7 @@ class PublishedCorpus(Generic[AnyCorpus]):
     task: str
     """Task that uses it."""
     expected: str
-    """The files expected in the data folder, in words."""
+    """Description of the files expected in the data folder."""
     find: Callable[[Path], AnyCorpus | None]
     """Returns the corpus in a folder, None if it is not there."""
     download: Callable[[Path], AnyCorpus]
@@ -92,8 +92,8 @@ def _download_or_sample(
                 f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample."
             ) from failure
         log.warning(
-            "NOT %s: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
-            published.title,
+            "%s is not available: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
+            published.title[0].upper() + published.title[1:],
             sample.description,
             published.title,
             failure,

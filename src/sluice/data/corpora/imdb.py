@@ -32,6 +32,12 @@ class ImdbOnDisk:
     labels = LABELS
 
     def __init__(self, path: Path, *, name: str = "local", reviews_per_class: int = REVIEWS_PER_CLASS) -> None:
+        """
+        Args:
+            path: path of the folder or archive.
+            name: "local" or "download".
+            reviews_per_class: expected number of reviews of each class and split.
+        """
         self.path = path
         self.name = name
         self.reviews_per_class = reviews_per_class

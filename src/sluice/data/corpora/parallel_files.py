@@ -17,7 +17,7 @@ class ParallelFiles:
     """Sentences and translations from files, plain or gzipped, all in UTF-8.
 
     Two files are aligned line by line. A single file has one pair per line, separated by a tab; further columns are
-    ignored. Splits without files are cut from "train" by the DataModule.
+    ignored. Splits without files are held out from "train" by the DataModule.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ParallelFiles:
                 yield SentencePair(split, source, target)
 
     def _paths(self) -> dict[str, Path]:
-        """The files by their role."""
+        """Returns the files by their role."""
         found: dict[str, Path] = {}
         for split, paths in self.files.items():
             if isinstance(paths, tuple):
@@ -108,7 +108,7 @@ def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> 
     if counts[0] != counts[1]:
         raise UserError(
             f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: each line must be the "
-            "translation of the same line of the other file, so give two files of equal length."
+            "translation of the same line of the other file, so both files must have the same number of lines."
         )
 
 
@@ -125,7 +125,7 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
         if len(fields) < max(columns):
             raise UserError(
                 f"{path}, line {number}: the line has {len(fields)} column(s) separated by tabs, expected at least "
-                f"{max(columns)}; add the missing columns, or give two files."
+                f"{max(columns)}; add the missing columns, or use two files."
             )
         yield fields[columns[0] - 1], fields[columns[1] - 1]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from sluice.data.corpora.download import limit_size
-from sluice.data.corpus import Tagged
+from sluice.data.corpus import TaggedSentence
 from sluice.errors import UserError, reading
 from sluice.plain import Plain
 
@@ -26,8 +26,8 @@ def decoded_lines(
     Args:
         raw_lines: lines with their line breaks.
         name: name of the text, for messages.
-        keep_ends: keep the line breaks.
-        refuse_binary: refuse zero bytes.
+        keep_ends: whether to keep the line breaks.
+        refuse_binary: whether to refuse zero bytes.
 
     Raises:
         UserError: if it is not text; the message names the file and the byte.
@@ -35,7 +35,7 @@ def decoded_lines(
     offset = 0
     for number, raw in enumerate(raw_lines, start=1):
         if refuse_binary and b"\0" in raw:
-            raise UserError(f"{name} is binary (byte {offset + raw.index(0):,} is zero): give a text file")
+            raise UserError(f"{name} is binary (byte {offset + raw.index(0):,} is zero): use a text file")
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -71,7 +71,7 @@ def read_lines(path: Path, known_bytes: int | None = None, *, keep_ends: bool = 
     Args:
         path: path of the file.
         known_bytes: decompressed size of a published file; None for a file of any size.
-        keep_ends: keep the line breaks.
+        keep_ends: whether to keep the line breaks.
 
     Raises:
         UserError: if the file is missing, damaged, not UTF-8 or much larger than the published one.
@@ -116,7 +116,7 @@ def read_rows(path: Path, *, text_columns: Sequence[str], label_column: str) -> 
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path} has an unknown file type: give a file that ends in {', '.join(READERS)}.")
+        raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}.")
     empty = True
     for row in reader(path, text_columns, label_column):
         empty = False
@@ -164,7 +164,7 @@ def _check_width(path: Path, line: int, found: int, expected: int, delimiter: st
     if found != expected:
         name = "tab" if delimiter == "\t" else "comma"
         raise UserError(
-            f"{path}, line {line}: the row has {found} column(s) and the header {expected}; "
+            f"{path}, line {line}: the row has {found} column(s), but the header has {expected}; "
             f"add the missing columns, or quote texts that contain a {name}."
         )
 
@@ -227,10 +227,10 @@ READERS: dict[str, Callable[[Path, Sequence[str], str], Iterator[Row]]] = {
 }
 
 
-def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Iterator[Tagged]:
+def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Iterator[TaggedSentence]:
     """Yields the sentences of a UTF-8 file with a word and its label per line and an empty line after each sentence.
 
-    Word and label are separated by a tab, or by blanks.
+    Word and label are separated by a tab or by spaces.
 
     Args:
         path: path of the file.
@@ -261,9 +261,9 @@ def read_tagged(path: Path, *, known_tags: tuple[str, ...] | None = None) -> Ite
             tags.append(fields[1])
         elif words:
             empty = False
-            yield Tagged(tuple(words), tuple(tags))
+            yield TaggedSentence(tuple(words), tuple(tags))
             words, tags = [], []
     if words:
-        yield Tagged(tuple(words), tuple(tags))
+        yield TaggedSentence(tuple(words), tuple(tags))
     elif empty:
         raise UserError(f"{path} has no sentences: put a word and its label on each line.")

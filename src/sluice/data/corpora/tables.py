@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sluice.data.corpora.readers import Row, read_rows, read_tagged
-from sluice.data.corpus import Document, Sources, Tagged, TextPair
+from sluice.data.corpus import Document, Sources, TaggedSentence, TextPair
 from sluice.errors import UserError
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -21,12 +21,13 @@ class SplitFiles:
     """Description of the content of the files."""
 
     def __init__(self, path: Path, validation_path: Path | None, test_path: Path | None) -> None:
+        """Arguments as in `LabelledTable`."""
         paths = {"train": path, "val": validation_path, "test": test_path}
         self.files = {split: file for split, file in paths.items() if file is not None}
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits with a file; the others are cut from "train" later."""
+        """Splits with a file; the others are held out from "train" later."""
         return tuple(self.files)
 
     @property
@@ -53,6 +54,7 @@ class Table(SplitFiles):
         label_column: str,
         known_labels: tuple[str, ...] | None,
     ) -> None:
+        """Arguments as in `LabelledTable`, with one or more text columns."""
         super().__init__(path, validation_path, test_path)
         self.text_columns, self.label_column, self.known_labels = text_columns, label_column, known_labels
 
@@ -225,7 +227,7 @@ class TaggedFiles(SplitFiles):
         """The files."""
         return Sources.of("tagged words", self.files)
 
-    def sentences(self, split: str) -> Iterator[Tagged]:
+    def sentences(self, split: str) -> Iterator[TaggedSentence]:
         """Yields the sentences of a split; raises UserError as `read_tagged`."""
         return read_tagged(self.files[split], known_tags=self.known_tags)
 

@@ -147,14 +147,14 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
 
     Args:
         files: text files.
-        cut: splits to hold out, with their fractions of all bytes. Each starts at the next border (file, paragraph or
+        cut: splits to hold out, with their fractions of all bytes. Each starts at the next boundary (file, paragraph or
             line).
     """
     *starts, total = [0, *accumulate(file.stat().st_size for file in files)]
     begin = 1 - sum(fraction for _, fraction in cut)
     if begin <= 0:
         raise UserError(
-            "task.data.validation_fraction and task.data.test_fraction leave no text to train on: lower them"
+            "task.data.validation_fraction and task.data.test_fraction leave no text to train on: reduce them"
         )
     upcoming = []
     for split, fraction in cut:
@@ -167,8 +167,8 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
     for file, position in zip(files, starts, strict=True):
         first, blank_before, end = True, False, line_end_size(file)
         for text in file_lines(file):
-            border = first if by_file else first or by_line or (blank_before and bool(text.strip()))
-            if border and upcoming and position >= upcoming[0][0]:
+            boundary = first if by_file else first or by_line or (blank_before and bool(text.strip()))
+            if boundary and upcoming and position >= upcoming[0][0]:
                 split = upcoming.pop(0)[1]
             first, blank_before = False, not text.strip()
             position += len(text.encode()) + end

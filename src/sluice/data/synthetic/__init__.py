@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sluice.data.synthetic.parallel import SampleParallel as SampleParallel
     from sluice.data.synthetic.reviews import SampleReviews as SampleReviews
     from sluice.data.synthetic.reviews import SampleText as SampleText
-    from sluice.data.synthetic.tagging import TaggingSample as TaggingSample
+    from sluice.data.synthetic.tagging import SampleTagging as SampleTagging
     from sluice.data.synthetic.temporal_order import TemporalOrder as TemporalOrder
-    from sluice.data.synthetic.text_pairs import PairsSample as PairsSample
+    from sluice.data.synthetic.text_pairs import SamplePairs as SamplePairs
     from sluice.data.synthetic.vec2seq import BookSentences as BookSentences
     from sluice.data.synthetic.vec2seq import LabelSentences as LabelSentences
     from sluice.data.synthetic.waves import Waves as Waves
@@ -28,9 +28,9 @@ __getattr__, __all__ = lazy_exports(
         "memory_problems": ["Adding", "Copying", "Echo"],
         "parallel": ["SampleParallel"],
         "reviews": ["SampleReviews", "SampleText"],
-        "tagging": ["TaggingSample"],
+        "tagging": ["SampleTagging"],
         "temporal_order": ["TemporalOrder"],
-        "text_pairs": ["PairsSample"],
+        "text_pairs": ["SamplePairs"],
         "vec2seq": ["BookSentences", "LabelSentences"],
         "waves": ["Waves"],
     },

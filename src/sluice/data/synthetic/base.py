@@ -1,4 +1,4 @@
-"""Base of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
+"""Base classes of the generators: random numbers and splits by seed, and generated pairs as a parallel corpus."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,9 +12,9 @@ from sluice.errors import UserError
 from sluice.memory import require_memory
 
 SPLIT_TENTHS = {"train": 6, "val": 2, "test": 2}
-"""Tenths of all possible sequences that belong to each split."""
+"""Tenths of all possible sequences assigned to each split."""
 BYTES_PER_TEXT = 100
-"""Memory of a generated text, roughly; less than of any real one."""
+"""Approximate memory of a generated text, a lower bound."""
 MAX_MISSES = 2000
 """Maximum number of consecutive draws that belong to other splits; never reached by chance with two tenths."""
 Drawn = TypeVar("Drawn", str, bytes)
@@ -42,7 +42,7 @@ def split_of(sequence: str | bytes, seed: int) -> str:
         tenth -= tenths
         if tenth < 0:
             return split
-    raise AssertionError("the tenths add up to 1")
+    raise AssertionError("SPLIT_TENTHS must sum to 10")
 
 
 def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, split: str) -> Iterator[Drawn]:
@@ -65,7 +65,7 @@ def sequences_in_split(draw: Callable[[np.random.Generator], Drawn], seed: int, 
         else:
             misses += 1
     raise UserError(
-        f"these settings allow too few different sequences, with none for the {split} split: make them longer"
+        f"these settings allow too few different sequences, with none for the {split} split: use longer sequences"
     )
 
 
@@ -134,14 +134,14 @@ def check_memory(bytes_per_example: int, sizes: Mapping[str, int], **settings: i
     Args:
         bytes_per_example: memory of one example.
         sizes: examples of each split.
-        settings: what the memory of an example depends on, for the message.
+        settings: settings that determine the memory of an example, for the message.
 
     Raises:
         UserError: if it does not.
     """
     names = ", ".join(f"{name}={value}" for name, value in settings.items())
     largest = max(sizes.values())
-    require_memory(bytes_per_example * largest, f"{largest:,} examples{names and f' with {names}'}", "choose less")
+    require_memory(bytes_per_example * largest, f"{largest:,} examples{names and f' with {names}'}", "reduce them")
 
 
 class GeneratedPairs:

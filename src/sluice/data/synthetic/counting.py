@@ -65,7 +65,8 @@ class Counting:
             seed: seed of the n of validation and training.
 
         Raises:
-            UserError: if the language is unknown, `max_n` is below 3, or `test_max_n` is not above `max_n`.
+            UserError: if the language is unknown, `max_n` is below 3, `test_max_n` is not above `max_n`, or
+                `size` is below 1.
         """
         if language not in LANGUAGES:
             raise UserError(f"unknown language {language!r}: expected one of {', '.join(LANGUAGES)}")

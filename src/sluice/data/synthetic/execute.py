@@ -15,7 +15,7 @@ LOOP_VARIABLE = "x"
 MAX_LENGTH = 18
 """Digits of the largest numbers, which are drawn as 64-bit integers."""
 MAX_FACTOR = 4
-"""Factors and loop counts are at most MAX_FACTOR · length: programs stay linear in their length (section 3)."""
+"""Factors and loop counts are at most MAX_FACTOR · length, so that programs run in linear time (section 3)."""
 SYMBOLS = "".join(sorted(set("0123456789+-*<>=():,\n " + VARIABLES + LOOP_VARIABLE)))
 """All characters of programs and results."""
 

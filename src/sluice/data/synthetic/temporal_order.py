@@ -36,7 +36,7 @@ class Level(NamedTuple):
         """
         for name, (low, high) in self._asdict().items():
             if low > high:
-                raise UserError(f"{name}=[{low},{high}] is reversed: give the smaller number first")
+                raise UserError(f"{name}=[{low},{high}] is reversed: put the smaller number first")
         if self.t1[0] < 1:
             raise UserError(
                 f"t1=[{self.t1[0]},{self.t1[1]}] must begin at 1 or more: position 0 is the first symbol, {FIRST}"
@@ -62,7 +62,7 @@ LEVELS = {
 
 
 class TemporalOrder:
-    """The temporal order problem as a labelled corpus of symbols separated by blanks.
+    """The temporal order problem as a labelled corpus of symbols separated by spaces.
 
     Hochreiter & Schmidhuber (1997), "Long short-term memory", experiment 6a: a sequence begins with B and ends with E,
     has X or Y at t1 and t2, and any of a b c d elsewhere. The class is Q for X…X, R for X…Y, S for Y…X, U for Y…Y. Use

@@ -1,4 +1,4 @@
-"""Sentences to be generated from a label or an index."""
+"""Data for generating a sentence from a label or an index."""
 
 import random as python_random
 import re
@@ -25,7 +25,7 @@ class LabelledSentence(NamedTuple):
 
 
 class LabelSentences(RandomTexts):
-    """Classes, and generated review sentences that express them."""
+    """Generated review sentences, labelled with the opinion that they express."""
 
     labels = ("neg", "pos")
     default_sizes = (8000, 1000, 2000)
@@ -79,7 +79,7 @@ class BookSentences:
         self.path, self.limit = path, limit
         self.texts = split_sentences(text)[:limit]
         if not self.texts:
-            raise UserError(f"{path} has no sentences: give a file with text.")
+            raise UserError(f"{path} has no sentences: use a file with text.")
 
     def sentences(self) -> Iterator[LabelledSentence]:
         """Yields every sentence with its index."""
@@ -87,7 +87,7 @@ class BookSentences:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Returns the sentences of a text, with whitespace replaced by single blanks."""
+    """Returns the sentences of a text, with whitespace replaced by single spaces."""
     paragraphs = re.split(r"\n\s*\n", text)
     pieces = (" ".join(piece.split()) for paragraph in paragraphs for piece in _pieces(paragraph))
     return [piece for piece in pieces if piece]

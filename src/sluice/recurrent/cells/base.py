@@ -46,7 +46,7 @@ def register_cell(name: str) -> Callable[[type["Cell"]], type["Cell"]]:
     def register(cell: type[Cell]) -> type[Cell]:
         registered = CELLS.get(name, cell)
         if (registered.__module__, registered.__qualname__) != (cell.__module__, cell.__qualname__):
-            raise ValueError(f"there is a cell {name!r} already, {registered.__module__}.{registered.__qualname__}")
+            raise ValueError(f"cell {name!r} is already registered: {registered.__module__}.{registered.__qualname__}")
         CELLS[name] = cell
         return cell
 
@@ -357,5 +357,5 @@ def make_cell(
         ValueError: for an unknown name (the message lists the known ones), or for arguments that the cell rejects.
     """
     if name not in CELLS:
-        raise ValueError(f"there is no cell {name!r}; there are {', '.join(sorted(CELLS))}")
+        raise ValueError(f"unknown cell {name!r}: expected one of {', '.join(sorted(CELLS))}")
     return CELLS[name](input_size=input_size, hidden_size=hidden_size, one_hot=one_hot, options=options)

@@ -49,4 +49,4 @@ class CellOptions:
                 find_activation(activation)
         if self.recurrent_init not in INITIALISERS:
             known = ", ".join(sorted(INITIALISERS))
-            raise ValueError(f"there is no recurrent_init {self.recurrent_init!r}; there are {known}")
+            raise ValueError(f"unknown recurrent_init {self.recurrent_init!r}: expected one of {known}")

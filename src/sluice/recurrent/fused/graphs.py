@@ -40,7 +40,7 @@ def capture_cuda(function: Callable[[], NamedTensors]) -> tuple[Callable[[], Non
 
 
 class GraphedRuns:
-    """Cached graphs of forward and backward passes, by everything that their kernels depend on."""
+    """Cached graphs of forward and backward passes, keyed by everything that their kernels depend on."""
 
     def __init__(self, capture: Capture = capture_cuda) -> None:
         self._capture = capture
@@ -97,7 +97,7 @@ class GraphedRuns:
             grads: "states <field>" and "final <field>", the gradients of all states and of the final state.
 
         Returns:
-            Gradients by the names of the tensors.
+            Gradients by tensor name.
         """
         inputs = {**tensors, **{f"buffer {name}": value for name, value in buffers.items()}, **grads}
 

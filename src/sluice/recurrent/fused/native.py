@@ -1,4 +1,4 @@
-"""Python bindings of the C kernels in c/, which are compiled once on the user's machine, see build.py.
+"""Python bindings of the C kernels in c/, which are compiled once on the user's machine (see build.py).
 
 Without a C compiler, or with SLUICE_NATIVE=0, `kernels` returns None and the scans run on torch operations.
 """

@@ -18,7 +18,7 @@ MAX_ROWS_UNPACKED = 16
 NamedTensors: TypeAlias = dict[str, Any]
 """Tensors by name, None for those that the cell lacks."""
 Gradients: TypeAlias = dict[str, Tensor | None]
-"""Gradients by the names of the tensors."""
+"""Gradients by tensor name."""
 
 
 class Schedule(NamedTuple):
@@ -186,7 +186,7 @@ class FusedRun:
             grad_final: gradients of the final state by field, (B, H) or None.
 
         Returns:
-            Gradients by the names of the tensors.
+            Gradients by tensor name.
         """
         self.prepare_backward(grad_states, grad_final)
         if self.library:

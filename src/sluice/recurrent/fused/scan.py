@@ -58,9 +58,9 @@ class _Fused(torch.autograd.Function):
             run = run_type(options, schedule, tensors, {})
             run.forward()
             buffers, final = run.buffers, {field: run.final(field) for field in run.fields}
-        ctx.made = (run_type, options, schedule, names, tuple(buffers))
-        kept = [None if name == "projected" else value for name, value in tensors.items()]
-        ctx.save_for_backward(*kept, *buffers.values())
+        ctx.arguments = (run_type, options, schedule, names, tuple(buffers))
+        saved = [None if name == "projected" else value for name, value in tensors.items()]
+        ctx.save_for_backward(*saved, *buffers.values())
         ctx.set_materialize_grads(False)
         return (*(buffers[field + "s"][1:] for field in run_type.fields), *final.values())
 
@@ -68,7 +68,7 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("a fused scan cannot be differentiated twice (create_graph=True); a cell's `step` can")
-        run_type, options, schedule, names, buffered = ctx.made
+        run_type, options, schedule, names, buffered = ctx.arguments
         saved = ctx.saved_tensors
         tensors = dict(zip(names, saved[: len(names)], strict=True))
         buffers = dict(zip(buffered, saved[len(names) :], strict=True))

@@ -56,7 +56,7 @@ def test_reading_stops_at_the_limit() -> None:
     assert endless.served < 2 * MAX_EXPANSION * KNOWN + io.DEFAULT_BUFFER_SIZE
 
 
-def test_a_wikitext_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wikitext_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wikitext, "KNOWN_BYTES", KNOWN)
     with zipfile.ZipFile(tmp_path / wikitext.ARCHIVE_NAME, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in wikitext.FILES.values():
@@ -67,7 +67,7 @@ def test_a_wikitext_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         list(found.lines())
 
 
-def test_a_multi30k_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multi30k_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multi30k, "KNOWN_BYTES", KNOWN)
     for split in ("train", "val", "test_2016_flickr"):
         for language in ("de", "en"):
@@ -99,7 +99,7 @@ def entry(tmp_path: Path) -> Path:
     return tmp_path / "entry"
 
 
-def test_a_deeply_nested_cache_description_is_refused(tmp_path: Path) -> None:
+def test_deeply_nested_cache_metadata_is_refused(tmp_path: Path) -> None:
     path = entry(tmp_path)
     (path / "meta.json").write_text("[" * 100_000 + "]" * 100_000, encoding="utf-8")
     with pytest.raises(CacheDamaged):
@@ -107,7 +107,7 @@ def test_a_deeply_nested_cache_description_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", ".."])
-def test_a_cache_cannot_refer_to_files_outside(tmp_path: Path, name: str) -> None:
+def test_cache_cannot_refer_to_files_outside(tmp_path: Path, name: str) -> None:
     path = entry(tmp_path)
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     meta["checksums"] = {name: next(iter(meta["checksums"].values()))}

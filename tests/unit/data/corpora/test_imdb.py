@@ -106,7 +106,7 @@ class TestDownload:
         assert list(data_dir.iterdir()) == []
 
     @pytest.mark.usefixtures("server")
-    def test_missing_file_on_the_server(self, data_dir: Path) -> None:
+    def test_missing_file_on_the_server_is_reported(self, data_dir: Path) -> None:
         with pytest.raises(UserError, match="the server answered 404"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
@@ -196,7 +196,7 @@ class TestResolve:
         warnings = [record for record in caplog.records if record.name == "sluice.data.corpora.download"]
         assert [record.levelname for record in warnings] == ["WARNING"]
         message = warnings[0].getMessage()
-        assert message.startswith("NOT IMDB: ")
+        assert message.startswith("IMDB is not available: ")
         assert "not comparable with results on IMDB" in message
         assert "\n" not in message
 

@@ -145,7 +145,7 @@ class TestArchive:
         with pytest.raises(UserError, match=r"has no aclImdb/train .* replace it with the official"):
             read(ImdbArchive(path))
 
-    def test_missing_archive(self, tmp_path: Path) -> None:
+    def test_missing_archive_is_reported(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / ARCHIVE):
             with pytest.raises(UserError, match="cannot be read"):
                 read(ImdbArchive(path))

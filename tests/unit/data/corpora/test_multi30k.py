@@ -103,7 +103,7 @@ def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.L
         source="auto", data_dir=data_dir, source_language="en", target_language="de", sample_size=40
     )
     assert (corpus.name, corpus.source_language) == ("sample", "en")
-    assert "NOT Multi30k" in caplog.text
+    assert "Multi30k is not available" in caplog.text
     with pytest.raises(UserError, match="neither `sluice prepare` nor a run of several processes"):
         resolve_multi30k(source="auto", data_dir=data_dir, may_fall_back=False)
 
@@ -116,12 +116,12 @@ def test_local_names_the_expected_files(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("source", ["auto", "local", "download", "sample"])
-def test_unavailable_language(data_dir: Path, source: str) -> None:
+def test_unavailable_language_is_refused(data_dir: Path, source: str) -> None:
     with pytest.raises(UserError, match=r"in the language 'fr': choose two of de, en, or copy train.fr.gz"):
         resolve_multi30k(source=source, data_dir=data_dir, source_language="fr")
 
 
-def test_local_files_in_another_language(data_dir: Path) -> None:
+def test_local_files_in_another_language_are_used(data_dir: Path) -> None:
     write_files(data_dir, ("fr", "en"))
     corpus = resolve_multi30k(source="auto", data_dir=data_dir, source_language="fr")
     assert isinstance(corpus, ParallelFiles)

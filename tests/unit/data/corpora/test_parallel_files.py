@@ -39,7 +39,7 @@ def test_two_files_are_read_line_by_line(german: Path, english: Path) -> None:
     ]
 
 
-def test_columns_of_a_table(tmp_path: Path) -> None:
+def test_chosen_columns_of_a_table_are_read(tmp_path: Path) -> None:
     table = write(tmp_path / "a.tsv", "A dog.\tEin Hund.\tfrom a friend", "", 'Two "men".\tZwei "Männer".')
     expected = [("Ein Hund.", "A dog."), ("", ""), ('Zwei "Männer".', 'Two "men".')]
     assert [pair[1:] for pair in ParallelFiles(train=table, columns=(2, 1)).pairs()] == expected
@@ -68,13 +68,13 @@ def test_line_with_too_few_columns_is_reported(tmp_path: Path) -> None:
         list(ParallelFiles(train=table).pairs())
 
 
-def test_a_line_that_is_not_utf8_is_named(german: Path, english: Path) -> None:
+def test_invalid_utf8_is_located(german: Path, english: Path) -> None:
     german.write_bytes("Ein Hund.\n\nZwei Männer.\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"a.de is not UTF-8 at byte 17 \(line 3\)"):
         list(ParallelFiles(train=(german, english)).pairs())
 
 
-def test_truncated_gzip_file(german: Path, english: Path) -> None:
+def test_truncated_gzip_file_is_refused(german: Path, english: Path) -> None:
     zipped = german.with_suffix(".gz")
     zipped.write_bytes(gzip.compress(german.read_bytes())[:-10])
     with pytest.raises(UserError, match="is truncated or not a gzip file"):
@@ -84,7 +84,7 @@ def test_truncated_gzip_file(german: Path, english: Path) -> None:
         list(ParallelFiles(train=(zipped, english)).pairs())
 
 
-def test_missing_and_empty_files(tmp_path: Path, german: Path) -> None:
+def test_missing_and_empty_files_are_refused(tmp_path: Path, german: Path) -> None:
     with pytest.raises(UserError, match=r"none.en cannot be read \(no such file"):
         list(ParallelFiles(train=(german, tmp_path / "none.en")).pairs())
     with pytest.raises(UserError, match=r"none.en cannot be read"):
@@ -104,6 +104,6 @@ def test_fingerprint_depends_on_files_and_columns(german: Path, english: Path) -
 
 
 @pytest.mark.parametrize("columns", [(0, 1), (2, 2)])
-def test_invalid_columns(german: Path, columns: tuple[int, int]) -> None:
+def test_invalid_columns_are_refused(german: Path, columns: tuple[int, int]) -> None:
     with pytest.raises(UserError, match="must be two different numbers of at least 1"):
         ParallelFiles(train=german, columns=columns)

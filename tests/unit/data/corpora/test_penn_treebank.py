@@ -59,7 +59,7 @@ def by_split(lines: list[Line]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_lines_of_folder_and_archive(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_folder_and_archive_give_the_same_lines(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     text = PennTreebankText(write(tmp_path), line_counts=COUNTS)
     assert by_split(list(text.lines())) == CONTENT
     assert by_split(list(text.lines())) == CONTENT, "can be read twice"
@@ -141,7 +141,7 @@ def test_three_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(server.requested) == 3
 
 
-def test_an_interrupted_download_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(penn_treebank, "fetch", Server([FILES["train"]]))
     with pytest.raises(UserError, match="could not be downloaded"):
         download_ptb(tmp_path)
@@ -152,7 +152,7 @@ def test_an_interrupted_download_is_continued(tmp_path: Path, monkeypatch: pytes
     assert server.requested == [FILES["val"], FILES["test"]]
 
 
-def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(penn_treebank, "fetch", Server([]))
     with pytest.raises(UserError, match="could not be downloaded"):
         download_ptb(tmp_path)
@@ -162,7 +162,7 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         download_ptb(tmp_path / "none")
 
 
-def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "ptb").touch()
     with pytest.raises(UserError, match=r"ptb cannot be created \(file exists\): set another folder"):
         download_ptb(tmp_path)

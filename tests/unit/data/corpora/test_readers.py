@@ -16,7 +16,7 @@ lines_without_ends = st.lists(
 
 
 @given(lines_without_ends, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
-def test_line_breaks_and_byte_order_marks(lines: list[str], end: str, last_ends: bool, mark: bool) -> None:
+def test_line_breaks_and_byte_order_marks_are_removed(lines: list[str], end: str, last_ends: bool, mark: bool) -> None:
     """A final line break is not followed by an empty line."""
     text = end.join(lines) + end * last_ends
     raw = io.BytesIO(text.encode("utf-8-sig" if mark else "utf-8"))
@@ -25,7 +25,7 @@ def test_line_breaks_and_byte_order_marks(lines: list[str], end: str, last_ends:
 
 
 @pytest.mark.parametrize(("content", "size"), [(b"a\nb\r\n", 1), (b"\r\n", 2), (b"a", 1), (b"", 1)])
-def test_line_end_size(tmp_path: Path, content: bytes, size: int) -> None:
+def test_line_end_size_is_that_of_the_first_line(tmp_path: Path, content: bytes, size: int) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     assert line_end_size(path) == size
@@ -48,7 +48,7 @@ def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> 
 def test_binary_files_are_refused(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "image.txt"
     path.write_bytes(before + b"PNG\0\xff\n")
-    with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): give a text file"):
+    with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): use a text file"):
         list(file_lines(path))
 
 
@@ -61,7 +61,7 @@ def test_lines_before_an_error_are_read(tmp_path: Path) -> None:
         next(lines)
 
 
-def test_unreadable_files(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported(tmp_path: Path) -> None:
     for read in (line_end_size, lambda path: list(file_lines(path))):
         with pytest.raises(UserError, match=r"none.txt cannot be read \(no such file"):
             read(tmp_path / "none.txt")

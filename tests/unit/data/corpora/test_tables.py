@@ -49,7 +49,7 @@ def test_every_format_is_read(tmp_path: Path, file_name: str, content: str | byt
     assert read_file(tmp_path / file_name, content) == [("Good", "pos"), ("Bad", "neg")]
 
 
-def test_three_files_with_other_columns(tmp_path: Path) -> None:
+def test_columns_and_files_of_texts_can_be_chosen(tmp_path: Path) -> None:
     table = LabelledTable(
         path=write(tmp_path / "train.csv", "review,stars\nGood,10\nBad,2\nSo so,5\n"),
         validation_path=write(tmp_path / "val.tsv", "stars\treview\n5\tWell, yes\n"),
@@ -71,7 +71,7 @@ def test_three_files_with_other_columns(tmp_path: Path) -> None:
     assert "val.tsv" in table.description
 
 
-def test_a_single_file_is_all_train(tmp_path: Path) -> None:
+def test_single_file_is_the_training_split(tmp_path: Path) -> None:
     table = LabelledTable(path=write(tmp_path / "a.csv", TWO_ROWS))
     assert {document.split for document in table.documents()} == {"train"}
 
@@ -118,7 +118,7 @@ def test_very_long_field_is_read(tmp_path: Path) -> None:
         ("review,label\nGood,pos\n", r"no column 'text': choose one of 'review', 'label'\."),
         ("text,sentiment\nGood,pos\n", r"no column 'label': choose one of 'text', 'sentiment'\."),
         ("text,label\nGood,pos\nBad,pos\n", r"a.csv has only the class 'pos' in 'label'"),
-        ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\) and the header 2"),
+        ("text,label\nGood,pos\nBad\n", r"line 3: the row has 1 column\(s\), but the header has 2"),
         ("text,label\nGood,pos\nBad, sad,neg\n", r"line 3: the row has 3 column.*quote texts that contain a comma"),
         ("text,label\nGood,pos\nBad,\n", r"line 3: the label is empty"),
         ("text,label\nGood,pos\nBad, \t\n", r"line 3: the label is empty"),
@@ -178,7 +178,7 @@ def test_missing_file_or_folder_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file_name", ["a.txt", "a.csv.gz", "a"])
 def test_unknown_suffix_is_refused(tmp_path: Path, file_name: str) -> None:
-    with pytest.raises(UserError, match=r"unknown file type: give a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
+    with pytest.raises(UserError, match=r"unknown file type: use a file that ends in .csv, .tsv, .jsonl, .ndjson\."):
         read_file(tmp_path / file_name, TWO_ROWS)
 
 
@@ -231,7 +231,7 @@ def test_every_format_gives_the_same_pairs(tmp_path: Path, kind: str) -> None:
     assert list(table.pairs("train")) == PAIRS
 
 
-def test_columns_and_files_of_pairs(tmp_path: Path) -> None:
+def test_pair_columns_and_files_can_be_chosen(tmp_path: Path) -> None:
     path, test = write_pairs(tmp_path / "mine.csv"), write_pairs(tmp_path / "test.tsv")
     table = PairTable(path=path, test_path=test, first_column="second", second_column="first")
     assert table.splits == ("train", "test")

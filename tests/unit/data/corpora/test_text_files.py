@@ -131,7 +131,7 @@ def test_files_that_are_not_text_are_refused(tmp_path: Path, name: str, content:
         list(TextFiles(path=tmp_path).lines())
 
 
-def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def shut(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -141,7 +141,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         list(TextFiles(path=book).lines())
 
 
-def test_missing_files(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none does not exist: set task.data.path to"):
         list(TextFiles(path=tmp_path / "none").lines())
     with pytest.raises(UserError, match=rf"no files \*.txt in {tmp_path}: set another pattern with task.data.pattern"):

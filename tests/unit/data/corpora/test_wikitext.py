@@ -45,7 +45,7 @@ def write_archive(data_dir: Path, *, leave_out: str = "none", compression: int =
 
 
 @pytest.mark.parametrize("write", [write_folder, write_archive])
-def test_lines_of_folder_and_archive(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_folder_and_archive_give_the_same_lines(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     text = WikiText2Text(write(tmp_path), line_counts=COUNTS)
     expected = [Line(split, line) for split, lines in CONTENT.items() for line in lines]
     assert list(text.lines()) == expected
@@ -125,7 +125,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wikitext, "WIKITEXT2_URL", "http://127.0.0.1:1/wikitext-2-v1.zip")
 
 
-def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`fetch` itself is tested with the IMDB archive."""
     (tmp_path / "server").mkdir()
     (tmp_path / "data").mkdir()
@@ -151,7 +151,7 @@ def test_offline_uses_the_sample_with_a_warning(tmp_path: Path, caplog: pytest.L
         text = resolve_wikitext2(source="auto", data_dir=tmp_path, sample_size=40)
     assert text.name == "sample"
     (record,) = [record for record in caplog.records if record.name == "sluice.data.corpora.download"]
-    assert record.getMessage().startswith("NOT WikiText-2: ")
+    assert record.getMessage().startswith("WikiText-2 is not available: ")
     with pytest.raises(UserError, match=r"run `sluice prepare task=wikitext2`"):
         resolve_wikitext2(source="auto", data_dir=tmp_path, may_fall_back=False)
     with pytest.raises(UserError, match=r"could not be downloaded"):

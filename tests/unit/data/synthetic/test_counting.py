@@ -22,7 +22,7 @@ def texts(ragged: Ragged) -> list[str]:
     return ["".join("." if index == IGNORED else SYMBOLS[index] for index in row) for row in rows]
 
 
-def test_next_symbols() -> None:
+def test_next_symbols_match_examples() -> None:
     strings = next_symbols("anbn", [1, 3])
     assert texts(strings.ids) == ["ab", "aaabbb"]
     assert texts(strings.targets) == ["b$", "aabbb$"]

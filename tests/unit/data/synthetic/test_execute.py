@@ -78,7 +78,7 @@ def test_operations_are_equally_frequent() -> None:
         assert abs(sum(bool(re.search(sign, code)) for code in codes) / 3000 - 1 / 6) < 0.03, name
 
 
-def test_stages_of_the_curricula() -> None:
+def test_stages_match_the_curriculum() -> None:
     expected = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2)]
     assert Execute(length=3, nesting=2, curriculum="naive").stages == expected
     assert Execute(length=3, nesting=2, curriculum="combined").stages == expected
@@ -96,7 +96,7 @@ def difficulties(execute: Execute, split: str, stage: int = 0) -> list[Difficult
 
 
 @pytest.mark.parametrize("curriculum", CURRICULA)
-def test_difficulty_of_training_programs(curriculum: str) -> None:
+def test_curriculum_determines_the_training_difficulty(curriculum: str) -> None:
     execute = Execute(length=5, nesting=3, curriculum=curriculum, **SIZES)
     drawn = difficulties(execute, "train", stage=0)
     easy = sum(nesting == 1 and length <= 1 for length, nesting in drawn) / len(drawn)

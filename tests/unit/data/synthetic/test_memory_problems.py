@@ -97,7 +97,7 @@ def test_seeds_repeat_and_splits_are_disjoint(make: object) -> None:
     assert len(first.inputs) == make(3).sizes["test"]  # type: ignore[operator]
 
 
-def test_too_few_different_sequences() -> None:
+def test_too_few_different_sequences_are_refused() -> None:
     """Two symbols give two sequences, too few for three splits."""
     makers = [Copying(length=1, symbols=2, seed=seed) for seed in range(4)]
     for copying in makers:

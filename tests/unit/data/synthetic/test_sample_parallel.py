@@ -20,7 +20,7 @@ def test_pairs_depend_on_the_seed_only() -> None:
     assert fingerprint(SampleParallel(seed=1)) != fingerprint(SampleParallel())
 
 
-def test_no_duplicates() -> None:
+def test_pairs_are_distinct() -> None:
     assert len({pair.source for pair in SAMPLE}) == len({pair.target for pair in SAMPLE}) == len(SAMPLE)
 
 

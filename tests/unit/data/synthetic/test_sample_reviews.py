@@ -89,7 +89,7 @@ def bag_accuracy(documents: list[Document]) -> float:
         return ((classifier(counts).squeeze(1) > 0) == labels.bool()).float().mean().item()
 
 
-def test_is_a_labelled_corpus():
+def test_sample_is_a_labelled_corpus():
     corpus: LabelledCorpus = SampleReviews()
     assert corpus.name == "sample"
     assert corpus.labels == ("neg", "pos")
@@ -99,7 +99,7 @@ def test_is_a_labelled_corpus():
 @pytest.mark.parametrize(
     ("size", "test_size"), [(20, 200), (21, 200), (803, 200), (1000, 250), (1006, 252), (2000, 500)]
 )
-def test_sizes(size: int, test_size: int):
+def test_splits_have_expected_sizes(size: int, test_size: int):
     splits = Counter(document.split for document in SampleReviews(size=size).documents())
     assert splits == {"train": size, "test": test_size}
 
@@ -111,7 +111,7 @@ def test_classes_are_balanced(size: int):
     assert counts["test", 0] == counts["test", 1]
 
 
-def test_no_duplicates(reviews: list[Document]):
+def test_texts_are_distinct(reviews: list[Document]):
     assert len({document.text for document in reviews}) == len(reviews) == 2500
 
 
@@ -170,7 +170,7 @@ def test_verdicts_of_a_review_agree_with_its_label(reviews: list[Document]):
         assert set(verdicts(document.text)) == {document.label}, document
 
 
-def test_twins_have_the_same_words_except_negations(reviews: list[Document]):
+def test_pairs_have_the_same_words_except_negations(reviews: list[Document]):
     for negative, positive in zip(reviews[::2], reviews[1::2], strict=True):
         assert (negative.label, positive.label) == (0, 1)
         ours, theirs = Counter(words(negative.text)), Counter(words(positive.text))
@@ -183,11 +183,11 @@ def test_opinion_words_are_equally_frequent_in_both_classes(reviews: list[Docume
         assert counts[0][word] == counts[1][word] > 0
 
 
-def test_a_bag_of_words_does_not_solve_the_task(reviews: list[Document]):
+def test_bag_of_words_does_not_solve_the_task(reviews: list[Document]):
     assert bag_accuracy(reviews) < 0.65
 
 
-def test_the_bag_of_words_finds_an_informative_word(reviews: list[Document]):
+def test_bag_of_words_finds_an_informative_word(reviews: list[Document]):
     marked = [document._replace(text=document.text + (" splendidly" if document.label else "")) for document in reviews]
     assert bag_accuracy(marked) > 0.99
 
@@ -199,6 +199,6 @@ def test_generation_is_fast():
 
 
 @pytest.mark.parametrize("size", [19, 0, -1])
-def test_a_size_below_the_minimum_is_refused(size: int):
+def test_size_below_the_minimum_is_refused(size: int):
     with pytest.raises(UserError, match=f"size={size} is too small for the sample corpus: choose 20 documents or more"):
         SampleReviews(size=size)

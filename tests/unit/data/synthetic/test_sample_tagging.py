@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data.corpora.readers import read_tagged
-from sluice.data.corpus import SPLITS, Tagged
-from sluice.data.synthetic.tagging import FRAMES, NAMES, TaggingSample
+from sluice.data.corpus import SPLITS, TaggedSentence
+from sluice.data.synthetic.tagging import FRAMES, NAMES, SampleTagging
 from sluice.errors import UserError
 
 SIZES = {"size": 300, "val_size": 50, "test_size": 80}
@@ -29,13 +29,13 @@ def test_written_sentences_are_read(
     blocks = [end.join(f"{word}{gap}{tag}" for word, tag in sentence) for sentence in sentences]
     path = tmp_path_factory.mktemp("tagged") / "own.txt"
     path.write_bytes(((end * 2).join(blocks) + (end * 3 if closed else "")).encode())
-    expected = [Tagged(*(tuple(column) for column in zip(*sentence, strict=True))) for sentence in sentences]
+    expected = [TaggedSentence(*(tuple(column) for column in zip(*sentence, strict=True))) for sentence in sentences]
     assert list(read_tagged(path)) == expected
 
 
 def test_words_may_contain_blanks_if_separated_by_tabs(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("New York\tplace\nis\tO\n")
-    assert list(read_tagged(tmp_path / "own.txt")) == [Tagged(("New York", "is"), ("place", "O"))]
+    assert list(read_tagged(tmp_path / "own.txt")) == [TaggedSentence(("New York", "is"), ("place", "O"))]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_invalid_files_are_refused(tmp_path: Path, content: bytes, message: str)
         list(read_tagged(tmp_path / "own.txt"))
 
 
-def test_missing_file() -> None:
+def test_missing_file_is_reported() -> None:
     with pytest.raises(UserError, match=r"nowhere\.txt cannot be read"):
         list(read_tagged(Path("nowhere.txt")))
 
@@ -80,7 +80,7 @@ def possible_taggings(words: tuple[str, ...]) -> set[tuple[str, ...]]:
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
 def test_tags_are_determined_by_the_words(seed: int) -> None:
-    for sentence in TaggingSample(**SIZES, seed=seed).sentences("val"):
+    for sentence in SampleTagging(**SIZES, seed=seed).sentences("val"):
         assert possible_taggings(sentence.words) == {sentence.tags}
         assert set(sentence.tags) <= set(TAGS)
 
@@ -88,7 +88,7 @@ def test_tags_are_determined_by_the_words(seed: int) -> None:
 def test_left_context_does_not_always_determine_the_tag() -> None:
     """A unidirectional model has to guess where a bidirectional one does not."""
     seen: dict[tuple[str, ...], set[str]] = {}
-    for sentence in TaggingSample(size=5000).sentences("train"):
+    for sentence in SampleTagging(size=5000).sentences("train"):
         for index, tag in enumerate(sentence.tags):
             if tag.startswith("B"):
                 before = tuple(
@@ -100,20 +100,20 @@ def test_left_context_does_not_always_determine_the_tag() -> None:
 
 
 def test_every_name_is_used_with_every_tag() -> None:
-    sentences = list(TaggingSample(size=8000).sentences("train"))
+    sentences = list(SampleTagging(size=8000).sentences("train"))
     kinds = {(word, tag) for one in sentences for word, tag in zip(*one, strict=True) if tag.startswith("B")}
     assert kinds == {(name.split()[0], f"B-{kind}") for name in NAMES for kind in ("person", "place", "company")}
 
 
 def test_splits_are_sized_disjoint_and_reproducible() -> None:
-    drawn = {split: list(TaggingSample(**SIZES).sentences(split)) for split in SPLITS}
+    drawn = {split: list(SampleTagging(**SIZES).sentences(split)) for split in SPLITS}
     assert {split: len(own) for split, own in drawn.items()} == {"train": 300, "val": 50, "test": 80}
     words = {split: {sentence.words for sentence in own} for split, own in drawn.items()}
     assert len(set.union(*words.values())) == sum(map(len, words.values()))
-    assert drawn["val"] == list(TaggingSample(**SIZES).sentences("val"))
-    assert drawn["val"] != list(TaggingSample(**SIZES, seed=1).sentences("val"))
+    assert drawn["val"] == list(SampleTagging(**SIZES).sentences("val"))
+    assert drawn["val"] != list(SampleTagging(**SIZES, seed=1).sentences("val"))
 
 
-def test_a_size_below_the_minimum_is_refused() -> None:
+def test_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="val_size=0"):
-        TaggingSample(val_size=0)
+        SampleTagging(val_size=0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.data.corpus import SPLITS, TextPair
-from sluice.data.synthetic.text_pairs import BRANDS, PairsSample
+from sluice.data.synthetic.text_pairs import BRANDS, SamplePairs
 from sluice.errors import UserError
 
 SIZES = {"size": 200, "val_size": 40, "test_size": 60}
@@ -24,7 +24,7 @@ def brand_and_model(title: str) -> tuple[str, str]:
 
 
 def pairs(split: str = "train", **options: int) -> list[TextPair]:
-    return list(PairsSample(**{**SIZES, **options}).pairs(split))
+    return list(SamplePairs(**{**SIZES, **options}).pairs(split))
 
 
 @settings(deadline=None, max_examples=20)
@@ -46,7 +46,7 @@ def test_model_numbers_differ_by_at_most_one_digit() -> None:
         assert sum(a != b for a, b in zip(ours, theirs, strict=True)) <= 1
 
 
-def test_frequencies_of_classes_and_differences() -> None:
+def test_classes_and_differences_are_equally_frequent() -> None:
     drawn = pairs(size=4000)
     counts = Counter((pair.label, brand_and_model(pair.first)[0] == brand_and_model(pair.second)[0]) for pair in drawn)
     fractions = {key: count / len(drawn) for key, count in counts.items()}
@@ -80,6 +80,6 @@ def test_splits_are_sized_disjoint_and_reproducible() -> None:
     assert drawn["test"] != pairs("test", seed=1)
 
 
-def test_a_size_below_the_minimum_is_refused() -> None:
+def test_size_below_the_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="size=0"):
-        PairsSample(size=0)
+        SamplePairs(size=0)

@@ -22,7 +22,7 @@ def test_text_and_its_bytes_get_the_same_split(text: str, seed: int) -> None:
     assert split_of(text, seed) in SPLITS
 
 
-def test_sizes_of_splits() -> None:
+def test_splits_have_expected_fractions() -> None:
     for seed in range(3):
         splits = [split_of(str(number), seed) for number in range(10_000)]
         fractions = [splits.count(split) / len(splits) for split in SPLITS]
@@ -50,18 +50,18 @@ def test_random_streams_differ_between_splits_and_seeds() -> None:
 def test_too_few_distinct_sequences_are_refused() -> None:
     other = next(split for split in SPLITS if split != split_of("always the same", 0))
     stream = sequences_in_split(lambda _: "always the same", 0, other)
-    with pytest.raises(UserError, match=f"none for the {other} split: make them longer"):
+    with pytest.raises(UserError, match=f"none for the {other} split: use longer sequences"):
         next(stream)
 
 
-def test_invalid_split_and_seed() -> None:
+def test_invalid_split_and_seed_are_refused() -> None:
     with pytest.raises(UserError, match="unknown split 'dev': expected one of train, val, test"):
         generator(0, "dev")
     with pytest.raises(UserError, match="seed=-1 is negative"):
         generator(-1, "val")
 
 
-def test_a_setting_below_the_minimum_is_named() -> None:
+def test_setting_below_the_minimum_is_named() -> None:
     check_at_least(2, steps=2, size=9)
     with pytest.raises(UserError, match="size=1 is too small: choose 2 or more"):
         check_at_least(2, steps=2, size=1)

@@ -29,7 +29,7 @@ def label_by_definition(text: str) -> str:
     return {("X", "X"): "Q", ("X", "Y"): "R", ("Y", "X"): "S", ("Y", "Y"): "U"}[first, second]
 
 
-def test_levels() -> None:
+def test_levels_have_documented_ranges() -> None:
     assert list(LEVELS) == EVERY_LEVEL
     assert [level.lengths for level in LEVELS.values()] == [(7, 8), (30, 40), (60, 80), (100, 110), (300, 500)]
     assert [level.t1 for level in LEVELS.values()] == [(1, 2), (2, 5), (10, 20), (10, 20), (10, 80)]
@@ -39,7 +39,7 @@ def test_levels() -> None:
 @every_level
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 10_000))
-def test_sequences_and_labels_of_each_level(level: str, seed: int) -> None:
+def test_sequences_and_labels_match_the_level(level: str, seed: int) -> None:
     lengths, t1, t2 = LEVELS[level]
     labels = TemporalOrder.labels
     assert labels == ("Q", "R", "S", "U")
@@ -95,7 +95,7 @@ def test_fingerprint_depends_on_all_settings() -> None:
     assert fingerprint(TemporalOrder(level="easy")) == fingerprint(TemporalOrder(level="easy"))
 
 
-def test_preparation_by_the_classification_task(tmp_path: Path) -> None:
+def test_prepared_texts_decode_to_the_sequences(tmp_path: Path) -> None:
     corpus: LabelledCorpus = TemporalOrder(level="easy", **SMALL)  # type: ignore[arg-type]
     prepared = prepare_corpus(corpus, TextSettings(tokenizer="whitespace"), tmp_path)
     assert set(prepared.vocab.tokens) == {"<unk>", "<pad>", *SYMBOLS}
@@ -122,7 +122,7 @@ def test_easier_sequences_are_added_to_training_only() -> None:
     assert len(set.union(*texts)) == sum(map(len, texts))
 
 
-def test_custom_ranges() -> None:
+def test_custom_ranges_replace_those_of_the_level() -> None:
     drawn = documents(lengths=[9, 9], t1=[1, 1], t2=(7, 7))
     assert all(re.fullmatch("B [XY]( [abcd]){5} [XY] E", document.text) for document in drawn)
     assert "altered" in TemporalOrder(t1=(3, 3)).description

@@ -40,7 +40,7 @@ def test_label_is_expressed_by_the_sentence() -> None:
     assert all(drawn[text] == (text.removeprefix("In every way it was ")[:-1] in GOOD) for text in known)
 
 
-def test_label_of_generated_sentences() -> None:
+def test_label_of_finds_the_generated_label() -> None:
     assert {label for label, _ in sentences("train", size=2000)} == {0, 1}
     assert all(label_of(text) == label for label, text in sentences("train", size=2000))
 
@@ -62,7 +62,7 @@ def test_splits_are_sized_disjoint_and_reproducible(seed: int) -> None:
     assert {label for label, _ in drawn["train"]} == {0, 1}
 
 
-def test_sentences_of_a_book(tmp_path: Path) -> None:
+def test_book_is_split_into_sentences(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text('One morning\nit rained.  "Really?" she asked!\n\n\nCHAPTER 2\n\nNobody came. ', encoding="utf-8")
     expected = ["One morning it rained.", '"Really?"', "she asked!", "CHAPTER 2", "Nobody came."]
@@ -106,7 +106,7 @@ def programs(**options: object) -> GeneratedPairs:
     return programs_as_pairs(executed(**options))
 
 
-def test_programs_as_characters(tmp_path: Path) -> None:
+def test_programs_are_encoded_as_characters(tmp_path: Path) -> None:
     prepared = prepare_parallel(programs(), CHARACTERS, tmp_path)
     assert prepared.notes == []
     assert {name: len(split) for name, split in prepared.splits.items()} == {"train": 240, "val": 10, "test": 20}
@@ -137,7 +137,7 @@ def test_fingerprint_depends_on_all_settings() -> None:
     assert list(programs().pairs()) == list(programs().pairs())
 
 
-def test_labels_as_pairs() -> None:
+def test_labels_are_the_sources_of_pairs() -> None:
     corpus = labels_as_pairs(LabelSentences(**PAIR_SIZES))
     drawn = list(corpus.pairs())
     assert [pair.split for pair in drawn] == ["train"] * 60 + ["val"] * 10 + ["test"] * 20

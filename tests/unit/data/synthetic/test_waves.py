@@ -32,7 +32,7 @@ def test_wave_without_noise_is_a_sine() -> None:
     assert ((frequency > 10) & (frequency < 20)).all()
 
 
-def test_width_of_the_noise() -> None:
+def test_noise_has_the_given_width() -> None:
     quiet, loud = (Waves(waves=1, noise=noise, **SIZES).sequences("train").inputs for noise in (0, 0.4))
     noise = loud - quiet
     assert -0.2 <= noise.min() < -0.19

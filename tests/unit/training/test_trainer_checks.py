@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sluice.training import trainer as trainers
+from sluice.training import trainer_checks
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,6 @@ def test_emulated_bfloat16_is_reported(
     lines: list[str] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    monkeypatch.setattr(trainers.log, "warning", lambda text, *values: lines.append(text % values))
-    trainers.check_trainer({"accelerator": "gpu", "max_epochs": 1, "precision": precision})
+    monkeypatch.setattr(trainer_checks.log, "warning", lambda text, *values: lines.append(text % values))
+    trainer_checks.check_trainer_settings({"accelerator": "gpu", "max_epochs": 1, "precision": precision})
     assert [line.startswith("This GPU emulates bfloat16") for line in lines] == [True] * warned

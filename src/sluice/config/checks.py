@@ -1,0 +1,115 @@
+"""Checking settings against each other, without reading any data."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from sluice.config.schema import Config
+from sluice.errors import UserError
+
+PARTS = (("validation_fraction", "validation_path"), ("test_fraction", "test_path"))
+"""Fractions of a file that are split off, unless a separate file is given."""
+COLUMNS = ("text_column", "first_column", "second_column", "label_column")
+FILES = (
+    *("path", "validation_path", "test_path", "target_path"),
+    *("validation_target_path", "test_target_path"),
+)
+"""Settings of `task.data` that name files of the user."""
+MINIMISED = ("loss", "perplexity", "rmse", "last_step")
+"""Validation metrics of which smaller values are better; of the others of Sluice larger ones are."""
+
+
+def check_combinations(config: Config) -> None:
+    """Checks settings that restrict each other.
+
+    Raises:
+        UserError: for settings that contradict each other, or have no effect together.
+    """
+    data = getattr(config.task, "data", None)
+    _check_fractions(data)
+    _check_columns(data)
+    _check_class_weights(getattr(config.task, "class_weights", None))
+    _check_embedding(config)
+    modes = getattr(config.task, "eval_modes", None)
+    if modes is not None and (not modes or len(set(modes)) < len(modes)):
+        raise UserError(f"task.eval_modes=[{','.join(modes)}] cannot be used: name each mode once, at least one")
+
+
+def check_files(config: Config) -> None:
+    """Checks that the files of the user exist.
+
+    Raises:
+        UserError: for the first one that does not.
+    """
+    data = getattr(config.task, "data", None)
+    given = {f"task.data.{name}": getattr(data, name, None) for name in FILES}
+    given["embedding.path"] = config.embedding.path
+    given["task.decoder.embedding_path"] = getattr(getattr(config.task, "decoder", None), "embedding_path", None)
+    given["init_from"] = config.init_from
+    for key, path in given.items():
+        if path is not None and not (path and Path(path).exists()):
+            raise UserError(f"{key}={path} does not exist: give the path of a file{_or_folder(key)}")
+
+
+def _or_folder(key: str) -> str:
+    return {"init_from": " or run folder", "task.data.path": " or folder"}.get(key, "")
+
+
+def check_monitor_mode(config: Config, known: list[str]) -> None:
+    """Checks that the best checkpoint is the best one, where the metric is one of Sluice's.
+
+    Args:
+        config: the configuration.
+        known: the metrics of the task's LightningModule.
+
+    Raises:
+        UserError: if task.mode selects the worst checkpoint.
+    """
+    metric = config.task.monitor
+    expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
+    if metric in known and config.task.mode != expected:
+        raise UserError(
+            f"task.monitor={metric} cannot be combined with task.mode={config.task.mode}: set it to {expected}"
+        )
+
+
+def _check_fractions(data: Any) -> None:
+    given = {name: getattr(data, name) for name, path in PARTS if hasattr(data, name) and not getattr(data, path, None)}
+    if sum(given.values()) >= 1:
+        names = " and ".join(f"task.data.{name}={value:g}" for name, value in given.items())
+        raise UserError(f"{names} leave nothing to train on: they must sum to less than 1")
+
+
+def _check_columns(data: Any) -> None:
+    given = {name: getattr(data, name) for name in COLUMNS if hasattr(data, name)}
+    for name, column in given.items():
+        other = next((other for other, value in given.items() if other != name and value == column), None)
+        if other is not None:
+            raise UserError(f"task.data.{name} and task.data.{other} are both {column!r}: name different columns")
+
+
+def _check_class_weights(weights: Any) -> None:
+    if isinstance(weights, dict):
+        values = list(weights.values())
+        if not all(isinstance(value, int | float) and 0 < value < math.inf for value in values):
+            raise UserError(
+                f"task.class_weights={weights} cannot be used: every weight must be a finite number above 0"
+            )
+    elif weights not in (None, "balanced"):
+        raise UserError(
+            f"task.class_weights={weights} cannot be used: it must be null, balanced, or a weight for each class"
+        )
+
+
+def _check_embedding(config: Config) -> None:
+    embedding = config.embedding
+    if embedding.kind == "learned":
+        return
+    given = {"path": embedding.path is not None, "frozen": embedding.frozen, "init": embedding.init != "random"}
+    given["adversarial_epsilon"] = bool(embedding.adversarial_epsilon) and embedding.kind == "onehot"
+    for name, is_set in given.items():
+        if is_set:
+            raise UserError(
+                f"embedding.{name}={getattr(embedding, name)} needs a learned embedding: it cannot be combined with "
+                f"embedding={embedding.kind}"
+            )
