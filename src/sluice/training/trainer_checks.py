@@ -153,8 +153,8 @@ def lightning_errors() -> Iterator[None]:
         if small is None:
             raise UserError(f"the Trainer rejects the settings: {text}") from error
         raise UserError(
-            f"trainer.limit_{small[2]}_batches={small[1]} is less than one batch, the split has {small[3]}: set a whole "
-            "number of batches"
+            f"trainer.limit_{small[2]}_batches={small[1]} is less than one batch, the split has {small[3]}: set a "
+            "whole number of batches"
         ) from error
 
 
