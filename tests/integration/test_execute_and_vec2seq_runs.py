@@ -147,7 +147,7 @@ WRONG = {
     ),
     "unavailable metric": (["task=execute", *FEW, "task.monitor=val/bleu"], "val/exact, val/digit_accuracy"),
     "programs too long": (["task=execute", *FEW, "task.data.max_length=15"], "but curriculum stages need all of them"),
-    "missing file": (["task=vec2seq", "task.data.path=nowhere.txt"], "nowhere.txt cannot be read"),
+    "missing file": (["task=vec2seq", "task.data.path=nowhere.txt"], "task.data.path=nowhere.txt does not exist"),
     "empty file": (["task=vec2seq", "task.data.path=empty.txt"], "has no sentences"),
     "joint vocabulary": (["task=vec2seq", "task.text.joint=true"], "the vocabularies differ"),
 }

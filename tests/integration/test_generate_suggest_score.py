@@ -84,8 +84,8 @@ class TestGeneration:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (("--temperature", "0"), "the temperature must be above 0, got 0"),
-            (("--temperature", "-1"), "the temperature must be above 0, got -1"),
+            (("--temperature", "0"), "the temperature must be above 0 and finite, got 0"),
+            (("--temperature", "-1"), "the temperature must be above 0 and finite, got -1"),
             (("--top-k", "0"), "top-k must be at least 1, got 0"),
             (("--top-p", "2"), "top-p must lie in (0, 1], got 2"),
         ],

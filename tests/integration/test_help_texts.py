@@ -52,7 +52,7 @@ def test_every_option_has_a_description(help_text: str) -> None:
         "paths.data_dir=",
         "paths.output_dir=",
         "init_from=null",
-        "model.hidden_size=${task.recurrent.hidden_size} units per layer and direction (at least 1)",
+        "model.hidden_size=${task.recurrent.hidden_size} units per layer and direction (at least 1 and",
         "embedding.word_dropout=",
         "task.pooling=max_mean",
         "(one of last, max, mean, max_mean, attention)",

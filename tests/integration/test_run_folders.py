@@ -153,7 +153,7 @@ def test_resume_command_survives_shell_and_hydra(name: str, monkeypatch: pytest.
         (("name=there",), "already contains a run"),
         (("name=there", "task.data.source=auto"), "already contains a run"),
         (("resume=nowhere",), "resume=nowhere doesn't exist"),
-        (("init_from=nowhere",), "there is no nowhere"),
+        (("init_from=nowhere",), "init_from=nowhere does not exist"),
         (("trainer.precision=17",), "trainer.precision=17 cannot be used: it must be 64 or 32"),
         (("trainer.strategy=fast",), "trainer.strategy=fast cannot be used: it must be one of auto, ddp"),
         (("trainer.devices=0",), "trainer.devices=0 cannot be used"),

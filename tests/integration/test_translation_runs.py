@@ -96,7 +96,7 @@ WRONG = {
             "task.text.joint=true",
             "task.tie_weights=all",
             "task.decoder.output_size=8",
-            "task.decoder.embedding_path=a.txt",
+            f"task.decoder.embedding_path={__file__}",
         ],
         "cannot be used: task.tie_weights=all",
     ),

@@ -1,6 +1,8 @@
 """Exit codes and messages of failing commands."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -18,8 +20,37 @@ def test_user_error_prints_one_line_and_exits_with_2(capsys: pytest.CaptureFixtu
 def test_other_exceptions_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_user_error():
         raise ZeroDivisionError
-    with pytest.raises(BrokenPipeError), exit_on_user_error():
-        raise BrokenPipeError(errno.EPIPE, "broken pipe")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7 TiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 8 GiB"),
+    ],
+)
+def test_exhausted_memory_is_one_sentence(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"), exit_on_user_error():
+        raise error
+    assert capsys.readouterr().err.startswith("sluice: out of memory (")
+
+
+def test_broken_pipe_ends_quietly() -> None:
+    code = (
+        "from sluice.exit_codes import exit_on_user_error\nwith exit_on_user_error():\n    print('line\\n' * 100_000)"
+    )
+    command = f'{sys.executable} -c "{code}" | head -1'
+    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "line\n", "")
+
+
+@pytest.mark.parametrize("stream", [">&-", "2>&-", ">/dev/null"])
+def test_closed_or_ascii_streams_are_no_error(stream: str) -> None:
+    code = "from sluice.exit_codes import exit_on_user_error\nwith exit_on_user_error():\n    print('é─')"
+    command = f'PYTHONIOENCODING=ascii {sys.executable} -c "{code}" {stream}'
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_os_error_sentence_names_the_file() -> None:

@@ -1,5 +1,6 @@
 """Gradient norms of a loss at the last step with respect to the recurrent states of all steps."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from sluice.analysis.gradient_probes import temporal_order_batch, validation_probe
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS
 from sluice.errors import UserError
+from sluice.memory import require_memory
 from sluice.recipes.load import load_model
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.initialisers import INITIALISERS
@@ -125,7 +127,7 @@ class UntrainedNetworks:
         """Checks the settings.
 
         Raises:
-            UserError: if a cell or the initialiser is unknown, or there are too few steps.
+            UserError: if a cell or the initialiser is unknown, or a number is out of range or too large for memory.
         """
         unknown = next((cell for cell in self.cells if cell not in CELLS), None)
         if unknown is not None:
@@ -134,6 +136,12 @@ class UntrainedNetworks:
             raise UserError(f"--init {self.init} cannot be used: it must be one of {', '.join(sorted(INITIALISERS))}")
         if self.steps < MIN_STEPS:
             raise UserError(f"--steps {self.steps} is too few: choose {MIN_STEPS} or more")
+        if not math.isfinite(self.forget_bias):
+            raise UserError(f"--forget-bias {self.forget_bias} cannot be used: it must be a finite number")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed {self.seed} cannot be used: it must be at least 0 and below 2^63")
+        sizes = f"--hidden {self.hidden} and --steps {self.steps}"
+        require_memory(16 * self.hidden * (4 * self.hidden + SEQUENCES * self.steps), sizes, "choose smaller numbers")
 
 
 def untrained_curves(networks: UntrainedNetworks) -> Curves:

@@ -24,6 +24,8 @@ def average_run(run: Path, *, last: int | None) -> None:
     Raises:
         UserError: if there are fewer than two epoch checkpoints.
     """
+    if not run.is_dir():
+        raise UserError(f"{run} is not a folder: give a run folder")
     files = [path for name in (NAME, OLD_NAME) for path in run.glob(f"{name}-*.ckpt")]
     found = sorted(files, key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
     if len(found) < 2:

@@ -46,15 +46,19 @@ def compare_runs(
     rows = table_rows(groups, metric)
     _print_table(rows, markdown)
     if csv_path is not None:
-        with csv_path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
+        try:
+            with csv_path.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows(rows)
+        except OSError as error:
+            raise UserError(f"--csv {csv_path} cannot be written ({error.strerror}): choose another file") from error
     if against is not None and against not in differing_settings(groups, same=()):
         others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
     if plot is not None:
-        from sluice.runs.comparison_plots import draw_bars, draw_curves, save  # matplotlib is slow to import
+        from sluice.plots.save import save_figure  # matplotlib is slow to import
+        from sluice.runs.comparison_plots import draw_bars, draw_curves
 
-        save(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
+        save_figure(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
 
 
 def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:

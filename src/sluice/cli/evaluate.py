@@ -16,6 +16,9 @@ from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
 from sluice.terminal import print_line
 
+METHOD_GROUPS = ("cache", "dynamic")
+"""Groups of settings that only the method of the same name uses."""
+
 
 def evaluate_run(
     run: Path,
@@ -45,6 +48,8 @@ def evaluate_run(
     start_logging()
     if split not in SPLITS:
         raise UserError(f"--split {split} cannot be used: it must be one of {', '.join(SPLITS)}")
+    if data_dir is not None and not data_dir.is_dir():
+        raise UserError(f"--data-dir {data_dir} is not a folder: give the folder of the corpora")
     model = load_model(run)
     recipe = recipe_of(model.config)
     _check_options(recipe, model.config.task, table, method, settings)
@@ -71,7 +76,13 @@ def _check_options(
         methods = ", ".join(recipe.evaluation_methods)
         raise UserError(f"--method {method} cannot be used: it must be one of {methods}")
     for setting in settings:
-        key = setting.partition("=")[0].removeprefix("task.")
+        key, sign, _ = setting.removeprefix("task.").partition("=")
+        if not sign:
+            raise UserError(f"--set {setting} cannot be used: write KEY=VALUE")
+        if key.partition(".")[0] in METHOD_GROUPS and key.partition(".")[0] != method:
+            raise UserError(
+                f"--set {setting} has no effect with --method {method}: set --method {key.partition('.')[0]}"
+            )
         if not key.startswith(recipe.evaluation_settings):
             keys = flat(asdict(task))
             known = [name for name in recipe.evaluation_settings if any(key.startswith(name) for key in keys)]

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
+from sluice.errors import UserError
 from sluice.exit_codes import exit_on_user_error
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
@@ -69,7 +70,9 @@ def prepare(
 @app.command()
 def evaluate(
     run: Run,
-    split: Annotated[str, typer.Option(help="Split of the task's data: test, val or train.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Split of the task's data: test, val or train; default: test.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Evaluate on this CSV, TSV or JSONL file instead.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the file with the text.")] = "text",
     label_column: Annotated[str, typer.Option(help="Column of the file with the class.")] = "label",
@@ -85,10 +88,12 @@ def evaluate(
         from sluice.cli.evaluate import evaluate_run
         from sluice.recipes.evaluation import Table
 
+        if file and split:
+            raise UserError("--file and --split exclude each other: omit one of them")
         table = Table(file, text_column, label_column) if file else None
         evaluate_run(
             run,
-            split=split,
+            split=split or "test",
             table=table,
             method=method,
             settings=settings or [],

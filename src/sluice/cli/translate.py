@@ -10,6 +10,7 @@ from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
+from sluice.plots.save import save_figure
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
 
@@ -98,10 +99,7 @@ def _translate(
 def _draw(translation: Translation, path: Path) -> None:
     if translation.weights is None:
         raise UserError("--attention cannot be used: the model was trained with task.attention=none")
-    try:
-        attention_map(translation).savefig(path, dpi=150, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+    save_figure(attention_map(translation), path, tight=True)
 
 
 def _print_translations(text: str, translations: list[Translation], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sluice.errors import UserError
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", NoneType: "null"}
 """Simple types that are checked, and their names in messages; values of any other type are left to the class."""
 
 
@@ -47,8 +47,8 @@ def _fits(value: object, hint: Any) -> bool:
         return any(_fits(value, part) for part in parts)
     if origin is Literal:
         return any(value == part and type(value) is type(part) for part in parts)
-    if origin is tuple and isinstance(value, list | tuple) and Ellipsis not in parts:
-        return len(value) == len(parts) and all(map(_fits, value, parts))
+    if origin is tuple and Ellipsis not in parts:
+        return isinstance(value, list | tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
     if origin in (list, Iterable, Sequence):
         return isinstance(value, list | tuple)
     if origin in (dict, Mapping):

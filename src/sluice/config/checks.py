@@ -1,12 +1,14 @@
 """Checking settings against each other, without reading any data."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from sluice.config.schema import Config
 from sluice.errors import UserError
 
+WORKERS_PER_CORE = 8
 PARTS = (("validation_fraction", "validation_path"), ("test_fraction", "test_path"))
 """Fractions of a file that are split off, unless a separate file is given."""
 COLUMNS = ("text_column", "first_column", "second_column", "label_column")
@@ -30,6 +32,9 @@ def check_combinations(config: Config) -> None:
     _check_columns(data)
     _check_class_weights(getattr(config.task, "class_weights", None))
     _check_embedding(config)
+    workers, most = getattr(data, "num_workers", 0), WORKERS_PER_CORE * (os.cpu_count() or 1)
+    if workers > most:
+        raise UserError(f"task.data.num_workers={workers} cannot be used: it must be at most {most} on this machine")
     modes = getattr(config.task, "eval_modes", None)
     if modes is not None and (not modes or len(set(modes)) < len(modes)):
         raise UserError(f"task.eval_modes=[{','.join(modes)}] cannot be used: name each mode once, at least one")
@@ -110,6 +115,10 @@ def _check_embedding(config: Config) -> None:
     for name, is_set in given.items():
         if is_set:
             raise UserError(
-                f"embedding.{name}={getattr(embedding, name)} needs a learned embedding: it cannot be combined with "
-                f"embedding={embedding.kind}"
+                f"embedding.{name}={_shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
+                f"with embedding={embedding.kind}"
             )
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -15,7 +15,7 @@ from sluice.config.common import TaskSettings
 from sluice.config.errors import FREE_GROUPS, explain, explained, no_setting
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
-from sluice.config.renamed import update_settings
+from sluice.config.renamed import explain_old_name, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
@@ -179,8 +179,12 @@ def changed(task: Any, settings: list[str]) -> Any:
     Raises:
         UserError: for an unknown setting, or a value of the wrong type or out of range.
     """
+    own = [setting.removeprefix("task.") for setting in settings]
+    for setting in own:
+        old = explain_old_name(f"task.{setting.partition('=')[0]}")
+        if old:
+            raise UserError(old)
     with explained():
-        own = [setting.removeprefix("task.") for setting in settings]
         typed: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(task), OmegaConf.from_dotlist(own)))
     check_ranges(typed, "task.")
     return typed

@@ -22,6 +22,7 @@ from sluice.errors import UserError
 
 GROUP_DEFAULTS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
 """Options that switch a group off."""
+OTHER_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra", "experiment", "debug")
 FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
 """Groups without a schema: they take the arguments of the class in `_target_`."""
 
@@ -109,9 +110,9 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     """The message for a group that is set to null, a number or the like."""
     for override in overrides:
         key, sign, value = override.partition("=")
-        if not key:
+        if not key.lstrip("+~"):
             return "a setting without a name cannot be used: write settings as key=value"
-        if sign and key in (*GROUP_DEFAULTS, "task", "model", "embedding", "optimizer", "trainer", "paths", "hydra"):
+        if sign and key in (*GROUP_DEFAULTS, *OTHER_GROUPS):
             if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
                 continue
             hint = GROUP_DEFAULTS.get(key)
@@ -154,7 +155,7 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
         )
     if isinstance(error, InterpolationValidationError):
         return f"{given} cannot be used: {_expectation(error)}"
-    return f"{given} cannot be used: {_first_line(error)}"
+    return f"{given} cannot be used: {_expectation(error)}"
 
 
 def _expectation(error: BaseException) -> str:
@@ -165,7 +166,14 @@ def _expectation(error: BaseException) -> str:
     if "is not a valid bool" in str(error):
         return "it must be true or false"
     if "Cannot convert" in str(error) and "to string" in str(error):
-        return "it must be a text"
+        return "it must be a string"
+    if "is not a ListConfig" in str(error):
+        return "it must be a list, as in [1,2]"
+    if "does not support deletion" in str(error):
+        return "settings cannot be deleted, set another value"
+    missing = re.search(r"Environment variable '([^']+)' not found", str(error))
+    if missing:
+        return f"there is no environment variable {missing[1]}"
     return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
 
 

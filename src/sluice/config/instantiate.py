@@ -26,6 +26,7 @@ def factory(key: str, spec: Plain) -> Callable[..., Any]:
         UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
     make: Callable[..., Any] = construct(key, spec)
+    check_target(key, spec, make, Schedule if key == "scheduler" else torch.optim.Optimizer)
     try:
         if key == "scheduler":
             optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -37,6 +38,30 @@ def factory(key: str, spec: Plain) -> Callable[..., Any]:
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     return make
+
+
+def check_target(key: str, spec: Plain, make: object, kind: type) -> None:
+    """Checks the class that a `_partial_` factory would instantiate.
+
+    Args:
+        key: the group or its entry, for error messages.
+        spec: `_target_` and its arguments.
+        make: the factory.
+        kind: class that the object must be an instance of.
+
+    Raises:
+        UserError: if it is another class; functions are not checked.
+    """
+    target = getattr(make, "func", None)
+    if isinstance(target, type) and not issubclass(target, kind):
+        raise UserError(_wrong_kind(key, spec, target, kind))
+
+
+def _wrong_kind(key: str, spec: Plain, made: type, kind: type) -> str:
+    return (
+        f"{key}._target_={spec.get('_target_')} cannot be used: it creates a {made.__name__}, expected a "
+        f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
+    )
 
 
 def _try_optimizer(key: str, spec: Plain, make: Callable[..., Any]) -> None:
@@ -106,10 +131,7 @@ def _unknown_target(key: str, target: object, error: HydraException) -> str:
 
 def _check_kind(key: str, spec: Plain, made: object, kind: type) -> None:
     if not isinstance(made, kind):
-        raise UserError(
-            f"{key}._target_={spec.get('_target_')} cannot be used: it creates a {type(made).__name__}, expected a "
-            f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
-        )
+        raise UserError(_wrong_kind(key, spec, type(made), kind))
 
 
 def _reason(error: BaseException) -> str:

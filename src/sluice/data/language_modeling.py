@@ -166,12 +166,7 @@ class LanguageData(ResumableData):
         return self._evaluation("test", self.test_streams)
 
     def _evaluation(self, split: str, streams: int) -> DataLoader[ChunkBatch]:
-        tokens = len(self.prepared.splits[split])
-        if tokens < streams:
-            raise UserError(
-                f"task.data.{split}_streams={streams} cannot be used: the {split} text has {tokens} tokens; reduce it"
-            )
-        dataset = self._streams(split, streams, contiguous=False)
+        dataset = self._streams(split, min(streams, len(self.prepared.splits[split])), contiguous=False)
         return self._loader(dataset, ChunkSampler(len(dataset), chunk_length=self.chunk_length))
 
     def _streams(self, split: str, streams: int, *, contiguous: bool) -> Streams:

@@ -37,16 +37,22 @@ def file_stem(text: str) -> str:
     return re.sub(r"\W+", "-", text.lower())[:MAX_NAME_LENGTH].strip("-") or "text"
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path, *, tight: bool = False) -> None:
     """Saves a matplotlib figure to a file.
+
+    Args:
+        figure: the figure.
+        path: the file; its extension is the format.
+        tight: crop the margins.
 
     Raises:
         UserError: if the file cannot be written.
     """
     try:
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, dpi=DPI, bbox_inches="tight" if tight else None)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be written ({reason}): choose another file name") from error
 
 
 def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:

@@ -235,6 +235,8 @@ def build_decoder(config: Config, settings: Translating, *, memory_size: int, vo
         ValueError: for settings that a layer rejects.
     """
     own = settings.decoder
+    if own.cell not in CELLS and config.model.module is None:
+        raise UserError(f"there is no task.decoder.cell={own.cell}: there are {', '.join(sorted(CELLS))}")
     embedding = LearnedEmbedding(
         vocab_size=vocab_size,
         size=config.embedding.size,

@@ -122,6 +122,8 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 
     def build_module(self, config: Config, data: LanguageData) -> LanguageModelModule:
         settings = self.settings(config)
+        for split in ("val", "test"):
+            check_streams(settings, data, split)
         if settings.head == "adaptive" and not _cutoffs(settings, len(data.prepared.vocab)):
             log.info(
                 "The vocabulary has %d words, fewer than task.cutoffs: using task.head=full.", len(data.prepared.vocab)
@@ -185,12 +187,25 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
 
+def check_streams(settings: LanguageModelling, data: LanguageData, split: str) -> int:
+    """Returns the number of streams in which a split is evaluated.
+
+    Raises:
+        UserError: if there are more streams than tokens.
+    """
+    streams = settings.data.test_streams if split == "test" else settings.data.val_streams
+    tokens = len(data.prepared.splits[split])
+    if streams > tokens:
+        raise UserError(f"task.data.{split}_streams={streams} cannot be used: the {split} text has {tokens} tokens")
+    return streams
+
+
 def _measure(
     settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str
 ) -> TextLoss:
     """Evaluates Σ −log p of a split in the mode "plain", "cache" or "dynamic"."""
     splits = data.prepared.splits
-    streams = settings.data.test_streams if split == "test" else settings.data.val_streams
+    streams = settings.data.val_streams if split == "train" else check_streams(settings, data, split)
     length = settings.dynamic.chunk_length if method == "dynamic" else settings.data.chunk_length
     end_id = data.prepared.vocab.encode([END_OF_LINE])[0]
     evaluator = LMEvaluator(network, end_id=end_id, streams=streams, chunk_length=length)

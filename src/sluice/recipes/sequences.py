@@ -15,6 +15,7 @@ from sluice.data.corpus import Corpus, Sources
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
 from sluice.data.sequences import SequenceData, Split, StreamData
+from sluice.errors import UserError
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
@@ -115,14 +116,14 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
 
     def check(self, config: Config) -> None:
         refuse_embedding_options(config)
-        super().check(config)
-
-    def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
         if config.model.bidirectional and self.one_direction:
-            raise ValueError(
+            raise UserError(
                 f"task={config.task.name} cannot be combined with model.bidirectional=true, which "
                 "gives the network access to its targets: set it to false"
             )
+        super().check(config)
+
+    def build_network(self, config: Config, parts: SequenceParts) -> nn.Module:
         embedding = build_embedding(config, len(parts["vocab"])) if parts["vocab"] else None
         if embedding is None:
             assert parts["features"] is not None

@@ -1,11 +1,9 @@
 """Plots that compare runs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sluice.errors import UserError
 from sluice.runs.comparison import Group, differing_settings
 
 
@@ -60,18 +58,6 @@ def draw_curves(groups: Sequence[Group], metric: str, against: str) -> Figure:
     axis.set_ylabel(metric)
     axis.legend()
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Saves a figure.
-
-    Raises:
-        UserError: if the suffix is not an image format.
-    """
-    try:
-        figure.savefig(path, dpi=120)
-    except ValueError as error:
-        raise UserError(f"--plot {path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
 def _label(group: Group, differing: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sluice.config.instantiate import construct, factory
+from sluice.config.instantiate import check_target, construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -121,13 +121,7 @@ def _check_object(key: str, spec: Plain, kind: type) -> None:
             construct(key, given, kind)
             return
         given["_partial_"] = True
-    made = construct(key, given)
-    target = getattr(made, "func", None)
-    if isinstance(target, type) and not issubclass(target, kind):
-        raise UserError(
-            f"{key}._target_={spec['_target_']} cannot be used: it creates a {target.__name__}, expected a "
-            f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
-        )
+    check_target(key, given, construct(key, given), kind)
 
 
 def _build_trainer(spec: Plain) -> None:

@@ -101,9 +101,9 @@ class TestSample:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"temperature": 0.0}, "temperature must be above 0, got 0"),
-            ({"temperature": -1.0}, "temperature must be above 0, got -1"),
-            ({"temperature": float("nan")}, "temperature must be above 0, got nan"),
+            ({"temperature": 0.0}, "temperature must be above 0 and finite, got 0"),
+            ({"temperature": -1.0}, "temperature must be above 0 and finite, got -1"),
+            ({"temperature": float("nan")}, "temperature must be above 0 and finite, got nan"),
             ({"top_k": 0}, "top-k must be at least 1, got 0"),
             ({"top_p": 0.0}, r"top-p must lie in \(0, 1\], got 0"),
             ({"top_p": 1.5}, r"top-p must lie in \(0, 1\], got 1.5"),

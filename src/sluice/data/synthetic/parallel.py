@@ -123,7 +123,7 @@ class SampleParallel:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} pairs or more")
-        check_memory(BYTES_PER_TEXT, {"train": size})
+        check_memory(BYTES_PER_TEXT, {"train": size}, size=size)
         if sorted((source_language, target_language)) != sorted(LANGUAGES):
             raise UserError(
                 f"The sample corpus does not translate {source_language!r} to {target_language!r}: "

@@ -148,7 +148,7 @@ class SampleReviews:
         """
         if size < MIN_SIZE:
             raise UserError(f"size={size} is too small for the sample corpus: choose {MIN_SIZE} documents or more")
-        check_memory(BYTES_PER_TEXT, {"train": size})
+        check_memory(BYTES_PER_TEXT, {"train": size}, size=size)
         self.size = size
         self.seed = seed
 

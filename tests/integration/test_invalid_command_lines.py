@@ -1,0 +1,122 @@
+"""Every mistake on a command line is reported in one sentence, before data are read where none are needed.
+
+The table is `invalid_command_lines.txt`. A row of train.py starts from the composed configuration of a small run of its
+task and merges the settings into it, as Hydra does; only rows that choose groups are composed anew.
+"""
+
+import copy
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from running import CONF, Ended, error_of, paths_in, runs_below, sluice, train
+from sluice.config.compose import compose_config
+from sluice.config.errors import explained
+from sluice.exit_codes import exit_on_user_error
+from sluice.training import run as training
+from small_configs import TASKS, small, write_own_files
+
+TABLE = Path(__file__).with_name("invalid_command_lines.txt")
+FEWEST_ROWS = 300
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """Yields the command line and the words of its error."""
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            command, _, words = line.partition(" -> ")
+            yield command, words
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mistakes")
+    write_own_files(folder)
+    for name, content in {"empty.txt": b"", "nul.txt": b"a\0b\n", "latin.txt": "é\n".encode("latin-1")}.items():
+        (folder / name).write_bytes(content)
+    (folder / "text.txt").write_text("it was good\n", encoding="utf-8")
+    (folder / "table.csv").write_text("text,label\ngood,pos\n", encoding="utf-8")
+    (folder / "folder").mkdir()
+    return folder
+
+
+def settings_of(home: Path, task: str) -> list[str]:
+    return [f"task={task}", "debug=fast", "trainer.accelerator=cpu", *small(home, task), *paths_in(home / task)]
+
+
+@pytest.fixture(scope="module")
+def composed() -> dict[str, DictConfig]:
+    """Composed configurations by task, filled when they are first used."""
+    return {}
+
+
+def compose(home: Path, composed: dict[str, DictConfig], task: str, overrides: list[str]) -> DictConfig:
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if any("/" in key or "@" in key or (CONF / key).is_dir() for key in keys):
+        return compose_config([*settings_of(home, task), *overrides], CONF)
+    if task not in composed:
+        composed[task] = compose_config(settings_of(home, task), CONF)
+    config = copy.deepcopy(composed[task])
+    with explained(overrides):
+        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(overrides), config)
+    return config
+
+
+def train_with(home: Path, composed: dict[str, DictConfig], task: str, overrides: list[str]) -> Ended:
+    out, err, code = StringIO(), StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            with exit_on_user_error():
+                training.train(compose(home, composed, task, overrides), overrides=overrides)
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> dict[str, Path]:
+    """A small run of each task that the other commands need."""
+    found = {}
+    for task in ("imdb", "corpus", "multi30k"):
+        assert train(*settings_of(home, task)).code == 0
+        (found[task],) = runs_below(home / task)
+    return found
+
+
+TRAINING = [row for row in rows() if not row[0].startswith("sluice ")]
+OTHERS = [row for row in rows() if row[0].startswith("sluice ")]
+
+
+def test_table_is_large_and_has_no_row_twice() -> None:
+    commands = [command for command, _ in rows()]
+    assert len(set(commands)) == len(commands) >= FEWEST_ROWS
+    assert all(words for _, words in rows())
+
+
+@pytest.mark.parametrize(("command", "words"), TRAINING, ids=[command for command, _ in TRAINING])
+def test_invalid_settings_are_one_sentence(
+    home: Path, composed: dict[str, DictConfig], monkeypatch: pytest.MonkeyPatch, command: str, words: str
+) -> None:
+    monkeypatch.chdir(home)
+    task, *settings = shlex.split(command)
+    if task not in TASKS:
+        task, settings = "imdb", [task, *settings]
+    ended = train_with(home, composed, task, settings)
+    assert words in error_of(ended)
+
+
+@pytest.mark.parametrize(("command", "words"), OTHERS, ids=[command for command, _ in OTHERS])
+def test_invalid_options_are_one_sentence(
+    home: Path, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, command: str, words: str
+) -> None:
+    monkeypatch.chdir(home)
+    _, *arguments = shlex.split(command)
+    named = {f"{{{task}}}": str(run) for task, run in runs.items()}
+    assert words in error_of(sluice(*(named.get(argument, argument) for argument in arguments)))
