@@ -46,11 +46,7 @@ def compare_runs(
     rows = table_rows(groups, metric)
     _print_table(rows, markdown)
     if csv_path is not None:
-        try:
-            with csv_path.open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows(rows)
-        except OSError as error:
-            raise UserError(f"--csv {csv_path} cannot be written ({error.strerror}): choose another file") from error
+        _write_csv(csv_path, rows)
     if against is not None and against not in differing_settings(groups, same=()):
         others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
@@ -101,3 +97,11 @@ def _sort_key(value: float | None, lower_is_better: bool) -> float:
     if value is None:
         return float("inf")
     return value if lower_is_better else -value
+
+
+def _write_csv(path: Path, rows: list[list[str]]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    except OSError as error:
+        raise UserError(f"--csv {path} cannot be written ({error.strerror}): choose another file") from error

@@ -35,6 +35,7 @@ from sluice.text.vocab import SPECIALS
 log = logging.getLogger(__name__)
 
 MAX_EXAMPLE_WORDS = 100_000
+FEW_STREAMS = 10
 
 Settings = TypeVar("Settings", bound=LanguageModelling)
 
@@ -191,11 +192,11 @@ def check_streams(settings: LanguageModelling, data: LanguageData, split: str) -
     """Returns the number of streams in which a split is evaluated.
 
     Raises:
-        UserError: if there are more streams than tokens.
+        UserError: if there are more streams than tokens; a few, as by default, are reduced instead.
     """
     streams = settings.data.test_streams if split == "test" else settings.data.val_streams
     tokens = len(data.prepared.splits[split])
-    if streams > tokens:
+    if streams > max(tokens, FEW_STREAMS):
         raise UserError(f"task.data.{split}_streams={streams} cannot be used: the {split} text has {tokens} tokens")
     return streams
 
