@@ -71,3 +71,28 @@ def test_traceback_is_shown_on_request(workdir: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SLUICE_TRACEBACK", "1")
     with pytest.raises(ValueError, match="there is no model=foo"):
         train("model=foo")
+
+
+def test_launcher_without_slurm_is_reported(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", str(workdir))
+    error = error_of(train_by_hydra("-m", *TINY, "hydra/launcher=submitit_slurm"))
+    assert "the launcher cannot submit the jobs" in error
+
+
+def test_interpolation_is_stored_and_resolved(workdir: Path) -> None:
+    assert train_by_hydra(*TINY, "seed=${task.max_epochs}", "name=mine").code == 0
+    (folder,) = (workdir / "outputs" / "imdb" / "lstm").iterdir()
+    assert "seed=${task.max_epochs}" in (folder / "overrides.yaml").read_text()
+    assert "seed: 3" in (folder / "config.yaml").read_text()
+
+
+def test_options_of_the_trainer_are_honoured(workdir: Path) -> None:
+    assert train(*TINY, "+trainer.profiler=simple", "+trainer.enable_progress_bar=false", "name=mine").code == 0
+    assert list(workdir.rglob("fit-profile.txt"))
+
+
+def test_home_folder_is_expanded(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(workdir))
+    assert train(*TINY, "paths.output_dir='~/runs'", "name=mine").code == 0
+    assert (workdir / "runs" / "imdb" / "lstm" / "sample-mine" / "results.json").exists()

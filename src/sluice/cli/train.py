@@ -6,7 +6,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
@@ -108,7 +108,7 @@ def _run_hydra(conf: Path) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
     failures: list[Failure] = []
-    with explained():
+    with explained(sys.argv[1:]):
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_hydra_job, failures))()
         except OSError as error:  # Hydra makes the folder for runs before the job starts
@@ -116,6 +116,11 @@ def _run_hydra(conf: Path) -> None:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
+        except RuntimeError as error:
+            if not type(error).__module__.startswith("submitit") and "srun" not in str(error):
+                raise
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"the launcher cannot submit the jobs ({reason}): use it on a SLURM cluster") from error
     if failures and failures[0].run is not None:
         raise UserError(f"{len(failures)} sweep run{'s' if len(failures) > 1 else ''} failed (see above)")
     if failures:
@@ -134,10 +139,12 @@ def _hydra_job(failures: list[Failure], composed: "DictConfig") -> float | None:
     """Calls `_job` with Hydra's job number and overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     hydra_config = HydraConfig.get()
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
-    return _job(failures, composed, number, list(hydra_config.overrides.task))
+    given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # values may be interpolations
+    return _job(failures, composed, number, given)
 
 
 def _job(
@@ -152,10 +159,12 @@ def _job(
         number: the run's index in the sweep; None outside a sweep.
         overrides: the overrides of the command line; None if they are unknown.
     """
+    from sluice.config.errors import explained
     from sluice.training.run import AlreadyDone, Interrupted, train
 
     try:
-        trained = train(composed, sweep_number=number, overrides=overrides)
+        with explained(overrides or ()):
+            trained = train(composed, sweep_number=number, overrides=overrides)
     except Interrupted as interrupted:
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -143,7 +144,7 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 
 def _interpolation_error(error: BaseException, where: str | None, overrides: Sequence[str]) -> str:
     """The message for a value such as ${task.foo} that cannot be resolved."""
-    given = next((override for override in overrides if where and override.lstrip("+").startswith(f"{where}=")), where)
+    given = next((override for override in [*overrides, *sys.argv[1:]] if f"{where}=" in override), where)
     missing = re.search(r"Interpolation key '([^']+)' not found", str(error))
     if missing:
         return f"{given} cannot be used: there is no setting {missing[1]!r}"

@@ -70,10 +70,10 @@ def _settings(defaults: Any, prefix: str) -> list[str]:
 
 
 def _setting(key: str, default: object, meaning: str, allowed: Allowed) -> str:
-    shown = "" if default == MISSING else "null" if default is None else str(default).lower()
+    shown = "" if default == MISSING else "null" if default is None else str(default)
+    if isinstance(default, bool):
+        shown = shown.lower()
     if isinstance(default, list):
         shown = f"[{','.join(map(str, default))}]"
-    if isinstance(default, str) and default.startswith("${"):
-        shown = default
     expected = f" ({allowed.expected()})" if allowed.expected() else ""
     return f"    {key + '=' + shown:<44} {meaning}{expected}\n"
