@@ -69,7 +69,7 @@ def test_arguments_of_another_type_are_refused(argument: str, value: object, exp
 
 
 def test_classes_of_torch_are_checked() -> None:
-    with pytest.raises(UserError, match="optimizer.amsgrad=foo cannot be used: it must be true or false"):
+    with pytest.raises(UserError, match=r"optimizer.amsgrad=foo cannot be used: it must be true or false"):
         check_arguments("optimizer", torch.optim.Adam, {"amsgrad": "foo"})
 
 
