@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from running import CONF, sluice, train
 from sluice.cli.main import app
@@ -107,3 +108,10 @@ def test_bench_lengths_compares_dense_and_packed() -> None:
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 4, "two cells in one and two directions"
     assert all(word in ended.out for word in ("lstm", "gru", "packed", "dense"))
+
+
+def test_defaults_are_those_of_the_task_files(help_text: str) -> None:
+    for file in (CONF / "task").glob("*.yaml"):
+        chosen = yaml.safe_load(file.read_text(encoding="utf-8"))
+        section = help_text.partition(f"  with task={file.stem}\n")[2].partition("\n\n")[0]
+        assert f"task.max_epochs={chosen.get('max_epochs', '')}" in section

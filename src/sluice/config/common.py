@@ -37,7 +37,7 @@ class Model(Settings):
     )
     num_layers: int = setting("number of layers", II("task.recurrent.num_layers"), least=1, most=MAX_LAYERS)
     bidirectional: bool = setting(
-        "run each layer in both directions, the second one from the end of each sequence",
+        "run each layer in both directions; the backward one starts at the end of each sequence",
         II("task.recurrent.bidirectional"),
     )
     dropout: float = fraction("dropout probability between layers", II("task.recurrent.dropout"))

@@ -4,10 +4,12 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import MISSING
 
 from sluice.config.fields import Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config
+from sluice.plain import Plain
 
 GROUPS = (
     ("task", "data, network and metrics"),
@@ -37,10 +39,12 @@ def training_help(conf: Path) -> str:
     """The help text; `conf` is the configuration folder."""
     parts = [HEAD, "\nGroups: choose with group=name\n"]
     parts += [_group(conf, name, meaning) for name, meaning in GROUPS if (conf / name).is_dir()]
-    parts.append("\nSettings: change with key=value\n")
-    parts += _settings(Config(), "")
+    parts.append(
+        "\nSettings: change with key=value. A setting that is the default of another is for YAML files: set the other.\n"
+    )
+    parts += _settings(Config(), "", {})
     for name, schema in TASK_SCHEMAS.items():
-        parts += [f"\n  with task={name}\n", *_settings(schema(), "task.")]
+        parts += [f"\n  with task={name}\n", *_settings(schema(), "task.", _yaml(conf / "task" / f"{name}.yaml"))]
     return "".join(parts)
 
 
@@ -58,14 +62,20 @@ def _first_comment(file: Path) -> str:
     return ""
 
 
-def _settings(defaults: Any, prefix: str) -> list[str]:
+def _yaml(file: Path) -> Plain:
+    """The settings of a task's YAML file, which replace the defaults of its schema."""
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _settings(defaults: Any, prefix: str, chosen: Plain) -> list[str]:
     lines: list[str] = []
     for entry in fields(defaults):
         key, default = prefix + entry.name, getattr(defaults, entry.name)
+        given = chosen.get(entry.name, default)
         if is_dataclass(default):
-            lines += _settings(default, f"{key}.")
+            lines += _settings(default, f"{key}.", given if isinstance(given, dict) else {})
         elif "meaning" in entry.metadata:
-            lines.append(_setting(key, default, entry.metadata["meaning"], entry.metadata["allowed"]))
+            lines.append(_setting(key, given, entry.metadata["meaning"], entry.metadata["allowed"]))
     return lines
 
 

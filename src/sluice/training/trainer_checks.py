@@ -138,7 +138,7 @@ def _build_trainer(spec: Plain) -> None:
 
 @contextmanager
 def lightning_errors() -> Iterator[None]:
-    """Converts errors of Lightning about the settings, which it finds only with the data, to UserError."""
+    """Converts Lightning's errors about settings that it checks only once the data are loaded to UserError."""
     try:
         yield
     except MisconfigurationException as error:

@@ -1,5 +1,6 @@
 """Names of earlier versions: refused with the new name, and understood in stored runs."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_old_name_is_refused_with_the_new_one(old: str, prefix: str) -> None:
     task = {"cache": "wikitext2", "decoding": "multi30k"}.get(old.split(".")[1], "imdb")
     with pytest.raises(UserError, match=f"it is now called {RENAMED_SETTINGS[old]}"):
         checked(compose_config([f"task={task}", f"{prefix}{old}=1"], CONF))
+
+
+def test_documents_use_the_new_names() -> None:
+    files = [CONF.parent / "README.md", *(CONF.parent / "docs").glob("*.md"), *CONF.rglob("*.yaml")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    old = [*RENAMED_SETTINGS, *RENAMED_OPTIONS]
+    assert [name for name in old if re.search(rf"\b{re.escape(name)}(?!\w)", text)] == []
 
 
 def test_old_option_is_refused_with_the_new_one() -> None:

@@ -59,7 +59,7 @@ class Execute(Translating):
 
     data: ExecuteData = field(default_factory=ExecuteData)
     monitor: str = setting("validation metric that selects the best checkpoint", "val/digit_accuracy")
-    max_epochs: int = count("epochs", 12)
+    max_epochs: int = count("default of trainer.max_epochs", 12)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=128, bidirectional=True))
     embedding: EmbeddingDefaults = field(
         default_factory=lambda: EmbeddingDefaults(size=64, word_dropout=0.0, initial_std=1.0)
@@ -82,7 +82,7 @@ class VectorToSequence(Translating):
     text: PairText = field(default_factory=lambda: PairText(tokenizer="whitespace", lowercase=False, min_freq=1))
     monitor: str = setting("validation metric that selects the best checkpoint", "val/perplexity")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
-    max_epochs: int = count("epochs", 20)
+    max_epochs: int = count("default of trainer.max_epochs", 20)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=128))
     embedding: EmbeddingDefaults = field(
         default_factory=lambda: EmbeddingDefaults(size=128, word_dropout=0.0, initial_std=1.0)

@@ -26,12 +26,12 @@ class StreamData(Settings):
 
     batch_size: int = count("parallel training streams on each rank", 40)
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
-    chunk_length: int = count("steps per chunk: the length of truncated back-propagation", 50)
+    chunk_length: int = count("steps per chunk: the length of truncated backpropagation", 50)
     variable_chunks: bool = setting(
         "draw the length of each training chunk at random around chunk_length (AWD-LSTM)", False
     )
     val_streams: int = count("parallel validation streams on all ranks together", 10)
-    test_streams: int = count("parallel test streams on all ranks together; published figures use one", 1)
+    test_streams: int = count("parallel test streams on all ranks together; published results use one", 1)
 
 
 @dataclass
@@ -81,8 +81,8 @@ class LanguageModelling(TaskSettings):
 
     monitor: str = setting("validation metric that selects the best checkpoint", "val/perplexity")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
-    max_epochs: int = count("epochs", 6)
-    learning_rate: float = setting("default of optimizer.lr for Adam and AdamW", 3.0e-3, above=0)
+    max_epochs: int = count("default of trainer.max_epochs", 6)
+    learning_rate: float = setting("default of optimizer.lr of Adam and AdamW", 3.0e-3, above=0)
     recurrent: RecurrentDefaults = field(default_factory=lambda: RecurrentDefaults(hidden_size=200, num_layers=2))
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=200, word_dropout=0.0))
     text: StreamText = field(default_factory=StreamText)

@@ -9,7 +9,7 @@ from sluice.options import TRUNCATIONS, WORD_TOKENIZERS
 
 
 @dataclass
-class LetterText(Settings):
+class CharNgramText(Settings):
     """Tokenisation, and the character n-grams of words."""
 
     tokenizer: str = choice("tokenizer", WORD_TOKENIZERS, "words")
@@ -47,7 +47,7 @@ class Pairs(TaskSettings):
 
     monitor: str = setting("validation metric that selects the best checkpoint", "val/loss")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
-    text: LetterText = field(default_factory=LetterText)
+    text: CharNgramText = field(default_factory=CharNgramText)
     data: PairsData = field(default_factory=PairsData)
     comparison_size: int = count("hidden units of the attention and comparison networks", 128)
     output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core", 0.3)

@@ -65,7 +65,7 @@ class EchoData(Settings):
 
     delay: int = count("delay in steps", 3)
     length: int = count("length of a stream in steps", 2_000)
-    chunk_length: int = count("steps per chunk: the length of truncated back-propagation", 20)
+    chunk_length: int = count("steps per chunk: the length of truncated backpropagation", 20)
     streams: int = count("parallel training streams on all ranks together", 64)
     val_streams: int = count("parallel validation streams on all ranks together", 16)
     test_streams: int = count("parallel test streams on all ranks together", 64)

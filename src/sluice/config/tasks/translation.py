@@ -77,12 +77,14 @@ class OwnPairs(PairData):
     path: str = setting("training pairs: a TSV file with one pair per line, or the source side of two aligned files")
     target_path: str | None = setting("target side of the training pairs; null if path holds both", None)
     validation_path: str | None = setting(
-        "validation pairs, as path; null splits off validation_fraction of the training pairs", None
+        "validation pairs, in the format of path; null splits off validation_fraction of the training pairs", None
     )
     validation_target_path: str | None = setting(
         "target side of the validation pairs; null if validation_path holds both", None
     )
-    test_path: str | None = setting("test pairs, as path; null splits off test_fraction of the training pairs", None)
+    test_path: str | None = setting(
+        "test pairs, in the format of path; null splits off test_fraction of the training pairs", None
+    )
     test_target_path: str | None = setting("target side of the test pairs; null if test_path holds both", None)
     validation_fraction: float = setting("fraction of the training pairs used for validation", 0.05, above=0, below=1)
     test_fraction: float = setting("fraction of the training pairs used for the test", 0.05, above=0, below=1)
@@ -105,7 +107,9 @@ class DecoderSettings(Settings):
     hidden_dropout: float = fraction(
         "variational dropout probability of the decoder states, before the output layer", 0.0
     )
-    embedding_path: str | None = setting("pretrained vectors of the target language, as embedding.path", None)
+    embedding_path: str | None = setting(
+        "pretrained vectors of the target language, in the format of embedding.path", None
+    )
 
 
 @dataclass
@@ -130,7 +134,7 @@ class Translating(TaskSettings):
 
     monitor: str = setting("validation metric that selects the best checkpoint", "val/bleu_lowercase")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "max")
-    max_epochs: int = count("epochs", 8)
+    max_epochs: int = count("default of trainer.max_epochs", 8)
     recurrent: RecurrentDefaults = field(
         default_factory=lambda: RecurrentDefaults(hidden_size=256, bidirectional=True, input_dropout=0.2)
     )

@@ -13,7 +13,7 @@ CORPORA = ("wikitext2", "ptb", "imdb", "sample")
 class WindowText(Settings):
     """Tokenisation and vocabulary."""
 
-    tokenizer: str | None = choice("tokenizer of words; null for the usual one of the corpus", WORD_TOKENIZERS, None)
+    tokenizer: str | None = choice("tokenizer of words; null for the default of the corpus", WORD_TOKENIZERS, None)
     min_freq: int = count("minimum number of occurrences of a word in the training text", 5)
     max_size: int | None = count("maximum vocabulary size, most frequent words first; null for no limit", None)
 
@@ -43,7 +43,7 @@ class Word2Vec(TaskSettings):
 
     monitor: str = setting("validation metric that selects the best checkpoint", "val/loss")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "min")
-    max_epochs: int = count("epochs", 10)
+    max_epochs: int = count("default of trainer.max_epochs", 10)
     learning_rate: float = setting("initial learning rate; it decreases linearly to 0", 0.1, above=0)
     gradient_clip: float | None = setting(
         "default of trainer.gradient_clip_val; none, since single rows are updated", None, above=0
