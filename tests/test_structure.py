@@ -49,6 +49,30 @@ def test_functions_are_short() -> None:
     assert [function for function in functions if function[0] > 45] == []
 
 
+def test_public_functions_document_their_arguments() -> None:
+    """Of three or more, in the docstring or by a reference; commands document theirs as options."""
+    missing = []
+    for file, tree in TREES.items():
+        for node in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.Module)):
+            if file.parent.name == "cli" or (isinstance(node, ast.ClassDef) and node.name.startswith("_")):
+                continue
+            for function in (child for child in node.body if isinstance(child, ast.FunctionDef)):
+                text, names = ast.get_docstring(function) or "", [*function.args.args, *function.args.kwonlyargs]
+                count = sum(name.arg not in ("self", "cls") for name in names)
+                documented = "Args:" in text or "rguments" in text or function.name.startswith("_")
+                overrides = isinstance(node, ast.ClassDef) and (node.bases or not text)
+                if count >= 3 and not documented and not overrides:
+                    missing.append((file.name, function.name))
+    assert missing == []
+
+
+def test_docstrings_begin_with_a_summary() -> None:
+    sections = ("Args:", "Raises:", "Returns:", "Yields:")
+    functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    texts = {node.name: ast.get_docstring(node) or "" for node in functions if node.name != "__init__"}
+    assert [name for name, text in texts.items() if text.startswith(sections)] == []
+
+
 def test_packages_are_small() -> None:
     lines: Counter[str] = Counter()
     for file in (file for file in TREES if file.name != "__init__.py"):

@@ -31,6 +31,12 @@ class TorchBaseline(nn.Module):
     """Baseline: nn.Embedding, nn.LSTM, a tied nn.Linear, and cross-entropy over the logits of all tokens at once."""
 
     def __init__(self, vocab_size: int, size: int, layers: int) -> None:
+        """
+        Args:
+            vocab_size: number of words.
+            size: embedding size and hidden size.
+            layers: number of LSTM layers.
+        """
         super().__init__()
         self.table = nn.Embedding(vocab_size, size)
         self.lstm = nn.LSTM(size, size, layers, batch_first=True)

@@ -100,7 +100,13 @@ def fraction(meaning: str, default: object = 0.0) -> Any:
 
 
 def choice(meaning: str, choices: tuple[str, ...], default: object = MISSING) -> Any:
-    """Declares a setting with a fixed set of values; of a list, each entry must be one of them."""
+    """Declares a setting with a fixed set of values; of a list, each entry must be one of them.
+
+    Args:
+        meaning: description in `--help`.
+        choices: allowed values.
+        default: default value, missing by default; a tuple declares a list.
+    """
     return setting(meaning, default, choices=choices)
 
 

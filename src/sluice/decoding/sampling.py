@@ -108,6 +108,11 @@ def fixed_length_beam_search(
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """Checks the options of sampling.
 
+    Args:
+        temperature: divides the logits.
+        top_k: number of most probable tokens; None for all.
+        top_p: total probability of the most probable tokens; None for all.
+
     Raises:
         ValueError: if the temperature is not above 0 and finite, `top_k` is below 1 or `top_p` outside (0, 1].
     """

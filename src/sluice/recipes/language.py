@@ -191,6 +191,11 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
 def check_streams(settings: LanguageModelling, data: LanguageData, split: str) -> int:
     """Returns the number of streams in which a split is evaluated.
 
+    Args:
+        settings: settings of the task.
+        data: the DataModule.
+        split: "val" or "test".
+
     Raises:
         UserError: if there are more streams than tokens; a few, as by default, are reduced instead.
     """

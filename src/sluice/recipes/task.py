@@ -141,7 +141,13 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         return []
 
     def extra_figures(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
-        """Computes metrics of the tested network outside the test loop, for results.json."""
+        """Computes metrics of the tested network outside the test loop, for results.json.
+
+        Args:
+            config: the configuration.
+            data: the DataModule.
+            module: the tested LightningModule.
+        """
         return {}
 
     def write_artifacts(self, module: Module, folder: Path) -> None:
