@@ -69,8 +69,8 @@ def test_public_functions_document_their_arguments() -> None:
 def test_docstrings_begin_with_a_summary() -> None:
     sections = ("Args:", "Raises:", "Returns:", "Yields:")
     functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    texts = {node.name: ast.get_docstring(node) or "" for node in functions if node.name != "__init__"}
-    assert [name for name, text in texts.items() if text.startswith(sections)] == []
+    texts = [(node.name, ast.get_docstring(node) or "") for node in functions if node.name != "__init__"]
+    assert [name for name, text in texts if text.startswith(sections)] == []
 
 
 def test_packages_are_small() -> None:

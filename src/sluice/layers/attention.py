@@ -57,7 +57,7 @@ def make_attention(kind: str, *, query_size: int, memory_size: int, size: int | 
     if kind == "none":
         return None
     if kind == "additive":
-        return AdditiveAttention(query_size, memory_size, size or query_size)
+        return AdditiveAttention(query_size, memory_size, query_size if size is None else size)
     if kind == "general":
         return GeneralAttention(query_size, memory_size)
     if kind in ("dot", "scaled_dot"):

@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 GPU_ACCELERATORS = ("auto", "gpu", "cuda")
 
 
-class ShareGPUs(Callback):
+class RecordGPUs(Callback):
     """Records the visible GPUs before a sweep starts its runs; configured in conf/hydra."""
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from sluice.errors import UserError
 from sluice.training import gpus
-from sluice.training.gpus import ShareGPUs, lock_gpus, reserve_gpus, visible_gpus
+from sluice.training.gpus import RecordGPUs, lock_gpus, reserve_gpus, visible_gpus
 
 LOCAL = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 
@@ -107,7 +107,7 @@ def test_gpus_are_recorded_before_a_local_sweep(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     monkeypatch.setenv("SLUICE_GPUS", "")
     monkeypatch.delenv("SLUICE_GPUS")
-    ShareGPUs().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"_target_": launcher}}}))
+    RecordGPUs().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"_target_": launcher}}}))
     assert gpus.os.environ.get("SLUICE_GPUS") == recorded
 
 
