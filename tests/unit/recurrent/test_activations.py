@@ -1,5 +1,8 @@
 """Activations by name, and their derivatives computed from their outputs."""
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -9,6 +12,9 @@ from sluice.recurrent.activations import ACTIVATIONS, find_activation
 from sluice.recurrent.fused.build import SOURCE
 from sluice.recurrent.fused.native import ACTIVATION_CODES
 from sluice.recurrent.initialisers import INITIALISERS
+from sluice.recurrent.lengths import LengthPlan
+from sluice.recurrent.scan import force_backend, scan
+from sluice.recurrent.states import HiddenState
 
 SLOPED = [name for name, activation in ACTIVATIONS.items() if activation.slope is not None]
 POINTS = [-30.0, -2.5, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.4, 1.0, 1.7, 19.0, 30.0]
@@ -94,3 +100,36 @@ def test_torch_kernel_supports_only_its_own_activations() -> None:
     other = make_cell("lstm", input_size=2, hidden_size=2, options=CellOptions(activation="relu"))
     assert own.can_use_kernel(own.recurrence(1))
     assert not other.can_use_kernel(other.recurrence(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["fused", "steps"])
+@pytest.mark.parametrize(
+    ("name", "exact", "slope"),
+    [
+        ("softplus", lambda x: math.log1p(math.exp(x)), lambda x: 1 / (1 + math.exp(-x))),
+        ("elu", math.expm1, None),  # its slope from the output, y + 1, has no such digits
+    ],
+)
+def test_no_digits_cancel_for_small_values(
+    name: str, exact: Callable[[float], float], slope: Callable[[float], float] | None, backend: str, dtype: torch.dtype
+) -> None:
+    """Relative errors, since values and slopes near 0 are differences of numbers near 1."""
+    points = [-30.0, -20.0, -12.0, -5.0, -1.0, -0.35, -0.33, -1e-3, -1e-6]
+    cell = make_cell("rnn", input_size=1, hidden_size=1, options=CellOptions(activation=name)).to(dtype)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.zero_()
+        cell.weight_ih.fill_(1)
+    inputs = torch.tensor(points, dtype=dtype).view(1, -1, 1).requires_grad_()  # (T, B, 1)
+    plan = LengthPlan(torch.ones(len(points), dtype=torch.int64), 1, inputs.device)
+    state = HiddenState(torch.zeros(len(points), 1, dtype=dtype))
+    with force_backend(backend):
+        outputs = scan(cell, inputs, state, plan).outputs
+    outputs.sum().backward()
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    for value, gradient, point in zip(outputs.flatten().tolist(), inputs.grad.flatten().tolist(), points, strict=True):
+        exact_point = torch.tensor(point, dtype=dtype).item()
+        assert value == pytest.approx(exact(exact_point), rel=tolerance)
+        if slope is not None:
+            assert gradient == pytest.approx(slope(exact_point), rel=tolerance)

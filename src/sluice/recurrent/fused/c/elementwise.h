@@ -44,6 +44,19 @@ static inline float exp_f(float x) {
   return p * scale.value;
 }
 
+/* exp(x) - 1 without cancellation near 0 */
+static inline float expm1_f(float x) {
+  float p = 1.9875691500e-4f;
+  p = p * x + 1.3981999507e-3f;
+  p = p * x + 8.3334519073e-3f;
+  p = p * x + 4.1665795894e-2f;
+  p = p * x + 1.6666665459e-1f;
+  p = p * x + 5.0000001201e-1f;
+  float small = p * x * x + x;
+  float large = exp_f(x) - 1.0f;
+  return fabsf(x) < 0.34f ? small : large;
+}
+
 static inline float tanh_f(float x) {
   float square = x * x;
   float p = -5.70498872745e-3f;
@@ -57,6 +70,7 @@ static inline float tanh_f(float x) {
 }
 
 #define EXP(x) (sizeof(REAL) == 4 ? (REAL)exp_f((float)(x)) : (REAL)exp((double)(x)))
+#define EXPM1(x) (sizeof(REAL) == 4 ? (REAL)expm1_f((float)(x)) : (REAL)expm1((double)(x)))
 #define TANH_OF(x) (sizeof(REAL) == 4 ? (REAL)tanh_f((float)(x)) : (REAL)tanh((double)(x)))
 
 static void sigmoid(int64_t n, REAL *x) {
@@ -70,7 +84,7 @@ static void activate(int64_t kind, int64_t n, const REAL *x, REAL *y) {
   case SIGMOID: EACH(n) y[k] = 1 / (1 + EXP(-x[k])); break;
   case SOFTSIGN: EACH(n) y[k] = x[k] / (1 + (REAL)fabs(x[k])); break;
   case IDENTITY: EACH(n) y[k] = x[k]; break;
-  case ELU: EACH(n) y[k] = x[k] > 0 ? x[k] : EXP(x[k]) - 1; break;
+  case ELU: EACH(n) y[k] = x[k] > 0 ? x[k] : EXPM1(x[k]); break;
   case LEAKY_RELU: EACH(n) y[k] = x[k] > 0 ? x[k] : (REAL)0.01 * x[k]; break;
   case HARDTANH: EACH(n) y[k] = x[k] > 1 ? 1 : x[k] < -1 ? -1 : x[k]; break;
   case SOFTPLUS:
@@ -90,7 +104,7 @@ static void slope_of(int64_t kind, int64_t n, const REAL *y, REAL *slope) {
   case ELU: EACH(n) slope[k] = y[k] > 0 ? 1 : y[k] + 1; break;
   case LEAKY_RELU: EACH(n) slope[k] = y[k] > 0 ? 1 : (REAL)0.01; break;
   case HARDTANH: EACH(n) slope[k] = y[k] < 1 && y[k] > -1 ? 1 : 0; break;
-  case SOFTPLUS: EACH(n) slope[k] = 1 - EXP(-y[k]); break;
+  case SOFTPLUS: EACH(n) slope[k] = -EXPM1(-y[k]); break;
   }
 }
 
