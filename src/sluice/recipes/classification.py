@@ -32,6 +32,7 @@ from sluice.recipes.evaluation import (
     Request,
     Table,
     bucketed_loader,
+    defined_metrics,
     run_test,
 )
 from sluice.recipes.saved_model import SavedModel
@@ -185,7 +186,8 @@ class ClassificationRecipe(
         else:
             texts = self._texts_of_table(model, request.table)
         module = self.module_for_test(model)
-        metrics, confusion = run_test(module, texts.loader), module.confusion_matrix()
+        tested, confusion = run_test(module, texts.loader), module.confusion_matrix()
+        metrics = defined_metrics(tested, confusion)
         return Evaluation(
             f"{model.path} on {texts.size:,} texts from {texts.source}",
             metrics,

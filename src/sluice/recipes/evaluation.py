@@ -1,6 +1,7 @@
 """Evaluating a trained model: request, result and the steps common to all tasks."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -79,8 +80,22 @@ def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
     """Runs the test loop and returns its metrics, without the prefix "test/"."""
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
-    (metrics,) = trainer.test(module, loader, verbose=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")  # see defined_metrics
+        (metrics,) = trainer.test(module, loader, verbose=False)
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
+
+
+def defined_metrics(metrics: dict[str, float], confusion: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Leaves out the metrics that are not defined for texts of a single class.
+
+    Args:
+        metrics: metrics of a test, by name.
+        confusion: counts by true class (outer) and predicted class (inner).
+    """
+    if sum(any(row) for row in confusion) > 1:
+        return metrics
+    return {name: value for name, value in metrics.items() if name not in ("auroc", "f1")}
 
 
 def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule, request: Request) -> Evaluation:

@@ -38,6 +38,7 @@ from sluice.recipes.evaluation import (
     Evaluation,
     Request,
     bucketed_loader,
+    defined_metrics,
     run_test,
 )
 from sluice.recipes.saved_model import SavedModel
@@ -175,7 +176,8 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
         """Evaluates on a split of the task's pairs."""
         pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
-        metrics, confusion = run_test(module, pairs.loader), module.confusion_matrix()
+        tested, confusion = run_test(module, pairs.loader), module.confusion_matrix()
+        metrics = defined_metrics(tested, confusion)
         source = pairs.source
         return Evaluation(
             f"{model.path} on {pairs.size:,} pairs from {source}",
