@@ -87,7 +87,7 @@ def test_parallel_file_with_subwords_and_input_feeding(workdir: Path) -> None:
 WRONG = {
     "unknown attention": (["task.attention=foo"], "must be one of none, additive"),
     "unequal sizes with dot attention": (["task.attention=dot", "task.decoder.hidden_size=7"], "make them equal"),
-    "bidirectional decoder": (["task.decoder.bidirectional=true"], "writes from left to right"),
+    "bidirectional decoder": (["task.decoder.bidirectional=true"], "always unidirectional"),
     "unknown language": (["task.data.source_language=xx", "task.data.source=local"], "xx"),
     "zero beam": (["task.decoding.beam=0"], "task.decoding.beam=0 cannot be used: it must be at least 1"),
     "adversarial training": (["embedding.adversarial_epsilon=0.1"], "for tasks that classify"),

@@ -1,4 +1,4 @@
-"""sluice bench language: training and generation speed of language models, compared with plain torch."""
+"""sluice bench language: training speed of language models compared with plain torch, and generation speed."""
 
 import json
 import time
@@ -52,7 +52,7 @@ class TorchBaseline(nn.Module):
 def bench_language(
     *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, device: str, as_json: bool
 ) -> None:
-    """Times training steps, including the optimizer, on words drawn by Zipf's law, and generation.
+    """Times training steps, including the optimizer, on token ids from a Zipf distribution, and generation.
 
     Args:
         batch_size: B, number of streams.
@@ -102,7 +102,7 @@ def _model(head: str, vocab_size: int, units: int, layers: int) -> LanguageModel
 
 
 def _words(vocab_size: int, number: int) -> Tensor:
-    """Word ids drawn by Zipf's law; frequent words have small ids."""
+    """Token ids sampled from a Zipf distribution; frequent tokens have small ids."""
     return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
 
 
@@ -147,7 +147,7 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
             print(json.dumps({"bench": "language", "sizes": sizes, **row}))
         return
     table = Table(title=f"Training step including the optimizer: {sizes}", title_justify="left", box=None)
-    for heading in ("model", "step", "training tokens/s", "memory", "generated tokens/s"):
+    for heading in ("model", "step", "training tokens/s", "peak memory", "generated tokens/s"):
         table.add_column(heading, justify="right")
     for row in rows:
         generation = f"{row['generated tokens/s']:,.0f}" if "generated tokens/s" in row else ""
@@ -155,4 +155,4 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         table.add_row(row["model"], *cells)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print(f"The logits of all tokens would take {logits:,.0f} MiB, and their softmax as much again.")
+    console.print(f"Materialising the logits of all tokens takes {logits:,.0f} MiB, and their softmax as much again.")

@@ -1,4 +1,4 @@
-"""Timing for sluice bench, and sluice bench lengths: Sluice, dense and packed sequences."""
+"""Timing utilities, and sluice bench lengths: Sluice against torch.nn on padded and packed batches."""
 
 import json
 import statistics
@@ -20,8 +20,8 @@ from sluice.recurrent.malloc import keep_freed_memory
 
 Name = TypeVar("Name")
 CPU = torch.device("cpu")
-KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU}
-VARIANTS = {"dense": "dense", "sluice": "Sluice", "final c": "Sluice with final c", "packed": "packed"}
+TORCH_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU}
+VARIANTS = {"dense": "dense", "sluice": "Sluice", "final c": "Sluice, with final cell state", "packed": "packed"}
 """Headings of the variants: torch.nn, ignoring the lengths; Sluice, with outputs and final hidden state; the
 same with the final cell state; torch.nn on packed sequences."""
 
@@ -107,7 +107,7 @@ def bench_lengths(
     lengths[0] = steps
     inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
     rows = []
-    for cell, bidirectional in product(KERNELS, (False, True)):
+    for cell, bidirectional in product(TORCH_LAYERS, (False, True)):
         functions = _variants(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
         rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **median_seconds(functions, runs, where)})
     title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
@@ -118,7 +118,7 @@ def _layers(
     cell: str, input_size: int, hidden_size: int, bidirectional: bool, device: torch.device
 ) -> tuple[nn.RNNBase, RecurrentStack]:
     """torch.nn's layer and a RecurrentStack of the same sizes."""
-    module = KERNELS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+    module = TORCH_LAYERS[cell](input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
     stack = RecurrentStack(cell=cell, input_size=input_size, hidden_size=hidden_size, bidirectional=bidirectional)
     return module.to(device), stack.to(device)
 

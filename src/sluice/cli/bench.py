@@ -8,7 +8,7 @@ import typer
 
 from sluice.exit_codes import exit_on_user_error
 
-bench = typer.Typer(help="Run speed benchmarks: interleaved rounds, medians.", no_args_is_help=True)
+bench = typer.Typer(help="Run speed benchmarks; reports medians over interleaved rounds.", no_args_is_help=True)
 
 PlainMemory = Annotated[bool, typer.Option("--plain-memory", help="Leave the C library's malloc settings unchanged.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -81,7 +81,7 @@ def language(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Time training and generation of language models: Sluice's output layers and plain torch."""
+    """Time language models: training with Sluice's output layers and with plain torch, and generation."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # silences torch's profiler
     with exit_on_user_error():
         from sluice.benchmarks.language import bench_language

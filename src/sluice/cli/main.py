@@ -35,7 +35,7 @@ class UserCodeGroup(TyperGroup):
 
 app = typer.Typer(
     cls=UserCodeGroup,
-    help="Prepare data for, evaluate and use recurrent text models. For training see: python train.py --help\n\n"
+    help="Prepare data, and evaluate and use trained recurrent text models. To train, see python train.py --help\n\n"
     "For models with a user-defined cell or task add model.module=FILE or task.module=FILE (and --allow-changed-code "
     "if the file has changed since training).",
     no_args_is_help=True,
@@ -216,12 +216,15 @@ def inspect(
     cells: Annotated[str | None, typer.Option(help="Untrained cells; default: rnn,rnn_relu,gru,lstm.")] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Sequence length; default: 100 for untrained networks, at most 200 for runs."),
+        typer.Option(min=1, help="Sequence length; default: 100 for untrained networks, up to 200 for runs."),
     ] = None,
     hidden: Annotated[int | None, typer.Option(min=1, help="Hidden size of untrained networks; default: 64.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")] = None,
     init: Annotated[
-        str | None, typer.Option(help="Recurrent weights of untrained networks: orthogonal (default) or xavier.")
+        str | None,
+        typer.Option(
+            help="Initialiser of the recurrent weights of untrained networks: orthogonal (default) or xavier."
+        ),
     ] = None,
     forget_bias: Annotated[float | None, typer.Option(help="Forget bias of untrained networks; default: 1.")] = None,
     data_dir: DataDir = None,
@@ -230,7 +233,7 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the states of single units for each symbol of a text, or gradient norms by distance from the loss."""
+    """Show hidden states of individual units at each token of a text, or gradient norms by distance from the loss."""
     with exit_on_user_error():
         from sluice.cli.inspect import inspect_command
 

@@ -37,7 +37,7 @@ class Model(Settings):
     )
     num_layers: int = setting("number of layers", II("task.recurrent.num_layers"), least=1, most=MAX_LAYERS)
     bidirectional: bool = setting(
-        "run each layer in both directions; the backward one starts at the end of each sequence",
+        "run each layer in both directions; the backward direction starts at the last token",
         II("task.recurrent.bidirectional"),
     )
     dropout: float = fraction("dropout probability between layers", II("task.recurrent.dropout"))
@@ -51,7 +51,9 @@ class Model(Settings):
     weight_dropout: float = fraction("dropout probability of the recurrent weights, one mask per batch (DropConnect)")
     residual: bool = setting("add the input of each layer to its output, from the second layer on", False)
     activation: str | None = choice(
-        "activation of the new state (of an LSTM: of its output); null for the default of the cell", ACTIVATIONS, None
+        "activation of the new hidden state, of an LSTM f_h in h = o * f_h(c); null for the default of the cell",
+        ACTIVATIONS,
+        None,
     )
     cell_activation: str | None = choice(
         "activation of an LSTM's candidate; null for the default of the cell", ACTIVATIONS, None

@@ -11,7 +11,6 @@ from typing import Any
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import (
     InterpolationResolutionError,
-    InterpolationValidationError,
     MissingMandatoryValue,
     OmegaConfBaseException,
     UnsupportedInterpolationType,
@@ -21,7 +20,7 @@ from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
 
-GROUP_DEFAULTS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
+DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
 """Options that switch a group off."""
 OTHER_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra", "experiment", "debug")
 FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
@@ -90,7 +89,7 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     clash = re.search(r"In '([^']+)': \w+ raised while composing config", text)
     if not clash:
         return None
-    chosen = _chosen("task", overrides)
+    chosen = _task_option(overrides)
     if clash[1].startswith("schema/"):
         return f"task={chosen} cannot be used: tasks cannot be combined, choose one"
     if where is None:
@@ -101,9 +100,9 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     )
 
 
-def _chosen(group: str, overrides: Sequence[str]) -> str:
-    """The option of a group on the command line; of a task the default if there is none."""
-    given = [override.partition("=")[2] for override in overrides if override.startswith(f"{group}=")]
+def _task_option(overrides: Sequence[str]) -> str:
+    """The task on the command line, or the default task."""
+    given = [override.partition("=")[2] for override in overrides if override.startswith("task=")]
     return given[-1] if given else "imdb"
 
 
@@ -113,10 +112,10 @@ def _not_an_option(overrides: Sequence[str]) -> str:
         key, sign, value = override.partition("=")
         if not key.lstrip("+~"):
             return "a setting without a name cannot be used: write settings as key=value"
-        if sign and key in (*GROUP_DEFAULTS, *OTHER_GROUPS):
+        if sign and key in (*DISABLING_OPTIONS, *OTHER_GROUPS):
             if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
                 continue
-            hint = GROUP_DEFAULTS.get(key)
+            hint = DISABLING_OPTIONS.get(key)
             instead = f"use {key}={hint}" if hint else "choose one of its options, see python train.py --help"
             return f"{key}={value} cannot be used: {key} is a group, {instead}"
     return "a group cannot be null or a number: choose one of its options, see python train.py --help"
@@ -151,11 +150,7 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
     if "Recursive interpolation" in str(error):
         return f"{given} cannot be used: the value refers to itself"
     if isinstance(error, UnsupportedInterpolationType):
-        return (
-            f"{given} cannot be used: there is no resolver of that name (known are oc.env, oc.select, now and others)"
-        )
-    if isinstance(error, InterpolationValidationError):
-        return f"{given} cannot be used: {_expectation(error)}"
+        return f"{given} cannot be used: unknown resolver (available: oc.env, oc.select, now and others)"
     return f"{given} cannot be used: {_expectation(error)}"
 
 
@@ -210,7 +205,7 @@ def _unknown_key(text: str, overrides: Sequence[str]) -> str:
         return old
     if key.split(".")[0] in FREE_GROUPS:
         return f"{key} is not in the chosen option: if its class takes this argument, add it as +{key}=..."
-    return no_setting(key, list(_known_keys(key.rpartition(".")[0], _chosen("task", overrides))))
+    return no_setting(key, list(_known_keys(key.rpartition(".")[0], _task_option(overrides))))
 
 
 def no_setting(key: str, known: list[str]) -> str:

@@ -40,7 +40,7 @@ def training_help(conf: Path) -> str:
     parts = [HEAD, "\nGroups: choose with group=name\n"]
     parts += [_group(conf, name, meaning) for name, meaning in GROUPS if (conf / name).is_dir()]
     parts.append(
-        "\nSettings: change with key=value; one that is the default of another is for YAML files, set the other\n"
+        "\nSettings: change with key=value; those described as 'default of X' are for task files, set X instead\n"
     )
     parts += _settings(Config(), "", {})
     for name, schema in TASK_SCHEMAS.items():

@@ -44,7 +44,7 @@ RENAMED_VALUES: dict[str, dict[object, object]] = {
 """Values of renamed settings that have changed too, with the current values."""
 
 REMOVED_SETTINGS = {
-    "task.decoder.bidirectional": "a decoder writes from left to right",
+    "task.decoder.bidirectional": "it was removed, the decoder is always unidirectional",
 }
 """Removed settings, with the reason."""
 
@@ -99,7 +99,7 @@ def update_settings(stored: Plain, schema: str | None = None) -> Plain:
 
 
 def _custom_settings(schema: str) -> set[str]:
-    """Dotted names of the settings of a custom task, which keep their names; empty for a task of Sluice."""
+    """Dotted names of the settings of a custom task, which are never renamed; empty for built-in tasks."""
     own = TASK_SCHEMAS.get(schema)
     return set() if own is None or own.__module__.startswith("sluice.") else set(_names(own(), "task."))
 

@@ -39,6 +39,6 @@ class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
         return RegressionModule(network=network, **options)
 
-    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The RMSE of always predicting 1."""
         return {"baseline/rmse_always_1": math.sqrt(BASELINE)}

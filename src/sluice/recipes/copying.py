@@ -29,6 +29,6 @@ class CopyRecipe(GeneratedRecipe[Copy, Copying]):
         symbols = [str(number) for number in range(problem.num_ids)]
         return sequence_parts(vocab=symbols, outputs=len(symbols))
 
-    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The loss of guessing the symbols at random."""
         return {"baseline/loss_guessing": cast(GeneratedSequences[Copying], data.corpus).problem.baseline}

@@ -29,7 +29,7 @@ class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):
         made = problem.strings(name)
         return RaggedSequences(made.ids, made.determined)
 
-    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """The smallest n that fails; one above the largest tested n if none does."""
         settings = self.settings(config).data
         failed = first_failure(

@@ -148,7 +148,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         text = LanguageText(data.prepared.vocab, data.settings.tokenizer)
         return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]
 
-    def extra_figures(self, config: Config, data: LanguageData, module: LanguageModelModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: LanguageData, module: LanguageModelModule) -> dict[str, float]:
         """Computes the test perplexity in the other modes of task.eval_modes."""
         settings = self.settings(config)
         wanted = [method for method in settings.eval_modes if method != "plain"]

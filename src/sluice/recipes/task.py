@@ -140,7 +140,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """Returns callbacks of the task, such as those that log examples to TensorBoard."""
         return []
 
-    def extra_figures(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: DataModule, module: Module) -> dict[str, float]:
         """Computes metrics of the tested network outside the test loop, for results.json.
 
         Args:

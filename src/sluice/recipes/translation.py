@@ -181,7 +181,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
     def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
         return [Translations(size=len(data.prepared.splits["val"]))]
 
-    def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
         """Computes the test scores with the beam sizes of task.extra_beams."""
         settings, found = self.settings(config), dict[str, float]()
         for beam in settings.extra_beams:

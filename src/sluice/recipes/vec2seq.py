@@ -62,9 +62,9 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
             raise UserError(f"there is no sentence for {symbol!r}: choose from {names}")
         return symbol
 
-    def extra_figures(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
         """Computes, for labels, also the fraction of sampled sentences that express their label."""
-        metrics = super().extra_figures(config, data, module)
+        metrics = super().extra_metrics(config, data, module)
         settings = self.settings(config)
         if settings.data.path is not None:
             return metrics

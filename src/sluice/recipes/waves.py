@@ -29,7 +29,7 @@ class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
         return RegressionModule(network=network, **options)
 
-    def extra_figures(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:
         """Baseline RMSE at the last step: of repeating the last value, and of linear regression."""
         train, test = cast(Sequences, data.split("train")), cast(Sequences, data.split("test"))
         answers = {"last_value": last_value(test), "linear_model": linear_model(train, test)}

@@ -111,7 +111,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
         return [PairThroughput()]
 
-    def extra_figures(self, config: Config, data: WindowData, module: Word2VecModule) -> dict[str, float]:
+    def extra_metrics(self, config: Config, data: WindowData, module: Word2VecModule) -> dict[str, float]:
         callbacks: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
         (speed,) = (callback for callback in callbacks if isinstance(callback, PairThroughput))
         return {"train/pairs_per_second": speed.per_second}

@@ -23,11 +23,11 @@ PARTS = {
 """Parts of a checkpoint that must not change, with their names in messages."""
 
 
-TOKENIZER = ("unit", "tokenizer", "lowercase", "max_ngram", "buckets")
+TOKENIZATION_SETTINGS = ("unit", "tokenizer", "lowercase", "max_ngram", "buckets")
 """Settings of task.text that affect tokenisation."""
 
 
-def write_splits(folder: Path, identity: DataIdentity) -> None:
+def write_split_hashes(folder: Path, identity: DataIdentity) -> None:
     """Writes the hashes of the texts of each split to the run folder; does nothing for data without texts.
 
     Args:
@@ -39,7 +39,7 @@ def write_splits(folder: Path, identity: DataIdentity) -> None:
 
 
 def has_data_record(checkpoint: Path) -> bool:
-    """Whether a checkpoint is intact and records its data; checkpoints of earlier versions don't."""
+    """Returns whether a checkpoint is intact and has a data record, which earlier versions did not write."""
     try:
         return "data" in read_checkpoint(checkpoint)[1]["sluice"]
     except UserError:
@@ -47,7 +47,7 @@ def has_data_record(checkpoint: Path) -> bool:
 
 
 def check_same_sources(folder: Path, config: Config, corpus: Corpus) -> None:
-    """Refuses to resume a run whose source files have changed, before they are prepared.
+    """Checks, before the data are prepared, that the source files of a resumed run have not changed.
 
     Args:
         folder: the run folder; without an intact checkpoint in it nothing is checked.
@@ -62,7 +62,7 @@ def check_same_sources(folder: Path, config: Config, corpus: Corpus) -> None:
         return
     before = read_checkpoint(path)[1]["sluice"]["data"]
     identity = DataIdentity(fingerprint_of(corpus.sources, Path(config.paths.cache_dir))).saved()
-    _refuse(path, identity_changes(before, {**identity, "splits": before["splits"]}))
+    _raise_if_changed(path, identity_changes(before, {**identity, "splits": before["splits"]}))
 
 
 def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataIdentity) -> None:
@@ -70,7 +70,7 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
 
     Args:
         checkpoint: the checkpoint to resume from; None for a new run.
-        now: contents of a checkpoint written now, see TaskRecipe.module_arguments.
+        now: what a checkpoint saved now would contain, see TaskRecipe.module_arguments.
         identity: identity of the data.
 
     Raises:
@@ -83,8 +83,10 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
     differences += [meaning for name, meaning in PARTS.items() if before.get(name) != now.get(name)]
     configs = [update_settings(saved["config"], saved["schema"]) for saved in (before, now)]
     texts = [config["task"].get("text", {}) for config in configs]
-    differences += [f"task.text.{name}" for name in TOKENIZER if len({str(text.get(name)) for text in texts}) > 1]
-    _refuse(checkpoint, differences)
+    differences += [
+        f"task.text.{name}" for name in TOKENIZATION_SETTINGS if len({str(text.get(name)) for text in texts}) > 1
+    ]
+    _raise_if_changed(checkpoint, differences)
     if "data" not in before and not identity.matches_legacy_split:
         raise UserError(
             f"{checkpoint} was written by an earlier version that split data differently (identical texts could be in "
@@ -94,7 +96,7 @@ def check_same_data(checkpoint: Path | None, now: PlainMapping, identity: DataId
         warn_of_no_record(checkpoint)
 
 
-def _refuse(checkpoint: Path, differences: list[str]) -> None:
+def _raise_if_changed(checkpoint: Path, differences: list[str]) -> None:
     if differences:
         raise UserError(
             f"the data have changed since {checkpoint} was written: {', '.join(differences)}; restore them, or start a "

@@ -24,11 +24,11 @@ from sluice.plain import Plain, PlainMapping
 LAUNCH_FILE = "launch.yaml"
 GRACE_SECONDS = 20.0
 """Time for the other workers to exit after one has failed, and for all of them after SIGTERM."""
-FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+FORWARDED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.environ) -> None:
-    """Checks that the started processes match the trainer's settings; with a mismatch, training would hang.
+    """Checks that the started processes match the trainer's settings: a mismatch would make training hang.
 
     Raises:
         UserError: if they differ.
@@ -49,7 +49,7 @@ def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.envi
     if (tasks, on_nodes) != (devices * nodes, nodes):
         raise UserError(
             f"{launcher} started {tasks} processes on {on_nodes} nodes, but trainer.devices={devices} and "
-            f"trainer.num_nodes={nodes} expect {devices * nodes} on {nodes}: make them agree"
+            f"trainer.num_nodes={nodes} require {devices * nodes} on {nodes}: make them agree"
         )
 
 
@@ -66,10 +66,10 @@ def launch(
         extra_environment: additional environment variables for the workers.
 
     Returns:
-        The exit code of the run: 0, or that of the worker that failed first.
+        0, or the exit code of the lowest rank that ended with a user error (2) or an interruption (130).
 
     Raises:
-        UserError: if the port is in use or a worker dies; names the rank.
+        UserError: if MASTER_PORT is invalid or in use, or a worker fails in another way; the message names the rank.
     """
     path = folder / LAUNCH_FILE
     path.write_text(yaml.safe_dump({"schema": schema, "config": plain}, sort_keys=False), encoding="utf-8")
@@ -86,7 +86,7 @@ def launch(
     processes = [_start(path, rank, environment) for rank in range(workers)]
     handlers = {
         number: signal.signal(number, lambda got, _: _forward(processes, got))
-        for number in FORWARDED
+        for number in FORWARDED_SIGNALS
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
     }
     try:

@@ -34,7 +34,7 @@ from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import print_results
 from sluice.runs.results import read_results, write_results
 from sluice.training.claim import ClaimedFolder
-from sluice.training.data_checks import write_splits
+from sluice.training.data_checks import write_split_hashes
 from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
 from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
@@ -63,7 +63,7 @@ class Trained:
 def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
     """Trains, tests the best checkpoint once, and writes results to the run folder.
 
-    For several devices, a worker process is started for each, unless a launcher has done so.
+    With several devices, starts one worker process per device unless srun or torchrun has started them.
 
     Args:
         composed: the configuration composed by Hydra.
@@ -111,7 +111,7 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
     with catch_signals(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
         config, claim = prepared.config, prepared.claim
         if claim.lease is not None:
-            write_splits(claim.folder, prepared.data.identity)
+            write_split_hashes(claim.folder, prepared.data.identity)
             keep_source(config.model.module, claim.folder, CELL)
             keep_source(config.task.module, claim.folder, TASK)
             log_to(claim.folder)
@@ -169,7 +169,7 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     if not finished:
         results["interrupted"] = True
     if finished and trainer.is_global_zero:
-        results |= recipe.extra_figures(config, data, module)
+        results |= recipe.extra_metrics(config, data, module)
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
         _finish(claim, config, module, results, trainer, interrupted=not finished)
@@ -259,7 +259,7 @@ def _write_traceback(folder: Path) -> Path:
 
 
 def _test(trainer: pl.Trainer, module: TaskModule, data: Any, folder: Path) -> dict[str, float]:
-    """Tests the best checkpoint, the only use of the test split.
+    """Runs the test loop on the best checkpoint, or on the last weights if there is none.
 
     Args:
         trainer: the Trainer.

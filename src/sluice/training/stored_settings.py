@@ -74,8 +74,8 @@ def stored_overrides(folder: Path) -> list[str] | None:
 def may_be_restored(key: str) -> bool:
     """Whether a setting may be restored from a run folder when the run is resumed.
 
-    Settings of Hydra itself (launchers, sweepers, output folders) and of single commands may not; of the paths, only
-    `paths.data_dir`.
+    Stored overrides of Hydra's own settings, of single commands, and of all paths except `paths.data_dir` are ignored;
+    the other paths come from `_stored_paths`.
 
     Args:
         key: a group or the dotted name of a setting.
@@ -84,7 +84,7 @@ def may_be_restored(key: str) -> bool:
     return key == "paths.data_dir" or (key not in NOT_STORED and first not in ("hydra", "paths"))
 
 
-def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None:
+def check_restored_setting(folder: Path, key: str, value: object, line: str) -> None:
     """Refuses a setting restored from a run folder that would run code from outside Sluice or write outside the run.
 
     Args:
@@ -94,7 +94,7 @@ def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None
         line: both, as an override.
 
     Raises:
-        UserError: naming the setting; it is allowed if the command line gives it.
+        UserError: if the setting is unsafe; the message names it.
     """
     group, _, last = key.lstrip("+").partition(".")
     leaves = flat({key.lstrip("+"): value})
@@ -111,8 +111,7 @@ def check_runs_no_code(folder: Path, key: str, value: object, line: str) -> None
         problem = _target_problem(group, leaves) or target_problem(group, value)
     if problem and value is not None:
         raise UserError(
-            f"the run in {folder} was started with {line}, and {problem}: it is used only if given on the command "
-            f"line, add {line}"
+            f"the run in {folder} was started with {line}, but {problem}: to allow it, add {line} to the command line"
         )
 
 
@@ -141,7 +140,7 @@ def _output_outside_run(group: str, leaves: Plain) -> str | None:
 def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     """Inserts the stored settings of the run given by `resume=` before the settings of the command line.
 
-    The arguments are returned unchanged if they don't resume exactly one run, if Hydra will refuse them, and if the
+    The arguments are returned unchanged if they don't resume exactly one run, if Hydra will refuse them, or if the
     run was written by a version that didn't store its command line.
 
     Args:
@@ -162,7 +161,7 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     given = {_key(override) for override in parsed}
     stored = [line for line in stored if not _replaced(line, overrides)]
     for override in _parsed(stored):
-        check_runs_no_code(folder, _key(override), _plain_value(override), _line(override))
+        check_restored_setting(folder, _key(override), _plain_value(override), _line(override))
     paths = [override_of(key, value) for key, value in _stored_paths(folder) if not {key, key.split(".")[0]} & given]
     return [*options, *stored, *paths, *overrides, override_of("resume", str(folder)), *mode]
 
@@ -198,7 +197,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
 
     Returns:
         The configuration; None if the overrides choose another option of a group, since all settings must then be
-        given, and if there is no checkpoint to resume from.
+        given, or if there is no checkpoint to resume from.
 
     Raises:
         UserError: if the configuration cannot be read, or other settings were derived from a changed one.
@@ -211,7 +210,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     _reset_run_dirs(plain)
     for key, value in flat(plain).items():
         if key not in changed:
-            check_runs_no_code(folder, key, value, f"{key}={value}")
+            check_restored_setting(folder, key, value, f"{key}={value}")
     name = plain["task"]["name"]
     schema = name if name in TASK_SCHEMAS else read_checkpoint(folder / LAST)[1]["sluice"]["schema"]
     config = with_schema(plain, schema)
@@ -222,7 +221,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
     OmegaConf.set_struct(config, True)
     derived = dict(_derivations(schema, conf))
     for change in changes:
-        _check_underived(change, config, derived, folder)
+        _check_no_dependents(change, config, derived, folder)
         with explained():
             OmegaConf.update(config, _key(change), change.value(), force_add=change.is_add())
     config.resume = str(folder)
@@ -230,7 +229,7 @@ def restored_config(folder: Path, overrides: Sequence[str], conf: Path) -> DictC
 
 
 def _reset_run_dirs(plain: Plain) -> None:
-    """Removes the run folder from the settings of Sluice's loggers, in case the run folder was moved."""
+    """Removes the run folder from the settings of Sluice's loggers and callbacks, in case the run folder was moved."""
     for key in RUN_DIRS:
         group, name, _ = key.split(".")
         ((plain.get(group) or {}).get(name) or {}).pop("run_dir", None)
@@ -249,13 +248,13 @@ def _resume_paths(folder: Path, conf: Path) -> Plain:
     return {**paths, "run_dir": None}
 
 
-def _check_underived(change: Override, config: DictConfig, derived: dict[str, str], folder: Path) -> None:
+def _check_no_dependents(change: Override, config: DictConfig, dependents: dict[str, str], folder: Path) -> None:
     """Checks that a setting can be changed in a resolved configuration.
 
     Args:
         change: the override.
         config: the restored configuration.
-        derived: settings that others derive from, with one that does.
+        dependents: maps each setting to one whose default interpolates it.
         folder: the run folder.
 
     Raises:
@@ -268,7 +267,7 @@ def _check_underived(change: Override, config: DictConfig, derived: dict[str, st
         )
     if OmegaConf.select(config, key) == change.value():
         return
-    for source, result in derived.items():
+    for source, result in dependents.items():
         if f"{source}.".startswith(f"{key}.") or f"{key}.".startswith(f"{source}."):
             raise UserError(
                 f"{key} cannot be changed in {folder}, written by an earlier version: {result} was derived from it; "

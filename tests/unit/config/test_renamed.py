@@ -72,7 +72,7 @@ def test_old_option_is_refused_with_the_new_one() -> None:
 
 
 def test_removed_setting_is_refused_with_the_reason() -> None:
-    assert "left to right" in str(explain_old_name("task.decoder.bidirectional"))
+    assert "always unidirectional" in str(explain_old_name("task.decoder.bidirectional"))
 
 
 def test_other_unknown_settings_have_no_new_name() -> None:

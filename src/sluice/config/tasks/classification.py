@@ -70,7 +70,7 @@ class Classification(TaskSettings):
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"), "max")
     text: Text = field(default_factory=Text)
     data: TextData = field(default_factory=TextData)
-    padding: str = choice("side on which batches are padded; results are the same", PADDINGS, "right")
+    padding: str = choice("side on which batches are padded; does not affect the results", PADDINGS, "right")
     pooling: str = choice("pooling over the outputs of all steps", POOLINGS, "max_mean")
     output_dropout: float = fraction("variational dropout probability of the outputs of the recurrent core", 0.5)
     segment_length: int | None = count(

@@ -34,7 +34,8 @@ class ExecuteData(PairBatches):
     val_size: int = count("generated validation programs", 2_000)
     test_size: int = count("generated test programs", 10_000)
     max_length: int = count(
-        "maximum number of characters of a program: longer ones do not train and are truncated in prediction", 5_000
+        "maximum number of characters of a program: longer programs are skipped in training and truncated later",
+        5_000,
     )
 
 
@@ -87,7 +88,7 @@ class VectorToSequence(Translating):
     embedding: EmbeddingDefaults = field(
         default_factory=lambda: EmbeddingDefaults(size=128, word_dropout=0.0, initial_std=1.0)
     )
-    attention: str = choice("attention of the decoder over the symbol", ATTENTIONS, "none")
+    attention: str = choice("attention of the decoder; no effect on a single symbol", ATTENTIONS, "none")
     tie_weights: str = choice(
         "output: output layer and target embedding use the same weights; all: the source embedding too",
         TIED_WEIGHTS,

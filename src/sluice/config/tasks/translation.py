@@ -99,7 +99,9 @@ class DecoderSettings(Settings):
     cell: str = setting("registered cell", II("model.cell"))
     hidden_size: int = count("units per layer", 512)
     num_layers: int = setting("number of layers", 1, least=1, most=MAX_LAYERS)
-    output_size: int | None = count("input size of the output layer; null for embedding.size", None)
+    output_size: int | None = count(
+        "size of the decoder output, the input of the output layer; null for embedding.size", None
+    )
     input_feeding: bool = setting(
         "feed the attentional output of each step into the next step (Luong et al. 2015)", False
     )
