@@ -140,10 +140,10 @@ class TestCheckLaunch:
         ("environment", "devices", "nodes", "message"),
         [
             (torchrun(world_size=4), 2, 1, "torchrun started 4 processes on 1 nodes, .* require 2 on 1"),
-            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* expect 1 on 1"),
-            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* expect 4 on 1"),
-            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* expect 1 on 1"),
-            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* expect 4 on 2"),
+            (torchrun(world_size=2), 1, 1, "torchrun started 2 processes on 1 nodes, .* require 1 on 1"),
+            (torchrun(world_size=4, nodes=2), 4, 1, "torchrun started 4 processes on 2 nodes, .* require 4 on 1"),
+            (srun(tasks=2), 1, 1, "srun started 2 processes on 1 nodes, .* require 1 on 1"),
+            (srun(tasks=4, nodes=4), 2, 2, "srun started 4 processes on 4 nodes, .* require 4 on 2"),
             (srun(tasks=1), 2, 1, "srun started 1 processes on 1 nodes, .* require 2 on 1"),
         ],
     )
