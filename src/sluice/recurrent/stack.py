@@ -137,7 +137,7 @@ class RecurrentStack(nn.Module):
             Outputs and final state, see StackOutput.
 
         Raises:
-            ValueError: if a length does not fit the batch.
+            ValueError: if a length does not fit the batch, or the inputs have another dtype than the weights.
         """
         return StackOutput(*self._run(inputs, lengths, state, trace=False)[:2])
 
@@ -159,6 +159,7 @@ class RecurrentStack(nn.Module):
         )
         if lengths.numel() != shape[0]:
             raise ValueError(f"a batch of {shape[0]} sequences needs {shape[0]} lengths, got {lengths.numel()}")
+        _check_dtype(inputs, self.cell_list()[0].weight_hh)
         plan = LengthPlan(lengths, shape[1], device)
         if state is None:
             state = self.make_initial_state(shape[0])
@@ -261,3 +262,15 @@ def _trace(plan: LengthPlan, states: State, gates: dict[str, Tensor], *, reverse
 
     arranged = type(states)(*(arrange(tensor) for tensor in states))
     return CellTrace(arranged, {name: arrange(gate) for name, gate in gates.items()})
+
+
+def _check_dtype(inputs: Tensor | OneHot, weight: Tensor) -> None:
+    """Checks that inputs and weights have one dtype, unless autocast converts both.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if isinstance(inputs, OneHot) or inputs.dtype == weight.dtype or torch.is_autocast_enabled(inputs.device.type):
+        return
+    given, expected = (str(dtype).removeprefix("torch.") for dtype in (inputs.dtype, weight.dtype))
+    raise ValueError(f"the inputs are {given} and the weights {expected}: convert one of them")

@@ -22,7 +22,7 @@ from recurrent_checks import (
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import CELLS, RecurrentStack, State
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 both_directions = pytest.mark.parametrize("bidirectional", [False, True])
@@ -260,3 +260,14 @@ def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -
     options = {"cell": "lstm", "input_size": D, "hidden_size": H, **wrong}
     with pytest.raises(ValueError, match=message):
         RecurrentStack(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize(("inputs", "weights"), [(torch.float32, torch.float64), (torch.float64, torch.float32)])
+def test_inputs_of_another_dtype_are_refused_by_every_cell(
+    cell: str, inputs: torch.dtype, weights: torch.dtype
+) -> None:
+    stack = RecurrentStack(cell=cell, input_size=3, hidden_size=4).to(weights)
+    names = [str(dtype).removeprefix("torch.") for dtype in (inputs, weights)]
+    with pytest.raises(ValueError, match=f"the inputs are {names[0]} and the weights {names[1]}: convert one of them"):
+        stack(torch.randn(2, 5, 3, dtype=inputs), torch.tensor([5, 3]))
