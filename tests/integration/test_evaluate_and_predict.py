@@ -159,3 +159,12 @@ def test_load_runs_only_given_modules(tmp_path: Path) -> None:
         package.load(run)
     (predicted,) = package.load(run, modules=[module]).predict(["a moving film"])
     assert predicted.label in ("neg", "pos")
+
+
+def test_metrics_undefined_for_one_class_are_absent(finished: Finished, tmp_path: Path) -> None:
+    path = write_table(tmp_path / "one.csv", [("it was awful", "neg"), ("it was plain", "neg")])
+    ended = sluice("evaluate", finished.folder, "--file", path, "--json")
+    (evaluated,) = json_lines(ended)
+    assert {"accuracy", "loss"} <= set(evaluated)
+    assert not {"auroc", "f1"} & set(evaluated)
+    assert "samples in targets" not in ended.err

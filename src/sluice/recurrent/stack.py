@@ -195,6 +195,13 @@ class RecurrentStack(nn.Module):
             for index in indices
         ]
 
+    def step_dropout_mask(self, batch_size: int) -> Tensor | None:
+        """Samples a mask (B, H) of variational dropout between layers for all steps of a run; None without it."""
+        if not (self.variational and self.training and self.dropout.p):
+            return None
+        weight = self.cell_list()[0].weight_hh
+        return self.dropout(weight.new_ones(batch_size, self.hidden_size))
+
     def _dropped(self, features: Tensor, batch_first: bool) -> Tensor:
         """Applies the dropout between layers to (T, B, H), or to (B, T, H) if `batch_first`."""
         if not self.variational:

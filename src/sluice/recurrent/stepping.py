@@ -10,7 +10,8 @@ from sluice.recurrent.states import State
 
 
 class StackStepper:
-    """One run of a unidirectional stack over a batch, step by step; the cells' dropout is sampled once per run.
+    """One run of a unidirectional stack over a batch, step by step; variational and recurrent dropout are
+    sampled once per run.
 
     The first `known_size` columns of the input may be known for all steps in advance; the first layer then projects
     them for all steps in one product.
@@ -31,6 +32,7 @@ class StackStepper:
         self.stack = stack
         self.cells = stack.cell_list()
         self.recurrences = [cell.recurrence(batch_size) for cell in self.cells]
+        self.masks = [None, *(stack.step_dropout_mask(batch_size) for _ in self.cells[1:])]
         first = self.cells[0]
         self.all_known = known_size == first.input_size
         self.splits_weight = not self.all_known and type(first).project is Cell.project
@@ -69,7 +71,9 @@ class StackStepper:
         for layer, (cell, state) in enumerate(zip(self.cells, states, strict=True)):
             layer_inputs = features
             if layer:
-                pre_activations = cell.project(self.stack.dropout(layer_inputs))
+                mask = self.masks[layer]
+                dropped = self.stack.dropout(layer_inputs) if mask is None else layer_inputs * mask
+                pre_activations = cell.project(dropped)
             next_state, _ = cell.step(pre_activations, state, self.recurrences[layer])
             features = next_state.hidden + layer_inputs if self.stack.residual and layer else next_state.hidden
             next_states.append(next_state)

@@ -60,3 +60,30 @@ def test_bidirectional_stack_is_refused() -> None:
     stack = RecurrentStack(cell="gru", input_size=INPUTS, hidden_size=6, bidirectional=True)
     with pytest.raises(ValueError, match="backward direction starts at the end"):
         StackStepper(stack, BATCH, KNOWN)
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_variational_dropout_between_layers_is_one_mask_per_run(variational: bool) -> None:
+    """Gal & Ghahramani (2016), section 4: the same units are dropped at every step of a sequence."""
+    torch.manual_seed(0)
+    options = CellOptions(activation="identity")
+    stack = RecurrentStack(
+        cell="rnn",
+        input_size=INPUTS,
+        hidden_size=64,
+        num_layers=2,
+        dropout=0.5,
+        variational=variational,
+        options=options,
+    )
+    second = stack.cell_list()[1]
+    with torch.no_grad():  # the second layer passes its input on
+        second.weight_hh.zero_()
+        second.weight_ih.copy_(torch.eye(64))
+        second.bias_ih.zero_()
+        second.bias_hh.zero_()
+    outputs, _ = by_steps(stack, torch.randn(BATCH, STEPS, INPUTS), KNOWN)
+    dropped = outputs == 0
+    assert 0.3 < dropped.float().mean() < 0.7
+    assert bool((dropped == dropped[:, :1]).all()) == variational
+    assert not (dropped[0] == dropped[1]).all(), "each sequence has its own mask"
