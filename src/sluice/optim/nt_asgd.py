@@ -60,7 +60,7 @@ class NTASGD(Optimizer):
                 if group["averaging"]:
                     state = self.state[parameter]
                     state["steps"] = state.get("steps", 0) + 1
-                    if "average" not in state:
+                    if "average" not in state:  # in states saved by earlier versions
                         state["average"] = parameter.clone()
                     state["average"].lerp_(parameter, 1 / state["steps"])
         return loss
@@ -70,9 +70,15 @@ class NTASGD(Optimizer):
         seen = self.param_groups[0]["seen"]
         patience = self.param_groups[0]["patience"]
         if not self.averaging and len(seen) > patience and loss > min(seen[:-patience]):
-            for group in self.param_groups:
-                group["averaging"] = True
+            self._start_averaging()
         seen.append(loss)
+
+    def _start_averaging(self) -> None:
+        """Sets T: the average Σ w_i / (K − T + 1) over i = T … K begins with the current weights, w_T."""
+        for group in self.param_groups:
+            group["averaging"] = True
+            for parameter in group["params"]:
+                self.state[parameter] = {"steps": 1, "average": parameter.detach().clone()}
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -40,13 +40,13 @@ class OneWeightModule(pl.LightningModule):
         self.log("val/score", float(self.calls))
 
 
-def fit(folder: Path, module: OneWeightModule) -> pl.Trainer:
+def fit(folder: Path, module: OneWeightModule, val_check_interval: float = 2) -> pl.Trainer:
     best = BestCheckpoint(run_dir=str(folder), monitor="val/score", mode="max")
     trainer = pl.Trainer(
         default_root_dir=folder,
         accelerator="cpu",
-        max_epochs=3,
-        val_check_interval=2,
+        max_epochs=3 if val_check_interval == 2 else 6,
+        val_check_interval=val_check_interval,
         callbacks=[best, AveragedWeights()],
         logger=False,
         enable_progress_bar=False,
@@ -62,7 +62,8 @@ def test_averages_are_validated_and_saved_in_best_checkpoint(tmp_path: Path) -> 
     module = OneWeightModule(NTASGD, weight_decay=0.0, patience=1)
     fit(tmp_path, module)
     assert module.trained == pytest.approx([1 - 0.1 * step for step in range(12)], abs=1e-6)
-    plain, averaged = [0.8, 0.6, 0.4], [(0.3 + 0.2) / 2, (0.3 + 0.2 + 0.1 + 0.0) / 4, (0.3 - 0.2) / 2]
+    plain = [0.8, 0.6, 0.4]
+    averaged = [sum(range(4, last - 1, -1)) / (5 - last) / 10 for last in (2, 0, -2)]  # from w_T = 0.4 on
     assert module.validated[1:] == pytest.approx(plain + averaged, abs=1e-6), "the first is Lightning's sanity check"
     kept = torch.load(tmp_path / "best.ckpt", weights_only=False)["state_dict"]["weight"]
     assert float(kept) == pytest.approx(averaged[-1], abs=1e-6)
@@ -74,3 +75,12 @@ def test_other_optimizers_are_unaffected(tmp_path: Path) -> None:
     module = OneWeightModule(SGD)
     fit(tmp_path, module)
     assert module.validated[1:] == pytest.approx([1 - 0.2 * count for count in range(1, 7)], abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_best_checkpoint_has_averages_with_one_validation_per_epoch(tmp_path: Path) -> None:
+    module = OneWeightModule(NTASGD, weight_decay=0.0, patience=1)
+    fit(tmp_path, module, val_check_interval=1.0)
+    kept = torch.load(tmp_path / "best.ckpt", weights_only=False)["state_dict"]["weight"]
+    assert float(kept) == pytest.approx(module.validated[-1], abs=1e-6)
+    assert float(kept) != pytest.approx(float(module.weight), abs=1e-3)

@@ -68,7 +68,7 @@ def test_swap_gives_the_average_since_the_start() -> None:
     for number in range(3):
         step(optimizer, weights, number)
     start_averaging(optimizer)
-    since = []
+    since = [copies(weights)]  # w_T
     for number in range(3, 10):
         step(optimizer, weights, number)
         since.append(copies(weights))
