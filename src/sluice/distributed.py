@@ -54,8 +54,26 @@ def num_nodes(trainer: PlainMapping) -> int:
     return int(nodes)
 
 
+def environment_number(name: str, environment: Mapping[str, str] = os.environ, default: int = 0, least: int = 0) -> int:
+    """Reads a whole number from an environment variable that a launcher sets.
+
+    Args:
+        name: the variable.
+        environment: the environment.
+        default: value if the variable is not set or empty.
+        least: smallest valid number.
+
+    Raises:
+        UserError: if it is no such number.
+    """
+    text = environment.get(name) or str(default)
+    if not text.isdecimal() or int(text) < least:
+        raise UserError(f"the environment variable {name}={text} is not a whole number of at least {least}: unset it")
+    return int(text)
+
+
 def global_rank(environment: Mapping[str, str] = os.environ) -> int:
     """Global rank of this process, from the environment; 0 for a single process."""
     if in_slurm_step(environment):
-        return int(environment["SLURM_PROCID"])
-    return int(environment.get("RANK", "0"))
+        return environment_number("SLURM_PROCID", environment)
+    return environment_number("RANK", environment)

@@ -13,6 +13,8 @@ EXIT_CODE = 2
 """Exit code after a user error."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells: 128 + SIGINT."""
+LIMITS = (errno.ENAMETOOLONG, errno.EFBIG, errno.EMFILE, errno.ENFILE)
+"""Errors of the file system's and the process's limits."""
 BROKEN_PIPE = 141
 """Exit code after the reader of a pipe has closed it: 128 + SIGPIPE."""
 
@@ -46,7 +48,8 @@ def exit_on_user_error() -> Iterator[None]:
 def error_message(error: Exception) -> str:
     """The message of an error, without the prefix of the command."""
     if _is_out_of_memory(error):
-        return f"out of memory ({str(error).strip().splitlines()[0]}): choose smaller sizes or batches"
+        reason = f" ({str(error).strip().splitlines()[0]})" if str(error).strip() else ""
+        return f"out of memory{reason}: choose smaller sizes or batches"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return f"{(error.strerror or str(error)).lower()}{where}"
@@ -62,7 +65,16 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _is_expected(error: Exception) -> bool:
-    expected = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+    expected = (
+        errno.ENOSPC,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        *LIMITS,
+    )
     if _is_out_of_memory(error):
         return True
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in (*expected, errno.EDQUOT))

@@ -96,3 +96,26 @@ def test_home_folder_is_expanded(workdir: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(workdir))
     assert train(*TINY, "paths.output_dir='~/runs'", "name=mine").code == 0
     assert (workdir / "runs" / "imdb" / "lstm" / "sample-mine" / "results.json").exists()
+
+
+def test_sweep_without_runs_is_reported(workdir: Path) -> None:
+    assert "the sweep has no runs" in error_of(train_by_hydra("-m", *TINY, "seed=range(0)"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("RANK", "x"), ("WORLD_SIZE", "0"), ("SLURM_PROCID", "-1")])
+def test_invalid_launcher_variable_is_reported(
+    name: str, value: str, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv(name, value)
+    ended = train_by_hydra(*TINY)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"the environment variable {name}={value} is not a whole number" in ended.err
+
+
+def test_prepare_checks_the_settings_of_training(workdir: Path) -> None:
+    for setting, words in (
+        ("optimizer.lr=foo", "must be a number"),
+        ("trainer.max_epochs=0", "must be a whole number"),
+    ):
+        assert words in error_of(sluice("prepare", *TINY, setting))

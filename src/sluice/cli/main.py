@@ -1,5 +1,6 @@
 """The `sluice` command. Heavy imports are deferred until a command runs, so that --help is fast."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ from typer.core import TyperGroup
 from sluice.cli.bench import Json, bench
 from sluice.cli.embeddings import embeddings
 from sluice.errors import UserError
-from sluice.exit_codes import exit_on_user_error
+from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
+from sluice.terminal import print_line
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
@@ -31,6 +33,40 @@ class UserCodeGroup(TyperGroup):
         if options[:1] != ["prepare"]:  # `sluice prepare` takes these as settings
             options = [part for part in options if not part.startswith(MODULES) and part != CHANGED]
         return super().parse_args(ctx, [*options, *rest])
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Runs the command; usage errors are one sentence instead of click's usage text."""
+        try:
+            result = super().main(*args, **{**options, "standalone_mode": False})
+        except Exception as error:
+            raise SystemExit(_report_usage_error(error)) from None
+        raise SystemExit(result if isinstance(result, int) else 0)
+
+
+Hidden = Annotated[int | None, typer.Option(min=1, help="Hidden size of untrained networks; default: 64.")]
+Init = Annotated[
+    str | None,
+    typer.Option(help="Initialiser of the recurrent weights of untrained networks: orthogonal (default) or xavier."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")]
+
+
+def _report_usage_error(error: Any) -> int:
+    """Prints a usage error and returns the exit code; re-raises other exceptions.
+
+    Recognised by its methods: the classes are those of click or of Typer's copy of it, depending on Typer's version.
+    """
+    if type(error).__name__ == "Abort":
+        return INTERRUPTED
+    if not hasattr(error, "format_message"):
+        raise error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return EXIT_CODE
+    command = error.ctx.command_path.replace("root", "sluice", 1) if getattr(error, "ctx", None) else "sluice"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    print_line(f"sluice: {message[:1].lower()}{message[1:]}: see {command} --help", file=sys.stderr)
+    return EXIT_CODE
 
 
 app = typer.Typer(
@@ -218,14 +254,9 @@ def inspect(
         int | None,
         typer.Option(min=1, help="Sequence length; default: 100 for untrained networks, up to 200 for runs."),
     ] = None,
-    hidden: Annotated[int | None, typer.Option(min=1, help="Hidden size of untrained networks; default: 64.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="Initialiser of the recurrent weights of untrained networks: orthogonal (default) or xavier."
-        ),
-    ] = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+    init: Init = None,
     forget_bias: Annotated[float | None, typer.Option(help="Forget bias of untrained networks; default: 1.")] = None,
     data_dir: DataDir = None,
     png: Annotated[

@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
+from sluice.config.checks import check_files
 from sluice.config.compose import checked, compose_config, find_conf
 from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
 from sluice.runs.logs import start_logging
 from sluice.terminal import print_line
+from sluice.training.trainer_checks import check_objects, check_trainer_settings
 
 
 def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
@@ -28,7 +30,11 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     config = checked(compose_config(overrides, find_conf()))
+    check_trainer_settings(config.trainer)
+    check_objects(config)
+    check_files(config)
     recipe = recipe_of(config)
+    recipe.check(config)
     corpus = recipe.find_corpus(config, may_fall_back=False)
     data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)

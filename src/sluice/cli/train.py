@@ -39,6 +39,7 @@ def main(conf: Path) -> None:
 
             print(training_help(conf))
             return
+        _check_environment()
         sys.argv[1:] = _multirun_first(sys.argv[1:])
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
@@ -48,6 +49,15 @@ def main(conf: Path) -> None:
 
             sys.argv[1:] = resume_arguments(sys.argv[1:], conf)
             _run_hydra(conf)
+
+
+def _check_environment() -> None:
+    """Checks the variables of launchers before Lightning reads them while it is imported."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        if os.environ.get(name):
+            from sluice.distributed import environment_number
+
+            environment_number(name)
 
 
 def _import_named_code(arguments: list[str]) -> None:
@@ -108,9 +118,12 @@ def _run_hydra(conf: Path) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
     failures: list[Failure] = []
+    jobs: list[int] = []
     with explained(sys.argv[1:]):
         try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(partial(_hydra_job, failures))()
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(
+                partial(_hydra_job, failures, jobs)
+            )()
         except OSError as error:  # Hydra makes the folder for runs before the job starts
             if error.errno is None:  # Hydra's own MissingConfigException
                 raise
@@ -121,6 +134,9 @@ def _run_hydra(conf: Path) -> None:
                 raise
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"the launcher cannot submit the jobs ({reason}): use it on a SLURM cluster") from error
+    options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
+    if not jobs and options and set(options) <= set(MULTIRUN) and not any("launcher" in text for text in sys.argv[1:]):
+        raise UserError("the sweep has no runs: give at least one value of every swept setting")
     if failures and failures[0].run is not None:
         raise UserError(f"{len(failures)} sweep run{'s' if len(failures) > 1 else ''} failed (see above)")
     if failures:
@@ -135,13 +151,14 @@ class Failure(NamedTuple):
     error: Exception
 
 
-def _hydra_job(failures: list[Failure], composed: "DictConfig") -> float | None:
+def _hydra_job(failures: list[Failure], jobs: list[int], composed: "DictConfig") -> float | None:
     """Calls `_job` with Hydra's job number and overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     hydra_config = HydraConfig.get()
+    jobs.append(1)
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
     given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # values may be interpolations
     return _job(failures, composed, number, given)

@@ -70,12 +70,14 @@ def check_monitor_mode(config: Config, known: list[str]) -> None:
     Raises:
         UserError: if task.mode selects the worst checkpoint.
     """
-    metric = config.task.monitor
-    expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
-    if metric in known and config.task.mode != expected:
-        raise UserError(
-            f"task.monitor={metric} cannot be combined with task.mode={config.task.mode}: set it to {expected}"
-        )
+    given = {"task": (config.task.monitor, config.task.mode)}
+    for name, spec in (config.callbacks or {}).items():
+        if isinstance(spec, dict) and "mode" in spec:
+            given[f"callbacks.{name}"] = (str(spec.get("monitor")), spec["mode"])
+    for key, (metric, mode) in given.items():
+        expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
+        if metric in known and mode != expected:
+            raise UserError(f"{key}.monitor={metric} cannot be combined with {key}.mode={mode}: set it to {expected}")
 
 
 def _check_fractions(data: Any) -> None:

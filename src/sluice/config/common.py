@@ -7,7 +7,7 @@ from omegaconf import II, MISSING
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
-MAX_LAYERS, MAX_UNITS = 1_000, 10_000_000
+MAX_LAYERS, MAX_UNITS = 100, 10_000_000
 
 
 @dataclass

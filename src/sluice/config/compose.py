@@ -23,7 +23,8 @@ from sluice.plain import Plain
 
 PATH_NAMES = ("path", "_dir", "module", "init_from", "resume")
 """Ends of the names of settings that are paths."""
-BATCH_SIZE, GLOBAL_BATCH_SIZE = "task.data.batch_size", "task.data.global_batch_size"
+REPLACED = {"task.data.batch_size": "task.data.global_batch_size", "model.hidden_size": "model.num_params"}
+"""Settings, and those that replace them if they are set."""
 
 
 def find_conf() -> Path:
@@ -52,19 +53,20 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     register_schemas()
     with explained(overrides), initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("config", overrides=overrides)
-    check_batch_size(config, overrides)
+    check_exclusive(config, overrides)
     return config
 
 
-def check_batch_size(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Checks that the command line does not set the batch size of a rank if that of all ranks is set.
+def check_exclusive(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Checks that the command line does not set a setting that another one, which is set, replaces.
 
     Raises:
         UserError: if both are set.
     """
-    total = OmegaConf.select(config, GLOBAL_BATCH_SIZE, throw_on_missing=False)
-    if total is not None and any(override.lstrip("+").startswith(f"{BATCH_SIZE}=") for override in overrides):
-        raise UserError(f"{BATCH_SIZE} and {GLOBAL_BATCH_SIZE}={total} exclude each other: set one of them")
+    for key, replacement in REPLACED.items():
+        value = OmegaConf.select(config, replacement, throw_on_missing=False)
+        if value is not None and any(override.lstrip("+").startswith(f"{key}=") for override in overrides):
+            raise UserError(f"{key} and {replacement}={value} exclude each other: set one of them")
 
 
 def import_named_task(overrides: Sequence[str]) -> None:
@@ -115,7 +117,10 @@ def expand_home(config: Any) -> None:
         if is_dataclass(value):
             expand_home(value)
         elif isinstance(value, str) and value.startswith("~") and entry.name.endswith(PATH_NAMES):
-            setattr(config, entry.name, str(Path(value).expanduser()))
+            try:
+                setattr(config, entry.name, str(Path(value).expanduser()))
+            except RuntimeError as error:
+                raise UserError(f"{value} cannot be used: there is no user of that name, whose home ~ names") from error
 
 
 def _check_names(config: Any, prefix: str = "") -> None:

@@ -178,7 +178,7 @@ def _unknown_option(text: str) -> str:
     unregistered = re.search(r"Could not load 'schema/([^']+)'", text)
     if unregistered:
         return f"there is no task registered as {unregistered[1]!r}: name the file that registers it, task.module=FILE"
-    found = re.search(r"Could not find '([\w/]+)/([^/']+)'", text)
+    found = re.search(r"Could not find '([\w/]+)/([^/']*)'", text)
     if not found:
         group = re.search(r"Could not override '([^']+)'", text)
         return f"there is no group {group[1]!r}: see python train.py --help" if group else _first_line(text)

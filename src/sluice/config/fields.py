@@ -9,6 +9,9 @@ from omegaconf import MISSING
 
 from sluice.errors import UserError
 
+LARGEST = 2**53
+"""Whole numbers up to this one are exact in float64; no setting needs a larger one."""
+
 
 class Settings:
     """Base class of the dataclasses of settings; `freeze` makes an instance read-only."""
@@ -123,6 +126,8 @@ def check_ranges(config: Any, prefix: str = "") -> None:
         elif "allowed" in entry.metadata and value is not None:
             allowed: Allowed = entry.metadata["allowed"]
             check_finite(key, value)
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise UserError(f"{key}={value} cannot be used: it is too large")
             if not allowed.allows(value):
                 raise UserError(f"{key}={_shown(value)} cannot be used: {_must_be(allowed, value)}")
 

@@ -1,5 +1,6 @@
 """Instantiating the groups that name a class in `_target_`."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,8 @@ def check_target(key: str, spec: Plain, make: object, kind: type) -> None:
     target = getattr(make, "func", None)
     if isinstance(target, type) and not issubclass(target, kind):
         raise UserError(_wrong_kind(key, spec, target, kind))
+    if inspect.isbuiltin(target):
+        raise UserError(f"{key}._target_={spec.get('_target_')} cannot be used: it must be a class")
 
 
 def _wrong_kind(key: str, spec: Plain, made: type, kind: type) -> str:

@@ -79,7 +79,12 @@ class Sampling:
             return
         if not 1 <= self.beam <= vocab_size:
             raise ValueError(f"the beam size must lie between 1 and the vocabulary size, {vocab_size}, got {self.beam}")
-        given = {"temperature": self.temperature != 1, "top-k": self.top_k, "top-p": self.top_p, "a seed": self.seed}
+        given = {
+            "temperature": self.temperature != 1,
+            "top-k": self.top_k,
+            "top-p": self.top_p,
+            "a seed": self.seed is not None,
+        }
         unused = [name for name, value in given.items() if value not in (None, False)]
         if unused:
             raise ValueError(f"a beam search cannot be combined with {unused[0]}, which is for sampling: leave one out")

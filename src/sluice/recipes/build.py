@@ -134,6 +134,11 @@ def check_core(config: Config) -> None:
             f"model.layernorm_init_gain={model.layernorm_init_gain:g} has no effect on model.cell={model.cell}: it has "
             "no layer normalisation, leave it out"
         )
+    if model.forget_bias != 1 and CELLS[model.cell].forget_bias_gate is None:
+        raise UserError(
+            f"model.forget_bias={model.forget_bias:g} has no effect on model.cell={model.cell}: it has no forget or "
+            "update gate, leave it out"
+        )
     if model.num_layers == 1 and (model.dropout or model.variational):
         log.warning("model.dropout and model.variational have no effect with model.num_layers=1.")
     sizes = f"model.hidden_size={model.hidden_size}, model.num_layers={model.num_layers} and "

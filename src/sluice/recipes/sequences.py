@@ -167,6 +167,13 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Gen
     def parts(self, settings: Settings, problem: Problem) -> SequenceParts:
         """Returns the meaning of inputs and outputs."""
 
+    def check(self, config: Config) -> None:
+        if config.embedding.path is not None:
+            raise UserError(
+                f"embedding.path has no effect on the generated symbols of task={config.task.name}: leave it out"
+            )
+        super().check(config)
+
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> GeneratedSequences[Problem]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from sluice.distributed import LAUNCHED, in_slurm_step, num_devices, num_nodes, started_by_launcher
+from sluice.distributed import LAUNCHED, environment_number, in_slurm_step, num_devices, num_nodes, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
@@ -41,11 +41,14 @@ def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.envi
             raise UserError(f"trainer.num_nodes={nodes} needs a launcher on every node: srun or torchrun")
         return
     if in_slurm_step(environment):
-        launcher, tasks = "srun", int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"])
-        on_nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+        of_step = bool(environment.get("SLURM_STEP_NUM_TASKS"))
+        launcher = "srun"
+        tasks = environment_number("SLURM_STEP_NUM_TASKS" if of_step else "SLURM_NTASKS", environment, 1, 1)
+        nodes_variable = "SLURM_STEP_NUM_NODES" if environment.get("SLURM_STEP_NUM_NODES") else "SLURM_NNODES"
+        on_nodes = environment_number(nodes_variable, environment, 1, 1)
     else:
-        launcher, tasks = "torchrun", int(environment.get("WORLD_SIZE", "1"))
-        on_nodes = tasks // int(environment.get("LOCAL_WORLD_SIZE", str(tasks)))
+        launcher, tasks = "torchrun", environment_number("WORLD_SIZE", environment, 1, 1)
+        on_nodes = tasks // environment_number("LOCAL_WORLD_SIZE", environment, tasks, 1)
     if (tasks, on_nodes) != (devices * nodes, nodes):
         raise UserError(
             f"{launcher} started {tasks} processes on {on_nodes} nodes, but trainer.devices={devices} and "

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import check_batch_size, checked
+from sluice.config.compose import check_exclusive, checked
 from sluice.config.fields import freeze
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
@@ -75,7 +75,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         Interrupted: after Ctrl-C or a stop signal.
     """
     make_paths_absolute(composed)
-    check_batch_size(composed, overrides or ())
+    check_exclusive(composed, overrides or ())
     config = checked(composed)
     start_logging()
     with reserve_gpus(config.trainer) as devices:

@@ -118,7 +118,8 @@ def check_monitors(config: Config, known: list[str]) -> None:
     """
     monitors = {"task.monitor": config.task.monitor}
     for name, spec in (config.callbacks or {}).items():
-        if isinstance(spec, dict) and str(spec.get("monitor", "")).startswith("val/"):
+        monitor = str(spec.get("monitor") or "train/") if isinstance(spec, dict) else "train/"
+        if not monitor.startswith("train/"):  # these are logged in every task
             monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
     for key, metric in monitors.items():
         if known and metric not in known:

@@ -34,6 +34,8 @@ MANAGED = {
     "reload_dataloaders_every_n_epochs": "leave it out",
     "model_registry": "leave it out",
     "limit_predict_batches": "leave it out",
+    "_partial_": "leave it out",
+    "_args_": "leave it out",
 }
 """Arguments of the Trainer that Sluice sets itself or does not support, and what to do instead."""
 AT_LEAST = {
@@ -55,6 +57,7 @@ BUILT_EARLY = ("pytorch_lightning.", "lightning.")
 """Packages whose callbacks and loggers write nothing when they are built."""
 PROCESSES_PER_CORE = 4
 """Maximum number of processes per CPU core; more are probably a mistake."""
+MAX_DAYS = 10_000
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
@@ -81,6 +84,8 @@ def check_trainer_settings(spec: Plain) -> None:
     if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or clip <= 0):
         raise _refused("gradient_clip_val", clip, "a number above 0, or null for no clipping")
     _check_duration(spec.get("max_time"))
+    if spec.get("gradient_clip_algorithm") is not None and clip is None:
+        raise UserError("trainer.gradient_clip_algorithm has no effect with trainer.gradient_clip_val=null: set both")
     if spec.get("min_epochs") is not None and spec["min_epochs"] > spec["max_epochs"]:
         raise _refused("min_epochs", spec["min_epochs"], f"at most trainer.max_epochs={spec['max_epochs']}")
     _check_profiler(spec.get("profiler"))
@@ -88,7 +93,7 @@ def check_trainer_settings(spec: Plain) -> None:
 
 
 def _check_profiler(value: object) -> None:
-    if value is not None and value not in PROFILERS:
+    if value is not None and not (isinstance(value, str) and value in PROFILERS):
         raise _refused("profiler", value, f"one of {', '.join(PROFILERS)}, or null")
 
 
@@ -141,6 +146,10 @@ def lightning_errors() -> Iterator[None]:
     """Converts Lightning's errors about settings that it checks only once the data are loaded to UserError."""
     try:
         yield
+    except ValueError as error:
+        if isinstance(error, UserError) or "val_check_interval" not in str(error):
+            raise
+        raise UserError(f"trainer.val_check_interval cannot be used: {' '.join(str(error).split())}") from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
         small = re.search(r"to check ([\d.e-]+) of the `(\w+)_dataloader` but [\d.e-]+ \* (\d+) < 1", text)
@@ -166,10 +175,11 @@ def _check_limit(key: str, value: object) -> None:
 
 
 def _check_duration(value: object) -> None:
-    if value is None or isinstance(value, dict):
+    if value is None:
         return
     found = _DURATION.fullmatch(str(value))
-    if found is None or not any(map(int, found.groups())):
+    numbers = [int(number) for number in found.groups()] if found else []
+    if not any(numbers) or numbers[0] > MAX_DAYS or numbers[1] > 23 or max(numbers[2:]) > 59:
         raise _refused("max_time", value, "a duration above 0 as days:hours:minutes:seconds, such as 00:12:00:00")
 
 

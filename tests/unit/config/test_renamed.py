@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from sluice.config.common import TaskSettings
-from sluice.config.compose import check_batch_size, checked, compose_config, flat
+from sluice.config.compose import check_exclusive, checked, compose_config, flat
 from sluice.config.fields import Settings
 from sluice.config.renamed import (
     RENAMED_OPTIONS,
@@ -149,6 +149,6 @@ def test_batch_size_excludes_global_batch_size() -> None:
     with pytest.raises(UserError, match=r"global_batch_size=8 exclude each other: set one of them"):
         compose_config(["task.data.batch_size=4", "task.data.global_batch_size=8"], CONF)
     config = compose_config(["task.data.global_batch_size=8"], CONF)
-    check_batch_size(config, [])
+    check_exclusive(config, [])
     with pytest.raises(UserError, match="exclude each other"):
-        check_batch_size(config, ["task.data.batch_size=8"])
+        check_exclusive(config, ["task.data.batch_size=8"])

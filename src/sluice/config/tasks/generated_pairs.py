@@ -20,7 +20,7 @@ class ExecuteData(PairBatches):
 
     batch_size: int = count("programs per training batch on each rank", 64)
     length: int = count("maximum number of digits of the numbers in a program", 3)
-    nesting: int = count("number of nested operations of a program", 1)
+    nesting: int = setting("number of nested operations of a program", 1, least=1, most=20)
     curriculum: str = choice(
         "training programs; baseline: full difficulty; naive: increasing difficulty; mix: random difficulty; combined: "
         "half naive, half mix",

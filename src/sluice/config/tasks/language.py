@@ -69,7 +69,7 @@ class Cache(Settings):
 class Dynamic(Settings):
     """Dynamic evaluation (Krause et al. 2018): the weights are updated on the text that was read."""
 
-    learning_rate: float = setting("learning rate of the updates", 2.0e-5, above=0)
+    learning_rate: float = setting("learning rate of the updates", 2.0e-5, above=0, most=1_000)
     decay: float = setting("decay towards the trained weights, per update", 2.0e-3, least=0)
     chunk_length: int = count("words between two updates", 20)
     statistics_chunks: int = count("training chunks over which squared gradients are averaged", 300)
@@ -102,7 +102,7 @@ class LanguageModelling(TaskSettings):
     cache: Cache = field(default_factory=Cache)
     dynamic: Dynamic = field(default_factory=Dynamic)
     sample_prompt: str = setting("prompt of the text generated for TensorBoard after each validation", "the")
-    sample_tokens: int = setting("number of tokens generated for TensorBoard; 0 for none", 60, least=0)
+    sample_tokens: int = setting("number of tokens generated for TensorBoard; 0 for none", 60, least=0, most=100_000)
 
 
 @dataclass

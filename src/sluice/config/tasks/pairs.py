@@ -14,7 +14,7 @@ class CharNgramText(Settings):
 
     tokenizer: str = choice("tokenizer", WORD_TOKENIZERS, "words")
     max_ngram: int = count("length of the longest character n-gram that contributes to the vector of a word", 3)
-    buckets: int = count("number of hash buckets of the n-grams", 20_000)
+    buckets: int = setting("number of hash buckets of the n-grams", 20_000, least=1, most=2**31 - 1)
 
 
 @dataclass

@@ -56,7 +56,7 @@ class CopyData(Sizes):
 
     delay: int = count("T: steps between the last symbol and the first output", 100)
     length: int = count("number of symbols to copy", 10)
-    symbols: int = count("number of distinct symbols", 8)
+    symbols: int = setting("number of distinct symbols", 8, least=1, most=1_000_000)
 
 
 @dataclass

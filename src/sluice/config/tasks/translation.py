@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import II
 
-from sluice.config.common import MAX_LAYERS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
+from sluice.config.common import MAX_LAYERS, MAX_UNITS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import (
     ATTENTIONS,
@@ -97,7 +97,7 @@ class DecoderSettings(Settings):
     """The decoder; the encoder is `model`."""
 
     cell: str = setting("registered cell", II("model.cell"))
-    hidden_size: int = count("units per layer", 512)
+    hidden_size: int = setting("units per layer", 512, least=1, most=MAX_UNITS)
     num_layers: int = setting("number of layers", 1, least=1, most=MAX_LAYERS)
     output_size: int | None = count(
         "size of the decoder output, the input of the output layer; null for embedding.size", None
@@ -120,14 +120,16 @@ class Decoding(Settings):
 
     beam: int = count("beam size of validation; 1 is greedy search", 1)
     length_penalty: str = choice("length normalisation of the scores of hypotheses", LENGTH_PENALTIES, "average")
-    alpha: float = setting("exponent of the length penalty", 1.0, least=0)
+    alpha: float = setting("exponent of the length penalty", 1.0, least=0, most=100)
     max_length_factor: float = setting(
         "maximum length of a translation: this many times the length of the source, plus max_length_offset",
         1.5,
         least=0,
         most=100,
     )
-    max_length_offset: int = count("tokens added to max_length_factor times the length of the source", 10)
+    max_length_offset: int = setting(
+        "tokens added to max_length_factor times the length of the source", 10, least=1, most=100_000
+    )
 
 
 @dataclass

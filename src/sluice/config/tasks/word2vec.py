@@ -53,8 +53,11 @@ class Word2Vec(TaskSettings):
     method: str = choice(
         "skipgram predicts the context from the word, cbow the word from its context", WORD2VEC_METHODS, "skipgram"
     )
-    window: int = count(
-        "maximum number of context words on each side; the number for each word is drawn from 1 to this", 5
+    window: int = setting(
+        "maximum number of context words on each side; the number for each word is drawn from 1 to this",
+        5,
+        least=1,
+        most=1_000,
     )
     negatives: int = count("negative samples per pair", 5)
     subsampling: float = setting(
