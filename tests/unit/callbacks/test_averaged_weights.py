@@ -78,7 +78,7 @@ def test_other_optimizers_are_unaffected(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_best_checkpoint_has_averages_with_one_validation_per_epoch(tmp_path: Path) -> None:
+def test_best_checkpoint_has_averages_if_validated_each_epoch(tmp_path: Path) -> None:
     module = OneWeightModule(NTASGD, weight_decay=0.0, patience=1)
     fit(tmp_path, module, val_check_interval=1.0)
     kept = torch.load(tmp_path / "best.ckpt", weights_only=False)["state_dict"]["weight"]
