@@ -252,8 +252,11 @@ def choices_of(config: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:
             yield key, [written.format(key, choice) for choice in entry.metadata["allowed"].choices]
 
 
-def every_choice() -> list[tuple[str, str]]:
-    """(task, KEY=VALUE) for each value of each setting with choices; settings shared by tasks are listed once."""
+def every_choice() -> list[Any]:
+    """(task, KEY=VALUE) for each value of each setting with choices; settings shared by tasks are listed once.
+
+    The first and the last choice of a setting are tested by plain pytest, the others with `-m slow`.
+    """
     found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for task, schema in TASK_SCHEMAS.items():
         for key, settings in choices_of(schema(), "task."):
@@ -262,7 +265,11 @@ def every_choice() -> list[tuple[str, str]]:
     for group, schema in (("model", Model), ("embedding", Embedding)):
         for _, settings in choices_of(schema(), f"{group}."):
             found[tuple(settings)] = [("reviews", setting) for setting in settings]
-    return [choice for choices in found.values() for choice in choices]
+    return [
+        pytest.param(*choice, marks=[pytest.mark.slow] if 0 < index < len(choices) - 1 else [])
+        for choices in found.values()
+        for index, choice in enumerate(choices)
+    ]
 
 
 @pytest.mark.parametrize(("task", "setting"), every_choice())

@@ -100,7 +100,7 @@ def runs(home: Path) -> Runs:
         pytest.param("on_validation_batch_start", 1, id="validation"),
         pytest.param("on_train_batch_start", 5, id="first batch of the second epoch"),
         pytest.param("on_validation_batch_start", 2, id="last validation"),
-        pytest.param("on_train_end", 1, id="end of training"),
+        pytest.param("on_train_end", 1, id="end of training", marks=pytest.mark.slow),
     ],
 )
 def test_resume_after_stop_signal_is_exact(runs: Runs, hook: str, time: int) -> None:
@@ -123,12 +123,12 @@ def test_resume_after_ctrl_c_is_exact(runs: Runs, time: int) -> None:
     [
         pytest.param("on_train_batch_start", 3, id="before a batch"),
         pytest.param("on_after_backward", 3, id="within a batch"),
-        pytest.param("on_before_optimizer_step", 4, id="within a step"),
+        pytest.param("on_before_optimizer_step", 4, id="within a step", marks=pytest.mark.slow),
         pytest.param("on_validation_batch_end", 1, id="validation"),
         pytest.param("on_train_epoch_end", 1, id="end of an epoch"),
-        pytest.param("on_train_end", 1, id="end of training"),
+        pytest.param("on_train_end", 1, id="end of training", marks=pytest.mark.slow),
         pytest.param("on_test_start", 1, id="before the test"),
-        pytest.param("on_test_batch_end", 1, id="test"),
+        pytest.param("on_test_batch_end", 1, id="test", marks=pytest.mark.slow),
         pytest.param("on_test_end", 1, id="after the test"),
     ],
 )
@@ -500,10 +500,10 @@ def test_resume_force_refuses_incompatible_settings(runs: Runs) -> None:
     ("before", "after"),
     [
         pytest.param("scheduler=cosine", "scheduler=one_cycle", id="replaced"),
-        pytest.param("scheduler=constant", "scheduler=cosine", id="added"),
+        pytest.param("scheduler=constant", "scheduler=cosine", id="added", marks=pytest.mark.slow),
         pytest.param("~scheduler", "scheduler=cosine", id="added, was null"),
         pytest.param("scheduler=cosine", "scheduler=constant", id="removed"),
-        pytest.param("scheduler=cosine", "~scheduler", id="removed, set to null"),
+        pytest.param("scheduler=cosine", "~scheduler", id="removed, set to null", marks=pytest.mark.slow),
     ],
 )
 def test_resume_force_refuses_another_scheduler(runs: Runs, before: str, after: str) -> None:

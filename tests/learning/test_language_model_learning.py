@@ -19,7 +19,14 @@ SETTINGS = (
     ("unit", "lines", "epochs", "options"),
     [
         pytest.param("words", 200, 6, ("task.head=full",), id="words"),
-        pytest.param("words", 200, 6, ("task.head=adaptive", "task.cutoffs=[5,9]"), id="words, adaptive head"),
+        pytest.param(
+            "words",
+            200,
+            6,
+            ("task.head=adaptive", "task.cutoffs=[5,9]"),
+            id="words, adaptive head",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("chars", 100, 6, (), id="chars", marks=pytest.mark.slow),
     ],
 )
