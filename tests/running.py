@@ -1,21 +1,26 @@
 """Runs the commands of the command line within the test process."""
 
+import copy
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.cli.train import Failure, _import_named_code, _job, main
 from sluice.config.compose import compose_config
+from sluice.config.errors import explained
 from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 from sluice.training import run as training
 
@@ -55,6 +60,29 @@ class Finished:
 def paths_in(home: Path) -> tuple[str, ...]:
     """Settings of the data, cache and output folders below `home`."""
     return tuple(f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output"))
+
+
+def chooses_group(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return "/" in key or "@" in key or (CONF / key).is_dir()
+
+
+@cache
+def _composed(settings: tuple[str, ...]) -> DictConfig:
+    return compose_config(list(settings), CONF)
+
+
+def compose_after(settings: Sequence[str], overrides: Sequence[str]) -> DictConfig:
+    """Composes `settings` once per process, and merges `overrides` into a copy of the result, as Hydra does.
+
+    Overrides that choose groups are composed anew.
+    """
+    if any(chooses_group(override) for override in overrides):
+        return compose_config([*settings, *overrides], CONF)
+    config = copy.deepcopy(_composed(tuple(settings)))
+    with explained(overrides):
+        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(list(overrides)), config)
+    return config
 
 
 NEEDS_HYDRA = ("-", "hydra", "resume=", "${")

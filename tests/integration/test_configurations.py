@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 
-from running import CONF, SAMPLE, three_classes
+from running import CONF, SAMPLE, chooses_group, compose_after, three_classes
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from sluice.callbacks.training_monitor import TrainingMonitor
@@ -76,7 +76,9 @@ def composed(home: Path, *overrides: str) -> Config:
     if set(overrides) & GENERATED:
         texts = FEW if set(overrides) & COSTLY else ()
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
-    return checked(compose_config([*overrides, *texts, *paths, f"paths.run_dir={home / 'run'}"], CONF))
+    groups = [override for override in overrides if chooses_group(override)]
+    settings = [override for override in overrides if not chooses_group(override)]
+    return checked(compose_after([*groups, *texts, *paths, f"paths.run_dir={home / 'run'}"], settings))
 
 
 def built(config: Config) -> tuple[Any, pl.Trainer]:

@@ -4,7 +4,6 @@ The table is `invalid_command_lines.txt`. A row of train.py starts from the comp
 task and merges the settings into it, as Hydra does; only rows that choose groups are composed anew.
 """
 
-import copy
 import shlex
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,13 +11,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
 
-from running import CONF, Ended, error_of, paths_in, runs_below, sluice, train
-from sluice.config.compose import compose_config
-from sluice.config.errors import explained
+from running import Ended, compose_after, error_of, paths_in, runs_below, sluice, train
 from sluice.exit_codes import exit_on_user_error
 from sluice.training import run as training
 from small_configs import TASKS, small, write_own_files
@@ -51,30 +45,12 @@ def settings_of(home: Path, task: str) -> list[str]:
     return [f"task={task}", "debug=fast", "trainer.accelerator=cpu", *small(home, task), *paths_in(home / task)]
 
 
-@pytest.fixture(scope="module")
-def composed() -> dict[str, DictConfig]:
-    """Composed configurations by task, filled when they are first used."""
-    return {}
-
-
-def compose(home: Path, composed: dict[str, DictConfig], task: str, overrides: list[str]) -> DictConfig:
-    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    if any("/" in key or "@" in key or (CONF / key).is_dir() for key in keys):
-        return compose_config([*settings_of(home, task), *overrides], CONF)
-    if task not in composed:
-        composed[task] = compose_config(settings_of(home, task), CONF)
-    config = copy.deepcopy(composed[task])
-    with explained(overrides):
-        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(overrides), config)
-    return config
-
-
-def train_with(home: Path, composed: dict[str, DictConfig], task: str, overrides: list[str]) -> Ended:
+def train_with(home: Path, task: str, overrides: list[str]) -> Ended:
     out, err, code = StringIO(), StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
             with exit_on_user_error():
-                training.train(compose(home, composed, task, overrides), overrides=overrides)
+                training.train(compose_after(settings_of(home, task), overrides), overrides=overrides)
         except SystemExit as ending:
             code = int(ending.code or 0)
     return Ended(code, out.getvalue(), err.getvalue())
@@ -102,13 +78,13 @@ def test_table_is_large_and_has_no_row_twice() -> None:
 
 @pytest.mark.parametrize(("command", "words"), TRAINING, ids=[command for command, _ in TRAINING])
 def test_invalid_settings_are_one_sentence(
-    home: Path, composed: dict[str, DictConfig], monkeypatch: pytest.MonkeyPatch, command: str, words: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str
 ) -> None:
     monkeypatch.chdir(home)
     task, *settings = shlex.split(command)
     if task not in TASKS:
         task, settings = "imdb", [task, *settings]
-    ended = train_with(home, composed, task, settings)
+    ended = train_with(home, task, settings)
     assert words in error_of(ended)
 
 
