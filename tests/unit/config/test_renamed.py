@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from running import compose_after
 from sluice.config.common import TaskSettings
 from sluice.config.compose import check_exclusive, checked, compose_config, flat
 from sluice.config.fields import Settings
@@ -55,7 +56,7 @@ def test_old_name_is_refused_with_the_new_one(old: str, prefix: str) -> None:
         pytest.skip("these groups take what is added")
     task = {"cache": "wikitext2", "decoding": "multi30k"}.get(old.split(".")[1], "imdb")
     with pytest.raises(UserError, match=f"it is now called {RENAMED_SETTINGS[old]}"):
-        checked(compose_config([f"task={task}", f"{prefix}{old}=1"], CONF))
+        checked(compose_after([f"task={task}"], [f"{prefix}{old}=1"]))
 
 
 def test_documents_use_the_new_names() -> None:
