@@ -46,9 +46,12 @@ def small(home: Path, task: str) -> tuple[str, ...]:
 def compose_small(home: Path, choice: str, *overrides: str) -> DictConfig:
     """The composed configuration of `task=...` or `experiment=...`, reduced."""
     group, name = choice.split("=")
-    task = name if group == "task" else str(compose_config([choice], CONF).task.name)
+    whole = compose_config([choice], CONF)
+    sizes = small(home, name if group == "task" else str(whole.task.name))
+    if "model" in whole and whole.model is not None and whole.model.get("num_params"):
+        sizes = tuple(size.replace("model.hidden_size=8", "model.num_params=2000") for size in sizes)
     decoder = ("task.decoder.hidden_size=16",) if name == "britz" else ()  # attention=dot: twice the encoder's units
-    return compose_config([choice, *small(home, task), *decoder, *overrides, *paths_in(home)], CONF)
+    return compose_config([choice, *sizes, *decoder, *overrides, *paths_in(home)], CONF)
 
 
 def networks_of(experiment: str) -> list[tuple[str, ...]]:

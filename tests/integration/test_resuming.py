@@ -179,7 +179,7 @@ DROPOUTS = (
             ("task.monitor=val/loss", "task.mode=min", "embedding=onehot"), id="lowest loss", marks=pytest.mark.slow
         ),
         pytest.param(
-            ("scheduler=plateau", "scheduler.patience=0", "task.monitor=val/loss"),
+            ("scheduler=plateau", "scheduler.patience=0", "task.monitor=val/loss", "task.mode=min"),
             id="plateau",
             marks=pytest.mark.slow,
         ),
