@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sluice.config.checks import check_combinations
 from sluice.config.common import TaskSettings
-from sluice.config.errors import FREE_GROUPS, explain, explained, no_setting
+from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, explain, explained, no_setting
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.renamed import explain_old_name, update_settings
@@ -96,8 +96,11 @@ def checked(config: DictConfig) -> Config:
     """Resolves the configuration to typed objects and validates every value.
 
     Raises:
-        UserError: for a missing or invalid value, or an unknown setting (Hydra accepts any `+key=value`).
+        UserError: for a missing, deleted or invalid value, or an unknown setting (Hydra accepts any `+key=value`).
     """
+    for entry in fields(Config):
+        if entry.name not in config.keys() and entry.name not in DISABLING_OPTIONS:  # noqa: SIM118, `in` ignores ???
+            raise UserError(f"~{entry.name} cannot be used: settings cannot be deleted, set another value")
     with explained():
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
