@@ -81,6 +81,9 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     existing = re.search(r"An item is already at '([^']+)'", text)
     if existing:
         return f"+{existing[1]}=... cannot be used: the setting exists, write it without +"
+    deleted = re.search(r"Could not delete (?:from config\. )?(?:The value of )?'([^']+)'", text)
+    if deleted:
+        return f"~{deleted[1]} cannot be used: it is not set, or has another value"
     if "Ambiguous value" in text:
         return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
     group = re.search(r"Override (\S+) looks like a config group override", text)
