@@ -70,7 +70,7 @@ class TestInvalidInput:
         [
             (b"", "split of {path} is empty: provide more text"),
             (b"one line\n", "split of {path} is empty: provide more text"),
-            (b"GIF89a\0\xff", "{path} is binary (byte 6 is zero): use a text file"),
+            (b"GIF89a\0\xff", "{path} is binary (byte 6, line 1, is zero): use a text file"),
             (b"fine\nf\xe4r\n", "{path} is not UTF-8 at byte 6 (line 2): save it as UTF-8"),
             ("".join(f"{n}\n" for n in range(30)).encode(), "fewer than one chunk"),
             (None, "task.data.path={path} does not exist: give the path of a file or folder"),

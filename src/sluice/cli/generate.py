@@ -9,6 +9,7 @@ from sluice.errors import UserError
 from sluice.inference.language_model import Sampling, TextGenerator
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
+from sluice.text.lines import read_lines
 
 
 def generate_text(run: Path, sampling: Sampling, *, prompt: str, number: int, as_json: bool) -> None:
@@ -58,7 +59,7 @@ def suggest_words(run: Path, *, text: str | None, top: int, as_json: bool) -> No
     if sys.stdin.isatty():
         print("Type the beginning of a text and press Enter; further lines continue the text. Ctrl-D ends.")
     typed = ""
-    for line in sys.stdin:
+    for line in read_lines(None):
         typed = f"{typed} {line.strip()}".strip()
         _suggest(generator, typed, top, as_json)
 

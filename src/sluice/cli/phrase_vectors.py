@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
-from sluice.cli.predict import read_lines
+from sluice.cli.predict import input_lines
 from sluice.cli.word_vectors import print_nearest, write_plot
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
@@ -44,7 +44,7 @@ def print_phrases(
     if texts and file:
         raise UserError("give phrases or --file, not both")
     _, translator = load_for(run, Translator)
-    phrases = list(dict.fromkeys(text.strip() for text in texts or read_lines(file)))
+    phrases = list(dict.fromkeys(text.strip() for text in texts or input_lines(file)))
     if len(phrases) < 2:
         raise UserError(f"at least two distinct phrases are needed, got {len(phrases)}: give more to compare")
     _check_words(translator, phrases)

@@ -7,10 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from sluice.errors import UserError, unreadable
+from sluice.errors import UserError
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.recipes.load import load_for
 from sluice.terminal import PlainConsole
+from sluice.text.lines import read_lines
 
 BATCH = 64
 """Texts per batch."""
@@ -47,7 +48,7 @@ def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_j
 
 
 def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
-    for number, line in enumerate(read_lines(file), start=1):
+    for number, line in enumerate(input_lines(file), start=1):
         yield predictor.parse_line(line, f"{file or 'standard input'}, line {number}")
 
 
@@ -59,20 +60,11 @@ def _print_prediction(console: PlainConsole, prediction: Prediction, as_json: bo
         console.print(line)
 
 
-def read_lines(file: Path | None) -> Iterator[str]:
-    """Lines of the file, or of standard input, without their line ends."""
+def input_lines(file: Path | None) -> Iterator[str]:
+    """Yields the lines of a file, or of standard input; prints a hint if that is a terminal."""
     if file is None and sys.stdin.isatty():
         print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
-    try:
-        if file is None:
-            yield from (line.rstrip("\n") for line in sys.stdin)
-        else:
-            with file.open(encoding="utf-8") as lines:
-                yield from (line.rstrip("\n") for line in lines)
-    except OSError as error:
-        raise unreadable(file or "standard input", error) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file or 'standard input'} is not UTF-8 text: save it as UTF-8") from error
+    return read_lines(file)
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sluice.cli.predict import batched, read_lines
+from sluice.cli.predict import batched, input_lines
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
@@ -54,7 +54,7 @@ def translate_texts(
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on generated data", file=sys.stderr)
     number, interactive = 0, not texts and file is None and sys.stdin.isatty()
-    for batch in batched(texts or read_lines(file), 1 if interactive else BATCH):
+    for batch in batched(texts or input_lines(file), 1 if interactive else BATCH):
         translated = _translate(translator, settings, batch, first=number + 1)
         if attention is not None and not number:
             _draw(translated[0][0], attention)

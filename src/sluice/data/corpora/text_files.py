@@ -6,9 +6,9 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import ClassVar
 
-from sluice.data.corpora.readers import file_lines, line_end_size
 from sluice.data.corpus import Line, SourceFile, Sources
 from sluice.errors import UserError
+from sluice.text.lines import open_binary, read_lines
 
 
 class PublishedText:
@@ -62,7 +62,7 @@ class PublishedText:
 
     def _folder(self) -> Iterator[tuple[str, Iterator[str]]]:
         for split, file in self.files.items():
-            yield split, file_lines(self.path / file)
+            yield split, read_lines(self.path / file)
 
     def _archive(self) -> Iterator[tuple[str, Iterator[str]]]:
         """Yields splits and their lines, in the order of the archive."""
@@ -121,7 +121,7 @@ class TextFiles:
         yield from _parts(self._files(self.path), cut)
         for split, path, _ in held:
             for file in self._files(path) if path else []:
-                for text in file_lines(file):
+                for text in read_lines(file):
                     yield Line(split, text)
 
     def _files(self, path: Path) -> list[Path]:
@@ -165,8 +165,8 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
     by_line = not by_file and not any(_has_paragraphs(file) for file in files)
     split = "train"
     for file, position in zip(files, starts, strict=True):
-        first, blank_before, end = True, False, line_end_size(file)
-        for text in file_lines(file):
+        first, blank_before, end = True, False, _line_end_size(file)
+        for text in read_lines(file):
             boundary = first if by_file else first or by_line or (blank_before and bool(text.strip()))
             if boundary and upcoming and position >= upcoming[0][0]:
                 split = upcoming.pop(0)[1]
@@ -178,9 +178,15 @@ def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line
 def _has_paragraphs(file: Path) -> bool:
     """Returns whether empty lines separate at least 50 paragraphs."""
     found, blank = 0, True
-    for text in file_lines(file):
+    for text in read_lines(file):
         found += blank and bool(text.strip())
         blank = not text.strip()
         if found >= 50:
             return True
     return False
+
+
+def _line_end_size(file: Path) -> int:
+    """Returns the number of bytes of a line break, determined from the first line of a file."""
+    with open_binary(file) as opened:
+        return 2 if opened.readline().endswith(b"\r\n") else 1

@@ -5,12 +5,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import PublishedCorpus, check_size, fetch, resolve
-from sluice.data.corpora.readers import decoded_lines
+from sluice.data.corpora.download import PublishedCorpus, fetch, resolve
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
 from sluice.errors import UserError, reading
+from sluice.text.lines import check_size, decoded_lines
 
 ARCHIVE_NAME, FOLDER_NAME = "wikitext-2-v1.zip", "wikitext-2"
 FILES = {"train": "wiki.train.tokens", "val": "wiki.valid.tokens", "test": "wiki.test.tokens"}

@@ -12,7 +12,8 @@ import numpy as np
 from sluice.data.corpus import Sources
 from sluice.data.synthetic.base import GeneratedPairs, RandomTexts, check_at_least
 from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
-from sluice.errors import UserError, reading
+from sluice.errors import UserError
+from sluice.text.lines import read_lines
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
 
@@ -63,19 +64,15 @@ class BookSentences:
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
         """
         Args:
-            path: UTF-8 text; sentences are split at sentence ends and empty lines.
+            path: UTF-8 text, plain or gzipped; sentences are split at sentence ends and empty lines.
             limit: maximum number of sentences; None for all.
 
         Raises:
-            UserError: if the file cannot be read or has no sentences, or the limit is below 1.
+            UserError: as `read_lines`, or if the file has no sentences or the limit is below 1.
         """
         if limit is not None:
             check_at_least(1, limit=limit)
-        try:
-            with reading(path):
-                text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8.") from None
+        text = "\n".join(read_lines(path))
         self.path, self.limit = path, limit
         self.texts = split_sentences(text)[:limit]
         if not self.texts:

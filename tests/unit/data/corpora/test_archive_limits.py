@@ -12,11 +12,11 @@ import pytest
 
 from sluice.data.cache import CacheDamaged, CacheEntry, open_entry, write_entry
 from sluice.data.corpora import multi30k, wikitext
-from sluice.data.corpora.download import MAX_EXPANSION, limit_size, stream_tar_gz
+from sluice.data.corpora.download import stream_tar_gz
 from sluice.data.corpora.parallel_files import ParallelFiles
-from sluice.data.corpora.readers import read_lines
 from sluice.data.corpora.text_files import TextFiles
 from sluice.errors import UserError
+from sluice.text.lines import MAX_EXPANSION, limit_size, read_lines
 
 KNOWN = 10_000
 

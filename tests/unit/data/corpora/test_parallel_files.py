@@ -7,9 +7,9 @@ import pytest
 
 from fingerprints import fingerprint
 from sluice.data.corpora.parallel_files import ParallelFiles
-from sluice.data.corpora.readers import read_lines
 from sluice.data.corpus import SentencePair
 from sluice.errors import UserError
+from sluice.text.lines import read_lines
 
 
 def write(path: Path, *lines: str) -> Path:

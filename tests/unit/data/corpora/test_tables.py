@@ -126,7 +126,7 @@ def test_very_long_field_is_read(tmp_path: Path) -> None:
         ('text,label\nGood,pos\n"Bad,neg\nSad,neg\n', r"line 3: the row cannot be read \(unexpected end of data\)"),
         ('text,label\nGood,pos\n"Bad" news,neg\n', r"line 3: the row cannot be read .*double each"),
         (b"text,label\nGood,pos\nd\xe9j\xe0,neg\n", r"is not UTF-8 at byte 21 \(line 3\)"),
-        (TWO_ROWS.encode("utf-16"), r"is not UTF-8 at byte 0 \(line 1\)"),
+        (TWO_ROWS.encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
     ],
 )
 def test_csv_errors_are_reported(tmp_path: Path, content: str | bytes, message: str) -> None:

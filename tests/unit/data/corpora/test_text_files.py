@@ -121,7 +121,7 @@ def test_splits_have_all_lines_and_about_their_fractions(
     ("name", "content", "words"),
     [
         ("latin.txt", b"one\nf\xe4r\n", r"latin.txt is not UTF-8 at byte 5 \(line 2\)"),
-        ("image.txt", b"\x89PNG\0\0", r"image.txt is binary \(byte 4 is zero\)"),
+        ("image.txt", b"\x89PNG\0\0", r"image.txt is binary \(byte 4, line 1, is zero\)"),
     ],
 )
 def test_files_that_are_not_text_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:

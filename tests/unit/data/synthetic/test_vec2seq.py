@@ -77,7 +77,7 @@ def test_splitting_preserves_all_words(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "has no sentences"), (b" \n\n", "has no sentences"), (b"a\xff", "byte 2 is not UTF-8")],
+    [(b"", "has no sentences"), (b" \n\n", "has no sentences"), (b"a\xff", "is not UTF-8 at byte 1")],
 )
 def test_invalid_books_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "book.txt").write_bytes(content)

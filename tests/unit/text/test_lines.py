@@ -1,5 +1,6 @@
 """Decoding of lines, and the location of errors."""
 
+import gzip
 import io
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.corpora.readers import decoded_lines, file_lines, line_end_size
 from sluice.errors import UserError
+from sluice.text.lines import decoded_lines, read_lines
 
 lines_without_ends = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\ufeff"), max_size=8), min_size=1, max_size=6
@@ -24,13 +25,6 @@ def test_line_breaks_and_byte_order_marks_are_removed(lines: list[str], end: str
     assert list(decoded_lines(raw, "a text")) == (lines[:-1] if ends_nothing else lines)
 
 
-@pytest.mark.parametrize(("content", "size"), [(b"a\nb\r\n", 1), (b"\r\n", 2), (b"a", 1), (b"", 1)])
-def test_line_end_size_is_that_of_the_first_line(tmp_path: Path, content: bytes, size: int) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(content)
-    assert line_end_size(path) == size
-
-
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no BOM", "BOM"])
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\ntw\xc3\xb6\r\n", b"x" * 1500 + b"\n\n"])
 def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> None:
@@ -41,29 +35,64 @@ def test_invalid_utf8_is_located(tmp_path: Path, before: bytes, mark: bytes) -> 
     with pytest.raises(
         UserError, match=rf"latin.txt is not UTF-8 at byte {position} \(line {line}\): save it as UTF-8"
     ):
-        list(file_lines(path))
+        list(read_lines(path))
 
 
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\ntw\xc3\xb6\n"])
 def test_binary_files_are_refused(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "image.txt"
     path.write_bytes(before + b"PNG\0\xff\n")
-    with pytest.raises(UserError, match=rf"image.txt is binary \(byte {len(before) + 3} is zero\): use a text file"):
-        list(file_lines(path))
+    line = before.count(b"\n") + 1
+    message = rf"image.txt is binary \(byte {len(before) + 3}, line {line}, is zero\): use a text file"
+    with pytest.raises(UserError, match=message):
+        list(read_lines(path))
 
 
 def test_lines_before_an_error_are_read(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_bytes(b"one\ntwo\n\xff\n")
-    lines = file_lines(path)
+    lines = read_lines(path)
     assert [next(lines), next(lines)] == ["one", "two"]
     with pytest.raises(UserError, match="byte 8"):
         next(lines)
 
 
 def test_unreadable_files_are_reported(tmp_path: Path) -> None:
-    for read in (line_end_size, lambda path: list(file_lines(path))):
-        with pytest.raises(UserError, match=r"none.txt cannot be read \(no such file"):
-            read(tmp_path / "none.txt")
+    with pytest.raises(UserError, match=r"none.txt cannot be read \(no such file"):
+        list(read_lines(tmp_path / "none.txt"))
     with pytest.raises(UserError, match=rf"{tmp_path.name} cannot be read \(is a directory"):
-        list(file_lines(tmp_path))
+        list(read_lines(tmp_path))
+
+
+def test_only_lf_and_crlf_end_lines(tmp_path: Path) -> None:
+    text = "a\u2028b\x85c\x0cd\x1ce\rf\r\ng\n"
+    for path in (tmp_path / "text.txt", tmp_path / "text.txt.gz"):
+        path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+        assert list(read_lines(path)) == ["a\u2028b\x85c\x0cd\x1ce f", "g"]
+        assert list(read_lines(path, keep_ends=True)) == ["a\u2028b\x85c\x0cd\x1ce f\r\n", "g\n"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"one\rtwo\r", "has the line breaks of old Mac files"),
+        ("one".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        (gzip.compress(b"one\n"), "is a gzip file: rename it to end with .gz"),
+    ],
+    ids=["old Mac", "UTF-16", "gzip"],
+)
+def test_files_of_other_kinds_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(read_lines(tmp_path / "text.txt"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "not gzip"])
+def test_damaged_gzip_files_are_refused(tmp_path: Path, damage: str) -> None:
+    packed = bytearray(gzip.compress("\n".join(map(str, range(9_999))).encode()))
+    if damage == "changed":
+        packed[500:900] = bytes(400)
+    content = {"cut": packed[:-20], "changed": packed, "not gzip": b"one\n"}[damage]
+    (tmp_path / "text.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"text\.gz is truncated or not a gzip file: replace it with a complete copy"):
+        list(read_lines(tmp_path / "text.gz"))

@@ -1,0 +1,175 @@
+"""Lines of UTF-8 text: files, plain or gzipped, and standard input.
+
+Every text that the program reads is read here. Lines end with LF or CRLF, so that their number is that of `wc -l`
+(plus one if the last line has no line break); no other character ends a line.
+"""
+
+import codecs
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from sluice.errors import UserError, unreadable
+
+MAX_EXPANSION = 4
+"""Maximum size of a decompressed published archive, as a multiple of its known size."""
+STDIN = "standard input"
+_GZIP = b"\x1f\x8b"
+_WIDE_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+def read_lines(path: Path | None, known_bytes: int | None = None, *, keep_ends: bool = False) -> Iterator[str]:
+    """Yields the lines of a file, plain or gzipped (.gz), or of standard input.
+
+    Args:
+        path: path of the file; None for standard input.
+        known_bytes: decompressed size of a published file; None for a file of any size.
+        keep_ends: whether to keep the line breaks.
+
+    Raises:
+        UserError: if the file cannot be read, is damaged or much larger than the published one, or as `decoded_lines`.
+    """
+    with open_binary(path, known_bytes) as file:
+        yield from decoded_lines(file, path or STDIN, keep_ends=keep_ends)
+
+
+def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False) -> Iterator[str]:
+    """Yields the decoded lines of a UTF-8 text, without a byte-order mark; a lone CR becomes a space.
+
+    Args:
+        raw_lines: lines that end with LF, as a binary file yields them.
+        name: name of the text, for messages.
+        keep_ends: whether to keep the line breaks.
+
+    Raises:
+        UserError: if it is not UTF-8 text, contains a zero byte, or has the line breaks of old Mac files (CR); the
+            message names the line and the byte.
+
+    Example:
+        >>> list(decoded_lines([b"one\\r\\n", b"two\\x0cthree\\n"], "a.txt"))
+        ['one', 'two\\x0cthree']
+    """
+    offset = 0
+    for number, raw in enumerate(raw_lines, start=1):
+        if number == 1:
+            _check_first(raw, name)
+        if b"\0" in raw:
+            position = offset + raw.index(0)
+            raise UserError(f"{name} is binary (byte {position:,}, line {number:,}, is zero): use a text file")
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            bad = offset + error.start + len(raw) - len(error.object)  # error.object has no byte-order mark
+            raise UserError(f"{name} is not UTF-8 at byte {bad:,} (line {number:,}): save it as UTF-8") from error
+        offset += len(raw)
+        end = "\r\n" if text.endswith("\r\n") else "\n" if text.endswith("\n") else ""
+        yield text.removesuffix(end).replace("\r", " ") + (end if keep_ends else "")
+
+
+def _check_first(raw: bytes, name: str | Path) -> None:
+    """Checks the first line of a text; it is the only one if there is no LF."""
+    for mark, encoding in _WIDE_MARKS.items():
+        if raw.startswith(mark):
+            raise UserError(f"{name} is {encoding} text: save it as UTF-8")
+    if raw.startswith(_GZIP):
+        raise UserError(f"{name} is a gzip file: rename it to end with .gz")
+    if not raw.endswith(b"\n") and b"\r" in raw.rstrip(b"\r"):
+        raise UserError(
+            f"{name} has the line breaks of old Mac files (CR without LF): convert it with tr '\\r' '\\n' < FILE"
+        )
+
+
+@contextmanager
+def open_binary(path: Path | None, known_bytes: int | None = None) -> Iterator[BinaryIO]:
+    """Opens a file, decompressed if its name ends with .gz, or standard input.
+
+    Args:
+        path: path of the file; None for standard input.
+        known_bytes: decompressed size of a published file; None for a file of any size.
+
+    Raises:
+        UserError: if it cannot be opened, or reading it fails within the context; see `read_errors`.
+    """
+    if path is None:
+        with read_errors(STDIN):
+            yield sys.stdin.buffer
+        return
+    with read_errors(path):
+        if path.suffix != ".gz":
+            with path.open("rb") as file:
+                yield file
+            return
+        with gzip.open(path, "rb") as packed:
+            stream = cast(BinaryIO, packed)
+            yield stream if known_bytes is None else cast(BinaryIO, limit_size(stream, path, known_bytes))
+
+
+@contextmanager
+def read_errors(name: Path | str) -> Iterator[None]:
+    """Turns the errors of reading a file, plain or gzipped, into a UserError.
+
+    Raises:
+        UserError: if the file cannot be read, is truncated, or is damaged.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{name} is truncated or not a gzip file: replace it with a complete copy") from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unreadable(name, error) from error
+
+
+def limit_size(stream: BinaryIO, path: Path, known_bytes: int) -> io.BufferedReader:
+    """Returns a decompressed stream that raises an error beyond `MAX_EXPANSION` times the known size.
+
+    Args:
+        stream: decompressed content.
+        path: path of the archive, for the message.
+        known_bytes: decompressed size of the published archive.
+    """
+    return io.BufferedReader(_Limited(stream, path, MAX_EXPANSION * known_bytes))
+
+
+def check_size(path: Path, size: int, known_bytes: int) -> None:
+    """Checks the size of an archive member.
+
+    Args:
+        path: path of the archive, for the message.
+        size: decompressed size.
+        known_bytes: decompressed size of the published archive.
+
+    Raises:
+        UserError: if the size is more than `MAX_EXPANSION` times the known one.
+    """
+    if size > MAX_EXPANSION * known_bytes:
+        raise _too_large(path, MAX_EXPANSION * known_bytes)
+
+
+class _Limited(io.RawIOBase):
+    def __init__(self, stream: BinaryIO, path: Path, max_bytes: int) -> None:
+        self._stream, self._path, self._max_bytes, self._count = stream, path, max_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        content = self._stream.read(len(buffer))
+        self._count += len(content)
+        if self._count > self._max_bytes:
+            raise _too_large(self._path, self._max_bytes)
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def _too_large(path: Path, max_bytes: int) -> UserError:
+    return UserError(
+        f"{path} expands to more than {max_bytes / 1e6:,.0f} MB, {MAX_EXPANSION} times the size of the published "
+        "archive: replace it with the published archive"
+    )
