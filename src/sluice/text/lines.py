@@ -100,7 +100,7 @@ def open_binary(path: Path | None, known_bytes: int | None = None) -> Iterator[B
             yield sys.stdin.buffer
         return
     with read_errors(path):
-        if path.suffix != ".gz":
+        if path.suffix.lower() != ".gz":
             with path.open("rb") as file:
                 yield file
             return

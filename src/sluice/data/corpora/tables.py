@@ -1,14 +1,19 @@
 """User-supplied labelled files: texts, text pairs, and tagged words."""
 
+import logging
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from sluice.data.corpora.readers import Row, read_rows, read_tagged
-from sluice.data.corpus import Document, Sources, TaggedSentence, TextPair
+from sluice.data.corpora.readers import read_tagged
+from sluice.data.corpora.table_files import LabelledRow, read_labelled
+from sluice.data.corpus import Document, SourceFile, Sources, TaggedSentence, TextPair
 from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -35,11 +40,20 @@ class SplitFiles:
         """Description of the files."""
         return f"{self.content} in {', '.join(str(file) for file in self.files.values())}"
 
+    def sources_with(self, recipe: str) -> Sources:
+        """Returns the sources: the files, and those of folders; `recipe` describes how they are read."""
+        files = [
+            SourceFile(split, file)
+            for split, path in self.files.items()
+            for file in ([path] if not path.is_dir() else sorted(part for part in path.iterdir() if part.is_file()))
+        ]
+        return Sources(recipe, tuple(files))
+
 
 class Table(SplitFiles):
     """Files with one labelled text or text pair per row, with at least two classes.
 
-    Files end in .csv, .tsv (both with a header), .jsonl or .ndjson (one object per line), all in UTF-8.
+    See `read_table` for the formats. Class names are stripped and normalised to NFC.
     """
 
     content = "labelled texts"
@@ -54,9 +68,18 @@ class Table(SplitFiles):
         label_column: str,
         known_labels: tuple[str, ...] | None,
     ) -> None:
-        """Arguments as in `LabelledTable`, with one or more text columns."""
+        """Arguments as in `LabelledTable`, with one or more text columns.
+
+        Raises:
+            UserError: if a column is named twice.
+        """
         super().__init__(path, validation_path, test_path)
-        self.text_columns, self.label_column, self.known_labels = text_columns, label_column, known_labels
+        self.text_columns, self.label_column = text_columns, label_column
+        self.known_labels = None if known_labels is None else tuple(map(_class_name, known_labels))
+        named = [*text_columns, label_column]
+        repeated = next((name for name in named if named.count(name) > 1), None)
+        if repeated is not None:
+            raise UserError(f"the column {repeated!r} cannot be read as two of text and label: name different columns")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -65,8 +88,8 @@ class Table(SplitFiles):
         Determining the classes reads every file once.
 
         Raises:
-            UserError: as `read_rows`, or if there is only one class, or the validation or test file has a class that is
-                not in the training file.
+            UserError: as `read_labelled`, or if there is only one class, or the validation or test file has a class
+                that is not in the training file.
         """
         if self.known_labels is not None:
             return self.known_labels
@@ -76,16 +99,17 @@ class Table(SplitFiles):
                 f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
                 "classification needs at least two."
             )
+        _warn_of_similar(train_labels, self.files["train"])
         for split in self.files:
             if split != "train":
                 self._check_classes(split, train_labels)
         return tuple(_sorted_labels(train_labels))
 
-    def labelled(self, split: str) -> Iterator[tuple[Row, int]]:
+    def labelled(self, split: str) -> Iterator[tuple[LabelledRow, int]]:
         """Yields the rows of a split in order, each with its class id.
 
         Raises:
-            UserError: as `read_rows` and `labels`, or for an unknown class.
+            UserError: as `read_labelled` and `labels`, or for an unknown class.
         """
         class_ids = {label: index for index, label in enumerate(self.labels)}
         for row in self._rows(split):
@@ -96,8 +120,10 @@ class Table(SplitFiles):
                 )
             yield row, class_ids[row.label]
 
-    def _rows(self, split: str) -> Iterator[Row]:
-        return read_rows(self.files[split], text_columns=self.text_columns, label_column=self.label_column)
+    def _rows(self, split: str) -> Iterator[LabelledRow]:
+        path = self.files[split]
+        for row in read_labelled(path, text_columns=self.text_columns, label_column=self.label_column):
+            yield row._replace(label=_class_name(row.label))
 
     def _check_classes(self, split: str, known: set[str]) -> None:
         for row in self._rows(split):
@@ -142,7 +168,7 @@ class LabelledTable(Table):
     @property
     def sources(self) -> Sources:
         """The files and the columns."""
-        return Sources.of(f"table of {self.text_columns[0]!r} and {self.label_column!r}", self.files)
+        return self.sources_with(f"table of {self.text_columns[0]!r} and {self.label_column!r}")
 
     def documents(self) -> Iterator[Document]:
         """Yields every row once, split by split; raises UserError as `labelled`."""
@@ -190,7 +216,7 @@ class PairTable(Table):
     def sources(self) -> Sources:
         """The files and the columns."""
         first, second = self.text_columns
-        return Sources.of(f"table of {first!r} and {self.label_column!r} with {second!r}", self.files)
+        return self.sources_with(f"table of {first!r} and {self.label_column!r} with {second!r}")
 
     def pairs(self, split: str) -> Iterator[TextPair]:
         """Yields the rows of a split in order; raises UserError as `labelled`."""
@@ -236,3 +262,34 @@ def _sorted_labels(labels: set[str]) -> list[str]:
     if all(NUMBER.fullmatch(label) for label in labels):
         return sorted(labels, key=lambda label: (float(label), label))
     return sorted(labels)
+
+
+def _class_name(label: str) -> str:
+    return unicodedata.normalize("NFC", label.strip())
+
+
+def _warn_of_similar(labels: Iterable[str], path: Path) -> None:
+    """Warns of classes that differ only in case, spaces, number format or invisible characters."""
+    groups: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        groups.setdefault(_simplified(label), []).append(label)
+    similar = [" and ".join(map(_quoted, group)) for group in groups.values() if len(group) > 1]
+    if similar:
+        log.warning(
+            "%s has classes that differ only in case, spaces, number format or invisible characters: %s. "
+            "They are different classes; correct the file if they should be one.",
+            path,
+            "; ".join(similar),
+        )
+
+
+def _simplified(label: str) -> str:
+    compatible = unicodedata.normalize("NFKC", label)
+    visible = "".join(char for char in compatible if unicodedata.category(char) != "Cf").split()
+    text = "".join(visible).casefold()
+    return str(float(text)) if NUMBER.fullmatch(text) else text
+
+
+def _quoted(label: str) -> str:
+    """Quotes a class name; invisible characters are escaped."""
+    return ascii(label) if any(unicodedata.category(char) == "Cf" for char in label) else repr(label)

@@ -1,0 +1,323 @@
+"""Reading and writing of tables: CSV, TSV and JSON Lines (also gzipped), Parquet, and saved Hugging Face datasets."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from sluice.errors import UserError
+from sluice.files import atomic_file
+from sluice.plain import Plain
+from sluice.text.lines import read_errors, read_lines
+
+MAX_FIELD_SIZE = 2**31 - 1
+"""Maximum number of characters of a CSV field; the largest C long on every platform."""
+MAX_NAME, MAX_NAMES = 40, 10
+"""Maximum length and number of column names in a message."""
+
+
+class TableRow(NamedTuple):
+    """A row of a table."""
+
+    line: int
+    """First line of the row, counted from 1; number of the row in files without lines."""
+    fields: Mapping[str, Any]
+    """Values of the columns by name: str, or what JSON or Parquet contain."""
+
+
+def is_table(path: Path) -> bool:
+    """Returns whether a path is that of a table: a file with a known suffix, or a folder."""
+    return path.is_dir() or _format(path) in READERS
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yields the rows of a table in order; blank lines are skipped.
+
+    Args:
+        path: file that ends in .csv, .tsv, .jsonl, .ndjson (each optionally followed by .gz) or .parquet, or the
+            folder of a saved Hugging Face dataset. A .csv file may be separated by semicolons or tabs instead.
+        columns: columns that the table must have.
+
+    Raises:
+        UserError: if the suffix is unknown, the file cannot be read or has no rows, a column is missing or occurs
+            twice, a row is invalid (too few or too many columns, not valid JSON), or the library that reads the format
+            is not installed.
+    """
+    reader = _dataset_rows if path.is_dir() else READERS.get(_format(path))
+    if reader is None:
+        raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
+    empty = True
+    for row in reader(path, columns):
+        empty = False
+        yield row
+    if empty:
+        raise UserError(f"{path} has no rows: add rows below the header")
+
+
+def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[TableRow, list[str]]]:
+    """Yields the rows of a table, each with the texts of the given columns; missing values are empty texts.
+
+    Raises:
+        UserError: as `read_table`, or if a value is not text.
+    """
+    for row in read_table(path, columns):
+        yield row, [_text_of(path, row, name) for name in columns]
+
+
+class LabelledRow(NamedTuple):
+    """A labelled text, or several texts with one label."""
+
+    line: int
+    """See `TableRow`."""
+    texts: tuple[str, ...]
+    label: str
+
+
+def read_labelled(path: Path, *, text_columns: Sequence[str], label_column: str) -> Iterator[LabelledRow]:
+    """Yields the labelled rows of a table in order.
+
+    Args:
+        path: see `read_table`.
+        text_columns: columns of the texts.
+        label_column: column of the class: text, a whole number or a boolean.
+
+    Raises:
+        UserError: as `read_table`, or if a text or label is empty or of another type.
+    """
+    for row in read_table(path, [*text_columns, label_column]):
+        texts = tuple(_text_of(path, row, name) for name in text_columns)
+        label = _text_of(path, row, label_column, (str, int)).strip()
+        if not all(text.strip() for text in texts):
+            raise UserError(f"{path}, line {row.line}: the text is empty; fill it in or remove the row.")
+        if not label:
+            raise UserError(f"{path}, line {row.line}: the label is empty; fill it in or remove the row.")
+        yield LabelledRow(row.line, texts, label)
+
+
+def _text_of(path: Path, row: TableRow, name: str, kinds: tuple[type, ...] = (str,)) -> str:
+    """Returns a field as str, "" for null."""
+    if name not in row.fields:
+        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}.")
+    value = row.fields[name]
+    if value is None:
+        return ""
+    if not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise UserError(f"{path}, line {row.line}: {name!r} is a {type(value).__name__}; make it {expected}.")
+    try:
+        str(value).encode("utf-8")
+    except UnicodeEncodeError as error:  # valid in JSON ("\ud83d"), but cannot be encoded
+        lone = str(value)[error.start]
+        raise UserError(f"{path}, line {row.line}: {lone!a} is a lone surrogate; remove it.") from error
+    return str(value)
+
+
+def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yields the rows of a table with a header; quoted fields may contain delimiters and line breaks."""
+    csv.field_size_limit(MAX_FIELD_SIZE)
+    delimiter = _delimiter(path, columns)
+    reader = csv.reader(read_lines(path, keep_ends=True), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        header = [name.strip() for name in next((fields for fields in reader if fields), ())]
+        if not header:
+            return
+        _check_header(path, columns, header)
+        line = reader.line_num + 1
+        for fields in reader:
+            if fields:
+                _check_fields(path, line, fields, len(header), delimiter)
+                yield TableRow(line, dict(zip(header, fields, strict=True)))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside.'
+        ) from error
+
+
+def _delimiter(path: Path, columns: Sequence[str]) -> str:
+    """Returns the delimiter of a table: that with which the header has all columns, as spreadsheets write them."""
+    if _format(path) == ".tsv":
+        return "\t"
+    header = next((line for line in read_lines(path) if line.strip()), "")
+    for delimiter in ",;\t":
+        names = next(csv.reader([header], delimiter=delimiter))
+        if {*columns} <= {name.strip() for name in names}:
+            return delimiter
+    return ","
+
+
+def _check_header(path: Path, columns: Sequence[str], header: list[str]) -> None:
+    for name in columns:
+        if header.count(name) > 1:
+            raise UserError(f"{path} has the column {name!r} {header.count(name)} times: rename or remove one of them")
+        if name not in header:
+            raise UserError(f"{path} has no column {name!r} in its header, only {_listed(header)}: choose one of them")
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in names]
+    more = len(found) - MAX_NAMES
+    return ", ".join([*map(repr, found[:MAX_NAMES]), *([f"{more} more"] if more > 0 else [])])
+
+
+def _check_fields(path: Path, line: int, fields: list[str], expected: int, delimiter: str) -> None:
+    """Checks a row of a CSV or TSV file.
+
+    Raises:
+        UserError: for too few or too many fields, or a quotation mark in a TSV file that includes the next rows.
+    """
+    if delimiter == "\t" and any("\n" in field and "\t" in field for field in fields):
+        raise UserError(
+            f'{path}, line {line}: a field that starts with " contains the next rows; double each " inside quoted '
+            'fields, or write the field as """..."'
+        )
+    if len(fields) != expected:
+        name = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
+        raise UserError(
+            f"{path}, line {line}: the row has {len(fields)} column(s), but the header has {expected}; "
+            f"add the missing columns, or quote texts that contain a {name}."
+        )
+
+
+def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yields the rows of a file with one JSON object per line."""
+    for line, content in enumerate(read_lines(path, keep_ends=True), start=1):
+        if content.strip():
+            yield TableRow(line, _json_object(path, line, content))
+
+
+def _json_object(path: Path, line: int, content: str) -> Plain:
+    def unique(pairs: list[tuple[str, Any]]) -> Plain:
+        names = [name for name, _ in pairs]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise UserError(f"{path}, line {line}: the field {repeated!r} occurs twice; remove one of them.")
+        return dict(pairs)
+
+    try:
+        fields = json.loads(content, object_pairs_hook=unique)
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", error)
+        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line.") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line.")
+    return fields
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yields the rows of a Parquet file (pyarrow)."""
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError as error:
+        raise _not_installed(path, "pyarrow") from error
+    try:
+        with read_errors(path):
+            file = parquet.ParquetFile(path)
+            _check_header(path, columns, file.schema_arrow.names)
+            line = 0
+            for batch in file.iter_batches():
+                for fields in batch.to_pylist():
+                    line += 1
+                    yield TableRow(line, fields)
+    except ArrowInvalid as error:
+        raise UserError(f"{path} is not a Parquet file: replace it with a complete copy") from error
+
+
+def _dataset_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yields the rows of a folder written by `datasets.Dataset.save_to_disk`; classes become their names."""
+    if (path / "dataset_dict.json").is_file():
+        splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
+        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
+    if not (path / "state.json").is_file():
+        raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
+    try:
+        from datasets import ClassLabel, load_from_disk
+    except ImportError as error:
+        raise _not_installed(path, "datasets") from error
+    try:
+        dataset = load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a complete Hugging Face dataset: save it again") from error
+    _check_header(path, columns, dataset.column_names)
+    names = {name: feature.names for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
+    for line, fields in enumerate(dataset, start=1):
+        classes = {name: of[fields[name]] if (fields[name] or 0) >= 0 else None for name, of in names.items()}
+        yield TableRow(line, {**fields, **classes})
+
+
+def _not_installed(path: Path, package: str) -> UserError:
+    return UserError(f"{path} cannot be read without {package}: pip install {package}, or use a CSV or JSONL file")
+
+
+READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[TableRow]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _csv_rows,
+    ".jsonl": _json_rows,
+    ".ndjson": _json_rows,
+    ".parquet": _parquet_rows,
+}
+
+
+def _format(path: Path) -> str:
+    """Returns the suffix that names the format: ".csv" for "a.csv.gz"."""
+    return (path.with_suffix("") if _is_packed(path) else path).suffix.lower()
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows with equal columns to a table, which is replaced atomically if it exists.
+
+    Args:
+        path: file that ends in .csv, .tsv, .jsonl or .ndjson, optionally followed by .gz.
+        rows: the rows; in JSON Lines their values keep their types.
+
+    Raises:
+        UserError: if the suffix is unknown or the file cannot be written.
+    """
+    check_table_path(path)
+    try:
+        with atomic_file(path) as file, _packed(file) if _is_packed(path) else nullcontext(file) as target:
+            for line in _formatted(path, rows):
+                target.write(line.encode("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path") from error
+
+
+def _packed(file: BinaryIO) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=file, mode="wb", mtime=0)
+
+
+def check_table_path(path: Path) -> None:
+    """Checks that a table can be written to a path.
+
+    Raises:
+        UserError: if its suffix is not that of a format that `write_table` writes.
+    """
+    if _format(path) not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        raise UserError(f"{path} cannot be written: use a name that ends in .csv, .tsv or .jsonl")
+
+
+def _formatted(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields the lines of a table, in CSV and TSV after a header."""
+    if _format(path) in (".jsonl", ".ndjson"):
+        for row in rows:
+            yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
+        return
+    line = StringIO()
+    writer = csv.writer(line, delimiter="\t" if _format(path) == ".tsv" else ",", lineterminator="\n")
+    for number, row in enumerate(rows):
+        for fields in (row.values(),) if number else (row, row.values()):
+            writer.writerow(fields)
+            yield line.getvalue()
+            line.seek(0)
+            line.truncate()
