@@ -164,7 +164,7 @@ def error_of(ended: Ended) -> str:
 def json_lines(ended: Ended) -> list[dict[str, Any]]:
     """The parsed output of a command with --json."""
     assert ended.code == 0, ended.err
-    return [json.loads(line) for line in ended.out.splitlines()]
+    return [json.loads(line) for line in ended.out.split("\n") if line]
 
 
 def joined(value: object) -> str | None:

@@ -1,5 +1,7 @@
 """`sluice evaluate`, `sluice predict` and `sluice.load` on trained classifiers."""
 
+import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 import sluice as package
 from custom_cell import unregister_custom_code, write_cell
-from running import SMALL, TINY, Finished, json_lines, sluice, three_classes, trained, write_table
+from running import SMALL, TINY, Finished, error_of, json_lines, sluice, three_classes, trained, write_table
 from sluice.errors import UserError
 
 POSITIVE, NEGATIVE = "It was moving, I loved it.", "The film is dull and a bore, despite its good actors."
@@ -73,6 +75,37 @@ def test_predict_reads_file_and_stdin(finished: Finished, tmp_path: Path) -> Non
     assert len(json_lines(typed)) == 2
     assert sluice("predict", finished.folder, "--file", file, "--json").out == typed.out
     assert sluice("predict", finished.folder, "--json", stdin=file.read_text(encoding="utf-8")).out == typed.out
+
+
+def test_each_line_has_one_answer(finished: Finished, tmp_path: Path) -> None:
+    texts = ["Good.", "", "<br />", " \u3000", "a\u2028b\x85c", "\ufeff", "Dull \rfilm"]
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\r\n".join(texts).encode("utf-8-sig"))
+    lines = sluice("predict", finished.folder, "--file", path).out.split("\n")[:-1]
+    assert [not line for line in lines] == [False, True, False, True, False, False, False]
+    assert sluice("predict", finished.folder, stdin=path.read_bytes()).out.split("\n")[:-1] == lines
+    answers = json_lines(sluice("predict", finished.folder, "--file", path, "--json"))
+    assert answers[1] == {"text": "", "label": None}
+    assert [answer["text"] for answer in answers] == [*texts[:-1], "Dull  film"]
+    assert answers[2]["unknown_words"] == 1
+
+
+def test_predictions_are_written_next_to_the_rows(three_class_run: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "more.csv.gz"
+    path.write_bytes(gzip.compress(b'id;text\n7;"it was; great"\n8;\n9;"an ""awful""\nfilm"\n'))
+    out = tmp_path / "out.csv"
+    assert sluice("predict", three_class_run.folder, "--file", path, "--output", out).out == ""
+    with out.open(encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [(row["id"], row["text"]) for row in written] == [
+        *(("7", "it was; great"), ("8", ""), ("9", 'an "awful"\nfilm')),
+    ]
+    texts = [row["text"] for row in written if row["text"]]
+    predicted = [line["label"] for line in json_lines(sluice("predict", three_class_run.folder, *texts, "--json"))]
+    assert [row["prediction"] for row in written] == [predicted[0], "", predicted[1]]
+    error = error_of(sluice("predict", three_class_run.folder, "--file", out, "--output", tmp_path / "again.csv"))
+    assert "has a column 'prediction' already: rename it" in error
+    assert not (tmp_path / "again.csv").exists()
 
 
 def test_prediction_does_not_depend_on_the_batch(finished: Finished) -> None:

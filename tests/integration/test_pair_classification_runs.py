@@ -1,5 +1,6 @@
 """task=pairs is trained, evaluated and used from the command line, with padding on either side."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,9 +68,9 @@ def test_predict_prints_class_probability_and_words(titles: Finished) -> None:
 
 def test_predict_reads_pairs_from_file_and_stdin(titles: Finished, tmp_path: Path) -> None:
     lines = f"{TITLES[0]}\t{TITLES[1]}\n{TITLES[1]}\t{TITLES[0]}\nkettle\tlamp\n"
-    (tmp_path / "pairs.tsv").write_text(lines, encoding="utf-8")
+    (tmp_path / "pairs.txt").write_text(lines, encoding="utf-8")
     among = json_lines(sluice("predict", titles.folder, "--json", stdin=lines))
-    assert json_lines(sluice("predict", titles.folder, "--file", tmp_path / "pairs.tsv", "--json")) == among
+    assert json_lines(sluice("predict", titles.folder, "--file", tmp_path / "pairs.txt", "--json")) == among
     (alone,) = json_lines(sluice("predict", titles.folder, *TITLES, "--json"))
     for line in among[:2]:
         assert line["probability"] == pytest.approx(alone["probability"], abs=1e-6), "in either order"
@@ -78,9 +79,8 @@ def test_predict_reads_pairs_from_file_and_stdin(titles: Finished, tmp_path: Pat
 NO_PAIRS = {
     "one text": (["kettle"], None, "got 1 text, but this model compares two"),
     "three texts": (["a", "b", "c"], None, "got 3 texts, but this model compares two"),
-    "an empty text": (["kettle", " "], None, "text 2 of pair 1 is empty"),
+    "an empty text": (["kettle", " "], None, "text 2 is empty: it has no words"),
     "a line with one text": ([], "a\tb\nc\n", "standard input, line 2: got 1 text, but this model compares two"),
-    "a line with an empty text": ([], "a\tb\n\tb\n", "text 1 of pair 2 is empty"),
     "no input": ([], "", "there is no text to predict"),
 }
 
@@ -107,7 +107,7 @@ def test_pairs_from_a_file_train_and_evaluate(workdir: Path) -> None:
 WRONG = {
     "unknown column": (
         ["task.data.second_column=third"],
-        "has no column 'third': choose one of 'number', 'one', 'other'",
+        "has no column 'third' in its header, only 'number', 'one', 'other'",
     ),
     "missing file": (["task.data.path=nowhere.csv"], "nowhere.csv"),
     "one-hot embedding": (
@@ -126,9 +126,21 @@ def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expec
     assert expected in error_of(train(*own(path), *settings, *paths_in(workdir)))
 
 
-def test_evaluate_file_is_refused_for_pairs(titles: Finished, tmp_path: Path) -> None:
-    error = error_of(sluice("evaluate", titles.folder, "--file", write_pairs(tmp_path / "mine.csv")))
-    assert "--file needs a model that classifies single texts, this one is of task=pairs" in error
+def test_predictions_of_pairs_are_written_and_evaluated(titles: Finished, tmp_path: Path) -> None:
+    rows = [("red kettle", "blue kettle"), ("", "lamp"), ("one lamp", "two, lamps")]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps({"a": a, "b": b, "n": 1}) + "\n" for a, b in rows), encoding="utf-8")
+    columns = ("--text-column", "a", "--text-column", "b")
+    sluice("predict", titles.folder, "--file", path, *columns, "--output", tmp_path / "out.jsonl")
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["a"], row["b"], row["n"]) for row in written] == [(*row, 1) for row in rows]
+    assert (written[1]["prediction"], written[1]["probability"]) == (None, None)
+    labelled = [{**row, "label": row["prediction"]} for row in written if row["prediction"]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in labelled), encoding="utf-8")
+    (evaluated,) = json_lines(sluice("evaluate", titles.folder, "--file", path, *columns, "--json"))
+    assert (evaluated["accuracy"], evaluated["pairs"]) == (1.0, 2)
+    error = error_of(sluice("evaluate", titles.folder, "--file", path, "--text-column", "a"))
+    assert "--text-column names 1 column(s): this model compares two texts" in error
 
 
 def test_resumed_run_equals_uninterrupted_run(titles: Finished) -> None:

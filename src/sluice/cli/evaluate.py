@@ -35,7 +35,7 @@ def evaluate_run(
     Args:
         run: a run folder or a checkpoint.
         split: "train", "val" or "test" of the task's data.
-        table: labelled texts to evaluate on instead of a split; for models that classify single texts.
+        table: labelled texts to evaluate on instead of a split; for models that classify texts, pairs or words.
         method: "plain", "cache" or "dynamic"; for language models.
         settings: overrides of the task's settings (key=value), see TaskRecipe.evaluation_settings.
         data_dir: the folder of the corpora; None for SLUICE_DATA, or else the one used in training.
@@ -68,7 +68,7 @@ def _check_options(
     """
     if table is not None and not recipe.evaluates_files:
         raise UserError(
-            f"--file needs a model that classifies single texts, this one is of task={task.name}{recipe.files_hint}"
+            f"--file needs a model that classifies texts, this one is of task={task.name}{recipe.files_hint}"
         )
     if method not in recipe.evaluation_methods:
         if len(recipe.evaluation_methods) == 1:

@@ -109,9 +109,17 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Split of the task's data: test, val or train; default: test.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Evaluate on this CSV, TSV or JSONL file instead.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column of the file with the text.")] = "text",
-    label_column: Annotated[str, typer.Option(help="Column of the file with the class.")] = "label",
+    file: Annotated[Path | None, typer.Option(help="Evaluate on this file of labelled texts instead.")] = None,
+    text_columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text-column",
+            help="Column of the file with the text (for task=pairs, twice); default: that of the training data.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the file with the class; default: that of the training data.")
+    ] = None,
     method: Annotated[str, typer.Option(help="For a language model: plain, cache or dynamic.")] = "plain",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Setting of the task, such as cache.weight=0.2; may be repeated.")
@@ -126,7 +134,9 @@ def evaluate(
 
         if file and split:
             raise UserError("--file and --split exclude each other: omit one of them")
-        table = Table(file, text_column, label_column) if file else None
+        if file is None and (text_columns or label_column):
+            raise UserError("--text-column and --label-column have no effect without --file: omit them")
+        table = Table(file, text_columns or (), label_column) if file else None
         evaluate_run(
             run,
             split=split or "test",
@@ -145,15 +155,31 @@ def predict(
         list[str] | None, typer.Argument(help="One or more texts (two for task=pairs); default: standard input.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="File with one text per line (for task=pairs, two texts separated by a tab).")
+        Path | None,
+        typer.Option(
+            help="File with one text per line (for task=pairs, two texts separated by a tab), or a table "
+            "(.csv, .tsv, .jsonl, .parquet)."
+        ),
+    ] = None,
+    text_columns: Annotated[
+        list[str] | None,
+        typer.Option("--text-column", help="Column of the table with the text; default: that of the training data."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the inputs with their predictions to this .csv, .tsv or .jsonl file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the class of texts or text pairs, with its probability; needs only the checkpoint."""
+    """Predict the class of texts or text pairs, with its probability; needs only the checkpoint.
+
+    One line is printed for each line of a file or of standard input; a blank line has no class.
+    """
     with exit_on_user_error():
         from sluice.cli.predict import predict_texts
 
-        predict_texts(run, texts=text, file=file, as_json=as_json)
+        if output and as_json:
+            raise UserError("--output and --json exclude each other: omit one of them")
+        predict_texts(run, texts=text, file=file, text_columns=text_columns, output=output, as_json=as_json)
 
 
 @app.command()

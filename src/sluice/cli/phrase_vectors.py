@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
-from sluice.cli.predict import input_lines
+from sluice.cli.lines import input_lines
 from sluice.cli.word_vectors import print_nearest, write_plot
 from sluice.errors import UserError
 from sluice.inference.translator import Translator

@@ -2,16 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from sluice.cli.lines import answered, input_lines
+from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
 from sluice.errors import UserError
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.recipes.load import load_for
+from sluice.recipes.registry import recipe_of
 from sluice.terminal import PlainConsole
-from sluice.text.lines import read_lines
+from sluice.text.lines import STDIN
 
 BATCH = 64
 """Texts per batch."""
@@ -19,56 +22,131 @@ BATCH = 64
 Item = TypeVar("Item")
 
 
-def predict_texts(run: Path, *, texts: list[str] | None, file: Path | None, as_json: bool) -> None:
-    """Prints the predicted class and its probability for each text or pair of texts, with the attention weights.
+class Input(NamedTuple):
+    """An input and the row of a table in which it is."""
+
+    texts: Sequence[str]
+    row: Mapping[str, Any]
+
+
+def predict_texts(
+    run: Path,
+    *,
+    texts: list[str] | None,
+    file: Path | None,
+    text_columns: list[str] | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Prints the predicted class and its probability for each text or pair of texts, one per line of a file.
 
     Args:
         run: a run folder or a checkpoint.
         texts: the texts; None reads `file`, or standard input if that is None too.
-        file: a file with one text per line, or two separated by a tab for models of text pairs.
+        file: a table, or a file with one text per line (two separated by a tab for models of text pairs).
+        text_columns: the columns of the texts in a table; None for those of the training data.
+        output: a table to which the predictions are written next to the inputs, instead of printing them.
         as_json: print one JSON object per text.
 
     Raises:
-        UserError: for an invalid checkpoint, an unreadable file, an empty text or an incomplete pair.
+        UserError: for contradictory options, an invalid checkpoint, an unreadable file or an incomplete pair.
     """
-    if texts and file:
-        raise UserError("give texts or --file, not both")
-    interactive = not texts and file is None and sys.stdin.isatty()
+    table = file if file is not None and is_table(file) else None
+    _check_options(texts, file, table, text_columns, output)
     model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on generated data", file=sys.stderr)
-    items = predictor.parse_arguments(texts) if texts else _items_of_lines(predictor, file)
-    console, number = PlainConsole(soft_wrap=True), 0
-    for batch in batched(items, 1 if interactive else BATCH):
-        for prediction in predictor.predict(batch, first=number + 1):
-            _print_prediction(console, prediction, as_json)
-        number += len(batch)
-    if not number:
-        raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
+    columns = text_columns or recipe_of(model.config).text_columns(model.config)
+    if table is not None and len(columns) != len(predictor.fields):
+        raise UserError(f"--text-column names {len(columns)} columns: this model needs {len(predictor.fields)}")
+    if texts:
+        inputs = _inputs_of_arguments(predictor, texts)
+    elif table is not None:
+        inputs = (Input(found, row.fields) for row, found in read_texts(table, columns))
+    else:
+        inputs = _inputs_of_lines(predictor, file)
+    interactive = not texts and file is None and sys.stdin.isatty()
+    found = _predictions(predictor, _some(inputs), 1 if interactive else BATCH)
+    if output is not None:
+        write_table(output, _rows(predictor, found))
+    else:
+        _print_predictions(predictor, found, as_json, details=interactive or bool(texts))
 
 
-def _items_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Item]:
+def _print_predictions(
+    predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]], as_json: bool, *, details: bool
+) -> None:
+    """Prints a line for each input, and further lines with details if wanted."""
+    console = PlainConsole(soft_wrap=True)
+    for given, prediction in found:
+        if as_json:
+            nothing = {**dict(zip(predictor.fields, given.texts, strict=True)), "label": None}
+            print(json.dumps(prediction.as_dict() if prediction else nothing, ensure_ascii=False))
+        else:
+            lines = prediction.lines() if prediction else [""]
+            for line in lines if details else lines[:1]:
+                console.print(line)
+
+
+def _check_options(
+    texts: list[str] | None, file: Path | None, table: Path | None, text_columns: list[str] | None, output: Path | None
+) -> None:
+    """Checks options that do not depend on the model.
+
+    Raises:
+        UserError: for options that exclude each other, an empty text or an output that is not a table.
+    """
+    if texts and file:
+        raise UserError("give texts or --file, not both")
+    if text_columns and table is None:
+        raise UserError("--text-column has no effect without a table: give it with --file, or omit it")
+    empty = next((number for number, text in enumerate(texts or (), start=1) if not text.strip()), None)
+    if empty is not None:
+        raise UserError(f"text {empty} is empty: it has no words")
+    if output is not None:
+        check_table_path(output)
+        if file is not None and output.exists() and file.exists() and output.samefile(file):
+            raise UserError(f"--output {output} is the file that is read: choose another name")
+
+
+def _inputs_of_arguments(predictor: Predictor[Item], texts: list[str]) -> Iterator[Input]:
+    for parts in predictor.split_arguments(texts):
+        yield Input(parts, dict(zip(predictor.fields, parts, strict=True)))
+
+
+def _inputs_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[Input]:
     for number, line in enumerate(input_lines(file), start=1):
-        yield predictor.parse_line(line, f"{file or 'standard input'}, line {number}")
+        parts = predictor.split_line(line, f"{file or STDIN}, line {number}")
+        yield Input(parts, dict(zip(predictor.fields, parts, strict=True)))
 
 
-def _print_prediction(console: PlainConsole, prediction: Prediction, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(prediction.as_dict(), ensure_ascii=False))
-        return
-    for line in prediction.lines():
-        console.print(line)
+def _some(inputs: Iterable[Input]) -> Iterator[Input]:
+    """Yields the inputs.
+
+    Raises:
+        UserError: if there are none.
+    """
+    iterator = iter(inputs)
+    first = next(iterator, None)
+    if first is None:
+        raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
+    return chain([first], iterator)
 
 
-def input_lines(file: Path | None) -> Iterator[str]:
-    """Yields the lines of a file, or of standard input; prints a hint if that is a terminal."""
-    if file is None and sys.stdin.isatty():
-        print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
-    return read_lines(file)
+def _predictions(
+    predictor: Predictor[Item], inputs: Iterable[Input], batch_size: int
+) -> Iterator[tuple[Input, Prediction | None]]:
+    """Yields each input with its prediction, None for an input with a blank text."""
+
+    def predict(batch: list[Input]) -> Iterator[Prediction]:
+        return iter(predictor.predict([predictor.item(given.texts) for given in batch]))
+
+    return answered(inputs, lambda given: all(text.strip() for text in given.texts), predict, batch_size)
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Splits items into lists of up to `size`."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _rows(predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]]) -> Iterator[Mapping[str, Any]]:
+    for given, prediction in found:
+        taken = next((name for name in predictor.columns if name in given.row), None)
+        if taken is not None:
+            raise UserError(f"the table has a column {taken!r} already: rename it before adding predictions")
+        yield {**given.row, **(prediction.columns() if prediction else dict.fromkeys(predictor.columns))}

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sluice.cli.predict import batched, input_lines
+from sluice.cli.lines import batched, input_lines
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map

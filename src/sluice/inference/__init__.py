@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sluice.inference.pair_classifier import PairPredictor as PairPredictor
     from sluice.inference.predictor import Prediction as Prediction
     from sluice.inference.predictor import Predictor as Predictor
-    from sluice.inference.predictor import TextPredictor as TextPredictor
     from sluice.inference.translator import Translation as Translation
     from sluice.inference.translator import Translator as Translator
     from sluice.inference.translator import attention_map as attention_map
@@ -33,7 +32,7 @@ __getattr__, __all__ = lazy_exports(
         "lm_evaluation": ["LMEvaluator", "TextLoss"],
         "neural_cache": ["NeuralCache"],
         "pair_classifier": ["PairPrediction", "PairPredictor"],
-        "predictor": ["Prediction", "Predictor", "TextPredictor"],
+        "predictor": ["Prediction", "Predictor"],
         "translator": ["Translation", "Translator", "attention_map"],
     },
 )

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from sluice.data.collate import pad
 from sluice.data.ragged import Ragged
-from sluice.errors import UserError
-from sluice.inference.predictor import TextPredictor
+from sluice.inference.predictor import Predictor
 from sluice.models.classifier import TextClassifier
 from sluice.plain import Plain
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_positions
-from sluice.text.vocab import Vocab
+from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 MAX_WORDS_SHOWN = 8
 MAX_TEXT_SHOWN = 100
@@ -44,6 +43,9 @@ class ClassPrediction:
         found = {name: value for name, value in vars(self).items() if name != "words"}
         return found if self.words is None else {**found, "words": self.words}
 
+    def columns(self) -> Plain:
+        return {"prediction": self.label, "probability": self.probability}
+
     def lines(self) -> list[str]:
         """Class, probability and text; then the words with the largest attention weights and the unknown words."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(self.text)}"]
@@ -57,7 +59,7 @@ class ClassPrediction:
         return found
 
 
-class Classifier(TextPredictor):
+class Classifier(Predictor[str]):
     """Assigns classes to texts with a trained network, its vocabulary and its tokenizer."""
 
     def __init__(
@@ -84,22 +86,19 @@ class Classifier(TextPredictor):
         self.network, self.vocab, self.labels, self.tokenize = network, vocab, tuple(labels), tokenize
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
 
-    def predict(self, items: Sequence[str], first: int = 1) -> list[ClassPrediction]:
-        """Predicts the class of each text.
+    def item(self, texts: Sequence[str]) -> str:
+        return texts[0]
+
+    def predict(self, items: Sequence[str]) -> list[ClassPrediction]:
+        """Predicts the class of each text; one without words is read as one unknown word, as in training.
 
         Args:
             items: the texts, run through the network as one batch.
-            first: number of the first text, for error messages.
-
-        Raises:
-            UserError: if a text has no words.
         """
-        tokens = [self.tokenize(text) for text in items]
-        for number, words in enumerate(tokens, start=first):
-            if not words:
-                raise UserError(f"text {number} is empty: it has no words")
+        tokens = [self.tokenize(text) or [UNKNOWN] for text in items]
         lengths = np.asarray([len(words) for words in tokens])
-        flat = np.asarray([index for words in tokens for index in self.vocab.encode(words)], dtype=np.int32)
+        encoded = [self.vocab.encode(words) for words in tokens]
+        flat = np.asarray([index for ids in encoded for index in ids], dtype=np.int32)
         ragged = Ragged(flat, np.concatenate([[0], lengths.cumsum()]))
         ids, kept = pad(ragged, np.arange(len(items)), self.max_length, self.truncation, self.padding)
         with torch.inference_mode():
@@ -111,7 +110,7 @@ class Classifier(TextPredictor):
                 label=self.labels[int(row.argmax())],
                 probability=float(row.max()),
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
-                unknown_words=sum(word not in self.vocab for word in words),
+                unknown_words=encoded[i].count(UNKNOWN_ID),
                 words=None if weights is None else _with_weights(words, positions[i][: kept[i]], weights[i]),
             )
             for i, (text, words, row) in enumerate(zip(items, tokens, logits.softmax(-1), strict=True))

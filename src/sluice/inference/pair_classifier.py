@@ -8,8 +8,7 @@ from torch import Tensor
 
 from sluice.data.collate import TextPairCollator
 from sluice.data.corpus import TextPair
-from sluice.data.text_pairs import CharNgramSettings, encode_text_pairs, new_table, word_ngrams
-from sluice.errors import UserError
+from sluice.data.text_pairs import NO_WORDS, CharNgramSettings, encode_text_pairs, new_table, word_ngrams
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
@@ -45,6 +44,9 @@ class PairPrediction:
         """All fields, in plain containers."""
         return dict(vars(self))
 
+    def columns(self) -> Plain:
+        return {"prediction": self.label, "probability": self.probability}
+
     def lines(self) -> list[str]:
         """Class, probability and texts; then the words with the largest contributions."""
         found = [f"{self.label}  {self.probability:.3f}  {shortened(f'{self.first} | {self.second}')}"]
@@ -58,6 +60,8 @@ class PairPrediction:
 
 class PairPredictor(Predictor[Pair]):
     """Assigns classes to pairs of texts with a trained network and its tokenizer."""
+
+    fields = ("first", "second")
 
     def __init__(
         self,
@@ -80,43 +84,15 @@ class PairPredictor(Predictor[Pair]):
         self.max_length, self.truncation = max_length, truncation
         self.tokenize = make_tokenizer(settings.tokenizer)
 
-    def parse_arguments(self, texts: Sequence[str]) -> list[Pair]:
-        """Converts the two texts of a command line to a pair.
+    def item(self, texts: Sequence[str]) -> Pair:
+        return texts[0], texts[1]
 
-        Raises:
-            UserError: unless there are two texts.
-        """
-        if len(texts) != 2:
-            raise UserError(f"got {_counted(len(texts))}, but this model compares two: give two texts in quotes")
-        return [(texts[0], texts[1])]
-
-    def parse_line(self, line: str, where: str) -> Pair:
-        """Converts a line with two texts, separated by a tab, to a pair.
-
-        Raises:
-            UserError: unless there are two texts.
-        """
-        fields = line.split("\t")
-        if len(fields) != 2:
-            raise UserError(
-                f"{where}: got {_counted(len(fields))}, but this model compares two: separate two texts by one tab"
-            )
-        return fields[0], fields[1]
-
-    def predict(self, items: Sequence[Pair], first: int = 1) -> list[PairPrediction]:
-        """Predicts the class of each pair.
+    def predict(self, items: Sequence[Pair]) -> list[PairPrediction]:
+        """Predicts the class of each pair; a text without words has the vector of an empty word, as in training.
 
         Args:
             items: the pairs, run through the network as one batch.
-            first: number of the first pair, for error messages.
-
-        Raises:
-            UserError: if a text has no words.
         """
-        for number, pair in enumerate(items, start=first):
-            for side, text in enumerate(pair, start=1):
-                if not self.tokenize(text):
-                    raise UserError(f"text {side} of pair {number} is empty: it has no words")
         table = new_table()
         split = encode_text_pairs((TextPair(*pair, label=0) for pair in items), self.settings.tokenizer, table)
         ngrams = word_ngrams(list(table), self.settings)
@@ -125,7 +101,7 @@ class PairPredictor(Predictor[Pair]):
         with torch.inference_mode():
             paired: PairClassifierOutput = self.network(batch.ngrams, batch.offsets, batch.word_index, batch.lengths)
         positions, kept = kept_positions(split.texts.lengths, self.max_length, self.truncation)
-        tokens = [self.tokenize(text) for side in zip(*items, strict=True) for text in side]
+        tokens = [self.tokenize(text) or [NO_WORDS[0]] for side in zip(*items, strict=True) for text in side]
         words = [[text[i] for i in row[:length]] for text, row, length in zip(tokens, positions, kept, strict=True)]
         contributions = torch.cat(paired.margin_contributions().chunk(2, 1))
         return [
@@ -162,7 +138,3 @@ def _ranked(words: list[list[str]], contributions: Tensor, weights: Tensor, firs
         for position, word in enumerate(words[row])
     ]
     return sorted(found, key=lambda word: -float(str(word["contribution"])))
-
-
-def _counted(texts: int) -> str:
-    return f"{texts} {'text' if texts == 1 else 'texts'}"

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from sluice.errors import UserError
 from sluice.plain import Plain
 
 Item = TypeVar("Item")
@@ -15,54 +16,63 @@ class Prediction(Protocol):
     def as_dict(self) -> Plain:
         """All fields, in plain containers."""
 
+    def columns(self) -> Plain:
+        """The values of `Predictor.columns`, for tables."""
+
     def lines(self) -> list[str]:
         """A human-readable summary; the first line has the predicted class."""
 
 
 class Predictor(ABC, Generic[Item]):
-    """Assigns classes to inputs that can be written as a line of text."""
+    """Assigns classes to inputs that consist of one or more texts."""
 
     description: ClassVar[str] = "classifies"
     """Completes "a model that ..." in error messages."""
+    fields: ClassVar[tuple[str, ...]] = ("text",)
+    """Names of the texts of an input."""
+    columns: ClassVar[tuple[str, ...]] = ("prediction", "probability")
+    """Names of the columns that a table of predictions has."""
 
     @abstractmethod
-    def predict(self, items: Sequence[Item], first: int = 1) -> Sequence[Prediction]:
+    def item(self, texts: Sequence[str]) -> Item:
+        """Converts the texts of an input, as many as `fields`, to an item of `predict`."""
+
+    @abstractmethod
+    def predict(self, items: Sequence[Item]) -> Sequence[Prediction]:
         """Predicts the classes of a batch of inputs.
 
-        Args:
-            items: the inputs.
-            first: number of the first input, for error messages.
-
-        Raises:
-            UserError: if an input is invalid.
+        A text without tokens is read as one unknown word, as in training.
         """
 
-    @abstractmethod
-    def parse_arguments(self, texts: Sequence[str]) -> list[Item]:
-        """Converts the texts of a command line to inputs.
+    def split_arguments(self, texts: Sequence[str]) -> list[Sequence[str]]:
+        """Splits the texts of a command line into inputs.
 
         Raises:
-            UserError: if there are too few or too many.
+            UserError: if an input has several texts, and there are too few or too many.
         """
+        if len(self.fields) == 1:
+            return [[text] for text in texts]
+        if len(texts) != len(self.fields):
+            raise UserError(f"got {_counted(len(texts))}, but this model compares two: give two texts in quotes")
+        return [texts]
 
-    @abstractmethod
-    def parse_line(self, line: str, where: str) -> Item:
-        """Converts a line of a file to an input.
+    def split_line(self, line: str, where: str) -> Sequence[str]:
+        """Splits a line into the texts of an input, which are separated by tabs; a blank line into empty texts.
 
         Args:
             line: the line.
             where: file and line number, for the error message.
 
         Raises:
-            UserError: if the line is invalid.
+            UserError: if there are too few or too many.
         """
+        texts = line.split("\t") if len(self.fields) > 1 and line.strip() else [line] * len(self.fields)
+        if len(texts) != len(self.fields):
+            raise UserError(
+                f"{where}: got {_counted(len(texts))}, but this model compares two: separate two texts by one tab"
+            )
+        return texts
 
 
-class TextPredictor(Predictor[str]):
-    """Assigns classes to single texts."""
-
-    def parse_arguments(self, texts: Sequence[str]) -> list[str]:
-        return list(texts)
-
-    def parse_line(self, line: str, where: str) -> str:
-        return line
+def _counted(texts: int) -> str:
+    return f"{texts} {'text' if texts == 1 else 'texts'}"

@@ -210,10 +210,13 @@ class ClassificationRecipe(
         return self._evaluated(model, corpus, chosen, left_out)
 
     def _texts_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
+        text_column, *more = table.text_columns or self.text_columns(model.config)
+        if more:
+            raise UserError(f"--text-column names {1 + len(more)} columns: this model classifies single texts")
         corpus = LabelledTable(
             path=table.path,
-            text_column=table.text_column,
-            label_column=table.label_column,
+            text_column=text_column,
+            label_column=table.label_column or self.label_column(model.config),
             known_labels=model.labels,
         )
         tokenizer = self.settings(model.config).text.tokenizer

@@ -30,8 +30,10 @@ class Table:
     """A file of labelled texts for evaluation."""
 
     path: Path
-    text_column: str
-    label_column: str
+    text_columns: Sequence[str] = ()
+    """Columns of the texts; empty for those of the training data."""
+    label_column: str | None = None
+    """Column of the class; None for that of the training data."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sluice.config.schema import Config
 from sluice.config.tasks.pairs import Pairs
 from sluice.data.collate import TextPairCollator
 from sluice.data.corpora.tables import PairTable
-from sluice.data.corpus import PairCorpus
+from sluice.data.corpus import PairCorpus, TextPair
 from sluice.data.identity import Hashes
 from sluice.data.splits import assign_splits
 from sluice.data.synthetic.text_pairs import SamplePairs
@@ -37,6 +37,7 @@ from sluice.recipes.evaluation import (
     EvaluatedSplit,
     Evaluation,
     Request,
+    Table,
     bucketed_loader,
     defined_metrics,
     run_test,
@@ -54,6 +55,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     kind = "classification of pairs"
     description = "classifies pairs of texts"
     usage = 'sluice predict {run} "one text" "another text"'
+    evaluates_files = True
+
+    def text_columns(self, config: Config) -> tuple[str, ...]:
+        data = self.settings(config).data
+        return data.first_column, data.second_column
 
     def ngram_settings(self, settings: Pairs) -> CharNgramSettings:
         """Returns the settings of tokenisation and character n-grams."""
@@ -138,9 +144,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def module_for_test(self, model: SavedModel) -> PairModule:
-        path = self.settings(model.config).data.path
+        return self._module(model, has_deciding_words=self.settings(model.config).data.path is None)
+
+    def _module(self, model: SavedModel, *, has_deciding_words: bool) -> PairModule:
         return PairModule(
-            network=model.network, labels=model.labels, has_deciding_words=path is None, monitor=TEST_MONITOR
+            network=model.network, labels=model.labels, has_deciding_words=has_deciding_words, monitor=TEST_MONITOR
         )
 
     def callbacks(self, config: Config, data: TextPairData) -> list[Callback]:
@@ -174,8 +182,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """Evaluates on a split of the task's pairs."""
-        pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
+        """Evaluates on a split of the task's pairs, or on a file of labelled pairs."""
+        if request.table is None:
+            pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
+        else:
+            pairs, module = self._pairs_of_table(model, request.table), self._module(model, has_deciding_words=False)
         tested, confusion = run_test(module, pairs.loader), module.confusion_matrix()
         metrics = defined_metrics(tested, confusion)
         source = pairs.source
@@ -201,15 +212,34 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             return assign_splits(given, labels=labels, names=model.labels, fractions=fractions, texts=texts)
 
         rows, left_out = rows_of_split(model, split, given, pair_hashes(pairs), assigned)
-        settings, table = self.ngram_settings(own), new_table()
-        encoded = encode_text_pairs([pairs[row] for row in rows], settings.tokenizer, table)
+        return self._evaluated(model, corpus, [pairs[row] for row in rows], left_out)
+
+    def _pairs_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
+        columns = table.text_columns or self.text_columns(model.config)
+        if len(columns) != 2:
+            raise UserError(f"--text-column names {len(columns)} column(s): this model compares two texts")
+        corpus = PairTable(
+            path=table.path,
+            first_column=columns[0],
+            second_column=columns[1],
+            label_column=table.label_column or self.label_column(model.config),
+            known_labels=model.labels,
+        )
+        return self._evaluated(model, corpus, list(corpus.pairs("train")))
+
+    def _evaluated(
+        self, model: SavedModel, corpus: PairCorpus, pairs: list[TextPair], left_out: int = 0
+    ) -> EvaluatedSplit:
+        own = self.settings(model.config)
+        settings, data, words = self.ngram_settings(own), own.data, new_table()
+        encoded = encode_text_pairs(pairs, settings.tokenizer, words)
         collate = TextPairCollator(
             encoded,
-            word_ngrams(list(table), settings),
+            word_ngrams(list(words), settings),
             max_length=data.max_length,
             truncation=data.truncation,
             with_deciding=corpus.has_deciding_words,
         )
         keys = encoded.truncated_lengths(data.max_length)
         loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)
-        return EvaluatedSplit(loader, len(rows), corpus.description, left_out)
+        return EvaluatedSplit(loader, len(pairs), corpus.description, left_out)

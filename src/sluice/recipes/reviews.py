@@ -29,5 +29,8 @@ class ReviewsRecipe(ClassificationRecipe[Reviews]):
             known_labels=known,
         )
 
+    def text_columns(self, config: Config) -> tuple[str, ...]:
+        return (self.settings(config).data.text_column,)
+
     def text_settings(self, settings: Reviews) -> TextSettings:
         return replace(super().text_settings(settings), test_fraction=settings.data.test_fraction)

@@ -132,6 +132,14 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         return evaluate_whole_data(model, data, self.module_for_test(model), request)
 
+    def text_columns(self, config: Config) -> tuple[str, ...]:
+        """Returns the columns of the texts in tables; those of the training data if they are a table."""
+        return ("text",)
+
+    def label_column(self, config: Config) -> str:
+        """Returns the column of the class in tables; that of the training data if they are a table."""
+        return str(getattr(getattr(config.task, "data", None), "label_column", "label"))
+
     def inference(self, model: SavedModel) -> object:
         """Creates the inference object of a trained model, a class of `sluice.inference`; None if there is none."""
         return None
