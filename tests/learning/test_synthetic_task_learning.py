@@ -26,6 +26,7 @@ from sluice.modules.classification import ClassificationModule
 from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recurrent import RecurrentStack
+from sluice.text.tokenization import Tokenization
 from sluice.text.vocab import PADDING_ID
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -59,7 +60,9 @@ def one_hot_labeller(ids: int, outputs: int, cell: str = "lstm") -> SequenceLabe
 
 def test_temporal_order_is_learned(tmp_path: Path) -> None:
     corpus = TemporalOrder(level="easy", size=3000, val_size=100, test_size=1000)
-    data = ClassificationData(corpus=corpus, settings=TextSettings(tokenizer="whitespace"), cache_dir=tmp_path)
+    data = ClassificationData(
+        corpus=corpus, settings=TextSettings(tokens=Tokenization(tokenizer="whitespace")), cache_dir=tmp_path
+    )
     size = len(data.prepared.vocab)
     torch.manual_seed(1)
     words = make_embedding("onehot", vocab_size=size, size=1, padding_id=PADDING_ID, word_dropout=0.0)

@@ -8,6 +8,7 @@ from sluice.config.compose import checked, compose_config, find_conf
 from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
+from sluice.recipes.task import count_lines
 from sluice.runs.logs import start_logging
 from sluice.terminal import print_line
 from sluice.training.trainer_checks import check_objects, check_trainer_settings
@@ -39,6 +40,6 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
     print_line(f"{config.task.name}: {corpus.description}")
-    for line in [*recipe.data_summary(data), *repeated_texts(data.identity)]:
+    for line in [*count_lines(recipe.data_counts(data)), *recipe.data_summary(data), *repeated_texts(data.identity)]:
         print_line(f"  {line}")
     print_line(f"Prepared in {time.monotonic() - started:.1f} s; cached in {config.paths.cache_dir}.")

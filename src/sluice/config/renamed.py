@@ -48,6 +48,9 @@ REMOVED_SETTINGS = {
 }
 """Removed settings, with the reason."""
 
+EARLIER_VALUES: dict[str, object] = {"task.text.normalize": False}
+"""Settings that earlier versions did not have, with the values that correspond to their behaviour."""
+
 RENAMED_OPTIONS = {"callbacks=recent": "callbacks=last_epochs"}
 
 RENAMED_TARGETS = {
@@ -94,8 +97,23 @@ def update_settings(stored: Plain, schema: str | None = None) -> Plain:
     """
     task = stored.get("task")
     name = task.get("name") if isinstance(task, dict) else None
-    updated: Plain = _updated(stored, "", _custom_settings(schema or str(name)))
+    schema = schema or str(name)
+    custom = _custom_settings(schema)
+    updated: Plain = _updated(stored, "", custom)
+    if schema in TASK_SCHEMAS and not custom:
+        _add_earlier_values(updated, set(_names(TASK_SCHEMAS[schema](), "task.")))
     return updated
+
+
+def _add_earlier_values(stored: Plain, names: set[str]) -> None:
+    """Adds the settings of `EARLIER_VALUES` that a task has, but its stored settings lack."""
+    for setting in EARLIER_VALUES.keys() & names:
+        *groups, last = setting.split(".")
+        section: Plain = stored
+        for group in groups:
+            section = section.get(group, {})
+        if section:
+            section.setdefault(last, EARLIER_VALUES[setting])
 
 
 def _custom_settings(schema: str) -> set[str]:

@@ -1,5 +1,6 @@
 """On-disk cache of prepared arrays: atomic writes, checksums, memory-mapped reads, keyed by content."""
 
+import base64
 import errno
 import hashlib
 import json
@@ -171,6 +172,16 @@ def _checksum(file: Path) -> int:
 
 def _info_checksum(info: Json) -> int:
     return zlib.crc32(json.dumps(info).encode())
+
+
+def text_of_bytes(value: bytes | None) -> str | None:
+    """Encodes bytes for the metadata of an entry, which is JSON."""
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def bytes_of(text: str | None) -> bytes | None:
+    """Decodes the result of `text_of_bytes`."""
+    return None if text is None else base64.b64decode(text)
 
 
 class Prepared(NamedTuple):

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, CacheEntry, entry_path, load_or_build, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, bytes_of, entry_path, load_or_build, load_or_prepare, text_of_bytes
 from sluice.data.collate import TextBatch, TextCollator
 from sluice.data.corpus import SPLITS, Document, LabelledCorpus
 from sluice.data.datamodule import BucketedData
@@ -24,7 +24,8 @@ from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenization import Tokenization
+from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 class TextSettings(HoldOutSettings):
     """Tokenisation, vocabulary and splits; together with the corpus, the cache key of the prepared arrays."""
 
-    tokenizer: str = "basic_english"
+    tokens: Tokenization = Tokenization()
     min_freq: int = 1
     max_size: int | None = None
     validation_fraction: float = 0.1
@@ -62,6 +63,7 @@ class PreparedCorpus:
     vocab: Vocab
     labels: tuple[str, ...]
     identity: DataIdentity
+    subword_model: bytes | None = None
 
 
 def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Path) -> PreparedCorpus:
@@ -75,24 +77,26 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
     Raises:
         UserError: if the corpus cannot be read, the vocabulary is empty, or the cache cannot be written.
     """
-    key = {"labels": corpus.labels, **vars(settings)}
+    key = {"labels": corpus.labels, **vars(settings), "tokens": vars(settings.tokens)}
     prepared = load_or_prepare("texts", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: Split(prepared.ragged(f"{name}_ids", f"{name}_offsets"), prepared.array(f"{name}_labels"))
         for name in SPLITS
     }
-    return PreparedCorpus(splits, Vocab(prepared.info["vocab"]), tuple(prepared.info["labels"]), prepared.identity)
+    info = prepared.info
+    model = bytes_of(info["subword_model"])
+    return PreparedCorpus(splits, Vocab(info["vocab"]), tuple(info["labels"]), prepared.identity, model)
 
 
-def encode_documents(documents: Iterable[Document], tokenizer: str, vocab: Vocab) -> Split:
+def encode_documents(documents: Iterable[Document], tokenize: Tokenizer, vocab: Vocab) -> Split:
     """Encodes documents with a given vocabulary, without caching.
 
     Args:
         documents: labelled texts; their splits are ignored.
-        tokenizer: name of the tokenizer.
+        tokenize: splits a text into tokens.
         vocab: the vocabulary.
     """
-    read = _read(documents, tokenizer)
+    read = _read(documents, tokenize)
     return Split(_encode(read, vocab), read.labels)
 
 
@@ -151,17 +155,15 @@ class _Read:
 
 
 def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
-    read = _read(track(corpus.documents(), "Preparing texts (once)"), settings.tokenizer)
-    assign = partial(
-        assign_splits,
-        read.given,
-        labels=read.labels,
-        names=corpus.labels,
-        fractions=settings.fractions,
-        groups=read.groups,
-    )
-    rows = assign(texts=read.hashes)
-    matches_legacy_split = same_rows(rows, lambda: assign(texts=None))
+    documents: Iterable[Document] = track(corpus.documents(), "Preparing texts (once)")
+    model = None
+    if settings.tokens.unit == "subwords":
+        documents = list(documents)
+        train = _rows(_read(documents, lambda text: []), corpus, settings)["train"]
+        model = settings.tokens.learn(documents[row].text for row in train)
+    read = _read(documents, settings.tokens.make(model))
+    rows = _rows(read, corpus, settings)
+    matches_legacy_split = same_rows(rows, lambda: _rows(read, corpus, settings, legacy=True))
     counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
     vocab = Vocab.build(
         Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
@@ -174,13 +176,26 @@ def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
         texts = encoded.rows(rows[name])
         arrays |= {f"{name}_ids": texts.flat, f"{name}_offsets": texts.offsets}
         arrays |= {f"{name}_labels": read.labels[rows[name]], f"{name}_hashes": read.hashes[rows[name]]}
-    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "split_as_earlier": matches_legacy_split}
-    return CacheEntry(arrays, info)
+    info = {"vocab": vocab.tokens, "labels": list(corpus.labels), "subword_model": text_of_bytes(model)}
+    return CacheEntry(arrays, {**info, "split_as_earlier": matches_legacy_split})
 
 
-def _read(documents: Iterable[Document], tokenizer: str) -> _Read:
+def _rows(
+    read: _Read, corpus: LabelledCorpus, settings: TextSettings, *, legacy: bool = False
+) -> dict[str, NDArray[np.int64]]:
+    """Assigns texts to splits; `legacy` draws identical texts independently, as earlier versions did."""
+    return assign_splits(
+        read.given,
+        labels=read.labels,
+        names=corpus.labels,
+        fractions=settings.fractions,
+        texts=None if legacy else read.hashes,
+        groups=read.groups,
+    )
+
+
+def _read(documents: Iterable[Document], tokenize: Tokenizer) -> _Read:
     """Reads texts in provisional ids; a text without tokens becomes one unknown word."""
-    tokenize = make_tokenizer(tokenizer)
     ids: dict[str, int] = {"": UNKNOWN_ID}
     flat, groups = array("i"), _Groups()
     lengths, labels, given, hashes, group_ids = list[int](), list[int](), list[str](), list[int](), list[int]()

@@ -1,6 +1,5 @@
 """A parallel corpus as ragged arrays of token ids."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, bytes_of, load_or_prepare, text_of_bytes
 from sluice.data.corpus import SPLITS, ParallelCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Lines, ParallelSplit, Ragged
@@ -299,8 +298,8 @@ def _encode(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) 
 
 def _as_json(coder: SentenceCoder) -> Plain:
     saved = coder.saved()
-    return {**saved, "subwords": saved["subwords"] and base64.b64encode(saved["subwords"]).decode()}
+    return {**saved, "subwords": text_of_bytes(saved["subwords"])}
 
 
 def _from_json(saved: Plain) -> SentenceCoder:
-    return SentenceCoder.from_saved({**saved, "subwords": saved["subwords"] and base64.b64decode(saved["subwords"])})
+    return SentenceCoder.from_saved({**saved, "subwords": bytes_of(saved["subwords"])})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
+from sluice.data.cache import Arrays, CacheEntry, bytes_of, load_or_prepare, text_of_bytes
 from sluice.data.collate import TextPairBatch, TextPairCollator
 from sluice.data.corpus import SPLITS, PairCorpus, TextPair
 from sluice.data.datamodule import BucketedData
@@ -18,7 +18,9 @@ from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Ragged, TextPairSplit
 from sluice.data.splits import assign_splits, same_rows
 from sluice.text.char_ngrams import hashed_ngrams
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenization import Tokenization
+from sluice.text.tokenizers import Tokenizer
+from sluice.text.vocab import warn_of_whole_sentences
 
 NO_WORDS = ("", " ")
 """First entries of a table of words: the word of an empty text, and the padding."""
@@ -28,7 +30,7 @@ NO_WORDS = ("", " ")
 class CharNgramSettings:
     """Settings of tokenisation and hashed character n-grams."""
 
-    tokenizer: str = "words"
+    tokens: Tokenization = Tokenization(tokenizer="words")
     max_ngram: int = 3
     buckets: int = 20_000
 
@@ -44,6 +46,7 @@ class PreparedTextPairs:
     """Character n-gram ids of each word."""
     labels: tuple[str, ...]
     identity: DataIdentity
+    subword_model: bytes | None = None
 
 
 def prepare_text_pairs(
@@ -60,7 +63,7 @@ def prepare_text_pairs(
     Raises:
         UserError: if the corpus cannot be read, or the cache cannot be written.
     """
-    key = {"labels": corpus.labels, "shares": fractions, **vars(settings)}
+    key = {"labels": corpus.labels, "shares": fractions, **vars(settings), "tokens": vars(settings.tokens)}
     prepared = load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _build_entry(corpus, settings, fractions))
     splits = {
         name: TextPairSplit(
@@ -71,7 +74,8 @@ def prepare_text_pairs(
         for name in SPLITS
     }
     ngrams, info = prepared.ragged("ngrams", "ngram_offsets"), prepared.info
-    return PreparedTextPairs(splits, info["words"], ngrams, tuple(info["labels"]), prepared.identity)
+    model = bytes_of(info["subword_model"])
+    return PreparedTextPairs(splits, info["words"], ngrams, tuple(info["labels"]), prepared.identity, model)
 
 
 def read_pairs(corpus: PairCorpus) -> tuple[list[TextPair], NDArray[np.str_]]:
@@ -85,15 +89,14 @@ def pair_hashes(pairs: Iterable[TextPair]) -> Hashes:
     return hashes_of((pair.first, pair.second) for pair in pairs)
 
 
-def encode_text_pairs(pairs: Iterable[TextPair], tokenizer: str, table: dict[str, int]) -> TextPairSplit:
+def encode_text_pairs(pairs: Iterable[TextPair], tokenize: Tokenizer, table: dict[str, int]) -> TextPairSplit:
     """Encodes pairs as indices into a table of words.
 
     Args:
         pairs: the pairs.
-        tokenizer: name of the tokenizer.
+        tokenize: splits a text into tokens.
         table: index of each word; new words are added.
     """
-    tokenize = make_tokenizer(tokenizer)
     texts: tuple[list[list[int]], list[list[int]]] = ([], [])
     deciding: tuple[list[list[int]], list[list[int]]] = ([], [])
     labels: list[int] = []
@@ -123,9 +126,12 @@ def word_ngrams(words: Sequence[str], settings: CharNgramSettings) -> Ragged:
 def _build_entry(corpus: PairCorpus, settings: CharNgramSettings, fractions: dict[str, float]) -> CacheEntry:
     table = new_table()
     pairs, given = read_pairs(corpus)
-    encoded, hashes = encode_text_pairs(pairs, settings.tokenizer, table), pair_hashes(pairs)
-    assign = partial(assign_splits, given, labels=encoded.labels, names=corpus.labels, fractions=fractions)
+    labels, hashes = np.asarray([pair.label for pair in pairs], dtype=np.int64), pair_hashes(pairs)
+    assign = partial(assign_splits, given, labels=labels, names=corpus.labels, fractions=fractions)
     rows = assign(texts=hashes)
+    model = settings.tokens.learn(text for row in rows["train"] for text in pairs[row][:2])
+    encoded = encode_text_pairs(pairs, settings.tokens.make(model), table)
+    warn_of_whole_sentences(dict.fromkeys(table, 1))
     matches_legacy_split = same_rows(rows, lambda: assign(texts=None))
     ngrams = word_ngrams(list(table), settings)
     arrays: Arrays = {"ngrams": ngrams.flat, "ngram_offsets": ngrams.offsets}
@@ -134,8 +140,8 @@ def _build_entry(corpus: PairCorpus, settings: CharNgramSettings, fractions: dic
         arrays |= {f"{name}_hashes": hashes[rows[name]]}
         arrays |= {f"{name}_words": split.texts.flat, f"{name}_offsets": split.texts.offsets}
         arrays |= {f"{name}_deciding": split.deciding.flat, f"{name}_labels": split.labels}
-    info = {"words": list(table), "labels": list(corpus.labels), "split_as_earlier": matches_legacy_split}
-    return CacheEntry(arrays, info)
+    info = {"words": list(table), "labels": list(corpus.labels), "subword_model": text_of_bytes(model)}
+    return CacheEntry(arrays, {**info, "split_as_earlier": matches_legacy_split})
 
 
 class TextPairData(BucketedData[TextPairBatch]):

@@ -13,7 +13,6 @@ from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.plain import Plain
-from sluice.text.tokenizers import make_tokenizer
 from sluice.text.truncation import kept_positions
 
 MAX_WORDS_SHOWN = 4
@@ -69,6 +68,7 @@ class PairPredictor(Predictor[Pair]):
         network: PairClassifier,
         labels: Sequence[str],
         settings: CharNgramSettings,
+        subword_model: bytes | None = None,
         max_length: int,
         truncation: str,
     ) -> None:
@@ -76,13 +76,14 @@ class PairPredictor(Predictor[Pair]):
         Args:
             network: the network, in evaluation mode.
             labels: class names, in the order of the class ids.
-            settings: tokenizer and character n-grams.
+            settings: tokenisation and character n-grams.
+            subword_model: learned subwords, for the unit "subwords".
             max_length: maximum number of words of a text; longer texts are truncated.
             truncation: which part of a longer text is kept, see `sluice.text.truncation`.
         """
         self.network, self.labels, self.settings = network, tuple(labels), settings
         self.max_length, self.truncation = max_length, truncation
-        self.tokenize = make_tokenizer(settings.tokenizer)
+        self.tokenize = settings.tokens.make(subword_model)
 
     def item(self, texts: Sequence[str]) -> Pair:
         return texts[0], texts[1]
@@ -94,7 +95,7 @@ class PairPredictor(Predictor[Pair]):
             items: the pairs, run through the network as one batch.
         """
         table = new_table()
-        split = encode_text_pairs((TextPair(*pair, label=0) for pair in items), self.settings.tokenizer, table)
+        split = encode_text_pairs((TextPair(*pair, label=0) for pair in items), self.tokenize, table)
         ngrams = word_ngrams(list(table), self.settings)
         make = TextPairCollator(split, ngrams, max_length=self.max_length, truncation=self.truncation)
         batch = make(range(len(items)))

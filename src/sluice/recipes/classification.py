@@ -1,6 +1,7 @@
 """Base recipe of many-to-one classification."""
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import ClassVar, TypedDict, TypeVar, cast
 
@@ -10,7 +11,8 @@ from pytorch_lightning.callbacks import Callback
 from sluice.callbacks.misclassified import Misclassified
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
-from sluice.config.tasks.classification import Classification
+from sluice.config.tasks.classification import Classification, Text
+from sluice.config.tasks.pairs import CharNgramText
 from sluice.data.classification import ClassificationData, Split, TextSettings, assign_legacy_splits, encode_documents
 from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
@@ -39,7 +41,8 @@ from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
 from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
-from sluice.text.tokenizers import make_tokenizer
+from sluice.text.tokenization import Tokenization
+from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import SPECIALS
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ class ClassifierParts(TypedDict):
 
     vocab: list[str]
     labels: list[str]
+    subword_model: bytes | None
 
 
 class ClassificationRecipe(
@@ -70,7 +74,7 @@ class ClassificationRecipe(
         """Returns the settings of tokenisation and vocabulary."""
         text, data = settings.text, settings.data
         return TextSettings(
-            tokenizer=text.tokenizer,
+            tokens=tokenization(text),
             min_freq=text.min_freq,
             max_size=text.max_size,
             validation_fraction=data.validation_fraction,
@@ -103,10 +107,15 @@ class ClassificationRecipe(
         )
 
     def saved_parts(self, data: ClassificationData) -> ClassifierParts:
-        return {"vocab": data.prepared.vocab.tokens, "labels": list(data.prepared.labels)}
+        prepared = data.prepared
+        return {
+            "vocab": prepared.vocab.tokens,
+            "labels": list(prepared.labels),
+            "subword_model": prepared.subword_model,
+        }
 
     def example_parts(self, config: Config) -> ClassifierParts:
-        return {"vocab": [*SPECIALS, "a"], "labels": ["a", "b"]}
+        return {"vocab": [*SPECIALS, "a"], "labels": ["a", "b"], "subword_model": None}
 
     def build_network(self, config: Config, parts: ClassifierParts) -> TextClassifier:
         settings = self.settings(config)
@@ -159,13 +168,21 @@ class ClassificationRecipe(
         if config.embedding.init == "ppmi":
             data.word_vectors(config.embedding.size)
 
+    def data_counts(self, data: ClassificationData) -> dict[str, dict[str, int]]:
+        return {
+            name: {
+                "texts": len(split.texts),
+                "tokens": int(split.texts.lengths.sum()),
+                "classes": len(np.unique(split.labels)),
+            }
+            for name, split in data.prepared.splits.items()
+        }
+
     def data_summary(self, data: ClassificationData) -> list[str]:
-        prepared, lines = data.prepared, []
-        for name, split in prepared.splits.items():
-            lengths = split.texts.lengths
-            median = int(np.median(lengths))
-            lines.append(f"{name:<6}{len(split.texts):>9,} texts  {lengths.sum():>12,} tokens  median {median}")
-        return [*lines, f"{len(prepared.vocab):,} words in the vocabulary, classes {', '.join(prepared.labels)}"]
+        prepared = data.prepared
+        median = int(np.median(prepared.splits["train"].texts.lengths))
+        labels = ", ".join(prepared.labels)
+        return [f"{len(prepared.vocab):,} words in the vocabulary, median of {median} tokens, classes {labels}"]
 
     def inference(self, model: SavedModel) -> Classifier:
         settings = self.settings(model.config)
@@ -173,7 +190,7 @@ class ClassificationRecipe(
             network=model.network,
             vocab=model.vocab,
             labels=model.labels,
-            tokenize=make_tokenizer(settings.text.tokenizer),
+            tokenize=self.tokenizer_of(model),
             max_length=settings.data.max_length,
             truncation=settings.data.truncation,
             padding=settings.padding,
@@ -206,7 +223,7 @@ class ClassificationRecipe(
         rows, left_out = rows_of_split(
             model, split, given, hashes, lambda: assign_legacy_splits(documents, settings, corpus.labels)
         )
-        chosen = encode_documents([documents[row] for row in rows], settings.tokenizer, model.vocab)
+        chosen = encode_documents([documents[row] for row in rows], self.tokenizer_of(model), model.vocab)
         return self._evaluated(model, corpus, chosen, left_out)
 
     def _texts_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
@@ -219,8 +236,12 @@ class ClassificationRecipe(
             label_column=table.label_column or self.label_column(model.config),
             known_labels=model.labels,
         )
-        tokenizer = self.settings(model.config).text.tokenizer
-        return self._evaluated(model, corpus, encode_documents(corpus.documents(), tokenizer, model.vocab))
+        encoded = encode_documents(corpus.documents(), self.tokenizer_of(model), model.vocab)
+        return self._evaluated(model, corpus, encoded)
+
+    def tokenizer_of(self, model: SavedModel) -> Tokenizer:
+        """Returns the function that splits texts into the tokens of a trained model."""
+        return tokenization(self.settings(model.config).text).make(model.parts.get("subword_model"))
 
     def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
         settings = self.settings(model.config)
@@ -234,6 +255,11 @@ class ClassificationRecipe(
         )
         loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
+
+
+def tokenization(text: Text | CharNgramText) -> Tokenization:
+    """Returns the settings of `task.text` that say how texts are split into tokens."""
+    return Tokenization(**{entry.name: getattr(text, entry.name) for entry in fields(Tokenization)})
 
 
 def _init_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:

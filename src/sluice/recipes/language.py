@@ -155,9 +155,11 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         costs = {method: _measure(settings, module.network, data, "test", method) for method in wanted}
         return {f"test/{method}_perplexity": cost.perplexity for method, cost in costs.items()}
 
+    def data_counts(self, data: LanguageData) -> dict[str, dict[str, int]]:
+        return {name: {"tokens": len(ids)} for name, ids in data.prepared.splits.items()}
+
     def data_summary(self, data: LanguageData) -> list[str]:
-        lines = [f"{name:<6}{len(ids):>12,} tokens" for name, ids in data.prepared.splits.items()]
-        return [*lines, f"{len(data.prepared.vocab):,} words in the vocabulary"]
+        return [f"{len(data.prepared.vocab):,} words in the vocabulary"]
 
     def inference(self, model: SavedModel) -> TextGenerator:
         settings = self.settings(model.config)

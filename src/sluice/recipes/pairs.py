@@ -29,7 +29,7 @@ from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.class_weights import class_weights
 from sluice.modules.pairs import PairModule
 from sluice.recipes.build import build_stack
-from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts
+from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts, tokenization
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (
     EVALUATION_FACTOR,
@@ -64,7 +64,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def ngram_settings(self, settings: Pairs) -> CharNgramSettings:
         """Returns the settings of tokenisation and character n-grams."""
         text = settings.text
-        return CharNgramSettings(tokenizer=text.tokenizer, max_ngram=text.max_ngram, buckets=text.buckets)
+        return CharNgramSettings(tokens=tokenization(text), max_ngram=text.max_ngram, buckets=text.buckets)
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
@@ -100,10 +100,11 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
 
     def saved_parts(self, data: TextPairData) -> ClassifierParts:
         """Returns the labels; the vocabulary is empty, since words are represented by character n-grams."""
-        return {"vocab": [], "labels": list(data.prepared.labels)}
+        prepared = data.prepared
+        return {"vocab": [], "labels": list(prepared.labels), "subword_model": prepared.subword_model}
 
     def example_parts(self, config: Config) -> ClassifierParts:
-        return {"vocab": [], "labels": ["a", "b"]}
+        return {"vocab": [], "labels": ["a", "b"], "subword_model": None}
 
     def check(self, config: Config) -> None:
         if config.embedding.adversarial_epsilon or config.embedding.init != "random":
@@ -163,13 +164,18 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
         if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
             print_confusion(module.labels, module.confusion_matrix())
 
+    def data_counts(self, data: TextPairData) -> dict[str, dict[str, int]]:
+        return {
+            name: {
+                "pairs": len(split),
+                "tokens": int(split.texts.lengths.sum()),
+                "classes": len(np.unique(split.labels)),
+            }
+            for name, split in data.prepared.splits.items()
+        }
+
     def data_summary(self, data: TextPairData) -> list[str]:
-        prepared = data.prepared
-        lines = [
-            f"{name:<6}{len(split):>9,} pairs  {split.texts.lengths.sum():>12,} words"
-            for name, split in prepared.splits.items()
-        ]
-        return [*lines, f"classes {', '.join(prepared.labels)}"]
+        return [f"classes {', '.join(data.prepared.labels)}"]
 
     def inference(self, model: SavedModel) -> PairPredictor:
         settings = self.settings(model.config)
@@ -177,6 +183,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             network=model.network,
             labels=model.labels,
             settings=self.ngram_settings(settings),
+            subword_model=model.parts.get("subword_model"),
             max_length=settings.data.max_length,
             truncation=settings.data.truncation,
         )
@@ -232,7 +239,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     ) -> EvaluatedSplit:
         own = self.settings(model.config)
         settings, data, words = self.ngram_settings(own), own.data, new_table()
-        encoded = encode_text_pairs(pairs, settings.tokenizer, words)
+        encoded = encode_text_pairs(pairs, settings.tokens.make(model.parts.get("subword_model")), words)
         collate = TextPairCollator(
             encoded,
             word_ngrams(list(words), settings),

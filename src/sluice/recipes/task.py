@@ -164,8 +164,15 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     def print_summary(self, module: Module) -> None:
         """Prints results of the test other than metrics."""
 
+    def data_counts(self, data: DataModule) -> dict[str, dict[str, int]]:
+        """Returns the number of texts, tokens and classes of each split, by what is counted.
+
+        They are printed and stored by every run. Empty, the default, for generated data, whose sizes are settings.
+        """
+        return {}
+
     def data_summary(self, data: DataModule) -> list[str]:
-        """Returns lines with the sizes of the prepared data."""
+        """Returns further lines that describe the prepared data, such as the size of the vocabulary."""
         return []
 
     def prepare(self, config: Config, data: DataModule) -> None:
@@ -303,6 +310,18 @@ def refuse_embedding_options(config: Config) -> None:
     """
     if config.embedding.adversarial_epsilon or config.embedding.init != "random":
         raise UserError("embedding.adversarial_epsilon and embedding.init are for tasks that classify: leave them out")
+
+
+def count_lines(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Formats `TaskRecipe.data_counts`, a line for each split."""
+    widths: dict[str, int] = {}
+    for split in counts.values():
+        for name, count in split.items():
+            widths[name] = max(widths.get(name, 0), len(f"{count:,}"))
+    return [
+        f"{split:<6}" + "  ".join(f"{count:>{widths[name]},} {name}" for name, count in found.items())
+        for split, found in counts.items()
+    ]
 
 
 AnyRecipe: TypeAlias = TaskRecipe[Any, Any, Any, Any, Any]

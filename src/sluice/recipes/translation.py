@@ -200,11 +200,18 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         for name, signature in module.scoring.signatures().items():
             log.info("%s: %s", name, signature)
 
+    def data_counts(self, data: TranslationData) -> dict[str, dict[str, int]]:
+        return {
+            name: {
+                "pairs": len(split),
+                "source tokens": int(split.source.lengths.sum()),
+                "target tokens": int(split.target.lengths.sum()),
+            }
+            for name, split in data.prepared.splits.items()
+        }
+
     def data_summary(self, data: TranslationData) -> list[str]:
         prepared, lines = data.prepared, []
-        for name, split in prepared.splits.items():
-            sizes = f"{split.source.lengths.sum():>11,} and {split.target.lengths.sum():>11,} tokens"
-            lines.append(f"{name:<6}{len(split):>9,} pairs  {sizes}")
         for coder in (prepared.source, prepared.target):
             lines.append(f"{len(coder.vocab):,} entries in the vocabulary of {coder.language or 'the language'}")
         return [*lines, *prepared.notes, *_repeated_sources(data)]

@@ -120,9 +120,11 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         """Writes the vectors in the text format of word2vec."""
         write_vectors(folder / VECTORS, *learned_vectors(module.network, module.saved_with["vocab"]))
 
+    def data_counts(self, data: WindowData) -> dict[str, dict[str, int]]:
+        return {name: {"tokens": len(ids)} for name, ids in data.prepared.splits.items()}
+
     def data_summary(self, data: WindowData) -> list[str]:
-        lines = [f"{name:<6}{len(ids):>12,} tokens" for name, ids in data.prepared.splits.items()]
-        return [*lines, f"{len(data.prepared.vocab):,} words in the vocabulary"]
+        return [f"{len(data.prepared.vocab):,} words in the vocabulary"]
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
         """Evaluates the loss per pair of words on a split of the task's text."""

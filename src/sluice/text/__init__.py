@@ -4,6 +4,7 @@ from sluice.text.char_ngrams import character_ngrams, hashed_ngrams
 from sluice.text.coder import SentenceCoder, SentenceVocab, make_unit
 from sluice.text.language_text import LanguageText
 from sluice.text.pretrained import VectorMatches, match_vectors
+from sluice.text.tokenization import Tokenization, normalize
 from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
 from sluice.text.units import CharUnit, SubwordModel, SubwordUnit, Unit, WordUnit
 from sluice.text.vector_files import VectorFile, WordVectors, read_vectors, write_vectors
@@ -17,6 +18,7 @@ __all__ = [
     "SentenceVocab",
     "SubwordModel",
     "SubwordUnit",
+    "Tokenization",
     "Tokenizer",
     "Unit",
     "VectorFile",
@@ -31,6 +33,7 @@ __all__ = [
     "make_tokenizer",
     "make_unit",
     "match_vectors",
+    "normalize",
     "read_vectors",
     "write_vectors",
 ]

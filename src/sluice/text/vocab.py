@@ -1,9 +1,13 @@
 """Vocabularies."""
 
+import logging
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
 
 UNKNOWN, PADDING = "<unk>", "<pad>"
 UNKNOWN_ID, PADDING_ID = 0, 1
@@ -51,6 +55,7 @@ class Vocab:
         Raises:
             UserError: if no word is left.
         """
+        warn_of_whole_sentences(counts)
         from torchtext.vocab import Vocab as TorchtextVocab  # slow to import
 
         built = TorchtextVocab(counts, max_size=max_size, min_freq=min_freq, specials=list(SPECIALS))
@@ -75,3 +80,32 @@ class Vocab:
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Returns the tokens of ids."""
         return [self.tokens[index] for index in ids]
+
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese characters, which are written without spaces between words."""
+MAX_WORD = 8
+"""Average length above which tokens of these characters are sentences rather than words."""
+
+
+def warn_of_whole_sentences(counts: Mapping[str, int]) -> None:
+    """Warns if most of a text is in tokens of scripts without spaces that are much longer than words.
+
+    Args:
+        counts: number of occurrences of each token.
+    """
+    total = unspaced = squares = 0
+    longest = ""
+    for token, count in counts.items():
+        size = len(token)
+        total += count * size
+        if _UNSPACED.search(token):
+            unspaced += count * size
+            squares += count * size * size
+            longest = max(longest, token, key=len)
+    if 2 * unspaced > total and squares > MAX_WORD * unspaced:
+        log.warning(
+            "Most tokens are whole sentences of a script without spaces, such as %r: set task.text.unit=chars, "
+            "or separate the words by spaces.",
+            longest[:20],
+        )

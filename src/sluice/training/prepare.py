@@ -21,6 +21,7 @@ from sluice.distributed import LAUNCHED, global_rank, num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
+from sluice.recipes.task import count_lines
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
@@ -170,6 +171,8 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
     _check_data(data, config, fresh)
     if LAUNCHED not in os.environ:
         log.info("Data of task=%s: %s", config.task.name, corpus.description)
+        for line in count_lines(recipe.data_counts(data)):
+            log.info("  %s", line)
     pl.seed_everything(config.seed, verbose=False)
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)

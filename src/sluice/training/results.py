@@ -12,6 +12,7 @@ from sluice.config.schema import Config
 from sluice.data.datamodule import CorpusData
 from sluice.modules.base import TaskModule
 from sluice.plain import Plain
+from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
 
@@ -38,6 +39,7 @@ def results_before_test(
         "seed": config.seed,
         "debug": config.debug,
         "data_source": data.corpus.name,
+        "data": recipe_of(config).data_counts(data),
         "data_fingerprint": module.saved_with["data"]["fingerprint"],
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,

@@ -13,6 +13,7 @@ from sluice.data.classification import PreparedCorpus, TextSettings, encode_docu
 from sluice.data.corpus import Document, Sources
 from sluice.data.identity import text_hash
 from sluice.errors import UserError
+from sluice.text.tokenization import Tokenization
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
 
@@ -44,6 +45,8 @@ GIVEN = (
     Document("test", "fine", 1),
 )
 
+WHITESPACE = Tokenization(tokenizer="whitespace")
+
 
 def unique_texts(per_class: int, split: str = "train") -> list[Document]:
     """Texts of a common and a unique word, with alternating classes."""
@@ -52,6 +55,23 @@ def unique_texts(per_class: int, split: str = "train") -> list[Document]:
 
 def prepare(tmp_path: Path, texts: Sequence[Document], **settings: object) -> PreparedCorpus:
     return prepare_corpus(MemoryCorpus(texts), TextSettings(**settings), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("unit", ["chars", "subwords"])
+def test_texts_are_split_into_other_units(tmp_path: Path, unit: str) -> None:
+    texts = [
+        Document(s, f"Caf\u0065\u0301 {word}<BR>", i % 2)
+        for s in ("train", "val", "test")
+        for i, word in enumerate(["la", "lala"])
+    ]
+    tokens = Tokenization(unit=unit, lowercase=True, subword_size=300)
+    prepared = prepare(tmp_path, texts, tokens=tokens)
+    tokenize = tokens.make(prepared.subword_model)
+    assert "".join(tokenize("Caf\u00e9 la")).replace("\u2581", " ").strip() == "caf\u00e9 la"
+    for split in ("train", "val", "test"):
+        expected = [prepared.vocab.encode(tokenize(document.text)) for document in texts if document.split == split]
+        assert [list(prepared.splits[split].texts[row]) for row in range(2)] == expected
+        assert all(min(ids) > 0 for ids in expected), "every token is known"
 
 
 def decoded(prepared: PreparedCorpus, split: str) -> list[str]:
@@ -75,7 +95,7 @@ class TestIds:
 
     def test_chosen_tokenizer_is_used(self, tmp_path: Path) -> None:
         prepared = prepare(
-            tmp_path, [Document(s, "Fine, film", 0) for s in ("train", "val", "test")], tokenizer="whitespace"
+            tmp_path, [Document(s, "Fine, film", 0) for s in ("train", "val", "test")], tokens=WHITESPACE
         )
         assert decoded(prepared, "train") == ["Fine, film"]
 
@@ -179,12 +199,12 @@ class TestSplits:
             prepare(tmp_path, unique_texts(3, "test"))
 
     def test_given_vocabulary_is_used(self) -> None:
-        encoded = encode_documents(unique_texts(2), "whitespace", Vocab([*SPECIALS, "shared"]))
+        encoded = encode_documents(unique_texts(2), str.split, Vocab([*SPECIALS, "shared"]))
         assert encoded.texts.flat.tolist() == [2, UNKNOWN_ID] * 4
         assert encoded.labels.tolist() == [0, 1, 0, 1]
 
 
-OTHER = {"tokenizer": "whitespace", "min_freq": 2, "max_size": 3, "validation_fraction": 0.3, "test_fraction": 0.3}
+OTHER = {"tokens": WHITESPACE, "min_freq": 2, "max_size": 3, "validation_fraction": 0.3, "test_fraction": 0.3}
 
 
 class TestCaching:

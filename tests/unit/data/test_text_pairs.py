@@ -17,9 +17,10 @@ from sluice.data.corpus import Sources, TextPair
 from sluice.data.text_pairs import CharNgramSettings, TextPairData
 from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
+from sluice.text.tokenization import Tokenization
 
 SIZES = {"train": 40, "val": 21, "test": 30}
-SETTINGS = CharNgramSettings(tokenizer="whitespace", max_ngram=2, buckets=500)
+SETTINGS = CharNgramSettings(tokens=Tokenization(tokenizer="whitespace"), max_ngram=2, buckets=500)
 
 
 class CountingPairs:
@@ -107,7 +108,9 @@ def test_missing_splits_are_held_out(cache_dir: Path) -> None:
 def test_text_without_words_is_one_empty_word(tmp_path: Path) -> None:
     corpus = CountingPairs("train", "val", "test")
     corpus.pairs = lambda split: iter([TextPair('"', "a", 0), TextPair("b", "c", 1)])  # type: ignore[method-assign]
-    data = TextPairData(corpus=corpus, settings=CharNgramSettings(tokenizer="basic_english"), cache_dir=tmp_path)
+    data = TextPairData(
+        corpus=corpus, settings=CharNgramSettings(tokens=Tokenization(tokenizer="basic_english")), cache_dir=tmp_path
+    )
     assert data.text_of("test", 0) == " | a"
     (batch,) = data.test_dataloader()
     assert batch.lengths.tolist() == [1, 1, 1, 1]

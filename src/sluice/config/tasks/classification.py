@@ -5,18 +5,21 @@ from typing import Any
 
 from sluice.config.common import TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
-from sluice.options import PADDINGS, POOLINGS, SOURCES, TRUNCATIONS
-
-TOKENIZERS = ("basic_english", "whitespace")
+from sluice.options import PADDINGS, POOLINGS, SOURCES, SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
 
 @dataclass
 class Text(Settings):
     """Tokenisation and vocabulary."""
 
-    tokenizer: str = choice("tokenizer", TOKENIZERS, "basic_english")
-    min_freq: int = count("minimum number of occurrences of a word in the training texts", 2)
-    max_size: int | None = count("maximum vocabulary size, most frequent words first; null for no limit", 30_000)
+    unit: str = choice("unit of a token", UNITS, "words")
+    tokenizer: str = choice("tokenizer of words", WORD_TOKENIZERS, "basic_english")
+    lowercase: bool = setting("convert all text to lower case; basic_english always does", False)
+    normalize: bool = setting("normalise texts to Unicode NFC, and replace HTML line breaks (<br>) by spaces", True)
+    min_freq: int = count("minimum number of occurrences of a token in the training texts", 2)
+    max_size: int | None = count("maximum vocabulary size, most frequent tokens first; null for no limit", 30_000)
+    subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
+    subword_size: int = count("size of the subword vocabulary", 8_000)
 
 
 @dataclass

@@ -5,14 +5,19 @@ from typing import Any
 
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
-from sluice.options import TRUNCATIONS, WORD_TOKENIZERS
+from sluice.options import SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
 
 @dataclass
 class CharNgramText(Settings):
     """Tokenisation, and the character n-grams of words."""
 
-    tokenizer: str = choice("tokenizer", WORD_TOKENIZERS, "words")
+    unit: str = choice("unit of a token", UNITS, "words")
+    tokenizer: str = choice("tokenizer of words", WORD_TOKENIZERS, "words")
+    lowercase: bool = setting("convert all text to lower case; basic_english always does", False)
+    normalize: bool = setting("normalise texts to Unicode NFC, and replace HTML line breaks (<br>) by spaces", True)
+    subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
+    subword_size: int = count("size of the subword vocabulary", 8_000)
     max_ngram: int = count("length of the longest character n-gram that contributes to the vector of a word", 3)
     buckets: int = setting("number of hash buckets of the n-grams", 20_000, least=1, most=2**31 - 1)
 

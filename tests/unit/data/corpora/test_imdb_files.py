@@ -15,6 +15,7 @@ from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpora.imdb import ImdbArchive, ImdbFolder, find_imdb
 from sluice.data.corpus import Document
 from sluice.errors import UserError
+from sluice.text.tokenization import Tokenization
 
 ARCHIVE = "aclImdb_v1.tar.gz"
 REVIEWS = {
@@ -219,6 +220,8 @@ def test_validation_texts_of_the_archive_are_unchanged(tmp_path: Path) -> None:
     path = Path(os.environ["SLUICE_DATA"]) / ARCHIVE
     if not path.exists():
         pytest.skip("no IMDB archive in SLUICE_DATA")
-    hashes = prepare_corpus(ImdbArchive(path), TextSettings(tokenizer="whitespace"), tmp_path).identity.hashes
+    hashes = prepare_corpus(
+        ImdbArchive(path), TextSettings(tokens=Tokenization(tokenizer="whitespace")), tmp_path
+    ).identity.hashes
     digest = hashlib.sha256(hashes.splits["val"].tobytes()).hexdigest()
     assert digest == "d7a04491265e278012b3334839670bb42460bcbc2e3fa0fe3a2181dee6f669dc"

@@ -13,6 +13,7 @@ from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpus import Document, LabelledCorpus
 from sluice.data.synthetic.temporal_order import LEVELS, SYMBOLS, TemporalOrder
 from sluice.errors import UserError
+from sluice.text.tokenization import Tokenization
 
 SMALL = {"size": 60, "val_size": 20, "test_size": 30}
 EVERY_LEVEL = ["easy", "normal", "moderate", "hard", "nightmare"]
@@ -97,7 +98,7 @@ def test_fingerprint_depends_on_all_settings() -> None:
 
 def test_prepared_texts_decode_to_the_sequences(tmp_path: Path) -> None:
     corpus: LabelledCorpus = TemporalOrder(level="easy", **SMALL)  # type: ignore[arg-type]
-    prepared = prepare_corpus(corpus, TextSettings(tokenizer="whitespace"), tmp_path)
+    prepared = prepare_corpus(corpus, TextSettings(tokens=Tokenization(tokenizer="whitespace")), tmp_path)
     assert set(prepared.vocab.tokens) == {"<unk>", "<pad>", *SYMBOLS}
     assert {name: len(split.labels) for name, split in prepared.splits.items()} == {"train": 60, "val": 20, "test": 30}
     ids = prepared.splits["test"].texts
