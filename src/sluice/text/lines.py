@@ -8,6 +8,7 @@ import codecs
 import gzip
 import io
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bo
     offset = 0
     for number, raw in enumerate(raw_lines, start=1):
         if number == 1:
-            _check_first(raw, name)
+            check_first_line(raw, name)
         if b"\0" in raw:
             position = offset + raw.index(0)
             raise UserError(f"{name} is binary (byte {position:,}, line {number:,}, is zero): use a text file")
@@ -71,8 +72,12 @@ def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bo
         yield text.removesuffix(end).replace("\r", " ") + (end if keep_ends else "")
 
 
-def _check_first(raw: bytes, name: str | Path) -> None:
-    """Checks the first line of a text; it is the only one if there is no LF."""
+def check_first_line(raw: bytes, name: str | Path) -> None:
+    """Checks the first line of a text; it is the only one if there is no LF.
+
+    Raises:
+        UserError: for UTF-16 or gzipped text, and for the line breaks of old Mac files.
+    """
     for mark, encoding in _WIDE_MARKS.items():
         if raw.startswith(mark):
             raise UserError(f"{name} is {encoding} text: save it as UTF-8")
@@ -111,15 +116,16 @@ def open_binary(path: Path | None, known_bytes: int | None = None) -> Iterator[B
 
 @contextmanager
 def read_errors(name: Path | str) -> Iterator[None]:
-    """Turns the errors of reading a file, plain or gzipped, into a UserError.
+    """Turns the errors of reading a file, plain, gzipped or in a .zip archive, into a UserError.
 
     Raises:
         UserError: if the file cannot be read, is truncated, or is damaged.
     """
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{name} is truncated or not a gzip file: replace it with a complete copy") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        kind = "zip archive" if str(name).endswith(".zip") else "gzip file"
+        raise UserError(f"{name} is truncated or not a {kind}: replace it with a complete copy") from error
     except BrokenPipeError:
         raise
     except OSError as error:

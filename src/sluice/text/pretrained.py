@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sluice.errors import UserError
-from sluice.text.vector_files import VectorFile
+from sluice.text.vector_files import VectorFile, VectorRow, log_repeated
 from sluice.text.vocab import PADDING_ID, SPECIALS, Vocab
 
 
@@ -42,27 +43,42 @@ class VectorMatches(NamedTuple):
 def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> VectorMatches:
     """Reads the vectors of a vocabulary from a file; other vectors are not loaded into memory.
 
+    A word that is not in the file takes the vector of a canonically equivalent one (equal in Unicode's form NFC).
+
     Args:
         path: a file of a format that `VectorFile` supports.
         vocab: vocabulary of V words.
-        size: expected dimension D; None accepts that of the file.
+        size: expected dimension D, which also selects a file of a .zip archive; None accepts that of the file.
 
     Raises:
         UserError: if the file is invalid, the dimension differs, or none of the words is found.
     """
-    with VectorFile(path) as file:
+    with VectorFile(path, size) as file:
         if size is not None and file.size != size:
             raise UserError(
                 f"{path} has vectors of dimension {file.size}, but the model expects {size}: "
                 f"set embedding.size={file.size} or use another file"
             )
-        ids = {token.encode(): index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}
+        ids = {token: index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}
         vectors = np.zeros((len(vocab), file.size), dtype=np.float32)
         found = np.zeros(len(vocab), dtype=np.bool_)
+        composed = {normalize("NFC", token): index for token, index in ids.items() if not token.isascii()}
+        equivalent: dict[int, VectorRow] = {}
+        repeated = 0
         for row in file.rows():
             index = ids.get(row.word)
-            if index is not None and not found[index]:
+            if index is None:
+                other = None if row.word.isascii() else composed.get(normalize("NFC", row.word))
+                if other is not None:
+                    equivalent.setdefault(other, row)
+            elif found[index]:
+                repeated += 1
+            else:
                 vectors[index], found[index] = file.numbers(row), True
+        for index, row in equivalent.items():
+            if not found[index]:
+                vectors[index], found[index] = file.numbers(row), True
+    log_repeated(path, repeated)
     if not found[len(SPECIALS) :].any():
         raise UserError(
             f"{path} contains none of the {len(vocab) - len(SPECIALS)} words of the vocabulary: check its language"

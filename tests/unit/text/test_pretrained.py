@@ -37,6 +37,15 @@ def test_vectors_are_matched_by_word(path: Path) -> None:
     assert [VOCAB.tokens[index] for index in np.flatnonzero(matched.found)] == ["<unk>", "sea", "café", "Nile"]
 
 
+def test_equivalent_words_are_matched(tmp_path: Path) -> None:
+    vocab = Vocab.build(Counter({"cafe\u0301": 3, "na\u00efve": 2, "boat": 1}))
+    words = ["caf\u00e9", "nai\u0308ve", "na\u00efve", "lake"]
+    write_vectors(tmp_path / "a.txt", words, np.arange(8, dtype=np.float32).reshape(4, 2))
+    matched = match_vectors(tmp_path / "a.txt", vocab)
+    assert matched.num_found == 2
+    np.testing.assert_array_equal(matched.vectors[vocab.encode(["cafe\u0301", "na\u00efve"])], [[0, 1], [4, 5]])
+
+
 def test_coverage_excludes_specials(path: Path) -> None:
     matched = match_vectors(path, VOCAB)
     assert matched.num_found == 3
