@@ -29,7 +29,11 @@ class EmbeddingSource:
 def source_of(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run, a checkpoint, or a GloVe, fastText or word2vec file.")
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="A run, a checkpoint, a GloVe, fastText or word2vec file, or a name such as glove.6B.100d.",
+        ),
     ],
 ) -> None:
     context.obj = EmbeddingSource(source)

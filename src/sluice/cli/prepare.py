@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from sluice.config.checks import check_files
+from sluice.config.checks import check_files, vector_settings
 from sluice.config.compose import checked, compose_config, find_conf
+from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
 from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
@@ -16,6 +17,8 @@ from sluice.training.trainer_checks import check_objects, check_trainer_settings
 
 def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     """Downloads, checks, tokenises and caches the data of a task; never falls back to the generated sample.
+
+    Also downloads published vectors that the settings name.
 
     Args:
         overrides: as for train.py.
@@ -39,6 +42,8 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     corpus = recipe.find_corpus(config, may_fall_back=False)
     data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
+    for given in vector_settings(config).values():
+        find_vectors(given, Path(config.paths.data_dir))
     print_line(f"{config.task.name}: {corpus.description}")
     for line in [*count_lines(recipe.data_counts(data)), *recipe.data_summary(data), *repeated_texts(data.identity)]:
         print_line(f"  {line}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, pca_projection
+from sluice.data.published_vectors import default_data_dir, find_vectors, size_of
 from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.word2vec import Word2Vec
@@ -28,7 +29,7 @@ def print_neighbours(source: Path, words: list[str], *, top: int, manhattan: boo
     """Prints the nearest neighbours of each word.
 
     Args:
-        source: a run folder, a checkpoint, or a file of vectors.
+        source: a run folder, a checkpoint, a file of vectors, or the name of published ones.
         words: the words.
         top: the number of neighbours of each word.
         manhattan: use the Manhattan distance instead of the cosine.
@@ -46,7 +47,7 @@ def print_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhat
     """Prints the nearest neighbours of a − b + c.
 
     Args:
-        source: a run folder, a checkpoint, or a file of vectors.
+        source: a run folder, a checkpoint, a file of vectors, or the name of published ones.
         words: a, b and c.
         top: the number of neighbours.
         manhattan: use the Manhattan distance instead of the cosine.
@@ -64,7 +65,7 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
     """Plots words by their principal components, and writes data for TensorBoard's projector.
 
     Args:
-        source: a run folder, a checkpoint, or a file of vectors.
+        source: a run folder, a checkpoint, a file of vectors, or the name of published ones.
         chosen: the words; empty for the first `count` words.
         count: the number of words if none are chosen.
         png: the file of the plot; None for no plot.
@@ -135,11 +136,14 @@ def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32
 
 
 def load_space(source: Path) -> EmbeddingSpace:
-    """Loads words and vectors from a run folder, a checkpoint or a file, without special tokens.
+    """Loads words and vectors from a run, a checkpoint, a file or by a published name, without special tokens.
 
     Raises:
         UserError: if `source` has no vectors.
     """
+    size = size_of(str(source))
+    if size is not None:
+        return EmbeddingSpace(*read_vectors(find_vectors(str(source), default_data_dir()), size))
     if source.is_file() and source.suffix != ".ckpt":
         return EmbeddingSpace(*read_vectors(source))
     model = load_model(source)

@@ -17,6 +17,8 @@ FILES = (
     *("validation_target_path", "test_target_path"),
 )
 """Settings of `task.data` that name files of the user."""
+VECTORS = ("embedding.path", "task.decoder.embedding_path")
+"""Settings that name pretrained vectors."""
 MINIMISED = ("loss", "perplexity", "rmse", "last_step")
 """Validation metrics of which smaller values are better; of the others of Sluice larger ones are."""
 
@@ -41,19 +43,28 @@ def check_combinations(config: Config) -> None:
 
 
 def check_files(config: Config) -> None:
-    """Checks that the files of the user exist.
+    """Checks that the files of the user exist, and the names of published vectors.
 
     Raises:
-        UserError: for the first one that does not.
+        UserError: for the first one that does not, or a name of vectors of another dimension than embedding.size.
     """
     data = getattr(config.task, "data", None)
     given = {f"task.data.{name}": getattr(data, name, None) for name in FILES}
-    given["embedding.path"] = config.embedding.path
-    given["task.decoder.embedding_path"] = getattr(getattr(config.task, "decoder", None), "embedding_path", None)
     given["init_from"] = config.init_from
     for key, path in given.items():
         if path is not None and not (path and Path(path).exists()):
             raise UserError(f"{key}={path} does not exist: give the path of a file{_or_folder(key)}")
+    for key, path in vector_settings(config).items():
+        from sluice.data.published_vectors import check_vectors
+
+        check_vectors(key, path, config.embedding.size)
+
+
+def vector_settings(config: Config) -> dict[str, str]:
+    """Returns the settings that name pretrained vectors and are given: `embedding.path` and that of a decoder."""
+    decoder = getattr(config.task, "decoder", None)
+    found = zip(VECTORS, (config.embedding.path, getattr(decoder, "embedding_path", None)), strict=True)
+    return {key: path for key, path in found if path is not None}
 
 
 def _or_folder(key: str) -> str:

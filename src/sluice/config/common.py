@@ -89,8 +89,8 @@ class Embedding(Settings):
         "initialisation; ppmi: from co-occurrence counts of the training texts", EMBEDDING_INITS, "random"
     )
     path: str | None = setting(
-        "pretrained vectors: a GloVe, fastText or word2vec file, or a run of task=word2vec; for translation, of the "
-        "source language; null for none"
+        "pretrained vectors: a GloVe, fastText or word2vec file, a name such as glove.6B.100d (downloaded), or a run "
+        "of task=word2vec; for translation, of the source language; null for none"
     )
     frozen: bool = setting("do not train the embedding", False)
     initial_std: float = setting(

@@ -12,6 +12,7 @@ from torch import nn
 from sluice.config.schema import Config, Model
 from sluice.config.tasks.translation import DecoderSettings, Translating
 from sluice.config.user_code import import_module
+from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
@@ -46,22 +47,22 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
     )
 
 
-def load_vectors(embedding: object, given: str, words: list[str], seed: int) -> None:
+def load_vectors(embedding: object, given: str, words: list[str], config: Config) -> None:
     """Loads pretrained vectors into an embedding; words without a vector are initialised randomly.
 
     Args:
         embedding: the embedding.
-        given: a file of vectors, or the folder of a run of task=word2vec.
+        given: a file of vectors, a name of published vectors, or the folder of a run of task=word2vec.
         words: the vocabulary, in the order of ids.
-        seed: seed of the random vectors.
+        config: the configuration, for the data folder and the seed of the random vectors.
 
     Raises:
-        UserError: for an invalid file, or an embedding that is not learned.
+        UserError: for an invalid or missing file, or an embedding that is not learned.
     """
-    learned, path = _learned(embedding, "path"), Path(given)
+    learned, path = _learned(embedding, "path"), find_vectors(given, Path(config.paths.data_dir))
     matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
     with torch.no_grad():
-        learned.table.weight.copy_(torch.from_numpy(matched.fill_missing(seed)))
+        learned.table.weight.copy_(torch.from_numpy(matched.fill_missing(config.seed)))
     report = log.warning if matched.coverage < LEAST_COVERAGE else log.info
     report("%s: vectors for %d of %d words (%.1f %%).", given, matched.num_found, len(words), 100 * matched.coverage)
     if matched.coverage < LEAST_COVERAGE:

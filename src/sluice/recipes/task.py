@@ -237,7 +237,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """
         embedding, words = self.embedded_words(network, parts)
         if config.embedding.path is not None:
-            load_vectors(embedding, config.embedding.path, words, config.seed)
+            load_vectors(embedding, config.embedding.path, words, config)
         elif config.embedding.frozen and config.embedding.init == "random":
             log.warning("embedding.frozen=true without embedding.path: the random vectors are not trained.")
         if config.embedding.frozen:

@@ -122,7 +122,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             )
         super().load_vectors(config, network, parts)
         if own is not None:
-            load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config.seed)
+            load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config)
 
     def build_module(self, config: Config, data: TranslationData) -> TranslationModule:
         settings = self.settings(config)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.checks import check_files, check_monitor_mode
+from sluice.config.checks import VECTORS, check_files, check_monitor_mode
 from sluice.config.compose import checked, with_registered_type
 from sluice.config.fields import freeze
 from sluice.config.schema import Config
@@ -66,9 +66,10 @@ def make_paths_absolute(composed: DictConfig) -> None:
     if composed.task.module is not None:
         import_module(Path(composed.task.module), TASK)
         composed.task = with_registered_type(composed.task)
-    is_given = not OmegaConf.is_interpolation(composed.embedding, "path")
-    if is_given and composed.embedding.get("path"):  # "???" is reported by `checked`
-        composed.embedding.path = str(Path(composed.embedding.path).expanduser().absolute())
+    for key in VECTORS:
+        path = OmegaConf.select(composed, key)  # None for "???", which is reported by `checked`
+        if isinstance(path, str) and path and Path(path).expanduser().exists():  # a name is stored as it is
+            OmegaConf.update(composed, key, str(Path(path).expanduser().absolute()))
 
 
 def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:

@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from sluice.config.checks import VECTORS
 from sluice.config.compose import compose_config, flat, with_schema
 from sluice.config.errors import explained
 from sluice.config.renamed import update_overrides
@@ -297,7 +298,7 @@ def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
     output folder is derived from the location of the run folder.
     """
     before = flat(read_stored_config(folder))
-    for key in ("paths.data_dir", "embedding.path"):
+    for key in ("paths.data_dir", *VECTORS):
         path = before.get(key)
         if path is not None and Path(path).exists() and not (key == "paths.data_dir" and os.environ.get("SLUICE_DATA")):
             yield key, str(path)

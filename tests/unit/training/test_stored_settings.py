@@ -10,6 +10,7 @@ from running import CONF
 from sluice.config.compose import compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
+from sluice.training.prepare import make_paths_absolute
 from sluice.training.resume import read_stored_config
 from sluice.training.stored_settings import (
     override_of,
@@ -155,6 +156,15 @@ def test_paths_of_the_run_are_restored_as_absolute_paths(run: Path, workdir: Pat
     (run / "config.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
     assert f"embedding.path={workdir}/own.txt" in resumed_arguments(run)
     assert not any(line.startswith("embedding.path") for line in resumed_arguments(run, "embedding=learned"))
+
+
+def test_names_of_vectors_are_stored_as_given(workdir: Path) -> None:
+    (workdir / "own.txt").touch()
+    given = ["embedding.path=glove.6B.50d", "task.decoder.embedding_path=own.txt"]
+    composed = compose_config(["task=multi30k", *given], CONF)
+    make_paths_absolute(composed)
+    assert composed.embedding.path == "glove.6B.50d"
+    assert composed.task.decoder.embedding_path == str(workdir / "own.txt")
 
 
 def test_targets_of_earlier_versions_are_renamed(run: Path) -> None:

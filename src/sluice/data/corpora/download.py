@@ -101,14 +101,18 @@ def _download_or_sample(
         return sample
 
 
-def fetch(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
+def fetch(
+    url: str, *, known_hash: str | None, folder: Path, name: str, alternative: str = "set task.data.source=sample"
+) -> Path:
     """Downloads a file; it appears in `folder` only when it is complete and its hash is correct.
 
     Args:
         url: address of the file.
-        known_hash: expected hash, "md5:..." or "sha256:...".
+        known_hash: expected hash, "md5:..." or "sha256:..."; None if none is published: then only the size is compared
+            with the one that the server declares.
         folder: folder to download to.
         name: name of the file in `folder`.
+        alternative: what the user can do without the file, for error messages.
 
     Returns:
         The path of the file.
@@ -119,7 +123,7 @@ def fetch(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
     """
     require_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _not_writable(folder, name, "permission denied")
+        raise _not_writable(folder, name, "permission denied", alternative)
     import pooch
     import requests
 
@@ -127,17 +131,19 @@ def fetch(url: str, *, known_hash: str, folder: Path, name: str) -> Path:
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=TIMEOUT, headers=agent
     )
+    if known_hash is None:
+        pooch.get_logger().setLevel(logging.WARNING)  # it logs advice for programmers
     try:
         pooch.retrieve(url, known_hash=known_hash, fname=name, path=folder, downloader=downloader)
         _set_default_permissions(folder / name)
     except requests.RequestException as error:
-        raise _download_failed(url, folder, name, _reason(error)) from error
+        raise download_failed(url, folder, name, _reason(error), alternative) from error
     except ValueError as error:
-        kind = known_hash.partition(":")[0].upper()
+        kind = (known_hash or "hash").partition(":")[0].upper()
         reason = f"the {kind} of the received file differs from that of the published one"
-        raise _download_failed(url, folder, name, reason) from error
+        raise download_failed(url, folder, name, reason, alternative) from error
     except OSError as error:
-        raise _not_writable(folder, name, error.strerror or str(error)) from error
+        raise _not_writable(folder, name, error.strerror or str(error), alternative) from error
     return folder / name
 
 
@@ -192,16 +198,23 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _download_failed(url: str, folder: Path, name: str, reason: str) -> UserError:
-    return UserError(
-        f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or set task.data.source=sample."
-    )
+def download_failed(url: str, folder: Path, name: str, reason: str, alternative: str) -> UserError:
+    """Returns the error for a file that could not be downloaded.
+
+    Args:
+        url: address of the file.
+        folder: folder to copy it to.
+        name: its name in `folder`.
+        reason: what happened.
+        alternative: what the user can do without the file.
+    """
+    return UserError(f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or {alternative}.")
 
 
-def _not_writable(folder: Path, name: str, reason: str) -> UserError:
+def _not_writable(folder: Path, name: str, reason: str, alternative: str) -> UserError:
     return UserError(
         f"{name} cannot be written into {folder} ({reason}): set another folder with paths.data_dir "
-        "or the environment variable SLUICE_DATA, or set task.data.source=sample."
+        f"or the environment variable SLUICE_DATA, or {alternative}."
     )
 
 
