@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -105,12 +107,21 @@ def checked(config: DictConfig) -> Config:
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
     expand_home(typed)
+    parse_class_weights(typed.task)
     check_ranges(typed)
     check_combinations(typed)
     for group in FREE_GROUPS:
         check_finite(group, getattr(typed, group))
     typed.optimizer = choose_fused(typed.optimizer, typed.trainer)
     return typed
+
+
+def parse_class_weights(task: Any) -> None:
+    """Parses task.class_weights if it is a quoted dictionary, which Hydra needs for names that are not ASCII."""
+    given = getattr(task, "class_weights", None)
+    if isinstance(given, str) and given.startswith("{"):
+        with suppress(yaml.YAMLError):
+            task.class_weights = yaml.safe_load(given)
 
 
 def expand_home(config: Any) -> None:

@@ -129,6 +129,9 @@ def _unreadable(override: str) -> str:
     key, sign, value = override.partition("=")
     if not sign:
         return f"{override!r} cannot be parsed: write settings as key=value"
+    other = next((character for character in value if not character.isascii()), None)
+    if value.startswith("{") and other is not None:
+        return f"{override!r} cannot be parsed because of {other!r}: put the dictionary in quotes, '{key}=\"{value}\"'"
     if value[:1] in "[{" and value:
         return f"{override!r} cannot be parsed: write lists as 'key=[a,b]' and dictionaries as 'key={{a: 1}}'"
     special = next((character for character in value if not _UNQUOTED.fullmatch(character)), None)

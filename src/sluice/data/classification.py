@@ -5,7 +5,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def prepare_corpus(corpus: LabelledCorpus, settings: TextSettings, cache_dir: Pa
     Raises:
         UserError: if the corpus cannot be read, the vocabulary is empty, or the cache cannot be written.
     """
-    key = {"labels": corpus.labels, **vars(settings), "tokens": vars(settings.tokens)}
+    key = {"labels": corpus.labels, **asdict(settings)}
     prepared = load_or_prepare("texts", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: Split(prepared.ragged(f"{name}_ids", f"{name}_offsets"), prepared.array(f"{name}_labels"))
@@ -280,7 +280,7 @@ class ClassificationData(BucketedData[TextBatch]):
 
     def word_vectors(self, size: int) -> Tensor:
         """Returns (V, size) word vectors of the training texts, see `ppmi_vectors`; cached."""
-        texts = {"corpus": self.prepared.identity.fingerprint.key, **vars(self.settings)}
+        texts = {"corpus": self.prepared.identity.fingerprint.key, **asdict(self.settings)}
         key = {"texts": texts, "size": size, "window": WINDOW}
         path = entry_path(self.cache_dir, f"vectors-{self.corpus.name}", key)
 

@@ -1,7 +1,7 @@
 """Labelled text pairs as ragged arrays with the character n-grams of every word, and their DataModule."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -63,7 +63,7 @@ def prepare_text_pairs(
     Raises:
         UserError: if the corpus cannot be read, or the cache cannot be written.
     """
-    key = {"labels": corpus.labels, "shares": fractions, **vars(settings), "tokens": vars(settings.tokens)}
+    key = {"labels": corpus.labels, "shares": fractions, **asdict(settings)}
     prepared = load_or_prepare("text-pairs", corpus, key, cache_dir, lambda: _build_entry(corpus, settings, fractions))
     splits = {
         name: TextPairSplit(

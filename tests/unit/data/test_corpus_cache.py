@@ -82,11 +82,11 @@ PREPARED: dict[str, Callable[[Path], object]] = {
     ),
 }
 ENTRIES = {
-    "texts": ("texts-sample-e15a77ca852013ab", 3132232982),
+    "texts": ("texts-sample-34e436ae2cd9488f", 723384731),
     "stream": ("stream-sample-c4717845355ab17f", 895399692),
     "pairs": ("pairs-sample-2c941a2eaa899aeb", 702643925),
     "tags": ("tags-sample-f6df3d8e61ae9f3f", 2961136519),
-    "text-pairs": ("text-pairs-generated-d3cce9ab0b38d490", 799062821),
+    "text-pairs": ("text-pairs-generated-b35ab6e40b02a7e5", 1055817540),
 }
 """Name of each kind's entry, and a checksum over its files."""
 

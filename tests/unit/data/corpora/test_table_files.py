@@ -74,7 +74,7 @@ def test_faulty_tables_are_refused(tmp_path: Path, name: str, content: str | byt
 
 
 def test_columns_must_differ(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the column 'text' cannot be read as two of text and label"):
+    with pytest.raises(UserError, match="the column 'text' is named twice"):
         LabelledTable(path=tmp_path / "a.csv", label_column="text")
 
 
