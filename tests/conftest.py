@@ -1,5 +1,6 @@
 """Shared fixtures: one torch thread, an empty working directory, a finished run."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tensorboard.summary.writer import event_file_writer
 from custom_cell import unregister_custom_code
 from running import TINY, Ended, Finished, paths_in, train
 
+gc.disable()  # until all tests are collected: there is hardly any garbage among a million objects
 event_file_writer._global_uid = event_file_writer.AtomicCounter(100_000)
 """TensorBoard sorts event files by name: second, host, process, counter. Tests share a process, so the counter needs a
 fixed number of digits."""
@@ -33,6 +35,12 @@ SLURM = (
     ),
     *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_NODES", "SLURM_NODELIST"),
 )
+
+
+def pytest_collection_finish() -> None:
+    """Leaves the modules and tests out of garbage collection, which would go through them again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

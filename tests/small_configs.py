@@ -3,12 +3,9 @@
 from itertools import product
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from running import CONF, SAMPLE, paths_in, three_classes
-from sluice.config.compose import compose_config
-from sluice.config.schema import register_schemas
+from running import CONF, SAMPLE, compose_quickly, paths_in, three_classes
 
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
@@ -46,19 +43,17 @@ def small(home: Path, task: str) -> tuple[str, ...]:
 def compose_small(home: Path, choice: str, *overrides: str) -> DictConfig:
     """The composed configuration of `task=...` or `experiment=...`, reduced."""
     group, name = choice.split("=")
-    whole = compose_config([choice], CONF)
+    whole = compose_quickly([choice])
     sizes = small(home, name if group == "task" else str(whole.task.name))
     if "model" in whole and whole.model is not None and whole.model.get("num_params"):
         sizes = tuple(size.replace("model.hidden_size=8", "model.num_params=2000") for size in sizes)
     decoder = ("task.decoder.hidden_size=16",) if name == "britz" else ()  # attention=dot: twice the encoder's units
-    return compose_config([choice, *sizes, *decoder, *overrides, *paths_in(home)], CONF)
+    return compose_quickly([choice, *sizes, *decoder, *overrides, *paths_in(home)])
 
 
 def networks_of(experiment: str) -> list[tuple[str, ...]]:
     """Overrides of the first member of each distinct network of a sweep; one empty tuple where nothing is swept."""
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", overrides=[f"experiment={experiment}"], return_hydra_config=True)
-    swept = config.hydra.sweeper.params or {}
+    config = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")  # read by each collection: composing is slow
+    swept = OmegaConf.select(config, "hydra.sweeper.params") or {}
     values = {key: str(given).split(",") for key, given in swept.items() if key not in SAME_NETWORK}
     return list(product(*([f"{key}={value}" for value in choices] for key, choices in values.items())))

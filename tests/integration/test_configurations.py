@@ -81,14 +81,19 @@ def composed(home: Path, *overrides: str) -> Config:
     return checked(compose_after([*groups, *texts, *paths, f"paths.run_dir={home / 'run'}"], settings))
 
 
-def built(config: Config) -> tuple[Any, pl.Trainer]:
-    """The LightningModule and the Trainer, on the CPU."""
+def built_on_data(config: Config) -> tuple[Any, pl.Trainer, Any]:
+    """The LightningModule, the Trainer, on the CPU, and the DataModule."""
     config.trainer |= {"accelerator": "cpu"}
     recipe = recipe_of(config)
     data = recipe.build_data(config, recipe.find_corpus(config))
     last = LastCheckpoint(run_dir=str(config.paths.run_dir))
     trainer = build_trainer(config, recipe.callbacks(config, data), TrainingMonitor(), last)
-    return recipe.build_module(config, data), trainer
+    return recipe.build_module(config, data), trainer, data
+
+
+def built(config: Config) -> tuple[Any, pl.Trainer]:
+    """The LightningModule and the Trainer."""
+    return built_on_data(config)[:2]
 
 
 def optimizers_of(task: TaskModule, steps: int) -> Any:
@@ -121,10 +126,7 @@ def test_every_group_has_options() -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_option_composes_and_builds(home: Path, point: str) -> None:
     few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
-    config = composed(home, point, *few)
-    task, trainer = built(config)
-    recipe = recipe_of(config)
-    data = recipe.build_data(config, recipe.find_corpus(config))
+    task, trainer, data = built_on_data(composed(home, point, *few))
     made = task.model_step(next(iter(data.train_dataloader())), "train")
     assert (made[0] if isinstance(made, tuple) else made).isfinite()
     optimizers = optimizers_of(task, steps=10)
