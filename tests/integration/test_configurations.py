@@ -78,7 +78,7 @@ def composed(home: Path, *overrides: str) -> Config:
     paths = [f"paths.{name}_dir={home / name}" for name in ("data", "cache", "output")]
     groups = [override for override in overrides if chooses_group(override)]
     settings = [override for override in overrides if not chooses_group(override)]
-    return checked(compose_after([*groups, *texts, *paths, f"paths.run_dir={home / 'run'}"], settings))
+    return checked(compose_after(groups, [*texts, *paths, f"paths.run_dir={home / 'run'}", *settings]))
 
 
 def built_on_data(config: Config) -> tuple[Any, pl.Trainer, Any]:
