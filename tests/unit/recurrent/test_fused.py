@@ -61,7 +61,7 @@ def test_each_implementation_is_really_used(name: str, elementwise: str, monkeyp
 
 
 @every_cell
-@pytest.mark.parametrize("lengths", [[1], [3, 3], [3, 1, 2]], ids=str)
+@pytest.mark.parametrize("lengths", [[1], [2, 2], [3, 1, 2]], ids=str)
 def test_backward_passes_gradcheck(name: str, lengths: list[int]) -> None:
     cell, plan = random_cell(name, hidden_size=2), make_plan(sorted(lengths), surplus=len(lengths) - 1)
     _, _, leaves = scan_inputs(cell, plan)
