@@ -258,7 +258,7 @@ class ClassificationRecipe(
 
 
 def tokenization(text: Text | CharNgramText) -> Tokenization:
-    """Returns the settings of `task.text` that say how texts are split into tokens."""
+    """Returns the settings of `task.text` for splitting texts into tokens."""
     return Tokenization(**{entry.name: getattr(text, entry.name) for entry in fields(Tokenization)})
 
 

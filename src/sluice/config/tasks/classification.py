@@ -51,9 +51,9 @@ class ImdbData(TextData):
 
 @dataclass
 class TableData(TextData):
-    """Labelled texts in a CSV, TSV or JSONL file."""
+    """Labelled texts in a table."""
 
-    path: str = setting("file of training texts (CSV, TSV or JSONL)")
+    path: str = setting("table of training texts: .csv, .tsv, .jsonl (each also .gz), .parquet, or a saved Hugging Face dataset")
     validation_path: str | None = setting(
         "file of validation texts; null splits off validation_fraction of the training file", None
     )
