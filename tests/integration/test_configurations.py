@@ -237,8 +237,8 @@ REQUIRED = {
     "embedding.kind=onehot": ("embedding=onehot",),
     "task.head=adaptive": ("task.cutoffs=[5,9]",),
     "task.tie_weights=all": ("task.text.joint=true",),
-    "task.text.unit=subwords": ("task.text.subword_size=200",),
-    "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=200"),
+    "task.text.unit=subwords": ("task.text.subword_size=350",),
+    "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=350"),
 }
 """Settings that some choices require."""
 NEEDING_FILES = ("task.data.source", "task.data.corpus")

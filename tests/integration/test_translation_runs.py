@@ -77,7 +77,7 @@ def test_last_checkpoints_are_averaged(translator: Finished) -> None:
 def test_parallel_file_with_subwords_and_input_feeding(workdir: Path) -> None:
     pairs = [f"{a} {b} {c}\t{c} {b} {a}" for a in "abcd" for b in "efgh" for c in "ijkl"]
     (workdir / "mine.tsv").write_text("\n".join([*pairs, "\t"]) + "\n", encoding="utf-8")
-    own = (f"task.data.path={workdir / 'mine.tsv'}", "task.text.unit=subwords", "task.text.subword_size=20")
+    own = (f"task.data.path={workdir / 'mine.tsv'}", "task.text.unit=subwords", "task.text.subword_size=280")
     how = ("task.attention=additive", "task.decoder.input_feeding=true", "model=gru")
     ended = train("task=parallel", *own, *how, *SMALL, *paths_in(workdir))
     assert ended.code == 0, ended.err

@@ -21,6 +21,8 @@ from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder, SentenceVocab, make
 from sluice.text.units import SubwordModel, Unit
 
 SIDES = ("source", "target")
+SUBWORDS_VERSION = 2
+"""Version of `SubwordModel.learn`, part of the cache key of prepared subwords."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class ParallelSettings(HoldOutSettings):
     """Tokenizer of words: "moses", "basic_english", "whitespace" or "words"."""
     lowercase: bool = False
     min_freq: int = 2
+    """Minimum number of occurrences of a word or character in a vocabulary."""
     max_size: int | None = None
-    """Maximum size of each vocabulary."""
+    """Maximum number of words or characters in each vocabulary; a vocabulary of subwords has all of them."""
     joint: bool = False
     """Share the vocabulary and the subword model between both languages."""
     subwords: str = "bpe"
@@ -50,6 +53,18 @@ class ParallelSettings(HoldOutSettings):
     """Ignored if the corpus has a test split."""
     symbols: bool = False
     """Treat each source as whitespace-separated symbols, such as a number or a class name, regardless of `unit`."""
+
+    def check(self) -> None:
+        """Checks the settings of a new run.
+
+        Raises:
+            UserError: for a maximum size of a subword vocabulary.
+        """
+        if self.unit == "subwords" and self.max_size is not None:
+            raise UserError(
+                f"task.text.max_size={self.max_size} does not apply to task.text.unit=subwords: set "
+                "task.text.subword_size instead"
+            )
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,8 @@ def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_d
     """
     languages = [corpus.source_language, corpus.target_language]
     key = {"languages": languages, **vars(settings)}
+    if settings.unit == "subwords":
+        key["subwords_version"] = SUBWORDS_VERSION
     prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: ParallelSplit(
@@ -230,7 +247,7 @@ def _units(
         if settings.joint:
             read["source"] += read["target"]
         learn = partial(SubwordModel.learn, size=settings.subword_size, kind=settings.subwords)
-        models["source"] = learn(read["source"]).model
+        models["source"] = None if settings.symbols else learn(read["source"]).model
         models["target"] = models["source"] if settings.joint else learn(read["target"]).model
     return {side: (make_unit(**_coder_options(corpus, settings, side, models[side])), models[side]) for side in SIDES}
 
@@ -281,10 +298,13 @@ def _coders(
     if settings.joint:
         counts = dict.fromkeys(SIDES, counts["source"] + counts["target"])
     build = partial(SentenceVocab.build, min_freq=settings.min_freq, max_size=settings.max_size)
-    return {
-        side: SentenceCoder(vocab=build(counts[side]), **_coder_options(corpus, settings, side, models[side]))
-        for side in SIDES
-    }
+    coders = {}
+    for side in SIDES:
+        options = _coder_options(corpus, settings, side, models[side])
+        subwords = options["subwords"]
+        vocab = build(counts[side]) if subwords is None else SentenceVocab.of_subwords(SubwordModel(subwords))
+        coders[side] = SentenceCoder(vocab=vocab, **options)
+    return coders
 
 
 def _encode(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:

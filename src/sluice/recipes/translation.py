@@ -85,6 +85,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return {"source": {"vocab": words}, "target": {"vocab": words if joint else [*words, "b"]}}
 
     def check(self, config: Config) -> None:
+        self.pair_settings(self.settings(config)).check()
         refuse_embedding_options(config)
         super().check(config)
 

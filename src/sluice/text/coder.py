@@ -47,6 +47,11 @@ class SentenceVocab(Vocab):
         built = Vocab.build(words, min_freq=min_freq, max_size=max_size)
         return cls([*SPECIALS, *MARKS, *built.tokens[len(SPECIALS) :]])
 
+    @classmethod
+    def of_subwords(cls, subwords: SubwordModel) -> "SentenceVocab":
+        """Returns the vocabulary of all pieces of a lossless model, so that no text has unknown tokens."""
+        return cls([*SPECIALS, *MARKS, *subwords.pieces])
+
 
 def make_unit(unit: str, *, language: str, tokenizer: str, lowercase: bool, subwords: bytes | None) -> Unit:
     """Builds a unit by name.

@@ -1,20 +1,32 @@
 """Units of sentences: words, learned subwords or characters."""
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
 from sluice.errors import UserError
 from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
 from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
 
+_BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
+_SPACE = "▁"
+"""Stands for a space in the pieces of sentencepiece."""
+_SPACE_AS_BYTES = [f"<0x{byte:02X}>" for byte in _SPACE.encode()]
+_RESERVED = str.maketrans(dict.fromkeys(f"{_SPACE}▅\0\n", " "))
+"""Characters that sentencepiece does not accept in training texts; they are encoded as bytes."""
+_TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
+
 
 class SubwordModel:
     """A learned subword segmentation (Kudo & Richardson 2018, "SentencePiece", arXiv 1808.06226).
 
-    Pieces at the beginning of a word start with "▁", so that segmentation is reversible. `model` is the serialised
-    SentencePiece model, which can be stored in checkpoints.
+    Lossless: decoding the pieces of a text returns it, except whitespace at its ends. In pieces, "▁" stands for a
+    space; a character that is not a piece, and "▁" itself, is encoded as its UTF-8 bytes, such as "<0xC3>". `model` is
+    the serialised SentencePiece model, which can be stored in checkpoints. A model learned by an earlier version has no
+    pieces for bytes; it is used as it was then: text is normalised, and blanks are merged.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -22,6 +34,7 @@ class SubwordModel:
 
         self.model = model
         self._processor: Any = SentencePieceProcessor(model_proto=model)
+        self.lossless: bool = self._processor.is_byte(self._processor.piece_to_id(_SPACE_AS_BYTES[0]))
 
     @classmethod
     def learn(cls, texts: Iterable[str], *, size: int, kind: str = "bpe") -> "SubwordModel":
@@ -29,46 +42,66 @@ class SubwordModel:
 
         Args:
             texts: training texts.
-            size: maximum number of pieces.
+            size: maximum number of pieces, including 256 bytes and the three special tokens of sentencepiece.
             kind: "bpe" (Sennrich, Haddow & Birch 2016, arXiv 1508.07909) or "unigram" (Kudo 2018, arXiv 1804.10959).
 
         Raises:
             ValueError: for an unknown kind.
-            UserError: if `size` is less than the number of characters, or there is no text.
+            UserError: if `size` is less than the number of characters, bytes and special tokens, or there is no text.
         """
         if kind not in SUBWORDS:
             raise ValueError(f"unknown kind of subwords {kind!r}: expected one of {', '.join(SUBWORDS)}")
         from sentencepiece import SentencePieceTrainer
 
-        nonempty = [text for text in texts if text.strip()]
-        if not nonempty:
+        stripped = (text.translate(_RESERVED).strip() for text in texts)
+        lines = [f" {text}".encode("utf-8", "replace") for text in stripped if text]
+        if not lines:
             raise UserError("cannot learn subwords: all training texts are empty")
         model = io.BytesIO()
-        options: dict[str, Any] = {"character_coverage": 1.0, "hard_vocab_limit": False, "num_threads": 1}
+        options: dict[str, Any] = {"hard_vocab_limit": False, "num_threads": 1, "minloglevel": 2}
+        lossless: dict[str, Any] = {
+            **{"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "add_dummy_prefix": False},
+            **{"required_chars": _SPACE, "byte_fallback": True, "max_sentence_length": max(4192, *map(len, lines))},
+        }
         try:
             SentencePieceTrainer.train(
-                sentence_iterator=iter(nonempty),
+                sentence_iterator=iter(lines),
                 model_writer=model,
                 vocab_size=size,
                 model_type=kind,
-                minloglevel=2,
                 **options,
+                **lossless,
             )
         except RuntimeError as error:
-            raise UserError(_learning_error(size, nonempty, error)) from error
+            raise UserError(_learning_error(size, error)) from error
         return cls(model.getvalue())
 
     def __len__(self) -> int:
         """Number of pieces, including the three special tokens of sentencepiece."""
         return self._processor.vocab_size()
 
+    @property
+    def pieces(self) -> list[str]:
+        """All pieces that `encode` may return for a lossless model."""
+        model = self._processor
+        ids = (index for index in range(len(self)) if not (model.is_control(index) or model.is_unknown(index)))
+        return [model.id_to_piece(index) for index in ids]
+
     def encode(self, text: str) -> list[str]:
-        """Segments a text into pieces; unseen characters become separate pieces."""
-        return self._processor.encode(text, out_type=str)
+        """Segments a text into pieces; without the whitespace at its ends."""
+        if not self.lossless:
+            return self._processor.encode(text, out_type=str)
+        text = text.strip().encode("utf-8", "replace").decode()
+        if not text:
+            return []
+        first, *others = self._processor.encode(f" {text}".split(_SPACE), out_type=str)
+        return [*first, *chain.from_iterable([*_SPACE_AS_BYTES, *pieces] for pieces in others)]
 
     def decode(self, pieces: Sequence[str]) -> str:
-        """Joins pieces to a text, with single spaces between the words."""
-        return "".join(pieces).replace("▁", " ").strip()
+        """Joins pieces to a text; bytes that are not UTF-8 become U+FFFD."""
+        if not self.lossless:
+            return "".join(pieces).replace(_SPACE, " ").strip()
+        return b"".join(map(_bytes_of, pieces)).decode("utf-8", "replace").strip()
 
     def __getstate__(self) -> bytes:
         return self.model
@@ -77,14 +110,19 @@ class SubwordModel:
         SubwordModel.__init__(self, model)
 
 
-def _learning_error(size: int, texts: list[str], error: RuntimeError) -> str:
-    characters = len(set("".join(texts)))
-    if size <= characters + 3:
+def _bytes_of(piece: str) -> bytes:
+    byte = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode("utf-8", "replace")
+
+
+def _learning_error(size: int, error: RuntimeError) -> str:
+    if found := _TOO_SMALL.search(str(error)):
+        needed = int(found[1])
         return (
-            f"task.text.subword_size={size} is too small: the training texts have {characters} different characters, "
-            "each of which is a subword; increase it"
+            f"task.text.subword_size={size} is too small by {needed - size:,}: {needed - 259:,} characters of the "
+            f"training texts, 256 bytes and 3 special tokens are subwords; set it to at least {needed}"
         )
-    return f"cannot learn subwords from the training texts ({error}): set task.text.unit=words"
+    return f"sentencepiece cannot learn subwords from the training texts ({error}): set task.text.unit=words"
 
 
 MOSES = "moses"

@@ -47,7 +47,7 @@ ROWS = [(f"ein wort {i}", f"a word {i}") for i in range(10)]
 
 
 def prepare(tmp_path: Path, corpus: Any = SAMPLE, **settings: Any) -> PreparedParallel:
-    settings = {"min_freq": 1, "subword_size": 100} | settings
+    settings = {"min_freq": 1, "subword_size": 350} | settings
     return prepare_parallel(corpus, ParallelSettings(**settings), tmp_path)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sluice.options import SENTENCE_TOKENIZERS
 from sluice.text.coder import EOS_ID, SentenceCoder, SentenceVocab, make_unit
@@ -12,18 +14,20 @@ from sluice.text.units import SubwordModel, WordUnit
 from sluice.text.vocab import UNKNOWN_ID
 
 TEXTS = ["Two men don't wait, they run.", "A man's dog (brown) runs!", "Men run: they don't wait."]
-MODEL = SubwordModel.learn([text.lower() for text in TEXTS] * 3, size=60).model
+MODEL = SubwordModel.learn([text.lower() for text in TEXTS] * 3, size=300).model
 UNITS = {"words": None, "subwords": MODEL, "chars": None}
 
 
 def make_coder(unit: str, **options: Any) -> SentenceCoder:
     described = {"language": "en", "tokenizer": "moses", "lowercase": False, "subwords": UNITS[unit]} | options
     made = make_unit(unit, **described)
+    if unit == "subwords":
+        return SentenceCoder(vocab=SentenceVocab.of_subwords(SubwordModel(MODEL)), unit=unit, **described)
     counts = Counter(token for text in TEXTS for token in made.split(text))
     return SentenceCoder(vocab=SentenceVocab.build(counts), unit=unit, **described)
 
 
-@pytest.mark.parametrize("unit", ["words", "chars"])
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("text", TEXTS)
 def test_decoding_restores_the_sentence(unit: str, text: str) -> None:
     coder = make_coder(unit)
@@ -35,6 +39,14 @@ def test_decoding_restores_the_sentence(unit: str, text: str) -> None:
 def test_lower_cased_roundtrip(unit: str, text: str) -> None:
     coder = make_coder(unit, lowercase=True)
     assert coder.text(coder.tokens(coder.encode(text))) == text.lower()
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_subword_ids_restore_any_line(text: str) -> None:
+    coder = make_coder("subwords")
+    ids = coder.encode(text)
+    assert UNKNOWN_ID not in ids
+    assert coder.text(coder.tokens(ids)) == text.strip()
 
 
 @pytest.mark.parametrize("unit", ["words", "chars"])

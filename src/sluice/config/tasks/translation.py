@@ -25,13 +25,19 @@ class PairText(Settings):
     unit: str = choice("unit of a token", UNITS, "words")
     tokenizer: str = choice("tokenizer of words; moses: sacremoses", SENTENCE_TOKENIZERS, "moses")
     lowercase: bool = setting("convert all text to lower case", True)
-    min_freq: int = count("minimum number of occurrences of a word in the training sentences", 2)
+    min_freq: int = count(
+        "minimum number of occurrences of a word or character in the training sentences (not for subwords)", 2
+    )
     max_size: int | None = count(
-        "maximum vocabulary size of each language, most frequent words first; null for no limit", None
+        "maximum vocabulary size of each language, most frequent words first; null for no limit (not for subwords)",
+        None,
     )
     joint: bool = setting("one vocabulary for both languages", False)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = count("size of the subword vocabulary", 8_000)
+    subword_size: int = count(
+        "maximum size of the subword vocabulary; 256 subwords are bytes, of which rare and unseen characters consist",
+        8_000,
+    )
 
 
 @dataclass

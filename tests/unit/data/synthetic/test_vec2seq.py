@@ -161,7 +161,7 @@ def test_every_split_of_a_book_is_the_whole_book(tmp_path: Path) -> None:
 def test_an_index_is_one_token_for_every_text_unit(tmp_path: Path, unit: str) -> None:
     text = " ".join(f"Sentence {'abcdefghijkl'[index]} ends." for index in range(12))
     (tmp_path / "book.txt").write_text(text)
-    settings = ParallelSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=40, lowercase=True, symbols=True)
+    settings = ParallelSettings(unit=unit, min_freq=1, max_ratio=100, subword_size=300, lowercase=True, symbols=True)
     prepared = prepare_parallel(book_as_pairs(BookSentences(tmp_path / "book.txt")), settings, tmp_path)
     assert {len(prepared.source.source_ids(str(number))) for number in range(12)} == {2}
     assert sorted(prepared.source.vocab.tokens[4:], key=int) == [str(number) for number in range(12)]
