@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sluice.options import WORD_TOKENIZERS
+from sluice.text.spacing import join_tokens
 
 END_OF_LINE = "<eos>"
 
@@ -15,15 +16,18 @@ _SPLIT_NOT = re.compile(r" (?=n't(?: |$))", re.IGNORECASE)
 """The Penn Treebank tokenises "isn't" as "is n't", which Moses's rules do not join."""
 
 
-def detokenize(tokens: Sequence[str]) -> str:
-    """Joins words and punctuation to a text (Moses's rules for English, by sacremoses).
+def detokenize(tokens: Sequence[str], language: str = "en") -> str:
+    """Joins words and punctuation to a text by the rules of a language (Moses's rules for English, by sacremoses).
 
     Args:
         tokens: tokens; `END_OF_LINE` becomes a line break.
+        language: language code, such as "fr" or "fr-CA".
 
     Example:
         >>> detokenize(["It", "is", "n't", "3", "@.@", "5", ",", "he", "said", "."])
         "It isn't 3.5, he said."
+        >>> detokenize(["Où", "est", "l'", "oncle", "?"], "fr")
+        "Où est l'oncle ?"
     """
     lines: list[list[str]] = [[]]
     for token in tokens:
@@ -31,14 +35,16 @@ def detokenize(tokens: Sequence[str]) -> str:
             lines.append([])
         else:
             lines[-1].append(token)
-    return "\n".join(_join(line) for line in lines)
+    return "\n".join(_join(line, re.split("[-_]", language.lower())[0]) for line in lines)
 
 
-def _join(words: list[str]) -> str:
+def _join(words: list[str], language: str) -> str:
     if not words:
         return ""
-    text = _SPLIT_NOT.sub("", _SPLIT_MARK.sub(r"\1", " ".join(words)))
-    return str(_moses().detokenize(text.split(" "), unescape=False))
+    text = _SPLIT_MARK.sub(r"\1", " ".join(words))
+    if language != "en":
+        return join_tokens(text.split(), language)
+    return str(_moses().detokenize(_SPLIT_NOT.sub("", text).split(" "), unescape=False))
 
 
 @cache

@@ -147,7 +147,7 @@ class WordUnit:
     def __init__(self, *, language: str, tokenizer: str = MOSES, lowercase: bool = False) -> None:
         """
         Args:
-            language: language code, for the tokenizer's abbreviations ("Dr.").
+            language: language code, for the tokenizer's abbreviations ("Dr.") and for joining tokens ("L' oncle").
             tokenizer: "moses", "basic_english", "whitespace" or "words".
             lowercase: whether to lower-case the words.
 
@@ -168,7 +168,7 @@ class WordUnit:
     def join(self, tokens: Sequence[str]) -> str:
         if self.tokenizer == "whitespace":
             return " ".join(tokens)
-        return detokenize(tokens)
+        return detokenize(tokens, self.language)
 
     @cached_property
     def _tokenize(self) -> Tokenizer:

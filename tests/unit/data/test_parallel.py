@@ -103,6 +103,14 @@ def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> Non
     ]
 
 
+def test_words_of_a_language_without_spaces_are_noted(tmp_path: Path) -> None:
+    corpus = ListCorpus(train=ROWS, val=ROWS, test=ROWS)
+    corpus.target_language = "zh"
+    expected = "Sentences in zh are written without spaces: task.text.unit=words needs spaces between the words"
+    assert [note[: len(expected)] for note in prepare(tmp_path, corpus).notes] == [expected]
+    assert prepare(tmp_path, corpus, unit="chars").notes == []
+
+
 def test_long_and_unequal_training_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
     odd = [("a " * 5, "a " * 6), ("a", "a " * 4), ("a " * 5, "a"), ("a " * 5, "a " * 5), ("a", "a " * 3)]
     prepared = prepare(tmp_path, ListCorpus(train=odd, val=ROWS, test=ROWS), max_length=5, max_ratio=3)

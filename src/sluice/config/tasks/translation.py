@@ -63,7 +63,7 @@ class PairData(PairBatches):
         "maximum ratio of the lengths of a pair: training pairs above it are skipped", 9.0, least=1
     )
     source_language: str = setting("code of the source language", "de")
-    target_language: str = setting("code of the target language", "en")
+    target_language: str = setting("code of the target language, by whose rules translations are detokenised", "en")
 
 
 @dataclass
@@ -95,7 +95,7 @@ class OwnPairs(PairData):
     validation_fraction: float = setting("fraction of the training pairs used for validation", 0.05, above=0, below=1)
     test_fraction: float = setting("fraction of the training pairs used for the test", 0.05, above=0, below=1)
     source_language: str = setting("code of the source language", "en")
-    target_language: str = setting("code of the target language", "en")
+    target_language: str = setting("code of the target language, by whose rules translations are detokenised", "en")
 
 
 @dataclass
