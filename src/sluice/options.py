@@ -32,6 +32,11 @@ WORD_TOKENIZERS = ("words", "whitespace", "basic_english")
 """Tokenisers for any text, see `text.tokenizers`."""
 SENTENCE_TOKENIZERS = ("moses", "basic_english", "whitespace", "words")
 """Tokenisers for sentences in a known language, see `text.units`."""
+BLEU_TOKENIZERS = (
+    *("auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"),
+    *("flores101", "flores200", "spBLEU-1K"),
+)
+"""Tokenisers of sacrebleu's BLEU, see `metrics.translation_scores`."""
 TRUNCATIONS = ("head", "tail", "head_tail")
 
 SOURCES = ("auto", "local", "download", "sample")

@@ -241,7 +241,7 @@ REQUIRED = {
     "task.text.subwords=unigram": ("task.text.unit=subwords", "task.text.subword_size=350"),
 }
 """Settings that some choices require."""
-NEEDING_FILES = ("task.data.source", "task.data.corpus")
+NEEDING_FILES = ("task.data.source", "task.data.corpus", "task.bleu_tokenizer")
 
 
 def choices_of(config: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:

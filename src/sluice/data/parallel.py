@@ -18,7 +18,7 @@ from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder, SentenceVocab, make_unit
-from sluice.text.spacing import UNSPACED_LANGUAGES
+from sluice.text.spacing import UNSPACED_LANGUAGES, base_language
 from sluice.text.units import SubwordModel, Unit
 
 SIDES = ("source", "target")
@@ -232,7 +232,7 @@ def _build_entry(corpus: ParallelCorpus, settings: ParallelSettings) -> CacheEnt
             f"Sentences in {language} are written without spaces: task.text.unit=words needs spaces between the words, "
             "subwords and chars do not"
             for language in (corpus.source_language, corpus.target_language)
-            if language in UNSPACED_LANGUAGES
+            if base_language(language) in UNSPACED_LANGUAGES
         ]
     coders = _coders(corpus, settings, splits["train"], {side: units[side][1] for side in SIDES})
     arrays: Arrays = {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sluice.metrics.translation_scores import Scoring as Scoring
     from sluice.metrics.translation_scores import corpus_scores as corpus_scores
     from sluice.metrics.translation_scores import exact_match_scoring as exact_match_scoring
+    from sluice.metrics.translation_scores import translation_scoring as translation_scoring
     from sluice.metrics.weighted_mean import RootMean as RootMean
     from sluice.metrics.weighted_mean import WeightedMean as WeightedMean
 
@@ -28,7 +29,7 @@ __getattr__, __all__ = lazy_exports(
         "metric_dict": ["MetricDict"],
         "perplexity": ["BitsPerToken", "Perplexity", "TokenLoss"],
         "spans": ["Span", "SpanF1", "spans_of"],
-        "translation_scores": ["Scoring", "corpus_scores", "exact_match_scoring"],
+        "translation_scores": ["Scoring", "corpus_scores", "exact_match_scoring", "translation_scoring"],
         "weighted_mean": ["RootMean", "WeightedMean"],
     },
 )

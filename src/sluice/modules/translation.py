@@ -12,7 +12,7 @@ from sluice.inference.translator import Translation, Translator
 from sluice.layers.output_loss import OutputLoss
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import Perplexity, TokenLoss
-from sluice.metrics.translation_scores import TRANSLATION_SCORING, Scoring
+from sluice.metrics.translation_scores import Scoring, translation_scoring
 from sluice.models.seq2seq import Seq2Seq
 from sluice.modules.base import STAGES, TaskModule
 
@@ -46,7 +46,7 @@ class TranslationModule(TaskModule):
         sampling: float = 0.0,
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
-        scoring: Scoring = TRANSLATION_SCORING,
+        scoring: Scoring | None = None,
         **options: Any,
     ) -> None:
         """
@@ -56,7 +56,7 @@ class TranslationModule(TaskModule):
             sampling: final probability of scheduled sampling: target words replaced by predicted words in training.
             sampling_steps: optimizer steps over which this probability increases linearly from 0.
             decoding: decoding settings of "val" and "test"; None for greedy search.
-            scoring: scores of the decoded texts against the references.
+            scoring: scores of the decoded texts against the references; None for those of `translation_scoring`.
             options: arguments of TaskModule except `network`, which is the translator's.
 
         Raises:
@@ -68,7 +68,8 @@ class TranslationModule(TaskModule):
                 f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
             )
         self.translator, self.label_smoothing = translator, label_smoothing
-        self.sampling, self.sampling_steps, self.scoring = sampling, sampling_steps, scoring
+        self.sampling, self.sampling_steps = sampling, sampling_steps
+        self.scoring = scoring or translation_scoring(language=translator.target.language)
         self.decoding = {"val": DecodingSettings(), "test": DecodingSettings(), **(decoding or {})}
         for settings in self.decoding.values():
             settings.check()

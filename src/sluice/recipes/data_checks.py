@@ -14,12 +14,11 @@ from sluice.recipes.saved_model import SavedModel
 log = logging.getLogger(__name__)
 
 
-def repeated_texts(identity: DataIdentity) -> list[str]:
+def repeated_texts(hashes: SplitHashes | None, name: str = "texts") -> list[str]:
     """Lines reporting texts of the validation and test splits that also occur in the training split."""
-    hashes = identity.hashes
     counts = {} if hashes is None else hashes.overlap_with_train()
     return [
-        f"{count:,} texts of {split} also occur in train (they are kept)" for split, count in counts.items() if count
+        f"{count:,} {name} of {split} also occur in train (they are kept)" for split, count in counts.items() if count
     ]
 
 

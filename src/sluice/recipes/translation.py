@@ -23,11 +23,12 @@ from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.memory import require_memory
+from sluice.metrics.translation_scores import Scoring, translation_scoring
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
-from sluice.recipes.data_checks import rows_of_split
+from sluice.recipes.data_checks import repeated_texts, rows_of_split
 from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
 from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
@@ -53,7 +54,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
     description = "translates sentences"
     usage = 'sluice translate {run} "your sentence"'
-    evaluation_settings = ("decoding.", "test_beam", *OWN_FILES)
+    evaluation_settings = ("bleu_tokenizer", "decoding.", "test_beam", *OWN_FILES)
 
     @abstractmethod
     def pair_settings(self, settings: Settings) -> ParallelSettings:
@@ -135,7 +136,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         )
         _check_beams(settings, len(data.prepared.target.vocab), settings.data.batch_size)
         try:
-            module = self.translation_module(
+            return self.translation_module(
                 config,
                 translator,
                 label_smoothing=settings.label_smoothing,
@@ -149,7 +150,6 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             )
         except ValueError as error:
             raise UserError(str(error)) from error
-        return module
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
         """Builds the LightningModule of a translator; tasks differ in the scores they compute.
@@ -235,14 +235,11 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         pairs = self._pairs_of_split(model, module.translator, request.split)
         metrics = run_test(module, pairs.loader)
         signatures, beam = module.scoring.signatures(), self._test_decoding(model).beam
-        source = pairs.source
+        details = {"checkpoint": str(model.path), "from": pairs.source, "split": request.split, "beam": beam}
         return Evaluation(
-            f"{model.path} on the {request.split} split, beam {beam}, from {source}",
+            f"{model.path} on the {request.split} split, beam {beam}, from {pairs.source}",
             metrics,
-            {
-                **{"checkpoint": str(model.path), "from": source, "split": request.split, "beam": beam},
-                **{"left_out": pairs.left_out, "signatures": signatures},
-            },
+            {**details, "left_out": pairs.left_out, "signatures": signatures},
             notes=tuple(f"{name}: {signature}" for name, signature in signatures.items()),
         )
 
@@ -270,6 +267,16 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
     """Translation of sentences."""
 
     kind = "translation"
+
+    def check(self, config: Config) -> None:
+        self._scoring(config)
+        super().check(config)
+
+    def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
+        return TranslationModule(translator=translator, scoring=self._scoring(config), **options)
+
+    def _scoring(self, config: Config) -> Scoring:
+        return translation_scoring(self.settings(config).bleu_tokenizer, self.settings(config).data.target_language)
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
         settings = self.settings(config)
@@ -315,7 +322,4 @@ def _repeated_sources(data: TranslationData) -> list[str]:
     """Lines reporting sources of the validation and test splits that also occur in the training split."""
     lines = {name: split.source_lines for name, split in data.prepared.splits.items()}
     hashes = SplitHashes({name: hashes_of((own[i],) for i in range(len(own))) for name, own in lines.items()})
-    counts = hashes.overlap_with_train()
-    return [
-        f"{count:,} sources of {split} also occur in train (they are kept)" for split, count in counts.items() if count
-    ]
+    return repeated_texts(hashes, "sources")

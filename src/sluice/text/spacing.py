@@ -42,6 +42,11 @@ _CASE_ENDINGS = {
 """Endings of abbreviations and numbers, after a colon: "EU:n"."""
 
 
+def base_language(code: str) -> str:
+    """Returns the language of a code without its region: "fr" for "fr-CA"."""
+    return re.split("[-_]", code.lower())[0]
+
+
 def join_tokens(tokens: Sequence[str], language: str) -> str:
     """Joins words and punctuation marks, as separated by Moses's tokenizer, to a text.
 

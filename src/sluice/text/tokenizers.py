@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sluice.options import WORD_TOKENIZERS
-from sluice.text.spacing import join_tokens
+from sluice.text.spacing import base_language, join_tokens
 
 END_OF_LINE = "<eos>"
 
@@ -35,7 +35,7 @@ def detokenize(tokens: Sequence[str], language: str = "en") -> str:
             lines.append([])
         else:
             lines[-1].append(token)
-    return "\n".join(_join(line, re.split("[-_]", language.lower())[0]) for line in lines)
+    return "\n".join(_join(line, base_language(language)) for line in lines)
 
 
 def _join(words: list[str], language: str) -> str:

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import sacrebleu
+from sacrebleu.tokenizers import tokenizer_ja_mecab
 
 from sluice.data.synthetic.parallel import SampleParallel
-from sluice.metrics.translation_scores import SCORES, corpus_scores, exact_match_scoring, signatures
+from sluice.errors import UserError
+from sluice.metrics.translation_scores import SCORES, corpus_scores, exact_match_scoring, translation_scoring
 
 
 def corpus() -> tuple[list[str], list[str]]:
@@ -43,7 +46,7 @@ def test_scores_equal_the_sacrebleu_command_line(tmp_path: Path, name: str, opti
     scores = corpus_scores(*corpus())
     assert scores[name] == pytest.approx(expected["score"], abs=1e-5)
     assert 10 < scores[name] < 95
-    assert signatures()[name] == expected["signature"]
+    assert translation_scoring().signatures()[name] == expected["signature"]
 
 
 def test_lower_case_ignores_case() -> None:
@@ -51,6 +54,44 @@ def test_lower_case_ignores_case() -> None:
     assert tuple(scores) == SCORES
     assert scores["bleu_lowercase"] > scores["bleu"] + 1
     assert corpus_scores(["A DOG RUNS HERE ."], ["a dog runs here ."])["bleu_lowercase"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "language", "expected"),
+    [
+        ("auto", "", "13a"),
+        ("auto", "fr", "13a"),
+        ("auto", "zh", "zh"),
+        ("auto", "zh-TW", "zh"),
+        ("13a", "zh", "13a"),
+        ("intl", "de", "intl"),
+        ("char", "ja", "char"),
+    ],
+)
+def test_bleu_tokenizer_follows_the_language(tokenizer: str, language: str, expected: str) -> None:
+    scoring = translation_scoring(tokenizer, language)
+    assert f"|tok:{expected}|" in scoring.signatures()["bleu"]
+    options = {"tokenize": expected}
+    texts, references = ["我喜欢这部电影，他说。", "A 3-metre wall."], ["我喜欢那部电影，她说。", "A 3-metre wall!"]
+    assert scoring.score(texts, references)["bleu"] == pytest.approx(
+        sacrebleu.corpus_bleu(texts, [references], **options).score
+    )
+
+
+def test_missing_tokenizer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_ja_mecab, "MeCab", None)
+    expected = (
+        r"auto selects ja-mecab, which needs the missing package sacrebleu\[ja\]: pip install 'sacrebleu\[ja\]', or"
+    )
+    with pytest.raises(UserError, match=expected):
+        translation_scoring("auto", "ja")
+    with pytest.raises(UserError, match=r"^task\.bleu_tokenizer=ja-mecab needs the missing package"):
+        translation_scoring("ja-mecab", "en")
+
+
+def test_empty_texts_are_scored() -> None:
+    assert corpus_scores(["", "the dog runs home"], ["the", "the dog runs home"])["bleu"] > 50
+    assert set(corpus_scores(["", ""], ["", ""]).values()) == {0}
 
 
 GATHER = """

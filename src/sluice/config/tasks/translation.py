@@ -8,6 +8,7 @@ from sluice.config.common import MAX_LAYERS, MAX_UNITS, EmbeddingDefaults, Recur
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import (
     ATTENTIONS,
+    BLEU_TOKENIZERS,
     BRIDGES,
     LENGTH_PENALTIES,
     SENTENCE_TOKENIZERS,
@@ -181,6 +182,11 @@ class SentenceTranslation(Translating):
 
     text: PairText = field(default_factory=PairText)
     data: PairData = field(default_factory=PairData)
+    bleu_tokenizer: str = choice(
+        "tokenizer of BLEU (sacrebleu); auto: zh, ja-mecab or ko-mecab for these target languages, otherwise 13a",
+        BLEU_TOKENIZERS,
+        "auto",
+    )
 
 
 @dataclass
