@@ -61,6 +61,50 @@ def test_translate_writes_n_best_and_attention_plot(translator: Finished, tmp_pa
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_each_line_gives_one_line(translator: Finished, tmp_path: Path) -> None:
+    lines = ["Ein Mann läuft.", "", " \t\x0c", "😀 Zzyzx\u2028Qqq!", "Mann " * 10_000, "", "Eine Frau."]
+    file = tmp_path / "lines.txt"
+    file.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8", newline="")
+    read = sluice("translate", translator.folder, "--file", file, "--beam", "1")
+    assert read.code == 0, read.err
+    assert "note: sentence 5 has 10000 tokens and was truncated to 100" in read.err
+    written = read.out.split("\n")[:-1]
+    assert [bool(line) for line in written] == [bool(line.strip()) for line in lines]
+    assert written == [*sluice("translate", translator.folder, *lines, "--beam", "1").out.split("\n")[:-1]]
+    assert (
+        written == sluice("translate", translator.folder, "--beam", "1", stdin=file.read_bytes()).out.split("\n")[:-1]
+    )
+
+
+def test_blank_lines_have_no_translations(translator: Finished, tmp_path: Path) -> None:
+    picture = tmp_path / "looked.png"
+    ended = sluice(
+        "translate", translator.folder, "", "Ein Mann.", "", "--json", "--n-best", "2", "--attention", picture
+    )
+    assert [(line["source"], len(line["translations"])) for line in json_lines(ended)] == [
+        ("", 0),
+        ("Ein Mann.", 2),
+        ("", 0),
+    ]
+    assert picture.is_file()
+    listed = sluice("translate", translator.folder, "", "Ein Mann.", "--n-best", "2").out.split("\n")
+    assert [bool(line) for line in listed] == [False, False, True, True, False]
+
+
+def test_blank_phrases_are_skipped(translator: Finished) -> None:
+    ended = sluice("embeddings", translator.folder, "phrases", "--json", stdin="Ein Mann\n\n \nEine Frau\n")
+    assert [line["phrase"] for line in json_lines(ended)] == ["Ein Mann", "Eine Frau"]
+    assert ended.err.splitlines()[-1] == "note: 2 blank phrases were skipped"
+
+
+def test_bleu_tokenizer_is_set_for_evaluation(translator: Finished) -> None:
+    changed = ("--set", "bleu_tokenizer=char", "--json", "--data-dir", translator.home / "data")
+    (line,) = json_lines(sluice("evaluate", translator.folder, *changed))
+    assert "|tok:char|" in line["signatures"]["bleu"]
+    assert line["bleu"] != pytest.approx(translator.results["test/bleu"])
+    assert line["chrf"] == pytest.approx(translator.results["test/chrf"])
+
+
 def test_evaluate_reproduces_test_metrics(translator: Finished) -> None:
     (line,) = json_lines(sluice("evaluate", translator.folder, "--data-dir", translator.home / "data", "--json"))
     for name in ("loss", "bleu", "chrf"):
@@ -140,7 +184,6 @@ def test_parallel_files_of_unequal_length_are_reported(workdir: Path) -> None:
     ("arguments", "expected"),
     [
         (["x", "--beam", "0"], "beam must be at least 1"),
-        (["   "], "sentence 1 is empty"),
         (["x", "--file", "y"], "give sentences or --file, not both"),
         (["x", "--attention", "/nowhere/a.png"], "cannot be written"),
     ],

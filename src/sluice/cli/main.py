@@ -244,11 +244,12 @@ def translate(
     seed: Annotated[int | None, typer.Option(help="Sample instead of searching, with this random seed.")] = None,
     n_best: Annotated[int, typer.Option("--n-best", help="Number of translations per sentence.")] = 1,
     attention: Annotated[
-        Path | None, typer.Option(help="Plot the attention weights of the first sentence to this PNG.")
+        Path | None,
+        typer.Option(help="Plot the attention weights of the first sentence that is not blank to this PNG."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Translate sentences; needs only the checkpoint."""
+    """Translate sentences, each to one line, a blank one to a blank line; needs only the checkpoint."""
     with exit_on_user_error():
         from sluice.cli.translate import translate_texts
 

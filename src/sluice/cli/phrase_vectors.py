@@ -1,6 +1,7 @@
 """sluice embeddings phrases: nearest neighbours of phrases by the encoder of a translation model."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
@@ -38,13 +39,13 @@ def print_phrases(
         as_json: print one JSON object per phrase.
 
     Raises:
-        UserError: if the checkpoint is not of a translation model, there are fewer than two different phrases, one is
-            empty, or an output exists already or cannot be written.
+        UserError: if the checkpoint is not of a translation model, there are fewer than two different phrases, one has
+            no tokens, or an output exists already or cannot be written.
     """
     if texts and file:
         raise UserError("give phrases or --file, not both")
     _, translator = load_for(run, Translator)
-    phrases = list(dict.fromkeys(text.strip() for text in texts or input_lines(file)))
+    phrases = _distinct(texts or input_lines(file))
     if len(phrases) < 2:
         raise UserError(f"at least two distinct phrases are needed, got {len(phrases)}: give more to compare")
     _check_words(translator, phrases)
@@ -57,15 +58,23 @@ def print_phrases(
         print_nearest({"phrase": phrase}, phrase, neighbours, as_json)
 
 
+def _distinct(texts: Iterable[str]) -> list[str]:
+    """Returns the different phrases; reports blank ones, which are skipped."""
+    phrases = [text.strip() for text in texts]
+    if blank := phrases.count(""):
+        print_line(f"note: {blank:,} blank phrases were skipped", file=sys.stderr)
+    return list(dict.fromkeys(filter(None, phrases)))
+
+
 def _check_words(translator: Translator, phrases: list[str]) -> None:
     """Reports phrases that consist of unknown words only.
 
     Raises:
-        UserError: for an empty phrase.
+        UserError: for a phrase without tokens.
     """
     for phrase in phrases:
         ids = translator.source.encode(phrase)
         if not ids:
-            raise UserError(f"{phrase!r} is empty: give phrases of at least one word")
+            raise UserError(f"{phrase!r} has no tokens: give phrases of at least one word")
         if not any(ids):
             print_line(f"note: no word of {phrase!r} is in the vocabulary", file=sys.stderr)

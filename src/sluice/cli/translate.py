@@ -13,6 +13,7 @@ from sluice.plain import Plain
 from sluice.plots.save import save_figure
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
+from sluice.text.lines import one_line
 
 BEAM = 5
 MAX_SEED = 2**63
@@ -31,7 +32,7 @@ def translate_texts(
     attention: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints the best translations of each sentence.
+    """Prints the best translations of each sentence, in order; those of a blank sentence are empty.
 
     Args:
         run: a run folder or a checkpoint.
@@ -40,12 +41,12 @@ def translate_texts(
         beam: the beam size; None for 5, or for 1 when sampling.
         seed: samples words with this random seed; None searches.
         n_best: the number of translations of each sentence.
-        attention: PNG file for the attention weights of the first sentence; None for none.
+        attention: PNG file for the attention weights of the first sentence that is not blank; None for none.
         as_json: print one JSON object per sentence.
 
     Raises:
-        UserError: if the checkpoint is not of a translation model, the file is unreadable, a sentence is empty, or
-            `n_best` exceeds the beam size.
+        UserError: if the checkpoint is not of a translation model, the file is unreadable, there is no sentence (to
+            draw, with `attention`), or `n_best` exceeds the beam size.
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
@@ -53,16 +54,18 @@ def translate_texts(
     settings = _decoding(translator, beam, n_best, seed)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on generated data", file=sys.stderr)
-    number, interactive = 0, not texts and file is None and sys.stdin.isatty()
+    number, drawn, interactive = 0, False, not texts and file is None and sys.stdin.isatty()
     for batch in batched(texts or input_lines(file), 1 if interactive else BATCH):
         translated = _translate(translator, settings, batch, first=number + 1)
-        if attention is not None and not number:
-            _draw(translated[0][0], attention)
+        if attention is not None and not drawn:
+            drawn = _draw_first(translated, attention)
         for text, translations in zip(batch, translated, strict=True):
             _print_translations(text, translations, as_json)
         number += len(batch)
     if not number:
         raise UserError("there is nothing to translate: give a sentence in quotes, --file, or lines on standard input")
+    if attention is not None and not drawn:
+        raise UserError("--attention cannot be used: all sentences are blank")
 
 
 def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
@@ -86,31 +89,33 @@ def _translate(
     translator: Translator, settings: DecodingSettings, texts: list[str], first: int
 ) -> list[list[Translation]]:
     max_length = translator.max_length
-    texts = [translator.preprocess(text) for text in texts]
+    texts = [translator.preprocess(text) if text.strip() else "" for text in texts]
     for number, text in enumerate(texts, start=first):
         length = len(translator.source.encode(text))
-        if not length:
-            raise UserError(f"sentence {number} is empty: give sentences of at least one word")
         if max_length is not None and length > max_length:
             print(f"note: sentence {number} has {length} tokens and was truncated to {max_length}", file=sys.stderr)
     return translator.translate(texts, settings, max_length=max_length)
 
 
-def _draw(translation: Translation, path: Path) -> None:
-    if translation.weights is None:
+def _draw_first(translated: list[list[Translation]], path: Path) -> bool:
+    """Draws the attention weights of the first sentence that is not blank; returns whether there is one."""
+    best = next((first for first, *_ in translated if first.source_words), None)
+    if best is None:
+        return False
+    if best.weights is None:
         raise UserError("--attention cannot be used: the model was trained with task.attention=none")
-    save_figure(attention_map(translation), path, tight=True)
+    save_figure(attention_map(best), path, tight=True)
+    return True
 
 
 def _print_translations(text: str, translations: list[Translation], as_json: bool) -> None:
     if as_json:
-        print(
-            json.dumps({"source": text, "translations": [_as_json(each) for each in translations]}, ensure_ascii=False)
-        )
+        found = [_as_json(each) for each in translations if each.source_words]
+        print(json.dumps({"source": text, "translations": found}, ensure_ascii=False))
         return
     for translation in translations:
-        score = f"{translation.score:8.3f}  " if len(translations) > 1 else ""
-        print_line(f"{score}{translation.text}")
+        score = f"{translation.score:8.3f}  " if len(translations) > 1 and translation.source_words else ""
+        print_line(f"{score}{one_line(translation.text)}")
 
 
 def _as_json(translation: Translation) -> Plain:

@@ -75,7 +75,7 @@ class Translator:
         """Translates sentences.
 
         Args:
-            texts: sentences with at least one token each.
+            texts: the sentences. Those without tokens, such as blank ones, have empty translations.
             settings: settings of the search.
             max_length: maximum number of source tokens; None for all.
             batch_size: number of sentences decoded together.
@@ -115,9 +115,10 @@ class Translator:
         """
         found = self.network.translate(source, lengths, settings)
         words = [self.source.unit.raw(text)[: length - 1] for text, length in zip(texts, lengths.tolist(), strict=True)]
+        empty = Translation("", [], [], None, 0.0)
         return [
-            [self._translation(hypothesis, source_words) for hypothesis in hypotheses]
-            for hypotheses, source_words in zip(found, words, strict=True)
+            [self._translation(hypothesis, source_words) if length > 1 else empty for hypothesis in hypotheses]
+            for hypotheses, source_words, length in zip(found, words, lengths.tolist(), strict=True)
         ]
 
     @torch.no_grad()

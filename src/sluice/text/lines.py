@@ -7,6 +7,7 @@ Every text that the program reads is read here. Lines end with LF or CRLF, so th
 import codecs
 import gzip
 import io
+import re
 import sys
 import zipfile
 import zlib
@@ -20,8 +21,14 @@ from sluice.errors import UserError, unreadable
 MAX_EXPANSION = 4
 """Maximum size of a decompressed published archive, as a multiple of its known size."""
 STDIN = "standard input"
+_BREAKS = re.compile("\r\n|[\0\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _GZIP = b"\x1f\x8b"
 _WIDE_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+def one_line(text: str) -> str:
+    """Replaces line breaks, the control characters that some programs read as such, and zero bytes by spaces."""
+    return _BREAKS.sub(" ", text)
 
 
 def read_lines(path: Path | None, known_bytes: int | None = None, *, keep_ends: bool = False) -> Iterator[str]:

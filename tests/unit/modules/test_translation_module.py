@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from sluice.cli.translate import _print_translations
 from sluice.data.collate import ParallelBatch
 from sluice.decoding.search import DecodingSettings
-from sluice.inference.translator import Translator
+from sluice.inference.translator import Translation, Translator
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
@@ -212,3 +213,19 @@ class TestTranslator:
     def test_model_without_attention_gives_no_weights(self) -> None:
         ((found,),) = make_task("none").translator.translate(["ein Hund"], DecodingSettings(beam=2))
         assert found.weights is None
+
+
+def test_texts_without_tokens_have_empty_translations() -> None:
+    translator, settings = make_task().translator, DecodingSettings(beam=2, n_best=2)
+    found = translator.translate(["ein Hund", "", " ", "Katzen"], settings)
+    assert found[1] == found[2] == [("", [], [], None, 0.0)] * 2
+    alone = [translator.translate([text], settings)[0] for text in ("ein Hund", "Katzen")]
+    assert [[one.words for one in best] for best in (found[0], found[3])] == [[one.words for one in x] for x in alone]
+
+
+@pytest.mark.parametrize(("as_json", "expected"), [(False, "a b c\n"), (True, '"a\\nb\u2028c"')])
+def test_printed_translations_are_one_line(capsys: pytest.CaptureFixture[str], as_json: bool, expected: str) -> None:
+    _print_translations("x", [Translation("a\nb\u2028c", ["a"], ["x"], None, 0.0)], as_json)
+    printed = capsys.readouterr().out
+    assert expected in printed
+    assert printed.count("\n") == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.lines import decoded_lines, read_lines
+from sluice.text.lines import decoded_lines, one_line, read_lines
 
 lines_without_ends = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\ufeff"), max_size=8), min_size=1, max_size=6
@@ -96,3 +96,7 @@ def test_damaged_gzip_files_are_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / "text.gz").write_bytes(content)
     with pytest.raises(UserError, match=r"text\.gz is truncated or not a gzip file: replace it with a complete copy"):
         list(read_lines(tmp_path / "text.gz"))
+
+
+def test_line_breaks_of_a_text_become_spaces() -> None:
+    assert one_line("a\r\nb\nc\rd\u2028e\x85f\x0bg\x0ch\x1ci\0\tj\xa0k") == "a b c d e f g h i \tj\xa0k"
