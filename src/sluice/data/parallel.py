@@ -121,7 +121,10 @@ def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_d
     key = {"languages": languages, **vars(settings)}
     if settings.unit == "subwords":
         key["subwords_version"] = SUBWORDS_VERSION
-    prepared = load_or_prepare("pairs", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
+    load = partial(load_or_prepare, "pairs", corpus, build=lambda: _build_entry(corpus, settings), cache_dir=cache_dir)
+    prepared = load(settings=key)
+    if any(note.startswith("Dropped") and " train" not in note for note in prepared.info["notes"]):
+        prepared = load(settings=key | {"empty": "kept"})  # the entry is of a version that dropped test pairs
     splits = {
         name: ParallelSplit(
             prepared.ragged(f"{name}_source", f"{name}_source_offsets"),
@@ -160,29 +163,32 @@ def encode_parallel(
 
 
 def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
-    """Reads the pairs of a corpus and drops those with an empty side.
+    """Reads the pairs of a corpus and drops those of "train" with an empty side.
+
+    Validation and test pairs are all kept, so that translations correspond to the lines of the files; the translation
+    of an empty source is empty.
 
     Returns:
-        The pairs, the (N,) split of each according to the corpus, and messages about dropped pairs.
+        The pairs, the (N,) split of each according to the corpus, and messages about pairs with an empty side.
 
     Raises:
-        UserError: if the corpus cannot be read, or no pair of a split is left.
+        UserError: if the corpus cannot be read, or all pairs of a split have an empty side.
     """
     texts, given = ParallelTexts(), list[str]()
-    kept, empty = Counter[str](), Counter[str]()
+    whole, empty = Counter[str](), Counter[str]()
     for split, source, target in corpus.pairs():
-        whole = bool(source.strip() and target.strip())
-        kept[split] += whole
-        empty[split] += not whole
-        if whole:
-            texts.source.append(source.strip())
-            texts.target.append(target.strip())
+        source, target = source.strip(), target.strip()
+        (whole if source and target else empty)[split] += 1
+        if split != "train" or (source and target):
+            texts.source.append(source)
+            texts.target.append(target)
             given.append(split)
-    for split, count in kept.items():
-        if not count:
+    for split in empty:
+        if not whole[split]:
             raise UserError(f"all {split} pairs have an empty source or target: check the files")
     notes = [
-        f"Dropped {count:,} {split} pairs with an empty source or target" for split, count in empty.items() if count
+        f"{'Dropped' if split == 'train' else 'Kept'} {count:,} {split} pairs with an empty source or target"
+        for split, count in empty.items()
     ]
     return texts, np.asarray(given, dtype=np.str_), notes
 

@@ -85,7 +85,7 @@ def _git_commit() -> str | None:
 
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_SPECIAL = re.compile("[\\\\\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_SPECIAL = re.compile("[\\\\\0\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """The escape character, and characters that separate fields or lines."""
 
 

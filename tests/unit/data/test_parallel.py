@@ -1,5 +1,6 @@
 """Preparation of parallel corpora: filtering, truncation, messages, and decoding from the cache."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,29 @@ def test_vocabulary_has_training_words_only(tmp_path: Path) -> None:
     assert prepared.splits["val"].target.flat.tolist() == [BOS_ID, UNKNOWN_ID, EOS_ID]
 
 
-def test_pairs_with_an_empty_side_are_dropped_and_counted(tmp_path: Path) -> None:
-    corpus = ListCorpus(train=[*ROWS, ("", "x"), ("x", " \t"), ("", "")], val=ROWS, test=[*ROWS, ("", "y")])
-    prepared = prepare(tmp_path, corpus)
-    assert [len(prepared.splits[name]) for name in ("train", "val", "test")] == [10, 10, 10]
+def test_training_pairs_with_an_empty_side_are_dropped(tmp_path: Path) -> None:
+    empty = [("", "y"), ("ein", " \t"), ("", "")]
+    prepared = prepare(tmp_path, ListCorpus(train=[*ROWS, *empty], val=ROWS, test=[ROWS[0], *empty, ROWS[1]]))
+    assert [len(prepared.splits[name]) for name in ("train", "val", "test")] == [10, 10, 5]
     assert prepared.notes == [
         "Dropped 3 train pairs with an empty source or target",
-        "Dropped 1 test pairs with an empty source or target",
+        "Kept 3 test pairs with an empty source or target",
     ]
+    assert sentences(prepared, "test", "source") == [ROWS[0][0], "", "ein", "", ROWS[1][0]]
+    assert list(prepared.splits["test"].target_lines) == [ROWS[0][1], "y", "", "", ROWS[1][1]]
+
+
+def test_entries_of_versions_that_dropped_test_pairs_are_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = ListCorpus(train=ROWS, val=ROWS, test=[("", "y"), *ROWS])
+    texts, given, _ = read_parallel_texts(ListCorpus(train=ROWS, val=ROWS, test=ROWS))
+    earlier = (texts, given, ["Dropped 1 test pairs with an empty source or target"])
+    with monkeypatch.context() as patched:
+        patched.setattr("sluice.data.parallel.read_parallel_texts", lambda _: earlier)
+        assert len(prepare(tmp_path, corpus).splits["test"]) == 10
+    shutil.rmtree(max(tmp_path.glob("pairs-*"), key=lambda folder: folder.stat().st_mtime_ns))
+    assert len(prepare(tmp_path, corpus).splits["test"]) == 11
 
 
 def test_words_of_a_language_without_spaces_are_noted(tmp_path: Path) -> None:
