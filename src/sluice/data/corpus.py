@@ -78,18 +78,23 @@ class LabelledCorpus(Corpus, Protocol):
 
 
 class Line(NamedTuple):
-    """A line of text without its line break."""
+    """A line of text without its line break, or a part of a long line."""
 
     split: str
     """"train", "val" or "test"."""
     text: str
+    ends: bool = True
+    """Whether the line ends here."""
 
 
 class RunningText(Corpus, Protocol):
     """A corpus of running text, split into training, validation and test parts."""
 
     def lines(self) -> Iterator[Line]:
-        """Yields every line once, in order within each split; raises UserError if a file cannot be read."""
+        """Yields every line once, in order within each split; raises UserError if a file cannot be read.
+
+        Long lines may be yielded in parts, between which no token is split.
+        """
 
 
 class SentencePair(NamedTuple):

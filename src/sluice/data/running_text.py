@@ -37,7 +37,7 @@ class PreparedText:
     """A text ready for training."""
 
     splits: dict[str, NDArray[np.int32]]
-    """Memory-mapped token ids of each split; every line ends with `END_OF_LINE`."""
+    """Memory-mapped token ids of each split; `END_OF_LINE` stands where a line ends."""
     vocab: Vocab
     """Words in order of decreasing frequency."""
     identity: DataIdentity
@@ -115,10 +115,11 @@ def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str],
     ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
     writers = {split: _Writer(folder / split) for split in SPLITS}
     digests = {split: hashlib.sha256() for split in SPLITS}
-    for split, text in track(corpus.lines(), "Preparing lines (once)"):
-        digests[split].update(f"{text}\n".encode())
+    for split, text, ends in track(corpus.lines(), "Preparing lines (once)"):
+        digests[split].update(f"{text}\n".encode() if ends else text.encode())
         tokens = tokenize(text)
-        tokens.append(END_OF_LINE)
+        if ends:
+            tokens.append(END_OF_LINE)
         writers[split].extend([ids.setdefault(token, len(ids)) for token in tokens])
     for writer in writers.values():
         writer.close()

@@ -16,7 +16,8 @@ class CorpusRecipe(LanguageModelRecipe[OwnCorpus]):
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> TextFiles:
-        data = self.settings(config).data
+        settings = self.settings(config)
+        data = settings.data
         return TextFiles(
             path=Path(data.path),
             validation_path=Path(data.validation_path) if data.validation_path else None,
@@ -24,4 +25,5 @@ class CorpusRecipe(LanguageModelRecipe[OwnCorpus]):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             pattern=data.pattern,
+            by_characters=settings.text.unit == "chars",
         )

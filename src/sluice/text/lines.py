@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from sluice.errors import UserError, unreadable
 
 MAX_EXPANSION = 4
 """Maximum size of a decompressed published archive, as a multiple of its known size."""
+PART_BYTES = 2**20
+"""Size above which `read_parts` yields a line in parts."""
 STDIN = "standard input"
 _BREAKS = re.compile("\r\n|[\0\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _GZIP = b"\x1f\x8b"
@@ -46,11 +48,75 @@ def read_lines(path: Path | None, known_bytes: int | None = None, *, keep_ends: 
         yield from decoded_lines(file, path or STDIN, keep_ends=keep_ends)
 
 
+class LinePart(NamedTuple):
+    """A line, or a part of a long line, without its line break."""
+
+    text: str
+    ends: bool
+    """Whether the line ends here."""
+
+
+def read_parts(path: Path, *, anywhere: bool = False, part_bytes: int = PART_BYTES) -> Iterator[LinePart]:
+    """Yields the lines of a file, plain or gzipped (.gz); long lines in parts, so that little memory is needed.
+
+    Args:
+        path: path of the file.
+        anywhere: whether a part may end after any character; otherwise it ends with a space, so that no token of a word
+            tokenizer is split, and a line without spaces is not split.
+        part_bytes: size above which a line is yielded in parts.
+
+    Raises:
+        UserError: as `read_lines`.
+    """
+    with open_binary(path) as file:
+        previous: str | None = None
+        for text in decoded_lines(_split_lines(file, part_bytes, anywhere), path, keep_ends=True):
+            if previous is not None:
+                yield _line_part(previous, ends=previous.endswith("\n"))
+            previous = text
+        if previous is not None:
+            yield _line_part(previous, ends=True)
+
+
+def _line_part(text: str, *, ends: bool) -> LinePart:
+    return LinePart(text.removesuffix("\n").removesuffix("\r"), ends)
+
+
+def _split_lines(file: BinaryIO, part_bytes: int, anywhere: bool) -> Iterator[bytes]:
+    rest = b""
+    while raw := file.readline(part_bytes):
+        rest += raw
+        if raw.endswith(b"\n"):
+            yield rest
+            rest = b""
+        elif len(rest) >= part_bytes and (end := _last_character(rest) if anywhere else _last_space(rest)):
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
+
+
+def _last_space(raw: bytes) -> int:
+    """Returns the offset after the last space; not that of "<br />", which "basic_english" removes."""
+    end = raw.rfind(b" ") + 1
+    while raw[:end].endswith(b"<br "):
+        end = raw.rfind(b" ", 0, end - 1) + 1
+    return end
+
+
+def _last_character(raw: bytes) -> int:
+    """Returns the offset of the last character of UTF-8 text, which may be incomplete."""
+    end = len(raw) - 1
+    while end and raw[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
+
+
 def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False) -> Iterator[str]:
     """Yields the decoded lines of a UTF-8 text, without a byte-order mark; a lone CR becomes a space.
 
     Args:
-        raw_lines: lines that end with LF, as a binary file yields them.
+        raw_lines: lines that end with LF, as a binary file yields them, or parts of lines.
         name: name of the text, for messages.
         keep_ends: whether to keep the line breaks.
 
@@ -62,19 +128,20 @@ def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bo
         >>> list(decoded_lines([b"one\\r\\n", b"two\\x0cthree\\n"], "a.txt"))
         ['one', 'two\\x0cthree']
     """
-    offset = 0
-    for number, raw in enumerate(raw_lines, start=1):
-        if number == 1:
+    offset, number = 0, 1
+    for raw in raw_lines:
+        if not offset:
             check_first_line(raw, name)
         if b"\0" in raw:
             position = offset + raw.index(0)
             raise UserError(f"{name} is binary (byte {position:,}, line {number:,}, is zero): use a text file")
         try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = raw.decode("utf-8" if offset else "utf-8-sig")
         except UnicodeDecodeError as error:
             bad = offset + error.start + len(raw) - len(error.object)  # error.object has no byte-order mark
             raise UserError(f"{name} is not UTF-8 at byte {bad:,} (line {number:,}): save it as UTF-8") from error
         offset += len(raw)
+        number += raw.endswith(b"\n")
         end = "\r\n" if text.endswith("\r\n") else "\n" if text.endswith("\n") else ""
         yield text.removesuffix(end).replace("\r", " ") + (end if keep_ends else "")
 

@@ -61,6 +61,20 @@ def test_lines_are_concatenated_with_end_tokens(tmp_path: Path) -> None:
     assert all(ids.dtype == np.int32 for ids in prepared.splits.values())
 
 
+def test_parts_of_a_line_are_one_line(tmp_path: Path) -> None:
+    whole = prepare(tmp_path, GIVEN)
+    parts = [Line("train", "the cat ", ends=False), Line("train", "saw the dog"), *GIVEN[1:]]
+    in_parts = prepare(tmp_path, parts)
+    assert decoded(in_parts, "train") == decoded(whole, "train")
+    assert in_parts.identity.text_digest == whole.identity.text_digest
+    split = prepare(tmp_path, [Line("train", "the cat ", ends=False), Line("val", "saw"), Line("test", "the")])
+    assert [decoded(split, name) for name in ("train", "val", "test")] == [
+        ["the", "cat"],
+        ["<unk>", "<eos>"],
+        ["the", "<eos>"],
+    ]
+
+
 def test_vocabulary_has_training_words_by_frequency(tmp_path: Path) -> None:
     tokens = prepare(tmp_path, GIVEN).vocab.tokens
     assert tuple(tokens[:2]) == SPECIALS
@@ -129,7 +143,7 @@ def test_block_size_does_not_matter(
     assert in_blocks.vocab.tokens == whole.vocab.tokens
     for split, ids in whole.splits.items():
         assert in_blocks.splits[split].tolist() == ids.tolist()
-        lines = [text for name, text in texts if name == split]
+        lines = [line.text for line in texts if line.split == split]
         known = [
             token if token in whole.vocab.tokens else "<unk>" for line in lines for token in [*line.split(), "<eos>"]
         ]

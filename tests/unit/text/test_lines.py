@@ -5,11 +5,12 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.lines import decoded_lines, one_line, read_lines
+from sluice.text.lines import LinePart, decoded_lines, one_line, read_lines, read_parts
+from sluice.text.tokenizers import make_tokenizer
 
 lines_without_ends = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\ufeff"), max_size=8), min_size=1, max_size=6
@@ -100,3 +101,40 @@ def test_damaged_gzip_files_are_refused(tmp_path: Path, damage: str) -> None:
 
 def test_line_breaks_of_a_text_become_spaces() -> None:
     assert one_line("a\r\nb\nc\rd\u2028e\x85f\x0bg\x0ch\x1ci\0\tj\xa0k") == "a b c d e f g h i \tj\xa0k"
+
+
+def whole_lines(parts: list[LinePart]) -> list[str]:
+    text = "".join(part.text + "\n" * part.ends for part in parts)
+    return text.split("\n")[:-1]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(lines_without_ends, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans(), st.integers(1, 20))
+def test_parts_of_lines_are_the_lines(
+    tmp_path: Path, lines: list[str], end: str, last_ends: bool, anywhere: bool, size: int
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes((end.join(lines) + end * last_ends).encode())
+    parts = list(read_parts(path, anywhere=anywhere, part_bytes=size))
+    assert whole_lines(parts) == list(read_lines(path))
+    assert all(part.ends or part.text for part in parts)
+
+
+@pytest.mark.parametrize("tokenizer", ["whitespace", "words", "basic_english"])
+def test_no_token_is_split_between_parts(tmp_path: Path, tokenizer: str) -> None:
+    text = "It's  3.5 m<br />long,<br /><br />said the well-known ΣΟΦΟΣ of Köln " * 3
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    tokenize = make_tokenizer(tokenizer)
+    for size in range(1, 40):
+        parts = list(read_parts(path, part_bytes=size))
+        assert [token for part in parts for token in tokenize(part.text)] == tokenize(text)
+    assert len(parts) > 3
+    assert [part.ends for part in parts] == [*[False] * (len(parts) - 1), True]
+
+
+def test_errors_in_parts_of_lines_are_located(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"one two three\nfour five six\xe4 seven eight\n")
+    with pytest.raises(UserError, match=r"latin.txt is not UTF-8 at byte 27 \(line 2\)"):
+        list(read_parts(path, part_bytes=4))

@@ -46,14 +46,14 @@ class PublishedData(StreamData):
 class OwnData(StreamData):
     """A user-supplied text."""
 
-    path: str = setting("text file, or folder of text files, read in alphabetical order")
+    path: str = setting("text file, plain or .gz, or folder of text files, read in alphabetical order")
     validation_path: str | None = setting("validation text; null splits off validation_fraction of path", None)
     test_path: str | None = setting("test text; null splits off test_fraction of path", None)
     validation_fraction: float = setting(
         "fraction of the text used for validation, before the test part", 0.05, above=0, below=1
     )
     test_fraction: float = setting("fraction of the text used for the test, at its end", 0.05, above=0, below=1)
-    pattern: str = setting("glob pattern of the files in a folder", "*.txt")
+    pattern: str = setting("glob pattern of the files in a folder; also finds them with .gz appended", "*.txt")
 
 
 @dataclass

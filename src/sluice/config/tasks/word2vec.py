@@ -23,14 +23,14 @@ class WindowData(Settings):
     """The text, and batches of words with their contexts."""
 
     corpus: str | None = choice("named corpus; null for path, or for wikitext2 if path is null too", CORPORA, None)
-    path: str | None = setting("text file, or folder of text files, read in alphabetical order", None)
+    path: str | None = setting("text file, plain or .gz, or folder of text files, read in alphabetical order", None)
     validation_path: str | None = setting("validation text; null splits off validation_fraction of path", None)
     test_path: str | None = setting("test text; null splits off test_fraction of path", None)
     validation_fraction: float = setting(
         "fraction of the text used for validation, before the test part", 0.05, above=0, below=1
     )
     test_fraction: float = setting("fraction of the text used for the test, at its end", 0.05, above=0, below=1)
-    pattern: str = setting("glob pattern of the files in a folder", "*.txt")
+    pattern: str = setting("glob pattern of the files in a folder; also finds them with .gz appended", "*.txt")
     source: str = choice("source of the corpus; auto tries local, download and sample in this order", SOURCES, "auto")
     sample_size: int = setting("generated reviews that source=sample concatenates", 4_000, least=20)
     across_lines: bool = setting("let context windows cross line ends, for texts with wrapped lines", False)

@@ -1,14 +1,14 @@
 """Running text in files: published in three files, or user-supplied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import ClassVar
 
+from sluice.data.corpora.held_out import HeldOut
 from sluice.data.corpus import Line, SourceFile, Sources
 from sluice.errors import UserError
-from sluice.text.lines import open_binary, read_lines
+from sluice.text.lines import read_lines, read_parts
 
 
 class PublishedText:
@@ -69,16 +69,11 @@ class PublishedText:
         raise NotImplementedError
 
 
-MIN_FILES = 10
-"""Minimum number of files for splits that begin with a file; fewer files are split at paragraphs or lines."""
-
-
 @dataclass(frozen=True)
 class TextFiles:
-    """User-supplied text files, in the order of their names.
+    """User-supplied text files, plain or gzipped (.gz), in the order of their names.
 
-    Without separate validation and test files, the last parts of the text are held out. A split begins with a file if
-    there are many files, else after an empty line, else with any line.
+    Without separate validation and test files, the last parts of the text are held out, see `HeldOut`.
     """
 
     path: Path
@@ -87,6 +82,9 @@ class TextFiles:
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
     pattern: str = "*.txt"
+    """Files of a folder; also finds gzipped files, such as *.txt.gz, except where the file itself is found."""
+    by_characters: bool = False
+    """Whether a held-out part may begin within a line at any character, for models of characters."""
     name: str = "file"
 
     @property
@@ -102,27 +100,32 @@ class TextFiles:
         files = [SourceFile(split, file) for split, path in parts.items() if path for file in self._files(path)]
         fractions = {"val": self.validation_fraction, "test": self.test_fraction}
         cut = ", ".join(f"{split} {fraction}" for split, fraction in fractions.items() if parts[split] is None)
+        if cut and any(file.role == "train" and file.path.suffix == ".gz" for file in files):
+            cut += " of the decompressed text"  # earlier versions took fractions of the compressed size
         return Sources(f"text cut into {cut}" if cut else "text", tuple(files))
 
     def lines(self) -> Iterator[Line]:
-        """Yields every line, the training text first.
+        """Yields every line, long ones in parts, the training text first.
 
         Raises:
-            UserError: if a file is missing, cannot be read, or is not UTF-8 text.
+            UserError: if a file is missing, cannot be read, or is not UTF-8 text, or a separate text is empty.
         """
-        held = [
-            (split, path, fraction)
-            for split, path, fraction in (
-                ("val", self.validation_path, self.validation_fraction),
-                ("test", self.test_path, self.test_fraction),
-            )
-        ]
-        cut = [(split, fraction) for split, path, fraction in held if path is None]
-        yield from _parts(self._files(self.path), cut)
-        for split, path, _ in held:
-            for file in self._files(path) if path else []:
-                for text in read_lines(file):
-                    yield Line(split, text)
+        held = (
+            ("val", "validation", self.validation_path, self.validation_fraction),
+            ("test", "test", self.test_path, self.test_fraction),
+        )
+        cut = [(split, fraction) for split, _, path, fraction in held if path is None]
+        yield from HeldOut(self._files(self.path), cut, self.by_characters).lines()
+        for split, name, path, _ in held:
+            if path is None:
+                continue
+            empty = True
+            for file in self._files(path):
+                for text, ends in read_parts(file, anywhere=self.by_characters):
+                    empty = False
+                    yield Line(split, text, ends)
+            if empty:
+                raise UserError(f"the {name} text {path} is empty: set task.data.{name}_path to a text with words")
 
     def _files(self, path: Path) -> list[Path]:
         """Returns the files of a path, sorted by name.
@@ -136,57 +139,9 @@ class TextFiles:
             raise UserError(f"{path} does not exist: set task.data.path to a text file, or to a folder of text files")
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
             raise UserError(f"task.data.pattern={self.pattern} leaves the folder {path}: use a pattern within it")
-        files = sorted(file for file in path.rglob(self.pattern) if file.is_file())
+        plain = {file for file in path.rglob(self.pattern) if file.is_file()}
+        packed = {file for file in path.rglob(f"{self.pattern}.gz") if file.is_file()}
+        files = plain | {file for file in packed if file.with_suffix("") not in plain}
         if not files:
             raise UserError(f"there are no files {self.pattern} in {path}: set another pattern with task.data.pattern")
-        return files
-
-
-def _parts(files: Sequence[Path], cut: list[tuple[str, float]]) -> Iterator[Line]:
-    """Yields the lines of the files; the splits of `cut` take the last parts of the text.
-
-    Args:
-        files: text files.
-        cut: splits to hold out, with their fractions of all bytes. Each starts at the next boundary (file, paragraph or
-            line).
-    """
-    *starts, total = [0, *accumulate(file.stat().st_size for file in files)]
-    begin = 1 - sum(fraction for _, fraction in cut)
-    if begin <= 0:
-        raise UserError(
-            "task.data.validation_fraction and task.data.test_fraction leave no text to train on: reduce them"
-        )
-    upcoming = []
-    for split, fraction in cut:
-        upcoming.append((begin * total, split))
-        begin += fraction
-    spans = list(pairwise([*(start for start, _ in upcoming), total]))
-    by_file = len(files) >= MIN_FILES and all(any(a <= start < b for start in starts) for a, b in spans)
-    by_line = not by_file and not any(_has_paragraphs(file) for file in files)
-    split = "train"
-    for file, position in zip(files, starts, strict=True):
-        first, blank_before, end = True, False, _line_end_size(file)
-        for text in read_lines(file):
-            boundary = first if by_file else first or by_line or (blank_before and bool(text.strip()))
-            if boundary and upcoming and position >= upcoming[0][0]:
-                split = upcoming.pop(0)[1]
-            first, blank_before = False, not text.strip()
-            position += len(text.encode()) + end
-            yield Line(split, text)
-
-
-def _has_paragraphs(file: Path) -> bool:
-    """Returns whether empty lines separate at least 50 paragraphs."""
-    found, blank = 0, True
-    for text in read_lines(file):
-        found += blank and bool(text.strip())
-        blank = not text.strip()
-        if found >= 50:
-            return True
-    return False
-
-
-def _line_end_size(file: Path) -> int:
-    """Returns the number of bytes of a line break, determined from the first line of a file."""
-    with open_binary(file) as opened:
-        return 2 if opened.readline().endswith(b"\r\n") else 1
+        return sorted(files)

@@ -1,5 +1,6 @@
 """User-supplied text: order of the files, and the split into three parts."""
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fingerprints import fingerprint
-from sluice.data.corpora.text_files import MIN_FILES, TextFiles
+from sluice.data.corpora.held_out import MIN_FILES, HeldOut
+from sluice.data.corpora.text_files import TextFiles
 from sluice.errors import UserError
 
 
@@ -174,3 +176,77 @@ def test_fingerprint_depends_on_files_and_fractions(tmp_path: Path) -> None:
     added = fingerprint(TextFiles(path=book.parent))
     write(book, ["one", "more"])
     assert len({before, added, fingerprint(TextFiles(path=book.parent))}) == 3
+
+
+def joined(found: TextFiles | HeldOut) -> dict[str, str]:
+    """The text of each split, with a line break where a line ends."""
+    texts = dict.fromkeys(("train", "val", "test"), "")
+    for line in found.lines():
+        texts[line.split] += line.text + "\n" * line.ends
+    return texts
+
+
+WORDS = " ".join(f"wörd{number}" for number in range(20_000))
+
+
+@pytest.mark.parametrize("lines", [1, 4])
+def test_long_lines_are_split_at_white_space(tmp_path: Path, lines: int) -> None:
+    words = WORDS.split()
+    each = len(words) // lines
+    text = "\n".join(" ".join(words[start : start + each]) for start in range(0, len(words), each)) + "\n"
+    found = joined(TextFiles(path=write(tmp_path / "long.txt", [text], end="")))
+    assert "".join(found.values()) == text
+    assert [part for split in found.values() for part in split.split()] == words
+    for split, fraction in (("train", 0.9), ("val", 0.05), ("test", 0.05)):
+        assert len(found[split].encode()) == pytest.approx(fraction * len(text.encode()), abs=20)
+    assert found["train"].count("\n") == found["val"].count("\n") + lines - 1 == lines - 1
+
+
+def test_characters_of_one_line_are_split_anywhere(tmp_path: Path) -> None:
+    book = write(tmp_path / "long.txt", ["é" * 1000])
+    found = joined(TextFiles(path=book, by_characters=True))
+    assert found == {"train": "é" * 900, "val": "é" * 50, "test": "é" * 50 + "\n"}
+    write(book, ["é" * 6000] * 3 + ["four", "five"])
+    assert sizes(parts(TextFiles(path=book))) == [3, 1, 1]
+    write(book, ["é" * 6000])
+    with pytest.raises(UserError, match=r"long.txt has no line break or white space where the val part would begin"):
+        list(TextFiles(path=book).lines())
+
+
+@pytest.mark.parametrize("by_characters", [False, True], ids=["words", "characters"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_size_of_read_parts_does_not_matter(tmp_path: Path, end: str, by_characters: bool) -> None:
+    book = write(tmp_path / "long.txt", [WORDS[:3000], "", "short", WORDS[:500]], end)
+    cut = (("val", 0.1), ("test", 0.2))
+    whole = joined(HeldOut([book], cut, by_characters))
+    assert all(whole.values())
+    assert joined(HeldOut([book], cut, by_characters, part_bytes=16)) == whole
+
+
+def test_lines_are_split_only_if_needed(tmp_path: Path) -> None:
+    lines = ["one two three"] * 5 + [WORDS[:5000]] * 3
+    book = write(tmp_path / "book.txt", lines)
+    assert sizes(parts(TextFiles(path=book))) == [8, 1, 1], "no line begins in the last tenth"
+    write(book, [*lines, "four", "five"])
+    assert [parts(TextFiles(path=book))[split] for split in ("val", "test")] == [["four"], ["five"]]
+    write(book, [line * 3 for line in lines] + ["four", "five"])
+    assert sizes(parts(TextFiles(path=book))) == [8, 1, 3], "long lines, and parts of four bytes"
+
+
+def test_gzipped_text_is_split_as_the_plain_text(tmp_path: Path) -> None:
+    book = write(tmp_path / "plain/book.txt", [f"{number:03}" for number in range(200)])
+    packed = tmp_path / "packed/book.txt.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress(book.read_bytes()))
+    expected = parts(TextFiles(path=book))
+    assert sizes(expected) == pytest.approx([180, 10, 10], abs=1)
+    assert parts(TextFiles(path=packed)) == parts(TextFiles(path=packed.parent)) == expected
+    packed.rename(book.parent / "book.txt.gz")
+    assert parts(TextFiles(path=book.parent)) == expected, "the plain file is preferred"
+
+
+@pytest.mark.parametrize(("name", "field"), [("validation", "validation_path"), ("test", "test_path")])
+def test_empty_separate_text_is_reported(tmp_path: Path, name: str, field: str) -> None:
+    book, empty = write(tmp_path / "book.txt", ["one"] * 30), write(tmp_path / "empty.txt", [])
+    with pytest.raises(UserError, match=rf"the {name} text .*empty.txt is empty: set task.data.{field} to a text"):
+        list(TextFiles(path=book, **{field: empty}).lines())
