@@ -17,11 +17,17 @@ from rich.text import Text
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """ASCII and Latin-1 controls except tab and newline, line separators, and bidirectional formatting characters."""
+_LINE_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def printable(text: str) -> str:
     r"""Escapes control characters, for example the escape character as "\x1b"."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    r"""Escapes all control characters and line separators, tabs and line breaks included."""
+    return _LINE_CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_line(text: str = "", *, file: TextIO | None = None, flush: bool = False) -> None:

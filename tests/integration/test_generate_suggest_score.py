@@ -14,7 +14,8 @@ from sluice.recipes.load import load_model
 class TestMetrics:
     def test_score_matches_test_perplexity(self, book_run: Finished) -> None:
         (line,) = json_lines(sluice("score", book_run.folder, book_run.home / "test.txt", "--tokens", "--json"))
-        assert line["perplexity"] == pytest.approx(book_run.results["test/perplexity"], rel=1e-5)
+        assert line["perplexity"] == pytest.approx(book_run.results["test/perplexity"], rel=1e-6)
+        assert line["tokenized"] is False
         logs = [log for _, log in line["log_probabilities"]]
         assert len(logs) == line["tokens"] == 12 * 14
         assert line["perplexity"] == pytest.approx(math.exp(-sum(logs) / len(logs)))
@@ -42,6 +43,29 @@ class TestGeneration:
         assert first != other
         assert len(first) == 2
         assert all(line["text"].startswith("The cat") and line["perplexity"] > 1 for line in first)
+
+    @pytest.mark.parametrize("prompt", ["THE cat, it", "Zyx qwv\nthe 🙂", "the cat ", "the cat\n"], ids=repr)
+    def test_prompt_is_printed_as_given(self, book_run: Finished, prompt: str) -> None:
+        asked = ("generate", book_run.folder, "--prompt", prompt, "--tokens", "3", "--seed", "1")
+        (line,) = json_lines(sluice(*asked, "--json"))
+        assert line["prompt"] == prompt
+        assert line["text"].startswith(prompt)
+        ended = sluice(*asked)
+        assert ended.out == line["text"] + "\n"
+        assert "note: the prompt is tokenised by 'words' (--tokenized splits it at white space only)" in ended.err
+        assert "note: the prompt" not in sluice(*asked[:2], "--tokens", "3").err
+
+    def test_tokenised_and_raw_text_differ(self, book_run: Finished, tmp_path: Path) -> None:
+        (tmp_path / "text.txt").write_text("The cat, it's said\n", encoding="utf-8")
+        asked = ("score", book_run.folder, tmp_path / "text.txt")
+        counted = {option: json_lines(sluice(*asked, option, "--json"))[0] for option in ("--raw", "--tokenized")}
+        assert [(line["tokens"], line["tokenized"]) for line in counted.values()] == [(6, False), (5, True)]
+        assert (
+            "text.txt is split at white space, as already tokenised (--raw tokenises it)"
+            in sluice(*asked, "--tokenized").err
+        )
+        (line,) = json_lines(sluice("suggest", book_run.folder, "The cat,", "--tokenized", "--top", "999", "--json"))
+        assert len(line["next"]) == len(load_model(book_run.folder).vocab.tokens) - 1
 
     def test_beam_one_is_greedy(self, book_run: Finished) -> None:
         asked = ("generate", book_run.folder, "--prompt", "The fox", "--tokens", "6", "--json")
@@ -80,6 +104,8 @@ class TestGeneration:
         assert ended.out.strip()
         ended = sluice("generate", book_run.folder, "--prompt", "the zigzag", "--tokens", "5")
         assert "note: not in the vocabulary: zigzag" in ended.err
+        ended = sluice("suggest", book_run.folder, " ".join(f"zig{number}" for number in range(30)))
+        assert ", zig19 and 10 more\n" in ended.err
 
     @pytest.mark.parametrize(
         ("options", "words"),

@@ -78,6 +78,8 @@ class TestRuns:
         (line,) = json_lines(sluice("generate", run.folder, "--prompt", "The c", "--tokens", "7", "--no-unk", "--json"))
         assert line["text"].startswith("The c")
         assert len(line["text"]) == 12
+        error = error_of(sluice("score", run.folder, path, "--tokenized"))
+        assert "a model of characters reads text as it is: leave out --tokenized" in error
 
 
 def assert_tied(run: Path) -> None:

@@ -44,5 +44,5 @@ class GeneratedText(Callback):
             banned=self.text.banned_ids,
             generator=torch.Generator(pl_module.device).manual_seed(SEED),
         )
-        text = self.text.join([*ids[1:], *generated.ids[0].tolist()]).replace("\n", "  \n")
+        text = self.text.append(self.prompt, generated.ids[0].tolist()).replace("\n", "  \n")
         writer.add_text("val/written", text, validation_step(trainer))

@@ -87,6 +87,16 @@ DataDir = Annotated[
 ]
 
 
+PromptTokenized = Annotated[
+    bool | None,
+    typer.Option(
+        "--tokenized/--raw",
+        help="The text is already tokenised: split it at white space only. Default: raw, tokenised as the training "
+        "text, or by 'words' if that was split at white space.",
+    ),
+]
+
+
 @app.command()
 def prepare(
     overrides: Annotated[
@@ -196,43 +206,58 @@ def generate(
     num: Annotated[int, typer.Option(min=1, help="Number of texts.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     no_unk: Annotated[bool, typer.Option("--no-unk", help="Never generate <unk>.")] = False,
+    tokenized: PromptTokenized = None,
     as_json: Json = False,
 ) -> None:
-    """Continue a prompt with a language model."""
+    """Continue a prompt with a language model; the prompt is printed as given."""
     with exit_on_user_error():
         from sluice.cli.generate import generate_text
         from sluice.inference.language_model import Sampling
 
         sampling = Sampling(tokens, temperature, top_k, top_p, beam, seed, allow_unknown=not no_unk)
-        generate_text(run, sampling, prompt=prompt, number=num, as_json=as_json)
+        generate_text(run, sampling, prompt=prompt, number=num, tokenized=tokenized, as_json=as_json)
 
 
 @app.command()
 def suggest(
     run: Run,
     text: Annotated[str | None, typer.Argument(help="The preceding text; default: standard input.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of words.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=1, help="Number of words, at most those of the vocabulary that can be generated.")
+    ] = 10,
+    tokenized: PromptTokenized = None,
     as_json: Json = False,
 ) -> None:
     """Print the most probable next words according to a language model."""
     with exit_on_user_error():
         from sluice.cli.generate import suggest_words
 
-        suggest_words(run, text=text, top=top, as_json=as_json)
+        suggest_words(run, text=text, top=top, tokenized=tokenized, as_json=as_json)
 
 
 @app.command()
 def score(
     run: Run,
-    file: Annotated[Path, typer.Argument(help="Text file.")],
+    file: Annotated[Path, typer.Argument(help="Text file, plain or .gz.")],
     tokens: Annotated[bool, typer.Option("--tokens", help="Also print each token's log-probability.")] = False,
+    tokenized: Annotated[
+        bool | None,
+        typer.Option(
+            "--tokenized/--raw",
+            help="The text is already tokenised: split it at white space only. Default: as the training text.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the perplexity of a text under a language model."""
+    """Compute the perplexity of a text file under a language model.
+
+    On the test text it is the test perplexity, if the run has task.data.test_streams=1 (default): with more streams,
+    each begins without the text before it.
+    """
     with exit_on_user_error():
         from sluice.cli.generate import score_file
 
-        score_file(run, file, show_tokens=tokens, as_json=as_json)
+        score_file(run, file, show_tokens=tokens, tokenized=tokenized, as_json=as_json)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
 from sluice.data.progress import track
 from sluice.errors import UserError
-from sluice.text.tokenizers import END_OF_LINE, make_tokenizer
+from sluice.text.lines import LinePart
+from sluice.text.tokenizers import END_OF_LINE, Tokenizer, make_tokenizer
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
 
 BLOCK = 2**20
@@ -61,18 +62,17 @@ def prepare_text(corpus: RunningText, settings: StreamSettings, cache_dir: Path)
     return PreparedText(splits, Vocab(prepared.info["vocab"]), prepared.identity)
 
 
-def encode_lines(lines: Iterator[str], tokenizer: str, vocab: Vocab) -> NDArray[np.int32]:
-    """Encodes lines with a given vocabulary; each line ends with `END_OF_LINE`.
+def encode_lines(lines: Iterable[LinePart], tokenize: Tokenizer, vocab: Vocab) -> NDArray[np.int32]:
+    """Encodes lines with a given vocabulary; `END_OF_LINE` stands where a line ends.
 
     Args:
-        lines: the lines.
-        tokenizer: name of the tokenizer.
+        lines: the lines, or parts of them.
+        tokenize: the tokenizer.
         vocab: the vocabulary.
     """
-    tokenize = make_tokenizer(tokenizer)
     flat = array("i")
-    for line in lines:
-        flat.extend(vocab.encode([*tokenize(line), END_OF_LINE]))
+    for text, ends in lines:
+        flat.extend(vocab.encode([*tokenize(text), END_OF_LINE] if ends else tokenize(text)))
     return np.asarray(flat, dtype=np.int32)
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sluice.data.running_text import encode_lines
-from sluice.decoding.sampling import check_sampling, fixed_length_beam_search, sample
+from sluice.decoding.sampling import Continuations, check_sampling, fixed_length_beam_search, sample
 from sluice.errors import UserError
 from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.memory import require_memory
 from sluice.models.language import LanguageModel
 from sluice.text.language_text import LanguageText
-from sluice.text.lines import read_lines
+from sluice.text.lines import read_parts
 from sluice.text.vocab import UNKNOWN_ID, Vocab
 
 MAX_CONTEXT = 400
@@ -29,7 +29,7 @@ class GeneratedText(NamedTuple):
     """A prompt and its continuation."""
 
     text: str
-    """The prompt and the continuation."""
+    """The prompt as given, and the continuation."""
     perplexity: float
     """Perplexity of the continuation under the model, before temperature, top-k and top-p."""
 
@@ -142,73 +142,98 @@ class TextGenerator:
             tokenizer: name of the tokenizer of its training text.
             chunk_length: steps per forward pass in `score_file`.
         """
-        self.network, self.vocab, self.tokenizer, self.chunk_length = network, vocab, tokenizer, chunk_length
+        self.network, self.vocab, self.chunk_length = network, vocab, chunk_length
         self.text = LanguageText(vocab, tokenizer)
 
-    def generate(self, prompt: str, sampling: Sampling, number: int = 1) -> list[GeneratedText]:
+    def generate(
+        self, prompt: str, sampling: Sampling, number: int = 1, *, tokenized: bool = False
+    ) -> list[GeneratedText]:
         """Generates continuations of a prompt.
 
         Args:
             prompt: the text to continue.
             sampling: how tokens are chosen.
             number: number of continuations; of a beam search, which has at least `number` hypotheses, the best ones.
+            tokenized: whether the prompt is already tokenised, and only split at white space.
 
         Returns:
             `number` texts, those of a beam search by decreasing probability.
 
         Raises:
-            ValueError: if a value of `sampling` is out of range.
+            ValueError: if a value of `sampling` is out of range, or for tokenised text and a model of characters.
         """
         sampling.check(len(self.vocab))
         rows = number if sampling.beam is None else max(sampling.beam, number)
         needed = 8 * rows * (sampling.tokens + len(self.vocab))
         require_memory(needed, f"{rows:,} texts of {sampling.tokens:,} tokens", "generate fewer or shorter texts")
-        ids = self.text.prompt_ids(prompt)
+        found = self._continue(self.text.prompt_ids(prompt, tokenized), sampling, number)
+        scores = found.log_probabilities.tolist()
+        return [
+            GeneratedText(self.text.append(prompt, continuation, tokenized), math.exp(-score / sampling.tokens))
+            for continuation, score in zip(found.ids[:number].tolist(), scores, strict=False)
+        ]
+
+    def _continue(self, ids: list[int], sampling: Sampling, number: int) -> Continuations:
         last, state = self.network.prefill(torch.tensor([ids]))
         banned = self.text.banned_ids
         if not sampling.allow_unknown:
             banned = (*banned, UNKNOWN_ID)
         if sampling.beam is not None:
             width = max(sampling.beam, number)
-            found = fixed_length_beam_search(
+            return fixed_length_beam_search(
                 self.network.step, last, state, tokens=sampling.tokens, width=width, banned=banned
             )
-        else:
-            found = sample(
-                self.network.step,
-                last.expand(number),
-                _expand(state, number),
-                tokens=sampling.tokens,
-                temperature=sampling.temperature,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
-                banned=banned,
-                generator=None if sampling.seed is None else torch.Generator().manual_seed(sampling.seed),
-            )
-        scores = found.log_probabilities.tolist()
-        return [
-            GeneratedText(self.text.join([*ids[1:], *continuation]), math.exp(-score / sampling.tokens))
-            for continuation, score in zip(found.ids[:number].tolist(), scores, strict=False)
-        ]
+        return sample(
+            self.network.step,
+            last.expand(number),
+            _expand(state, number),
+            tokens=sampling.tokens,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            banned=banned,
+            generator=None if sampling.seed is None else torch.Generator().manual_seed(sampling.seed),
+        )
 
-    def suggest(self, text: str, top: int) -> list[tuple[str, float]]:
-        """Returns the `top` most probable next tokens after a text, with their probabilities."""
-        ids = self.text.prompt_ids(text)
+    def suggest(self, text: str, top: int, *, tokenized: bool = False) -> list[tuple[str, float]]:
+        """Returns the most probable next tokens after a text, with their probabilities.
+
+        Args:
+            text: the preceding text.
+            top: number of tokens; fewer are returned if the vocabulary has fewer that can be generated.
+            tokenized: whether the text is already tokenised, and only split at white space.
+
+        Raises:
+            UserError: for tokenised text and a model of characters.
+        """
+        ids = self.text.prompt_ids(text, tokenized)
         last, state = self.network.prefill(torch.tensor([[ids[0], *ids[1:][-MAX_CONTEXT:]]]))
         with torch.no_grad():
             scores, _ = self.network.step(last, state)
-        scores[:, list(self.text.banned_ids)] = -torch.inf
-        likeliest: Any = scores[0].topk(min(top, scores.shape[1]))
+        banned = list(self.text.banned_ids)
+        scores[:, banned] = -torch.inf
+        likeliest: Any = scores[0].topk(min(top, scores.shape[1] - len(banned)))
         words = self.vocab.decode(likeliest.indices.tolist())
         return list(zip(words, likeliest.values.exp().tolist(), strict=True))
 
-    def score_file(self, file: Path) -> TokenScores:
+    def score_file(self, file: Path, *, tokenized: bool | None = None) -> TokenScores:
         """Computes the log-probability of every token of a text file, ends of lines included.
 
+        By default the tokens are those of a test on the file, and so is the perplexity if the test has one stream
+        (`task.data.test_streams`); with more, each stream begins without the preceding text.
+
+        Args:
+            file: path of the file.
+            tokenized: whether the text is already tokenised, and only split at white space. None for text like the
+                training text: tokenised if the training tokenizer is "whitespace".
+
         Raises:
-            UserError: if the file is empty or not a text file.
+            UserError: if the file is empty or not a text file, or for tokenised text and a model of characters.
         """
-        ids = encode_lines(read_lines(file), self._tokenizer_for(file), self.vocab)
+        split = self.text.trained_on_tokenized if tokenized is None else tokenized
+        self.text.check(split)
+        parts = read_parts(file, anywhere=self.text.char_level)
+        ids = encode_lines(parts, lambda line: self.text.tokenize(line, split), self.vocab)
         if not len(ids):
             raise UserError(f"{file} is empty: it has no words to score")
         evaluator = LMEvaluator(self.network, end_id=self.text.end_id, chunk_length=self.chunk_length)
@@ -216,15 +241,6 @@ class TextGenerator:
         return TokenScores(
             ids.astype(np.int64), [-loss for chunk in losses for loss in chunk.flatten().tolist()][: len(ids)]
         )
-
-    def _tokenizer_for(self, file: Path) -> str:
-        """The training tokenizer; instead of "whitespace", "words" for files that are not tokenized yet."""
-        if self.tokenizer != "whitespace":
-            return self.tokenizer
-        for line in read_lines(file):
-            if any(word[-1:] in ".,;" and len(word) > 1 for word in line.split()):
-                return "words"
-        return self.tokenizer
 
 
 def _expand(state: Any, number: int) -> Any:

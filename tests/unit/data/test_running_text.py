@@ -14,6 +14,7 @@ from sluice.data import running_text as streams
 from sluice.data.corpus import Line, Sources
 from sluice.data.running_text import PreparedText, StreamSettings, encode_lines, prepare_text
 from sluice.errors import UserError
+from sluice.text.lines import LinePart
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, SPECIALS, UNKNOWN_ID, Vocab
 
@@ -204,8 +205,9 @@ def test_cache_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_given_vocabulary_is_used() -> None:
     vocab = Vocab([*SPECIALS, END_OF_LINE, "the", "cat"])
-    ids = encode_lines(iter(["the cat", "", "a cat"]), "whitespace", vocab)
+    parts = [LinePart("the ", False), LinePart("cat", True), LinePart("", True), LinePart("a cat", True)]
+    ids = encode_lines(parts, str.split, vocab)
     assert vocab.decode(ids) == ["the", "cat", END_OF_LINE, END_OF_LINE, "<unk>", "cat", END_OF_LINE]
     assert (ids == UNKNOWN_ID).sum() == 1
     assert ids.dtype == np.int32
-    assert len(encode_lines(iter([]), "whitespace", vocab)) == 0
+    assert len(encode_lines([], str.split, vocab)) == 0

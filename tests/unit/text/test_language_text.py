@@ -36,17 +36,53 @@ def test_unknown_words_are_listed() -> None:
     assert text.unknown("the film") == []
 
 
-def test_join_detokenises() -> None:
-    text = LanguageText(WORDS, "whitespace")
-    assert text.join(text.prompt_ids("the film, Paris.\nit's dull")[1:]) == "the film, Paris.\nit's dull"
-    assert text.join([]) == ""
+@pytest.mark.parametrize(
+    ("prompt", "continuation", "text"),
+    [
+        ("", "the film , Paris . <eos> it's dull", "the film, Paris.\nit's dull"),
+        ("The Zyx", "was , dull .", "The Zyx was, dull."),
+        ("The film", ", Paris", "The film, Paris"),
+        ("The film ", "was", "The film was"),
+        ("The film ", ".", "The film ."),
+        ("The  film ,", "was", "The  film , was"),
+        ("dull\nParis", "<eos> was", "dull\nParis\nwas"),
+        ("dull.\n", "Paris", "dull.\nParis"),
+        ("dull <eos> Paris", ". <eos> it's", "dull <eos> Paris.\nit's"),
+        ("🙂", "was", "🙂 was"),
+        ("he said (", "was ) .", "he said (was)."),
+        ('"Paris', '" was', '"Paris" was'),
+        ('he said "', 'was "', 'he said "was"'),
+        ("1 @,@", "dull", "1 @,@ dull"),
+        ("Paris", "@-@ film", "Paris-film"),
+        ("Paris is", "n't", "Paris isn't"),
+    ],
+)
+def test_continuation_is_appended_to_the_unchanged_prompt(prompt: str, continuation: str, text: str) -> None:
+    vocab = Vocab([*WORDS.tokens, *'()"', "@-@", "@,@", "n't"])
+    assert LanguageText(vocab, "whitespace").append(prompt, vocab.encode(continuation.split())) == text
+
+
+def test_tokenised_prompt_is_split_at_white_space() -> None:
+    text = LanguageText(WORDS, "words")
+    assert text.tokens("The film. , dull", tokenized=True) == ["the", "film.", ",", "dull"]
+    assert text.append("the film.", [6], tokenized=True) == "the film.."
+
+
+@pytest.mark.parametrize("typed", ["mr. U.S. @-@ <unk> <eos> isn't n't", "Mr. U.S. @-@ <unk> <eos> isn't n't"])
+def test_words_of_a_tokenised_corpus_stay_whole(typed: str) -> None:
+    vocab = Vocab([*WORDS.tokens, "mr.", "U.S.", "@-@", "n't"])
+    expected = ["mr.", "U.S.", "@-@", "<unk>", "<eos>", "isn't", "n't"]
+    assert LanguageText(vocab, "whitespace").tokens(typed) == expected
+    assert "<unk>" not in LanguageText(vocab, "words").tokens(typed), "as in its training text"
 
 
 def test_characters_are_concatenated() -> None:
     text = LanguageText(CHARACTERS, "chars")
     ids = text.prompt_ids("ab  c.\nA")
     assert ids == [2, *CHARACTERS.encode(list("ab  c.")), 2, CHARACTERS.encode(["a"])[0]]
-    assert text.join(ids[1:]) == "ab  c.\na"
+    assert text.append("", ids[1:]) == "ab  c.\na"
+    assert text.append("É\n ", CHARACTERS.encode([" ", "a"])) == "É\n  a"
+    assert text.tokens("a\r\nb\rc") == ["a", "<eos>", "b", " ", "c"], "as in files"
 
 
 def test_padding_is_banned() -> None:
