@@ -167,7 +167,11 @@ def _write_error(folder: Path, error: OSError) -> str:
 
 
 def _checksum(file: Path) -> int:
-    return zlib.crc32(np.memmap(file, mode="r").data)
+    checksum = 0
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _info_checksum(info: Json) -> int:
