@@ -93,9 +93,8 @@ def _prepare_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> 
     words, counts, sizes, text_digest = _read(folder, corpus, settings.tokenizer)
     for split in SPLITS:
         if not sizes[split]:
-            raise UserError(
-                f"the {split} split of {corpus.description} is empty: provide more text or a larger fraction"
-            )
+            remedy = "more text" if split == "train" else "more text or a larger fraction"
+            raise UserError(f"the {split} split of {corpus.description} is empty: provide {remedy}")
     vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
     if END_OF_LINE not in vocab:  # fewer lines than min_freq, or other tokens fill max_size
         vocab = Vocab([*vocab.tokens, END_OF_LINE])
