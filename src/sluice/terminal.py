@@ -25,7 +25,7 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def one_line(text: str) -> str:
+def escaped_line(text: str) -> str:
     r"""Escapes all control characters and line separators, tabs and line breaks included."""
     return _LINE_CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 

@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from sluice import terminal
-from sluice.terminal import PlainConsole, one_line, print_line, print_table, printable
+from sluice.terminal import PlainConsole, escaped_line, print_line, print_table, printable
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\rb"
 ESCAPED = "a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202egnp.exe\\rb"
@@ -70,5 +70,5 @@ def test_table_is_as_wide_as_its_content(capsys: Any) -> None:
     assert terminal.PlainConsole().width < 300
 
 
-def test_one_line_escapes_all_line_breaks() -> None:
-    assert one_line("a\tb\u2028c\x85\n\x1fé\u200f") == "a\\tb\\u2028c\\x85\\n\\x1fé\u200f"
+def test_escaped_line_has_no_line_breaks() -> None:
+    assert escaped_line("a\tb\u2028c\x85\n\x1fé\u200f") == "a\\tb\\u2028c\\x85\\n\\x1fé\u200f"

@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.errors import UserError
 from sluice.inference.language_model import Sampling, TextGenerator
 from sluice.recipes.load import load_for
-from sluice.terminal import one_line, print_line
+from sluice.terminal import escaped_line, print_line
 from sluice.text.lines import read_lines
 from sluice.text.tokenizers import END_OF_LINE
 
@@ -100,7 +100,7 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, tokenized: bool | No
         return
     if show_tokens:
         for token, log in tokens:
-            print_line(f"{one_line(token)}\t{log:.4f}")
+            print_line(f"{escaped_line(token)}\t{log:.4f}")
     stream = sys.stderr if show_tokens else sys.stdout
     print(f"perplexity {perplexity:,.2f} over {count:,} tokens, {unknown:,} of them unknown words", file=stream)
 
@@ -131,7 +131,7 @@ def _warn_of_unknown(generator: TextGenerator, prompt: str, tokenized: bool) -> 
         return
     words = [token for token in generator.text.tokens(prompt, tokenized) if token != END_OF_LINE]
     what = "no word of the prompt is in the vocabulary" if len(unknown) == len(words) else "not in the vocabulary"
-    named = [one_line(word) for word in dict.fromkeys(unknown)]
+    named = [escaped_line(word) for word in dict.fromkeys(unknown)]
     more = f" and {len(named) - MAX_NAMED:,} more" if len(named) > MAX_NAMED else ""
     print_line(f"note: {what}: {', '.join(named[:MAX_NAMED])}{more}", file=sys.stderr)
 
@@ -147,7 +147,7 @@ def _suggest(generator: TextGenerator, text: str, top: int, tokenized: bool, as_
 
 
 def _table(suggestions: list[tuple[str, float]]) -> Iterator[str]:
-    named = [(one_line(word), probability) for word, probability in suggestions]
+    named = [(escaped_line(word), probability) for word, probability in suggestions]
     width = max(len(word) for word, _ in named)
     for word, probability in named:
         yield f"  {word:<{width}}  {probability:6.1%}"

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sluice.cli.lines import answered, input_lines
+from sluice.cli.lines import batched, input_lines
 from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
 from sluice.errors import UserError
 from sluice.inference.predictor import Prediction, Predictor
@@ -27,6 +27,11 @@ class Input(NamedTuple):
 
     texts: Sequence[str]
     row: Mapping[str, Any]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether one of its texts is blank."""
+        return not all(text.strip() for text in self.texts)
 
 
 def predict_texts(
@@ -137,11 +142,11 @@ def _predictions(
     predictor: Predictor[Item], inputs: Iterable[Input], batch_size: int
 ) -> Iterator[tuple[Input, Prediction | None]]:
     """Yields each input with its prediction, None for an input with a blank text."""
-
-    def predict(batch: list[Input]) -> Iterator[Prediction]:
-        return iter(predictor.predict([predictor.item(given.texts) for given in batch]))
-
-    return answered(inputs, lambda given: all(text.strip() for text in given.texts), predict, batch_size)
+    for batch in batched(inputs, batch_size):
+        items = [None if given.is_blank else predictor.item(given.texts) for given in batch]
+        found = iter(predictor.predict([item for item in items if item is not None]) if any(items) else ())
+        for given, item in zip(batch, items, strict=True):
+            yield given, None if item is None else next(found)
 
 
 def _rows(predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]]) -> Iterator[Mapping[str, Any]]:

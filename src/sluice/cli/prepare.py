@@ -45,6 +45,7 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     for given in vector_settings(config).values():
         find_vectors(given, Path(config.paths.data_dir))
     print_line(f"{config.task.name}: {corpus.description}")
-    for line in [*count_lines(recipe.data_counts(data)), *recipe.data_summary(data), *repeated_texts(data.identity.hashes)]:
+    counts, repeated = count_lines(recipe.data_counts(data)), repeated_texts(data.identity.hashes)
+    for line in [*counts, *recipe.data_summary(data), *repeated]:
         print_line(f"  {line}")
     print_line(f"Prepared in {time.monotonic() - started:.1f} s; cached in {config.paths.cache_dir}.")

@@ -53,7 +53,9 @@ class ImdbData(TextData):
 class TableData(TextData):
     """Labelled texts in a table."""
 
-    path: str = setting("table of training texts: .csv, .tsv, .jsonl (each also .gz), .parquet, or a saved Hugging Face dataset")
+    path: str = setting(
+        "table of training texts: .csv, .tsv, .jsonl (each also .gz), .parquet, or a saved Hugging Face dataset"
+    )
     validation_path: str | None = setting(
         "file of validation texts; null splits off validation_fraction of the training file", None
     )
