@@ -11,7 +11,9 @@ from sluice.errors import UserError
 WORKERS_PER_CORE = 8
 PARTS = (("validation_fraction", "validation_path"), ("test_fraction", "test_path"))
 """Fractions of a file that are split off, unless a separate file is given."""
-COLUMNS = ("text_column", "first_column", "second_column", "label_column")
+COLUMNS = ("text_column", "first_column", "second_column", "label_column", "word_column", "tag_column")
+NEED_PATH = ("validation_path", "test_path", "word_column", "tag_column")
+"""Settings of `task.data` that have no effect on generated texts, if the task can generate them."""
 FILES = (
     *("path", "validation_path", "test_path", "target_path"),
     *("validation_target_path", "test_target_path"),
@@ -32,6 +34,7 @@ def check_combinations(config: Config) -> None:
     data = getattr(config.task, "data", None)
     _check_fractions(data)
     _check_columns(data)
+    _check_tagged_files(data)
     _check_class_weights(getattr(config.task, "class_weights", None))
     _check_embedding(config)
     workers, most = getattr(data, "num_workers", 0), WORKERS_PER_CORE * (os.cpu_count() or 1)
@@ -99,11 +102,24 @@ def _check_fractions(data: Any) -> None:
 
 
 def _check_columns(data: Any) -> None:
-    given = {name: getattr(data, name) for name in COLUMNS if hasattr(data, name)}
+    given = {name: getattr(data, name) for name in COLUMNS if getattr(data, name, None) is not None}
     for name, column in given.items():
         other = next((other for other, value in given.items() if other != name and value == column), None)
         if other is not None:
             raise UserError(f"task.data.{name} and task.data.{other} are both {column!r}: name different columns")
+
+
+def _check_tagged_files(data: Any) -> None:
+    for name in NEED_PATH:
+        if hasattr(data, "word_column") and getattr(data, "path", "") is None and getattr(data, name, None) is not None:
+            raise UserError(f"task.data.{name} has no effect on generated sentences: set task.data.path")
+    for name in ("word_column", "tag_column"):
+        column = getattr(data, name, None)
+        if column is not None and not column.strip().lstrip("+-").lstrip("0"):
+            raise UserError(
+                f"task.data.{name}={column} cannot be used: it must be the number of a column, 1 for the first or -1 "
+                "for the last, or its name"
+            )
 
 
 def _check_class_weights(weights: Any) -> None:

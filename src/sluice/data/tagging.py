@@ -17,6 +17,9 @@ from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
 from sluice.text.vocab import Vocab
 
+READER_VERSION = 2
+"""Version of `read_tagged`, part of the cache key of files; increment it when files are read differently."""
+
 
 @dataclass(frozen=True)
 class TagSettings(HoldOutSettings):
@@ -52,7 +55,8 @@ def prepare_tags(corpus: TaggedCorpus, settings: TagSettings, cache_dir: Path) -
         UserError: if the corpus cannot be read, has a single tag or a tag that does not occur in training, the
             vocabulary is empty, or the cache cannot be written.
     """
-    prepared = load_or_prepare("tags", corpus, vars(settings), cache_dir, lambda: _build_entry(corpus, settings))
+    key = {**vars(settings), **({"reader": READER_VERSION} if corpus.name == "file" else {})}
+    prepared = load_or_prepare("tags", corpus, key, cache_dir, lambda: _build_entry(corpus, settings))
     splits = {
         name: RaggedSequences(*(prepared.ragged(f"{name}_{part}", f"{name}_offsets") for part in ("words", "tags")))
         for name in SPLITS

@@ -5,7 +5,7 @@ from pathlib import Path
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Tagging
 from sluice.data.collate import SequenceCollator
-from sluice.data.corpora.tables import TaggedFiles
+from sluice.data.corpora.tagged_files import TagColumns, TaggedFiles
 from sluice.data.corpus import TaggedCorpus
 from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.tagging import (
@@ -40,9 +40,13 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         data = self.settings(config).data
         if data.path is None:
             return SampleTagging(seed=config.seed)
-        paths = {"validation_path": data.validation_path, "test_path": data.test_path}
-        given = {name: Path(path) for name, path in paths.items() if path}
-        return TaggedFiles(path=Path(data.path), known_tags=known, **given)
+        return TaggedFiles(
+            path=Path(data.path),
+            validation_path=Path(data.validation_path) if data.validation_path else None,
+            test_path=Path(data.test_path) if data.test_path else None,
+            columns=TagColumns(data.word_column, data.tag_column),
+            known_tags=known,
+        )
 
     def build_data(self, config: Config, corpus: TaggedCorpus) -> SequenceTaskData:
         settings = self.settings(config)

@@ -99,10 +99,17 @@ class TaggingData(SequenceBatches):
     """Sentences with a label for each word."""
 
     path: str | None = setting(
-        "training sentences: two columns per line, a blank line between sentences; null generates sentences", None
+        "training sentences: CoNLL-2002, CoNLL-2003 or CoNLL-U, a word and its tag in each line, an empty line after "
+        "each sentence; null generates sentences",
+        None,
     )
     validation_path: str | None = setting("validation sentences; null splits off validation_fraction of path", None)
     test_path: str | None = setting("test sentences; null splits off test_fraction of path", None)
+    word_column: str | None = setting(
+        "column of the words: a number (1 is the first, -1 the last) or a name; null for the first, FORM in CoNLL-U",
+        None,
+    )
+    tag_column: str | None = setting("column of the tags, as word_column; null for the last, UPOS in CoNLL-U", None)
     validation_fraction: float = setting("fraction of the sentences of path used for validation", 0.1, above=0, below=1)
     test_fraction: float = setting("fraction of the sentences of path used for the test", 0.1, above=0, below=1)
     min_freq: int = count("minimum number of occurrences of a word in the training sentences", 1)

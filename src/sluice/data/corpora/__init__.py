@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from sluice.data.corpora.penn_treebank import resolve_ptb as resolve_ptb
     from sluice.data.corpora.tables import LabelledTable as LabelledTable
     from sluice.data.corpora.tables import PairTable as PairTable
-    from sluice.data.corpora.tables import TaggedFiles as TaggedFiles
+    from sluice.data.corpora.tagged_files import TagColumns as TagColumns
+    from sluice.data.corpora.tagged_files import TaggedFiles as TaggedFiles
     from sluice.data.corpora.text_files import TextFiles as TextFiles
     from sluice.data.corpora.wikitext import resolve_wikitext2 as resolve_wikitext2
 
@@ -22,7 +23,8 @@ __getattr__, __all__ = lazy_exports(
         "multi30k": ["resolve_multi30k"],
         "parallel_files": ["ParallelFiles"],
         "penn_treebank": ["resolve_ptb"],
-        "tables": ["LabelledTable", "PairTable", "TaggedFiles"],
+        "tables": ["LabelledTable", "PairTable"],
+        "tagged_files": ["TagColumns", "TaggedFiles"],
         "text_files": ["TextFiles"],
         "wikitext": ["resolve_wikitext2"],
     },

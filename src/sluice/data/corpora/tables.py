@@ -1,4 +1,4 @@
-"""User-supplied labelled files: texts, text pairs, and tagged words."""
+"""User-supplied labelled files: texts and text pairs."""
 
 import logging
 import re
@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from sluice.data.corpora.readers import read_tagged
 from sluice.data.corpora.table_files import LabelledRow, read_labelled
-from sluice.data.corpus import Document, SourceFile, Sources, TaggedSentence, TextPair
+from sluice.data.corpus import Document, SourceFile, Sources, TextPair
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -223,39 +222,6 @@ class PairTable(Table):
         for row, label in self.labelled(split):
             first, second = row.texts
             yield TextPair(first, second, label)
-
-
-class TaggedFiles(SplitFiles):
-    """Tagged sentences; see `read_tagged`."""
-
-    content = "tagged sentences"
-
-    def __init__(
-        self,
-        *,
-        path: Path,
-        validation_path: Path | None = None,
-        test_path: Path | None = None,
-        known_tags: tuple[str, ...] | None = None,
-    ) -> None:
-        """
-        Args:
-            path: file of training sentences.
-            validation_path: file of validation sentences, if any.
-            test_path: file of test sentences, if any.
-            known_tags: tags of a trained model; None for any.
-        """
-        super().__init__(path, validation_path, test_path)
-        self.known_tags = known_tags
-
-    @property
-    def sources(self) -> Sources:
-        """The files."""
-        return Sources.of("tagged words", self.files)
-
-    def sentences(self, split: str) -> Iterator[TaggedSentence]:
-        """Yields the sentences of a split; raises UserError as `read_tagged`."""
-        return read_tagged(self.files[split], known_tags=self.known_tags)
 
 
 def _sorted_labels(labels: set[str]) -> list[str]:
