@@ -19,7 +19,7 @@ from sluice.models.language import LanguageModel
 from sluice.models.seq2seq import Seq2Seq
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.load import inference_object
-from sluice.recipes.saved_model import SavedModel
+from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import EOS
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.truncation import kept_positions

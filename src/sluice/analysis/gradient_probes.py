@@ -23,8 +23,8 @@ from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.saved_model import SavedModel
 from sluice.recurrent import OneHot, RecurrentStack
+from sluice.runs.saved_model import SavedModel
 
 MAX_STEPS = 200
 """Default length of sequences that can be truncated: running text, and sequences with a target at every step."""

@@ -19,7 +19,7 @@ from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
 from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
-from sluice.recipes.saved_model import SavedModel
+from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
 
 MAX_DRAWN = 600

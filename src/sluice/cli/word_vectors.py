@@ -17,7 +17,7 @@ from sluice.plain import Plain
 from sluice.plots.save import check_unused, save_figure
 from sluice.plots.scatter import draw_scatter
 from sluice.recipes.load import load_model
-from sluice.recipes.saved_model import SavedModel
+from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE

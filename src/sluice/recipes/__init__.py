@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from sluice.recipes.load import load_model as load_model
     from sluice.recipes.registry import recipe_named as recipe_named
     from sluice.recipes.registry import register as register
-    from sluice.recipes.saved_model import SavedModel as SavedModel
     from sluice.recipes.task import TaskRecipe as TaskRecipe
+    from sluice.runs.saved_model import SavedModel as SavedModel
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -19,7 +19,6 @@ __getattr__, __all__ = lazy_exports(
         "evaluation": ["Evaluation", "Request"],
         "load": ["load_model"],
         "registry": ["recipe_named", "register"],
-        "saved_model": ["SavedModel"],
-        "task": ["TaskRecipe"],
+        "task": ["SavedModel", "TaskRecipe"],
     },
 )

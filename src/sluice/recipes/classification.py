@@ -37,10 +37,10 @@ from sluice.recipes.evaluation import (
     defined_metrics,
     run_test,
 )
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
 from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
+from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import SPECIALS

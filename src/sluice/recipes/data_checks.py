@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sluice.data.identity import FILE_NAME, DataIdentity, Hashes, SelectedRows, SplitHashes, identity_changes
 from sluice.errors import UserError
-from sluice.recipes.saved_model import SavedModel
+from sluice.runs.saved_model import SavedModel
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.data_checks import check_unchanged
-from sluice.recipes.saved_model import SavedModel
+from sluice.runs.saved_model import SavedModel
 
 EVALUATION_FACTOR = 4
 """Ratio of evaluation to training batch size, without beam search."""

@@ -26,8 +26,8 @@ from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
+from sluice.runs.saved_model import SavedModel
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import SPECIALS

@@ -13,10 +13,10 @@ from sluice.config.user_code import CELL, TASK, allow_module, import_module, mod
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import AnyRecipe
 from sluice.recurrent import CELLS
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
+from sluice.runs.saved_model import SavedModel
 
 
 class Described(Protocol):

@@ -21,8 +21,8 @@ from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.evaluation import TEST_MONITOR
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
+from sluice.runs.saved_model import SavedModel
 
 BATCHES = ("batch_size", "global_batch_size")
 """Settings of the data that do not affect the sequences."""

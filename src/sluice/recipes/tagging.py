@@ -18,9 +18,9 @@ from sluice.data.tagging import (
 )
 from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.sequences import SequenceRecipe, SequenceTaskData, TaskData, sequence_parts
 from sluice.recipes.task import batch_size_per_rank
+from sluice.runs.saved_model import SavedModel
 
 
 class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):

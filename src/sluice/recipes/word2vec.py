@@ -28,8 +28,8 @@ from sluice.recipes.build import VECTORS
 from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.recipes.language import VocabularyParts
-from sluice.recipes.saved_model import SavedModel
 from sluice.recipes.task import TaskRecipe, may_use_sample
+from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors
 from sluice.text.vocab import SPECIALS
