@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sluice.data.corpus import SPLITS
 from sluice.data.identity import Hashes
+from sluice.data.ragged import Ragged
 from sluice.errors import UserError
 
 SPLIT_SEED = 20110610
@@ -34,23 +35,26 @@ def assign_splits(
     fractions: Mapping[str, float],
     texts: Hashes | None,
     groups: NDArray[np.int64] | None = None,
+    tags: Ragged | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """Assigns rows to splits; missing "test" and "val" splits, in this order, are held out from "train".
 
     Args:
         given: (N,) split of each row according to the corpus.
         labels: (N,) class ids.
-        names: class names, for the error message.
+        names: class names, for the error message; the name of the rows ("sentences") if they have no classes.
         fractions: fraction of each class to hold out, by the name of the split.
         texts: (N,) text hashes: equal texts are assigned to one split, except in classes with fewer distinct texts than
             splits. None to draw rows independently, as in earlier versions.
         groups: (N,) group ids, used instead of `texts`: rows of one class and group are assigned to one split.
+        tags: N rows of tag ids: every tag of the training rows stays in a training row. Ignored with `groups`.
 
     Returns:
         The rows of each split.
 
     Raises:
-        UserError: if the corpus has no training texts, or too few of a class.
+        UserError: if the corpus has no training texts, or too few of a class, or nothing can be held out since each row
+            has a tag that no other has.
     """
     rows = {split: np.flatnonzero(given == split) for split in dict.fromkeys(given.tolist())}
     if "train" not in rows:
@@ -61,7 +65,9 @@ def assign_splits(
     for remaining, name in zip(reversed(range(len(missing))), missing, strict=True):
         train = rows["train"]
         if groups is None and texts is not None:
-            held = hold_out_texts(labels[train], fractions[name], names, texts[train], min_left=1 + remaining)
+            own = None if tags is None else tags.rows(train)
+            held = hold_out_texts(labels[train], fractions[name], names, texts[train], min_left=1 + remaining, tags=own)
+            _check_any_held(held, names[0])
         else:
             held = hold_out(labels[train], fractions[name], names, None if groups is None else groups[train])
         rows[name], rows["train"] = train[held], train[~held]
@@ -114,7 +120,7 @@ def hold_out(
     for label, name in enumerate(names):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise _too_few(name)
+            raise _too_few(name, names)
         unit_of = members if groups is None else groups[members]
         units, sizes = np.unique(unit_of, return_counts=True)
         if len(units) < 2:
@@ -127,12 +133,18 @@ def hold_out(
 
 
 def hold_out_texts(
-    labels: NDArray[np.int64], fraction: float, names: Sequence[str], texts: Hashes, *, min_left: int = 1
+    labels: NDArray[np.int64],
+    fraction: float,
+    names: Sequence[str],
+    texts: Hashes,
+    *,
+    min_left: int = 1,
+    tags: Ragged | None = None,
 ) -> NDArray[np.bool_]:
     """Selects texts to hold out: about `fraction` of every class; equal texts are held out together, across classes.
 
-    Equivalent to `hold_out` if all texts are distinct. Every class keeps at least one text, and at least one is held
-    out unless other classes keep all its texts.
+    Equivalent to `hold_out` if all texts are distinct. Every class and every tag keeps at least one text, and at least
+    one text of a class is held out unless other classes or tags keep all of them.
 
     Args:
         labels: (N,) class ids.
@@ -140,6 +152,7 @@ def hold_out_texts(
         names: class names, for the error message.
         texts: (N,) text hashes.
         min_left: minimum number of distinct texts that each class keeps, if it has more.
+        tags: N rows of tag ids; None for texts without tags.
 
     Returns:
         (N,) True for held-out texts.
@@ -154,10 +167,51 @@ def hold_out_texts(
     for label, name in enumerate(names):
         units, sizes = np.unique(ids[labels == label], return_counts=True)
         if len(units) < 2:
-            raise _too_few(name)
+            raise _too_few(name, names)
         order = random.permutation(len(units))
         classes.append((units[order], sizes[order]))
-    state = np.full(len(first), UNDECIDED)
+    state = _assign_states(np.full(len(first), UNDECIDED), classes, fraction, min_left)
+    if tags is not None:
+        tag_texts, required = _TagTexts(np.repeat(ids, tags.lengths), tags.flat), np.zeros(len(first), dtype=bool)
+        while len(missing := tag_texts.missing(state == KEPT)):
+            required[missing] = True
+            state = _assign_states(np.where(required, KEPT, UNDECIDED), classes, fraction, min_left + required.sum())
+    return state[ids] == HELD
+
+
+class _TagTexts:
+    """The distinct texts of each tag."""
+
+    def __init__(self, texts: NDArray[np.int64], tags: NDArray[np.int32]) -> None:
+        """
+        Args:
+            texts: (M,) number of the distinct text of each occurrence of a tag.
+            tags: (M,) tag ids.
+        """
+        occurrences = np.unique(tags.astype(np.int64) * (texts.max() + 1) + texts)
+        self.tags, self.texts = np.divmod(occurrences, texts.max() + 1)
+
+    def missing(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Returns the first text of each tag of which no text is kept; `kept` is (U,), one for each distinct text."""
+        lost = np.flatnonzero(~np.isin(self.tags, self.tags[kept[self.texts]]))
+        _, first = np.unique(self.tags[lost], return_index=True)
+        return np.unique(self.texts[lost[first]])
+
+
+def _assign_states(
+    state: NDArray[np.int64],
+    classes: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    fraction: float,
+    min_left: int,
+) -> NDArray[np.int64]:
+    """Decides which distinct texts are held out; returns their states.
+
+    Args:
+        state: (U,) UNDECIDED, or KEPT for texts that must be kept.
+        classes: the texts of each class in random order, and the number of their copies in it.
+        fraction: fraction of each class, in (0, 1).
+        min_left: minimum number of distinct texts that each class keeps, if it has more.
+    """
     for units, sizes in sorted(classes, key=lambda one: len(one[0])):  # small classes first
         held = _select_held_out(state[units], sizes, fraction, min(min_left, len(units) - 1))
         state[units[held]] = HELD
@@ -165,7 +219,7 @@ def hold_out_texts(
     for units, _ in classes:
         if not (state[units] == KEPT).any():
             state[units[0]] = KEPT
-    return state[ids] == HELD
+    return state
 
 
 def _select_held_out(state: NDArray[np.int64], sizes: NDArray[np.int64], fraction: float, min_left: int) -> list[int]:
@@ -192,8 +246,16 @@ def _select_held_out(state: NDArray[np.int64], sizes: NDArray[np.int64], fractio
     return held
 
 
-def _too_few(name: str) -> UserError:
+def _check_any_held(held: NDArray[np.bool_], name: str) -> None:
+    if not held.any():
+        raise UserError(
+            f"too few {name} can be held out for validation and test, since the others have a tag that no other has: "
+            "add some, or provide separate validation and test files"
+        )
+
+
+def _too_few(name: str, names: Sequence[str]) -> UserError:
+    found = f"class {name!r} has too few texts" if len(names) > 1 else f"there are too few {name}"
     return UserError(
-        f"class {name!r} has too few texts to hold some out for validation and test: add texts, or provide separate "
-        "validation and test files"
+        f"{found} to hold some out for validation and test: add some, or provide separate validation and test files"
     )

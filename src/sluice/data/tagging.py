@@ -70,20 +70,22 @@ def sentence_hashes(sentences: Iterable[TaggedSentence]) -> Hashes:
 
 
 def assign_sentences(
-    given: NDArray[np.str_], settings: TagSettings, texts: Hashes | None
+    given: NDArray[np.str_], settings: TagSettings, texts: Hashes | None, tags: Ragged | None = None
 ) -> dict[str, NDArray[np.int64]]:
-    """Assigns sentences to splits.
+    """Assigns sentences to splits; a tag that occurs in the training sentences of the corpus stays in training.
 
     Args:
         given: (N,) split of each sentence according to the corpus.
         settings: with the held-out fractions.
         texts: (N,) hashes of the sentences; None to draw identical sentences independently, as in earlier versions.
+        tags: N rows of tag ids; None to ignore the tags, as in earlier versions.
 
     Returns:
         The rows of each split.
     """
     labels = np.zeros(len(given), dtype=np.int64)
-    return assign_splits(given, labels=labels, names=("sentences",), fractions=settings.fractions, texts=texts)
+    names = ("sentences",)
+    return assign_splits(given, labels=labels, names=names, fractions=settings.fractions, texts=texts, tags=tags)
 
 
 def encode_tagged(sentences: list[TaggedSentence], vocab: Vocab, tags: tuple[str, ...]) -> RaggedSequences:
@@ -108,10 +110,13 @@ def encode_tagged(sentences: list[TaggedSentence], vocab: Vocab, tags: tuple[str
 
 def _build_entry(corpus: TaggedCorpus, settings: TagSettings) -> CacheEntry:
     sentences, given = read_sentences(corpus)
-    if len(given_tags := set(chain.from_iterable(sentence.tags for sentence in sentences))) < 2:
-        raise UserError(f"all words have the tag {given_tags.pop()!r}: at least two different tags are needed")
+    ids = {tag: index for index, tag in enumerate(dict.fromkeys(chain.from_iterable(one.tags for one in sentences)))}
+    if len(ids) < 2:
+        raise UserError(f"all words have the tag {next(iter(ids))!r}: at least two different tags are needed")
+    _check_number(corpus, given)
     hashes = sentence_hashes(sentences)
-    rows = assign_sentences(given, settings, hashes)
+    all_tags = Ragged.from_rows([ids[tag] for tag in sentence.tags] for sentence in sentences)
+    rows = assign_sentences(given, settings, hashes, all_tags)
     splits = {name: [sentences[row] for row in rows[name]] for name in SPLITS}
     counts = Counter(chain.from_iterable(sentence.words for sentence in splits["train"]))
     tags = sorted(set(chain.from_iterable(sentence.tags for sentence in splits["train"])))
@@ -124,6 +129,17 @@ def _build_entry(corpus: TaggedCorpus, settings: TagSettings) -> CacheEntry:
         arrays[f"{name}_hashes"] = hashes[rows[name]]
     matches_legacy_split = same_rows(rows, lambda: assign_sentences(given, settings, None))
     return CacheEntry(arrays, {"vocab": vocab.tokens, "tags": tags, "split_as_earlier": matches_legacy_split})
+
+
+def _check_number(corpus: TaggedCorpus, given: NDArray[np.str_]) -> None:
+    """Checks that there are enough training sentences to hold some out for the missing splits."""
+    count, missing = int((given == "train").sum()), len(SPLITS) - len(corpus.splits)
+    if count <= missing:
+        raise UserError(
+            f"{corpus.description}: {count} training {'sentence is' if count == 1 else 'sentences are'} too few to "
+            "hold some out for validation and test; end each sentence with an empty line, add sentences, or set "
+            "task.data.validation_path and task.data.test_path"
+        )
 
 
 def read_sentences(corpus: TaggedCorpus) -> tuple[list[TaggedSentence], NDArray[np.str_]]:

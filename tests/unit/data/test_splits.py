@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sluice.data.identity import Hashes
+from sluice.data.ragged import Ragged
 from sluice.data.splits import assign_splits, hold_out, hold_out_texts
 from sluice.errors import UserError
 
@@ -71,6 +73,8 @@ def test_class_in_a_single_group_is_split() -> None:
 def test_small_class_is_refused(labels: list[int]) -> None:
     with pytest.raises(UserError, match="class 'pos' has too few texts"):
         hold_out(np.asarray(labels), 0.5, ("neg", "pos"))
+    with pytest.raises(UserError, match="there are too few sentence pairs to hold some out"):
+        hold_out(np.asarray([0]), 0.5, ("sentence pairs",))
 
 
 def texts_of(*numbers: int) -> Hashes:
@@ -129,6 +133,46 @@ def test_small_class_is_in_every_split() -> None:
 def test_few_distinct_texts_are_in_every_split() -> None:
     found = assigned([0] * 20 + [1] * 20, texts_of(*[0] * 20, *[1] * 14, *[2] * 6))
     assert all(texts & {0} and texts & {1, 2} for texts in found.values())
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3), min_size=12, max_size=40),
+    texts=st.lists(st.integers(0, 30), min_size=40, max_size=40),
+)
+def test_every_tag_stays_in_training(rows: list[list[int]], texts: list[int]) -> None:
+    hashes, tags = texts_of(*texts[: len(rows)]), Ragged.from_rows(rows)
+    assume(len(set(texts[: len(rows)])) > 2)
+    options = {"labels": np.zeros(len(rows), dtype=np.int64), "names": ("sentences",), "texts": hashes}
+    assign = partial(assign_splits, np.array(["train"] * len(rows)), fractions={"test": 0.2, "val": 0.2}, **options)
+    before = assign()
+    try:
+        found = assign(tags=tags)
+    except UserError:
+        assume(False)
+    assert set(tags.rows(found["train"]).flat.tolist()) == set(tags.flat.tolist())
+    assert sorted(np.concatenate(list(found.values())).tolist()) == list(range(len(rows)))
+    held = [set(hashes[found[name]].tolist()) for name in ("train", "val", "test")]
+    assert sum(map(len, held)) == len(set.union(*held))
+    if set(tags.rows(before["train"]).flat.tolist()) == set(tags.flat.tolist()):
+        assert all(np.array_equal(before[name], found[name]) for name in before)
+
+
+def test_tag_of_one_text_is_kept_and_others_are_held_out() -> None:
+    options = {"labels": np.zeros(20, dtype=np.int64), "names": ("sentences",), "fractions": {"test": 0.1, "val": 0.1}}
+    options["texts"] = texts_of(*range(20))
+    alone = assign_splits(np.array(["train"] * 20), **options)["test"]
+    tags = Ragged.from_rows([[1 if row in alone else 0] for row in range(20)])
+    rows = assign_splits(np.array(["train"] * 20), **options, tags=tags)
+    assert {name: len(index) for name, index in rows.items()} == {"train": 16, "val": 2, "test": 2}
+    assert set(alone) & set(rows["train"])
+
+
+def test_texts_that_each_have_a_unique_tag_are_not_held_out() -> None:
+    options = {"labels": np.zeros(9, dtype=np.int64), "names": ("sentences",), "fractions": {"test": 0.1, "val": 0.1}}
+    options |= {"texts": texts_of(*range(9)), "tags": Ragged.from_rows([[row] for row in range(9)])}
+    with pytest.raises(UserError, match="too few sentences can be held out for validation and test, since the others"):
+        assign_splits(np.array(["train"] * 9), **options)
 
 
 def test_validation_blocks_of_imdb_are_unchanged() -> None:
