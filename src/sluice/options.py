@@ -24,6 +24,8 @@ BRIDGES = ("zeros", "last", "learned")
 TIED_WEIGHTS = ("none", "output", "all")
 WORD2VEC_METHODS = ("skipgram", "cbow")
 LENGTH_PENALTIES = ("none", "average", "gnmt")
+TAG_SCHEMES = ("iob1", "iob2", "bioes", "bilou")
+"""The keys of `metrics.spans.SCHEMES`."""
 EVALUATION_METHODS = ("plain", "cache", "dynamic")
 
 UNITS = ("words", "subwords", "chars")

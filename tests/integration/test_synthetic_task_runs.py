@@ -1,10 +1,13 @@
 """The synthetic tasks and tagging are trained and evaluated from the command line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from running import error_of, json_lines, paths_in, sluice, train, trained
+import sluice as package
+from running import Finished, error_of, json_lines, paths_in, sluice, train, trained
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
 TASKS = {
@@ -47,10 +50,71 @@ def test_task_trains_with_another_cell(workdir: Path) -> None:
     assert run.results["model"] == "rnn_layernorm"
 
 
-def test_tagging_trains_on_a_file(workdir: Path) -> None:
-    (workdir / "mine.txt").write_text("the O\ncat B-X\n\na O\ndog B-X\n\n" * 20, encoding="utf-8")
-    run = trained(workdir, "task=tagging", f"task.data.path={workdir / 'mine.txt'}", *FEW)
-    assert run.results["data_source"] == "file"
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished run on a file of sentences; read-only."""
+    home = tmp_path_factory.mktemp("tagger")
+    (home / "mine.txt").write_text("the O\ncat S-X\n\na O\ndog B-X\nhouse E-X\n\n" * 20, encoding="utf-8")
+    return trained(home, "task=tagging", f"task.data.path={home / 'mine.txt'}", *FEW)
+
+
+def test_tagger_trained_on_a_file_scores_spans(tagger: Finished) -> None:
+    assert tagger.results["data_source"] == "file"
+    assert {"test/f1", "test/precision", "test/recall"} <= tagger.results.keys()
+    assert tagger.results["data"]["train"] == {"sentences": 32, "words": 80, "tags": 4}
+    assert "Tag scheme of the training sentences: bioes" in tagger.ended.err
+
+
+def test_tagger_predicts_one_line_per_line(tagger: Finished, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("the  cat\n\na zebra house\n", encoding="utf-8")
+    plain = sluice("predict", tagger.folder, "--file", tmp_path / "in.txt").out.split("\n")
+    first, blank, last = json_lines(sluice("predict", tagger.folder, "--file", tmp_path / "in.txt", "--json"))
+    assert (first["words"], blank["tags"], len(last["probabilities"])) == (["the", "cat"], [], 3)
+    tagged = [" ".join(f"{word}/{tag}" for word, tag in zip(*pair, strict=True)) for pair in _pairs(first, blank, last)]
+    assert plain == [*tagged, ""]
+    loaded = package.load(tagger.folder)
+    assert [one.as_dict() for one in loaded.predict([["the", "cat"], [], "a zebra house"])] == [first, blank, last]
+
+
+def _pairs(*predictions: dict[str, list[str]]) -> list[tuple[list[str], list[str]]]:
+    return [(prediction["words"], prediction["tags"]) for prediction in predictions]
+
+
+def test_tagger_is_evaluated_on_a_file(tagger: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+    path.write_text("1 the O\n2 cat S-X\n\n1 a O\n", encoding="utf-8")
+    columns = ("--set", "data.word_column=2")
+    (line,) = json_lines(sluice("evaluate", tagger.folder, "--file", path, *columns, "--json"))
+    predicted = json_lines(sluice("predict", tagger.folder, "the cat", "a", "--json"))
+    tags = [tag for one in predicted for tag in one["tags"]]
+    assert line["accuracy"] == pytest.approx(sum(map(str.__eq__, tags, ["O", "S-X", "O"])) / 3)
+    assert line["sentences"] == 2
+    refused = error_of(sluice("evaluate", tagger.folder, "--file", path, "--text-column", "word"))
+    assert "--text-column and --label-column have no effect on a tagger" in refused
+    path.write_text("1 the O\n2 cat S-Y\n", encoding="utf-8")
+    error = error_of(sluice("evaluate", tagger.folder, "--file", path, *columns))
+    assert "new.txt, line 2: the model was not trained on the tag 'S-Y', only on B-X, E-X, O, S-X" in error
+
+
+def test_tagger_of_an_earlier_version_is_evaluated(tagger: Finished, tmp_path: Path) -> None:
+    """Its checkpoint has no scheme and no columns; B- and I- tags were spans."""
+    checkpoint = torch.load(tagger.folder / "best.ckpt", weights_only=True)
+    del checkpoint["sluice"]["scheme"]
+    for name in ("word_column", "tag_column", "scheme"):
+        del checkpoint["sluice"]["config"]["task"]["data"][name]
+    shutil.copy(tagger.folder / "splits.npz", tmp_path)
+    torch.save(checkpoint, tmp_path / "earlier.ckpt")
+    (line,) = json_lines(sluice("evaluate", tmp_path / "earlier.ckpt", "--json"))
+    assert line["accuracy"] == pytest.approx(tagger.results["test/accuracy"])
+    assert "f1" in line
+    (predicted,) = json_lines(sluice("predict", tmp_path / "earlier.ckpt", "the cat", "--json"))
+    assert isinstance(predicted["spans"], list)
+
+
+def test_tag_scheme_that_does_not_fit_is_refused(tagger: Finished) -> None:
+    own = ("task=tagging", f"task.data.path={tagger.home / 'mine.txt'}", "task.data.scheme=iob2")
+    error = error_of(train(*own, *FEW, *paths_in(tagger.home)))
+    assert "task.data.scheme=iob2 does not fit the tag 'E-X', which must be O or begin with one of B-, I-" in error
 
 
 WRONG = {

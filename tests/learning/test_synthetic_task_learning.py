@@ -133,7 +133,7 @@ def test_tagging_needs_both_directions(tmp_path: Path, bidirectional: bool) -> N
     words = make_embedding("learned", vocab_size=len(prepared.vocab), size=32, padding_id=PADDING_ID, word_dropout=0.0)
     stack = RecurrentStack(cell="lstm", input_size=32, hidden_size=32, bidirectional=bidirectional)
     network = SequenceLabeller(embedding=words, recurrent=stack, num_outputs=len(prepared.tags))
-    task = SequenceLabellingModule(network=network, tags=prepared.tags, **SHARED)
+    task = SequenceLabellingModule(network=network, tags=prepared.tags, scheme="iob2", **SHARED)
     figures = figures_of(task, SequenceData(splits=lambda split: prepared.splits[split], batch_size=32), epochs=6)
     assert (figures["f1"] > 0.97) == bidirectional
     assert figures["f1"] > 0.4

@@ -71,7 +71,7 @@ def validation_probe(model: SavedModel, *, count: int, steps: int | None, data_d
     data = recipe.build_data(model.config, recipe.find_corpus(model.config, may_fall_back=False))
     check_unchanged(model, data.identity)
     parts = recipe.saved_parts(data)
-    if any(parts[name] != model.parts[name] for name in parts):
+    if any(parts[name] != model.parts[name] for name in parts if name in model.parts):
         raise UserError(f"{model.path} was not trained on {data.corpus.description}: set --data-dir")
     return PROBES[kind](model.network, data, count, steps or MAX_STEPS)
 

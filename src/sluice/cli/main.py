@@ -119,7 +119,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Split of the task's data: test, val or train; default: test.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Evaluate on this file of labelled texts instead.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Evaluate on this file of labelled texts or words instead.")] = None,
     text_columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,7 +137,7 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a trained model on its task's data, or a classifier on a file."""
+    """Evaluate a trained model on its task's data, or a classifier or tagger on a file."""
     with exit_on_user_error():
         from sluice.cli.evaluate import evaluate_run
         from sluice.recipes.evaluation import Table
@@ -180,7 +180,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the class of texts or text pairs, with its probability; needs only the checkpoint.
+    """Predict the class of texts or text pairs, or the tags of sentences; needs only the checkpoint.
 
     One line is printed for each line of a file or of standard input; a blank line has no class.
     """

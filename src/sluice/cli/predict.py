@@ -141,12 +141,13 @@ def _some(inputs: Iterable[Input]) -> Iterator[Input]:
 def _predictions(
     predictor: Predictor[Item], inputs: Iterable[Input], batch_size: int
 ) -> Iterator[tuple[Input, Prediction | None]]:
-    """Yields each input with its prediction, None for an input with a blank text."""
+    """Yields each input with its prediction, None for an input with a blank text unless the model answers these."""
     for batch in batched(inputs, batch_size):
-        items = [None if given.is_blank else predictor.item(given.texts) for given in batch]
-        found = iter(predictor.predict([item for item in items if item is not None]) if any(items) else ())
-        for given, item in zip(batch, items, strict=True):
-            yield given, None if item is None else next(found)
+        answered = [predictor.answers_blank or not given.is_blank for given in batch]
+        items = [predictor.item(given.texts) for given, wanted in zip(batch, answered, strict=True) if wanted]
+        found = iter(predictor.predict(items) if items else ())
+        for given, wanted in zip(batch, answered, strict=True):
+            yield given, next(found) if wanted else None
 
 
 def _rows(predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]]) -> Iterator[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Ragged, RaggedSequences
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
+from sluice.metrics.spans import OUTSIDE, SCHEMES, detect_scheme, parse_tag
 from sluice.text.vocab import Vocab
 
 READER_VERSION = 2
@@ -106,6 +107,41 @@ def encode_tagged(sentences: list[TaggedSentence], vocab: Vocab, tags: tuple[str
     words = [vocab.encode(sentence.words) for sentence in sentences]
     classes = [[ids[tag] for tag in sentence.tags] for sentence in sentences]
     return RaggedSequences(Ragged.from_rows(words), Ragged.from_rows(classes))
+
+
+def scheme_of(prepared: PreparedTags, setting: str) -> str:
+    """Returns the scheme of the tags: the setting, or for "auto" that of the training tags, see `detect_scheme`.
+
+    Args:
+        prepared: the corpus.
+        setting: "auto", "none" or a scheme.
+
+    Returns:
+        A scheme, or "none".
+
+    Raises:
+        UserError: if a tag does not have the form of the given scheme.
+    """
+    if setting == "auto":
+        return detect_scheme(_consecutive(prepared.splits["train"].targets, prepared.tags)) or "none"
+    if setting != "none":
+        for tag in prepared.tags:
+            if tag != OUTSIDE and parse_tag(tag, setting)[0] == OUTSIDE:
+                prefixes = ", ".join(f"{prefix}-" for prefix in SCHEMES[setting])
+                raise UserError(
+                    f"task.data.scheme={setting} does not fit the tag {tag!r}, which must be O or begin with one of "
+                    f"{prefixes}: set it to auto or none, or correct the tag"
+                )
+    return setting
+
+
+def _consecutive(targets: Ragged, tags: tuple[str, ...]) -> set[tuple[str, str]]:
+    """Returns all pairs of consecutive tags; the first tag of a sentence is preceded by O."""
+    names = (*tags, OUTSIDE)
+    before = np.concatenate([[0], targets.flat[:-1]])
+    before[targets.offsets[:-1]] = len(tags)
+    pairs = np.unique(before.astype(np.int64) * len(names) + targets.flat)
+    return {(names[pair // len(names)], names[pair % len(names)]) for pair in pairs.tolist()}
 
 
 def _build_entry(corpus: TaggedCorpus, settings: TagSettings) -> CacheEntry:

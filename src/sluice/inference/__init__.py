@@ -1,4 +1,4 @@
-"""Trained models in use: classification, text generation, translation, and evaluation of language models."""
+"""Trained models in use: classification, tagging, text generation, translation, and evaluation of language models."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sluice.inference.pair_classifier import PairPredictor as PairPredictor
     from sluice.inference.predictor import Prediction as Prediction
     from sluice.inference.predictor import Predictor as Predictor
+    from sluice.inference.tagger import Tagger as Tagger
+    from sluice.inference.tagger import TagPrediction as TagPrediction
     from sluice.inference.translator import Translation as Translation
     from sluice.inference.translator import Translator as Translator
     from sluice.inference.translator import attention_map as attention_map
@@ -33,6 +35,7 @@ __getattr__, __all__ = lazy_exports(
         "neural_cache": ["NeuralCache"],
         "pair_classifier": ["PairPrediction", "PairPredictor"],
         "predictor": ["Prediction", "Predictor"],
+        "tagger": ["TagPrediction", "Tagger"],
         "translator": ["Translation", "Translator", "attention_map"],
     },
 )

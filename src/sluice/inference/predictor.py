@@ -32,6 +32,8 @@ class Predictor(ABC, Generic[Item]):
     """Names of the texts of an input."""
     columns: ClassVar[tuple[str, ...]] = ("prediction", "probability")
     """Names of the columns that a table of predictions has."""
+    answers_blank: ClassVar[bool] = False
+    """Whether blank texts have predictions."""
 
     @abstractmethod
     def item(self, texts: Sequence[str]) -> Item:

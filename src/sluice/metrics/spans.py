@@ -1,13 +1,35 @@
-"""Labelled spans from B-/I- tags, and their F1."""
+"""Labelled spans of tags, and their F1, precision and recall.
 
-from collections.abc import Sequence
+Tags are read as by conlleval (Tjong Kim Sang & De Meulder 2003) and by the default mode of seqeval, which accept any
+sequence of tags: a span begins at B or S, and wherever I or E does not continue a span of its type.
+"""
+
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
 
-BEGIN, INSIDE = "B-", "I-"
+OUTSIDE = "O"
+ROLES = (OUTSIDE, "B", "I", "E", "S")
+_, BEGIN, INSIDE, END, _ = range(len(ROLES))
+"""Indices into ROLES."""
+SCHEMES: dict[str, dict[str, str]] = {
+    "iob1": {"B": "B", "I": "I"},
+    "iob2": {"B": "B", "I": "I"},
+    "bioes": {"B": "B", "I": "I", "M": "I", "E": "E", "S": "S"},
+    "bilou": {"B": "B", "I": "I", "L": "E", "U": "S"},
+}
+"""Prefixes of the tags of each scheme, with their meaning: B begins a span, I continues it, E is its last word, and S
+is a span of one word.
+
+- iob1 (Ramshaw & Marcus 1995): spans begin with I, or with B if they follow a span of the same type directly.
+- iob2 (Tjong Kim Sang & Veenstra 1999): every span begins with B. Also called BIO.
+- bioes: spans end with E, and S is a span of one word. Also called IOBES, and BMES with M instead of I.
+- bilou: the same with L and U.
+"""
 
 
 class Span(NamedTuple):
@@ -18,30 +40,98 @@ class Span(NamedTuple):
     end: int
 
 
-def spans_of(tags: Sequence[str]) -> set[Span]:
-    """Returns the spans of a sentence. B- begins a span, I- continues it; I- with another label begins a new one."""
+def parse_tag(tag: str, scheme: str) -> tuple[str, str]:
+    """Returns the meaning of a tag's prefix and the type of its span; ("O", "") for a tag outside of spans.
+
+    Example:
+        >>> parse_tag("U-geo-loc", "bilou"), parse_tag("B", "iob2"), parse_tag("S-loc", "iob2")
+        (('S', 'geo-loc'), ('B', ''), ('O', ''))
+    """
+    prefix, _, kind = tag.partition("-")
+    role = SCHEMES[scheme].get(prefix)
+    return (OUTSIDE, "") if role is None else (role, kind)
+
+
+def spans_of(tags: Sequence[str], scheme: str = "iob2") -> set[Span]:
+    """Returns the spans of a sentence.
+
+    Args:
+        tags: tags of the words, such as "B-PER", or "B" for spans without a type. Others are outside of spans.
+        scheme: one of `SCHEMES`.
+
+    Example:
+        >>> sorted(spans_of(["B-x", "E-x", "O", "S-y", "I-y"], "bioes"))
+        [Span(kind='x', start=0, end=2), Span(kind='y', start=3, end=4), Span(kind='y', start=4, end=5)]
+    """
     found: set[Span] = set()
-    kind, start = "", 0
-    for index, tag in enumerate([*tags, ""]):
-        continues = tag.startswith(INSIDE) and tag[len(INSIDE) :] == kind
-        if not continues:
-            if kind:
+    start, before, kind = 0, OUTSIDE, ""
+    for index, tag in enumerate([*tags, OUTSIDE]):
+        role, own = parse_tag(tag, scheme)
+        if not (before in "BI" and role in "IE" and own == kind):
+            if before != OUTSIDE:
                 found.add(Span(kind, start, index))
-            kind, start = (tag[len(BEGIN) :], index) if tag.startswith((BEGIN, INSIDE)) else ("", index)
+            start = index
+        before, kind = role, own
     return found
 
 
+def detect_scheme(pairs: Collection[tuple[str, str]]) -> str | None:
+    """Determines the scheme of tags from all pairs of consecutive tags.
+
+    Every tag other than O must be a prefix, "-" and a type, or a prefix alone; if all are alone, B must be one of them.
+    The prefixes decide:
+
+    - E, M or S, but not L or U, with B or S: bioes;
+    - L or U, but not E, M or S, with B or U: bilou;
+    - only B and I: iob1 if I begins a span somewhere, and B only follows words of a span of its type; otherwise iob2.
+      The spans are the same for both.
+
+    Args:
+        pairs: pairs of consecutive tags, the first tag of a sentence preceded by "O".
+
+    Returns:
+        One of `SCHEMES`; None if there are no spans, or the tags have no common scheme.
+    """
+    split = {tag: tag.partition("-") for pair in pairs for tag in pair if tag != OUTSIDE}
+    prefixes = {prefix for prefix, _, _ in split.values()}
+    typed = any(dash for _, dash, _ in split.values())
+    if not prefixes or any(dash and not kind for _, dash, kind in split.values()) or not (typed or "B" in prefixes):
+        return None
+    if prefixes <= {"B", "I"}:
+        begins = {tag[0] for before, tag in pairs if tag != OUTSIDE and not _continues(before, tag)}
+        return "iob1" if begins == {"I"} else "iob2"
+    for scheme, single in (("bioes", "S"), ("bilou", "U")):
+        if prefixes <= SCHEMES[scheme].keys() and prefixes & {"B", single}:
+            return scheme
+    return None
+
+
+def _continues(before: str, tag: str) -> bool:
+    """Returns whether a word has the same type as the word before, both within spans."""
+    return before != OUTSIDE and before.partition("-")[2] == tag.partition("-")[2]
+
+
 class SpanF1(Metric):
-    """F1 of spans with correct label and boundaries, over all sentences and ranks (the metric of CoNLL-2003)."""
+    """F1 of spans with correct type and boundaries, over all sentences and ranks (the metric of CoNLL-2003)."""
 
     found: Tensor
     there: Tensor
     right: Tensor
+    roles: Tensor
+    kinds: Tensor
     full_state_update = False
 
-    def __init__(self, tags: tuple[str, ...]) -> None:
+    def __init__(self, tags: tuple[str, ...], scheme: str) -> None:
+        """
+        Args:
+            tags: tags by class id.
+            scheme: their scheme, one of `SCHEMES`.
+        """
         super().__init__()
-        self.tags = tags
+        parsed = [parse_tag(tag, scheme) for tag in tags]
+        kinds = sorted({kind for _, kind in parsed})
+        self.register_buffer("roles", torch.tensor([ROLES.index(role) for role, _ in parsed]), persistent=False)
+        self.register_buffer("kinds", torch.tensor([kinds.index(kind) for _, kind in parsed]), persistent=False)
         for name in ("found", "there", "right"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -50,16 +140,61 @@ class SpanF1(Metric):
 
         Args:
             predicted: (B, T), predicted classes.
-            targets: (B, T), true classes.
+            targets: (B, T), true classes; negative ones are outside of spans.
             lengths: (B,) int64.
         """
-        for row, length in enumerate(lengths.tolist()):
-            found = spans_of([self.tags[tag] for tag in predicted[row, :length].tolist()])
-            true = spans_of([self.tags[tag] for tag in targets[row, :length].tolist()])
-            self.found += len(found)
-            self.there += len(true)
-            self.right += len(found & true)
+        inside = torch.arange(predicted.shape[1], device=predicted.device) < lengths.to(predicted.device).unsqueeze(1)
+        found, true = (self._spans(ids, inside) for ids in (predicted, targets))
+        self.found += found.begins.sum()
+        self.there += true.begins.sum()
+        self.right += (found.ends & true.ends & (found.starts == true.starts) & (found.kinds == true.kinds)).sum()
+
+    def _spans(self, ids: Tensor, inside: Tensor) -> "_SpanMarks":
+        """Finds the spans as `spans_of`, in tensors.
+
+        Args:
+            ids: (B, T) classes.
+            inside: (B, T) whether a step is within its sentence.
+        """
+        known = ids.clamp_min(0)
+        roles, kinds = torch.where(inside & (ids >= 0), self.roles[known], 0), self.kinds[known]
+        before, kinds_before = (F.pad(part[:, :-1], (1, 0)) for part in (roles, kinds))
+        continues = ((before == BEGIN) | (before == INSIDE)) & ((roles == INSIDE) | (roles == END))
+        continues &= kinds == kinds_before
+        begins = (roles > 0) & ~continues
+        ends = (roles > 0) & ~F.pad(continues[:, 1:], (0, 1))
+        steps = torch.arange(ids.shape[1], device=ids.device)
+        return _SpanMarks(begins, ends, torch.where(begins, steps, 0).cummax(1).values, kinds)
 
     def compute(self) -> Tensor:
         """Returns F1, 0 without true and predicted spans."""
         return 2 * self.right / (self.found + self.there).clamp_min(1)
+
+
+class SpanPrecision(SpanF1):
+    """Fraction of the predicted spans with correct type and boundaries."""
+
+    def compute(self) -> Tensor:
+        """Returns the precision, 0 without predicted spans."""
+        return self.right / self.found.clamp_min(1)
+
+
+class SpanRecall(SpanF1):
+    """Fraction of the true spans that are predicted with correct type and boundaries."""
+
+    def compute(self) -> Tensor:
+        """Returns the recall, 0 without true spans."""
+        return self.right / self.there.clamp_min(1)
+
+
+class _SpanMarks(NamedTuple):
+    """Spans of (B, T) tags, by step."""
+
+    begins: Tensor
+    """Whether a span begins."""
+    ends: Tensor
+    """Whether a span ends, at its last word."""
+    starts: Tensor
+    """First step of the latest span."""
+    kinds: Tensor
+    """Type of the span."""

@@ -10,24 +10,34 @@ from sluice.data.collate import SequenceBatch
 from sluice.layers.output_loss import IGNORED
 from sluice.metrics.accuracy import ExactMatch, StepAccuracy
 from sluice.metrics.metric_dict import MetricDict
-from sluice.metrics.spans import BEGIN, SpanF1
+from sluice.metrics.spans import SpanF1, SpanPrecision, SpanRecall
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.base import STAGES, TaskModule
 
 
 class SequenceLabellingModule(TaskModule):
-    """Sequence labelling with cross-entropy; logs step accuracy, exact matches and, for B-/I- tags, span F1.
+    """Sequence labelling with cross-entropy.
+
+    Logs step accuracy, exact matches and, for tags of spans in validation and test, their F1, precision and recall.
 
     Metrics of an epoch are computed over all steps, sequences and ranks, never averaged over batches.
     """
 
     network: SequenceLabeller
 
-    def __init__(self, *, tags: tuple[str, ...] | None = None, carry_state: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        tags: tuple[str, ...] | None = None,
+        scheme: str | None = None,
+        carry_state: bool = False,
+        **options: Any,
+    ) -> None:
         """
         Args:
             tags: class names; None for unnamed classes.
+            scheme: scheme of the tags, one of `sluice.metrics.spans.SCHEMES`; None for classes that do not mark spans.
             carry_state: batches are consecutive chunks of streams; the detached state is carried over between them.
             options: arguments of TaskModule.
         """
@@ -35,7 +45,7 @@ class SequenceLabellingModule(TaskModule):
         self.tags, self.chunked = tags, carry_state
         self.losses: MetricDict[WeightedMean] = MetricDict({f"{stage}_loss": WeightedMean() for stage in STAGES})
         self.metrics: MetricDict[MetricCollection] = MetricDict(
-            {f"{stage}_metrics": _metrics(stage, tags) for stage in STAGES}
+            {f"{stage}_metrics": _metrics(stage, tags, scheme) for stage in STAGES}
         )
 
     @property
@@ -77,8 +87,9 @@ class SequenceLabellingModule(TaskModule):
         self.log_epoch(self.metrics[f"{stage}_metrics"], len(batch))
 
 
-def _metrics(stage: str, tags: tuple[str, ...] | None) -> MetricCollection:
+def _metrics(stage: str, tags: tuple[str, ...] | None, scheme: str | None) -> MetricCollection:
     metrics: dict[str, Metric | MetricCollection] = {"accuracy": StepAccuracy(), "exact": ExactMatch()}
-    if stage != "train" and any(tag.startswith(BEGIN) for tag in tags or ()):
-        metrics["f1"] = SpanF1(tags or ())
+    if stage != "train" and tags and scheme is not None:
+        scores = {"f1": SpanF1, "precision": SpanPrecision, "recall": SpanRecall}
+        metrics |= {name: metric(tags, scheme) for name, metric in scores.items()}
     return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

@@ -56,7 +56,7 @@ def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
         modules: Python files that register a custom cell or task of the model. A checkpoint alone never runs code.
 
     Returns:
-        A Classifier, PairPredictor, TextGenerator or Translator, depending on the task.
+        A Classifier, PairPredictor, Tagger, TextGenerator or Translator, depending on the task.
 
     Raises:
         UserError: as `load_model`, or if models of this task do not support inference.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from torch import nn
 
@@ -49,6 +49,8 @@ class SequenceParts(TypedDict):
     """Number of input features per step, if the network reads features."""
     outputs: int
     """Number of classes, or of values to predict."""
+    scheme: NotRequired[str]
+    """Scheme of the tags of sequence labelling, or "none"; earlier versions did not store it."""
 
 
 def sequence_parts(
@@ -56,6 +58,13 @@ def sequence_parts(
 ) -> SequenceParts:
     """Creates SequenceParts; the arguments are its fields."""
     return {"vocab": vocab or [], "tags": tags, "features": features, "outputs": outputs}
+
+
+def stored_scheme(parts: SequenceParts) -> str | None:
+    """Returns the scheme of the tags, None if they do not mark spans; earlier versions read B- and I- tags as iob2."""
+    begins = any(tag.startswith("B-") for tag in parts["tags"] or ())
+    scheme = parts.get("scheme", "iob2" if begins else "none")
+    return None if scheme == "none" else scheme
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,10 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
             options: further arguments of the LightningModule.
         """
         tags = tuple(parts["tags"]) if parts["tags"] else None
-        return SequenceLabellingModule(network=network, tags=tags, carry_state=self.carries_state, **options)
+        scheme = stored_scheme(parts)
+        return SequenceLabellingModule(
+            network=network, tags=tags, scheme=scheme, carry_state=self.carries_state, **options
+        )
 
 
 class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Generic[Settings, Problem]):

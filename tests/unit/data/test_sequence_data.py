@@ -16,7 +16,7 @@ from sluice.data.sequences import SequenceData, StreamData
 from sluice.data.synthetic.counting import Counting
 from sluice.data.synthetic.memory_problems import Adding, Echo
 from sluice.data.synthetic.tagging import SampleTagging
-from sluice.data.tagging import PreparedTags, TagSettings, prepare_tags
+from sluice.data.tagging import PreparedTags, TagSettings, prepare_tags, scheme_of
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 from sluice.text.vocab import PADDING_ID
@@ -233,6 +233,39 @@ def test_unknown_tag_is_refused(tmp_path: Path, test: str, message: str) -> None
     corpus = TaggedFiles(path=tmp_path / "train.txt", test_path=tmp_path / "test.txt")
     with pytest.raises(UserError, match=message):
         prepare_tags(corpus, TagSettings(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "setting", "scheme"),
+    [
+        (("I-x", "O"), "auto", "iob1"),
+        (("O", "B-x"), "auto", "iob2"),
+        (("B-x", "I-x"), "auto", "iob2"),
+        (("S-x", "O"), "auto", "bioes"),
+        (("A", "O"), "auto", "none"),
+        (("B-x", "O"), "none", "none"),
+        (("B-x", "O"), "bilou", "bilou"),
+    ],
+)
+def test_scheme_of_training_tags(tmp_path: Path, tags: tuple[str, str], setting: str, scheme: str) -> None:
+    rows = "".join(f"w{number} {tag}\n" for number, tag in enumerate(tags))
+    (tmp_path / "train.txt").write_text(f"{rows}\n" * 9)
+    prepared = prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
+    assert scheme_of(prepared, setting) == scheme
+
+
+def test_too_few_sentences_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a X\nb Y\n" * 9)
+    with pytest.raises(UserError, match=r"train\.txt: 1 training sentence is too few .*; end each sentence with"):
+        prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
+
+
+def test_rare_tag_stays_in_training(tmp_path: Path) -> None:
+    rows = [f"w{number} {f'R{number}' if number < 15 else 'AB'[number % 2]}\n\n" for number in range(40)]
+    (tmp_path / "train.txt").write_text("".join(rows))
+    prepared = prepare_tags(TaggedFiles(path=tmp_path / "train.txt"), TagSettings(), tmp_path)
+    assert set(prepared.tags) == {"A", "B", *(f"R{number}" for number in range(15))}
+    assert {name: len(split.inputs) for name, split in prepared.splits.items()} == {"train": 32, "val": 4, "test": 4}
 
 
 def test_single_tag_is_refused(tmp_path: Path) -> None:

@@ -85,12 +85,14 @@ def test_labelling_metrics_are_computed_over_all_steps(stage: str, sizes: list[i
 def test_span_f1_is_logged_for_tags_with_spans(sizes: list[int]) -> None:
     whole = sequences()
     whole.targets.masked_fill_((whole.targets == IGNORED) & (torch.arange(6) < whole.lengths.unsqueeze(1)), 0)
-    task = make_labelling(Lookup(), tags=TAGS)
-    assert task.validation_metrics == ["val/loss", "val/accuracy", "val/exact", "val/f1"]
+    task = make_labelling(Lookup(), tags=TAGS, scheme="iob2")
+    others = ["val/loss", "val/accuracy", "val/exact"]
+    assert task.validation_metrics == [*others, "val/f1", "val/precision", "val/recall"]
     found = compute_metrics(task, cut(whole, sizes), "test")
-    assert found["f1"] == pytest.approx(compute_metrics(make_labelling(Lookup(), tags=TAGS), [whole], "test")["f1"])
+    expected = compute_metrics(make_labelling(Lookup(), tags=TAGS, scheme="iob2"), [whole], "test")
+    assert found == pytest.approx(expected)
     assert 0 < found["f1"] < 1
-    assert make_labelling(Lookup(), tags=("A", "B")).validation_metrics == ["val/loss", "val/accuracy", "val/exact"]
+    assert make_labelling(Lookup(), tags=TAGS).validation_metrics == others
 
 
 def test_loss_is_the_mean_over_steps_with_a_target() -> None:

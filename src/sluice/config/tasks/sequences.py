@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.config.tasks.classification import Classification, Text, TextData
-from sluice.options import POOLINGS
+from sluice.options import POOLINGS, TAG_SCHEMES
 
 LEVELS = ("easy", "normal", "moderate", "hard", "nightmare")
 LANGUAGES = ("anbn", "anbncn")
@@ -110,6 +110,11 @@ class TaggingData(SequenceBatches):
         None,
     )
     tag_column: str | None = setting("column of the tags, as word_column; null for the last, UPOS in CoNLL-U", None)
+    scheme: str = choice(
+        "tag scheme of the spans scored by f1, precision and recall; auto: from the training tags; none: no spans",
+        ("auto", "none", *TAG_SCHEMES),
+        "auto",
+    )
     validation_fraction: float = setting("fraction of the sentences of path used for validation", 0.1, above=0, below=1)
     test_fraction: float = setting("fraction of the sentences of path used for the test", 0.1, above=0, below=1)
     min_freq: int = count("minimum number of occurrences of a word in the training sentences", 1)
