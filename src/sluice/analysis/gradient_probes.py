@@ -21,9 +21,9 @@ from sluice.models.classifier import TextClassifier
 from sluice.models.language import LanguageModel
 from sluice.models.regressor import Regressor
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.data_checks import check_unchanged
 from sluice.recipes.registry import recipe_of
 from sluice.recurrent import OneHot, RecurrentStack
+from sluice.runs.data_checks import check_unchanged
 from sluice.runs.saved_model import SavedModel
 
 MAX_STEPS = 200

@@ -7,10 +7,10 @@ from sluice.config.checks import check_files, vector_settings
 from sluice.config.compose import checked, compose_config, find_conf
 from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
-from sluice.recipes.data_checks import repeated_texts
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.task import count_lines
+from sluice.runs.data_checks import repeated_texts
 from sluice.runs.logs import start_logging
+from sluice.runs.report import count_lines
 from sluice.terminal import print_line
 from sluice.training.trainer_checks import check_objects, check_trainer_settings
 

@@ -25,7 +25,6 @@ from sluice.models.classifier import TextClassifier
 from sluice.modules.class_weights import class_weights
 from sluice.modules.classification import ClassificationModule
 from sluice.recipes.build import build_embedding, build_stack
-from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (
     EVALUATION_FACTOR,
     TEST_MONITOR,
@@ -38,6 +37,7 @@ from sluice.recipes.evaluation import (
     run_test,
 )
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
+from sluice.runs.data_checks import rows_of_split
 from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
 from sluice.runs.saved_model import SavedModel

@@ -16,7 +16,7 @@ from sluice.data.datamodule import CorpusData
 from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
-from sluice.recipes.data_checks import check_unchanged
+from sluice.runs.data_checks import check_unchanged
 from sluice.runs.saved_model import SavedModel
 
 EVALUATION_FACTOR = 4

@@ -30,7 +30,6 @@ from sluice.modules.class_weights import class_weights
 from sluice.modules.pairs import PairModule
 from sluice.recipes.build import build_stack
 from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts, tokenization
-from sluice.recipes.data_checks import rows_of_split
 from sluice.recipes.evaluation import (
     EVALUATION_FACTOR,
     TEST_MONITOR,
@@ -43,6 +42,7 @@ from sluice.recipes.evaluation import (
     run_test,
 )
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank
+from sluice.runs.data_checks import rows_of_split
 from sluice.runs.report import print_confusion
 from sluice.runs.results import write_confusion
 from sluice.runs.saved_model import SavedModel

@@ -78,32 +78,26 @@ class GeneratedSequences(Generic[Problem]):
     name: str = "generated"
 
 
-class SequenceTaskData(SequenceData):
+class _OfCorpus:
+    """Mixin for DataModules: the corpus, and the checkpoint contents besides the weights."""
+
+    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
+        """
+        Args:
+            corpus: source of the sequences.
+            parts: checkpoint contents besides the weights.
+            options: arguments of the DataModule.
+        """
+        super().__init__(**options)
+        self.corpus, self.parts = corpus, parts
+
+
+class SequenceTaskData(_OfCorpus, SequenceData):
     """DataModule of the sequences of a corpus."""
 
-    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
-        """
-        Args:
-            corpus: source of the sequences.
-            parts: checkpoint contents besides the weights.
-            options: see SequenceData.
-        """
-        super().__init__(**options)
-        self.corpus, self.parts = corpus, parts
 
-
-class StreamTaskData(StreamData):
+class StreamTaskData(_OfCorpus, StreamData):
     """DataModule of parallel streams."""
-
-    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
-        """
-        Args:
-            corpus: source of the sequences.
-            parts: checkpoint contents besides the weights.
-            options: see StreamData.
-        """
-        super().__init__(**options)
-        self.corpus, self.parts = corpus, parts
 
 
 TaskData: TypeAlias = SequenceTaskData | StreamTaskData

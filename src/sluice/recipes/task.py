@@ -312,16 +312,4 @@ def refuse_embedding_options(config: Config) -> None:
         raise UserError("embedding.adversarial_epsilon and embedding.init are for tasks that classify: leave them out")
 
 
-def count_lines(counts: dict[str, dict[str, int]]) -> list[str]:
-    """Formats `TaskRecipe.data_counts`, a line for each split."""
-    widths: dict[str, int] = {}
-    for split in counts.values():
-        for name, count in split.items():
-            widths[name] = max(widths.get(name, 0), len(f"{count:,}"))
-    return [
-        f"{split:<6}" + "  ".join(f"{count:>{widths[name]},} {name}" for name, count in found.items())
-        for split, found in counts.items()
-    ]
-
-
 AnyRecipe: TypeAlias = TaskRecipe[Any, Any, Any, Any, Any]

@@ -83,3 +83,15 @@ def _relative(folder: Path) -> str:
         return str(folder.relative_to(Path.cwd()))
     except ValueError:
         return str(folder)
+
+
+def count_lines(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Formats `TaskRecipe.data_counts`, a line for each split."""
+    widths: dict[str, int] = {}
+    for split in counts.values():
+        for name, count in split.items():
+            widths[name] = max(widths.get(name, 0), len(f"{count:,}"))
+    return [
+        f"{split:<6}" + "  ".join(f"{count:>{widths[name]},} {name}" for name, count in found.items())
+        for split, found in counts.items()
+    ]

@@ -10,8 +10,8 @@ from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity, identity_changes
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
-from sluice.recipes.data_checks import warn_of_no_record
 from sluice.runs.checkpoint import read_checkpoint
+from sluice.runs.data_checks import warn_of_no_record
 
 PARTS = {
     "vocab": "the vocabulary",

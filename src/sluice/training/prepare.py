@@ -21,8 +21,8 @@ from sluice.distributed import LAUNCHED, global_rank, num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.task import count_lines
 from sluice.runs.checkpoint import read_checkpoint
+from sluice.runs.report import count_lines
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
 from sluice.training.resume import ResumePoint, check_trainable

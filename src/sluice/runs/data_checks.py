@@ -49,7 +49,7 @@ def rows_of_split(
     if not path.is_file():
         raise UserError(
             f"{model.path} is not in its run folder, where {FILE_NAME} records the splits: move it back, or, for a "
-            "classifier of single texts, evaluate it with --file"
+            "classifier or tagger, evaluate it with --file"
         )
     stored = SplitHashes.load(path, saved["splits"])
     chosen = stored.select(split, given, hashes)
