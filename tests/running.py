@@ -79,15 +79,14 @@ def _composed(settings: tuple[str, ...]) -> bytes:
 
 
 def compose_after(settings: Sequence[str], overrides: Sequence[str]) -> DictConfig:
-    """Composes `settings` once per process, and merges `overrides` into a copy of the result, as Hydra does.
-
-    Overrides that choose groups are composed anew.
-    """
-    if any(chooses_group(override) for override in overrides):
+    """Composes `settings` and each choice of groups once per process, and merges the other overrides, as Hydra does."""
+    groups = [override for override in overrides if chooses_group(override)]
+    rest = [override for override in overrides if override not in groups]
+    if "~" in "".join(groups) or not rest:
         return compose_config([*settings, *overrides], CONF)
-    config: DictConfig = pickle.loads(_composed(tuple(settings)))  # faster than a deep copy
+    config: DictConfig = pickle.loads(_composed((*settings, *groups)))  # faster than a deep copy
     with explained(overrides):
-        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(list(overrides)), config)
+        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(rest), config)
     return config
 
 

@@ -24,6 +24,22 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
     )
 
 
+def check_output(option: str, path: Path | None) -> None:
+    """Checks that a file can be written, before it is computed.
+
+    Args:
+        option: the option that names it.
+        path: the file; None for none.
+
+    Raises:
+        UserError: if it is a folder, or its folder does not exist.
+    """
+    if path is not None and path.is_dir():
+        raise UserError(f"{option} {path} cannot be written: it is a folder, name a file in it")
+    if path is not None and not path.parent.is_dir():
+        raise UserError(f"{option} {path} cannot be written: there is no folder {path.parent}, create it first")
+
+
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
     """Turns an OSError raised while reading `path` into a UserError.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from running import Ended, compose_after, error_of, paths_in, runs_below, sluice, train
+from running import Ended, compose_after, error_of, paths_in, runs_below, sluice, train, train_by_hydra
 from sluice.exit_codes import exit_on_user_error
 from sluice.training import run as training
 from small_configs import TASKS, small, write_own_files
@@ -82,6 +82,9 @@ def test_invalid_settings_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(home)
     task, *settings = shlex.split(command)
+    if task == "train.py":
+        assert words in error_of(train_by_hydra(*settings))
+        return
     if task not in TASKS:
         task, settings = "imdb", [task, *settings]
     ended = train_with(home, task, settings)

@@ -1,6 +1,5 @@
 """Gradient norms of a loss at the last step with respect to the recurrent states of all steps."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.analysis.gradient_probes import temporal_order_batch, validation_probe
+from sluice.config.common import MAX_BIAS
 from sluice.data.synthetic.temporal_order import CLASSES, SYMBOLS
 from sluice.errors import UserError
 from sluice.memory import require_memory
@@ -136,8 +136,10 @@ class UntrainedNetworks:
             raise UserError(f"--init {self.init} cannot be used: it must be one of {', '.join(sorted(INITIALISERS))}")
         if self.steps < MIN_STEPS:
             raise UserError(f"--steps {self.steps} is too few: choose {MIN_STEPS} or more")
-        if not math.isfinite(self.forget_bias):
-            raise UserError(f"--forget-bias {self.forget_bias} cannot be used: it must be a finite number")
+        if not abs(self.forget_bias) <= MAX_BIAS:  # NaN too
+            raise UserError(
+                f"--forget-bias {self.forget_bias:g} cannot be used: it must be a finite number of at most {MAX_BIAS}"
+            )
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed {self.seed} cannot be used: it must be at least 0 and below 2^63")
         sizes = f"--hidden {self.hidden} and --steps {self.steps}"

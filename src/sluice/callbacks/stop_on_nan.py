@@ -1,4 +1,4 @@
-"""Stopping training when the loss is NaN or infinite."""
+"""Stopping training when the loss or the monitored metric is NaN or infinite."""
 
 import pytorch_lightning as pl
 import torch
@@ -10,13 +10,16 @@ from sluice.plain import Plain
 
 
 class StopOnNaN(Callback):
-    """Stops training with an error if the loss is NaN or infinite.
+    """Stops training with an error if the loss, or the validation loss or monitored metric, is NaN or infinite.
 
     The check is accumulated on the device, and read every `log_every_n_steps` optimizer steps, before validation and
-    before saving a checkpoint. All other steps don't wait for the device.
+    before saving a checkpoint. All other steps don't wait for the device. Validation metrics are read once, at the
+    end of validation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: str) -> None:
+        """Args: monitor: the monitored metric."""
+        self._monitor = monitor
         self._failed: Tensor | None = None
         self._checked_step = 0
 
@@ -35,6 +38,22 @@ class StopOnNaN(Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Checks the validation metrics, which are equal on all ranks.
+
+        Raises:
+            SharedError: if the loss or the monitored metric is NaN or infinite.
+        """
+        if trainer.sanity_checking:
+            return
+        for name in dict.fromkeys((self._monitor, "val/loss")):
+            value = trainer.callback_metrics.get(name)
+            if value is not None and not bool(torch.isfinite(torch.as_tensor(value)).all()):
+                raise SharedError(
+                    f"the validation metric {name} is {float(value)} after optimizer step {trainer.global_step}: lower "
+                    "optimizer.lr, check that the validation data suit the metric, or set stop_on_nan=false to continue"
+                )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check(trainer)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from sluice.errors import UserError
+from sluice.errors import UserError, check_output
 from sluice.runs.comparison import Group, differing_settings, find_runs, group_runs
 from sluice.terminal import print_line, print_table
 
@@ -33,6 +33,10 @@ def compare_runs(
     Raises:
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
+    check_output("--csv", csv_path)
+    check_output("--plot", plot)
+    if against is not None and plot is None:
+        raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
     groups = group_runs(list(find_runs(folders)))
     if not groups:
         names = ", ".join(str(folder) for folder in folders)
@@ -43,13 +47,13 @@ def compare_runs(
         raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
     lower_is_better = metric.endswith(("loss", "perplexity"))
     groups.sort(key=lambda group: (group.task, _sort_key(group.mean(metric), lower_is_better)))
+    if against is not None and against not in differing_settings(groups, same=()):
+        others = ", ".join(differing_settings(groups, same=())) or "nothing"
+        raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
     rows = table_rows(groups, metric)
     _print_table(rows, markdown)
     if csv_path is not None:
         _write_csv(csv_path, rows)
-    if against is not None and against not in differing_settings(groups, same=()):
-        others = ", ".join(differing_settings(groups, same=())) or "nothing"
-        raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
     if plot is not None:
         from sluice.plots.save import save_figure  # matplotlib is slow to import
         from sluice.runs.comparison_plots import draw_bars, draw_curves

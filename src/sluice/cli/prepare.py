@@ -6,6 +6,7 @@ from pathlib import Path
 from sluice.config.checks import check_files, vector_settings
 from sluice.config.compose import checked, compose_config, find_conf
 from sluice.data.published_vectors import find_vectors
+from sluice.config.errors import named_settings
 from sluice.errors import UserError
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
@@ -38,9 +39,10 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     check_objects(config)
     check_files(config)
     recipe = recipe_of(config)
-    recipe.check(config)
-    corpus = recipe.find_corpus(config, may_fall_back=False)
-    data = recipe.build_data(config, corpus)
+    with named_settings(config):
+        recipe.check(config)
+        corpus = recipe.find_corpus(config, may_fall_back=False)
+        data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
     for given in vector_settings(config).values():
         find_vectors(given, Path(config.paths.data_dir))

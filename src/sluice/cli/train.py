@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sluice.cli.hydra_options import MULTIRUN, check_options
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.terminal import print_line
@@ -15,14 +16,8 @@ from sluice.terminal import print_line
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-MULTIRUN = ("-m", "--multirun")
-OPTIONS = (
-    *MULTIRUN,
-    *("-r", "--run", "-c", "--cfg", "-i", "--info", "-p", "--package", "--resolve", "--hydra-help", "--version"),
-    *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-sc", "--shell-completion"),
-    "--experimental-rerun",
-)
-"""Options of Hydra's command line."""
+SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+"""Options that set the location of the configuration files."""
 
 
 def main(conf: Path) -> None:
@@ -40,7 +35,8 @@ def main(conf: Path) -> None:
             print(training_help(conf))
             return
         _check_environment()
-        sys.argv[1:] = _multirun_first(sys.argv[1:])
+        check_options(sys.argv[1:])
+        sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
@@ -61,9 +57,11 @@ def _check_environment() -> None:
 
 
 def _import_named_code(arguments: list[str]) -> None:
-    """Allows the code files named on the command line; that of a task is imported before Hydra composes."""
+    """Checks the chosen groups, and allows the named code files; that of a task is imported before Hydra composes."""
+    from sluice.config.given import check_overrides
     from sluice.config.user_code import allow_named
 
+    check_overrides(arguments)
     allow_named(arguments)
     if any("task.module=" in argument for argument in arguments):
         from sluice.config.compose import import_named_task
@@ -94,21 +92,6 @@ def _resume_older(conf: Path) -> bool:
     return True
 
 
-def _multirun_first(arguments: list[str]) -> list[str]:
-    """Moves `-m` to the front, since Hydra's parser doesn't accept it after a setting.
-
-    Raises:
-        UserError: for an option that Hydra doesn't have (Hydra itself would print its whole usage text).
-    """
-    unknown = [option for option in arguments if option.startswith("-") and option.split("=")[0] not in OPTIONS]
-    if unknown:
-        raise UserError(
-            f"there is no option {unknown[0]}: settings are written key=value, without dashes, "
-            "see python train.py --help"
-        )
-    return sorted(arguments, key=lambda argument: argument not in MULTIRUN)
-
-
 def _run_hydra(conf: Path) -> None:
     import hydra
 
@@ -129,7 +112,15 @@ def _run_hydra(conf: Path) -> None:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
+        except AssertionError as error:
+            if not any("max_batch_size" in argument for argument in sys.argv[1:]):
+                raise
+            raise UserError("hydra.sweeper.max_batch_size must be at least 1, or null for no limit") from error
         except RuntimeError as error:
+            if "nvalid plugin" in str(error) or "nknown plugin" in str(error):
+                raise UserError(
+                    f"the launcher or sweeper cannot be used ({error}): choose hydra/launcher=..."
+                ) from error
             if not type(error).__module__.startswith("submitit") and "srun" not in str(error):
                 raise
             reason = str(error).strip().splitlines()[-1]
@@ -207,10 +198,6 @@ def _job(
         return None
     value = trained.results.get(trained.config.task.monitor)
     return None if value is None else float(value)
-
-
-SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
-"""Options that set the location of the configuration files."""
 
 
 def print_advice(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sluice.cli.lines import batched, input_lines
 from sluice.decoding.search import DecodingSettings
-from sluice.errors import UserError
+from sluice.errors import UserError, check_output
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
 from sluice.plots.save import save_figure
@@ -50,6 +50,9 @@ def translate_texts(
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
+    if seed is not None and (beam or 1) > 1:
+        raise UserError(f"--seed {seed} cannot be combined with --beam {beam}: sampling needs --beam 1, leave one out")
+    check_output("--attention", attention)
     model, translator = load_for(run, Translator)
     settings = _decoding(translator, beam, n_best, seed)
     if model.data_source == "sample" and not as_json:
@@ -79,9 +82,9 @@ def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int |
         raise UserError(str(error)) from error
     vocab_size = len(translator.target.vocab)
     if beam > vocab_size:
-        raise UserError(f"beam={beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
+        raise UserError(f"--beam {beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
     if seed is not None and not 0 <= seed < MAX_SEED:
-        raise UserError(f"seed={seed} cannot be used: it must be at least 0 and below 2^63")
+        raise UserError(f"--seed {seed} cannot be used: it must be at least 0 and below 2^63")
     return settings
 
 

@@ -35,6 +35,12 @@ def check_combinations(config: Config) -> None:
     _check_fractions(data)
     _check_columns(data)
     _check_tagged_files(data)
+    lengths, longest = getattr(data, "lengths", None), getattr(data, "max_length", None)
+    if lengths and longest is not None and max(lengths) > longest:
+        raise UserError(
+            f"task.data.lengths={lengths} exceeds task.data.max_length={longest}, which would truncate the sequences: "
+            f"set task.data.max_length={max(lengths)} too"
+        )
     _check_class_weights(getattr(config.task, "class_weights", None))
     _check_embedding(config)
     workers, most = getattr(data, "num_workers", 0), WORKERS_PER_CORE * (os.cpu_count() or 1)

@@ -8,6 +8,7 @@ from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 MAX_LAYERS, MAX_UNITS = 100, 10_000_000
+MAX_BIAS = 1_000_000
 
 
 @dataclass
@@ -61,7 +62,10 @@ class Model(Settings):
     initial_state: str = choice("initial state of a sequence", INITIAL_STATES, "zeros")
     recurrent_init: str = choice("initialiser of the recurrent matrix of each gate", RECURRENT_INITS, "orthogonal")
     forget_bias: float = setting(
-        "initial bias of the forget gate; the update gate of a GRU starts at this value minus 1", 1.0
+        "initial bias of the forget gate; the update gate of a GRU starts at this value minus 1",
+        1.0,
+        least=-MAX_BIAS,
+        most=MAX_BIAS,
     )
     layernorm_init_gain: float | None = setting(
         "initial gain of the layer-normalised recurrent product; null for the default of the cell", None, above=0

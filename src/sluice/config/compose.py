@@ -17,6 +17,7 @@ from sluice.config.common import TaskSettings
 from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, explain, explained, no_setting
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
+from sluice.config.given import check_given, check_overrides
 from sluice.config.renamed import explain_old_name, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
@@ -25,8 +26,6 @@ from sluice.plain import Plain
 
 PATH_NAMES = ("path", "_dir", "module", "init_from", "resume")
 """Ends of the names of settings that are paths."""
-REPLACED = {"task.data.batch_size": "task.data.global_batch_size", "model.hidden_size": "model.num_params"}
-"""Settings, and those that replace them if they are set."""
 
 
 def find_conf() -> Path:
@@ -51,24 +50,13 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     Raises:
         UserError: for an invalid override.
     """
+    check_overrides(overrides)
     import_named_task(overrides)
     register_schemas()
     with explained(overrides), initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("config", overrides=overrides)
-    check_exclusive(config, overrides)
+    check_given(config, overrides)
     return config
-
-
-def check_exclusive(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Checks that the command line does not set a setting that another one, which is set, replaces.
-
-    Raises:
-        UserError: if both are set.
-    """
-    for key, replacement in REPLACED.items():
-        value = OmegaConf.select(config, replacement, throw_on_missing=False)
-        if value is not None and any(override.lstrip("+").startswith(f"{key}=") for override in overrides):
-            raise UserError(f"{key} and {replacement}={value} exclude each other: set one of them")
 
 
 def import_named_task(overrides: Sequence[str]) -> None:

@@ -41,9 +41,30 @@ def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
     except ValueError as error:
-        if "Config group override must be" not in str(error):
+        if "arg 3 must not be zero" in str(error):
+            swept = next((override for override in overrides if "range(" in override), "range(...)")
+            raise UserError(f"{swept} cannot be used: the step of a range must not be 0") from error
+        if "Config group override" not in str(error):
             raise
         raise UserError(_not_an_option(overrides)) from error
+
+
+@contextmanager
+def named_settings(config: Config) -> Iterator[None]:
+    """Adds the group to the name of a setting with which an error of a generator or network begins: task.data.steps=1.
+
+    Args:
+        config: the configuration.
+    """
+    try:
+        yield
+    except UserError as error:
+        name, sign, _ = str(error).partition("=")
+        groups = {"task.data": getattr(config.task, "data", None), "task": config.task, "model": config.model}
+        group = next((key for key, settings in groups.items() if name in getattr(settings, "__dict__", ())), None)
+        if not sign or group is None or type(error) is not UserError:
+            raise
+        raise UserError(f"{group}.{error}") from error
 
 
 def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
@@ -57,7 +78,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_option(text)
     if isinstance(error, OverrideParseException):
-        return _unreadable(str(error.override))
+        return _unreadable(str(error.override), text)
     if isinstance(error, MissingMandatoryValue):
         key = _full_key(text) or text.splitlines()[0]
         return f"{key} is not set: give it as {key}=..."
@@ -81,6 +102,10 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     existing = re.search(r"An item is already at '([^']+)'", text)
     if existing:
         return f"+{existing[1]}=... cannot be used: the setting exists, write it without +"
+    if "Could not delete ''" in text:
+        return _NAMELESS
+    if "requires --multirun" in text or "does not support sweep type" in text:
+        return _sweep_error(text, overrides)
     deleted = re.search(r"Could not delete (?:from config\. )?(?:The value of )?'([^']+)'", text)
     if deleted:
         return f"~{deleted[1]} cannot be used: it is not set, or has another value"
@@ -103,6 +128,17 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     )
 
 
+def _sweep_error(text: str, overrides: Sequence[str]) -> str:
+    """The message for a sweep without -m, or of a kind that the sweeper does not support."""
+    swept = next((override for override in overrides if re.search(r"=\s*[a-z_]+\(", override)), "the sweep")
+    if "requires --multirun" in text:
+        return f"{swept} is a sweep: add -m"
+    return f"{swept} cannot be used: the sweeper needs a finite list, such as seed=1,2 or seed=range(1,4)"
+
+
+_NAMELESS = "a setting without a name cannot be used: write settings as key=value"
+
+
 def _task_option(overrides: Sequence[str]) -> str:
     """The task on the command line, or the default task."""
     given = [override.partition("=")[2] for override in overrides if override.startswith("task=")]
@@ -114,7 +150,7 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     for override in overrides:
         key, sign, value = override.partition("=")
         if not key.lstrip("+~"):
-            return "a setting without a name cannot be used: write settings as key=value"
+            return _NAMELESS
         if sign and key in (*DISABLING_OPTIONS, *OTHER_GROUPS):
             if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
                 continue
@@ -124,9 +160,18 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     return "a group cannot be null or a number: choose one of its options, see python train.py --help"
 
 
-def _unreadable(override: str) -> str:
-    """The message for an override that Hydra cannot parse; names the character that needs quotes."""
+def _unreadable(override: str, reason: str = "") -> str:
+    """The message for an override that Hydra cannot parse; names the character that needs quotes.
+
+    Args:
+        override: the override.
+        reason: Hydra's message, used for functions such as range(1,3).
+    """
     key, sign, value = override.partition("=")
+    if _FUNCTION.match(value):
+        found = re.search(r"(?:Error|Exception)[^:]*: (.+)|while evaluating '[^']*': (.+)", reason)
+        why = f" ({found[1] or found[2]})" if found else ""
+        return f"{override!r} cannot be parsed{why}: write a sweep as seed=1,2 or seed=range(1,4)"
     if not sign:
         return f"{override!r} cannot be parsed: write settings as key=value"
     other = next((character for character in value if not character.isascii()), None)
@@ -143,6 +188,8 @@ def _unreadable(override: str) -> str:
     return f"{override!r} cannot be parsed{reason}: put the value in quotes, {shell}{key}={quote}{value}{quote}{shell}"
 
 
+_FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list)\(")
+"""Functions of Hydra's override grammar."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 """Characters of a value that need no quotes."""
 
@@ -151,6 +198,8 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
     """The message for a value such as ${task.foo} that cannot be resolved."""
     given = next((override for override in [*overrides, *sys.argv[1:]] if f"{where}=" in override), where)
     missing = re.search(r"Interpolation key '([^']+)' not found", str(error))
+    if missing and given is None:
+        given = next((override for override in overrides if f"${{{missing[1]}}}" in override), "a setting")
     if missing:
         return f"{given} cannot be used: there is no setting {missing[1]!r}"
     if "Recursive interpolation" in str(error):
@@ -184,6 +233,9 @@ def _unknown_option(text: str) -> str:
     unregistered = re.search(r"Could not load 'schema/([^']+)'", text)
     if unregistered:
         return f"there is no task registered as {unregistered[1]!r}: name the file that registers it, task.module=FILE"
+    primary = re.search(r"Cannot find primary config '([^']+)'", text)
+    if primary:
+        return f"--config-name {primary[1]} cannot be used: there is no {primary[1]}.yaml in the configuration folder"
     found = re.search(r"Could not find '([\w/]+)/([^/']*)'", text)
     if not found:
         group = re.search(r"Could not override '([^']+)'", text)
@@ -205,7 +257,7 @@ def _unknown_key(text: str, overrides: Sequence[str]) -> str:
     if "@" in key:
         return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
     if not key:
-        return "a setting without a name cannot be used: write settings as key=value"
+        return _NAMELESS
     old = explain_old_name(key)
     if old:
         return old

@@ -62,7 +62,9 @@ class Config(Settings):
     callbacks: Plain | None = None
     logger: Plain | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    stop_on_nan: bool = setting("stop if the training loss is NaN or infinite", True)
+    stop_on_nan: bool = setting(
+        "stop if the training loss, validation loss or monitored metric is NaN or infinite", True
+    )
     matmul_precision: str = choice(
         "precision of float32 matrix products on a GPU; high is TF32", MATMUL_PRECISIONS, "high"
     )

@@ -59,9 +59,12 @@ def check_vectors(key: str, given: str, size: int) -> None:
         size: dimension that the model expects.
 
     Raises:
-        UserError: if it is neither a path that exists nor a known name, or the dimension of a name differs.
+        UserError: if it is neither a path that exists nor a known name, or the dimension of a name differs, or
+            it is a folder without vectors.
     """
     if given and Path(given).exists():
+        if Path(given).is_dir() and not (Path(given) / "vectors.txt").is_file():
+            raise UserError(f"{key}={given} has no vectors.txt: give a file of vectors, or a run of task=word2vec")
         return
     if given == "charngram.100d":
         raise UserError(

@@ -138,6 +138,8 @@ def _filter(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     if top_p is not None and top_p < 1:
         ordered, positions = scores.sort(descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-        ordered = ordered.masked_fill(before >= top_p, -torch.inf)
+        excluded = before >= top_p
+        excluded[:, 0] = False  # rounding may leave more than a tiny top_p before the most probable token
+        ordered = ordered.masked_fill(excluded, -torch.inf)
         scores = torch.empty_like(scores).scatter_(1, positions, ordered)
     return scores

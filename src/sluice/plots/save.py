@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.errors import UserError
+from sluice.errors import UserError, check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,13 +16,14 @@ DPI = 110
 
 
 def check_unused(path: Path | None) -> None:
-    """Checks that a file for a figure doesn't exist.
+    """Checks that a file for a figure doesn't exist, and its folder does.
 
     Raises:
-        UserError: if it exists.
+        UserError: if it exists, or its folder doesn't.
     """
     if path is not None and path.exists():
         raise UserError(f"--png {path} already exists: choose another name or delete the file")
+    check_output("--png", path)
 
 
 def unused_path(folder: Path, stem: str) -> Path:

@@ -209,6 +209,9 @@ def known_cell(model: Model) -> str:
     """
     if model.module:
         import_module(Path(model.module))
+    if model.cell == "none":
+        cells = ", ".join(sorted(CELLS))
+        raise UserError(f"model=none has no recurrent core, which this task needs: choose one of {cells}")
     if model.cell not in CELLS:
         raise UserError(f"there is no model.cell={model.cell}: there are {', '.join(sorted(CELLS))}")
     return model.cell

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -67,7 +68,9 @@ def check_early(config: Config, sweep_number: int | None) -> None:
     if config.paths.run_dir is not None or global_rank() > 0:
         return
     if config.init_from is not None and config.resume is None:
-        find_checkpoint(Path(config.init_from))
+        path = find_checkpoint(Path(config.init_from))
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"init_from={config.init_from} is not a checkpoint: give a run folder or its best.ckpt")
     if config.resume is None and config.name is None and job_id() is None:
         run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, "new")
         return

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sluice.config.checks import VECTORS, check_files, check_monitor_mode
 from sluice.config.compose import checked, with_registered_type
+from sluice.config.errors import named_settings
 from sluice.config.fields import freeze
 from sluice.config.schema import Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
@@ -125,7 +126,8 @@ def prepared_run(
     check_files(early)
     create_folders(early)
     check_early(early, sweep_number)
-    recipe_of(early).check(early)
+    with named_settings(early):
+        recipe_of(early).check(early)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
     location = locate_run(early, sample=sample, sweep_number=sweep_number)
@@ -133,7 +135,8 @@ def prepared_run(
     check_free(location, config)
     if location.resumes:
         check_same_sources(location.folder, config, corpus)
-    data, module = _data_and_module(config, corpus, fresh=not location.resumes)
+    with named_settings(config):
+        data, module = _data_and_module(config, corpus, fresh=not location.resumes)
     with claim_folder(
         location, config, overrides, lambda found: _check_resumable(found, config, data, module)
     ) as claim:
@@ -159,7 +162,8 @@ def _check_resumable(found: ResumePoint, config: Config, data: Any, module: Task
 
 
 def _find_corpus(config: Config) -> Corpus:
-    corpus: Corpus = recipe_of(config).find_corpus(config)
+    with named_settings(config):
+        corpus: Corpus = recipe_of(config).find_corpus(config)
     if corpus.name == "sample" and LAUNCHED not in os.environ:  # otherwise the parent process has logged it
         log.warning("SAMPLE: training on generated data; the scores are not meaningful.")
     return corpus

@@ -17,8 +17,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import check_exclusive, checked
+from sluice.config.compose import checked
 from sluice.config.fields import freeze
+from sluice.config.given import check_given, check_used
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
 from sluice.distributed import global_rank, num_devices, started_by_launcher
@@ -74,10 +75,11 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         UserError: for invalid settings or data.
         Interrupted: after Ctrl-C or a stop signal.
     """
+    check_given(composed, overrides or ())
     make_paths_absolute(composed)
-    check_exclusive(composed, overrides or ())
     config = checked(composed)
     start_logging()
+    check_used(composed, overrides or (), in_sweep=sweep_number is not None)
     with reserve_gpus(config.trainer) as devices:
         if devices is not None:
             composed.trainer.devices = devices

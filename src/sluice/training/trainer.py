@@ -54,7 +54,7 @@ def build_trainer(
         *task_callbacks,
         *([progress] if progress else []),
         *construct_all("callbacks", config.callbacks, Callback),
-        *([StopOnNaN()] if config.stop_on_nan else []),
+        *([StopOnNaN(config.task.monitor)] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
         last,
         *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
@@ -118,8 +118,8 @@ def check_monitors(config: Config, known: list[str]) -> None:
     """
     monitors = {"task.monitor": config.task.monitor}
     for name, spec in (config.callbacks or {}).items():
-        monitor = str(spec.get("monitor") or "train/") if isinstance(spec, dict) else "train/"
-        if not monitor.startswith("train/"):  # these are logged in every task
+        monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
+        if not monitor.startswith("train/"):  # checked early
             monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
     for key, metric in monitors.items():
         if known and metric not in known:

@@ -1,5 +1,6 @@
 """Checks of the settings of trainer, optimizer, scheduler, callbacks and loggers, before any data are read."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -9,7 +10,19 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import (
+    BaseFinetuning,
+    BasePredictionWriter,
+    BatchSizeFinder,
+    Callback,
+    DeviceStatsMonitor,
+    EarlyStopping,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -55,6 +68,19 @@ LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 BUILT_EARLY = ("pytorch_lightning.", "lightning.")
 """Packages whose callbacks and loggers write nothing when they are built."""
+UNSUPPORTED: dict[type[Callback], str] = {
+    LearningRateFinder: "sweep over optimizer.lr with -m",
+    BatchSizeFinder: "set task.data.batch_size",
+    BaseFinetuning: "use init_from= and embedding.frozen=true",
+    RichProgressBar: "leave it out, Sluice prints its own progress",
+    TQDMProgressBar: "leave it out, Sluice prints its own progress",
+    BasePredictionWriter: "use sluice predict",
+}
+"""Callbacks of Lightning that Sluice doesn't support, and what to do instead."""
+LOGGING = (LearningRateMonitor, DeviceStatsMonitor)
+"""Callbacks that need a logger."""
+TRAIN_METRICS = ("loss", "epoch_loss", "accuracy", "gradient_norm", "learning_rate")
+"""Training metrics, without the prefix "train/"."""
 PROCESSES_PER_CORE = 4
 """Maximum number of processes per CPU core; more are probably a mistake."""
 MAX_DAYS = 10_000
@@ -110,23 +136,44 @@ def check_objects(config: Config) -> None:
     for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
         for name, spec in (specs or {}).items():
             if spec is not None:
-                _check_object(f"{group}.{name}", spec, kind)
-    if not config.logger:
-        for name, spec in (config.callbacks or {}).items():
-            if isinstance(spec, dict) and str(spec.get("_target_", "")).endswith(".LearningRateMonitor"):
-                raise UserError(f"callbacks.{name} cannot be used with logger=none: it logs the learning rate")
+                made = _check_object(f"{group}.{name}", spec, kind)
+                _check_callback(f"{group}.{name}", made, has_logger=bool(config.logger))
 
 
-def _check_object(key: str, spec: Plain, kind: type) -> None:
-    """Checks the class and arguments of a callback or logger; builds it if that has no side effects."""
+def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
+    """Rejects callbacks of Lightning that would fail in training.
+
+    Args:
+        key: the entry of the group.
+        made: the callback.
+        has_logger: whether a logger is configured.
+
+    Raises:
+        UserError: for an unsupported one, or one without its logger, package or metric.
+    """
+    for kind, instead in UNSUPPORTED.items():
+        if isinstance(made, kind):
+            raise UserError(f"{key} cannot be used: {type(made).__name__} is not supported, {instead}")
+    if isinstance(made, LOGGING) and not has_logger:
+        raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
+    if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
+        raise UserError(f"{key} cannot be used: DeviceStatsMonitor needs the package psutil, install it")
+    monitor = made.monitor if isinstance(made, EarlyStopping | ModelCheckpoint) else None
+    if monitor and monitor.startswith("train/") and monitor.removeprefix("train/") not in TRAIN_METRICS:
+        known = ", ".join(f"train/{name}" for name in TRAIN_METRICS)
+        raise UserError(f"{key}.monitor={monitor} cannot be used: it must be a validation metric, or one of {known}")
+
+
+def _check_object(key: str, spec: Plain, kind: type) -> object:
+    """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
         given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
-            construct(key, given, kind)
-            return
+            return construct(key, given, kind)
         given["_partial_"] = True
     check_target(key, given, construct(key, given), kind)
+    return None
 
 
 def _build_trainer(spec: Plain) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from running import compose_after
 from sluice.config.common import TaskSettings
-from sluice.config.compose import check_exclusive, checked, compose_config, flat
+from sluice.config.compose import checked, compose_config, flat
 from sluice.config.fields import Settings
+from sluice.config.given import check_given
 from sluice.config.renamed import (
     RENAMED_OPTIONS,
     RENAMED_SETTINGS,
@@ -146,6 +147,6 @@ def test_batch_size_excludes_global_batch_size() -> None:
     with pytest.raises(UserError, match=r"global_batch_size=8 exclude each other: set one of them"):
         compose_config(["task.data.batch_size=4", "task.data.global_batch_size=8"], CONF)
     config = compose_config(["task.data.global_batch_size=8"], CONF)
-    check_exclusive(config, [])
+    check_given(config, [])
     with pytest.raises(UserError, match="exclude each other"):
-        check_exclusive(config, ["task.data.batch_size=8"])
+        check_given(config, ["task.data.batch_size=8"])

@@ -156,3 +156,12 @@ class TestBeam:
     def test_beam_width_zero_is_refused(self) -> None:
         with pytest.raises(ValueError, match="the beam size must be at least 1, got 0"):
             fixed_length_beam_search(step, torch.tensor([2]), None, tokens=1, width=0)
+
+
+def test_tiny_top_p_keeps_the_most_probable_token() -> None:
+    log_probabilities = torch.tensor([[0.1, 0.3, 0.6]]).log()
+
+    def step(last: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return log_probabilities.repeat(len(last), 1), state
+
+    assert sample(step, torch.tensor([0, 1]), None, tokens=2, top_p=1e-300).ids.tolist() == [[2, 2], [2, 2]]

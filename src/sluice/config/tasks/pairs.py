@@ -18,7 +18,9 @@ class CharNgramText(Settings):
     normalize: bool = setting("normalise texts to Unicode NFC, and replace HTML line breaks (<br>) by spaces", True)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
     subword_size: int = count("size of the subword vocabulary", 8_000)
-    max_ngram: int = count("length of the longest character n-gram that contributes to the vector of a word", 3)
+    max_ngram: int = setting(
+        "length of the longest character n-gram that contributes to the vector of a word", 3, least=1, most=1_000
+    )
     buckets: int = setting("number of hash buckets of the n-grams", 20_000, least=1, most=2**31 - 1)
 
 

@@ -1,0 +1,62 @@
+"""Hydra's options of train.py, checked before Hydra, whose errors are a usage text or a traceback."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from sluice.errors import UserError
+
+MULTIRUN = ("-m", "--multirun")
+COMPLETIONS = ("install=", "uninstall=", "query=")
+INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}: see python train.py --help")
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """Checks the options among the arguments of train.py.
+
+    Raises:
+        UserError: for an unknown option, an invalid value, or options that exclude each other or have no effect.
+    """
+    if not any(argument.startswith("-") for argument in arguments):
+        return
+    given, rest = _parser().parse_known_args(list(arguments))
+    unknown = [argument for argument in rest if argument.startswith("-")]
+    if unknown:
+        raise UserError(
+            f"there is no option {unknown[0]}: settings are written key=value, without dashes, see python train.py "
+            "--help"
+        )
+    modes = [f"--{name.replace('_', '-')}" for name in MODES if getattr(given, name)]
+    if len(modes) > 1:
+        raise UserError(f"{modes[0]} and {modes[1]} exclude each other: leave one out")
+    for name in ("resolve", "package"):
+        if getattr(given, name) and not given.cfg:
+            raise UserError(f"--{name} has no effect without --cfg: add --cfg job")
+    if given.shell_completion and sum(argument.startswith(COMPLETIONS) for argument in rest) != 1:
+        raise UserError("--shell-completion needs install=SHELL or uninstall=SHELL, such as install=bash")
+    for option, folder in (("--config-dir", given.config_dir), ("--config-path", given.config_path)):
+        if folder is not None and not Path(folder).is_dir():
+            raise UserError(f"{option} {folder} is not a folder: give the folder of your configuration files")
+
+
+MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+"""Options of which one may be given."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for short, name in (("-m", "multirun"), ("-r", "run"), ("-sc", "shell-completion")):
+        parser.add_argument(short, f"--{name}", action="store_true")
+    for name in ("resolve", "hydra-help", "version"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("-i", "--info", choices=INFOS, nargs="?", const="all")
+    for short, name in (("-p", "package"), ("-cp", "config-path"), ("-cn", "config-name"), ("-cd", "config-dir")):
+        parser.add_argument(short, f"--{name}")
+    return parser

@@ -1,0 +1,175 @@
+"""Checking what the command line sets: groups, paths, and settings that another setting excludes or leaves unused."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from sluice.config.errors import explained
+from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
+
+REPLACED = {"task.data.batch_size": "task.data.global_batch_size", "model.hidden_size": "model.num_params"}
+"""Settings, and those that replace them if they are set."""
+SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "trainer", "paths", "debug")
+"""Groups of which one option is chosen."""
+NEEDED_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra")
+"""Groups that a run cannot do without."""
+FOLDERS = ("data_dir", "cache_dir", "output_dir")
+
+
+class Need(NamedTuple):
+    """A setting that decides whether others are used."""
+
+    settings: tuple[str, ...]
+    """The others; a group stands for all its settings."""
+    decisive: str
+    uses: Callable[[Any], bool]
+    """Whether a value of `decisive` uses them."""
+    remedy: str
+    is_error: bool = True
+    """Whether to refuse the others instead of logging a warning."""
+
+
+def _is(*values: object) -> Callable[[Any], bool]:
+    return lambda value: value in values
+
+
+def _is_not(*values: object) -> Callable[[Any], bool]:
+    return lambda value: value not in values
+
+
+def _contains(member: str) -> Callable[[Any], bool]:
+    return lambda values: member in (values or ())
+
+
+_LEFT_OUT = "leave it out"
+NEEDS = (
+    Need(("embedding.size", "embedding.initial_std"), "embedding.kind", _is("learned"), _LEFT_OUT, False),
+    Need(
+        ("task.decoding.alpha",),
+        "task.decoding.length_penalty",
+        _is_not("none"),
+        "choose another length penalty",
+    ),
+    Need(("task.scheduled_sampling_steps",), "task.scheduled_sampling", bool, "set task.scheduled_sampling too"),
+    Need(("task.data.validation_fraction",), "task.data.validation_path", _is(None), _LEFT_OUT),
+    Need(("task.data.test_fraction",), "task.data.test_path", _is(None), _LEFT_OUT),
+    Need(("task.data.pattern", "task.data.limit"), "task.data.path", _is_not(None), "set task.data.path too"),
+    Need(("task.cache",), "task.eval_modes", _contains("cache"), "add cache to task.eval_modes"),
+    Need(("task.dynamic",), "task.eval_modes", _contains("dynamic"), "add dynamic to task.eval_modes"),
+    Need(("task.sample_tokens", "task.sample_prompt"), "logger", bool, "choose a logger", False),
+    Need(("task.sample_prompt",), "task.sample_tokens", bool, "set task.sample_tokens to 1 or more"),
+    Need(("task.cutoffs",), "task.head", _is("adaptive"), "set task.head=adaptive"),
+    Need(("task.data.curriculum_fraction",), "task.data.curriculum", _is("naive", "combined"), _LEFT_OUT),
+    Need(("task.decoder.attention_size",), "task.attention", _is("additive"), "set task.attention=additive"),
+    Need(("task.replace_unknown",), "task.attention", _is_not("none"), "choose another task.attention"),
+    Need(("task.text.subwords", "task.text.subword_size"), "task.text.unit", _is("subwords"), "set task.text.unit too"),
+)
+"""Settings that have an effect only with some values of another one."""
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Checks the groups that a command line chooses or deletes, before the configuration is composed.
+
+    Raises:
+        UserError: for a deleted group that every run needs, or several options of a group that has one.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        group = key.lstrip("+~")
+        if key.startswith("~") and group in NEEDED_GROUPS:
+            raise UserError(
+                f"{key} cannot be used: every run needs the group {group}, choose one of its options as {group}=..."
+            )
+        if group in SINGLE_GROUPS and value.startswith("[") and "," in value:
+            raise UserError(f"{override} cannot be used: options of {group} cannot be combined, choose one")
+        if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
+            raise UserError(f"{override} cannot be used: none cannot be combined with other options, use {group}=none")
+
+
+def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Checks the folders, and settings that exclude each other or cannot be set.
+
+    Args:
+        config: the composed configuration.
+        overrides: the overrides of the command line.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    with explained(overrides):
+        given = dict(_settings(overrides))
+        if "task.name" in given:
+            raise UserError(f"task.name={given['task.name']} cannot be set: choose the task as task=...")
+        for name in FOLDERS:
+            _check_folder(f"paths.{name}", OmegaConf.select(config, f"paths.{name}", throw_on_missing=False))
+        for key, replacement in REPLACED.items():
+            value = OmegaConf.select(config, replacement, throw_on_missing=False)
+            if value is not None and key in given:
+                raise UserError(f"{key} and {replacement}={value} exclude each other: set one of them")
+
+
+def check_used(config: DictConfig, overrides: Sequence[str], *, in_sweep: bool = False) -> None:
+    """Checks that the settings of a command line have an effect; warns in a sweep, where other runs may use them.
+
+    Runs that are resumed are not checked: an earlier version may have started them with such settings.
+
+    Args:
+        config: the composed configuration, whose values have been checked.
+        overrides: the overrides of the command line.
+        in_sweep: whether they are those of a sweep.
+
+    Raises:
+        UserError: for the first setting without an effect.
+    """
+    if config.resume is not None:
+        return
+    for problem, is_error in _unused(config, dict(_settings(overrides))):
+        if is_error and not in_sweep:
+            raise UserError(problem)
+        log.warning("%s.", problem)
+
+
+def _settings(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if sign and not key.startswith("~"):
+            yield key.lstrip("+"), value
+
+
+def _check_folder(key: str, value: object) -> None:
+    if isinstance(value, str) and not value.strip():
+        raise UserError(f"{key}= cannot be used: name a folder, as in {key}=.")
+    if isinstance(value, str) and "${" in value:
+        raise UserError(f"{key}={value} cannot be used: write interpolations without a backslash, as ${{...}}")
+
+
+def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bool]]:
+    """Yields a sentence for every given setting that has no effect, and whether it is an error."""
+    for need in NEEDS:
+        keys = [key for key in given if any(key == name or key.startswith(f"{name}.") for name in need.settings)]
+        if not keys or not _exists(config, need.decisive):
+            continue
+        value = OmegaConf.select(config, need.decisive, throw_on_missing=False)
+        if not need.uses(value):
+            problem = f"{keys[0]}={given[keys[0]]} has no effect with {need.decisive}={_shown(value)}: {need.remedy}"
+            yield problem, need.is_error
+
+
+def _exists(config: DictConfig, key: str) -> bool:
+    """Returns whether the chosen task has a setting; `logger` is null without loggers."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent, throw_on_missing=False) if parent else config
+    return isinstance(node, DictConfig) and (not parent or name in node)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, DictConfig) and not value:
+        return "none"
+    return str(value).replace("'", "").replace(" ", "")
