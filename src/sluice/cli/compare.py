@@ -33,10 +33,7 @@ def compare_runs(
     Raises:
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
-    check_output("--csv", csv_path)
-    check_output("--plot", plot)
-    if against is not None and plot is None:
-        raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
+    _check_outputs(csv_path, plot, against)
     groups = group_runs(list(find_runs(folders)))
     if not groups:
         names = ", ".join(str(folder) for folder in folders)
@@ -59,6 +56,13 @@ def compare_runs(
         from sluice.runs.comparison_plots import draw_bars, draw_curves
 
         save_figure(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
+
+
+def _check_outputs(csv_path: Path | None, plot: Path | None, against: str | None) -> None:
+    check_output("--csv", csv_path)
+    check_output("--plot", plot)
+    if against is not None and plot is None:
+        raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
 
 
 def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:

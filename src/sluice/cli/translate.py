@@ -50,8 +50,6 @@ def translate_texts(
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
-    if seed is not None and (beam or 1) > 1:
-        raise UserError(f"--seed {seed} cannot be combined with --beam {beam}: sampling needs --beam 1, leave one out")
     check_output("--attention", attention)
     model, translator = load_for(run, Translator)
     settings = _decoding(translator, beam, n_best, seed)
@@ -72,6 +70,10 @@ def translate_texts(
 
 
 def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
+    if seed is not None and (beam or 1) > 1:
+        raise UserError(f"--seed {seed} cannot be combined with --beam {beam}: sampling needs --beam 1, leave one out")
+    if seed is not None and n_best > 1:
+        raise UserError(f"--seed {seed} cannot be combined with --n-best {n_best}: sampling gives one translation")
     if beam is None:
         beam = BEAM if seed is None else 1
     beam = max(beam, n_best) if beam > 0 else beam
