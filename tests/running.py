@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.cli.train import Failure, _import_named_code, _job, _resume_older, _run_hydra, main
-from sluice.config.compose import check_exclusive, compose_config
+from sluice.config.compose import compose_config
 from sluice.config.errors import explained
+from sluice.config.given import check_given, check_overrides
 from sluice.config.user_code import TASK
 from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 from sluice.training import run as training
@@ -97,9 +98,10 @@ def compose_quickly(overrides: Sequence[str]) -> DictConfig:
     """
     if any(override.lstrip("+").startswith(f"{TASK}=") for override in overrides):
         return compose_config(list(overrides), CONF)
+    check_overrides(overrides)
     groups = [override for override in overrides if chooses_group(override)]
     config = compose_after(groups, [override for override in overrides if override not in groups])
-    check_exclusive(config, overrides)
+    check_given(config, overrides)
     return config
 
 

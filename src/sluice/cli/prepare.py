@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sluice.config.checks import check_files, vector_settings
 from sluice.config.compose import checked, compose_config, find_conf
-from sluice.data.published_vectors import find_vectors
 from sluice.config.errors import named_settings
+from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
