@@ -8,10 +8,10 @@ from sluice.config.common import TaskSettings
 from sluice.config.compose import changed, flat
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
-from sluice.recipes.evaluation import Evaluation, Request, Table
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import AnyRecipe
+from sluice.runs.evaluation import Evaluation, Request, Table
 from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
 from sluice.terminal import print_line

@@ -140,7 +140,7 @@ def evaluate(
     """Evaluate a trained model on its task's data, or a classifier or tagger on a file."""
     with exit_on_user_error():
         from sluice.cli.evaluate import evaluate_run
-        from sluice.recipes.evaluation import Table
+        from sluice.runs.evaluation import Table
 
         if file and split:
             raise UserError("--file and --split exclude each other: omit one of them")

@@ -63,9 +63,13 @@ def translate_texts(
         for text, translations in zip(batch, translated, strict=True):
             _print_translations(text, translations, as_json)
         number += len(batch)
+    _check_translated(number, attention is None or drawn)
+
+
+def _check_translated(number: int, drawn: bool) -> None:
     if not number:
         raise UserError("there is nothing to translate: give a sentence in quotes, --file, or lines on standard input")
-    if attention is not None and not drawn:
+    if not drawn:
         raise UserError("--attention cannot be used: all sentences are blank")
 
 

@@ -1,9 +1,8 @@
 """Base recipe of many-to-one classification."""
 
 import logging
-from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar, TypedDict, TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import numpy as np
 from pytorch_lightning.callbacks import Callback
@@ -11,8 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from sluice.callbacks.misclassified import Misclassified
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
-from sluice.config.tasks.classification import Classification, Text
-from sluice.config.tasks.pairs import CharNgramText
+from sluice.config.tasks.classification import Classification
 from sluice.data.classification import ClassificationData, Split, TextSettings, assign_legacy_splits, encode_documents
 from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
@@ -25,7 +23,10 @@ from sluice.models.classifier import TextClassifier
 from sluice.modules.class_weights import class_weights
 from sluice.modules.classification import ClassificationModule
 from sluice.recipes.build import build_embedding, build_stack
-from sluice.recipes.evaluation import (
+from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
+from sluice.recipes.task import batch_size_per_rank
+from sluice.runs.data_checks import rows_of_split
+from sluice.runs.evaluation import (
     EVALUATION_FACTOR,
     TEST_MONITOR,
     EvaluatedSplit,
@@ -33,36 +34,16 @@ from sluice.recipes.evaluation import (
     Request,
     Table,
     bucketed_loader,
-    defined_metrics,
-    run_test,
 )
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank
-from sluice.runs.data_checks import rows_of_split
-from sluice.runs.report import print_confusion
-from sluice.runs.results import write_confusion
 from sluice.runs.saved_model import SavedModel
-from sluice.text.tokenization import Tokenization
-from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import SPECIALS
 
 log = logging.getLogger(__name__)
 
-MOST_CLASSES_SHOWN = 12
-
 Settings = TypeVar("Settings", bound=Classification)
 
 
-class ClassifierParts(TypedDict):
-    """Checkpoint contents of a classifier besides the weights."""
-
-    vocab: list[str]
-    labels: list[str]
-    subword_model: bytes | None
-
-
-class ClassificationRecipe(
-    TaskRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationModule, ClassifierParts]
-):
+class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationModule]):
     """Many-to-one classification of texts."""
 
     kind = "classification"
@@ -154,29 +135,10 @@ class ClassificationRecipe(
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
         return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
-    def write_artifacts(self, module: ClassificationModule, folder: Path) -> None:
-        """Writes confusion.csv: rows are true classes, columns predicted classes."""
-        write_confusion(folder, module.labels, module.confusion_matrix())
-
-    def print_summary(self, module: ClassificationModule) -> None:
-        """Prints the confusion matrix of three or more classes."""
-        if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
-            print_confusion(module.labels, module.confusion_matrix())
-
     def prepare(self, config: Config, data: ClassificationData) -> None:
         data.prepare_data()
         if config.embedding.init == "ppmi":
             data.word_vectors(config.embedding.size)
-
-    def data_counts(self, data: ClassificationData) -> dict[str, dict[str, int]]:
-        return {
-            name: {
-                "texts": len(split.texts),
-                "tokens": int(split.texts.lengths.sum()),
-                "classes": len(np.unique(split.labels)),
-            }
-            for name, split in data.prepared.splits.items()
-        }
 
     def data_summary(self, data: ClassificationData) -> list[str]:
         prepared = data.prepared
@@ -202,18 +164,7 @@ class ClassificationRecipe(
             texts = self._texts_of_split(model, request.split)
         else:
             texts = self._texts_of_table(model, request.table)
-        module = self.module_for_test(model)
-        tested, confusion = run_test(module, texts.loader), module.confusion_matrix()
-        metrics = defined_metrics(tested, confusion)
-        return Evaluation(
-            f"{model.path} on {texts.size:,} texts from {texts.source}",
-            metrics,
-            {
-                **{"checkpoint": str(model.path), "texts": texts.size, "from": texts.source},
-                **{"labels": model.labels, "confusion": confusion, "left_out": texts.left_out},
-            },
-            confusion=(model.labels, confusion),
-        )
+        return self.evaluation_of(model, self.module_for_test(model), texts)
 
     def _texts_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
         corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
@@ -239,10 +190,6 @@ class ClassificationRecipe(
         encoded = encode_documents(corpus.documents(), self.tokenizer_of(model), model.vocab)
         return self._evaluated(model, corpus, encoded)
 
-    def tokenizer_of(self, model: SavedModel) -> Tokenizer:
-        """Returns the function that splits texts into the tokens of a trained model."""
-        return tokenization(self.settings(model.config).text).make(model.parts.get("subword_model"))
-
     def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
         settings = self.settings(model.config)
         data = settings.data
@@ -255,11 +202,6 @@ class ClassificationRecipe(
         )
         loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
-
-
-def tokenization(text: Text | CharNgramText) -> Tokenization:
-    """Returns the settings of `task.text` for splitting texts into tokens."""
-    return Tokenization(**{entry.name: getattr(text, entry.name) for entry in fields(Tokenization)})
 
 
 def _init_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:

@@ -24,9 +24,9 @@ from sluice.models.language import LanguageModel, require_one_direction
 from sluice.modules.language import LanguageModelModule
 from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
-from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import check_unchanged
+from sluice.runs.evaluation import TEST_MONITOR, Evaluation, Request
 from sluice.runs.saved_model import SavedModel
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE

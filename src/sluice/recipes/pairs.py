@@ -29,8 +29,10 @@ from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.class_weights import class_weights
 from sluice.modules.pairs import PairModule
 from sluice.recipes.build import build_stack
-from sluice.recipes.classification import MOST_CLASSES_SHOWN, ClassifierParts, tokenization
-from sluice.recipes.evaluation import (
+from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
+from sluice.recipes.task import batch_size_per_rank
+from sluice.runs.data_checks import rows_of_split
+from sluice.runs.evaluation import (
     EVALUATION_FACTOR,
     TEST_MONITOR,
     EvaluatedSplit,
@@ -38,21 +40,16 @@ from sluice.recipes.evaluation import (
     Request,
     Table,
     bucketed_loader,
-    defined_metrics,
-    run_test,
 )
-from sluice.recipes.task import TaskRecipe, batch_size_per_rank
-from sluice.runs.data_checks import rows_of_split
-from sluice.runs.report import print_confusion
-from sluice.runs.results import write_confusion
 from sluice.runs.saved_model import SavedModel
 
 
-class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, ClassifierParts]):
+class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
     """Classification of pairs of generated product titles, or of pairs of texts from a file."""
 
     settings_type = Pairs
     kind = "classification of pairs"
+    items = "pairs"
     description = "classifies pairs of texts"
     usage = 'sluice predict {run} "one text" "another text"'
     evaluates_files = True
@@ -155,25 +152,6 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     def callbacks(self, config: Config, data: TextPairData) -> list[Callback]:
         return []
 
-    def write_artifacts(self, module: PairModule, folder: Path) -> None:
-        """Writes confusion.csv: rows are true classes, columns predicted classes."""
-        write_confusion(folder, module.labels, module.confusion_matrix())
-
-    def print_summary(self, module: PairModule) -> None:
-        """Prints the confusion matrix of three or more classes."""
-        if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
-            print_confusion(module.labels, module.confusion_matrix())
-
-    def data_counts(self, data: TextPairData) -> dict[str, dict[str, int]]:
-        return {
-            name: {
-                "pairs": len(split),
-                "tokens": int(split.texts.lengths.sum()),
-                "classes": len(np.unique(split.labels)),
-            }
-            for name, split in data.prepared.splits.items()
-        }
-
     def data_summary(self, data: TextPairData) -> list[str]:
         return [f"classes {', '.join(data.prepared.labels)}"]
 
@@ -194,18 +172,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
             pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
         else:
             pairs, module = self._pairs_of_table(model, request.table), self._module(model, has_deciding_words=False)
-        tested, confusion = run_test(module, pairs.loader), module.confusion_matrix()
-        metrics = defined_metrics(tested, confusion)
-        source = pairs.source
-        return Evaluation(
-            f"{model.path} on {pairs.size:,} pairs from {source}",
-            metrics,
-            {
-                **{"checkpoint": str(model.path), "pairs": pairs.size, "from": source},
-                **{"labels": model.labels, "confusion": confusion, "left_out": pairs.left_out},
-            },
-            confusion=(model.labels, confusion),
-        )
+        return self.evaluation_of(model, module, pairs)
 
     def _pairs_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
         corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
@@ -239,7 +206,7 @@ class PairsRecipe(TaskRecipe[Pairs, PairCorpus, TextPairData, PairModule, Classi
     ) -> EvaluatedSplit:
         own = self.settings(model.config)
         settings, data, words = self.ngram_settings(own), own.data, new_table()
-        encoded = encode_text_pairs(pairs, settings.tokens.make(model.parts.get("subword_model")), words)
+        encoded = encode_text_pairs(pairs, self.tokenizer_of(model), words)
         collate = TextPairCollator(
             encoded,
             word_ngrams(list(words), settings),

@@ -20,8 +20,8 @@ from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.modules.regression import RegressionModule
 from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recipes.build import build_embedding, build_stack
-from sluice.recipes.evaluation import TEST_MONITOR
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
+from sluice.runs.evaluation import TEST_MONITOR
 from sluice.runs.saved_model import SavedModel
 
 BATCHES = ("batch_size", "global_batch_size")

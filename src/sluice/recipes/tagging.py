@@ -26,10 +26,10 @@ from sluice.distributed import LAUNCHED
 from sluice.errors import UserError
 from sluice.inference.tagger import Tagger
 from sluice.plain import Plain
-from sluice.recipes.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
 from sluice.recipes.sequences import SequenceRecipe, SequenceTaskData, TaskData, sequence_parts, stored_scheme
 from sluice.recipes.task import OWN_FILES, batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
+from sluice.runs.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
 from sluice.runs.saved_model import SavedModel
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from sluice.errors import UserError
 from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
-from sluice.recipes.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.runs.checkpoint import FORMAT
+from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 
 log = logging.getLogger(__name__)

@@ -28,9 +28,9 @@ from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
-from sluice.recipes.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import repeated_texts, rows_of_split
+from sluice.runs.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
 from sluice.runs.results import write_tsv
 from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder

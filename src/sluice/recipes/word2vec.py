@@ -25,10 +25,10 @@ from sluice.models.word2vec import Word2Vec
 from sluice.modules.word2vec import Word2VecModule
 from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
-from sluice.recipes.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.recipes.language import VocabularyParts
 from sluice.recipes.task import TaskRecipe, may_use_sample
 from sluice.runs.data_checks import check_unchanged
+from sluice.runs.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors

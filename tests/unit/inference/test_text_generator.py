@@ -19,8 +19,8 @@ from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel
 from sluice.modules.language import LanguageModelModule
-from sluice.recipes.evaluation import TEST_MONITOR, run_test
 from sluice.recurrent import RecurrentStack
+from sluice.runs.evaluation import TEST_MONITOR, run_test
 from sluice.text.vocab import SPECIALS, Vocab
 
 torch.set_num_threads(1)  # these tensors are tiny: threads only wait for each other

@@ -1,0 +1,94 @@
+"""Base recipe of classification: of texts and of pairs of texts."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
+
+import numpy as np
+
+from sluice.config.tasks.classification import Classification, Text
+from sluice.config.tasks.pairs import CharNgramText, Pairs
+from sluice.data.corpus import Corpus
+from sluice.modules.classification import ClassificationModule
+from sluice.recipes.task import TaskRecipe
+from sluice.runs.evaluation import EvaluatedSplit, Evaluation, defined_metrics, run_test
+from sluice.runs.report import print_confusion
+from sluice.runs.results import write_confusion
+from sluice.runs.saved_model import SavedModel
+from sluice.text.tokenization import Tokenization
+from sluice.text.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from sluice.data.classification import ClassificationData
+    from sluice.data.text_pairs import TextPairData
+
+MOST_CLASSES_SHOWN = 12
+
+Settings = TypeVar("Settings", bound=Classification | Pairs)
+CorpusType = TypeVar("CorpusType", bound=Corpus)
+DataModule = TypeVar("DataModule", bound="ClassificationData | TextPairData")
+Module = TypeVar("Module", bound=ClassificationModule)
+
+
+class ClassifierParts(TypedDict):
+    """Checkpoint contents of a classifier besides the weights."""
+
+    vocab: list[str]
+    labels: list[str]
+    subword_model: bytes | None
+
+
+class LabelRecipe(
+    TaskRecipe[Settings, CorpusType, DataModule, Module, ClassifierParts],
+    Generic[Settings, CorpusType, DataModule, Module],
+):
+    """Assigns one class to each text, or to each pair of texts."""
+
+    evaluates_files: ClassVar[bool] = True
+    items: ClassVar[str] = "texts"
+    """What is classified."""
+
+    def write_artifacts(self, module: Module, folder: Path) -> None:
+        """Writes confusion.csv: rows are true classes, columns predicted classes."""
+        write_confusion(folder, module.labels, module.confusion_matrix())
+
+    def print_summary(self, module: Module) -> None:
+        """Prints the confusion matrix of three or more classes."""
+        if 2 < len(module.labels) <= MOST_CLASSES_SHOWN:
+            print_confusion(module.labels, module.confusion_matrix())
+
+    def data_counts(self, data: DataModule) -> dict[str, dict[str, int]]:
+        return {
+            name: {
+                self.items: len(split.labels),
+                "tokens": int(split.texts.lengths.sum()),
+                "classes": len(np.unique(split.labels)),
+            }
+            for name, split in data.prepared.splits.items()
+        }
+
+    def tokenizer_of(self, model: SavedModel) -> Tokenizer:
+        """Returns the function that splits texts into the tokens of a trained model."""
+        return tokenization(self.settings(model.config).text).make(model.parts.get("subword_model"))
+
+    def evaluation_of(self, model: SavedModel, module: Module, chosen: EvaluatedSplit) -> Evaluation:
+        """Tests a trained model.
+
+        Args:
+            model: the model.
+            module: its LightningModule.
+            chosen: the texts or pairs.
+        """
+        tested, confusion = run_test(module, chosen.loader), module.confusion_matrix()
+        details: dict[str, Any] = {"checkpoint": str(model.path), self.items: chosen.size, "from": chosen.source}
+        return Evaluation(
+            f"{model.path} on {chosen.size:,} {self.items} from {chosen.source}",
+            defined_metrics(tested, confusion),
+            {**details, "labels": model.labels, "confusion": confusion, "left_out": chosen.left_out},
+            confusion=(model.labels, confusion),
+        )
+
+
+def tokenization(text: Text | CharNgramText) -> Tokenization:
+    """Returns the settings of `task.text` for splitting texts into tokens."""
+    return Tokenization(**{entry.name: getattr(text, entry.name) for entry in fields(Tokenization)})
