@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import sluice as package
 from custom_cell import unregister_custom_code, write_cell
 from running import SMALL, TINY, Finished, error_of, json_lines, sluice, three_classes, trained, write_table
+from sluice.data.corpora.table_files import write_table as write_rows
 from sluice.errors import UserError
 
 POSITIVE, NEGATIVE = "It was moving, I loved it.", "The film is dull and a bore, despite its good actors."
@@ -88,6 +91,26 @@ def test_each_line_has_one_answer(finished: Finished, tmp_path: Path) -> None:
     assert answers[1] == {"text": "", "label": None}
     assert [answer["text"] for answer in answers] == [*texts[:-1], "Dull  film"]
     assert answers[2]["unknown_words"] == 1
+
+
+FORMATS = ("txt", "txt.gz", "csv", "csv.gz", "tsv", "jsonl", "jsonl.gz")
+any_texts = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\t\ufeff"), max_size=12), min_size=1
+)
+
+
+@given(any_texts, st.sampled_from(FORMATS))
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_in_any_format_has_its_answer(finished: Finished, tmp_path: Path, texts: list[str], kind: str) -> None:
+    path = tmp_path / f"texts.{kind}"
+    if kind.startswith("txt"):
+        content = "".join(f"{text}\n" for text in texts).encode()
+        path.write_bytes(gzip.compress(content) if kind.endswith("gz") else content)
+    else:
+        write_rows(path, [{"text": text} for text in texts])
+    answers = json_lines(sluice("predict", finished.folder, "--file", path, "--json"))
+    assert [answer["text"] for answer in answers] == texts
+    assert [answer["label"] is None for answer in answers] == [not text.strip() for text in texts]
 
 
 def test_predictions_are_written_next_to_the_rows(three_class_run: Finished, tmp_path: Path) -> None:

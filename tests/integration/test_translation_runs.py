@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import sacrebleu
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from running import SAMPLE, Finished, error_of, joined, json_lines, paths_in, sluice, train, trained
 from sluice.recipes.load import load_model
@@ -74,6 +76,19 @@ def test_each_line_gives_one_line(translator: Finished, tmp_path: Path) -> None:
     assert (
         written == sluice("translate", translator.folder, "--beam", "1", stdin=file.read_bytes()).out.split("\n")[:-1]
     )
+
+
+any_lines = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=12), min_size=1)
+
+
+@given(any_lines)
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_line_gives_one_line(translator: Finished, tmp_path: Path, lines: list[str]) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8-sig"))
+    written = sluice("translate", translator.folder, "--file", file, "--beam", "1").out.split("\n")
+    assert len(written) == len(lines) + 1
+    assert all(not text for line, text in zip(lines, written, strict=False) if not line.strip())
 
 
 def test_blank_lines_have_no_translations(translator: Finished, tmp_path: Path) -> None:

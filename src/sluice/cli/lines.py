@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from sluice.runs.saved_model import SavedModel
 from sluice.text.lines import read_lines
 
 Item = TypeVar("Item")
@@ -23,3 +24,14 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def print_notes(model: SavedModel, as_json: bool) -> None:
+    """Prints notes on a model and on how texts given to it are split; none with --json."""
+    if as_json:
+        return
+    if model.data_source == "sample":
+        print("note: this model was trained on generated data", file=sys.stderr)
+    if model.tokenized is not None:
+        how = "split at white space only" if model.tokenized else "tokenised"
+        print(f"note: the given texts are {how}", file=sys.stderr)

@@ -97,6 +97,16 @@ PromptTokenized = Annotated[
 ]
 
 
+Tokenized = Annotated[
+    bool | None,
+    typer.Option(
+        "--tokenized/--raw",
+        help="The text is already tokenised: split it at white space only; --raw tokenises it also for a model whose "
+        "training text was split at white space. Default: as the training text.",
+    ),
+]
+
+
 @app.command()
 def prepare(
     overrides: Annotated[
@@ -178,6 +188,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="Write the inputs with their predictions to this .csv, .tsv or .jsonl file.")
     ] = None,
+    tokenized: Tokenized = None,
     as_json: Json = False,
 ) -> None:
     """Predict the class of texts or text pairs, or the tags of sentences; needs only the checkpoint.
@@ -189,7 +200,15 @@ def predict(
 
         if output and as_json:
             raise UserError("--output and --json exclude each other: omit one of them")
-        predict_texts(run, texts=text, file=file, text_columns=text_columns, output=output, as_json=as_json)
+        predict_texts(
+            run,
+            texts=text,
+            file=file,
+            text_columns=text_columns,
+            output=output,
+            tokenized=tokenized,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -240,13 +259,7 @@ def score(
     run: Run,
     file: Annotated[Path, typer.Argument(help="Text file, plain or .gz.")],
     tokens: Annotated[bool, typer.Option("--tokens", help="Also print each token's log-probability.")] = False,
-    tokenized: Annotated[
-        bool | None,
-        typer.Option(
-            "--tokenized/--raw",
-            help="The text is already tokenised: split it at white space only. Default: as the training text.",
-        ),
-    ] = None,
+    tokenized: Tokenized = None,
     as_json: Json = False,
 ) -> None:
     """Compute the perplexity of a text file under a language model.
@@ -272,6 +285,7 @@ def translate(
         Path | None,
         typer.Option(help="Plot the attention weights of the first sentence that is not blank to this PNG."),
     ] = None,
+    tokenized: Tokenized = None,
     as_json: Json = False,
 ) -> None:
     """Translate sentences, each to one line, a blank one to a blank line; needs only the checkpoint."""
@@ -279,7 +293,15 @@ def translate(
         from sluice.cli.translate import translate_texts
 
         translate_texts(
-            run, texts=text, file=file, beam=beam, seed=seed, n_best=n_best, attention=attention, as_json=as_json
+            run,
+            texts=text,
+            file=file,
+            beam=beam,
+            seed=seed,
+            n_best=n_best,
+            attention=attention,
+            tokenized=tokenized,
+            as_json=as_json,
         )
 
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sluice.cli.lines import batched, input_lines
+from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
 from sluice.errors import UserError
 from sluice.inference.predictor import Prediction, Predictor
@@ -41,6 +41,7 @@ def predict_texts(
     file: Path | None,
     text_columns: list[str] | None,
     output: Path | None,
+    tokenized: bool | None,
     as_json: bool,
 ) -> None:
     """Prints the predicted class and its probability for each text or pair of texts, one per line of a file.
@@ -51,6 +52,7 @@ def predict_texts(
         file: a table, or a file with one text per line (two separated by a tab for models of text pairs).
         text_columns: the columns of the texts in a table; None for those of the training data.
         output: a table to which the predictions are written next to the inputs, instead of printing them.
+        tokenized: whether the texts are tokenised already; None for texts like those of training.
         as_json: print one JSON object per text.
 
     Raises:
@@ -58,9 +60,8 @@ def predict_texts(
     """
     table = file if file is not None and is_table(file) else None
     _check_options(texts, file, table, text_columns, output)
-    model, predictor = load_for(run, Predictor)  # type: ignore[type-abstract]
-    if model.data_source == "sample" and not as_json:
-        print("note: this model was trained on generated data", file=sys.stderr)
+    model, predictor = load_for(run, Predictor, tokenized=tokenized)  # type: ignore[type-abstract]
+    print_notes(model, as_json)
     columns = text_columns or recipe_of(model.config).text_columns(model.config)
     if table is not None and len(columns) != len(predictor.fields):
         raise UserError(f"--text-column names {len(columns)} columns: this model needs {len(predictor.fields)}")

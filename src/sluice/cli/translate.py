@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sluice.cli.lines import batched, input_lines
+from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError, check_output
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
@@ -30,6 +30,7 @@ def translate_texts(
     seed: int | None,
     n_best: int,
     attention: Path | None,
+    tokenized: bool | None,
     as_json: bool,
 ) -> None:
     """Prints the best translations of each sentence, in order; those of a blank sentence are empty.
@@ -42,6 +43,7 @@ def translate_texts(
         seed: samples words with this random seed; None searches.
         n_best: the number of translations of each sentence.
         attention: PNG file for the attention weights of the first sentence that is not blank; None for none.
+        tokenized: whether the sentences are tokenised already; None for sentences like those of training.
         as_json: print one JSON object per sentence.
 
     Raises:
@@ -51,10 +53,9 @@ def translate_texts(
     if texts and file:
         raise UserError("give sentences or --file, not both")
     check_output("--attention", attention)
-    model, translator = load_for(run, Translator)
+    model, translator = load_for(run, Translator, tokenized=tokenized)
     settings = _decoding(translator, beam, n_best, seed)
-    if model.data_source == "sample" and not as_json:
-        print("note: this model was trained on generated data", file=sys.stderr)
+    print_notes(model, as_json)
     number, drawn, interactive = 0, False, not texts and file is None and sys.stdin.isatty()
     for batch in batched(texts or input_lines(file), 1 if interactive else BATCH):
         translated = _translate(translator, settings, batch, first=number + 1)

@@ -9,6 +9,7 @@ from sluice.inference.predictor import Predictor
 from sluice.metrics.spans import spans_of
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.plain import Plain
+from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import PADDING_ID, Vocab
 
 
@@ -46,7 +47,13 @@ class Tagger(Predictor[str]):
     answers_blank = True
 
     def __init__(
-        self, *, network: SequenceLabeller, vocab: Vocab, tags: Sequence[str], scheme: str | None = None
+        self,
+        *,
+        network: SequenceLabeller,
+        vocab: Vocab,
+        tags: Sequence[str],
+        scheme: str | None = None,
+        tokenize: Tokenizer = str.split,
     ) -> None:
         """
         Args:
@@ -54,7 +61,9 @@ class Tagger(Predictor[str]):
             vocab: its vocabulary.
             tags: tags, in the order of the class ids.
             scheme: scheme of the tags, see `sluice.metrics.spans.SCHEMES`; None if they do not mark spans.
+            tokenize: splits a text into words; by default at white space.
         """
+        self.tokenize = tokenize
         self.network, self.vocab, self.tags, self.scheme = network, vocab, tuple(tags), scheme
 
     def item(self, texts: Sequence[str]) -> str:
@@ -64,11 +73,10 @@ class Tagger(Predictor[str]):
         """Predicts the tags of each sentence.
 
         Args:
-            items: the sentences, run through the network as one batch: the words of each, or a text, whose words are
-                separated by white space. The words must be tokens as in the training sentences: "hurry ." for "hurry."
-                if punctuation was separate there.
+            items: the sentences, run through the network as one batch: the words of each, or a text. The words must be
+                tokens as in the training sentences: "hurry ." for "hurry." if punctuation was separate there.
         """
-        sentences = [item.split() if isinstance(item, str) else list(item) for item in items]
+        sentences = [self.tokenize(item) if isinstance(item, str) else list(item) for item in items]
         lengths = torch.tensor([len(words) for words in sentences if words], dtype=torch.int64)
         if not len(lengths):
             return [TagPrediction([], [], [], None if self.scheme is None else []) for _ in sentences]

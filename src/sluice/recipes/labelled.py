@@ -69,7 +69,8 @@ class LabelRecipe(
 
     def tokenizer_of(self, model: SavedModel) -> Tokenizer:
         """Returns the function that splits texts into the tokens of a trained model."""
-        return tokenization(self.settings(model.config).text).make(model.parts.get("subword_model"))
+        tokens = tokenization(self.settings(model.config).text)
+        return tokens.given(model.tokenized).make(model.parts.get("subword_model"))
 
     def evaluation_of(self, model: SavedModel, module: Module, chosen: EvaluatedSplit) -> Evaluation:
         """Tests a trained model.

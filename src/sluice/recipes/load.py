@@ -79,17 +79,18 @@ def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
     return found
 
 
-def load_for(run: Path, kind: type[Inference]) -> tuple[SavedModel, Inference]:
+def load_for(run: Path, kind: type[Inference], *, tokenized: bool | None = None) -> tuple[SavedModel, Inference]:
     """Loads a trained model together with its inference object.
 
     Args:
         run: a run folder or a checkpoint.
         kind: expected class of `sluice.inference`.
+        tokenized: whether the texts given to it are tokenised already; None for texts like those of training.
 
     Raises:
-        UserError: as `load_model`, or if the model has another inference class.
+        UserError: as `load_model`, or if the model has another inference class or cannot read tokenised texts.
     """
-    model = load_model(run)
+    model = replace(load_model(run), tokenized=tokenized)
     return model, inference_object(model, kind, run)
 
 

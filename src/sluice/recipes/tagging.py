@@ -31,6 +31,7 @@ from sluice.recipes.task import OWN_FILES, batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
 from sluice.runs.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
 from sluice.runs.saved_model import SavedModel
+from sluice.text.tokenizers import given_tokenizer, make_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,13 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
 
     def inference(self, model: SavedModel) -> Tagger:
         scheme = stored_scheme(self.parts_of(model.parts))
-        return Tagger(network=model.network, vocab=model.vocab, tags=model.parts["tags"], scheme=scheme)
+        return Tagger(
+            network=model.network,
+            vocab=model.vocab,
+            tags=model.parts["tags"],
+            scheme=scheme,
+            tokenize=make_tokenizer(given_tokenizer("words", "whitespace", model.tokenized)),
+        )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
         """Evaluates on a split of the task's sentences, or on a file with the columns of the training file."""

@@ -219,6 +219,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
     def inference(self, model: SavedModel) -> Translator:
         coders = {side: SentenceCoder.from_saved(model.parts[side]) for side in ("source", "target")}
+        coders["source"] = coders["source"].for_given(model.tokenized)
         settings = self.settings(model.config)
         return Translator(
             network=model.network,

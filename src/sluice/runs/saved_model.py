@@ -25,6 +25,8 @@ class SavedModel:
     parts: PlainMapping
     """Contents besides the weights, see TaskRecipe.saved_parts."""
     data_source: str
+    tokenized: bool | None = None
+    """Whether the texts given to it are tokenised already, see `sluice.text.tokenization.given_tokenizer`."""
 
     @cached_property
     def vocab(self) -> Vocab:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sluice.options import UNITS
 from sluice.plain import Plain
+from sluice.text.tokenizers import given_tokenizer
 from sluice.text.units import CharUnit, SubwordModel, SubwordUnit, Unit, WordUnit
 from sluice.text.vocab import SPECIALS, UNKNOWN_ID, Vocab
 
@@ -121,6 +122,13 @@ class SentenceCoder:
     def saved(self) -> Plain:
         """Returns plain containers from which `from_saved` builds an equal coder."""
         return {**self._saved, "subwords": self._subwords, "vocab": self.vocab.tokens}
+
+    def for_given(self, tokenized: bool | None) -> "SentenceCoder":
+        """Returns the coder of the sentences given to a trained model, see `given_tokenizer`."""
+        saved = self.saved()
+        tokenizer = given_tokenizer(saved["unit"], saved["tokenizer"], tokenized)
+        lowercase = saved["lowercase"] or saved["tokenizer"] == "basic_english"
+        return SentenceCoder.from_saved({**saved, "tokenizer": tokenizer, "lowercase": lowercase})
 
     def encode(self, text: str) -> list[int]:
         """Returns the token ids of a sentence, without BOS and EOS."""

@@ -3,10 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.text.coder import make_unit
-from sluice.text.tokenizers import Tokenizer
+from sluice.text.tokenizers import Tokenizer, given_tokenizer
 from sluice.text.units import SubwordModel
 
 _LINE_BREAK = re.compile(r"(?:<|&lt;)\s*/?\s*br\b[^<>&]*(?:>|&gt;)", re.IGNORECASE)
@@ -39,6 +39,18 @@ class Tokenization:
     """Algorithm that learns subwords: "bpe" or "unigram"."""
     subword_size: int = 8_000
     """Maximum number of subwords."""
+
+    def given(self, tokenized: bool | None) -> "Tokenization":
+        """Returns how the texts given to a trained model are split.
+
+        Args:
+            tokenized: see `given_tokenizer`.
+
+        Raises:
+            UserError: as `given_tokenizer`.
+        """
+        tokenizer = given_tokenizer(self.unit, self.tokenizer, tokenized)
+        return replace(self, tokenizer=tokenizer, lowercase=self.lowercase or self.tokenizer == "basic_english")
 
     def learn(self, texts: Iterable[str]) -> bytes | None:
         """Learns the subwords of training texts; None for other units.

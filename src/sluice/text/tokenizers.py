@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
+from sluice.errors import UserError
 from sluice.options import WORD_TOKENIZERS
 from sluice.text.spacing import base_language, join_tokens
 
@@ -86,3 +87,25 @@ def make_tokenizer(name: str) -> Tokenizer:
     from torchtext.data.utils import get_tokenizer  # slow to import
 
     return get_tokenizer(name)
+
+
+def given_tokenizer(unit: str, tokenizer: str, tokenized: bool | None) -> str:
+    """Returns the tokenizer of the texts given to a trained model.
+
+    Args:
+        unit: unit of its tokens.
+        tokenizer: tokenizer of its training texts.
+        tokenized: True for texts that are already tokenised, which are split at white space; False for raw texts, which
+            are tokenised as in training, or by "words" if the training texts were split at white space; None for texts
+            like those of training.
+
+    Raises:
+        UserError: for tokenised texts and a model of characters or subwords.
+    """
+    if tokenized and unit != "words":
+        raise UserError(f"a model of {unit} reads text as it is: leave out --tokenized")
+    if tokenized is None or unit != "words":
+        return tokenizer
+    if tokenized:
+        return "whitespace"
+    return "words" if tokenizer == "whitespace" else tokenizer

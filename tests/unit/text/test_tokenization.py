@@ -4,8 +4,10 @@ import logging
 
 import pytest
 
+from sluice.errors import UserError
+from sluice.text.coder import MARKS, SentenceCoder, SentenceVocab
 from sluice.text.tokenization import Tokenization, normalize
-from sluice.text.vocab import warn_of_whole_sentences
+from sluice.text.vocab import SPECIALS, warn_of_whole_sentences
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,31 @@ def test_equivalent_spellings_are_one_token() -> None:
 def test_texts_are_lowercased_on_request() -> None:
     assert Tokenization(tokenizer="whitespace").make()("A b") == ["A", "b"]
     assert Tokenization(tokenizer="whitespace", lowercase=True).make()("A b") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "tokenized", "expected"),
+    [
+        ("whitespace", None, ["It's", "fine."]),
+        ("whitespace", False, ["It's", "fine", "."]),
+        ("words", True, ["It's", "fine."]),
+        ("words", False, ["It's", "fine", "."]),
+        ("basic_english", True, ["it's", "fine."]),
+        ("basic_english", None, ["it", "'", "s", "fine", "."]),
+    ],
+)
+def test_given_texts_may_be_tokenized_or_raw(tokenizer: str, tokenized: bool | None, expected: list[str]) -> None:
+    assert Tokenization(tokenizer=tokenizer).given(tokenized).make()("It's fine.") == expected
+    if tokenizer != "basic_english":
+        vocab = SentenceVocab([*SPECIALS, *MARKS])
+        coder = SentenceCoder(vocab=vocab, unit="words", language="en", tokenizer=tokenizer)
+        assert coder.for_given(tokenized).unit.split("It's fine.") == expected
+
+
+def test_models_of_characters_read_raw_text() -> None:
+    with pytest.raises(UserError, match="a model of chars reads text as it is: leave out --tokenized"):
+        Tokenization(unit="chars").given(True)
+    assert Tokenization(unit="chars").given(False).make()("ab") == ["a", "b"]
 
 
 SENTENCES = {"这部电影非常精彩演员表演出色": 1, "故事情节很无聊浪费时间不推荐": 1, "good": 2}
