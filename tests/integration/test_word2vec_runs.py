@@ -199,7 +199,7 @@ def test_invalid_settings_are_reported(workdir: Path, settings: list[str], expec
 
 
 def test_other_tasks_refuse_model_none(workdir: Path) -> None:
-    assert "there is no model.cell=none" in error_of(train(*TINY, "model=none", *paths_in(workdir)))
+    assert "model=none has no recurrent core" in error_of(train(*TINY, "model=none", *paths_in(workdir)))
 
 
 @pytest.mark.parametrize("corpus", ["sample", "imdb"])

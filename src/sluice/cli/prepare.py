@@ -6,6 +6,7 @@ from pathlib import Path
 from sluice.config.checks import check_files, vector_settings
 from sluice.config.compose import checked, compose_config, find_conf
 from sluice.config.errors import named_settings
+from sluice.config.given import check_used
 from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
 from sluice.recipes.registry import recipe_of
@@ -34,7 +35,9 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
         raise UserError(f"--config-dir {config_dir} is not a folder: give the folder of your configuration files")
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
-    config = checked(compose_config(overrides, find_conf()))
+    composed = compose_config(overrides, find_conf())
+    config = checked(composed)
+    check_used(composed, overrides)
     check_trainer_settings(config.trainer)
     check_objects(config)
     check_files(config)

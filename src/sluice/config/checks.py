@@ -80,6 +80,26 @@ def _or_folder(key: str) -> str:
     return {"init_from": " or run folder", "task.data.path": " or folder"}.get(key, "")
 
 
+def check_monitors(config: Config, known: list[str]) -> None:
+    """Checks before training that validation logs the monitored metrics.
+
+    Args:
+        config: the configuration.
+        known: the metrics that validation logs; empty if they are not known in advance.
+
+    Raises:
+        UserError: for a metric that validation doesn't log.
+    """
+    monitors = {"task.monitor": config.task.monitor}
+    for name, spec in (config.callbacks or {}).items():
+        monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
+        if not monitor.startswith("train/"):  # checked early
+            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
+    for key, metric in monitors.items():
+        if known and metric not in known:
+            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
+
+
 def check_monitor_mode(config: Config, known: list[str]) -> None:
     """Checks that the best checkpoint is the best one, where the metric is one of Sluice's.
 

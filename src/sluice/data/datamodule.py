@@ -12,7 +12,7 @@ from sluice.data.collate import AnyBatch, Batch
 from sluice.data.corpus import Corpus
 from sluice.data.identity import DataIdentity
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
-from sluice.errors import UserError
+from sluice.errors import SharedError
 
 
 class CorpusData(Protocol):
@@ -148,7 +148,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
         """
         count, world_size = len(keys), self.rank_and_world_size[1]
         if count < world_size:
-            raise UserError(f"the {name} split has {count} {self.items}, too few for {world_size} processes")
+            raise SharedError(f"the {name} split has {count} {self.items}, too few for {world_size} processes")
         if shuffle:
             sampler = self.sampler(keys, batch_size=self.batch_size, max_tokens=max_tokens, shuffle=True)
             sampler.start_at(*self._start)

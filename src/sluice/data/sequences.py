@@ -10,7 +10,7 @@ from sluice.data.datamodule import BucketedData, ResumableData
 from sluice.data.identity import DataIdentity
 from sluice.data.ragged import RaggedSequences, Sequences
 from sluice.data.samplers import Chunk, ChunkSampler
-from sluice.errors import UserError
+from sluice.errors import SharedError
 
 
 class ChunkedStreams(Dataset[SequenceBatch]):
@@ -111,7 +111,7 @@ class StreamData(ResumableData):
         rank, world_size = self.rank_and_world_size
         streams = self._load("train")
         if len(streams.inputs) % world_size:
-            raise UserError(
+            raise SharedError(
                 f"{len(streams.inputs)} training streams cannot be split among {world_size} processes: "
                 "choose a multiple"
             )
@@ -127,7 +127,7 @@ class StreamData(ResumableData):
         rank, world_size = self.rank_and_world_size
         streams = self._load(name)
         if len(streams.inputs) < world_size:
-            raise UserError(f"the {name} split has {len(streams.inputs)} streams, too few for {world_size} processes")
+            raise SharedError(f"the {name} split has {len(streams.inputs)} streams, too few for {world_size} processes")
         return self._loader(streams, rank, world_size)
 
     def _loader(

@@ -45,6 +45,7 @@ class LabelRecipe(
     """Assigns one class to each text, or to each pair of texts."""
 
     evaluates_files: ClassVar[bool] = True
+    knows_metrics: ClassVar[bool] = True
     items: ClassVar[str] = "texts"
     """What is classified."""
 

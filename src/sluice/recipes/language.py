@@ -52,6 +52,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
     kind = "language modelling"
     description = "generates text"
     usage = 'sluice generate {run} --prompt "the"'
+    knows_metrics = True
     files_hint = ": use sluice score"
     evaluation_methods = EVALUATION_METHODS
     evaluation_settings = (

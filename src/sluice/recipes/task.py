@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from sluice.config.checks import check_monitors
 from sluice.config.common import TaskSettings
 from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
@@ -56,6 +57,10 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     """Verb phrase that describes its models, for messages: "classifies texts"."""
     usage: ClassVar[str] = "sluice evaluate {run}"
     """Command that uses a trained model; {run} is replaced by its folder."""
+    needs_core: ClassVar[bool] = True
+    """Whether its network has a recurrent core, so that model=none is refused."""
+    knows_metrics: ClassVar[bool] = False
+    """Whether the module of a test network of `example_parts` has all validation metrics that training may have."""
     evaluates_files: ClassVar[bool] = False
     """Whether `sluice evaluate --file` takes a file of labelled texts."""
     files_hint: ClassVar[str] = ""
@@ -195,7 +200,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         data = getattr(config.task, "data", None)
         if data is not None and hasattr(data, "global_batch_size"):
             batch_size_per_rank(config, data.batch_size, data.global_batch_size)
-        if config.model.cell == "none":
+        if config.model.cell == "none" and not self.needs_core:
             return
         check_core(config)
         parts = self.example_parts(config) if config.model.module is None else None
@@ -203,9 +208,12 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
             return
         try:
             with torch.device("meta"):
-                self.build_network(config, parts)
+                network = self.build_network(config, parts)
         except ValueError as error:
             raise UserError(str(error)) from error
+        if self.knows_metrics:
+            module = self.module_for_test(SavedModel(Path(), config, network, parts, ""))
+            check_monitors(config, module.validation_metrics)
 
     def new_network(self, config: Config, data: DataModule) -> nn.Module:
         """Calls `build_network` for training and loads pretrained vectors.

@@ -47,6 +47,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
 
     settings_type = Settings
     kind = "word vectors"
+    needs_core = False
     description = "contains word vectors"
     usage = "sluice embeddings {run} project --png words.png"
 

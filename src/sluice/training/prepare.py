@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.checks import VECTORS, check_files, check_monitor_mode
+from sluice.config.checks import VECTORS, check_files, check_monitor_mode, check_monitors
 from sluice.config.compose import checked, with_registered_type
 from sluice.config.errors import named_settings
 from sluice.config.fields import freeze
@@ -27,7 +27,6 @@ from sluice.runs.report import count_lines
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
 from sluice.training.resume import ResumePoint, check_trainable
-from sluice.training.trainer import check_monitors
 from sluice.training.trainer_checks import check_objects
 from sluice.training.warm_start import warm_start
 

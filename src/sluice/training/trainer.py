@@ -17,7 +17,6 @@ from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
 from sluice.distributed import LAUNCHED, in_slurm_step
-from sluice.errors import UserError
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
 from sluice.optim.nt_asgd import NTASGD
@@ -104,23 +103,3 @@ def cluster_environment() -> list[ClusterEnvironment]:
     if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" not in os.environ:
         return [LightningEnvironment()]  # a batch script without srun: one process
     return []
-
-
-def check_monitors(config: Config, known: list[str]) -> None:
-    """Checks before training that validation logs the monitored metrics.
-
-    Args:
-        config: the configuration.
-        known: the metrics that validation logs; empty if they are not known in advance.
-
-    Raises:
-        UserError: for a metric that validation doesn't log.
-    """
-    monitors = {"task.monitor": config.task.monitor}
-    for name, spec in (config.callbacks or {}).items():
-        monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
-        if not monitor.startswith("train/"):  # checked early
-            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
-    for key, metric in monitors.items():
-        if known and metric not in known:
-            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
