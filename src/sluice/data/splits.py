@@ -1,5 +1,6 @@
 """Assignment of texts to training, validation and test splits."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from sluice.data.corpus import SPLITS
 from sluice.data.identity import Hashes
 from sluice.data.ragged import Ragged
 from sluice.errors import UserError
+
+log = logging.getLogger(__name__)
 
 SPLIT_SEED = 20110610
 """Splits belong to the corpus: they do not depend on the seed of the run."""
@@ -53,8 +56,8 @@ def assign_splits(
         The rows of each split.
 
     Raises:
-        UserError: if the corpus has no training texts, or too few of a class, or nothing can be held out since each row
-            has a tag that no other has.
+        UserError: if the corpus has no training texts, or too few of every class, or nothing can be held out since each
+            row has a tag that no other has.
     """
     rows = {split: np.flatnonzero(given == split) for split in dict.fromkeys(given.tolist())}
     if "train" not in rows:
@@ -62,6 +65,8 @@ def assign_splits(
     missing = [name for name in fractions if name not in rows]
     if texts is not None:
         texts = _separate_copies(texts, labels, rows["train"], 1 + len(missing))
+        if missing and groups is None:
+            _warn_of_rare(labels[rows["train"]], names, 1 + len(missing))
     for remaining, name in zip(reversed(range(len(missing))), missing, strict=True):
         train = rows["train"]
         if groups is None and texts is not None:
@@ -72,6 +77,18 @@ def assign_splits(
             held = hold_out(labels[train], fractions[name], names, None if groups is None else groups[train])
         rows[name], rows["train"] = train[held], train[~held]
     return rows
+
+
+def _warn_of_rare(labels: NDArray[np.int64], names: Sequence[str], splits: int) -> None:
+    """Warns of classes with fewer texts than splits."""
+    counts = np.bincount(labels, minlength=len(names))
+    rare = [f"{name!r} ({count})" for name, count in zip(names, counts.tolist(), strict=True) if count < splits]
+    if 0 < len(rare) < len(names):
+        log.warning(
+            "Classes with fewer texts than splits: %s. They are in training, but not in every other split; add texts, "
+            "or provide separate validation and test files.",
+            ", ".join(rare),
+        )
 
 
 def same_rows(rows: Mapping[str, NDArray[np.int64]], earlier: Callable[[], Mapping[str, NDArray[np.int64]]]) -> bool:
@@ -144,7 +161,7 @@ def hold_out_texts(
     """Selects texts to hold out: about `fraction` of every class; equal texts are held out together, across classes.
 
     Equivalent to `hold_out` if all texts are distinct. Every class and every tag keeps at least one text, and at least
-    one text of a class is held out unless other classes or tags keep all of them.
+    one text of a class is held out unless it has only one, or other classes or tags keep all of them.
 
     Args:
         labels: (N,) class ids.
@@ -158,25 +175,28 @@ def hold_out_texts(
         (N,) True for held-out texts.
 
     Raises:
-        UserError: if a class has fewer than two distinct texts.
+        UserError: if every class has fewer than two distinct texts.
     """
     random = np.random.default_rng(SPLIT_SEED)
     _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
     ids = np.argsort(np.argsort(first))[inverse]  # distinct texts, numbered by first appearance
-    classes = []
+    classes, rare = [], list[str]()
     for label, name in enumerate(names):
         units, sizes = np.unique(ids[labels == label], return_counts=True)
         if len(units) < 2:
-            raise _too_few(name, names)
+            rare.append(name)
+            continue
         order = random.permutation(len(units))
         classes.append((units[order], sizes[order]))
+    if not classes:
+        raise _too_few(rare[0], names)
     state = _assign_states(np.full(len(first), UNDECIDED), classes, fraction, min_left)
     if tags is not None:
         tag_texts, required = _TagTexts(np.repeat(ids, tags.lengths), tags.flat), np.zeros(len(first), dtype=bool)
         while len(missing := tag_texts.missing(state == KEPT)):
             required[missing] = True
             state = _assign_states(np.where(required, KEPT, UNDECIDED), classes, fraction, min_left + required.sum())
-    return state[ids] == HELD
+    return np.asarray(state[ids] == HELD)
 
 
 class _TagTexts:

@@ -192,3 +192,13 @@ def test_validation_blocks_of_imdb_are_unchanged() -> None:
     held = [sorted({ids[row % 12_500] // 100 for row in rows["val"] if labels[row] == label}) for label in (0, 1)]
     assert held == IMDB_BLOCKS
     assert len(rows["val"]) == 2400
+
+
+def test_rare_classes_stay_in_training(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.asarray([0] * 50 + [1] * 50 + [2])
+    given_splits, texts = np.asarray(["train"] * 101), np.arange(101, dtype=np.uint64)
+    fractions = {"test": 0.1, "val": 0.1}
+    rows = assign_splits(given_splits, labels=labels, names=NAMES, fractions=fractions, texts=texts)
+    assert 100 in rows["train"]
+    assert {name: len(rows[name]) for name in ("val", "test")} == {"val": 10, "test": 10}
+    assert "Classes with fewer texts than splits: 'mixed' (1)" in caplog.text
