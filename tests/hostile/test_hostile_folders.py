@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +144,7 @@ def test_hostile_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("setting", ["task.name=../evil", "model.name=../../evil", "name=../evil"])
 def test_hostile_name_creates_no_folder(workdir: Path, leak: Path, setting: str) -> None:
-    assert "cannot be used" in error_of(train(*TINY, setting, *paths_in(workdir)))
+    assert re.search("cannot be (used|set)", error_of(train(*TINY, setting, *paths_in(workdir))))
     assert not any(workdir.rglob("evil"))
 
 

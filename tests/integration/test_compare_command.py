@@ -73,7 +73,9 @@ def test_plot_is_written(runs: Path, tmp_path: Path, against: tuple[str, ...]) -
 
 
 def test_invalid_comparisons_are_reported(runs: Path, tmp_path: Path) -> None:
-    assert "the same in all runs" in error_of(sluice("compare", runs, "--against", "model.cell"))
+    assert "the same in all runs" in error_of(
+        sluice("compare", runs, "--against", "model.cell", "--plot", tmp_path / "runs.png")
+    )
     assert "it must be one of test/accuracy" in error_of(sluice("compare", runs, "--metric", "test/bleu"))
     assert "no finished run" in error_of(sluice("compare", tmp_path / "none"))
     assert "cannot be written" in error_of(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))

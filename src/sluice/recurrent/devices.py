@@ -1,11 +1,22 @@
-"""Asynchronous copies from the host to a GPU.
+"""Asynchronous copies from the host to a GPU, and the precisions of a CPU.
 
 Lengths and the indices computed from them stay on the CPU until they are needed. A plain `.to("cuda")` then waits for
 all work queued on the GPU. A copy from pinned memory is queued like any other work.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+_SUPPORTED: dict[torch.dtype, Any] = {
+    dtype: getattr(torch.ops.mkldnn, name, None)
+    for dtype, name in (
+        (torch.bfloat16, "_is_mkldnn_bf16_supported"),
+        (torch.float16, "_is_mkldnn_fp16_supported"),
+    )
+}
+"""Operators of torch that return whether oneDNN supports a precision on this CPU; None where torch lacks them."""
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -13,3 +24,15 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def lacks_autocast(device: torch.device) -> bool:
+    """Returns whether autocast is on, but torch's recurrent kernels fail in its precision.
+
+    On a CPU without AVX-512, oneDNN has no LSTM in bfloat16 or float16.
+    """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    dtype = torch.get_autocast_dtype("cpu")
+    supported = _SUPPORTED.get(dtype)
+    return supported is not None and not supported()

@@ -39,7 +39,7 @@ def results_before_test(
         "seed": config.seed,
         "debug": config.debug,
         "data_source": data.corpus.name,
-        "data": recipe_of(config).data_counts(data),
+        **flat({"data": recipe_of(config).data_counts(data)}),
         "data_fingerprint": module.saved_with["data"]["fingerprint"],
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,

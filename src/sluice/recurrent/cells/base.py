@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.cells.options import CellOptions
+from sluice.recurrent.devices import lacks_autocast
 from sluice.recurrent.fused.run import FusedOptions, FusedRun
 from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
 from sluice.recurrent.onehot import OneHot
@@ -265,6 +266,9 @@ class Cell(nn.Module):
         Returns:
             Outputs (T, B, H) and the state after the last step, tensors (B, H).
         """
+        if lacks_autocast(inputs.device):
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self.run_kernel(inputs.to(weight.dtype), state, recurrent, weight)
         weights = [weight, recurrent.weight, self.bias_ih, self.bias_hh]
         outputs, *final = self._kernel()(
             inputs, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
