@@ -90,6 +90,7 @@ class TestGeneration:
         assert found == pytest.approx(
             {word: expected[index] for index, word in enumerate(model.vocab.tokens) if word != "<pad>"}, rel=1e-4
         )
+        assert sum(found.values()) == pytest.approx(1)
 
     def test_suggest_continues_from_stdin_lines(self, book_run: Finished) -> None:
         typed = json_lines(sluice("suggest", book_run.folder, "--json", stdin="The\ncat,\n"))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.layers.output_loss import CHUNK, IGNORED, linear_cross_entropy
+from sluice.layers.output_loss import CHUNK, IGNORED, exclude, linear_cross_entropy
 from sluice.options import HEADS
 from sluice.recurrent.products import linear
 
@@ -18,6 +18,7 @@ def make_head(
     vocab_size: int,
     table: nn.Parameter | None = None,
     cutoffs: Sequence[int] = (),
+    excluded: Sequence[int] = (),
 ) -> "Head":
     """Builds an output layer by name.
 
@@ -27,14 +28,17 @@ def make_head(
         vocab_size: V.
         table: (V, D) weights tied to an embedding; None for new weights.
         cutoffs: first word of each group of rarer words, see AdaptiveHead.
+        excluded: ids of words that have probability 0, such as padding; they keep their rows of the weights.
 
     Raises:
         ValueError: for an unknown name, or for arguments that the layer rejects.
     """
     if kind == "full":
-        return FullHead(input_size=input_size, vocab_size=vocab_size, table=table)
+        return FullHead(input_size=input_size, vocab_size=vocab_size, table=table, excluded=excluded)
     if kind == "adaptive":
-        return AdaptiveHead(input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs)
+        return AdaptiveHead(
+            input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs, excluded=excluded
+        )
     raise ValueError(f"unknown output layer {kind!r}: expected one of {', '.join(HEADS)}")
 
 
@@ -62,33 +66,42 @@ class Head(nn.Module):
 class FullHead(Head):
     """A linear layer and a softmax over all words; losses are computed in chunks, see `linear_cross_entropy`."""
 
-    def __init__(self, *, input_size: int, vocab_size: int, table: nn.Parameter | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        vocab_size: int,
+        table: nn.Parameter | None = None,
+        excluded: Sequence[int] = (),
+    ) -> None:
         """
         Args:
             input_size: D.
             vocab_size: V.
             table: (V, D) tied weights; None for new weights.
+            excluded: ids of words that have probability 0.
 
         Raises:
             ValueError: if the table has another size.
         """
         super().__init__()
+        self.excluded = tuple(excluded)
         self.weight = _make_weight(table, vocab_size, input_size)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        return linear_cross_entropy(features, self.weight, self.bias, targets).smoothed
+        return linear_cross_entropy(features, self.weight, self.bias, targets, excluded=self.excluded).smoothed
 
     @torch.no_grad()
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        losses = []
+        losses, bias = [], exclude(self.bias, self.excluded)
         for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = linear(rows, self.weight, self.bias).float()
+            logits = linear(rows, self.weight, bias).float()
             losses.append(F.cross_entropy(logits, row_targets, ignore_index=IGNORED, reduction="none"))
         return torch.cat(losses)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        return linear(features, self.weight, self.bias).float().log_softmax(-1)
+        return linear(features, self.weight, exclude(self.bias, self.excluded)).float().log_softmax(-1)
 
 
 class AdaptiveHead(Head):
@@ -114,6 +127,7 @@ class AdaptiveHead(Head):
         cutoffs: Sequence[int],
         table: nn.Parameter | None = None,
         div_value: int = 4,
+        excluded: Sequence[int] = (),
     ) -> None:
         """
         Args:
@@ -122,15 +136,20 @@ class AdaptiveHead(Head):
             cutoffs: first word of each group of rarer words, increasing.
             table: (V, D) tied weights of all words; None for new weights.
             div_value: without a table, the i-th group projects the features to D / div_value**i; with one, uses all D.
+            excluded: ids of words that have probability 0, all before the first cutoff.
 
         Raises:
-            ValueError: if the cutoffs do not increase within the vocabulary, or the table has another size.
+            ValueError: if the cutoffs do not increase within the vocabulary, an excluded word lies behind the first
+                cutoff, or the table has another size.
         """
         super().__init__()
         if not cutoffs or any(b <= a for a, b in zip([0, *cutoffs], [*cutoffs, vocab_size], strict=True)):
             raise ValueError(
                 f"cutoffs {list(cutoffs)} must increase, above 0 and below the vocabulary size of {vocab_size} words"
             )
+        if any(word >= cutoffs[0] for word in excluded):
+            raise ValueError(f"the first cutoff must be above the excluded words {list(excluded)}, got {cutoffs[0]}")
+        self.excluded = tuple(excluded)
         self.bounds = [0, *cutoffs, vocab_size]
         self.sizes = [end - start for start, end in zip(self.bounds, self.bounds[1:], strict=False)]
         groups = len(cutoffs)
@@ -189,7 +208,7 @@ class AdaptiveHead(Head):
     def _split_by_group(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Splits weights and biases by group; a single split also has a single concatenation in its backward."""
         weights = list(self.rows) if self.weight is None else self.weight.split(self.sizes)
-        return weights, self.bias.split(self.sizes)
+        return weights, exclude(self.bias, self.excluded).split(self.sizes)
 
 
 def _make_weight(table: nn.Parameter | None, words: int, size: int) -> nn.Parameter:

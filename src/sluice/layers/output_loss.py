@@ -1,5 +1,6 @@
 """Cross-entropy over a large vocabulary, computed in chunks without materialising all logits of a batch."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,12 +26,20 @@ class OutputLoss(NamedTuple):
 
 
 def linear_cross_entropy(
-    features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, smoothing: float = 0.0
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    excluded: Sequence[int] = (),
 ) -> OutputLoss:
     """Computes the cross-entropy of softmax(W h + b) and the targets, summed over rows.
 
     With label smoothing ε (Szegedy et al. 2016, arXiv 1512.00567, section 7) the loss is, as in torch,
     (1 − ε) · (−log p_y) + ε · mean over v of (−log p_v).
+
+    Excluded words have probability 0 and no gradient: softmax and mean are over the other words.
 
     Loss and gradients are computed together in chunks of a few hundred rows, whose logits are then freed.
 
@@ -40,6 +49,7 @@ def linear_cross_entropy(
         bias: (V,), b, or None.
         targets: (N,) int64; rows with target `IGNORED` have neither loss nor gradient.
         smoothing: ε, in [0, 1).
+        excluded: ids of words that are never targets, such as padding.
 
     Raises:
         ValueError: if the smoothing lies outside [0, 1).
@@ -48,13 +58,29 @@ def linear_cross_entropy(
         raise ValueError(f"label_smoothing must lie in [0, 1), got {smoothing}")
     with torch.autocast(features.device.type, enabled=False):
         features = features.to(weight.dtype)
-        return OutputLoss(*_LinearCrossEntropy.apply(features, weight, bias, targets, smoothing))
+        if excluded:
+            bias = exclude(weight.new_zeros(len(weight)) if bias is None else bias, excluded)
+        return OutputLoss(*_LinearCrossEntropy.apply(features, weight, bias, targets, smoothing, tuple(excluded)))
+
+
+def exclude(bias: Tensor, words: Sequence[int]) -> Tensor:
+    """Returns the bias (V,) of an output layer with −inf at `words`, which gives them probability 0."""
+    masked = bias.clone() if words else bias
+    for word in words:
+        masked[word] = -torch.inf
+    return masked
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, smoothing: float
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        smoothing: float,
+        excluded: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
         needs = ctx.needs_input_grad[:3]
         inputs = zip((features, weight, bias), needs, strict=True)
@@ -65,7 +91,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows, words = features[start : start + CHUNK], targets[start : start + CHUNK]
             logits = linear(rows, weight, bias)
             correct += (logits.argmax(-1) == words).sum()
-            smoothed, plain = _losses_into_gradient(logits, words, smoothing, any(needs))
+            smoothed, plain = _losses_into_gradient(logits, words, smoothing, excluded, any(needs))
             sums[0] += smoothed
             sums[1] += plain
             if grads[0] is not None:
@@ -82,21 +108,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("linear_cross_entropy cannot be differentiated twice (create_graph=True)")
-        return (*(None if saved is None else saved * grad for saved in ctx.saved_tensors), None, None)
+        return (*(None if saved is None else saved * grad for saved in ctx.saved_tensors), None, None, None)
 
 
 def _losses_into_gradient(
-    logits: Tensor, words: Tensor, smoothing: float, needs_gradient: bool
+    logits: Tensor, words: Tensor, smoothing: float, excluded: Sequence[int], needs_gradient: bool
 ) -> tuple[Tensor, Tensor]:
     """Computes both losses of a chunk and overwrites the logits by the gradient of the smoothed loss.
 
-    d smoothed / d logits = p − (1 − ε) · onehot(y) − ε / V, and 0 in ignored rows. These are masked rather than
-    removed, which would synchronise with a GPU to count them.
+    d smoothed / d logits = p − (1 − ε) · onehot(y) − ε / V, where V counts the words that are not excluded, and 0 in
+    ignored rows and at excluded words. Ignored rows are masked rather than removed, which would synchronise with a GPU
+    to count them.
 
     Args:
-        logits: (R, V), overwritten if `needs_gradient`.
+        logits: (R, V), −inf at excluded words; overwritten if `needs_gradient`.
         words: (R,) int64, the targets.
         smoothing: ε.
+        excluded: ids of the excluded words.
         needs_gradient: whether to compute the gradient.
 
     Returns:
@@ -106,14 +134,21 @@ def _losses_into_gradient(
     at_words = logits.gather(1, targets)
     normaliser = logits.logsumexp(-1, keepdim=True)
     plain = (normaliser - at_words).masked_fill(ignored, 0).sum()
-    smoothed = plain
+    smoothed, count = plain, logits.shape[1] - len(excluded)
     if smoothing:
-        over_all = (normaliser - logits.mean(-1, keepdim=True)).masked_fill(ignored, 0)
+        _zero_columns(logits, excluded)
+        over_all = (normaliser - logits.sum(-1, keepdim=True) / count).masked_fill(ignored, 0)
         smoothed = (1 - smoothing) * plain + smoothing * over_all.sum()
     if needs_gradient:
         counted = (~ignored).to(logits.dtype)
         logits.sub_(normaliser.masked_fill(ignored, torch.inf)).exp_()
         if smoothing:
-            logits.sub_(counted * (smoothing / logits.shape[1]))
+            logits.sub_(counted * (smoothing / count))
+            _zero_columns(logits, excluded)
         logits.scatter_add_(1, targets, counted * (smoothing - 1))
     return smoothed, plain
+
+
+def _zero_columns(logits: Tensor, columns: Sequence[int]) -> None:
+    for column in columns:
+        logits[:, column] = 0

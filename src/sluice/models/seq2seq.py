@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sluice.decoding.search import DecodingSettings, decode
 from sluice.decoding.steps import Hypothesis, StepOutput
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding, LearnedEmbedding
-from sluice.layers.output_loss import OutputLoss, linear_cross_entropy
+from sluice.layers.output_loss import OutputLoss, exclude, linear_cross_entropy
 from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
@@ -24,7 +25,7 @@ class SpecialIds(NamedTuple):
     begin: int
     end: int
     forbidden: tuple[int, ...] = ()
-    """Tokens that are never generated, such as padding."""
+    """Tokens that have probability 0 as next words, such as padding."""
 
 
 class Seq2Seq(nn.Module):
@@ -67,7 +68,7 @@ class Seq2Seq(nn.Module):
             source_embedding: maps source ids to the input of the encoder.
             encoder: recurrent stack, unidirectional or bidirectional.
             decoder: decoder; its memory size is the output size of the encoder.
-            ids: ids of the begin and end tokens and of tokens that are never generated.
+            ids: ids of the begin and end tokens and of tokens that are never next words.
             bridge: "zeros", "last" or "learned".
             tie_weights: "none"; "output": the output layer uses the weights of the target embedding; "all": so does the
                 source embedding (needs a joint vocabulary).
@@ -162,25 +163,23 @@ class Seq2Seq(nn.Module):
             features: (B, T, F).
             labels: (B, T) int64, the words to predict.
             lengths: (B,) int64 on the CPU.
-            smoothing: probability mass spread over all words.
+            smoothing: probability mass spread over all words that are not forbidden.
         """
         steps = labels.shape[1]
         inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
         rows = to_device(inside, labels.device)
         inputs, targets = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
-        return linear_cross_entropy(inputs, self.output.weight, self.output.bias, targets, smoothing=smoothing)
+        weight, bias = self.output.weight, self.output.bias
+        return linear_cross_entropy(inputs, weight, bias, targets, smoothing=smoothing, excluded=self.ids.forbidden)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) features -> (..., V) log-probabilities."""
-        logits: Tensor = self.output(features)
-        return logits.float().log_softmax(-1)
+        return self._logits(features).float().log_softmax(-1)
 
     def step(self, words: Tensor, state: DecoderState) -> StepOutput:
         """Computes one step of decoding: previous words (R,) -> log-probabilities (R, V) of the next words."""
         features, weights, state = self.decoder.step(words, state)
-        log_probabilities = self.log_probabilities(features)
-        log_probabilities[:, list(self.ids.forbidden)] = float("-inf")
-        return StepOutput(log_probabilities, state, weights)
+        return StepOutput(self.log_probabilities(features), state, weights)
 
     @torch.no_grad()
     def translate(self, source: Tensor, lengths: Tensor, settings: DecodingSettings) -> list[list[Hypothesis]]:
@@ -202,5 +201,7 @@ class Seq2Seq(nn.Module):
 
     def _most_probable(self, features: Tensor) -> Tensor:
         with torch.no_grad():
-            logits: Tensor = self.output(features)
-            return logits.argmax(-1)
+            return self._logits(features).argmax(-1)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.output.weight, exclude(self.output.bias, self.ids.forbidden))

@@ -30,7 +30,7 @@ from sluice.runs.evaluation import TEST_MONITOR, Evaluation, Request
 from sluice.runs.saved_model import SavedModel
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
-from sluice.text.vocab import SPECIALS
+from sluice.text.vocab import PADDING_ID, SPECIALS
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             vocab_size=vocab_size,
             table=table,
             cutoffs=cutoffs,
+            excluded=(PADDING_ID,),
         )
         return LanguageModel(
             embedding=embedding,

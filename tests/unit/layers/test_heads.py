@@ -32,10 +32,18 @@ def words(rows: int, *, ignored: bool = True, vocab_size: int = V) -> Tensor:
     return targets.masked_fill(torch.rand(rows, generator=draw) < 0.2, IGNORED) if ignored else targets
 
 
-def make(kind: str, *, input_size: int = D, vocab_size: int = V, cutoffs: tuple[int, ...] = CUTOFFS) -> Head:
+def make(
+    kind: str,
+    *,
+    input_size: int = D,
+    vocab_size: int = V,
+    cutoffs: tuple[int, ...] = CUTOFFS,
+    excluded: tuple[int, ...] = (),
+) -> Head:
     """A head with random weights and biases."""
     table = nn.Parameter(torch.empty(vocab_size, input_size)) if kind.endswith("tied") else None
-    head = make_head(kind.split()[0], input_size=input_size, vocab_size=vocab_size, table=table, cutoffs=cutoffs)
+    sizes: Any = {"input_size": input_size, "vocab_size": vocab_size}
+    head = make_head(kind.split()[0], **sizes, table=table, cutoffs=cutoffs, excluded=excluded)
     with torch.no_grad():
         for number, parameter in enumerate(head.parameters()):
             parameter.copy_(numbers(*parameter.shape, seed=10 + number) * 0.7)
@@ -229,6 +237,44 @@ class TestEveryHead:
         other.load_state_dict(head.state_dict())
         features = numbers(5, D)
         assert torch.equal(other.log_probabilities(features), head.log_probabilities(features))
+
+
+class TestExcludedWords:
+    @every_head
+    def test_other_probabilities_are_renormalised(self, kind: str) -> None:
+        """p(w) = p_V(w) / (1 − p_V(excluded)), with p_V over the whole vocabulary."""
+        head, whole, features = make(kind, excluded=(1,)), make(kind), numbers(300, D)
+        everything = whole.log_probabilities(features).exp()
+        expected = everything / (1 - everything[:, 1:2])
+        expected[:, 1] = 0
+        torch.testing.assert_close(head.log_probabilities(features).exp(), expected)
+        targets = words(300)
+        targets[targets == 1] = 0
+        losses = -expected.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1).log() * (targets != IGNORED)
+        torch.testing.assert_close(head.losses(features, targets), losses, rtol=1e-4, atol=1e-5)
+
+    @every_head
+    def test_gradients_equal_those_of_the_probabilities(self, kind: str) -> None:
+        head, whole, targets = make(kind, excluded=(1,)), make(kind), words(300)
+        targets[targets == 1] = 0
+        counted, features = targets != IGNORED, numbers(300, D).requires_grad_()
+        everything = whole.log_probabilities(features)[counted].exp()
+        expected = (1 - everything[:, 1]).log().sum() - everything.gather(1, targets[counted, None]).log().sum()
+        found = torch.autograd.grad(head.total_loss(features, targets), [features, *head.parameters()])
+        for ours, theirs in zip(found, torch.autograd.grad(expected, [features, *whole.parameters()]), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+    @every_head
+    def test_weights_of_a_head_without_them_load(self, kind: str) -> None:
+        head, whole = make(kind, excluded=(1,)), make(kind)
+        head.load_state_dict(whole.state_dict())
+        assert {name: part.shape for name, part in head.state_dict().items()} == {
+            name: part.shape for name, part in whole.state_dict().items()
+        }
+
+    def test_excluded_word_behind_the_first_cutoff_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"the first cutoff must be above the excluded words \[1\], got 1"):
+            make("adaptive", cutoffs=(1, 5), excluded=(1,))
 
 
 def torch_adaptive_softmax(head: Any) -> nn.AdaptiveLogSoftmaxWithLoss:

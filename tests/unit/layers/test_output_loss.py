@@ -40,6 +40,31 @@ def test_equals_torch_cross_entropy(monkeypatch: pytest.MonkeyPatch, rows: int, 
         assert torch.allclose(mine, theirs)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("excluded", [(1,), (1, 2), (WORDS - 1,)], ids=str)
+@pytest.mark.parametrize("biased", [True, False])
+def test_excluded_words_are_not_in_the_softmax(
+    monkeypatch: pytest.MonkeyPatch, smoothing: float, excluded: tuple[int, ...], biased: bool
+) -> None:
+    """The loss equals torch's over a vocabulary without these words, one row of weights fewer for each."""
+    monkeypatch.setattr(module, "CHUNK", 3)
+    features, weight, bias, _ = random_inputs(20)
+    kept = [word for word in range(WORDS) if word not in excluded]
+    ranks = torch.arange(20) % len(kept)
+    logits = F.linear(features, weight[kept], bias[kept] if biased else None)
+    expected = F.cross_entropy(logits, ranks, reduction="sum", label_smoothing=smoothing)
+    made = linear_cross_entropy(
+        features, weight, bias if biased else None, torch.tensor(kept)[ranks], smoothing=smoothing, excluded=excluded
+    )
+    torch.testing.assert_close(made.smoothed, expected)
+    torch.testing.assert_close(made.plain, F.cross_entropy(logits, ranks, reduction="sum").detach())
+    assert made.correct == (logits.argmax(-1) == ranks).sum()
+    parameters = [features, weight, bias] if biased else [features, weight]
+    found = torch.autograd.grad(made.smoothed, parameters)
+    torch.testing.assert_close(found, torch.autograd.grad(expected, parameters))
+    assert not found[1][list(excluded)].any()
+
+
 def test_equals_torch_in_float32_without_bias() -> None:
     features, weight, _, targets = random_inputs(700, torch.float32)
     made = linear_cross_entropy(features, weight, None, targets, smoothing=0.1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from seq2seq_checks import BEGIN, END, PADDING, SOURCE_WORDS, TARGET_WORDS, make_seq2seq, random_pairs
 from torch import Tensor
+from torch.nn import functional as F
 
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.embedding import LearnedEmbedding, OneHotEmbedding
@@ -196,6 +197,22 @@ def test_forbidden_ids_are_never_generated() -> None:
         for found in hypotheses:
             assert {PADDING, BEGIN, END}.isdisjoint(found.words)
             assert found.log_probability > float("-inf")
+
+
+def test_forbidden_ids_have_no_probability() -> None:
+    """The other words' probabilities sum to one, and smoothing is spread over the other words only."""
+    network = make_seq2seq()
+    source, source_lengths, inputs, _, lengths = PAIRS
+    features = network(source, source_lengths, inputs, lengths).features.detach()
+    kept = [word for word in range(TARGET_WORDS) if word not in (PADDING, BEGIN)]
+    logits = F.linear(features, network.output.weight[kept], network.output.bias[kept])
+    found = network.log_probabilities(features)
+    torch.testing.assert_close(found[..., kept], logits.float().log_softmax(-1))
+    assert (found[..., [PADDING, BEGIN]] == -torch.inf).all()
+    labels = torch.full_like(inputs, kept[2])
+    expected = F.cross_entropy(logits[0, : lengths[0]], torch.full((int(lengths[0]),), 2), label_smoothing=0.4)
+    loss = network.loss(features[:1], labels[:1], lengths[:1], smoothing=0.4).smoothed / lengths[0]
+    torch.testing.assert_close(loss, expected)
 
 
 def test_tied_weights_are_one_parameter() -> None:
