@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from sluice.data.language_modeling import ChunkBatch
@@ -16,6 +17,10 @@ class LanguageModelModule(TaskModule):
     """Next-token prediction with cross-entropy; the detached state is carried over between chunks.
 
     Loss and perplexity of an epoch are computed from sums over all tokens and ranks.
+
+    A chunk of T steps is trained with T / `chunk_length` times the learning rate, as in AWD-LSTM (Merity, Keskar &
+    Socher 2018, section 5). The factor is in effect during the optimizer step only: schedules, logs and checkpoints
+    contain the learning rate of a full chunk. Chunks whose gradients are accumulated share their mean factor.
     """
 
     network: LanguageModel
@@ -23,7 +28,7 @@ class LanguageModelModule(TaskModule):
     def __init__(
         self,
         *,
-        tokens_per_batch: int,
+        chunk_length: int,
         activation_regularisation: float = 0.0,
         temporal_regularisation: float = 0.0,
         character_level: bool = False,
@@ -31,8 +36,7 @@ class LanguageModelModule(TaskModule):
     ) -> None:
         """
         Args:
-            tokens_per_batch: tokens of a full chunk. The summed loss of every chunk is divided by it, so that shorter
-                chunks take smaller steps.
+            chunk_length: steps of a full chunk, which is trained with the learning rate of the optimizer.
             activation_regularisation: α of AWD (Merity, McCann & Socher 2017): α · mean(h²) of the outputs after
                 dropout.
             temporal_regularisation: β of AWD: β · mean((h_t+1 − h_t)²) of the outputs.
@@ -40,7 +44,9 @@ class LanguageModelModule(TaskModule):
             options: arguments of TaskModule.
         """
         super().__init__(**options)
-        self.tokens_per_batch = tokens_per_batch
+        self.chunk_length = chunk_length
+        self._chunk_steps: list[int] = []
+        """Steps of each chunk since the last optimizer step."""
         self.alpha, self.beta = activation_regularisation, temporal_regularisation
         self.metrics: MetricDict[MetricCollection] = MetricDict(
             {f"{stage}_metrics": _metrics(stage, character_level) for stage in STAGES}
@@ -72,7 +78,25 @@ class LanguageModelModule(TaskModule):
         total, output = self.model_step(batch, "train")
         self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
         self.log_epoch(self.metrics["train_metrics"], len(batch))
-        return total / self.tokens_per_batch + self._regularisation(output)
+        self._chunk_steps.append(batch.targets.shape[1])
+        return total / batch.targets.numel() + self._regularisation(output)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Performs a step and restores the learning rates that `on_before_optimizer_step` scales."""
+        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        rates = [group["lr"] for group in groups]
+        try:
+            super().optimizer_step(*args, **kwargs)
+        finally:
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Scales the learning rates by the lengths of the chunks; called after backward, before clipping."""
+        factor = sum(self._chunk_steps) / (len(self._chunk_steps) * self.chunk_length)
+        self._chunk_steps.clear()
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * factor
 
     def validation_step(self, batch: ChunkBatch, batch_idx: int) -> None:
         self.model_step(batch, "val")

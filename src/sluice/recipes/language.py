@@ -133,7 +133,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
             )
         return LanguageModelModule(
             network=self.new_network(config, data),
-            tokens_per_batch=data.batch_size * data.chunk_length,
+            chunk_length=data.chunk_length,
             activation_regularisation=settings.activation_regularisation,
             temporal_regularisation=settings.temporal_regularisation,
             character_level=settings.text.unit == "chars",
@@ -141,9 +141,8 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
     def module_for_test(self, model: SavedModel) -> LanguageModelModule:
-        data = self.settings(model.config).data
-        tokens = data.batch_size * data.chunk_length
-        return LanguageModelModule(network=model.network, tokens_per_batch=tokens, monitor=TEST_MONITOR)
+        chunk_length = self.settings(model.config).data.chunk_length
+        return LanguageModelModule(network=model.network, chunk_length=chunk_length, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: LanguageData) -> list[Callback]:
         settings = self.settings(config)

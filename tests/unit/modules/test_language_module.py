@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.optim import SGD, AdamW
 from torch.utils.data import DataLoader
 
 from sluice.data.language_modeling import ChunkBatch
@@ -19,6 +21,8 @@ from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
 from sluice.modules.base import Monitor
 from sluice.modules.language import LanguageModelModule
+from sluice.optim.nt_asgd import NTASGD
+from sluice.optim.schedules import linear
 from sluice.recurrent import RecurrentStack
 
 torch.set_num_threads(1)  # the tensors are too small for threads
@@ -40,7 +44,7 @@ def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1,
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.4 * torch.randn(parameter.shape))
-    given_options: dict[str, Any] = {"tokens_per_batch": ROWS * 4, **options}
+    given_options: dict[str, Any] = {"chunk_length": 4, **options}
     task = LanguageModelModule(network=model, monitor=Monitor("val/perplexity", "min"), **given_options)
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment, method-assign]
     return task
@@ -173,14 +177,14 @@ def test_loaded_recurrent_state_continues_the_text(cell: str) -> None:
 
 
 class TestTrainingLoss:
-    def test_loss_is_divided_by_the_tokens_of_a_full_chunk(self) -> None:
-        task, batches = make_task(tokens_per_batch=21), chunks([7])
+    def test_loss_is_divided_by_the_size_of_the_chunk(self) -> None:
+        task, batches = make_task(), chunks([7])
         for number, batch in enumerate(batches):
             expected = make_task()
             for before in batches[:number]:
                 expected.model_step(before, "train")
             total = expected.model_step(batch, "train")[0]
-            torch.testing.assert_close(task.training_step(batch, number), total / 21)
+            torch.testing.assert_close(task.training_step(batch, number), total / batch.targets.numel())
 
     def test_regularisation_matches_the_formula(self) -> None:
         batch = chunks([])[0]
@@ -205,6 +209,85 @@ class TestTrainingLoss:
         batch = chunks([1])[0]
         plain, regularised = make_task(), make_task(temporal_regularisation=3.0)
         assert torch.equal(plain.training_step(batch, 0), regularised.training_step(batch, 0))
+
+
+class Rates(pl.Callback):
+    """Records the learning rate before each step and after each batch."""
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.after: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
+        self.before.append(optimizer.param_groups[0]["lr"])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.after.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+class TestLearningRateOfChunks:
+    """Merity, Keskar & Socher (2018): mean loss of a chunk, clipping, then a step of lr · steps / chunk_length."""
+
+    ENDS = (2, 8, 9)
+    """Chunks of 2, 6, 1 and 3 steps; a full one has 4."""
+
+    def fit(self, accumulate: int = 1, **options: Any) -> tuple[LanguageModelModule, Rates]:
+        task, rates = make_task(**options), Rates()
+        del task.log, task.log_dict
+        trainer = pl.Trainer(
+            **{"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"},
+            **{"enable_checkpointing": False, "max_epochs": 1, "gradient_clip_val": 0.25},
+            accumulate_grad_batches=accumulate,
+            callbacks=[rates],
+        )
+        trainer.fit(task, DataLoader(chunks(self.ENDS), batch_size=None))  # type: ignore[arg-type]
+        return task, rates
+
+    def by_hand(self, make_optimizer: Any, steps: Sequence[tuple[float, Sequence[int]]]) -> LanguageModelModule:
+        """Trains with the given learning rate of a full chunk and the given chunks in each step."""
+        task, batches, state = make_task(), chunks(self.ENDS), None
+        optimizer = make_optimizer(task.network.parameters())
+        for rate, numbers in steps:
+            optimizer.zero_grad()
+            for number in numbers:
+                output = task.network(batches[number].inputs, state)
+                state = type(output.state)(*(part.detach() for part in output.state))
+                logs = task.network.head.log_probabilities(output.features.flatten(0, 1))
+                total = torch.nn.functional.nll_loss(logs, batches[number].targets.flatten(), reduction="sum")
+                (total / batches[number].targets.numel() / len(numbers)).backward()
+            torch.nn.utils.clip_grad_norm_(task.network.parameters(), 0.25)
+            lengths = [batches[number].inputs.shape[1] for number in numbers]
+            optimizer.param_groups[0]["lr"] = rate * sum(lengths) / len(lengths) / 4
+            optimizer.step()
+        return task
+
+    def assert_equal(self, task: LanguageModelModule, expected: LanguageModelModule) -> None:
+        for ours, theirs in zip(task.network.parameters(), expected.network.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [
+            pytest.param(partial(SGD, lr=3.0), partial(SGD, lr=3.0), id="sgd"),
+            pytest.param(partial(NTASGD, lr=3.0, weight_decay=0.1), partial(SGD, lr=3.0, weight_decay=0.1), id="nt"),
+            pytest.param(partial(AdamW, lr=0.1, fused=True), partial(AdamW, lr=0.1, fused=False), id="adamw"),
+        ],
+    )
+    def test_step_is_proportional_to_the_length(self, ours: Any, theirs: Any) -> None:
+        lr = ours.keywords["lr"]
+        task, rates = self.fit(optimizer=ours)
+        self.assert_equal(task, self.by_hand(theirs, [(lr, [number]) for number in range(4)]))
+        assert rates.before == rates.after == [lr] * 4, "logs and checkpoints contain the rate of a full chunk"
+
+    def test_schedule_is_not_affected(self) -> None:
+        task, rates = self.fit(optimizer=partial(SGD, lr=4.0), schedule=linear)
+        assert rates.before == pytest.approx([4, 3, 2, 1])
+        assert rates.after == pytest.approx([3, 2, 1, 0])
+        self.assert_equal(task, self.by_hand(partial(SGD, lr=4.0), [(4, [0]), (3, [1]), (2, [2]), (1, [3])]))
+
+    def test_accumulated_chunks_share_their_mean_factor(self) -> None:
+        task, _ = self.fit(accumulate=2, optimizer=partial(SGD, lr=3.0))
+        self.assert_equal(task, self.by_hand(partial(SGD, lr=3.0), [(3, [0, 1]), (3, [2, 3])]))
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])

@@ -28,7 +28,8 @@ class StreamData(Settings):
     global_batch_size: int | None = count("batch size of all ranks together, instead of batch_size", None)
     chunk_length: int = count("steps per chunk: the length of truncated backpropagation", 50)
     variable_chunks: bool = setting(
-        "draw the length of each training chunk at random around chunk_length (AWD-LSTM)", False
+        "draw the length of each training chunk at random around chunk_length; its learning rate is proportional to it",
+        False,
     )
     val_streams: int = count("parallel validation streams on all ranks together", 10)
     test_streams: int = count("parallel test streams on all ranks together; published results use one", 1)
