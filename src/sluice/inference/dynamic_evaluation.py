@@ -8,23 +8,25 @@ from torch import Tensor
 
 
 class DynamicEvaluation:
-    """Dynamic evaluation of Krause et al. (2018), "Dynamic evaluation of neural sequence models".
+    """Dynamic evaluation of Krause, Kahembwe, Murray & Renals (2018), "Dynamic evaluation of neural sequence models".
 
     After each chunk of text, every parameter θ takes an RMS-normalised gradient step and decays towards its trained
-    value θ_0:
+    value θ_0 (arXiv 1709.07432, section 5):
 
     θ ← θ − η · g / (RMS + ε) + min(λ · RMS / mean, 1) · (θ_0 − θ)
 
     g is the gradient of the chunk's loss, RMS the elementwise root mean square of the gradients on the training text,
-    and mean the average of RMS over all elements of all parameters. The paper leaves ε open; here it is
-    ε = (1e-3 + 1e-8) · mean, so that it scales with the gradients (1e-3 dominates; 1e-8 is `EPSILON`). mean is at least
-    1e-8.
+    and mean the average over parameter tensors of their average RMS, as in the authors' program.
     """
 
-    EPSILON = 1e-8
-
     def __init__(
-        self, parameters: Sequence[Tensor], mean_squares: Sequence[Tensor], *, learning_rate: float, decay: float
+        self,
+        parameters: Sequence[Tensor],
+        mean_squares: Sequence[Tensor],
+        *,
+        learning_rate: float,
+        decay: float,
+        epsilon: float,
     ) -> None:
         """
         Args:
@@ -33,6 +35,7 @@ class DynamicEvaluation:
                 the training text.
             learning_rate: η.
             decay: λ.
+            epsilon: ε, above 0.
 
         Raises:
             ValueError: if `parameters` and `mean_squares` differ in length.
@@ -43,8 +46,8 @@ class DynamicEvaluation:
             )
         self.parameters = list(parameters)
         rms = [square.sqrt() for square in mean_squares]
-        mean = torch.cat([values.flatten() for values in rms]).mean().clamp_min(self.EPSILON)
-        self.scales = [learning_rate / (values + self.EPSILON * mean + mean * 1e-3) for values in rms]
+        mean = torch.stack([values.mean() for values in rms]).mean().clamp_min(torch.finfo(torch.float32).tiny)
+        self.scales = [learning_rate / (values + epsilon) for values in rms]
         self.decays = [(decay * values / mean).clamp_max(1.0) for values in rms]
         self.trained = [parameter.detach().clone() for parameter in parameters]
 
@@ -54,7 +57,7 @@ class DynamicEvaluation:
         for parameter, scale, decay, trained in zip(
             self.parameters, self.scales, self.decays, self.trained, strict=True
         ):
-            parameter.add_((trained - parameter) * decay)
+            parameter.lerp_(trained, decay)
             if parameter.grad is not None:
                 parameter.addcmul_(parameter.grad, scale, value=-1.0)
                 parameter.grad = None

@@ -1,23 +1,21 @@
 """Negative log-likelihood of texts under a trained language model: plain, with a cache, or with dynamic evaluation."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sluice.data.language_modeling import ChunkBatch, Streams
 from sluice.data.samplers import ChunkSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
-
-GRADIENT_CLIP = 0.25
-"""Maximum gradient norm in dynamic evaluation, as in the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class LMEvaluator:
     def losses(self, text: NDArray[np.int32], cache: NeuralCache | None = None) -> Iterator[Tensor]:
         """Yields −log p of the tokens in chunks (B, T), 0 at positions without a token."""
         state: Any = None
-        for batch in self._chunks(text):
+        for batch in self._chunks(text, self.streams):
             with torch.inference_mode():
                 outputs = self.network(batch.inputs, state)
                 losses, state = self.network.losses(outputs, batch.targets), outputs.state
@@ -82,59 +80,63 @@ class LMEvaluator:
         training_text: NDArray[np.int32],
         learning_rate: float,
         decay: float,
-        statistics_chunks: int,
+        epsilon: float,
+        statistics_streams: int,
+        statistics_chunks: int | None,
     ) -> TextLoss:
         """Evaluates a text with dynamic evaluation and restores the weights.
+
+        The loss of a chunk is computed before the weights are adapted to it.
 
         Args:
             text: ids (N,).
             training_text: ids (M,) of the text that the model was trained on.
             learning_rate: η of DynamicEvaluation.
             decay: λ of DynamicEvaluation.
-            statistics_chunks: maximum number of chunks of the training text over which squared gradients are averaged.
+            epsilon: ε of DynamicEvaluation.
+            statistics_streams: parallel streams of the training text, whose gradients are averaged before squaring.
+            statistics_chunks: maximum number of chunks of the training text over which squared gradients are averaged;
+                None for all.
         """
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        squares = self._mean_squares(training_text, statistics_chunks, parameters)
-        dynamic = DynamicEvaluation(parameters, squares, learning_rate=learning_rate, decay=decay)
+        parameters: list[Tensor] = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        gradients = self._gradients(training_text, statistics_streams)
+        squares = _mean_squares(parameters, islice(gradients, statistics_chunks))
+        options = {"learning_rate": learning_rate, "decay": decay, "epsilon": epsilon}
+        dynamic = DynamicEvaluation(parameters, squares, **options)
         with dynamic.restore_on_exit():
-            return self._sum(text, self._adapted_losses(text, parameters, dynamic))
+            return self._sum(text, self._adapted_losses(text, dynamic))
 
-    def _adapted_losses(
-        self, text: NDArray[np.int32], parameters: list[nn.Parameter], dynamic: DynamicEvaluation
-    ) -> Iterator[Tensor]:
-        """Yields the loss of each chunk, computed before the weights are adapted to it."""
-        for total, _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
+    def _adapted_losses(self, text: NDArray[np.int32], dynamic: DynamicEvaluation) -> Iterator[Tensor]:
+        for total in self._gradients(text, self.streams):
             yield total
             dynamic.step()
 
-    def _mean_squares(self, text: NDArray[np.int32], chunks: int, parameters: list[nn.Parameter]) -> list[Tensor]:
-        squares, count = [torch.zeros_like(parameter) for parameter in parameters], 0
-        for _ in self._gradients(text):
-            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
-            for square, parameter in zip(squares, parameters, strict=True):
-                if parameter.grad is not None:  # a learned initial state has a gradient in the first chunk only
-                    square.addcmul_(parameter.grad, parameter.grad)
-                    parameter.grad = None
-            count += 1
-            if count == chunks:
-                break
-        return [square / count for square in squares]
-
-    def _gradients(self, text: NDArray[np.int32]) -> Iterator[tuple[Tensor, ChunkBatch]]:
+    def _gradients(self, text: NDArray[np.int32], streams: int) -> Iterator[Tensor]:
         """Yields Σ −log p of each chunk, after computing the gradients of its mean."""
         state: Any = None
-        for batch in self._chunks(text):
+        for batch in self._chunks(text, streams):
             outputs = self.network(batch.inputs, state)
             total = self.network.total_loss(outputs, batch.targets)
             (total / max(1, batch.tokens)).backward()
             state = type(outputs.state)(*(part.detach() for part in outputs.state))
-            yield total.detach(), batch
+            yield total.detach()
 
-    def _chunks(self, text: NDArray[np.int32]) -> Iterator[ChunkBatch]:
-        streams = Streams(text, streams=min(self.streams, len(text)), end_id=self.end_id, contiguous=True)
-        for piece in ChunkSampler(len(streams), chunk_length=self.chunk_length):
-            yield streams[piece].to(self.device)
+    def _chunks(self, text: NDArray[np.int32], streams: int) -> Iterator[ChunkBatch]:
+        parts = Streams(text, streams=min(streams, len(text)), end_id=self.end_id, contiguous=True)
+        for piece in ChunkSampler(len(parts), chunk_length=self.chunk_length):
+            yield parts[piece].to(self.device)
 
     def _sum(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> TextLoss:
         return TextLoss(sum(float(part.double().sum()) for part in losses), len(text))
+
+
+def _mean_squares(parameters: list[Tensor], gradients: Iterable[object]) -> list[Tensor]:
+    """Averages the squared gradients of `parameters`, which each item of `gradients` computes, and resets them."""
+    squares, count = [torch.zeros_like(parameter) for parameter in parameters], 0
+    for _ in gradients:
+        for square, parameter in zip(squares, parameters, strict=True):
+            if parameter.grad is not None:  # a learned initial state has a gradient in the first chunk only
+                square.addcmul_(parameter.grad, parameter.grad)
+                parameter.grad = None
+        count += 1
+    return [square / count for square in squares]

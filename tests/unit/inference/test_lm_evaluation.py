@@ -1,13 +1,14 @@
 """Loss of a text: plain, with a neural cache, and with dynamic evaluation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from sluice.inference.lm_evaluation import LMEvaluator, TextLoss
 from sluice.inference.neural_cache import NeuralCache
@@ -93,8 +94,11 @@ def test_cache_lowers_the_loss_of_repeated_text(streams: int, chunk_length: int)
     assert found.evaluate_with_cache(repeated, cache).nll < found.evaluate(repeated).nll
 
 
-def dynamic_cost(found: LMEvaluator, text: np.ndarray, **options: float) -> TextLoss:
-    chosen: Any = {"learning_rate": 1e-3, "decay": 1e-3, "statistics_chunks": 10, **options}
+def dynamic_cost(found: LMEvaluator, text: np.ndarray, **options: float | None) -> TextLoss:
+    chosen: Any = {
+        **{"learning_rate": 1e-3, "decay": 1e-3, "epsilon": 1e-6, "statistics_streams": 1, "statistics_chunks": 10},
+        **options,
+    }
     return found.evaluate_dynamic(text, training_text=OTHER, **chosen)
 
 
@@ -124,9 +128,56 @@ def test_loss_of_a_chunk_precedes_its_update() -> None:
 
 def test_statistics_are_limited_to_the_available_chunks() -> None:
     found = make_reader(make_model(), chunk_length=50)
-    assert dynamic_cost(found, TEXT, statistics_chunks=10_000).nll == pytest.approx(
-        dynamic_cost(found, TEXT, statistics_chunks=4).nll
-    )
+    whole = dynamic_cost(found, TEXT, statistics_chunks=None).nll
+    assert whole == dynamic_cost(found, TEXT, statistics_chunks=10_000).nll
+    assert whole == dynamic_cost(found, TEXT, statistics_chunks=4).nll
+    assert whole != dynamic_cost(found, TEXT, statistics_chunks=3).nll
+
+
+def adapted_by_equations(
+    model: LanguageModel, *, chunk: int, streams: int, eta: float, lamb: float, eps: float
+) -> float:
+    """Σ −log p of TEXT, written from the equations of Krause et al. (2018), sections 4 and 5, in float64.
+
+    θ_l = θ_{l−1} − η ∇L / (√MS + ε) + λ (θ_0 − θ_{l−1}) ⊙ RMS_norm,  RMS_norm = √MS / avg(√MS), λ RMS_norm at most 1;
+    MS averages the squared gradients of the mean loss over the chunks of the training text.
+    """
+    parameters = list(model.double().eval().parameters())
+
+    def chunk_losses(rows: np.ndarray) -> Iterator[Tensor]:
+        ids, state = torch.from_numpy(rows.astype(np.int64)), None
+        for start in range(0, ids.shape[1] - 1, chunk):
+            piece = ids[:, start : start + chunk + 1]
+            output = model(piece[:, :-1], state)
+            state = type(output.state)(*(part.detach() for part in output.state))
+            logits = output.features.flatten(0, 1) @ model.head.weight.T + model.head.bias
+            yield torch.nn.functional.cross_entropy(logits, piece[:, 1:].flatten())
+
+    part = len(OTHER) // streams
+    rows = np.stack([np.concatenate([[END, *OTHER][row * part : (row + 1) * part + 1]]) for row in range(streams)])
+    squares = [[gradient**2 for gradient in torch.autograd.grad(loss, parameters)] for loss in chunk_losses(rows)]
+    rms = [(sum(parts) / len(parts)).sqrt() for parts in zip(*squares, strict=True)]
+    average = sum(float(values.mean()) for values in rms) / len(rms)
+    trained, total = [parameter.detach().clone() for parameter in parameters], 0.0
+    for number, loss in enumerate(chunk_losses(np.concatenate([[END], TEXT])[None])):
+        total += float(loss.detach()) * min(chunk, len(TEXT) - number * chunk)
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient, root, origin in zip(parameters, gradients, rms, trained, strict=True):
+            pull = (lamb * root / average).clamp(max=1)
+            parameter.data = parameter - eta * gradient / (root + eps) + pull * (origin - parameter)
+            parameter.data = parameter.data.detach()
+    return total
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.05, 0.6])
+@pytest.mark.parametrize("streams", [1, 4])
+def test_dynamic_evaluation_follows_the_equations(streams: int, decay: float) -> None:
+    """With a decay of 0.6, λ RMS_norm exceeds 1 for some weights; the gradient's norm exceeds 0.25."""
+    options = {"learning_rate": 5e-3, "decay": decay, "epsilon": 1e-3, "statistics_streams": streams}
+    cost = dynamic_cost(make_reader(make_model().double(), chunk_length=5), TEXT, statistics_chunks=None, **options)
+    expected = adapted_by_equations(make_model(), chunk=5, streams=streams, eta=5e-3, lamb=decay, eps=1e-3)
+    assert cost.nll == pytest.approx(expected, rel=1e-9)
+    assert abs(cost.nll - make_reader(make_model().double()).evaluate(TEXT).nll) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,14 @@ class Cache(Settings):
 class Dynamic(Settings):
     """Dynamic evaluation (Krause et al. 2018): the weights are updated on the text that was read."""
 
-    learning_rate: float = setting("learning rate of the updates", 2.0e-5, above=0, most=1_000)
-    decay: float = setting("decay towards the trained weights, per update", 2.0e-3, least=0)
+    learning_rate: float = setting("eta: learning rate of the updates", 1.2e-4, above=0, most=1_000)
+    decay: float = setting("lambda: decay towards the trained weights, per update", 8.0e-3, least=0)
+    epsilon: float = setting("epsilon: added to the root mean square of the gradients", 2.0e-5, above=0)
     chunk_length: int = count("words between two updates", 20)
-    statistics_chunks: int = count("training chunks over which squared gradients are averaged", 300)
+    statistics_streams: int = count("parallel streams of the training text for the mean squared gradients", 100)
+    statistics_chunks: int | None = count(
+        "training chunks over which squared gradients are averaged; null for the whole training text", None
+    )
 
 
 @dataclass
