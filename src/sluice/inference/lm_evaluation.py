@@ -1,6 +1,8 @@
 """Negative log-likelihood of texts under a trained language model: plain, with a cache, or with dynamic evaluation."""
 
+import logging
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +18,10 @@ from sluice.data.samplers import ChunkSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
+
+log = logging.getLogger(__name__)
+
+MAX_EXPONENT = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,8 @@ class TextLoss:
 
     @property
     def perplexity(self) -> float:
-        """exp(loss)."""
-        return math.exp(self.loss)
+        """exp(loss); infinite above the largest float."""
+        return math.inf if self.loss > MAX_EXPONENT else math.exp(self.loss)
 
 
 class LMEvaluator:
@@ -104,7 +110,10 @@ class LMEvaluator:
         options = {"learning_rate": learning_rate, "decay": decay, "epsilon": epsilon}
         dynamic = DynamicEvaluation(parameters, squares, **options)
         with dynamic.restore_on_exit():
-            return self._sum(text, self._adapted_losses(text, dynamic))
+            cost = self._sum(text, self._adapted_losses(text, dynamic))
+        if not math.isfinite(cost.perplexity):
+            log.warning("Dynamic evaluation diverged: reduce dynamic.learning_rate, which is %g.", learning_rate)
+        return cost
 
     def _adapted_losses(self, text: NDArray[np.int32], dynamic: DynamicEvaluation) -> Iterator[Tensor]:
         for total in self._gradients(text, self.streams):

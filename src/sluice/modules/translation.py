@@ -52,7 +52,7 @@ class TranslationModule(TaskModule):
         """
         Args:
             translator: the network with its vocabularies.
-            label_smoothing: probability mass spread over all words, in training only.
+            label_smoothing: probability mass spread over all words that can be predicted, in training only.
             sampling: final probability of scheduled sampling: target words replaced by predicted words in training.
             sampling_steps: optimizer steps over which this probability increases linearly from 0.
             decoding: decoding settings of "val" and "test"; None for greedy search.

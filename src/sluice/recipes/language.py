@@ -160,7 +160,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         return {name: {"tokens": len(ids)} for name, ids in data.prepared.splits.items()}
 
     def data_summary(self, data: LanguageData) -> list[str]:
-        return [f"{len(data.prepared.vocab):,} words in the vocabulary"]
+        return [f"{len(data.prepared.vocab) - 1:,} words in the vocabulary"]  # <pad> is not a word
 
     def inference(self, model: SavedModel) -> TextGenerator:
         settings = self.settings(model.config)

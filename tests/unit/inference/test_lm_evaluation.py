@@ -121,6 +121,12 @@ def test_tiny_learning_rate_gives_the_plain_loss() -> None:
     assert dynamic_cost(found, TEXT, learning_rate=1e-9).nll == pytest.approx(found.evaluate(TEXT).nll, rel=1e-4)
 
 
+def test_divergence_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    cost = dynamic_cost(make_reader(make_model(), chunk_length=5), TEXT, learning_rate=1e4)
+    assert not math.isfinite(cost.perplexity)
+    assert "Dynamic evaluation diverged: reduce dynamic.learning_rate, which is 10000." in caplog.text
+
+
 def test_loss_of_a_chunk_precedes_its_update() -> None:
     found = make_reader(make_model(), chunk_length=60)
     assert dynamic_cost(found, TEXT, learning_rate=0.5).nll == pytest.approx(found.evaluate(TEXT).nll, rel=1e-5)
