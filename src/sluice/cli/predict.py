@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
 from sluice.errors import UserError
 from sluice.inference.predictor import Prediction, Predictor
+from sluice.plain import PlainMapping
 from sluice.recipes.load import load_for
 from sluice.recipes.registry import recipe_of
 from sluice.terminal import PlainConsole
@@ -26,7 +27,7 @@ class Input(NamedTuple):
     """An input and the row of a table in which it is."""
 
     texts: Sequence[str]
-    row: Mapping[str, Any]
+    row: PlainMapping
 
     @property
     def is_blank(self) -> bool:
@@ -151,7 +152,7 @@ def _predictions(
             yield given, next(found) if wanted else None
 
 
-def _rows(predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]]) -> Iterator[Mapping[str, Any]]:
+def _rows(predictor: Predictor[Item], found: Iterable[tuple[Input, Prediction | None]]) -> Iterator[PlainMapping]:
     for given, prediction in found:
         taken = next((name for name in predictor.columns if name in given.row), None)
         if taken is not None:

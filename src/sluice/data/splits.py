@@ -63,10 +63,8 @@ def assign_splits(
     if "train" not in rows:
         raise UserError("the corpus has no training texts")
     missing = [name for name in fractions if name not in rows]
-    if texts is not None:
-        texts = _separate_copies(texts, labels, rows["train"], 1 + len(missing))
-        if missing and groups is None:
-            _warn_of_rare(labels[rows["train"]], names, 1 + len(missing))
+    if texts is not None and missing:
+        texts = _separate_copies(texts, labels, names, rows["train"], 1 + len(missing))
     for remaining, name in zip(reversed(range(len(missing))), missing, strict=True):
         train = rows["train"]
         if groups is None and texts is not None:
@@ -101,12 +99,14 @@ def same_rows(rows: Mapping[str, NDArray[np.int64]], earlier: Callable[[], Mappi
 
 
 def _separate_copies(
-    texts: Hashes, labels: NDArray[np.int64], train: NDArray[np.int64], splits: int
+    texts: Hashes, labels: NDArray[np.int64], names: Sequence[str], train: NDArray[np.int64], splits: int
 ) -> NDArray[np.uint64]:
     """Gives copies of a text unique hashes in classes with fewer distinct texts than splits.
 
-    Copies of one text can then be assigned to several splits, so that every split gets a text of the class.
+    Copies of one text can then be assigned to several splits, so that every split gets a text of the class. Warns of
+    classes with fewer texts than splits.
     """
+    _warn_of_rare(labels[train], names, splits)
     texts = texts.copy()
     for label in np.unique(labels[train]):
         members = train[labels[train] == label]
@@ -180,16 +180,11 @@ def hold_out_texts(
     random = np.random.default_rng(SPLIT_SEED)
     _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
     ids = np.argsort(np.argsort(first))[inverse]  # distinct texts, numbered by first appearance
-    classes, rare = [], list[str]()
-    for label, name in enumerate(names):
-        units, sizes = np.unique(ids[labels == label], return_counts=True)
-        if len(units) < 2:
-            rare.append(name)
-            continue
-        order = random.permutation(len(units))
-        classes.append((units[order], sizes[order]))
+    members = [np.unique(ids[labels == label], return_counts=True) for label in range(len(names))]
+    orders = [(one, random.permutation(len(one[0]))) for one in members if len(one[0]) > 1]
+    classes = [(units[order], sizes[order]) for (units, sizes), order in orders]
     if not classes:
-        raise _too_few(rare[0], names)
+        raise _too_few(names[0], names)
     state = _assign_states(np.full(len(first), UNDECIDED), classes, fraction, min_left)
     if tags is not None:
         tag_texts, required = _TagTexts(np.repeat(ids, tags.lengths), tags.flat), np.zeros(len(first), dtype=bool)

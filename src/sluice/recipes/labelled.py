@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from sluice.config.tasks.classification import Classification, Text
 from sluice.config.tasks.pairs import CharNgramText, Pairs
 from sluice.data.corpus import Corpus
 from sluice.modules.classification import ClassificationModule
+from sluice.plain import Plain
 from sluice.recipes.task import TaskRecipe
 from sluice.runs.evaluation import EvaluatedSplit, Evaluation, defined_metrics, run_test
 from sluice.runs.report import print_confusion
@@ -82,7 +83,7 @@ class LabelRecipe(
             chosen: the texts or pairs.
         """
         tested, confusion = run_test(module, chosen.loader), module.confusion_matrix()
-        details: dict[str, Any] = {"checkpoint": str(model.path), self.items: chosen.size, "from": chosen.source}
+        details: Plain = {"checkpoint": str(model.path), self.items: chosen.size, "from": chosen.source}
         return Evaluation(
             f"{model.path} on {chosen.size:,} {self.items} from {chosen.source}",
             defined_metrics(tested, confusion),

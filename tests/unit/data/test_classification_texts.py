@@ -190,9 +190,9 @@ class TestSplits:
         assert {name: len(split) for name, split in hashes.items()} == {"train": 12, "val": 4, "test": 4}
         assert sum(len(set(split.tolist())) for split in hashes.values()) == 10
 
-    def test_small_class_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="class 'pos' has too few texts"):
-            prepare(tmp_path, [*unique_texts(1), Document("train", "more", 0), Document("test", "text", 0)])
+    def test_classes_of_one_text_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="class 'neg' has too few texts"):
+            prepare(tmp_path, [*unique_texts(1), Document("test", "text", 0)])
 
     def test_missing_training_texts_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no training texts"):

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sluice.errors import UserError
 from sluice.files import atomic_file
-from sluice.plain import Plain
+from sluice.plain import Plain, PlainMapping
 from sluice.text.lines import read_errors, read_lines
 
 MAX_FIELD_SIZE = 2**31 - 1
@@ -25,7 +25,7 @@ class TableRow(NamedTuple):
 
     line: int
     """First line of the row, counted from 1; number of the row in files without lines."""
-    fields: Mapping[str, Any]
+    fields: PlainMapping
     """Values of the columns by name: str, or what JSON or Parquet contain."""
 
 
@@ -274,7 +274,7 @@ def _is_packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_table(path: Path, rows: Iterable[PlainMapping]) -> None:
     """Writes rows with equal columns to a table, which is replaced atomically if it exists.
 
     Args:
@@ -307,7 +307,7 @@ def check_table_path(path: Path) -> None:
         raise UserError(f"{path} cannot be written: use a name that ends in .csv, .tsv or .jsonl")
 
 
-def _formatted(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _formatted(path: Path, rows: Iterable[PlainMapping]) -> Iterator[str]:
     """Yields the lines of a table, in CSV and TSV after a header."""
     if _format(path) in (".jsonl", ".ndjson"):
         for row in rows:
