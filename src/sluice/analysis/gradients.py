@@ -19,6 +19,7 @@ from sluice.recipes.load import load_model
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack, State
 from sluice.recurrent.initialisers import INITIALISERS
 from sluice.recurrent.lengths import check_lengths
+from sluice.recurrent.states import split_state
 
 MIN_STEPS = 10
 """Minimum length of generated sequences."""
@@ -75,8 +76,7 @@ def gradient_norms(
 def _run(stack: RecurrentStack, inputs: Tensor | OneHot, steps: int) -> list[list[State]]:
     """Runs the stack step by step and returns the states as [step][layer], tensors (B, H) of the autograd graph."""
     size = len(inputs.ids if isinstance(inputs, OneHot) else inputs)
-    first = stack.make_initial_state(size)
-    current = [stack.state_type(*(part[layer] for part in first)) for layer in range(stack.num_layers)]
+    current = split_state(stack.make_initial_state(size))
     cells = stack.cell_list()
     products = [cell.recurrence(size) for cell in cells]
     history = []

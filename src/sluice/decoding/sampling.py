@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sluice.recurrent import State
+from sluice.recurrent import StackState
+from sluice.recurrent.states import map_state
 
-LanguageModelStep = Callable[[Tensor, State | None], tuple[Tensor, State]]
-"""(last tokens (N,), state) -> (log-probabilities (N, V), next state); state tensors are (layers, N, H)."""
+LanguageModelStep = Callable[[Tensor, StackState | None], tuple[Tensor, StackState]]
+"""(last tokens (N,), state) -> (log-probabilities (N, V), next state); states as in StackOutput."""
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-30, 1e30
 """Other temperatures are clamped to this range, in which float32 can represent the scaled logits."""
@@ -29,7 +31,7 @@ class Continuations(NamedTuple):
 def sample(
     step: LanguageModelStep,
     last: Tensor,
-    state: State | None,
+    state: StackState | None,
     *,
     tokens: int,
     temperature: float = 1.0,
@@ -74,7 +76,13 @@ def sample(
 
 @torch.inference_mode()
 def fixed_length_beam_search(
-    step: LanguageModelStep, last: Tensor, state: State | None, *, tokens: int, width: int, banned: Sequence[int] = ()
+    step: LanguageModelStep,
+    last: Tensor,
+    state: StackState | None,
+    *,
+    tokens: int,
+    width: int,
+    banned: Sequence[int] = (),
 ) -> Continuations:
     """Beam search for continuations of one text with a fixed number of tokens; a width of 1 is greedy search.
 
@@ -101,7 +109,7 @@ def fixed_length_beam_search(
         total, positions = scores.flatten().topk(min(width, int(scores.isfinite().sum())))
         origin, last = positions // model.shape[1], positions % model.shape[1]
         ids = torch.cat([ids[origin], last.unsqueeze(1)], 1)
-        state = type(state)(*(part[:, origin] for part in state))
+        state = map_state(partial(torch.index_select, dim=1, index=origin), state)
     return Continuations(ids, total)
 
 

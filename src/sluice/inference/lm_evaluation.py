@@ -18,6 +18,7 @@ from sluice.data.samplers import ChunkSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
+from sluice.recurrent.states import map_state
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class LMEvaluator:
             outputs = self.network(batch.inputs, state)
             total = self.network.total_loss(outputs, batch.targets)
             (total / max(1, batch.tokens)).backward()
-            state = type(outputs.state)(*(part.detach() for part in outputs.state))
+            state = map_state(Tensor.detach, outputs.state)
             yield total.detach()
 
     def _chunks(self, text: NDArray[np.int32], streams: int) -> Iterator[ChunkBatch]:

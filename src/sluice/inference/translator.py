@@ -14,6 +14,7 @@ from sluice.decoding.steps import Hypothesis
 from sluice.decoding.unk_replacement import replace_unknowns
 from sluice.layers.pooling import step_mask
 from sluice.models.seq2seq import Seq2Seq
+from sluice.recurrent.states import top_hidden
 from sluice.text.coder import EOS, SentenceCoder
 from sluice.text.vocab import PADDING_ID, UNKNOWN
 
@@ -142,8 +143,7 @@ class Translator:
             outputs, state = self.network.run_encoder(padded, lengths)
             mask = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
             means = (outputs * mask).sum(1) / (lengths - 1).unsqueeze(1)
-            last = torch.cat(state.hidden[-self.network.encoder.directions :].unbind(0), -1)
-            found.append(means if mean else last)
+            found.append(means if mean else top_hidden(state, self.network.encoder.directions))
         vectors: NDArray[np.float32] = torch.cat(found).numpy()
         return vectors
 

@@ -1,10 +1,12 @@
 """Bridges: from the final state of an encoder to the initial state of a decoder."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sluice.options import BRIDGES
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import RecurrentStack, StackState, State
+from sluice.recurrent.stack import show_sizes
+from sluice.recurrent.states import join_states, split_state, top_hidden
 
 
 def make_bridge(kind: str, encoder: RecurrentStack, decoder: RecurrentStack) -> "Bridge":
@@ -29,32 +31,34 @@ class Bridge(nn.Module):
 
     def __init__(self, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
         super().__init__()
-        self.directions, self.layers = encoder.directions, decoder.num_layers
-        self.hidden_size, self.state_type = decoder.hidden_size, decoder.state_type
+        self.directions = encoder.directions
+        self.hidden_sizes, self.state_type = decoder.hidden_sizes, decoder.state_type
 
-    def forward(self, state: State) -> State:
+    def forward(self, state: StackState) -> StackState:
         """Returns the initial state of the decoder.
 
         Args:
-            state: the encoder's final state, tensors (encoder layers · directions, B, H).
+            state: the encoder's final state, see StackOutput.
 
         Returns:
-            The decoder's initial state, tensors (layers, B, H).
+            The decoder's initial state, see StackOutput.
         """
         raise NotImplementedError
 
-    def merge_directions(self, tensor: Tensor) -> Tensor:
-        """(encoder layers · directions, B, H) -> (encoder layers, B, directions · H), directions concatenated."""
-        layers = tensor.unflatten(0, (-1, self.directions))
-        return torch.cat(layers.unbind(1), -1)
+    def merge_directions(self, state: StackState) -> list[State]:
+        """Returns the state of each encoder layer, tensors (B, directions · H), directions concatenated."""
+        cells = split_state(state)
+        layers = [cells[start : start + self.directions] for start in range(0, len(cells), self.directions)]
+        return [type(cells[0])(*(torch.cat(parts, -1) for parts in zip(*layer, strict=True))) for layer in layers]
 
 
 class ZerosBridge(Bridge):
     """Zeros: the source reaches the decoder through attention only."""
 
-    def forward(self, state: State) -> State:
-        zeros = state.hidden.new_zeros(self.layers, state.hidden.shape[1], self.hidden_size)
-        return self.state_type(*(zeros for _ in self.state_type._fields))
+    def forward(self, state: StackState) -> StackState:
+        hidden = top_hidden(state, self.directions)
+        zeros = [hidden.new_zeros(len(hidden), size) for size in self.hidden_sizes]
+        return join_states([self.state_type(*(layer for _ in self.state_type._fields)) for layer in zeros], 1)
 
 
 class LastBridge(Bridge):
@@ -65,18 +69,21 @@ class LastBridge(Bridge):
 
     def __init__(self, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
         super().__init__(encoder, decoder)
-        if encoder.output_size != decoder.hidden_size or encoder.num_layers < decoder.num_layers:
+        sizes = [encoder.directions * size for size in encoder.hidden_sizes]
+        if sizes[-decoder.num_layers :] != decoder.hidden_sizes:
             raise ValueError(
-                f"bridge=last cannot map {encoder.num_layers} encoder layers of {encoder.output_size} units (both "
-                f"directions) to {decoder.num_layers} decoder layers of {decoder.hidden_size}: use equal sizes, or "
-                "bridge=learned or bridge=zeros"
+                f"bridge=last cannot map {encoder.num_layers} encoder layers of {show_sizes(sizes)} units (both "
+                f"directions) to {decoder.num_layers} decoder layers of {show_sizes(decoder.hidden_sizes)}: use equal "
+                "sizes, or bridge=learned or bridge=zeros"
             )
 
-    def forward(self, state: State) -> State:
-        final = state._asdict()
-        zeros = torch.zeros_like(self.merge_directions(state.hidden))
-        merged = (self.merge_directions(final[name]) if name in final else zeros for name in self.state_type._fields)
-        return self.state_type(*(tensor[-self.layers :] for tensor in merged))
+    def forward(self, state: StackState) -> StackState:
+        upper = self.merge_directions(state)[-len(self.hidden_sizes) :]
+        return join_states([self._convert(layer) for layer in upper], 1)
+
+    def _convert(self, layer: State) -> State:
+        zeros = torch.zeros_like(layer.hidden)
+        return self.state_type(*(getattr(layer, name, zeros) for name in self.state_type._fields))
 
 
 class LearnedBridge(Bridge):
@@ -89,9 +96,9 @@ class LearnedBridge(Bridge):
         super().__init__(encoder, decoder)
         input_size = len(encoder.state_type._fields) * encoder.output_size
         self.parts = len(decoder.state_type._fields)
-        self.map = nn.Linear(input_size, self.parts * self.layers * self.hidden_size)
+        self.map = nn.Linear(input_size, self.parts * sum(self.hidden_sizes))
 
-    def forward(self, state: State) -> State:
-        top = torch.cat([self.merge_directions(tensor)[-1] for tensor in state], -1)
-        states = torch.tanh(self.map(top)).unflatten(-1, (self.parts, self.layers, self.hidden_size))
-        return self.state_type(*states.permute(1, 2, 0, 3).unbind(0))
+    def forward(self, state: StackState) -> StackState:
+        top = torch.cat(list(self.merge_directions(state)[-1]), -1)
+        states = torch.tanh(self.map(top)).unflatten(-1, (self.parts, -1)).split(self.hidden_sizes, -1)
+        return join_states([self.state_type(*layer.unbind(1)) for layer in states], 1)

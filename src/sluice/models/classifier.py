@@ -13,6 +13,7 @@ from sluice.options import PADDINGS
 from sluice.recurrent import OneHot, RecurrentStack
 from sluice.recurrent.devices import to_device
 from sluice.recurrent.lengths import check_lengths
+from sluice.recurrent.states import top_hidden
 
 
 class ClassifierOutput(NamedTuple):
@@ -125,8 +126,7 @@ class TextClassifier(nn.Module):
             outputs = _run_segments(self.recurrent, features, lengths, self.segment_length)
             return outputs, outputs[:, 0]
         outputs, state = self.recurrent(features, lengths)
-        top = state.hidden[-self.recurrent.directions :]
-        return outputs, torch.cat(top.unbind(0), -1)
+        return outputs, top_hidden(state, self.recurrent.directions)
 
 
 def _right_padded(features: Tensor | OneHot, lengths: Tensor) -> Tensor | OneHot:

@@ -9,16 +9,17 @@ from torch import Tensor, nn
 from sluice.layers.attention import Attention, Memory
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import RecurrentStack, StackState, State
 from sluice.recurrent.products import linear
+from sluice.recurrent.states import map_state
 from sluice.recurrent.stepping import StackStepper
 
 
 class DecoderState(NamedTuple):
     """State of a decoder between two steps."""
 
-    cells: State
-    """State of the stack, tensors (layers, B, H)."""
+    cells: StackState
+    """State of the stack, tensors (layers, B, H), see StackOutput."""
     feed: Tensor
     """(B, F), features of the previous step for input feeding; zeros at first."""
     encoder_state: Tensor
@@ -28,7 +29,7 @@ class DecoderState(NamedTuple):
 
     def select(self, rows: Tensor) -> "DecoderState":
         """Returns the state of the rows (R,), in this order; rows may repeat."""
-        cells = type(self.cells)(*(tensor.index_select(1, rows) for tensor in self.cells))
+        cells = map_state(lambda tensor: tensor.index_select(1, rows), self.cells)
         memory = None if self.memory is None else self.memory.select(rows)
         return DecoderState(cells, self.feed.index_select(0, rows), self.encoder_state.index_select(0, rows), memory)
 
@@ -96,7 +97,7 @@ class Decoder(nn.Module):
         self.output_dropout = VariationalDropout(output_dropout)
         self.combine = nn.Linear(memory_size + stack.hidden_size, output_size, bias=False)
 
-    def init_state(self, cells: State, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
+    def init_state(self, cells: StackState, outputs: Tensor, last: Tensor, mask: Tensor) -> DecoderState:
         """Returns the state before the first word.
 
         Args:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
 from sluice.layers.heads import Head
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import RecurrentStack, StackState
 
 
 class LanguageModelOutput(NamedTuple):
@@ -20,7 +20,7 @@ class LanguageModelOutput(NamedTuple):
     """(B, T, H), outputs of the recurrent stack before dropout."""
     dropped: Tensor
     """(B, T, H), the outputs after dropout."""
-    state: State
+    state: StackState
     """State after the last step; the input state of the following text."""
 
 
@@ -77,7 +77,7 @@ class LanguageModel(nn.Module):
         names = tuple(name for name, _ in self.named_parameters(remove_duplicate=False) if name in words)
         return (*names, "recurrent.cells.0.weight_ih") if self.embedding.one_hot else names
 
-    def forward(self, ids: Tensor, state: State | None = None) -> LanguageModelOutput:
+    def forward(self, ids: Tensor, state: StackState | None = None) -> LanguageModelOutput:
         """Processes a chunk of text.
 
         Args:
@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
         """Returns the log-probabilities (B, V) of the token after the last step."""
         return self.head.log_probabilities(output.features[:, -1])
 
-    def step(self, last: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, last: Tensor, state: StackState | None) -> tuple[Tensor, StackState]:
         """Computes one step of decoding.
 
         Args:
@@ -119,7 +119,7 @@ class LanguageModel(nn.Module):
         return self.next_log_probabilities(output), output.state
 
     @torch.no_grad()
-    def prefill(self, ids: Tensor) -> tuple[Tensor, State | None]:
+    def prefill(self, ids: Tensor) -> tuple[Tensor, StackState | None]:
         """Processes all but the last token of texts (N, T).
 
         Returns:

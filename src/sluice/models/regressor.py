@@ -1,10 +1,10 @@
 """Regression of one or more values per sequence."""
 
-import torch
 from torch import Tensor, nn
 
 from sluice.layers.dropout import VariationalDropout
 from sluice.recurrent import RecurrentStack
+from sluice.recurrent.states import top_hidden
 
 
 class Regressor(nn.Module):
@@ -41,6 +41,6 @@ class Regressor(nn.Module):
             Values (B, K).
         """
         _, state = self.recurrent(features, lengths)
-        last = torch.cat(state.hidden[-self.recurrent.directions :].unbind(0), -1)
+        last = top_hidden(state, self.recurrent.directions)
         values: Tensor = self.output(self.output_dropout(last.unsqueeze(1)).squeeze(1))
         return values

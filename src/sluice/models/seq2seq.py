@@ -15,8 +15,9 @@ from sluice.layers.pooling import step_mask
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
 from sluice.options import TIED_WEIGHTS
-from sluice.recurrent import OneHot, RecurrentStack, State
+from sluice.recurrent import OneHot, RecurrentStack, StackState
 from sluice.recurrent.devices import to_device
+from sluice.recurrent.states import top_hidden
 
 
 class SpecialIds(NamedTuple):
@@ -125,11 +126,11 @@ class Seq2Seq(nn.Module):
             The initial state of the decoder.
         """
         outputs, state = self.run_encoder(source, lengths)
-        last = torch.cat(state.hidden[-self.encoder.directions :].unbind(0), -1)
+        last = top_hidden(state, self.encoder.directions)
         mask = step_mask(lengths, outputs.shape[1], outputs.device)
         return self.decoder.init_state(self.bridge(state), self.memory_dropout(outputs), last, mask)
 
-    def run_encoder(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def run_encoder(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, StackState]:
         """Returns the encoder outputs (B, S, M) for sources (B, S) of `lengths` (B,), and the final state."""
         embedded = self.source_embedding(source)
         features = embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import RecurrentStack, StackState
 
 
 class SequenceLabellerOutput(NamedTuple):
@@ -14,7 +14,7 @@ class SequenceLabellerOutput(NamedTuple):
 
     outputs: Tensor
     """(B, T, K), logits of classes, or values; undefined beyond each length."""
-    state: State
+    state: StackState
     """State after the last step of each sequence; the input state of the following chunk."""
 
 
@@ -67,7 +67,7 @@ class SequenceLabeller(nn.Module):
             return tuple(f"recurrent.cells.{direction}.weight_ih" for direction in range(self.recurrent.directions))
         return tuple(name for name, _ in self.named_parameters() if name == "embedding.table.weight")
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> SequenceLabellerOutput:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: StackState | None = None) -> SequenceLabellerOutput:
         """Computes the outputs of every step.
 
         Args:

@@ -21,7 +21,8 @@ from sluice.optim.changed_settings import (
 )
 from sluice.optim.schedules import Schedule, Stretchable
 from sluice.plain import Plain
-from sluice.recurrent import RecurrentStack, State
+from sluice.recurrent import RecurrentStack, StackState
+from sluice.recurrent.states import map_state, state_of_tensors, state_tensors
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class TaskModule(pl.LightningModule):
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
         self._resumed_from: Plain | None = None
-        self.carried_states: dict[str, State] = {}
+        self.carried_states: dict[str, StackState] = {}
         """Recurrent state after the last chunk, by stage; empty unless batches are consecutive chunks of streams."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -137,21 +138,22 @@ class TaskModule(pl.LightningModule):
                 scheduler.stretch(step + left)
                 log.info("The learning-rate schedule is stretched from step %d to end at step %d.", step, step + left)
 
-    def carry_over(self, stage: str, state: State) -> None:
+    def carry_over(self, stage: str, state: StackState) -> None:
         """Stores the detached state after a chunk for the next chunk of the stage."""
-        self.carried_states[stage] = type(state)(*(part.detach() for part in state))
+        self.carried_states[stage] = map_state(Tensor.detach, state)
 
     def recurrent_state(self) -> dict[str, list[Tensor]]:
         """Returns the training state carried over between batches, on the CPU; empty for none. It differs by rank."""
         state = self.carried_states.get("train")
-        return {} if state is None else {"train": [part.cpu() for part in state]}
+        return {} if state is None else {"train": [part.cpu() for part in state_tensors(state)]}
 
     def load_recurrent_state(self, saved: dict[str, list[Tensor]]) -> None:
         """Restores a state returned by `recurrent_state`."""
         for stage, parts in saved.items():
             recurrent = self.network.recurrent
             assert isinstance(recurrent, RecurrentStack)
-            self.carried_states[stage] = recurrent.state_type(*(part.to(self.device) for part in parts))
+            on_device = [part.to(self.device) for part in parts]
+            self.carried_states[stage] = state_of_tensors(on_device, recurrent.state_type)
 
     def on_save_checkpoint(self, checkpoint: Plain) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}

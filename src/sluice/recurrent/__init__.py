@@ -3,7 +3,7 @@
 from sluice.recurrent.cells import CELLS, Cell, CellOptions, Recurrence, make_cell, register_cell
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.stack import CellTrace, RecurrentStack, StackOutput, StackTrace
-from sluice.recurrent.states import HiddenState, LSTMState, State
+from sluice.recurrent.states import HiddenState, LSTMState, StackState, State
 
 __all__ = [
     "CELLS",
@@ -16,6 +16,7 @@ __all__ = [
     "Recurrence",
     "RecurrentStack",
     "StackOutput",
+    "StackState",
     "StackTrace",
     "State",
     "make_cell",

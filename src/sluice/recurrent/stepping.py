@@ -6,7 +6,7 @@ from torch import Tensor
 from sluice.recurrent.cells import Cell
 from sluice.recurrent.products import linear
 from sluice.recurrent.stack import RecurrentStack
-from sluice.recurrent.states import State
+from sluice.recurrent.states import StackState, State, join_states, split_state
 
 
 class StackStepper:
@@ -32,7 +32,7 @@ class StackStepper:
         self.stack = stack
         self.cells = stack.cell_list()
         self.recurrences = [cell.recurrence(batch_size) for cell in self.cells]
-        self.masks = [None, *(stack.step_dropout_mask(batch_size) for _ in self.cells[1:])]
+        self.masks = [None, *(stack.step_dropout_mask(batch_size, layer) for layer in range(1, stack.num_layers))]
         first = self.cells[0]
         self.all_known = known_size == first.input_size
         self.splits_weight = not self.all_known and type(first).project is Cell.project
@@ -41,13 +41,13 @@ class StackStepper:
             parts = first.weight_ih.split(sizes, 1)
             self.known_weight, self.dependent_weight = (part.contiguous() for part in parts)  # oneDNN is slow on views
 
-    def split_state(self, state: State) -> list[State]:
-        """Splits a state (layers, B, H) into the per-layer states (B, H) that `step` takes."""
-        return [self.stack.state_type(*parts) for parts in zip(*(tensor.unbind(0) for tensor in state), strict=True)]
+    def split_state(self, state: StackState) -> list[State]:
+        """Splits a state of the stack into the per-layer states (B, H) that `step` takes."""
+        return split_state(state)
 
-    def join_state(self, states: list[State]) -> State:
+    def join_state(self, states: list[State]) -> StackState:
         """Inverse of `split_state`."""
-        return self.stack.state_type(*(torch.stack(parts) for parts in zip(*states, strict=True)))
+        return join_states(states, self.stack.directions)
 
     def project(self, known: Tensor) -> Tensor:
         """Projects the known columns of all steps, (..., known_size) -> (..., P), to be passed to `step` one by one."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from sluice.analysis.gradients import gradient_norms
 from sluice.recurrent import CELLS, CellOptions, OneHot, RecurrentStack
 from sluice.recurrent.scan import force_backend
+from sluice.recurrent.states import top_hidden
 
 every_cell = pytest.mark.parametrize("cell", sorted(CELLS))
 LENGTHS = torch.tensor([5, 2, 4])
@@ -60,7 +61,8 @@ def test_lstm_gradients_match_two_steps_by_hand() -> None:
 
 def add_probes(stack: RecurrentStack, layer: int, steps: int) -> Tensor:
     """Adds (steps, H) zeros to the layer's hidden states; their gradient equals that of the states."""
-    probes, cell = torch.zeros(steps, 4, requires_grad=True), stack.cells[layer]
+    cell = stack.cell_list()[layer]
+    probes = torch.zeros(steps, cell.hidden_size, requires_grad=True)
     step, counter = cell.step, iter(range(steps))
 
     def probing(projected: Tensor, state: Any, recurrent: Any) -> Any:
@@ -74,14 +76,22 @@ def add_probes(stack: RecurrentStack, layer: int, steps: int) -> Tensor:
 @every_cell
 @pytest.mark.parametrize(("layers", "residual"), [(1, False), (2, False), (2, True)])
 def test_every_cell_matches_probe_gradients(cell: str, layers: int, residual: bool) -> None:
-    found = gradient_norms(make_stack(cell, num_layers=layers, residual=residual), features(), LENGTHS, half_square)
-    for layer in range(layers):
+    assert_probe_gradients(cell, num_layers=layers, residual=residual)
+
+
+def test_layers_of_unequal_size_match_probe_gradients() -> None:
+    assert_probe_gradients("gru", hidden_size=[5, 2], num_layers=2)
+
+
+def assert_probe_gradients(cell: str, **options: object) -> None:
+    found = gradient_norms(make_stack(cell, **options), features(), LENGTHS, half_square)
+    for layer in range(len(found["hidden"])):
         for row, length in enumerate(LENGTHS.tolist()):
-            stack = make_stack(cell, num_layers=layers, residual=residual)
+            stack = make_stack(cell, **options)
             probes = add_probes(stack, layer, length)
             with force_backend("steps"):
                 after = stack(features()[row : row + 1, :length], torch.tensor([length])).state
-            (gradient,) = torch.autograd.grad(half_square(after.hidden[-1]), probes)
+            (gradient,) = torch.autograd.grad(half_square(top_hidden(after, 1)), probes)
             norms = found["hidden"][layer, row, :length]
             torch.testing.assert_close(norms, gradient.norm(dim=-1).flip(0), rtol=1e-4, atol=1e-6)
 

@@ -37,6 +37,16 @@ def test_requested_layer_and_direction_are_returned(cell: str, layer: int | None
     torch.testing.assert_close(hidden.top, trace.outputs[0])
 
 
+@pytest.mark.parametrize(("layer", "size"), [(1, 6), (2, 3), (None, 3)])
+def test_layers_may_differ_in_size(layer: int | None, size: int) -> None:
+    stack = make_stack(hidden_size=[6, 3])
+    hidden = record_hidden_states(stack, features(), layer=layer, segment_length=4)
+    assert {name: values.shape for name, values in hidden.states.items()} == dict.fromkeys(
+        ("hidden", "cell"), (STEPS, size)
+    )
+    torch.testing.assert_close(hidden.top, hidden.outputs)
+
+
 def test_residual_outputs_differ_from_top_hidden_state() -> None:
     hidden = record_hidden_states(make_stack(residual=True, bidirectional=False), features())
     torch.testing.assert_close(hidden.top, hidden.states["hidden"])

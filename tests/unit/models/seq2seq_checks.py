@@ -1,5 +1,6 @@
 """Small Seq2Seq networks and batches for tests."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,23 +25,25 @@ def make_seq2seq(
     layers: int = 2,
     embedding_size: int = 6,
     hidden_size: int = 4,
+    encoder_sizes: Sequence[int] | None = None,
     output_size: int = 6,
     source_words: int = SOURCE_WORDS,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
 ) -> Seq2Seq:
-    """A float64 network; encoder with `hidden_size` per direction, decoder with twice that."""
+    """A float64 network; encoder with `encoder_sizes` or `hidden_size` per direction, decoder with twice that."""
     torch.manual_seed(0)
     options = CellOptions(recurrent_dropout=recurrent_dropout)
-    shared: dict[str, Any] = {"cell": cell, "num_layers": layers, "options": options}
-    encoder = RecurrentStack(input_size=embedding_size, hidden_size=hidden_size, bidirectional=True, **shared)
+    shared: dict[str, Any] = {"cell": cell, "options": options}
+    sizes_of_encoder = encoder_sizes or [hidden_size] * layers
+    encoder = RecurrentStack(input_size=embedding_size, hidden_size=sizes_of_encoder, bidirectional=True, **shared)
     memory_size = encoder.output_size
     attention_layer = make_attention(attention, query_size=2 * hidden_size, memory_size=memory_size)
     sizes = {"embedding_size": embedding_size, "output_size": output_size, "memory_size": memory_size}
     input_size = decoder_input_size(**sizes, attention=attention_layer is not None, input_feeding=input_feeding)
     decoder = Decoder(
         embedding=LearnedEmbedding(vocab_size=TARGET_WORDS, size=embedding_size, padding_id=PADDING),
-        stack=RecurrentStack(input_size=input_size, hidden_size=2 * hidden_size, **shared),
+        stack=RecurrentStack(input_size=input_size, hidden_size=2 * hidden_size, num_layers=layers, **shared),
         attention=attention_layer,
         memory_size=memory_size,
         output_size=output_size,

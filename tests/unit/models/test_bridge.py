@@ -12,7 +12,9 @@ from sluice.recurrent import RecurrentStack
 BATCH = 3
 
 
-def stack(cell: str, hidden_size: int, layers: int, bidirectional: bool = False) -> RecurrentStack:
+def stack(
+    cell: str, hidden_size: int | list[int], layers: int | None = None, bidirectional: bool = False
+) -> RecurrentStack:
     torch.manual_seed(0)
     return RecurrentStack(
         cell=cell, input_size=2, hidden_size=hidden_size, num_layers=layers, bidirectional=bidirectional
@@ -63,6 +65,31 @@ def test_learned_is_tanh_of_a_linear_map_of_the_top_layer() -> None:
     for layer in range(2):
         assert torch.equal(state.hidden[layer], expected[:, 0, layer])
         assert torch.equal(state.cell[layer], expected[:, 1, layer])
+
+
+@pytest.mark.parametrize("kind", BRIDGES)
+def test_layers_may_differ_in_size(kind: str) -> None:
+    encoder, decoder = stack("lstm", [3, 4, 2], bidirectional=True), stack("lstm", [8, 4])
+    given = last_state(encoder)
+    state = make_bridge(kind, encoder, decoder)(given)
+    assert [tuple(layer.cell.shape) for layer in state] == [(1, BATCH, 8), (1, BATCH, 4)]
+    decoder(torch.randn(BATCH, 4, 2), torch.tensor([4, 4, 1]), state)
+    for layer, own in zip(given[1:], state, strict=True):
+        for before, after in zip(layer, own, strict=True):
+            expected = {"zeros": torch.zeros_like(after[0]), "last": torch.cat([before[0], before[1]], -1)}
+            assert kind == "learned" or torch.equal(after[0], expected[kind])
+
+
+def test_learned_uses_the_top_layer_of_another_size() -> None:
+    encoder, decoder = stack("gru", [3, 4]), stack("gru", 5, 2)
+    bridge, given = make_bridge("learned", encoder, decoder), last_state(encoder)
+    expected = torch.tanh(bridge.map(given[1].hidden[0])).view(BATCH, 2, 5)
+    assert torch.equal(bridge(given).hidden, expected.transpose(0, 1))
+
+
+def test_last_needs_the_sizes_of_the_upper_layers() -> None:
+    with pytest.raises(ValueError, match=r"cannot map 2 encoder layers of \[8,4\] units .* to 2 decoder layers of 4"):
+        make_bridge("last", stack("gru", [8, 4]), stack("gru", 4, 2))
 
 
 @pytest.mark.parametrize(("hidden", "layers"), [(7, 1), (8, 3)])

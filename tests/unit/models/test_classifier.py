@@ -29,6 +29,7 @@ def make_classifier(
     word_dropout: float = 0.0,
     bidirectional: bool = True,
     num_classes: int = CLASSES,
+    hidden_size: int | list[int] = 8,
     **options: object,
 ) -> TextClassifier:
     torch.manual_seed(1)
@@ -36,7 +37,7 @@ def make_classifier(
     stack = RecurrentStack(
         cell=cell,
         input_size=words.output_size,
-        hidden_size=8,
+        hidden_size=hidden_size,
         num_layers=2,
         bidirectional=bidirectional,
         initial_state="learned",
@@ -103,8 +104,9 @@ def test_segments_start_from_the_initial_state() -> None:
     assert not torch.allclose(logits, plain(ids, LENGTHS).logits)
 
 
-def test_last_pooling_uses_the_top_layer_in_both_directions() -> None:
-    classifier = make_classifier(pooling="last")
+@pytest.mark.parametrize("hidden_size", [8, [8, 3]], ids=["equal", "unequal"])
+def test_last_pooling_uses_the_top_layer_in_both_directions(hidden_size: int | list[int]) -> None:
+    classifier = make_classifier(pooling="last", hidden_size=hidden_size)
     ids = texts()
     outputs, _ = classifier.recurrent(classifier.embedding(ids), LENGTHS)
     forward, backward = outputs.chunk(2, -1)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sluice.decoding.sampling import fixed_length_beam_search
 from sluice.layers.embedding import LearnedEmbedding, make_embedding
 from sluice.layers.heads import make_head
 from sluice.layers.output_loss import IGNORED
@@ -36,6 +37,7 @@ def make_model(
     initial_state: str = "learned",
     bidirectional: bool = False,
     projected: bool = False,
+    hidden_size: int | list[int] = UNITS,
     dropout: float = 0.0,
     **dropouts: float,
 ) -> LanguageModel:
@@ -44,7 +46,7 @@ def make_model(
     stack = RecurrentStack(
         cell=cell,
         input_size=words.output_size,
-        hidden_size=UNITS,
+        hidden_size=hidden_size,
         num_layers=2,
         bidirectional=bidirectional,
         dropout=dropout,
@@ -107,6 +109,22 @@ def test_chunks_equal_one_pass(ends: list[int], cell: str, head: str, tied: bool
     in_chunks, state = run_in_chunks(model, *text(), ends)
     torch.testing.assert_close(in_chunks, whole, **LOSSES)
     torch.testing.assert_close(state, last, **LOSSES)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_layers_may_differ_in_size(cell: str) -> None:
+    """Chunks equal one pass, tied weights need the top layer only, and a search returns what a pass computes."""
+    model = make_model(cell=cell, hidden_size=[UNITS + 3, UNITS], tied=True).eval()
+    whole, last = run_in_chunks(model, *text(), [])
+    in_chunks, state = run_in_chunks(model, *text(), [5, 6])
+    torch.testing.assert_close(in_chunks, whole, **LOSSES)
+    torch.testing.assert_close(state, last, **LOSSES)
+    found = fixed_length_beam_search(model.step, *model.prefill(text(rows=1)[0]), tokens=3, width=4)
+    assert found.ids.shape == (4, 3)
+    for ids, log_probability in zip(found.ids, found.log_probabilities, strict=True):
+        read = torch.cat([text(rows=1)[0], ids.unsqueeze(0)], 1)
+        losses = model.losses(model(read[:, :-1]), read[:, 1:])[0, -3:]
+        torch.testing.assert_close(-losses.sum(), log_probability.clone(), **LOSSES)
 
 
 @pytest.mark.parametrize("head", ["full", "adaptive"])

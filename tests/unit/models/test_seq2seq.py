@@ -66,6 +66,16 @@ def test_steps_equal_the_forward_pass_for_every_cell(cell: str, input_feeding: b
 
 
 @FEEDING
+@pytest.mark.parametrize("bridge", BRIDGES)
+def test_encoder_layers_may_differ_in_size(bridge: str, input_feeding: bool) -> None:
+    sizes: dict[str, Any] = {"cell": "lstm", "encoder_sizes": [3, 4, 4], "layers": 2}
+    network = make_seq2seq(**sizes, bridge=bridge, input_feeding=input_feeding)
+    assert_steps_equal_the_forward_pass(network)
+    (translation,) = network.translate(*random_pairs([5], [1])[:2], DecodingSettings(beam=3))
+    assert translation[0].words is not None
+
+
+@FEEDING
 @KINDS
 def test_single_sentence_equals_itself_in_a_batch(attention: str, input_feeding: bool) -> None:
     network = make_seq2seq(attention=attention, input_feeding=input_feeding)

@@ -31,10 +31,17 @@ WORDS, UNITS, STEPS, ROWS = 9, 5, 12, 3
 STAGES = ("train", "val", "test")
 
 
-def make_task(*, cell: str = "lstm", output_dropout: float = 0.0, seed: int = 1, **options: Any) -> LanguageModelModule:
+def make_task(
+    *,
+    cell: str = "lstm",
+    hidden_size: int | list[int] = UNITS,
+    output_dropout: float = 0.0,
+    seed: int = 1,
+    **options: Any,
+) -> LanguageModelModule:
     torch.manual_seed(seed)
     words = make_embedding("learned", vocab_size=WORDS, size=UNITS, padding_id=1, word_dropout=0.0)
-    stack = RecurrentStack(cell=cell, input_size=UNITS, hidden_size=UNITS, num_layers=2, initial_state="learned")
+    stack = RecurrentStack(cell=cell, input_size=UNITS, hidden_size=hidden_size, num_layers=2, initial_state="learned")
     model = LanguageModel(
         embedding=words,
         recurrent=stack,
@@ -165,10 +172,11 @@ class TestStages:
         assert torch.equal(task.model_step(small, "val")[0], expected)
 
 
+@pytest.mark.parametrize("hidden_size", [UNITS, [3, UNITS]], ids=["equal", "unequal"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_loaded_recurrent_state_continues_the_text(cell: str) -> None:
+def test_loaded_recurrent_state_continues_the_text(cell: str, hidden_size: int | list[int]) -> None:
     first, second = chunks([7])
-    task, other = make_task(cell=cell), make_task(cell=cell)
+    task, other = (make_task(cell=cell, hidden_size=hidden_size) for _ in range(2))
     assert task.recurrent_state() == {}
     task.model_step(first, "train")
     saved = {name: [part.clone() for part in parts] for name, parts in task.recurrent_state().items()}
