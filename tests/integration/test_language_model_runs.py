@@ -128,6 +128,12 @@ AWD = (
 )
 
 
+SHORT = (
+    *("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.limit_val_batches=1"),
+    *("trainer.limit_test_batches=1", "task.sample_tokens=0"),
+)
+
+
 @pytest.mark.usefixtures("workdir")
 @pytest.mark.parametrize(
     ("settings", "stops"),
@@ -169,6 +175,24 @@ def test_resumed_run_equals_uninterrupted_run(
     if settings is AWD:
         (optimizer,) = torch.load(runs.folder("awd-whole") / "last.ckpt", weights_only=True)["optimizer_states"]
         assert optimizer["param_groups"][0]["averaging"], "averaging must have started"
+
+
+@pytest.mark.usefixtures("workdir")
+def test_layers_of_unequal_size_resume_in_mid_epoch(runs: Runs) -> None:
+    """The carried state, a tuple of the states of the layers, is restored."""
+    settings = (*AWD, "model.hidden_size=[6,8]", "model.variational=true", "model.initial_state=learned", *SHORT)
+    assert runs.train(*settings, name="sizes-whole").code == 0
+    with stopped(stop_signal, "on_train_batch_end", 3):
+        assert runs.train(*settings, name="sizes-stopped").code == 130
+    stopped_run = runs.folder("sizes-stopped")
+    carried = torch.load(stopped_run / "last.ckpt", weights_only=True)["state_dict"]
+    assert carried["network.recurrent.initial_state.2"].shape == (1, 1, 8)
+    ended = runs.train(*settings, resume=stopped_run)
+    assert ended.code == 0, ended.err
+    assert differences(stopped_run, runs.folder("sizes-whole")) == []
+    for command_line in (("generate", "--prompt", "the", "--beam", "2", "--tokens", "2"), ("inspect", "a", "--json")):
+        ended = sluice(command_line[0], stopped_run, *command_line[1:])
+        assert ended.code == 0, ended.err
 
 
 @pytest.mark.slow

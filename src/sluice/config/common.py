@@ -1,21 +1,24 @@
 """Settings that every task has: the recurrent core, the embedding, and their defaults for a task."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import II, MISSING
 
-from sluice.config.fields import Settings, choice, count, fraction, setting
+from sluice.config.fields import Settings, choice, count, fraction, layer_sizes, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 MAX_LAYERS, MAX_UNITS = 100, 10_000_000
 MAX_BIAS = 1_000_000
+DEFAULT_LAYERS = II("task.recurrent.num_layers")
+"""Default of model.num_layers, unless model.hidden_size is a list."""
 
 
 @dataclass
 class RecurrentDefaults(Settings):
     """Defaults of `model` for a task. Users set `model.*`; a task's YAML file sets these."""
 
-    hidden_size: int = count("default of model.hidden_size", 128)
+    hidden_size: Any = layer_sizes("default of model.hidden_size", 128)
     num_layers: int = count("default of model.num_layers", 1)
     bidirectional: bool = setting("default of model.bidirectional", False)
     dropout: float = fraction("default of model.dropout")
@@ -30,13 +33,17 @@ class Model(Settings):
     name: str = setting("name of the model in the run folder and the results")
     cell: str = setting("registered cell; each has a file in conf/model")
     module: str | None = setting("Python file that registers a custom cell", None)
-    hidden_size: int = setting(
-        "units per layer and direction", II("task.recurrent.hidden_size"), least=1, most=MAX_UNITS
+    hidden_size: Any = layer_sizes(
+        "units per layer and direction",
+        II("task.recurrent.hidden_size"),
+        most=MAX_UNITS,
     )
     num_params: int | None = count(
         "number of parameters of the core, from which hidden_size is computed; null uses hidden_size", None
     )
-    num_layers: int = setting("number of layers", II("task.recurrent.num_layers"), least=1, most=MAX_LAYERS)
+    num_layers: int = setting(
+        "number of layers; by default that of a list of hidden sizes", DEFAULT_LAYERS, least=1, most=MAX_LAYERS
+    )
     bidirectional: bool = setting(
         "run each layer in both directions; the backward direction starts at the last token",
         II("task.recurrent.bidirectional"),

@@ -18,6 +18,7 @@ from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, explain, explai
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.given import check_given, check_overrides
+from sluice.config.layer_sizes import check_sizes, parse_sizes, set_num_layers, unify_sizes
 from sluice.config.renamed import explain_old_name, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
@@ -92,12 +93,17 @@ def checked(config: DictConfig) -> Config:
         if entry.name not in config.keys() and entry.name not in DISABLING_OPTIONS:  # noqa: SIM118, `in` ignores ???
             raise UserError(f"~{entry.name} cannot be used: settings cannot be deleted, set another value")
     with explained():
+        set_num_layers(config)
         typed: Any = OmegaConf.to_object(config)
     _check_names(typed)
     expand_home(typed)
     parse_class_weights(typed.task)
+    parse_sizes(typed.model)
+    parse_sizes(typed.task.recurrent)
     check_ranges(typed)
+    check_sizes(typed.model)
     check_combinations(typed)
+    unify_sizes(typed.model)
     for group in FREE_GROUPS:
         check_finite(group, getattr(typed, group))
     typed.optimizer = choose_fused(typed.optimizer, typed.trainer)

@@ -42,6 +42,8 @@ class Allowed:
     below: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    sizes: bool = False
+    """Whether the value is a size of all layers or a list with a size for each layer, which has no type of its own."""
 
     def expected(self) -> str:
         """Describes the range; empty if there is none."""
@@ -102,6 +104,17 @@ def fraction(meaning: str, default: object = 0.0) -> Any:
     return setting(meaning, default, least=0, below=1)
 
 
+def layer_sizes(meaning: str, default: object = MISSING, *, most: float | None = None) -> Any:
+    """Declares a size of all layers, or a list with a size for each layer, of at least 1.
+
+    Args:
+        meaning: description in `--help`.
+        default: default value, missing by default.
+        most: inclusive upper bound.
+    """
+    return field(default=default, metadata={"meaning": meaning, "allowed": Allowed(least=1, most=most, sizes=True)})
+
+
 def choice(meaning: str, choices: tuple[str, ...], default: object = MISSING) -> Any:
     """Declares a setting with a fixed set of values; of a list, each entry must be one of them.
 
@@ -121,15 +134,19 @@ def check_ranges(config: Any, prefix: str = "") -> None:
     """
     for entry in fields(config):
         value, key = getattr(config, entry.name), prefix + entry.name
+        allowed: Allowed | None = entry.metadata.get("allowed")
+        if allowed is not None and allowed.sizes and not _are_sizes(value):
+            raise UserError(
+                f"{key}={shown(value)} cannot be used: it must be a whole number, or a list with one for each layer"
+            )
         if is_dataclass(value):
             check_ranges(value, f"{key}.")
-        elif "allowed" in entry.metadata and value is not None:
-            allowed: Allowed = entry.metadata["allowed"]
+        elif allowed is not None and value is not None:
             check_finite(key, value)
             if isinstance(value, int) and abs(value) > LARGEST:
                 raise UserError(f"{key}={value} cannot be used: it is too large")
             if not allowed.allows(value):
-                raise UserError(f"{key}={_shown(value)} cannot be used: {_must_be(allowed, value)}")
+                raise UserError(f"{key}={shown(value)} cannot be used: {_must_be(allowed, value)}")
 
 
 def check_finite(key: str, value: object) -> None:
@@ -152,12 +169,22 @@ def check_finite(key: str, value: object) -> None:
         raise UserError(f"{key}={value} cannot be used: it must be a finite number")
 
 
+def _are_sizes(value: object) -> bool:
+    sizes = value if isinstance(value, list) else [value]
+    return bool(sizes) and all(type(size) is int for size in sizes)
+
+
 def _must_be(allowed: Allowed, value: object) -> str:
     return f"{'each entry' if isinstance(value, list) else 'it'} must be {allowed.expected()}"
 
 
-def _shown(value: object) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+def shown(value: object) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(bound: float) -> str:

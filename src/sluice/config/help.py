@@ -85,5 +85,6 @@ def _setting(key: str, default: object, meaning: str, allowed: Allowed) -> str:
         shown = shown.lower()
     if isinstance(default, list):
         shown = f"[{','.join(map(str, default))}]"
-    expected = f" ({allowed.expected()})" if allowed.expected() else ""
+    listed = ", or a list with a number for each layer, from the bottom" if allowed.sizes else ""
+    expected = f" ({allowed.expected()}{listed})" if allowed.expected() else ""
     return f"    {key + '=' + shown:<44} {meaning}{expected}\n"

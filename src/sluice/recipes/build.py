@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sluice.config.fields import shown
 from sluice.config.schema import Config, Model
 from sluice.config.tasks.translation import DecoderSettings, Translating
 from sluice.config.user_code import import_module
@@ -142,7 +143,7 @@ def check_core(config: Config) -> None:
         )
     if model.num_layers == 1 and (model.dropout or model.variational):
         log.warning("model.dropout and model.variational have no effect with model.num_layers=1.")
-    sizes = f"model.hidden_size={model.hidden_size}, model.num_layers={model.num_layers} and "
+    sizes = f"model.hidden_size={shown(model.hidden_size)}, model.num_layers={model.num_layers} and "
     _check_memory(_num_params(stack), f"{sizes}embedding.size={config.embedding.size}")
 
 
@@ -185,7 +186,7 @@ def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
         return _num_params(make(units))
 
 
-def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int) -> RecurrentStack:
+def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int | list[int]) -> RecurrentStack:
     return RecurrentStack(
         cell=cell,
         input_size=input_size,
