@@ -1,12 +1,15 @@
 """The experiments of conf/experiment run their sweeps."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from running import SAMPLE, error_of, paths_in, results_of, runs_below, sluice, train_by_hydra
+from running import SAMPLE, compose_quickly, error_of, paths_in, results_of, runs_below, sluice, train_by_hydra
+from sluice.config.compose import checked
 from sluice.recipes.build import hidden_size_within
+from sluice.recipes.registry import recipe_named
 from sluice.recurrent import RecurrentStack
 
 SMALL = (
@@ -48,6 +51,18 @@ def test_failed_sweep_run_is_reported(workdir: Path) -> None:
     assert "1 sweep run failed (see above)" in error_of(ended)
     assert "sweep run 0 failed: " in ended.err
     assert len(runs_below(workdir / "output")) == 1
+
+
+def test_awd_lstm_has_the_published_number_of_parameters() -> None:
+    """33.6 million (Merity, Keskar & Socher 2018, table 2), with the 33,278 words of WikiText-2."""
+    config = checked(compose_quickly(["experiment=awd_lstm_wikitext2"]))
+    words, sizes = 33_278, [400, 1150, 1150, 400]
+    with torch.device("meta"):
+        network = recipe_named("wikitext2").build_network(config, {"vocab": ["a"] * words})
+    layers = sum(4 * own * (below + own + 2) for below, own in pairwise(sizes))
+    found = sum(parameter.numel() for parameter in network.parameters())
+    assert found == words * sizes[0] + layers + words
+    assert round(found / 1e6, 1) == 33.6
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm_peephole"])
