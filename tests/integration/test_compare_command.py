@@ -66,6 +66,17 @@ def test_curve_plot_has_one_curve_per_model(runs: Path) -> None:
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("task.data.steps", ACCURACY)
 
 
+def test_curve_plot_against_lists(tmp_path: Path) -> None:
+    """Sizes of the layers, with one number for equal ones."""
+    for seed, sizes in enumerate(([8, 4], 6, [8, 4])):
+        config = {"model": {"name": "gru", "hidden_size": sizes}}
+        write_run(tmp_path / f"run-{seed}", "gru", 10, seed, config, **{ACCURACY: 0.5 + 0.1 * seed})
+    groups = group_runs(list(find_runs([tmp_path])))
+    assert sorted(len(group.runs) for group in groups) == [1, 2]
+    (axis,) = draw_curves(groups, ACCURACY, "model.hidden_size").axes
+    assert {label.get_text() for label in axis.get_xticklabels()} == {"[8,4]", "6"}
+
+
 @pytest.mark.parametrize("against", [(), ("--against", "task.data.steps")], ids=["bars", "curves"])
 def test_plot_is_written(runs: Path, tmp_path: Path, against: tuple[str, ...]) -> None:
     assert sluice("compare", runs, "--plot", tmp_path / "runs.png", *against).code == 0

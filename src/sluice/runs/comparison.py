@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from sluice.config.compose import flat
+from sluice.config.fields import shown
 from sluice.config.renamed import update_settings
 from sluice.plain import Plain
 from sluice.terminal import print_line
@@ -86,6 +87,7 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
         settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
         settings |= {name: run.get(name) for name in RESULT_KEYS}
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
+        settings |= {key: shown(value) for key, value in settings.items() if isinstance(value, list)}
         key = json.dumps(settings, sort_keys=True, default=str)
         groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
     for group in groups.values():
