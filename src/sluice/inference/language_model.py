@@ -17,7 +17,7 @@ from sluice.errors import UserError
 from sluice.inference.lm_evaluation import LMEvaluator
 from sluice.memory import require_memory
 from sluice.models.language import LanguageModel
-from sluice.recurrent.states import map_state
+from sluice.recurrent.states import StackState, map_state
 from sluice.text.language_text import LanguageText
 from sluice.text.lines import read_parts
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -244,6 +244,6 @@ class TextGenerator:
         )
 
 
-def _expand(state: Any, number: int) -> Any:
+def _expand(state: StackState | None, number: int) -> StackState | None:
     """The state of one text, expanded to a batch of `number` texts."""
     return None if state is None else map_state(lambda part: part.expand(-1, number, -1), state)

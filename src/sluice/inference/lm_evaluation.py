@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from sluice.data.samplers import ChunkSampler
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel
-from sluice.recurrent.states import map_state
+from sluice.recurrent.states import StackState, map_state
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class LMEvaluator:
 
     def losses(self, text: NDArray[np.int32], cache: NeuralCache | None = None) -> Iterator[Tensor]:
         """Yields −log p of the tokens in chunks (B, T), 0 at positions without a token."""
-        state: Any = None
+        state: StackState | None = None
         for batch in self._chunks(text, self.streams):
             with torch.inference_mode():
                 outputs = self.network(batch.inputs, state)
@@ -123,7 +122,7 @@ class LMEvaluator:
 
     def _gradients(self, text: NDArray[np.int32], streams: int) -> Iterator[Tensor]:
         """Yields Σ −log p of each chunk, after computing the gradients of its mean."""
-        state: Any = None
+        state: StackState | None = None
         for batch in self._chunks(text, streams):
             outputs = self.network(batch.inputs, state)
             total = self.network.total_loss(outputs, batch.targets)

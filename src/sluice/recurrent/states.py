@@ -1,7 +1,7 @@
 """State tuples of cells and stacks, passed in and out explicitly and never stored in a module."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def split_state(state: StackState) -> list[State]:
 
 def map_state(function: Callable[[Tensor], Tensor], state: StackStateT) -> StackStateT:
     """Applies a function to every tensor of a state."""
-    blocks: Any = tuple(type(block)(*map(function, block)) for block in _blocks(state))
+    blocks = tuple(type(block)(*map(function, block)) for block in _blocks(state))
     return cast(StackStateT, blocks if len(blocks) > 1 else blocks[0])
 
 
