@@ -4,13 +4,16 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from sluice.config.common import TaskSettings
 from sluice.config.compose import changed, flat
+from sluice.config.given import check_used
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
-from sluice.recipes.task import AnyRecipe
+from sluice.recipes.task import OWN_FILES, AnyRecipe
 from sluice.runs.evaluation import Evaluation, Request, Table
 from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
@@ -50,11 +53,16 @@ def evaluate_run(
         raise UserError(f"--split {split} cannot be used: it must be one of {', '.join(SPLITS)}")
     if data_dir is not None and not data_dir.is_dir():
         raise UserError(f"--data-dir {data_dir} is not a folder: give the folder of the corpora")
+    if data_dir is not None and table is not None:
+        raise UserError(f"--data-dir {data_dir} has no effect with --file: omit one of them")
     model = load_model(run)
     recipe = recipe_of(model.config)
     _check_options(recipe, model.config.task, table, method, settings)
     model = model.with_paths(data_dir)
-    config = replace(model.config, task=changed(model.config.task, settings))
+    task = changed(model.config.task, settings)
+    used = OmegaConf.create({"resume": None, "task": {**asdict(task), "eval_modes": [method]}})
+    check_used(used, [f"task.{setting.removeprefix('task.')}" for setting in settings])
+    config = replace(model.config, task=task)
     _print_evaluation(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
 
 
@@ -83,6 +91,8 @@ def _check_options(
             raise UserError(
                 f"--set {setting} has no effect with --method {method}: set --method {key.partition('.')[0]}"
             )
+        if table is not None and key in OWN_FILES:
+            raise UserError(f"--set {setting} has no effect with --file: omit one of them")
         if not key.startswith(recipe.evaluation_settings):
             keys = flat(asdict(task))
             known = [name for name in recipe.evaluation_settings if any(key.startswith(name) for key in keys)]

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
-from sluice.errors import UserError
+from sluice.errors import UserError, check_output
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.plain import PlainMapping
 from sluice.recipes.load import load_for
@@ -64,8 +64,8 @@ def predict_texts(
     model, predictor = load_for(run, Predictor, tokenized=tokenized)  # type: ignore[type-abstract]
     print_notes(model, as_json)
     columns = text_columns or recipe_of(model.config).text_columns(model.config)
-    if table is not None and len(columns) != len(predictor.fields):
-        raise UserError(f"--text-column names {len(columns)} columns: this model needs {len(predictor.fields)}")
+    if table is not None and len(set(columns)) != len(predictor.fields):
+        raise UserError(f"--text-column names {len(set(columns))} column(s): this model needs {len(predictor.fields)}")
     if texts:
         inputs = _inputs_of_arguments(predictor, texts)
     elif table is not None:
@@ -112,6 +112,7 @@ def _check_options(
         raise UserError(f"text {empty} is empty: it has no words")
     if output is not None:
         check_table_path(output)
+        check_output("--output", output)
         if file is not None and output.exists() and file.exists() and output.samefile(file):
             raise UserError(f"--output {output} is the file that is read: choose another name")
 

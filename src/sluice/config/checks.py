@@ -12,8 +12,6 @@ WORKERS_PER_CORE = 8
 PARTS = (("validation_fraction", "validation_path"), ("test_fraction", "test_path"))
 """Fractions of a file that are split off, unless a separate file is given."""
 COLUMNS = ("text_column", "first_column", "second_column", "label_column", "word_column", "tag_column")
-NEED_PATH = ("validation_path", "test_path", "word_column", "tag_column")
-"""Settings of `task.data` that have no effect on generated texts, if the task can generate them."""
 FILES = (
     *("path", "validation_path", "test_path", "target_path"),
     *("validation_target_path", "test_target_path"),
@@ -136,9 +134,6 @@ def _check_columns(data: Any) -> None:
 
 
 def _check_tagged_files(data: Any) -> None:
-    for name in NEED_PATH:
-        if hasattr(data, "word_column") and getattr(data, "path", "") is None and getattr(data, name, None) is not None:
-            raise UserError(f"task.data.{name} has no effect on generated sentences: set task.data.path")
     for name in ("word_column", "tag_column"):
         column = getattr(data, name, None)
         if column is not None and not column.strip().lstrip("+-").lstrip("0"):

@@ -8,7 +8,7 @@ from omegaconf import II, MISSING
 from sluice.config.fields import Settings, choice, count, fraction, layer_sizes, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
-MAX_LAYERS, MAX_UNITS = 100, 10_000_000
+MAX_LAYERS, MAX_UNITS, MAX_SUBWORDS = 100, 10_000_000, 10_000_000
 MAX_BIAS = 1_000_000
 DEFAULT_LAYERS = II("task.recurrent.num_layers")
 """Default of model.num_layers, unless model.hidden_size is a list."""

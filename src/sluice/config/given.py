@@ -47,6 +47,15 @@ def _contains(member: str) -> Callable[[Any], bool]:
 
 
 _LEFT_OUT = "leave it out"
+_PATH_TOO = "set it to the source side of these pairs"
+OF_OWN_FILES = tuple(
+    f"task.data.{name}"
+    for name in (
+        *("pattern", "limit", "validation_path", "test_path"),
+        *("first_column", "second_column", "label_column", "word_column", "tag_column"),
+    )
+)
+"""Settings without an effect on generated data, if the task can generate them."""
 NEEDS = (
     Need(("embedding.size", "embedding.initial_std"), "embedding.kind", _is("learned"), _LEFT_OUT, False),
     Need(
@@ -58,7 +67,9 @@ NEEDS = (
     Need(("task.scheduled_sampling_steps",), "task.scheduled_sampling", bool, "set task.scheduled_sampling too"),
     Need(("task.data.validation_fraction",), "task.data.validation_path", _is(None), _LEFT_OUT),
     Need(("task.data.test_fraction",), "task.data.test_path", _is(None), _LEFT_OUT),
-    Need(("task.data.pattern", "task.data.limit"), "task.data.path", _is_not(None), "set task.data.path too"),
+    Need(OF_OWN_FILES, "task.data.path", _is_not(None), "set task.data.path too"),
+    Need(("task.data.validation_target_path",), "task.data.validation_path", _is_not(None), _PATH_TOO),
+    Need(("task.data.test_target_path",), "task.data.test_path", _is_not(None), _PATH_TOO),
     Need(("task.cache",), "task.eval_modes", _contains("cache"), "add cache to task.eval_modes"),
     Need(("task.dynamic",), "task.eval_modes", _contains("dynamic"), "add dynamic to task.eval_modes"),
     Need(("task.sample_tokens", "task.sample_prompt"), "logger", bool, "choose a logger", False),

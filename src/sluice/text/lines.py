@@ -157,7 +157,7 @@ def check_first_line(raw: bytes, name: str | Path) -> None:
             raise UserError(f"{name} is {encoding} text: save it as UTF-8")
     if raw.startswith(_GZIP):
         raise UserError(f"{name} is a gzip file: rename it to end with .gz")
-    if not raw.endswith(b"\n") and b"\r" in raw.rstrip(b"\r"):
+    if not raw.endswith(b"\n") and b"\r" in raw.rstrip(b"\r") and b"\0" not in raw:
         raise UserError(
             f"{name} has the line breaks of old Mac files (CR without LF): convert it with tr '\\r' '\\n' < FILE"
         )

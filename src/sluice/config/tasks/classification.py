@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config.common import TaskSettings
+from sluice.config.common import MAX_SUBWORDS, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import PADDINGS, POOLINGS, SOURCES, SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
@@ -19,7 +19,7 @@ class Text(Settings):
     min_freq: int = count("minimum number of occurrences of a token in the training texts", 2)
     max_size: int | None = count("maximum vocabulary size, most frequent tokens first; null for no limit", 30_000)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = count("size of the subword vocabulary", 8_000)
+    subword_size: int = setting("size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config.common import EmbeddingDefaults, RecurrentDefaults, TaskSettings
+from sluice.config.common import MAX_SUBWORDS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
@@ -17,7 +17,7 @@ class CharNgramText(Settings):
     lowercase: bool = setting("convert all text to lower case; basic_english always does", False)
     normalize: bool = setting("normalise texts to Unicode NFC, and replace HTML line breaks (<br>) by spaces", True)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = count("size of the subword vocabulary", 8_000)
+    subword_size: int = setting("size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
     max_ngram: int = setting(
         "length of the longest character n-gram that contributes to the vector of a word", 3, least=1, most=1_000
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import II
 
-from sluice.config.common import MAX_LAYERS, MAX_UNITS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
+from sluice.config.common import MAX_LAYERS, MAX_SUBWORDS, MAX_UNITS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import (
     ATTENTIONS,
@@ -35,9 +35,11 @@ class PairText(Settings):
     )
     joint: bool = setting("one vocabulary for both languages", False)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = count(
+    subword_size: int = setting(
         "maximum size of the subword vocabulary; 256 subwords are bytes, of which rare and unseen characters consist",
         8_000,
+        least=1,
+        most=MAX_SUBWORDS,
     )
 
 

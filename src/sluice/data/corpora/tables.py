@@ -78,7 +78,9 @@ class Table(SplitFiles):
         named = [*text_columns, label_column]
         repeated = next((name for name in named if named.count(name) > 1), None)
         if repeated is not None:
-            raise UserError(f"the column {repeated!r} is named twice, for texts and labels: name different columns")
+            raise UserError(
+                f"the column {repeated!r} is named twice among those of texts and labels: name different columns"
+            )
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

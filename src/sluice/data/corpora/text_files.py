@@ -131,7 +131,7 @@ class TextFiles:
         """Returns the files of a path, sorted by name.
 
         Raises:
-            UserError: if there are none, or the pattern leaves the folder.
+            UserError: if there are none, or the pattern leaves the folder or is invalid.
         """
         if path.is_file():
             return [path]
@@ -139,8 +139,13 @@ class TextFiles:
             raise UserError(f"{path} does not exist: set task.data.path to a text file, or to a folder of text files")
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
             raise UserError(f"task.data.pattern={self.pattern} leaves the folder {path}: use a pattern within it")
-        plain = {file for file in path.rglob(self.pattern) if file.is_file()}
-        packed = {file for file in path.rglob(f"{self.pattern}.gz") if file.is_file()}
+        try:
+            plain = {file for file in path.rglob(self.pattern) if file.is_file()}
+            packed = {file for file in path.rglob(f"{self.pattern}.gz") if file.is_file()}
+        except ValueError as error:  # ** within a name
+            raise UserError(
+                f"task.data.pattern={self.pattern} cannot be used: ** must be a folder of its own, as in **/*.txt"
+            ) from error
         files = plain | {file for file in packed if file.with_suffix("") not in plain}
         if not files:
             raise UserError(f"there are no files {self.pattern} in {path}: set another pattern with task.data.pattern")
