@@ -45,6 +45,12 @@ def check_options(arguments: Sequence[str]) -> None:
             raise UserError(f"{option} {folder} is not a folder: give the folder of your configuration files")
 
 
+def chosen_package(arguments: Sequence[str]) -> str | None:
+    """Returns the part of the configuration that `--package` chooses to be shown."""
+    package: str | None = _parser().parse_known_args(list(arguments))[0].package
+    return package
+
+
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 """Options of which one may be given."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.cli.hydra_options import MULTIRUN, check_options
+from sluice.cli.hydra_options import MULTIRUN, check_options, chosen_package
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.terminal import print_line
@@ -112,6 +112,11 @@ def _run_hydra(conf: Path) -> None:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
+        except SystemExit as ending:
+            package = chosen_package(sys.argv[1:])
+            if ending.code != 1 or package is None:
+                raise
+            raise UserError(f"--package {package} is not in the configuration: name a group or setting") from None
         except AssertionError as error:
             if not any("max_batch_size" in argument for argument in sys.argv[1:]):
                 raise
