@@ -67,6 +67,10 @@ def runs(home: Path) -> dict[str, Path]:
 
 
 TRAINING = [row for row in rows() if not row[0].startswith("sluice ")]
+TRAINING_ROWS = [
+    pytest.param(*row, id=row[0], marks=[pytest.mark.slow] * (index % 2)) for index, row in enumerate(TRAINING)
+]
+"""Every second row of train.py is slow, since together they take a tenth of the time of the plain tests."""
 OTHERS = [row for row in rows() if row[0].startswith("sluice ")]
 
 
@@ -76,7 +80,7 @@ def test_table_is_large_and_has_no_row_twice() -> None:
     assert all(words for _, words in rows())
 
 
-@pytest.mark.parametrize(("command", "words"), TRAINING, ids=[command for command, _ in TRAINING])
+@pytest.mark.parametrize(("command", "words"), TRAINING_ROWS)
 def test_invalid_settings_are_one_sentence(
     home: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str
 ) -> None:

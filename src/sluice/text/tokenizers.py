@@ -11,7 +11,7 @@ from sluice.text.spacing import base_language, join_tokens
 
 END_OF_LINE = "<eos>"
 
-_SPLIT_MARK = re.compile(r" @(\S)@ ")
+_SPLIT_MARK = re.compile(r" @([^\w\s])@ ")
 """WikiText's separator within words and numbers: "1 @,@ 000"."""
 _SPLIT_NOT = re.compile(r" (?=n't(?: |$))", re.IGNORECASE)
 """The Penn Treebank tokenises "isn't" as "is n't", which Moses's rules do not join."""

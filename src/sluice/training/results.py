@@ -39,7 +39,7 @@ def results_before_test(
         "seed": config.seed,
         "debug": config.debug,
         "data_source": data.corpus.name,
-        **flat({"data": recipe_of(config).data_counts(data)}),
+        **_counts(recipe_of(config).data_counts(data)),
         "data_fingerprint": module.saved_with["data"]["fingerprint"],
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,
@@ -49,6 +49,11 @@ def results_before_test(
         "device": _device(trainer),
         **provenance(),
     }
+
+
+def _counts(counts: dict[str, dict[str, int]]) -> Plain:
+    """Names the counts of `TaskRecipe.data_counts`, such as "data/train/texts"."""
+    return {f"data/{split}/{name}": count for split, found in counts.items() for name, count in found.items()}
 
 
 def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> None:

@@ -53,7 +53,7 @@ def make_data(corpus: RunningText, tokenizer: str, cache: Path) -> LanguageData:
 
 
 def perplexity_of_test(generator: TextGenerator, data: LanguageData) -> float:
-    module = LanguageModelModule(network=generator.network, tokens_per_batch=14, monitor=TEST_MONITOR)
+    module = LanguageModelModule(network=generator.network, chunk_length=14, monitor=TEST_MONITOR)
     return run_test(module, data.test_dataloader())["perplexity"]
 
 
