@@ -19,6 +19,8 @@ from sluice.text.lines import STDIN
 
 BATCH = 64
 """Texts per batch."""
+COLUMN_SUFFIXES = (".conll", ".conllu", ".conllup")
+"""Suffixes of files with a word in each line, which taggers are trained on."""
 
 Item = TypeVar("Item")
 
@@ -105,6 +107,8 @@ def _check_options(
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
+    if file is not None and file.suffix in COLUMN_SUFFIXES:
+        raise UserError(f"{file} has a word in each line: give a file with a text or sentence in each line")
     if text_columns and table is None:
         raise UserError("--text-column has no effect without a table: give it with --file, or omit it")
     empty = next((number for number, text in enumerate(texts or (), start=1) if not text.strip()), None)

@@ -70,6 +70,12 @@ NEEDS = (
     Need(OF_OWN_FILES, "task.data.path", _is_not(None), "set task.data.path too"),
     Need(("task.data.validation_target_path",), "task.data.validation_path", _is_not(None), _PATH_TOO),
     Need(("task.data.test_target_path",), "task.data.test_path", _is_not(None), _PATH_TOO),
+    Need(
+        ("task.data.size", "task.data.val_size", "task.data.test_size", "task.data.source", "task.data.sample_size"),
+        "task.data.path",
+        _is(None),
+        _LEFT_OUT,
+    ),
     Need(("task.cache",), "task.eval_modes", _contains("cache"), "add cache to task.eval_modes"),
     Need(("task.dynamic",), "task.eval_modes", _contains("dynamic"), "add dynamic to task.eval_modes"),
     Need(("task.sample_tokens", "task.sample_prompt"), "logger", bool, "choose a logger", False),
