@@ -123,7 +123,17 @@ def test_every_group_has_options() -> None:
     assert set(TASK_SCHEMAS) == set(OPTIONS["task"])
 
 
-@pytest.mark.parametrize("point", POINTS)
+PLAIN_GROUPS = ("task", "model", "experiment")
+"""Groups whose options are all tested by plain pytest; those of other groups with `-m slow`."""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(point, marks=[] if point.startswith(PLAIN_GROUPS) else [pytest.mark.slow], id=point)
+        for point in POINTS
+    ],
+)
 def test_option_composes_and_builds(home: Path, point: str) -> None:
     few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
     task, trainer, data = built_on_data(composed(home, point, *few))
