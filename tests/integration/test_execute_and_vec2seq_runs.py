@@ -129,7 +129,7 @@ def test_sentences_are_sampled_for_a_label(workdir: Path) -> None:
     assert len(set(first.out.splitlines())) > 1
     assert sluice(*asked, "1").out == first.out != sluice(*asked, "2").out
     assert "choose from neg, pos" in error_of(sluice("translate", run.folder, "good"))
-    assert "sampling with a seed needs beam=1, got beam=3" in error_of(sluice(*asked, "1", "--beam", "3"))
+    assert "--seed 1 cannot be combined with --beam 3" in error_of(sluice(*asked, "1", "--beam", "3"))
 
 
 FEW = ("task.data.size=50", "task.data.val_size=10", "task.data.test_size=10")

@@ -268,7 +268,8 @@ class Cell(nn.Module):
         """
         if lacks_autocast(inputs.device):
             with torch.autocast(inputs.device.type, enabled=False):
-                return self.run_kernel(inputs.to(weight.dtype), state, recurrent, weight)
+                full = self.state_type(*(part.to(weight.dtype) for part in state))
+                return self.run_kernel(inputs.to(weight.dtype), full, recurrent, weight)
         weights = [weight, recurrent.weight, self.bias_ih, self.bias_hh]
         outputs, *final = self._kernel()(
             inputs, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
