@@ -1,8 +1,9 @@
 """Errors that are reported to the user in one sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 
 class UserError(ValueError):
@@ -22,6 +23,23 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
     return UserError(
         f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check the path and its permissions"
     )
+
+
+Item = TypeVar("Item")
+
+
+def not_empty(items: Iterable[Item], message: str) -> Iterator[Item]:
+    """Yields the items.
+
+    Raises:
+        UserError: with the message, if there are none.
+    """
+    empty = True
+    for item in items:
+        empty = False
+        yield item
+    if empty:
+        raise UserError(message)
 
 
 def check_output(option: str, path: Path | None) -> None:

@@ -76,6 +76,15 @@ def test_predict_reads_pairs_from_file_and_stdin(titles: Finished, tmp_path: Pat
         assert line["probability"] == pytest.approx(alone["probability"], abs=1e-6), "in either order"
 
 
+def test_given_pairs_may_be_tokenized(titles: Finished) -> None:
+    def words(*options: str) -> set[str]:
+        (line,) = json_lines(sluice("predict", titles.folder, "a kettle.", "a lamp", *options, "--json"))
+        return {word["word"] for word in line["words"]}
+
+    assert words() == words("--raw") == {"a", "kettle", ".", "lamp"}
+    assert words("--tokenized") == {"a", "kettle.", "lamp"}
+
+
 NO_PAIRS = {
     "one text": (["kettle"], None, "got 1 text, but this model compares two"),
     "three texts": (["a", "b", "c"], None, "got 3 texts, but this model compares two"),

@@ -12,6 +12,7 @@ from sluice.analysis.hidden_states import HiddenStates, record_hidden_states
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.inference.language_model import TextGenerator
+from sluice.inference.tagger import Tagger
 from sluice.inference.translator import Translator
 from sluice.layers.pooling import LastPooling
 from sluice.models.classifier import TextClassifier
@@ -126,9 +127,9 @@ def _predicts_at_every_step(network: TextClassifier) -> bool:
 
 def _record_language_model(model: SavedModel, text: str, choice: LayerChoice) -> TextActivations:
     network: LanguageModel = model.network
-    language_text = inference_object(model, TextGenerator).text
-    words = [END_OF_LINE, *_not_empty(language_text.tokens(text))]
-    ids = language_text.prompt_ids(text)
+    language_text, tokenized = inference_object(model, TextGenerator).text, bool(model.tokenized)
+    words = [END_OF_LINE, *_not_empty(language_text.tokens(text, tokenized))]
+    ids = language_text.prompt_ids(text, tokenized)
     hidden = record_hidden_states(network.recurrent, network.embedding(torch.tensor([ids])), **choice._asdict())
     features = hidden.outputs if network.projection is None else network.projection(hidden.outputs)
     predictions: list[StepPrediction] = []
@@ -152,7 +153,7 @@ def _record_labeller(model: SavedModel, text: str, choice: LayerChoice) -> TextA
     assert network.embedding is not None
     known = model.parts["vocab"]
     if model.parts["tags"]:
-        words, names = _not_empty(text.split()), model.parts["tags"]
+        words, names = _not_empty(inference_object(model, Tagger).tokenize(text)), model.parts["tags"]
         ids = Vocab(known).encode(words)
     else:
         words, names = _not_empty(_split_symbols(text, known)), known

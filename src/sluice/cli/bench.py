@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
+from sluice.cli.options import Json
 from sluice.exit_codes import exit_on_user_error
 
 bench = typer.Typer(help="Run speed benchmarks; reports medians over interleaved rounds.", no_args_is_help=True)
 
 PlainMemory = Annotated[bool, typer.Option("--plain-memory", help="Leave the C library's malloc settings unchanged.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 @bench.command()

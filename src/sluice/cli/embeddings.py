@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.bench import Json
+from sluice.cli.options import Json, Tokenized
 from sluice.exit_codes import exit_on_user_error
 
 HELP = "Analyse the word vectors of a run or file, or the phrase vectors of a translation model."
@@ -100,6 +100,7 @@ def phrases(
     manhattan: Manhattan = False,
     png: Png = None,
     projector: Projector = None,
+    tokenized: Tokenized = None,
     as_json: Json = False,
 ) -> None:
     """Print the nearest neighbours of phrases, encoded by a translation model, and plot them."""
@@ -115,5 +116,6 @@ def phrases(
             manhattan=manhattan,
             png=png,
             projector=projector,
+            tokenized=tokenized,
             as_json=as_json,
         )

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +56,8 @@ def inspect_command(
             raise UserError('give a run and a text in quotes: sluice inspect RUN "text", or --gradients')
         inspect_text(Path(given[0]), given[1], **text_options, png=png, as_json=as_json)
         return
-    layer = text_options.pop("layer")
+    layer, tokenized = text_options.pop("layer"), text_options.pop("tokenized")
+    text_options["tokenized/--raw"] = None if tokenized is None else True
     _refuse(text_options, "cannot be combined with --gradients: omit one of them")
     if given:
         _refuse(network_options, "is for untrained networks: omit it, or omit the runs")
@@ -82,6 +84,12 @@ def _refuse(options: Plain, why: str) -> None:
             raise UserError(f"--{name.replace('_', '-')} {why}")
 
 
+def _note_truncation(activations: TextActivations) -> None:
+    length, kept = activations.length, activations.kept
+    if kept < length:
+        print(f"note: the text has {length} tokens and was truncated to {kept}", file=sys.stderr)
+
+
 def inspect_text(
     run: Path,
     text: str,
@@ -90,6 +98,7 @@ def inspect_text(
     layer: int | None,
     backward: bool,
     gates: bool,
+    tokenized: bool | None,
     png: Path | None,
     as_json: bool,
 ) -> None:
@@ -102,6 +111,7 @@ def inspect_text(
         layer: layer number, 1 is the lowest; None for the top layer.
         backward: inspect the backward direction of a bidirectional layer.
         gates: also inspect the gates.
+        tokenized: whether the text is tokenised already; None for a text like those of training.
         png: the file of the plot; None for a new file in the run folder, or for no plot with `as_json`.
         as_json: print one JSON object.
 
@@ -110,11 +120,9 @@ def inspect_text(
             that exists already or cannot be written.
     """
     check_unused(png)
-    model = load_model(run)
+    model = replace(load_model(run), tokenized=tokenized)
     activations = record_activations(model, text, LayerChoice(layer, backward))
-    if activations.kept < activations.length:
-        note = f"the text has {activations.length} tokens and was truncated to {activations.kept}"
-        print(f"note: {note}", file=sys.stderr)
+    _note_truncation(activations)
     last = _numpy(list(activations.hidden.states.values())[-1])
     numbers = most_varying_units(last) if units is None else parse_units(units, last.shape[1])
     choice = LayerChoice(layer or model.config.model.num_layers, backward)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from sluice.cli.bench import Json, bench
+from sluice.cli.bench import bench
 from sluice.cli.embeddings import embeddings
+from sluice.cli.options import Json, Tokenized
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
 from sluice.terminal import print_line
@@ -88,16 +89,6 @@ DataDir = Annotated[
 
 
 PromptTokenized = Annotated[
-    bool | None,
-    typer.Option(
-        "--tokenized/--raw",
-        help="The text is already tokenised: split it at white space only. Default: raw, tokenised as the training "
-        "text, or by 'words' if that was split at white space.",
-    ),
-]
-
-
-Tokenized = Annotated[
     bool | None,
     typer.Option(
         "--tokenized/--raw",
@@ -333,6 +324,7 @@ def inspect(
     init: Init = None,
     forget_bias: Annotated[float | None, typer.Option(help="Forget bias of untrained networks; default: 1.")] = None,
     data_dir: DataDir = None,
+    tokenized: Tokenized = None,
     png: Annotated[
         Path | None, typer.Option(help="File of the plot; default: a new file in the run folder, or none with --json.")
     ] = None,
@@ -342,7 +334,7 @@ def inspect(
     with exit_on_user_error():
         from sluice.cli.inspect import inspect_command
 
-        text_options = {"units": units, "layer": layer, "backward": backward, "gates": gates}
+        text_options = {"units": units, "layer": layer, "backward": backward, "gates": gates, "tokenized": tokenized}
         gradient_options = {"steps": steps, "data_dir": data_dir}
         network_options = {"cells": cells, "hidden": hidden, "seed": seed, "init": init, "forget_bias": forget_bias}
         inspect_command(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sluice.analysis.embedding_space import EmbeddingSpace
-from sluice.cli.lines import input_lines
+from sluice.cli.lines import input_lines, print_notes
 from sluice.cli.word_vectors import print_nearest, write_plot
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
@@ -23,6 +23,7 @@ def print_phrases(
     manhattan: bool,
     png: Path | None,
     projector: Path | None,
+    tokenized: bool | None,
     as_json: bool,
 ) -> None:
     """Prints the nearest neighbours of each phrase among the others, and plots all phrases.
@@ -36,6 +37,7 @@ def print_phrases(
         manhattan: use the Manhattan distance instead of the cosine.
         png: the file of the plot; None for no plot.
         projector: a new folder for TensorBoard's projector; None for none.
+        tokenized: whether the phrases are tokenised already; None for phrases like the training sentences.
         as_json: print one JSON object per phrase.
 
     Raises:
@@ -44,10 +46,9 @@ def print_phrases(
     """
     if texts and file:
         raise UserError("give phrases or --file, not both")
-    _, translator = load_for(run, Translator)
+    model, translator = load_for(run, Translator, tokenized=tokenized)
+    print_notes(model, as_json)
     phrases = _distinct(texts or input_lines(file))
-    if len(phrases) < 2:
-        raise UserError(f"at least two distinct phrases are needed, got {len(phrases)}: give more to compare")
     _check_words(translator, phrases)
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:
@@ -59,11 +60,18 @@ def print_phrases(
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
-    """Returns the different phrases; reports blank ones, which are skipped."""
+    """Returns the different phrases; reports blank ones, which are skipped.
+
+    Raises:
+        UserError: if there are fewer than two.
+    """
     phrases = [text.strip() for text in texts]
     if blank := phrases.count(""):
         print_line(f"note: {blank:,} blank phrases were skipped", file=sys.stderr)
-    return list(dict.fromkeys(filter(None, phrases)))
+    distinct = list(dict.fromkeys(filter(None, phrases)))
+    if len(distinct) < 2:
+        raise UserError(f"at least two distinct phrases are needed, got {len(distinct)}: give more to compare")
+    return distinct
 
 
 def _check_words(translator: Translator, phrases: list[str]) -> None:

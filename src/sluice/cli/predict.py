@@ -3,13 +3,12 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
-from sluice.errors import UserError, check_output
+from sluice.errors import UserError, check_output, not_empty
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.plain import PlainMapping
 from sluice.recipes.load import load_for
@@ -19,6 +18,7 @@ from sluice.text.lines import STDIN
 
 BATCH = 64
 """Texts per batch."""
+NO_TEXT = "there is no text to predict: give one in quotes, --file, or lines on standard input"
 COLUMN_SUFFIXES = (".conll", ".conllu", ".conllup")
 """Suffixes of files with a word in each line, which taggers are trained on."""
 
@@ -75,7 +75,7 @@ def predict_texts(
     else:
         inputs = _inputs_of_lines(predictor, file)
     interactive = not texts and file is None and sys.stdin.isatty()
-    found = _predictions(predictor, _some(inputs), 1 if interactive else BATCH)
+    found = _predictions(predictor, not_empty(inputs, NO_TEXT), 1 if interactive else BATCH)
     if output is not None:
         write_table(output, _rows(predictor, found))
     else:
@@ -130,19 +130,6 @@ def _inputs_of_lines(predictor: Predictor[Item], file: Path | None) -> Iterator[
     for number, line in enumerate(input_lines(file), start=1):
         parts = predictor.split_line(line, f"{file or STDIN}, line {number}")
         yield Input(parts, dict(zip(predictor.fields, parts, strict=True)))
-
-
-def _some(inputs: Iterable[Input]) -> Iterator[Input]:
-    """Yields the inputs.
-
-    Raises:
-        UserError: if there are none.
-    """
-    iterator = iter(inputs)
-    first = next(iterator, None)
-    if first is None:
-        raise UserError("there is no text to predict: give one in quotes, --file, or lines on standard input")
-    return chain([first], iterator)
 
 
 def _predictions(

@@ -3,11 +3,10 @@
 import time
 from pathlib import Path
 
-from sluice.config.checks import check_files, vector_settings
+from sluice.config.checks import check_files, fetch_vectors
 from sluice.config.compose import checked, compose_config, find_conf
 from sluice.config.errors import named_settings
 from sluice.config.given import check_used
-from sluice.data.published_vectors import find_vectors
 from sluice.errors import UserError
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
@@ -44,11 +43,10 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     recipe = recipe_of(config)
     with named_settings(config):
         recipe.check(config)
+        fetch_vectors(config)
         corpus = recipe.find_corpus(config, may_fall_back=False)
         data = recipe.build_data(config, corpus)
     recipe.prepare(config, data)
-    for given in vector_settings(config).values():
-        find_vectors(given, Path(config.paths.data_dir))
     print_line(f"{config.task.name}: {corpus.description}")
     counts, repeated = count_lines(recipe.data_counts(data)), repeated_texts(data.identity.hashes)
     for line in [*counts, *recipe.data_summary(data), *repeated]:

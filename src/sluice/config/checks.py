@@ -74,6 +74,18 @@ def vector_settings(config: Config) -> dict[str, str]:
     return {key: path for key, path in found if path is not None}
 
 
+def fetch_vectors(config: Config) -> None:
+    """Downloads the published vectors that the settings name, if they are not in the data folder.
+
+    Raises:
+        UserError: if they cannot be downloaded.
+    """
+    for given in vector_settings(config).values():
+        from sluice.data.published_vectors import find_vectors
+
+        find_vectors(given, Path(config.paths.data_dir))
+
+
 def _or_folder(key: str) -> str:
     return {"init_from": " or run folder", "task.data.path": " or folder"}.get(key, "")
 

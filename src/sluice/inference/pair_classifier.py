@@ -13,6 +13,7 @@ from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput
 from sluice.plain import Plain
+from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_positions
 
 MAX_WORDS_SHOWN = 4
@@ -67,8 +68,8 @@ class PairPredictor(Predictor[Pair]):
         *,
         network: PairClassifier,
         labels: Sequence[str],
+        tokenize: Tokenizer,
         settings: CharNgramSettings,
-        subword_model: bytes | None = None,
         max_length: int,
         truncation: str,
     ) -> None:
@@ -76,14 +77,13 @@ class PairPredictor(Predictor[Pair]):
         Args:
             network: the network, in evaluation mode.
             labels: class names, in the order of the class ids.
-            settings: tokenisation and character n-grams.
-            subword_model: learned subwords, for the unit "subwords".
+            tokenize: splits a text into words.
+            settings: character n-grams of words.
             max_length: maximum number of words of a text; longer texts are truncated.
             truncation: which part of a longer text is kept, see `sluice.text.truncation`.
         """
-        self.network, self.labels, self.settings = network, tuple(labels), settings
+        self.network, self.labels, self.tokenize, self.settings = network, tuple(labels), tokenize, settings
         self.max_length, self.truncation = max_length, truncation
-        self.tokenize = settings.tokens.make(subword_model)
 
     def item(self, texts: Sequence[str]) -> Pair:
         return texts[0], texts[1]

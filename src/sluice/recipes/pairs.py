@@ -160,8 +160,8 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
         return PairPredictor(
             network=model.network,
             labels=model.labels,
+            tokenize=self.tokenizer_of(model),
             settings=self.ngram_settings(settings),
-            subword_model=model.parts.get("subword_model"),
             max_length=settings.data.max_length,
             truncation=settings.data.truncation,
         )

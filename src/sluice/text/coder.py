@@ -125,6 +125,8 @@ class SentenceCoder:
 
     def for_given(self, tokenized: bool | None) -> "SentenceCoder":
         """Returns the coder of the sentences given to a trained model, see `given_tokenizer`."""
+        if tokenized is None:
+            return self
         saved = self.saved()
         tokenizer = given_tokenizer(saved["unit"], saved["tokenizer"], tokenized)
         lowercase = saved["lowercase"] or saved["tokenizer"] == "basic_english"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sluice.errors import UserError
-from sluice.text.tokenizers import END_OF_LINE, detokenize, make_tokenizer
+from sluice.text.tokenizers import END_OF_LINE, detokenize, given_tokenizer, make_tokenizer
 from sluice.text.vocab import PADDING_ID, UNKNOWN_ID, Vocab
 
 
@@ -29,7 +29,7 @@ class LanguageText:
             ValueError: for an unknown tokenizer.
         """
         self.vocab, self.char_level, self.trained_on_tokenized = vocab, tokenizer == "chars", tokenizer == "whitespace"
-        self.raw_tokenizer = "words" if self.trained_on_tokenized else tokenizer
+        self.raw_tokenizer = given_tokenizer("words", tokenizer, tokenized=False)
         self._tokenize_raw = make_tokenizer(self.raw_tokenizer)
         self.end_id = vocab.encode([END_OF_LINE])[0]
 

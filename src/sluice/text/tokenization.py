@@ -49,6 +49,8 @@ class Tokenization:
         Raises:
             UserError: as `given_tokenizer`.
         """
+        if tokenized is None:
+            return self
         tokenizer = given_tokenizer(self.unit, self.tokenizer, tokenized)
         return replace(self, tokenizer=tokenizer, lowercase=self.lowercase or self.tokenizer == "basic_english")
 

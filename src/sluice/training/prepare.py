@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.checks import VECTORS, check_files, check_monitor_mode, check_monitors
+from sluice.config.checks import VECTORS, check_files, check_monitor_mode, check_monitors, fetch_vectors
 from sluice.config.compose import checked, with_registered_type
 from sluice.config.errors import named_settings
 from sluice.config.fields import freeze
@@ -127,6 +127,7 @@ def prepared_run(
     check_early(early, sweep_number)
     with named_settings(early):
         recipe_of(early).check(early)
+    fetch_vectors(early)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
     location = locate_run(early, sample=sample, sweep_number=sweep_number)

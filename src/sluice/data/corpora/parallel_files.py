@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sluice.data.corpus import SentencePair, Sources
-from sluice.errors import UserError
+from sluice.errors import UserError, not_empty
 from sluice.text.lines import read_lines
 
 PairPaths: TypeAlias = Path | tuple[Path, Path]
@@ -131,9 +131,4 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
 
 
 def _some_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
-    empty = True
-    for line in read_lines(path, known_bytes):
-        empty = False
-        yield line
-    if empty:
-        raise UserError(f"{path} has no lines: add at least one sentence.")
+    return not_empty(read_lines(path, known_bytes), f"{path} has no lines: add at least one sentence.")

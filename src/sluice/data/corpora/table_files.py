@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sluice.errors import UserError
+from sluice.errors import UserError, not_empty
 from sluice.files import atomic_file
 from sluice.plain import Plain, PlainMapping
 from sluice.text.lines import read_errors, read_lines
@@ -50,12 +50,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     reader = _dataset_rows if path.is_dir() else READERS.get(_format(path))
     if reader is None:
         raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
-    empty = True
-    for row in reader(path, columns):
-        empty = False
-        yield row
-    if empty:
-        raise UserError(f"{path} has no rows: add rows below the header")
+    yield from not_empty(reader(path, columns), f"{path} has no rows: add rows below the header")
 
 
 def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[TableRow, list[str]]]:
@@ -140,15 +135,13 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
 
 def _delimiter(path: Path, columns: Sequence[str]) -> str:
-    """Returns the delimiter of a table: that with which the header has all columns, as spreadsheets write them."""
+    """Returns the delimiter of a table: the first that gives a header with all columns, else the most columns."""
     if _format(path) == ".tsv":
         return "\t"
     header = next((line for line in read_lines(path) if line.strip()), "")
-    for delimiter in ",;\t":
-        names = next(csv.reader([header], delimiter=delimiter))
-        if {*columns} <= {name.strip() for name in names}:
-            return delimiter
-    return ","
+    names = {one: [name.strip() for name in next(csv.reader([header], delimiter=one))] for one in ",;\t"}
+    complete = next((one for one, found in names.items() if {*columns} <= {*found}), None)
+    return complete or max(names, key=lambda one: len(names[one]))
 
 
 def _check_header(path: Path, columns: Sequence[str], header: list[str]) -> None:

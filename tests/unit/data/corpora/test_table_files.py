@@ -59,13 +59,24 @@ def test_delimiter_of_a_csv_file_is_found(tmp_path: Path, delimiter: str) -> Non
         ("a.csv", "label,text,label\nx,y,z\n", "has the column 'label' 2 times: rename or remove one"),
         ("a.jsonl", '{"text": "a", "label": 1, "text": "b"}\n', "line 1: the field 'text' occurs twice"),
         ("a.csv", f"{'word ' * 500},x\ny,z\n", "no column 'text' in its header, only 'word word .{30,40}…', 'x'"),
+        ("a.csv", "review;stars\nfine;1\n", "no column 'text' in its header, only 'review', 'stars': choose one"),
         ("a.csv", "abcdefghijklmn\n".replace("", ",")[1:-1], "'j', 5 more: choose one"),
         ("a.tsv", 'text\tlabel\n"Great\tpos\nBad\tneg\n"\tpos\n', 'line 2: a field that starts with " contains'),
         ("a.csv", "text,label\rgood,pos\rbad,neg\r", "has the line breaks of old Mac files"),
         ("a.csv.gz", gzip.compress(b"text,label\ngood,pos\n" * 99)[:-30], "is truncated or not a gzip file"),
         ("a.parquet", b"PAR1", "is not a Parquet file|cannot be read without pyarrow"),
     ],
-    ids=["twice", "twice in JSON", "long header", "many columns", "swallowed rows", "old Mac", "cut gz", "cut Parquet"],
+    ids=[
+        "twice",
+        "twice in JSON",
+        "long header",
+        "semicolons",
+        "many columns",
+        "swallowed rows",
+        "old Mac",
+        "cut gz",
+        "cut Parquet",
+    ],
 )
 def test_faulty_tables_are_refused(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:

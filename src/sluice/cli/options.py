@@ -1,0 +1,16 @@
+"""Options that several commands take."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+
+Tokenized = Annotated[
+    bool | None,
+    typer.Option(
+        "--tokenized/--raw",
+        help="The text is already tokenised: split it at white space only. Default: raw, tokenised as the training "
+        "text, or by 'words' if that was split at white space.",
+    ),
+]
