@@ -131,6 +131,8 @@ class _Redirect(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ("to", "cuda", "cpu", "type_as") and isinstance(args[0], Tensor):
             return self._moved(func, args, kwargs)
+        if name == "__setitem__" and isinstance(args[0], OnGPU) and not isinstance(args[2], Tensor):
+            _note("assignment of a number")
         if name == "pin_memory":
             return _pinned(args[0])
         if name in ("_pack_padded_sequence", "_pad_packed_sequence") and isinstance(args[0], OnGPU):

@@ -17,7 +17,7 @@ from sluice.recurrent.lengths import LengthPlan
 from sluice.recurrent.scan import choose_backend, force_backend
 
 BATCH, STEPS, INPUTS, UNITS = 9, 23, 12, 40
-TOLERANCES = {"fp32": 2e-4, "tf32": 2e-2, "bf16": 8e-2}
+TOLERANCES = {"fp32": 2e-4, "tf32": 5e-2, "bf16": 8e-2}
 KERNELS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 

@@ -64,10 +64,13 @@ def linear_cross_entropy(
 
 
 def exclude(bias: Tensor, words: Sequence[int]) -> Tensor:
-    """Returns the bias (V,) of an output layer with −inf at `words`, which gives them probability 0."""
+    """Returns the bias (V,) of an output layer with −inf at `words`, which gives them probability 0.
+
+    Assigning a number by index would synchronise with a GPU, filling a view doesn't.
+    """
     masked = bias.clone() if words else bias
     for word in words:
-        masked[word] = -torch.inf
+        masked.narrow(0, word, 1).fill_(-torch.inf)
     return masked
 
 
@@ -151,4 +154,4 @@ def _losses_into_gradient(
 
 def _zero_columns(logits: Tensor, columns: Sequence[int]) -> None:
     for column in columns:
-        logits[:, column] = 0
+        logits.narrow(1, column, 1).zero_()
