@@ -37,6 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(content)
     (folder / "text.txt").write_text("it was good\n", encoding="utf-8")
     (folder / "table.csv").write_text("text,label\ngood,pos\n", encoding="utf-8")
+    (folder / "tags.tsv").write_text("good\tADJ\n\nbad\tADJ\n", encoding="utf-8")
     (folder / "folder").mkdir()
     return folder
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from sluice.errors import UserError, check_output
+from sluice.plots.save import check_figure
 from sluice.runs.comparison import Group, differing_settings, find_runs, group_runs
 from sluice.terminal import print_line, print_table
 
@@ -60,7 +61,7 @@ def compare_runs(
 
 def _check_outputs(csv_path: Path | None, plot: Path | None, against: str | None) -> None:
     check_output("--csv", csv_path)
-    check_output("--plot", plot)
+    check_figure("--plot", plot)
     if against is not None and plot is None:
         raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sluice.cli.lines import batched, input_lines, print_notes
 from sluice.decoding.search import DecodingSettings
-from sluice.errors import UserError, check_output
+from sluice.errors import UserError
 from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
-from sluice.plots.save import save_figure
+from sluice.plots.save import check_figure, save_figure
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
 from sluice.text.lines import one_line
@@ -52,7 +52,7 @@ def translate_texts(
     """
     if texts and file:
         raise UserError("give sentences or --file, not both")
-    check_output("--attention", attention)
+    check_figure("--attention", attention)
     model, translator = load_for(run, Translator, tokenized=tokenized)
     settings = _decoding(translator, beam, n_best, seed)
     print_notes(model, as_json)

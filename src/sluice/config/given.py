@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +33,8 @@ class Need(NamedTuple):
     remedy: str
     is_error: bool = True
     """Whether to refuse the others instead of logging a warning."""
+    tasks: tuple[str, ...] = ()
+    """Names of the tasks to which this applies; empty for all."""
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
@@ -48,6 +51,12 @@ def _contains(member: str) -> Callable[[Any], bool]:
 
 _LEFT_OUT = "leave it out"
 _PATH_TOO = "set it to the source side of these pairs"
+
+
+def _is_folder(path: Any) -> bool:
+    return path is None or not Path(path).expanduser().is_file()
+
+
 OF_OWN_FILES = tuple(
     f"task.data.{name}"
     for name in (
@@ -67,6 +76,7 @@ NEEDS = (
     Need(("task.scheduled_sampling_steps",), "task.scheduled_sampling", bool, "set task.scheduled_sampling too"),
     Need(("task.data.validation_fraction",), "task.data.validation_path", _is(None), _LEFT_OUT),
     Need(("task.data.test_fraction",), "task.data.test_path", _is(None), _LEFT_OUT),
+    Need(("task.data.pattern",), "task.data.path", _is_folder, _LEFT_OUT),
     Need(OF_OWN_FILES, "task.data.path", _is_not(None), "set task.data.path too"),
     Need(("task.data.validation_target_path",), "task.data.validation_path", _is_not(None), _PATH_TOO),
     Need(("task.data.test_target_path",), "task.data.test_path", _is_not(None), _PATH_TOO),
@@ -84,6 +94,13 @@ NEEDS = (
     Need(("task.data.curriculum_fraction",), "task.data.curriculum", _is("naive", "combined"), _LEFT_OUT),
     Need(("task.decoder.attention_size",), "task.attention", _is("additive"), "set task.attention=additive"),
     Need(("task.replace_unknown",), "task.attention", _is_not("none"), "choose another task.attention"),
+    Need(
+        ("task.text.min_freq",),
+        "task.text.unit",
+        _is_not("subwords"),
+        _LEFT_OUT,
+        tasks=("parallel", "multi30k"),
+    ),
     Need(("task.text.tokenizer",), "task.text.unit", _is("words"), _LEFT_OUT),
     Need(("task.text.subwords", "task.text.subword_size"), "task.text.unit", _is("subwords"), "set task.text.unit too"),
 )
@@ -96,9 +113,12 @@ def check_overrides(overrides: Sequence[str]) -> None:
     Raises:
         UserError: for a deleted group that every run needs, or several options of a group that has one.
     """
+    _check_resume(dict(_settings(overrides)))
     for override in overrides:
-        key, _, value = override.partition("=")
+        key, sign, value = override.partition("=")
         group = key.lstrip("+~")
+        if group.startswith("hydra."):
+            _check_hydra(key, sign, value)
         if key.startswith("~") and group in NEEDED_GROUPS:
             raise UserError(
                 f"{key} cannot be used: every run needs the group {group}, choose one of its options as {group}=..."
@@ -107,6 +127,26 @@ def check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"{override} cannot be used: options of {group} cannot be combined, choose one")
         if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
             raise UserError(f"{override} cannot be used: none cannot be combined with other options, use {group}=none")
+
+
+def _check_resume(given: dict[str, str]) -> None:
+    """Refuses settings of a new run next to `resume=`, which continues a run under its own name."""
+    if given.get("resume", "null") == "null":
+        return
+    for name in ("name", "init_from"):
+        if given.get(name, "null") != "null":
+            raise UserError(f"{name}={given[name]} and resume={given['resume']} exclude each other: leave one out")
+
+
+def _check_hydra(key: str, sign: str, value: str) -> None:
+    """Refuses settings of Hydra that it would ignore, and folders without a name."""
+    from hydra.conf import HydraConf
+
+    name = key.lstrip("+~").split(".")[1]
+    if key.startswith("+") and name not in HydraConf.__dataclass_fields__:
+        raise UserError(f"{key} cannot be added: Hydra has no setting hydra.{name}, see python train.py --hydra-help")
+    if key.endswith(".dir") and sign and not value.strip():
+        raise UserError(f"{key}= cannot be used: name a folder, or leave it out")
 
 
 def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -170,7 +210,7 @@ def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bo
     """Yields a sentence for every given setting that has no effect, and whether it is an error."""
     for need in NEEDS:
         keys = [key for key in given if any(key == name or key.startswith(f"{name}.") for name in need.settings)]
-        if not keys or not _exists(config, need.decisive):
+        if not keys or not _exists(config, need.decisive) or (need.tasks and config.task.name not in need.tasks):
             continue
         value = OmegaConf.select(config, need.decisive, throw_on_missing=False)
         if not need.uses(value):

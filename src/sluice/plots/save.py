@@ -15,6 +15,24 @@ MAX_NAME_LENGTH = 40
 DPI = 110
 
 
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
+
+
+def check_figure(option: str, path: Path | None) -> None:
+    """Checks that a figure can be written to a file, before it is drawn.
+
+    Args:
+        option: the option that names the file.
+        path: the file; None for none.
+
+    Raises:
+        UserError: if its extension is not that of a known format, it is a folder, or its folder does not exist.
+    """
+    check_output(option, path)
+    if path is not None and path.suffix.lower() not in FORMATS:
+        raise UserError(f"{option} {path} cannot be written: its name must end in one of {', '.join(FORMATS)}")
+
+
 def check_unused(path: Path | None) -> None:
     """Checks that a file for a figure doesn't exist, and its folder does.
 
@@ -23,7 +41,7 @@ def check_unused(path: Path | None) -> None:
     """
     if path is not None and path.exists():
         raise UserError(f"--png {path} already exists: choose another name or delete the file")
-    check_output("--png", path)
+    check_figure("--png", path)
 
 
 def unused_path(folder: Path, stem: str) -> Path:

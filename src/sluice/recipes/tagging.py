@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -118,7 +120,8 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
                 )
             columns = TagColumns(settings.data.word_column, settings.data.tag_column)
             corpus, on = TaggedFiles(path=request.table.path, columns=columns, known_tags=tags), ""
-            sentences = list(corpus.sentences("train"))
+            with _settings_as_options():
+                sentences = list(corpus.sentences("train"))
             details |= {"sentences": len(sentences), "from": corpus.description}
         encoded = encode_tagged(sentences, model.vocab, tags)
         batch_size = EVALUATION_FACTOR * settings.data.batch_size
@@ -135,3 +138,13 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         hashes = sentence_hashes(sentences)
         rows, left_out = rows_of_split(model, split, given, hashes, lambda: assign_sentences(given, settings, None))
         return [sentences[row] for row in rows], left_out
+
+
+@contextmanager
+def _settings_as_options() -> Iterator[None]:
+    """Names settings in error messages as `sluice evaluate` takes them."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error).replace("set task.data.", "give --set data.").replace("task.data.", "--set data.")
+        raise UserError(message) from error

@@ -127,7 +127,7 @@ class VectorFile:
         if not counts:
             raise UserError(
                 f"{self.path}, line {number}: expected a word and its numbers, or the number of rows and the "
-                f"dimension, got {first[:40]!r}"
+                f"dimension, got {_shown(first)}"
             )
         ((size, _),) = counts.most_common(1)
         self._reference = "the first row" if _count_trailing_numbers(first.split()) == size else "most rows"
@@ -187,7 +187,7 @@ class VectorFile:
         try:
             vector = _from_bytes(row.numbers) if self.binary else _from_text(row.numbers)
         except ValueError:
-            raise UserError(f"{self._location(row.number)}: invalid numbers {row.numbers[:40]!r}") from None
+            raise UserError(f"{self._location(row.number)}: invalid numbers {_shown(row.numbers)}") from None
         if not np.isfinite(vector).all():
             raise UserError(f"{self._location(row.number)}: the vector of {row.word!r} is not finite")
         return vector
@@ -261,6 +261,11 @@ def read_vectors(path: Path, size: int | None = None) -> WordVectors:
     if not found:
         raise UserError(f"{path} has no words that are UTF-8: convert it to UTF-8 or use another file")
     return WordVectors(list(found), np.stack(list(found.values())))
+
+
+def _shown(content: bytes | str) -> str:
+    """The beginning of a line in quotes, for messages."""
+    return repr(content[:40] if isinstance(content, str) else content[:40].decode("utf-8", "replace").rstrip("\r\n"))
 
 
 def log_repeated(path: Path, count: int) -> None:

@@ -177,8 +177,10 @@ def _layout_of(path: Path, columns: TagColumns) -> _Layout:
     known = fields if has_header else names
     word, tag = (_index(path, name, column, known, len(fields)) for name, column in columns._asdict().items())
     if fields and (word - tag) % len(fields) == 0:
+        remedy = "separate words and tags by a tab or a blank" if len(fields) == 1 else "set task.data.tag_column too"
         raise UserError(
-            f"{path}, line {first}: {len(fields)} column(s), expected 2 or more, with words and tags in different ones."
+            f"{path}, line {first}: words and tags are both in column {word % len(fields) + 1} of {len(fields)}; "
+            f"{remedy}."
         )
     if fields and not has_header and not is_conllu:
         _check_no_header(path, first, fields[word], fields[tag])
