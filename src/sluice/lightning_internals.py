@@ -7,6 +7,8 @@ has no public setter.
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import WeightAveraging
+from torch.optim.swa_utils import AveragedModel
 from torchmetrics import Metric
 
 
@@ -54,3 +56,8 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
     for counters in (progress["total"], progress["current"]):
         counters.update(dict.fromkeys(("ready", "started", "completed"), counters["processed"]))
     progress["is_last_batch"] = False
+
+
+def averaged_model(callback: WeightAveraging) -> AveragedModel | None:
+    """The averages of a weight-averaging callback; None before training."""
+    return callback._average_model

@@ -175,6 +175,12 @@ DROPOUTS = (
         ),
         pytest.param(("+trainer.val_check_interval=2",), id="validation within the epoch", marks=pytest.mark.slow),
         pytest.param(("task.data.max_tokens=3000", "trainer.limit_train_batches=3"), id="token budget"),
+        pytest.param(("callbacks=[default,ema]",), id="moving average"),
+        pytest.param(
+            ("callbacks=[swa,last_epochs]", "callbacks.swa.start_fraction=0.3"),
+            id="equal average",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("task.monitor=val/loss", "task.mode=min", "embedding=onehot"), id="lowest loss", marks=pytest.mark.slow
         ),
@@ -597,3 +603,9 @@ def test_runs_of_one_job_are_resumed_separately(runs: Runs, job: Job) -> None:
     assert runs.train("seed=2").code == 0
     folders = runs.folder(job.number).parent.glob(f"sample-{job.number}*")
     assert sorted(results_of(folder)["seed"] for folder in folders) == [1, 2]
+
+
+def test_resume_refuses_another_average_of_the_weights(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2)
+    error = error_of(runs.train("callbacks=[default,ema]", resume=run))
+    assert "was started with no callback that averages the weights and cannot be resumed with the callback" in error

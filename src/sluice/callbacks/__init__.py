@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sluice.callbacks.training_monitor import TrainingMonitor as TrainingMonitor
     from sluice.callbacks.training_state import TrainingState as TrainingState
     from sluice.callbacks.translations import Translations as Translations
+    from sluice.callbacks.weight_averaging import ExponentialMovingAverage as ExponentialMovingAverage
+    from sluice.callbacks.weight_averaging import StochasticWeightAverage as StochasticWeightAverage
+    from sluice.callbacks.weight_averaging import TrainingAverage as TrainingAverage
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -35,5 +38,6 @@ __getattr__, __all__ = lazy_exports(
         "training_monitor": ["PairThroughput", "Throughput", "TrainingMonitor"],
         "training_state": ["TrainingState"],
         "translations": ["Translations"],
+        "weight_averaging": ["ExponentialMovingAverage", "StochasticWeightAverage", "TrainingAverage"],
     },
 )

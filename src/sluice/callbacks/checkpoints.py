@@ -76,7 +76,7 @@ class BestCheckpoint(ModelCheckpoint):
             monitor=monitor,
             mode=mode,
             save_weights_only=True,
-            save_on_train_epoch_end=False,  # after validation, while AveragedWeights has swapped in the averages
+            save_on_train_epoch_end=False,
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )

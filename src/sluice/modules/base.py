@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -40,6 +41,14 @@ class Monitor:
     metric: str
     mode: str
     """"max" or "min"."""
+
+
+@runtime_checkable
+class AveragesWeights(Protocol):
+    """A callback that averages the weights during training."""
+
+    def averaged_state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Mapping[str, Tensor]:
+        """Returns the state dict of the module with averaged weights."""
 
 
 class TaskModule(pl.LightningModule):
@@ -156,5 +165,10 @@ class TaskModule(pl.LightningModule):
             self.carried_states[stage] = state_of_tensors(on_device, recurrent.state_type)
 
     def on_save_checkpoint(self, checkpoint: Plain) -> None:
+        """Adds what loading the model needs; checkpoints of weights only get the averaged weights, if there are any."""
+        if "optimizer_states" not in checkpoint:
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, AveragesWeights):
+                    checkpoint["state_dict"] = callback.averaged_state(self.trainer, self)
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["sluice"] = {**self.saved_with, "metrics": metrics, "total_steps": total_steps(self.trainer)}

@@ -24,6 +24,7 @@ from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.report import count_lines
+from sluice.training.averaging_checks import check_averaging, check_same_averaging
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
 from sluice.training.resume import ResumePoint, check_trainable
@@ -122,6 +123,7 @@ def prepared_run(
         Interrupted: after Ctrl-C.
     """
     check_objects(early)
+    check_averaging(early)
     check_files(early)
     create_folders(early)
     check_early(early, sweep_number)
@@ -153,8 +155,10 @@ def _check_resumable(found: ResumePoint, config: Config, data: Any, module: Task
         UserError: naming what has changed.
     """
     check_same_data(found.checkpoint, module.saved_with, data.identity)
+    checkpoint = read_checkpoint(found.checkpoint)[1]
+    check_same_averaging(found.checkpoint, checkpoint, config)
     if not config.resume_force:
-        saved = read_checkpoint(found.checkpoint)[1]["sluice"]
+        saved = checkpoint["sluice"]
         for setting, path in ((CELL, config.model.module), (TASK, config.task.module)):
             if path is not None:
                 check_unchanged(found.checkpoint, path, saved.get(CHECKSUMS[setting]), setting)

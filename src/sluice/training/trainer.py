@@ -56,7 +56,7 @@ def build_trainer(
         *([StopOnNaN(config.task.monitor)] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
         last,
-        *([AveragedWeights()] if _is_nt_asgd(config.optimizer) else []),
+        *([AveragedWeights()] if is_nt_asgd(config.optimizer) else []),
     ]
     trainer: pl.Trainer = construct(
         "trainer",
@@ -87,7 +87,8 @@ def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> lis
     return loggers
 
 
-def _is_nt_asgd(optimizer: Plain) -> bool:
+def is_nt_asgd(optimizer: Plain) -> bool:
+    """Returns whether the settings of the optimizer name NT-ASGD, or a subclass."""
     kind = getattr(construct("optimizer", {**optimizer, "_partial_": True}), "func", None)
     return isinstance(kind, type) and issubclass(kind, NTASGD)
 

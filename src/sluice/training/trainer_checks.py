@@ -21,11 +21,14 @@ from pytorch_lightning.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
     RichProgressBar,
+    StochasticWeightAveraging,
     TQDMProgressBar,
+    WeightAveraging,
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from sluice.callbacks.weight_averaging import TrainingAverage
 from sluice.config.instantiate import check_target, construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
@@ -75,6 +78,8 @@ UNSUPPORTED: dict[type[Callback], str] = {
     RichProgressBar: "leave it out, Sluice prints its own progress",
     TQDMProgressBar: "leave it out, Sluice prints its own progress",
     BasePredictionWriter: "use sluice predict",
+    StochasticWeightAveraging: "use callbacks=[default,swa]",
+    WeightAveraging: "use callbacks=[default,ema], or derive it from sluice.callbacks.TrainingAverage",
 }
 """Callbacks of Lightning that Sluice doesn't support, and what to do instead."""
 LOGGING = (LearningRateMonitor, DeviceStatsMonitor)
@@ -149,11 +154,8 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
         has_logger: whether a logger is configured.
 
     Raises:
-        UserError: for an unsupported one, or one without its logger, package or metric.
+        UserError: for one without its logger, package or metric.
     """
-    for kind, instead in UNSUPPORTED.items():
-        if isinstance(made, kind):
-            raise UserError(f"{key} cannot be used: {type(made).__name__} is not supported, {instead}")
     if isinstance(made, LOGGING) and not has_logger:
         raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
     if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
@@ -164,15 +166,31 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
         raise UserError(f"{key}.monitor={monitor} cannot be used: it must be a validation metric, or one of {known}")
 
 
+def _check_supported(key: str, made: type) -> None:
+    """Rejects a class of callbacks that Sluice doesn't support.
+
+    Raises:
+        UserError: naming the alternative.
+    """
+    for kind, instead in UNSUPPORTED.items():
+        if issubclass(made, kind) and not issubclass(made, TrainingAverage):
+            raise UserError(f"{key} cannot be used: {made.__name__} is not supported, {instead}")
+
+
 def _check_object(key: str, spec: Plain, kind: type) -> object:
     """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
         given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
-            return construct(key, given, kind)
+            built = construct(key, given, kind)
+            _check_supported(key, type(built))
+            return built
         given["_partial_"] = True
-    check_target(key, given, construct(key, given), kind)
+    make = construct(key, given)
+    check_target(key, given, make, kind)
+    if isinstance(getattr(make, "func", None), type):
+        _check_supported(key, make.func)
     return None
 
 
