@@ -88,8 +88,20 @@ def test_interpolation_is_stored_and_resolved(workdir: Path) -> None:
 
 
 def test_options_of_the_trainer_are_honoured(workdir: Path) -> None:
-    assert train(*TINY, "+trainer.profiler=simple", "+trainer.enable_progress_bar=false", "name=mine").code == 0
+    ended = train(*TINY, "trainer.profiler=simple", "+trainer.enable_progress_bar=false", "name=mine")
+    assert ended.code == 0
+    assert "FIT Profiler Report" in ended.out
+    assert "TEST Profiler Report" in ended.out
     assert list(workdir.rglob("fit-profile.txt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["debug=profiler", "trainer.profiler=advanced"])
+def test_profilers_print_their_reports(workdir: Path, option: str) -> None:
+    ended = train(*TINY, option)
+    assert ended.code == 0
+    assert "Profiler Report" in ended.out
+    assert "run_training_batch" in ended.out
 
 
 def test_home_folder_is_expanded(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,16 @@ class ResumableSampler(Sampler[Item]):
     def __init__(self) -> None:
         self.epoch = 0
         self._start = (0, 0)
+        self._repeats = False
+
+    def repeat_first_epoch(self) -> None:
+        """Gives every epoch the order of the first one."""
+        self._repeats = True
+
+    @property
+    def order_epoch(self) -> int:
+        """The epoch that determines the order."""
+        return 0 if self._repeats else self.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch, which determines the order; called by Lightning."""
@@ -106,7 +116,7 @@ class BucketBatchSampler(_BatchSampler):
             yield batch.tolist()
 
     def _rank_batches(self) -> list[NDArray[np.int64]]:
-        epoch = self.epoch if self.shuffle else 0
+        epoch = self.order_epoch if self.shuffle else 0
         if self._planned is None or self._planned[0] != epoch:
             batches = self._batches()
             if self.shuffle:
@@ -116,7 +126,7 @@ class BucketBatchSampler(_BatchSampler):
         return self._planned[1]
 
     def _batches(self) -> list[NDArray[np.int64]]:
-        random = np.random.default_rng([self.seed, self.epoch] if self.shuffle else 0)
+        random = np.random.default_rng([self.seed, self.order_epoch] if self.shuffle else 0)
         order = random.permutation(len(self.lengths))
         if not self.shuffle:
             return self._cut(order[np.argsort(-self.lengths[order], kind="stable")])
@@ -153,6 +163,11 @@ class StagedBatchSampler(_BatchSampler):
         super().__init__()
         self.stages, self.stage_of = stages, stage_of
 
+    def repeat_first_epoch(self) -> None:
+        super().repeat_first_epoch()
+        for stage in self.stages:
+            stage.repeat_first_epoch()
+
     def start_at(self, epoch: int, item: int) -> None:
         super().start_at(epoch, item)
         for stage in self.stages:
@@ -162,7 +177,7 @@ class StagedBatchSampler(_BatchSampler):
         return len(self.stages[0])
 
     def __iter__(self) -> Iterator[list[int]]:
-        number = self.stage_of(self.epoch)
+        number = self.stage_of(self.order_epoch)
         first = sum(len(stage.lengths) for stage in self.stages[:number])
         self.stages[number].set_epoch(self.epoch)
         for batch in self.stages[number]:
@@ -206,7 +221,7 @@ class ChunkSampler(ResumableSampler[Chunk]):
     def _boundaries(self) -> list[int]:
         if not self.variable:
             return [*range(0, self.length, self.chunk_length), self.length]
-        random = np.random.default_rng([self.seed, self.epoch])
+        random = np.random.default_rng([self.seed, self.order_epoch])
         mean = np.where(random.random(len(self)) < HALF_LENGTH_PROBABILITY, self.chunk_length / 2, self.chunk_length)
         drawn = np.maximum(random.normal(mean, min(LENGTH_STD, self.chunk_length / 4)), 1.0)
         ends = np.round(drawn.cumsum() / drawn.sum() * self.length).astype(int)
@@ -240,7 +255,7 @@ class EpochSampler(ResumableSampler[BatchIndex]):
 
     def __iter__(self) -> Iterator[BatchIndex]:
         for batch in range(self.num_skipped, self.size):
-            yield BatchIndex(self.epoch, batch)
+            yield BatchIndex(self.order_epoch, batch)
 
 
 class FirstEpochSampler(EpochSampler):

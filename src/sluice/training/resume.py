@@ -33,7 +33,7 @@ NAMED_GROUPS = ("callbacks", "logger")
 """Groups of named entries, each with its own settings."""
 RESUME_SETTINGS = ("name", "resume", "resume_force", "init_from")
 """Settings of a single command rather than of the run."""
-NOT_COMPARED_IN_TRAINER = ("accelerator", "strategy", "max_time")
+NOT_COMPARED_IN_TRAINER = ("accelerator", "strategy", "max_time", "profiler")
 
 Difference = tuple[str, object, object]
 """A setting, its value at the start of the run and its value now."""

@@ -39,6 +39,7 @@ from sluice.training.data_checks import write_split_hashes
 from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
 from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
+from sluice.training.profiles import ProfilerReports
 from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
@@ -157,6 +158,7 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
         claim.lease,
         resume_point and resume_point.next_logged_step,
     )
+    profiles = ProfilerReports(claim.folder)
     log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", claim.folder)
     checkpoint = None if resume_point is None else str(resume_point.checkpoint)
     if checkpoint:
@@ -175,6 +177,7 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
         _finish(claim, config, module, results, trainer, interrupted=not finished)
+        profiles.print()
     if not finished:
         raise Interrupted(claim.folder)
     return Trained(config, module, results, claim.folder)

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
+PROFILE = "profile"
+"""Part of the names of the profiler's reports, fit-profile.txt and test-profile.txt."""
+
 
 def build_trainer(
     config: Config,
@@ -74,7 +77,7 @@ def build_trainer(
 
 def make_profiler(name: str | None, run_dir: str) -> Profiler | None:
     """Creates the profiler of trainer.profiler, which writes to a file in the run folder."""
-    return None if name is None else PROFILERS[name](dirpath=run_dir, filename="profile")
+    return None if name is None else PROFILERS[name](dirpath=run_dir, filename=PROFILE)
 
 
 def _loggers(config: Config, guard: Guard | None, first_step: int | None) -> list[Logger]:

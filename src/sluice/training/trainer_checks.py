@@ -45,7 +45,7 @@ MANAGED = {
     "enable_checkpointing": "leave it out, checkpoints are always saved",
     "use_distributed_sampler": "leave it out, Sluice distributes the batches itself",
     "fast_dev_run": "use debug=fast",
-    "overfit_batches": "use trainer.limit_train_batches",
+    "overfit_batches": "use debug=overfit",
     "barebones": "leave it out",
     "reload_dataloaders_every_n_epochs": "leave it out",
     "model_registry": "leave it out",

@@ -12,7 +12,7 @@ from lightning_fabric.utilities.data import _set_sampler_epoch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from sluice.data.samplers import POOL_BATCHES, BucketBatchSampler
+from sluice.data.samplers import POOL_BATCHES, BucketBatchSampler, StagedBatchSampler
 
 Batches = list[list[int]]
 
@@ -244,3 +244,22 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"max_tokens=8 .*\(9 tokens\)"):
             BucketBatchSampler(lengths, batch_size=2, max_tokens=8)
         assert len(BucketBatchSampler(lengths, batch_size=2, max_tokens=9)) == 2
+
+
+def test_first_epoch_is_repeated_on_request() -> None:
+    lengths = np.arange(1, 41)
+    sampler, usual = (BucketBatchSampler(lengths, batch_size=4, shuffle=True) for _ in range(2))
+    sampler.repeat_first_epoch()
+    first = list(sampler)
+    for each in (sampler, usual):
+        each.set_epoch(3)
+    assert list(sampler) == first != list(usual)
+
+
+def test_stages_repeat_the_first_epoch_on_request() -> None:
+    stages = [BucketBatchSampler(np.arange(1, 9), batch_size=4, shuffle=True, seed=seed) for seed in range(2)]
+    sampler = StagedBatchSampler(stages, stage_of=lambda epoch: min(epoch, 1))
+    sampler.repeat_first_epoch()
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) == first
