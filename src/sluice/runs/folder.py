@@ -44,6 +44,7 @@ LEFTOVERS = ("error*.txt",)
 RUN_FILES = (
     *("events.out.tfevents.*", "metrics.csv", "results.json", "best.ckpt", "epoch-*.ckpt", "recent-*.ckpt"),
     *("config.yaml", "overrides.yaml", "launch.yaml", "splits.npz", "model_module.py", "task_module.py"),
+    *("mlflow_run_id.txt", "wandb_run_id.txt"),
 )
 """Files of an earlier attempt that are also removed when a run starts anew."""
 

@@ -1,4 +1,4 @@
-"""Contents of results.json, and TensorBoard's HParams page."""
+"""Contents of results.json, and the settings and final metrics that loggers get."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from sluice.config.compose import flat
 from sluice.config.schema import Config
 from sluice.data.datamodule import CorpusData
+from sluice.loggers.csv import CSVLog
+from sluice.loggers.wandb import WeightsAndBiases
 from sluice.modules.base import TaskModule
 from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
@@ -56,22 +58,44 @@ def _counts(counts: dict[str, dict[str, int]]) -> Plain:
     return {f"data/{split}/{name}": count for split, found in counts.items() for name, count in found.items()}
 
 
-def log_hyperparameters(trainer: pl.Trainer, config: Config, results: Plain) -> None:
-    """Logs settings and metrics of the best checkpoint to TensorBoard's HParams page.
+def log_settings(trainer: pl.Trainer, config: Config) -> None:
+    """Logs the settings before training to every logger but TensorBoard's, whose HParams page needs the metrics too.
+
+    Args:
+        trainer: the Trainer, with its loggers.
+        config: the configuration.
+    """
+    for logger in trainer.loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(_hyperparameters(config))
+
+
+def log_final_metrics(trainer: pl.Trainer, config: Config, results: Plain) -> None:
+    """Logs the metrics of the best checkpoint to every logger, in TensorBoard with the settings as an HParams page.
+
+    metrics.csv has those of the test already.
 
     Args:
         trainer: the Trainer, with its loggers.
         config: the configuration.
         results: contents of results.json.
     """
-    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
-    settings = {key: value for key, value in flat(chosen).items() if value is not None}
     metrics = {name: value for name, value in results.items() if name.startswith("test/")}
     metrics |= {f"best/{name}": value for name, value in results.items() if name == config.task.monitor}
+    others = {name: results[name] for name in ("parameters", "minutes") if name in results}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(settings, metrics, step=trainer.global_step)
-            logger.finalize("success")
+            logger.log_hyperparams(_hyperparameters(config), metrics, step=trainer.global_step)
+        elif not isinstance(logger, CSVLog):
+            logger.log_metrics(metrics | others, step=trainer.global_step)
+        logger.finalize("failed" if results.get("interrupted") else "success")
+        if isinstance(logger, WeightsAndBiases):
+            logger.close()
+
+
+def _hyperparameters(config: Config) -> Plain:
+    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
+    return {key: value for key, value in flat(chosen).items() if value is not None}
 
 
 def num_parameters(module: TaskModule) -> int:

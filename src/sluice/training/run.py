@@ -40,7 +40,7 @@ from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
 from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
 from sluice.training.profiles import ProfilerReports
-from sluice.training.results import log_hyperparameters, num_parameters, results_before_test
+from sluice.training.results import log_final_metrics, log_settings, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
 from sluice.training.trainer import build_trainer
@@ -163,6 +163,7 @@ def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
     checkpoint = None if resume_point is None else str(resume_point.checkpoint)
     if checkpoint:
         log.info("Resuming from %s.", checkpoint)
+    log_settings(trainer, config)
     finished = _completed(
         trainer, lambda: trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     )
@@ -221,7 +222,7 @@ def _finish(
         claim.lease.check()
     if not interrupted:
         recipe.write_artifacts(module, claim.folder)  # before results.json, which marks the run as finished
-    log_hyperparameters(trainer, config, results)
+    log_final_metrics(trainer, config, results)
     write_results(claim.folder, results)
     print_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
     if not interrupted:

@@ -31,7 +31,10 @@ from sluice.training.resume import LAST, can_resume, find_run, read_stored_confi
 OVERRIDES = "overrides.yaml"
 NOT_STORED = ("resume", "resume_force", "name")
 """Settings of a single command, not stored."""
-RUN_DIRS = ("logger.tensorboard.run_dir", "logger.csv.run_dir", "callbacks.last_epochs.run_dir")
+RUN_DIRS = (
+    *(f"logger.{name}.run_dir" for name in ("tensorboard", "csv", "mlflow", "wandb")),
+    "callbacks.last_epochs.run_dir",
+)
 """Settings in conf/ whose value is the run folder."""
 WRITING_GROUPS = ("callbacks", "logger", "trainer")
 """Groups whose objects write files."""

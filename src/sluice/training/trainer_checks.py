@@ -191,7 +191,20 @@ def _check_object(key: str, spec: Plain, kind: type) -> object:
     check_target(key, given, make, kind)
     if isinstance(getattr(make, "func", None), type):
         _check_supported(key, make.func)
+        _check_installed(key, make.func)
     return None
+
+
+def _check_installed(key: str, made: type) -> None:
+    """Checks that the packages of a logger, listed in its attribute `requires`, are installed.
+
+    Raises:
+        UserError: naming the package, and the extra that installs it.
+    """
+    missing = [name for name in getattr(made, "requires", ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        extra = getattr(made, "extra", missing[0])
+        raise UserError(f"{key} needs the package {missing[0]}: pip install -e '.[{extra}]', or choose another logger")
 
 
 def _build_trainer(spec: Plain) -> None:
