@@ -25,7 +25,7 @@ TIED_WEIGHTS = ("none", "output", "all")
 WORD2VEC_METHODS = ("skipgram", "cbow")
 LENGTH_PENALTIES = ("none", "average", "gnmt")
 TAG_SCHEMES = ("iob1", "iob2", "bioes", "bilou")
-"""The keys of `metrics.spans.SCHEMES`."""
+"""The keys of `text.tag_spans.SCHEMES`."""
 EVALUATION_METHODS = ("plain", "cache", "dynamic")
 
 UNITS = ("words", "subwords", "chars")

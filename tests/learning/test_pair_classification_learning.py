@@ -8,8 +8,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from sluice.data.pair_encoding import CharNgramSettings
 from sluice.data.synthetic.text_pairs import SamplePairs
-from sluice.data.text_pairs import CharNgramSettings, TextPairData
+from sluice.data.text_pairs import TextPairData
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
 from sluice.modules.base import Monitor

@@ -3,14 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import II, MISSING
-
-from sluice.config.fields import Settings, choice, count, fraction, layer_sizes, setting
+from sluice.config.fields import MISSING, Settings, choice, count, fraction, layer_sizes, refers_to, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 MAX_LAYERS, MAX_UNITS, MAX_SUBWORDS = 100, 10_000_000, 10_000_000
 MAX_BIAS = 1_000_000
-DEFAULT_LAYERS = II("task.recurrent.num_layers")
+DEFAULT_LAYERS = refers_to("task.recurrent.num_layers")
 """Default of model.num_layers, unless model.hidden_size is a list."""
 
 
@@ -35,7 +33,7 @@ class Model(Settings):
     module: str | None = setting("Python file that registers a custom cell", None)
     hidden_size: Any = layer_sizes(
         "units per layer and direction",
-        II("task.recurrent.hidden_size"),
+        refers_to("task.recurrent.hidden_size"),
         most=MAX_UNITS,
     )
     num_params: int | None = count(
@@ -46,14 +44,14 @@ class Model(Settings):
     )
     bidirectional: bool = setting(
         "run each layer in both directions; the backward direction starts at the last token",
-        II("task.recurrent.bidirectional"),
+        refers_to("task.recurrent.bidirectional"),
     )
-    dropout: float = fraction("dropout probability between layers", II("task.recurrent.dropout"))
+    dropout: float = fraction("dropout probability between layers", refers_to("task.recurrent.dropout"))
     input_dropout: float = fraction(
-        "variational dropout probability of the embedded tokens", II("task.recurrent.input_dropout")
+        "variational dropout probability of the embedded tokens", refers_to("task.recurrent.input_dropout")
     )
     variational: bool = setting(
-        "use one dropout mask for all steps of a sequence between layers", II("task.recurrent.variational")
+        "use one dropout mask for all steps of a sequence between layers", refers_to("task.recurrent.variational")
     )
     recurrent_dropout: float = fraction("dropout probability of the recurrent input, one mask per sequence")
     weight_dropout: float = fraction("dropout probability of the recurrent weights, one mask per batch (DropConnect)")
@@ -95,7 +93,7 @@ class Embedding(Settings):
     """The embedding of the tokens."""
 
     kind: str = choice("representation of a token", EMBEDDINGS)
-    size: int = setting("size of a learned embedding", II("task.embedding.size"), least=1, most=MAX_UNITS)
+    size: int = setting("size of a learned embedding", refers_to("task.embedding.size"), least=1, most=MAX_UNITS)
     init: str = choice(
         "initialisation; ppmi: from co-occurrence counts of the training texts", EMBEDDING_INITS, "random"
     )
@@ -105,10 +103,10 @@ class Embedding(Settings):
     )
     frozen: bool = setting("do not train the embedding", False)
     initial_std: float = setting(
-        "standard deviation of the random initialisation", II("task.embedding.initial_std"), above=0
+        "standard deviation of the random initialisation", refers_to("task.embedding.initial_std"), above=0
     )
     word_dropout: float = fraction(
-        "fraction of the vocabulary dropped from each training batch", II("task.embedding.word_dropout")
+        "fraction of the vocabulary dropped from each training batch", refers_to("task.embedding.word_dropout")
     )
     adversarial_epsilon: float = fraction(
         "norm of the adversarial perturbation in training, relative to the norm of the embedded text; 0 for none"

@@ -140,20 +140,6 @@ def _check_names(config: Any, prefix: str = "") -> None:
             _check_names(value, f"{prefix}{name}.")
 
 
-def restored(plain: Plain, schema: str) -> Config:
-    """Restores the Config that was saved with a run.
-
-    Args:
-        plain: nested plain containers.
-        schema: registered name of the task's schema.
-
-    Raises:
-        UserError: for an unknown task, or settings that do not fit this version.
-    """
-    config: Any = OmegaConf.to_object(with_schema(plain, schema))
-    return config
-
-
 def _literal(stored: Any) -> Any:
     """Escapes interpolations in stored settings, which were resolved before they were stored."""
     if isinstance(stored, dict):
@@ -164,10 +150,10 @@ def _literal(stored: Any) -> Any:
 
 
 def with_schema(plain: Plain, schema: str) -> DictConfig:
-    """As `restored`, but returns a typed DictConfig.
+    """Returns the configuration that was saved with a run as a typed DictConfig, see `sluice.config.stored.restored`.
 
     Raises:
-        UserError: as `restored`.
+        UserError: for an unknown task, or settings that do not fit this version.
     """
     task_schema = find_schema(schema)
     if task_schema is None:

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
 from sluice.errors import UserError
 
+MISSING = "???"
+"""OmegaConf's mark of a missing value."""
 LARGEST = 2**53
 """Whole numbers up to this one are exact in float64; no setting needs a larger one."""
+
+
+def refers_to(key: str) -> str:
+    """Declares a default that is the value of another setting, as OmegaConf's interpolation."""
+    return f"${{{key}}}"
 
 
 class Settings:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import MISSING
 
-from sluice.config.fields import Allowed
+from sluice.config.fields import MISSING, Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.plain import Plain
 

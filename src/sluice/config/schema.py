@@ -7,10 +7,8 @@ class that `_target_` names.
 from dataclasses import dataclass, field
 from functools import cache
 
-from omegaconf import MISSING
-
 from sluice.config.common import Embedding, Model, TaskSettings
-from sluice.config.fields import Settings, check_ranges, choice, count, setting
+from sluice.config.fields import MISSING, Settings, check_ranges, choice, count, setting
 from sluice.config.tasks.classification import Imdb, Reviews
 from sluice.config.tasks.generated_pairs import Execute, VectorToSequence
 from sluice.config.tasks.language import OwnCorpus, PennTreebank, WikiText2
@@ -53,12 +51,12 @@ class Checkpoint(Settings):
 class Config(Settings):
     """The whole configuration."""
 
-    task: TaskSettings = MISSING
+    task: TaskSettings = MISSING  # type: ignore[assignment]
     model: Model = field(default_factory=Model)
     embedding: Embedding = field(default_factory=Embedding)
-    optimizer: Plain = MISSING
+    optimizer: Plain = MISSING  # type: ignore[assignment]
     scheduler: Plain | None = None
-    trainer: Plain = MISSING
+    trainer: Plain = MISSING  # type: ignore[assignment]
     callbacks: Plain | None = None
     logger: Plain | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
@@ -115,10 +113,11 @@ def register_schemas() -> None:
 
 def register_task(name: str, schema: type[TaskSettings]) -> None:
     """Registers the settings of a custom task, `/schema/NAME` in its YAML file."""
-    from hydra.core.config_store import ConfigStore
-
     TASK_SCHEMAS[name] = schema
-    ConfigStore.instance().store(group="schema", name=name, node=schema)
+    if register_schemas.cache_info().currsize:  # later, register_schemas does it; inference needs no Hydra
+        from hydra.core.config_store import ConfigStore
+
+        ConfigStore.instance().store(group="schema", name=name, node=schema)
 
 
 def find_schema(name: str) -> type[TaskSettings] | None:

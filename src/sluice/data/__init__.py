@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sluice.data.datamodule import BucketedData as BucketedData
     from sluice.data.datamodule import CorpusData as CorpusData
     from sluice.data.datamodule import ResumableData as ResumableData
-    from sluice.data.language_modeling import ChunkBatch as ChunkBatch
     from sluice.data.language_modeling import LanguageData as LanguageData
+    from sluice.data.pair_encoding import CharNgramSettings as CharNgramSettings
     from sluice.data.parallel import ParallelSettings as ParallelSettings
     from sluice.data.ragged import Ragged as Ragged
     from sluice.data.ragged import RaggedSequences as RaggedSequences
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from sluice.data.samplers import StagedBatchSampler as StagedBatchSampler
     from sluice.data.sequences import SequenceData as SequenceData
     from sluice.data.sequences import StreamData as StreamData
+    from sluice.data.streams import ChunkBatch as ChunkBatch
     from sluice.data.tagging import TagSettings as TagSettings
-    from sluice.data.text_pairs import CharNgramSettings as CharNgramSettings
     from sluice.data.text_pairs import TextPairData as TextPairData
     from sluice.data.translation import StagedTranslationData as StagedTranslationData
     from sluice.data.translation import TranslationData as TranslationData
@@ -67,14 +67,16 @@ __getattr__, __all__ = lazy_exports(
             *("Document", "Line", "SentencePair", "SourceFile", "Sources", "TaggedSentence", "TextPair"),
         ],
         "datamodule": ["BucketedData", "CorpusData", "ResumableData"],
-        "language_modeling": ["ChunkBatch", "LanguageData"],
+        "language_modeling": ["LanguageData"],
+        "pair_encoding": ["CharNgramSettings"],
         "parallel": ["ParallelSettings"],
         "ragged": ["Ragged", "RaggedSequences", "Sequences"],
         "running_text": ["StreamSettings"],
         "samplers": ["BucketBatchSampler", "Chunk", "ChunkSampler", "StagedBatchSampler"],
         "sequences": ["SequenceData", "StreamData"],
+        "streams": ["ChunkBatch"],
         "tagging": ["TagSettings"],
-        "text_pairs": ["CharNgramSettings", "TextPairData"],
+        "text_pairs": ["TextPairData"],
         "translation": ["StagedTranslationData", "TranslationData"],
         "word2vec": ["WindowBatch", "WindowData", "WindowSettings"],
     },

@@ -15,7 +15,7 @@ from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Ragged, RaggedSequences
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.errors import UserError
-from sluice.metrics.spans import OUTSIDE, SCHEMES, detect_scheme, parse_tag
+from sluice.text.tag_spans import OUTSIDE, SCHEMES, detect_scheme, parse_tag
 from sluice.text.vocab import Vocab
 
 READER_VERSION = 2

@@ -1,9 +1,8 @@
-"""Labelled text pairs as ragged arrays with the character n-grams of every word, and their DataModule."""
+"""The DataModule of labelled text pairs, as ragged arrays with the character n-grams of every word."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +14,10 @@ from sluice.data.collate import TextPairBatch, TextPairCollator
 from sluice.data.corpus import SPLITS, PairCorpus, TextPair
 from sluice.data.datamodule import BucketedData
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
+from sluice.data.pair_encoding import CharNgramSettings, encode_text_pairs, new_table, word_ngrams
 from sluice.data.ragged import Ragged, TextPairSplit
 from sluice.data.splits import assign_splits, same_rows
-from sluice.text.char_ngrams import hashed_ngrams
-from sluice.text.tokenization import Tokenization
-from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import warn_of_whole_sentences
-
-NO_WORDS = ("", " ")
-"""First entries of a table of words: the word of an empty text, and the padding."""
-
-
-@dataclass(frozen=True)
-class CharNgramSettings:
-    """Settings of tokenisation and hashed character n-grams."""
-
-    tokens: Tokenization = Tokenization(tokenizer="words")
-    max_ngram: int = 3
-    buckets: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -87,40 +72,6 @@ def read_pairs(corpus: PairCorpus) -> tuple[list[TextPair], NDArray[np.str_]]:
 def pair_hashes(pairs: Iterable[TextPair]) -> Hashes:
     """Returns the (N,) hashes of the pairs."""
     return hashes_of((pair.first, pair.second) for pair in pairs)
-
-
-def encode_text_pairs(pairs: Iterable[TextPair], tokenize: Tokenizer, table: dict[str, int]) -> TextPairSplit:
-    """Encodes pairs as indices into a table of words.
-
-    Args:
-        pairs: the pairs.
-        tokenize: splits a text into tokens.
-        table: index of each word; new words are added.
-    """
-    texts: tuple[list[list[int]], list[list[int]]] = ([], [])
-    deciding: tuple[list[list[int]], list[list[int]]] = ([], [])
-    labels: list[int] = []
-    for pair in pairs:
-        labels.append(pair.label)
-        deciding_tokens = {token for word in pair.deciding for token in tokenize(word)}
-        for side, text in enumerate((pair.first, pair.second)):
-            tokens = tokenize(text) or [NO_WORDS[0]]
-            texts[side].append([table.setdefault(token, len(table)) for token in tokens])
-            deciding[side].append([int(token in deciding_tokens) for token in tokens])
-    return TextPairSplit(
-        Ragged.from_rows(chain(*texts)), Ragged.from_rows(chain(*deciding)), np.asarray(labels, dtype=np.int64)
-    )
-
-
-def new_table() -> dict[str, int]:
-    """Returns a table of words with the entries of `NO_WORDS` only."""
-    return {word: index for index, word in enumerate(NO_WORDS)}
-
-
-def word_ngrams(words: Sequence[str], settings: CharNgramSettings) -> Ragged:
-    """Returns the character n-gram ids of each word of a table."""
-    options = {"max_n": settings.max_ngram, "buckets": settings.buckets}
-    return Ragged.from_rows([] if word in NO_WORDS else hashed_ngrams(word, **options) for word in words)
 
 
 def _build_entry(corpus: PairCorpus, settings: CharNgramSettings, fractions: dict[str, float]) -> CacheEntry:

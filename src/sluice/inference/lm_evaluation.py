@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sluice.data.language_modeling import ChunkBatch, Streams
 from sluice.data.samplers import ChunkSampler
+from sluice.data.streams import ChunkBatch, Streams
 from sluice.inference.dynamic_evaluation import DynamicEvaluation
 from sluice.inference.neural_cache import NeuralCache
 from sluice.models.language import LanguageModel

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sluice.data.collate import TextPairCollator
 from sluice.data.corpus import TextPair
-from sluice.data.text_pairs import NO_WORDS, CharNgramSettings, encode_text_pairs, new_table, word_ngrams
+from sluice.data.pair_encoding import NO_WORDS, CharNgramSettings, encode_text_pairs, new_table, word_ngrams
 from sluice.inference.classifier import shortened
 from sluice.inference.predictor import Predictor
 from sluice.models.pair_classifier import PairClassifier, PairClassifierOutput

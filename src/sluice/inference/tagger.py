@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from sluice.inference.predictor import Predictor
-from sluice.metrics.spans import spans_of
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.plain import Plain
+from sluice.text.tag_spans import spans_of
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import PADDING_ID, Vocab
 
@@ -60,7 +60,7 @@ class Tagger(Predictor[str]):
             network: the network, in evaluation mode.
             vocab: its vocabulary.
             tags: tags, in the order of the class ids.
-            scheme: scheme of the tags, see `sluice.metrics.spans.SCHEMES`; None if they do not mark spans.
+            scheme: scheme of the tags, see `sluice.text.tag_spans.SCHEMES`; None if they do not mark spans.
             tokenize: splits a text into words; by default at white space.
         """
         self.tokenize = tokenize

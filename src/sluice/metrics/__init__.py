@@ -12,12 +12,9 @@ if TYPE_CHECKING:
     from sluice.metrics.perplexity import BitsPerToken as BitsPerToken
     from sluice.metrics.perplexity import Perplexity as Perplexity
     from sluice.metrics.perplexity import TokenLoss as TokenLoss
-    from sluice.metrics.spans import Span as Span
     from sluice.metrics.spans import SpanF1 as SpanF1
     from sluice.metrics.spans import SpanPrecision as SpanPrecision
     from sluice.metrics.spans import SpanRecall as SpanRecall
-    from sluice.metrics.spans import detect_scheme as detect_scheme
-    from sluice.metrics.spans import spans_of as spans_of
     from sluice.metrics.translation_scores import Scoring as Scoring
     from sluice.metrics.translation_scores import corpus_scores as corpus_scores
     from sluice.metrics.translation_scores import exact_match_scoring as exact_match_scoring
@@ -31,7 +28,7 @@ __getattr__, __all__ = lazy_exports(
         "accuracy": ["DecidingFound", "ExactMatch", "StepAccuracy"],
         "metric_dict": ["MetricDict"],
         "perplexity": ["BitsPerToken", "Perplexity", "TokenLoss"],
-        "spans": ["Span", "SpanF1", "SpanPrecision", "SpanRecall", "detect_scheme", "spans_of"],
+        "spans": ["SpanF1", "SpanPrecision", "SpanRecall"],
         "translation_scores": ["Scoring", "corpus_scores", "exact_match_scoring", "translation_scoring"],
         "weighted_mean": ["RootMean", "WeightedMean"],
     },

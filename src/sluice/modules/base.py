@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
 
 from sluice.lightning_internals import is_logged_step
+from sluice.modules.monitor import Monitor
 from sluice.optim.changed_settings import (
     apply_to_optimizers,
     length_differs,
@@ -32,15 +32,6 @@ STAGES = ("train", "val", "test")
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[..., Schedule]
-
-
-@dataclass(frozen=True)
-class Monitor:
-    """The metric that determines the best checkpoint."""
-
-    metric: str
-    mode: str
-    """"max" or "min"."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
-from sluice.data.language_modeling import ChunkBatch
+from sluice.data.streams import ChunkBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.perplexity import BitsPerToken, Perplexity, TokenLoss
 from sluice.models.language import LanguageModel, LanguageModelOutput

@@ -37,7 +37,7 @@ class SequenceLabellingModule(TaskModule):
         """
         Args:
             tags: class names; None for unnamed classes.
-            scheme: scheme of the tags, one of `sluice.metrics.spans.SCHEMES`; None for classes that do not mark spans.
+            scheme: scheme of the tags, one of `sluice.text.tag_spans.SCHEMES`; None for classes that do not mark spans.
             carry_state: batches are consecutive chunks of streams; the detached state is carried over between them.
             options: arguments of TaskModule.
         """

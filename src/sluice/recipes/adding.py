@@ -1,19 +1,25 @@
 """task=adding: the adding problem."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Adding
-from sluice.data.sequences import Split
+from sluice.data.sequence_parts import SequenceParts, sequence_parts
 from sluice.data.synthetic.memory_problems import BASELINE
 from sluice.data.synthetic.memory_problems import Adding as AddingProblem
 from sluice.models.regressor import Regressor
-from sluice.modules.regression import RegressionModule
 from sluice.recipes.build import build_stack
-from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import TaskData
+    from sluice.recipes.sequences import SequenceModule
 
 
 class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
@@ -37,6 +43,8 @@ class AddingRecipe(GeneratedRecipe[Adding, AddingProblem]):
         )
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
+        from sluice.modules.regression import RegressionModule
+
         return RegressionModule(network=network, **options)
 
     def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:

@@ -1,17 +1,16 @@
 """Base recipe of many-to-one classification."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
-from typing import ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 import numpy as np
-from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.misclassified import Misclassified
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Classification
-from sluice.data.classification import ClassificationData, Split, TextSettings, assign_legacy_splits, encode_documents
 from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
 from sluice.data.corpus import LabelledCorpus
@@ -20,8 +19,6 @@ from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
-from sluice.modules.class_weights import class_weights
-from sluice.modules.classification import ClassificationModule
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
 from sluice.recipes.task import batch_size_per_rank
@@ -38,12 +35,18 @@ from sluice.runs.evaluation import (
 from sluice.runs.saved_model import SavedModel
 from sluice.text.vocab import SPECIALS
 
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from sluice.data.classification import ClassificationData, Split, TextSettings
+    from sluice.modules.classification import ClassificationModule
+
 log = logging.getLogger(__name__)
 
 Settings = TypeVar("Settings", bound=Classification)
 
 
-class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationData, ClassificationModule]):
+class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "ClassificationData", "ClassificationModule"]):
     """Many-to-one classification of texts."""
 
     kind = "classification"
@@ -53,6 +56,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
 
     def text_settings(self, settings: Settings) -> TextSettings:
         """Returns the settings of tokenisation and vocabulary."""
+        from sluice.data.classification import TextSettings
+
         text, data = settings.text, settings.data
         return TextSettings(
             tokens=tokenization(text),
@@ -72,6 +77,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
             )
 
     def build_data(self, config: Config, corpus: LabelledCorpus) -> ClassificationData:
+        from sluice.data.classification import ClassificationData
+
         settings = self.settings(config)
         data = settings.data
         return ClassificationData(
@@ -116,6 +123,9 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
         )
 
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
+        from sluice.modules.class_weights import class_weights
+        from sluice.modules.classification import ClassificationModule
+
         prepared, settings = data.prepared, self.settings(config)
         network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.init == "ppmi":
@@ -130,9 +140,13 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
         )
 
     def module_for_test(self, model: SavedModel) -> ClassificationModule:
+        from sluice.modules.classification import ClassificationModule
+
         return ClassificationModule(network=model.network, labels=model.labels, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: ClassificationData) -> list[Callback]:
+        from sluice.callbacks.misclassified import Misclassified
+
         return [Misclassified(labels=data.prepared.labels, text_of=lambda index: data.text_of("val", index))]
 
     def prepare(self, config: Config, data: ClassificationData) -> None:
@@ -167,6 +181,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
         return self.evaluation_of(model, self.module_for_test(model), texts)
 
     def _texts_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
+        from sluice.data.classification import assign_legacy_splits, encode_documents
+
         corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
         settings, documents = self.text_settings(self.settings(model.config)), list(corpus.documents())
         given = np.asarray([document.split for document in documents], dtype=np.str_)
@@ -178,6 +194,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, ClassificationD
         return self._evaluated(model, corpus, chosen, left_out)
 
     def _texts_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
+        from sluice.data.classification import encode_documents
+
         text_column, *more = table.text_columns or self.text_columns(model.config)
         if more:
             raise UserError(f"--text-column names {1 + len(more)} columns: this model classifies single texts")

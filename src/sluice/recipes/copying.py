@@ -1,19 +1,19 @@
 """task=copy: the copy problem."""
 
-from typing import cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Copy
-from sluice.data.sequences import Split
+from sluice.data.sequence_parts import SequenceParts, sequence_parts
 from sluice.data.synthetic.memory_problems import Copying
-from sluice.recipes.sequences import (
-    GeneratedRecipe,
-    GeneratedSequences,
-    SequenceModule,
-    SequenceParts,
-    TaskData,
-    sequence_parts,
-)
+from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import TaskData
+    from sluice.recipes.sequences import SequenceModule
 
 
 class CopyRecipe(GeneratedRecipe[Copy, Copying]):

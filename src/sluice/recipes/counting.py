@@ -1,19 +1,26 @@
 """task=counting: next-symbol prediction on a^n b^n or a^n b^n c^n."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Counting
 from sluice.data.ragged import RaggedSequences
-from sluice.data.sequences import Split
+from sluice.data.sequence_parts import SequenceParts, sequence_parts
 from sluice.data.synthetic.counting import SYMBOLS, first_failure, next_symbols
 from sluice.data.synthetic.counting import Counting as CountingProblem
 from sluice.layers.output_loss import IGNORED
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import TaskData
+    from sluice.recipes.sequences import SequenceModule
 
 
 class CountingRecipe(GeneratedRecipe[Counting, CountingProblem]):

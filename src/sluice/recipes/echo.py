@@ -1,12 +1,19 @@
 """task=echo: repeat a stream of bits after a delay."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Echo
-from sluice.data.sequences import Split
+from sluice.data.sequence_parts import SequenceParts, sequence_parts
 from sluice.data.synthetic.memory_problems import Echo as EchoProblem
-from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences, SequenceParts, StreamTaskData, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe, GeneratedSequences
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import StreamTaskData
 
 
 class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
@@ -23,6 +30,8 @@ class EchoRecipe(GeneratedRecipe[Echo, EchoProblem]):
         return sequence_parts(vocab=["0", "1"], outputs=2)
 
     def build_data(self, config: Config, corpus: GeneratedSequences[EchoProblem]) -> StreamTaskData:
+        from sluice.data.task_sequences import StreamTaskData
+
         settings = self.settings(config)
         return StreamTaskData(
             corpus=corpus,

@@ -1,6 +1,8 @@
 """task=execute: prediction of the output of short programs."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import Execute
@@ -8,12 +10,14 @@ from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import ParallelSettings
 from sluice.data.synthetic.execute import Execute as Programs
 from sluice.data.synthetic.execute import programs_as_pairs
-from sluice.data.translation import StagedTranslationData, curriculum_stages
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import exact_match_scoring
-from sluice.modules.execute import ExecutionModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import SentenceCoder
+
+if TYPE_CHECKING:
+    from sluice.data.translation import StagedTranslationData
+    from sluice.modules.execute import ExecutionModule
 
 
 class ExecuteRecipe(Seq2SeqRecipe[Execute]):
@@ -30,6 +34,8 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
         return programs_as_pairs(self._programs(config))
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> StagedTranslationData:
+        from sluice.data.translation import StagedTranslationData, curriculum_stages
+
         settings, stages = self.settings(config), len(self._programs(config).stages)
         return StagedTranslationData(
             **self.data_arguments(config, corpus),
@@ -46,6 +52,8 @@ class ExecuteRecipe(Seq2SeqRecipe[Execute]):
         return ParallelSettings(unit="chars", min_freq=1, max_length=longest, max_ratio=float(longest))
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> ExecutionModule:
+        from sluice.modules.execute import ExecutionModule
+
         scoring = exact_match_scoring(translator.target.unit.split)
         return ExecutionModule(translator=translator, scoring=scoring, **options)
 

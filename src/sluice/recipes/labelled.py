@@ -1,5 +1,7 @@
 """Base recipe of classification: of texts and of pairs of texts."""
 
+from __future__ import annotations
+
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
@@ -9,15 +11,16 @@ import numpy as np
 from sluice.config.tasks.classification import Classification, Text
 from sluice.config.tasks.pairs import CharNgramText, Pairs
 from sluice.data.corpus import Corpus
-from sluice.modules.classification import ClassificationModule
 from sluice.plain import Plain
 from sluice.recipes.task import TaskRecipe
 from sluice.runs.evaluation import EvaluatedSplit, Evaluation, defined_metrics, run_test
 from sluice.runs.report import print_confusion
-from sluice.runs.results import write_confusion
 from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from sluice.modules.classification import ClassificationModule
 
 if TYPE_CHECKING:
     from sluice.data.classification import ClassificationData
@@ -28,7 +31,7 @@ MOST_CLASSES_SHOWN = 12
 Settings = TypeVar("Settings", bound=Classification | Pairs)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 DataModule = TypeVar("DataModule", bound="ClassificationData | TextPairData")
-Module = TypeVar("Module", bound=ClassificationModule)
+Module = TypeVar("Module", bound="ClassificationModule")
 
 
 class ClassifierParts(TypedDict):
@@ -52,6 +55,8 @@ class LabelRecipe(
 
     def write_artifacts(self, module: Module, folder: Path) -> None:
         """Writes confusion.csv: rows are true classes, columns predicted classes."""
+        from sluice.runs.results import write_confusion
+
         write_confusion(folder, module.labels, module.confusion_matrix())
 
     def print_summary(self, module: Module) -> None:

@@ -1,18 +1,17 @@
 """Base recipe of language modelling."""
 
+from __future__ import annotations
+
 import logging
 from abc import abstractmethod
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from pytorch_lightning.callbacks import Callback
 from torch import nn
 
-from sluice.callbacks.generated_text import GeneratedText
 from sluice.config.schema import Config
 from sluice.config.tasks.language import LanguageModelling
 from sluice.data.corpus import RunningText
-from sluice.data.language_modeling import LanguageData
 from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
 from sluice.inference.language_model import TextGenerator
@@ -21,7 +20,6 @@ from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel, require_one_direction
-from sluice.modules.language import LanguageModelModule
 from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
@@ -31,6 +29,12 @@ from sluice.runs.saved_model import SavedModel
 from sluice.text.language_text import LanguageText
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import PADDING_ID, SPECIALS
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from sluice.data.language_modeling import LanguageData
+    from sluice.modules.language import LanguageModelModule
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ class VocabularyParts(TypedDict):
     vocab: list[str]
 
 
-class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, LanguageModelModule, VocabularyParts]):
+class LanguageModelRecipe(TaskRecipe[Settings, RunningText, "LanguageData", "LanguageModelModule", VocabularyParts]):
     """Autoregressive language modelling."""
 
     kind = "language modelling"
@@ -72,6 +76,8 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         return StreamSettings(tokenizer=tokenizer, min_freq=text.min_freq, max_size=text.max_size)
 
     def build_data(self, config: Config, corpus: RunningText) -> LanguageData:
+        from sluice.data.language_modeling import LanguageData
+
         settings = self.settings(config)
         data = settings.data
         return LanguageData(
@@ -124,6 +130,8 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
     def build_module(self, config: Config, data: LanguageData) -> LanguageModelModule:
+        from sluice.modules.language import LanguageModelModule
+
         settings = self.settings(config)
         for split in ("val", "test"):
             check_streams(settings, data, split)
@@ -141,10 +149,14 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, LanguageData, Langua
         )
 
     def module_for_test(self, model: SavedModel) -> LanguageModelModule:
+        from sluice.modules.language import LanguageModelModule
+
         chunk_length = self.settings(model.config).data.chunk_length
         return LanguageModelModule(network=model.network, chunk_length=chunk_length, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: LanguageData) -> list[Callback]:
+        from sluice.callbacks.generated_text import GeneratedText
+
         settings = self.settings(config)
         text = LanguageText(data.prepared.vocab, data.settings.tokenizer)
         return [GeneratedText(text=text, prompt=settings.sample_prompt, tokens=settings.sample_tokens)]

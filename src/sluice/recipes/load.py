@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
-from sluice.config.compose import restored
 from sluice.config.schema import Config, find_schema
+from sluice.config.stored import restored
 from sluice.config.user_code import CELL, TASK, allow_module, import_module, module_of_checkpoint
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping

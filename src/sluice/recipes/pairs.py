@@ -1,9 +1,11 @@
 """task=pairs: classification of pairs of texts."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pytorch_lightning.callbacks import Callback
 
 from sluice.config.schema import Config
 from sluice.config.tasks.pairs import Pairs
@@ -11,23 +13,13 @@ from sluice.data.collate import TextPairCollator
 from sluice.data.corpora.tables import PairTable
 from sluice.data.corpus import PairCorpus, TextPair
 from sluice.data.identity import Hashes
+from sluice.data.pair_encoding import CharNgramSettings, encode_text_pairs, new_table, word_ngrams
 from sluice.data.splits import assign_splits
 from sluice.data.synthetic.text_pairs import SamplePairs
-from sluice.data.text_pairs import (
-    CharNgramSettings,
-    TextPairData,
-    encode_text_pairs,
-    new_table,
-    pair_hashes,
-    read_pairs,
-    word_ngrams,
-)
 from sluice.errors import UserError
 from sluice.inference.pair_classifier import PairPredictor
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier
-from sluice.modules.class_weights import class_weights
-from sluice.modules.pairs import PairModule
 from sluice.recipes.build import build_stack
 from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
 from sluice.recipes.task import batch_size_per_rank
@@ -43,8 +35,14 @@ from sluice.runs.evaluation import (
 )
 from sluice.runs.saved_model import SavedModel
 
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
 
-class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
+    from sluice.data.text_pairs import TextPairData
+    from sluice.modules.pairs import PairModule
+
+
+class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
     """Classification of pairs of generated product titles, or of pairs of texts from a file."""
 
     settings_type = Pairs
@@ -80,6 +78,8 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
         )
 
     def build_data(self, config: Config, corpus: PairCorpus) -> TextPairData:
+        from sluice.data.text_pairs import TextPairData
+
         settings = self.settings(config)
         data = settings.data
         return TextPairData(
@@ -131,6 +131,9 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
         )
 
     def build_module(self, config: Config, data: TextPairData) -> PairModule:
+        from sluice.modules.class_weights import class_weights
+        from sluice.modules.pairs import PairModule
+
         prepared, settings = data.prepared, self.settings(config)
         return PairModule(
             network=self.new_network(config, data),
@@ -145,6 +148,8 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
         return self._module(model, has_deciding_words=self.settings(model.config).data.path is None)
 
     def _module(self, model: SavedModel, *, has_deciding_words: bool) -> PairModule:
+        from sluice.modules.pairs import PairModule
+
         return PairModule(
             network=model.network, labels=model.labels, has_deciding_words=has_deciding_words, monitor=TEST_MONITOR
         )
@@ -175,6 +180,8 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, TextPairData, PairModule]):
         return self.evaluation_of(model, module, pairs)
 
     def _pairs_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
+        from sluice.data.text_pairs import pair_hashes, read_pairs
+
         corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
         pairs, given = read_pairs(corpus)
         own = self.settings(model.config)

@@ -1,11 +1,13 @@
 """Base recipes of the synthetic tasks and of sequence labelling."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NotRequired, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -14,15 +16,21 @@ from sluice.config.tasks.sequences import SequenceBatches, SequenceTask
 from sluice.data.corpus import Corpus, Sources
 from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
-from sluice.data.sequences import SequenceData, Split, StreamData
+from sluice.data.sequence_parts import SequenceParts, stored_scheme
 from sluice.errors import UserError
 from sluice.models.sequence_labeller import SequenceLabeller
-from sluice.modules.regression import RegressionModule
-from sluice.modules.sequence_labelling import SequenceLabellingModule
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.evaluation import TEST_MONITOR
 from sluice.runs.saved_model import SavedModel
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import TaskData
+    from sluice.modules.regression import RegressionModule
+    from sluice.modules.sequence_labelling import SequenceLabellingModule
+
+    SequenceModule: TypeAlias = SequenceLabellingModule | RegressionModule
 
 BATCHES = ("batch_size", "global_batch_size")
 """Settings of the data that do not affect the sequences."""
@@ -35,36 +43,6 @@ Settings = TypeVar("Settings", bound=SequenceTask)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
 Problem = TypeVar("Problem")
 """Generator of the sequences of a task."""
-SequenceModule: TypeAlias = SequenceLabellingModule | RegressionModule
-
-
-class SequenceParts(TypedDict):
-    """Checkpoint contents besides the weights: the meaning of the inputs and outputs of the network."""
-
-    vocab: list[str]
-    """Input symbols; empty if the network reads features."""
-    tags: list[str] | None
-    """Names of the classes, if any."""
-    features: int | None
-    """Number of input features per step, if the network reads features."""
-    outputs: int
-    """Number of classes, or of values to predict."""
-    scheme: NotRequired[str]
-    """Scheme of the tags of sequence labelling, or "none"; earlier versions did not store it."""
-
-
-def sequence_parts(
-    *, vocab: list[str] | None = None, features: int | None = None, outputs: int = 1, tags: list[str] | None = None
-) -> SequenceParts:
-    """Creates SequenceParts; the arguments are its fields."""
-    return {"vocab": vocab or [], "tags": tags, "features": features, "outputs": outputs}
-
-
-def stored_scheme(parts: SequenceParts) -> str | None:
-    """Returns the scheme of the tags, None if they do not mark spans; earlier versions read B- and I- tags as iob2."""
-    begins = any(tag.startswith("B-") for tag in parts["tags"] or ())
-    scheme = parts.get("scheme", "iob2" if begins else "none")
-    return None if scheme == "none" else scheme
 
 
 @dataclass(frozen=True)
@@ -78,32 +56,7 @@ class GeneratedSequences(Generic[Problem]):
     name: str = "generated"
 
 
-class _OfCorpus:
-    """Mixin for DataModules: the corpus, and the checkpoint contents besides the weights."""
-
-    def __init__(self, *, corpus: Corpus, parts: SequenceParts, **options: Any) -> None:
-        """
-        Args:
-            corpus: source of the sequences.
-            parts: checkpoint contents besides the weights.
-            options: arguments of the DataModule.
-        """
-        super().__init__(**options)
-        self.corpus, self.parts = corpus, parts
-
-
-class SequenceTaskData(_OfCorpus, SequenceData):
-    """DataModule of the sequences of a corpus."""
-
-
-class StreamTaskData(_OfCorpus, StreamData):
-    """DataModule of parallel streams."""
-
-
-TaskData: TypeAlias = SequenceTaskData | StreamTaskData
-
-
-class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, SequenceParts]):
+class SequenceRecipe(TaskRecipe[Settings, CorpusType, "TaskData", "SequenceModule", SequenceParts]):
     """Sequence labelling or regression, with a prediction at each step."""
 
     kind = "sequence labelling"
@@ -156,6 +109,8 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, TaskData, SequenceModule, 
             parts: checkpoint contents besides the weights.
             options: further arguments of the LightningModule.
         """
+        from sluice.modules.sequence_labelling import SequenceLabellingModule
+
         tags = tuple(parts["tags"]) if parts["tags"] else None
         scheme = stored_scheme(parts)
         return SequenceLabellingModule(
@@ -194,6 +149,8 @@ class GeneratedRecipe(SequenceRecipe[Settings, GeneratedSequences[Problem]], Gen
         )
 
     def build_data(self, config: Config, corpus: GeneratedSequences[Problem]) -> TaskData:
+        from sluice.data.task_sequences import SequenceTaskData
+
         settings = self.settings(config)
         return SequenceTaskData(
             corpus=corpus,

@@ -1,11 +1,13 @@
 """task=tagging: sequence labelling."""
 
+from __future__ import annotations
+
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from sluice.config.tasks.sequences import Tagging
 from sluice.data.collate import SequenceCollator
 from sluice.data.corpora.tagged_files import TagColumns, TaggedFiles
 from sluice.data.corpus import SPLITS, TaggedCorpus, TaggedSentence
+from sluice.data.sequence_parts import sequence_parts, stored_scheme
 from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.tagging import (
     TagSettings,
@@ -28,12 +31,15 @@ from sluice.distributed import LAUNCHED
 from sluice.errors import UserError
 from sluice.inference.tagger import Tagger
 from sluice.plain import Plain
-from sluice.recipes.sequences import SequenceRecipe, SequenceTaskData, TaskData, sequence_parts, stored_scheme
+from sluice.recipes.sequences import SequenceRecipe
 from sluice.recipes.task import OWN_FILES, batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
 from sluice.runs.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
 from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenizers import given_tokenizer, make_tokenizer
+
+if TYPE_CHECKING:
+    from sluice.data.task_sequences import SequenceTaskData, TaskData
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +74,8 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         )
 
     def build_data(self, config: Config, corpus: TaggedCorpus) -> SequenceTaskData:
+        from sluice.data.task_sequences import SequenceTaskData
+
         settings = self.settings(config)
         prepared = prepare_tags(corpus, self.tag_settings(settings), Path(config.paths.cache_dir))
         parts = sequence_parts(vocab=prepared.vocab.tokens, tags=list(prepared.tags), outputs=len(prepared.tags))
@@ -84,6 +92,8 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
         )
 
     def data_counts(self, data: TaskData) -> dict[str, dict[str, int]]:
+        from sluice.data.task_sequences import SequenceTaskData
+
         found = {}
         for name in SPLITS:
             _, targets = cast(SequenceTaskData, data).split(name)

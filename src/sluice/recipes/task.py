@@ -1,30 +1,34 @@
 """The base class of task recipes, which build and use the parts of a task."""
 
+from __future__ import annotations
+
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from sluice.config.checks import check_monitors
 from sluice.config.common import TaskSettings
-from sluice.config.instantiate import factory
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
 from sluice.data.corpus import Corpus
-from sluice.data.datamodule import CorpusData
 from sluice.distributed import num_devices, started_by_launcher
 from sluice.errors import UserError
-from sluice.modules.base import Monitor, TaskModule
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
 from sluice.runs.checkpoint import FORMAT
 from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from sluice.data.datamodule import CorpusData
+    from sluice.modules.base import TaskModule
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +41,8 @@ OWN_FILES = (
 
 Settings = TypeVar("Settings", bound=TaskSettings)
 CorpusType = TypeVar("CorpusType", bound=Corpus)
-DataModule = TypeVar("DataModule", bound=CorpusData)
-Module = TypeVar("Module", bound=TaskModule)
+DataModule = TypeVar("DataModule", bound="CorpusData")
+Module = TypeVar("Module", bound="TaskModule")
 Parts = TypeVar("Parts", bound=PlainMapping)
 
 
@@ -257,6 +261,9 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     def module_arguments(self, config: Config, data: DataModule) -> Plain:
         """Returns the arguments that every LightningModule takes besides the network."""
+        from sluice.config.instantiate import factory
+        from sluice.modules.base import Monitor
+
         return {
             "monitor": Monitor(config.task.monitor, config.task.mode),
             "optimizer": factory("optimizer", config.optimizer),

@@ -1,40 +1,43 @@
 """Base recipes of sequence-to-sequence learning."""
 
+from __future__ import annotations
+
 import json
 import logging
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
-from pytorch_lightning.callbacks import Callback
 from torch import nn
 
-from sluice.callbacks.translations import Translations
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
 from sluice.data.collate import ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.identity import SplitHashes, hashes_of
 from sluice.data.parallel import ParallelSettings, assign_parallel, encode_parallel, read_parallel_texts
-from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.memory import require_memory
 from sluice.metrics.translation_scores import Scoring, translation_scoring
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
-from sluice.modules.translation import TranslationModule
 from sluice.plain import Plain
 from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import repeated_texts, rows_of_split
 from sluice.runs.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
-from sluice.runs.results import write_tsv
 from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder
 from sluice.text.vocab import PADDING_ID, SPECIALS
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from sluice.data.translation import TranslationData
+    from sluice.modules.translation import TranslationModule
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ class CoderParts(TypedDict):
     target: Plain
 
 
-class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, TranslationModule, CoderParts]):
+class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "TranslationModule", CoderParts]):
     """Sequence-to-sequence learning."""
 
     description = "translates sentences"
@@ -61,6 +64,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         """Returns the settings of tokenisation, vocabulary and filtering."""
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
+        from sluice.data.translation import TranslationData
+
         return TranslationData(
             **self.data_arguments(config, corpus), settings=self.pair_settings(self.settings(config))
         )
@@ -159,6 +164,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
             translator: the network with its vocabularies.
             options: further arguments of TranslationModule.
         """
+        from sluice.modules.translation import TranslationModule
+
         return TranslationModule(translator=translator, **options)
 
     def module_for_test(self, model: SavedModel) -> TranslationModule:
@@ -180,6 +187,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
         return text
 
     def callbacks(self, config: Config, data: TranslationData) -> list[Callback]:
+        from sluice.callbacks.translations import Translations
+
         return [Translations(size=len(data.prepared.splits["val"]))]
 
     def extra_metrics(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:
@@ -192,6 +201,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, TranslationData, Transl
 
     def write_artifacts(self, module: TranslationModule, folder: Path) -> None:
         """Writes translations.tsv (source, reference, translation) and scores.json (signatures of the scores)."""
+        from sluice.runs.results import write_tsv
+
         write_tsv(folder / "translations.tsv", ("source", "reference", "translation"), module.translated_sentences())
         if signatures := module.scoring.signatures():
             (folder / "scores.json").write_text(json.dumps(signatures, indent=2) + "\n", encoding="utf-8")
@@ -274,12 +285,16 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
         super().check(config)
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
+        from sluice.modules.translation import TranslationModule
+
         return TranslationModule(translator=translator, scoring=self._scoring(config), **options)
 
     def _scoring(self, config: Config) -> Scoring:
         return translation_scoring(self.settings(config).bleu_tokenizer, self.settings(config).data.target_language)
 
     def build_data(self, config: Config, corpus: ParallelCorpus) -> TranslationData:
+        from sluice.data.translation import TranslationData
+
         settings = self.settings(config)
         return TranslationData(
             **self.data_arguments(config, corpus),

@@ -1,22 +1,26 @@
 """task=vec2seq: one-to-many generation of a sentence from a number or a label."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.config.schema import Config
 from sluice.config.tasks.generated_pairs import VectorToSequence
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.parallel import ParallelSettings
 from sluice.data.synthetic.vec2seq import BookSentences, LabelSentences, book_as_pairs, label_of, labels_as_pairs
-from sluice.data.translation import TranslationData
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
 from sluice.metrics.translation_scores import NO_SCORING, exact_match_scoring
-from sluice.modules.translation import TranslationModule
 from sluice.recipes.translation import Seq2SeqRecipe
 from sluice.text.coder import MARKS, SentenceCoder
 from sluice.text.vocab import SPECIALS
+
+if TYPE_CHECKING:
+    from sluice.data.translation import TranslationData
+    from sluice.modules.translation import TranslationModule
 
 SAMPLES_PER_LABEL = 500
 """Number of sentences sampled for each label after the test."""
@@ -50,6 +54,8 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         return ParallelSettings(**vars(settings.text), max_length=longest, max_ratio=float(longest), symbols=True)
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
+        from sluice.modules.translation import TranslationModule
+
         reproduces = self.settings(config).data.path is not None
         scoring = exact_match_scoring(translator.target.unit.split) if reproduces else NO_SCORING
         return TranslationModule(translator=translator, scoring=scoring, **options)

@@ -1,17 +1,23 @@
 """task=waves: prediction of the next values of a noisy sum of sine waves."""
 
-from typing import Any, cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import Waves
 from sluice.data.ragged import Sequences
-from sluice.data.sequences import Split
+from sluice.data.sequence_parts import SequenceParts, sequence_parts
 from sluice.data.synthetic.waves import Waves as WavesProblem
 from sluice.data.synthetic.waves import last_step_error, last_value, linear_model
-from sluice.modules.regression import RegressionModule
-from sluice.recipes.sequences import GeneratedRecipe, SequenceModule, SequenceParts, TaskData, sequence_parts
+from sluice.recipes.sequences import GeneratedRecipe
+
+if TYPE_CHECKING:
+    from sluice.data.sequences import Split
+    from sluice.data.task_sequences import TaskData
+    from sluice.recipes.sequences import SequenceModule
 
 
 class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
@@ -27,6 +33,8 @@ class WavesRecipe(GeneratedRecipe[Waves, WavesProblem]):
         return sequence_parts(features=1, outputs=settings.data.horizon)
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
+        from sluice.modules.regression import RegressionModule
+
         return RegressionModule(network=network, **options)
 
     def extra_metrics(self, config: Config, data: TaskData, module: SequenceModule) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """task=word2vec: word vectors by skip-gram or CBOW."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import Callback
 
-from sluice.callbacks.training_monitor import PairThroughput
 from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
 from sluice.config.tasks.word2vec import WindowData as DataSettings
@@ -18,11 +19,9 @@ from sluice.data.corpora.wikitext import resolve_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleText
-from sluice.data.word2vec import WindowData, WindowSettings
 from sluice.distributed import num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.models.word2vec import Word2Vec
-from sluice.modules.word2vec import Word2VecModule
 from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
 from sluice.recipes.language import VocabularyParts
@@ -34,6 +33,12 @@ from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors
 from sluice.text.vocab import SPECIALS
 
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from sluice.data.word2vec import WindowData
+    from sluice.modules.word2vec import Word2VecModule
+
 DEFAULT_CORPUS = "wikitext2"
 TOKENIZERS = {"wikitext2": "whitespace", "ptb": "whitespace", "sample": "whitespace", "imdb": "basic_english"}
 """Default tokenizers of the named corpora; "words" for other texts."""
@@ -42,7 +47,7 @@ PLAIN = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "
 """Settings of the trainer that have no effect on manual optimisation, with their only allowed value."""
 
 
-class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModule, VocabularyParts]):
+class Word2VecRecipe(TaskRecipe[Settings, RunningText, "WindowData", "Word2VecModule", VocabularyParts]):
     """Word vectors by skip-gram or CBOW: Mikolov et al. (2013)."""
 
     settings_type = Settings
@@ -79,6 +84,8 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         return resolve_ptb(**where) if corpus == "ptb" else resolve_wikitext2(**where)
 
     def build_data(self, config: Config, corpus: RunningText) -> WindowData:
+        from sluice.data.word2vec import WindowData, WindowSettings
+
         settings = self.settings(config)
         tokenizer = settings.text.tokenizer or TOKENIZERS.get(_corpus(settings.data) or "", "words")
         return WindowData(
@@ -104,15 +111,23 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, WindowData, Word2VecModul
         )
 
     def build_module(self, config: Config, data: WindowData) -> Word2VecModule:
+        from sluice.modules.word2vec import Word2VecModule
+
         return Word2VecModule(network=self.new_network(config, data), **self.module_arguments(config, data))
 
     def module_for_test(self, model: SavedModel) -> Word2VecModule:
+        from sluice.modules.word2vec import Word2VecModule
+
         return Word2VecModule(network=model.network, monitor=TEST_MONITOR)
 
     def callbacks(self, config: Config, data: WindowData) -> list[Callback]:
+        from sluice.callbacks.training_monitor import PairThroughput
+
         return [PairThroughput()]
 
     def extra_metrics(self, config: Config, data: WindowData, module: Word2VecModule) -> dict[str, float]:
+        from sluice.callbacks.training_monitor import PairThroughput
+
         callbacks: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
         (speed,) = (callback for callback in callbacks if isinstance(callback, PairThroughput))
         return {"train/pairs_per_second": speed.per_second}

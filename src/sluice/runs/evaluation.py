@@ -1,23 +1,27 @@
 """Evaluating a trained model: request, result and the steps common to all tasks."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import Batch
-from sluice.data.datamodule import CorpusData
 from sluice.data.samplers import BucketBatchSampler
-from sluice.modules.base import Monitor, TaskModule
+from sluice.modules.monitor import Monitor
 from sluice.plain import Plain, PlainMapping
 from sluice.runs.data_checks import check_unchanged
 from sluice.runs.saved_model import SavedModel
+
+if TYPE_CHECKING:
+    from sluice.data.datamodule import CorpusData
+    from sluice.modules.base import TaskModule
 
 EVALUATION_FACTOR = 4
 """Ratio of evaluation to training batch size, without beam search."""
@@ -80,6 +84,8 @@ class EvaluatedSplit(NamedTuple):
 
 def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
     """Runs the test loop and returns its metrics, without the prefix "test/"."""
+    import pytorch_lightning as pl  # slow to import
+
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ def main(path: Path) -> None:
     """Trains with the configuration in a launch file, as the rank given by the environment."""
     _end_with_parent()
     with exit_on_user_error():
-        from sluice.config.compose import restored
+        from sluice.config.stored import restored
         from sluice.config.user_code import TASK, import_module
         from sluice.training.run import Interrupted, run
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sluice.data.collate import Batch, ParallelBatch, SequenceBatch, TextBatch, TextCollator, TextPairBatch, pad
-from sluice.data.language_modeling import ChunkBatch
 from sluice.data.ragged import Ragged
+from sluice.data.streams import ChunkBatch
 from sluice.data.word2vec import WindowBatch
 from sluice.options import TRUNCATIONS
 from sluice.text.vocab import PADDING_ID

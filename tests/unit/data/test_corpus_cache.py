@@ -11,6 +11,7 @@ import pytest
 from sluice.data.cache import CacheEntry, load_or_prepare
 from sluice.data.classification import TextSettings, prepare_corpus
 from sluice.data.corpus import SourceFile, Sources
+from sluice.data.pair_encoding import CharNgramSettings
 from sluice.data.parallel import ParallelSettings, prepare_parallel
 from sluice.data.running_text import StreamSettings, prepare_text
 from sluice.data.synthetic.parallel import SampleParallel
@@ -18,7 +19,7 @@ from sluice.data.synthetic.reviews import SampleReviews, SampleText
 from sluice.data.synthetic.tagging import SampleTagging
 from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.data.tagging import TagSettings, prepare_tags
-from sluice.data.text_pairs import CharNgramSettings, prepare_text_pairs
+from sluice.data.text_pairs import prepare_text_pairs
 from sluice.errors import UserError
 
 

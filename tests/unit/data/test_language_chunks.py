@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.language_modeling import ChunkBatch, Streams
 from sluice.data.samplers import ChunkSampler
+from sluice.data.streams import ChunkBatch, Streams
 from sluice.layers.output_loss import IGNORED
 
 END = 10_000

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sluice.data.corpus import Line, Sources
-from sluice.data.language_modeling import ChunkBatch, LanguageData
+from sluice.data.language_modeling import LanguageData
 from sluice.data.running_text import StreamSettings
+from sluice.data.streams import ChunkBatch
 from sluice.errors import UserError
 from sluice.layers.output_loss import IGNORED
 

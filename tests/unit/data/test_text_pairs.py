@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from sluice.data.collate import TextPairBatch
 from sluice.data.corpus import Sources, TextPair
-from sluice.data.text_pairs import CharNgramSettings, TextPairData
+from sluice.data.pair_encoding import CharNgramSettings
+from sluice.data.text_pairs import TextPairData
 from sluice.errors import UserError
 from sluice.text.char_ngrams import hashed_ngrams
 from sluice.text.tokenization import Tokenization

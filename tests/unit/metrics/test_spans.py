@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.metrics.spans import SCHEMES, Span, SpanF1, SpanPrecision, SpanRecall, detect_scheme, spans_of
+from sluice.metrics.spans import SpanF1, SpanPrecision, SpanRecall
+from sluice.text.tag_spans import SCHEMES, Span, detect_scheme, spans_of
 
 SEQEVAL = [
     ("iob2", "O O", []),

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW
 from torch.utils.data import DataLoader
 
-from sluice.data.language_modeling import ChunkBatch
+from sluice.data.streams import ChunkBatch
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
 from sluice.layers.output_loss import IGNORED

@@ -1,6 +1,9 @@
 """The tokenizers by name."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchtext.data.utils import get_tokenizer
 
 from sluice.text.tokenizers import TOKENIZERS, make_tokenizer
 
@@ -32,3 +35,9 @@ def test_empty_text_has_no_tokens(name: str, text: str) -> None:
 def test_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="'spacy': expected one of words, whitespace, basic_english, chars"):
         make_tokenizer("spacy")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["<br />", "<br", " />", *"\"'.,()!?;: \nAbİß\u00a0"])).map("".join))
+def test_basic_english_is_that_of_torchtext(text: str) -> None:
+    assert make_tokenizer("basic_english")(text) == get_tokenizer("basic_english")(text)

@@ -15,8 +15,9 @@ import torch
 import yaml
 
 from running import CONF, SAMPLE
-from sluice.config.compose import checked, compose_config, restored
+from sluice.config.compose import checked, compose_config
 from sluice.config.schema import schema_name
+from sluice.config.stored import restored
 from sluice.distributed import LAUNCHED, global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.training import launch as launching

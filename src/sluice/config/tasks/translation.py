@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from omegaconf import II
-
 from sluice.config.common import MAX_LAYERS, MAX_SUBWORDS, MAX_UNITS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
-from sluice.config.fields import Settings, choice, count, fraction, setting
+from sluice.config.fields import Settings, choice, count, fraction, refers_to, setting
 from sluice.options import (
     ATTENTIONS,
     BLEU_TOKENIZERS,
@@ -105,7 +103,7 @@ class OwnPairs(PairData):
 class DecoderSettings(Settings):
     """The decoder; the encoder is `model`."""
 
-    cell: str = setting("registered cell", II("model.cell"))
+    cell: str = setting("registered cell", refers_to("model.cell"))
     hidden_size: int = setting("units per layer", 512, least=1, most=MAX_UNITS)
     num_layers: int = setting("number of layers", 1, least=1, most=MAX_LAYERS)
     output_size: int | None = count(
