@@ -1,5 +1,7 @@
 """Contents of results.json, and the settings and final metrics that loggers get."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -89,8 +91,17 @@ def log_final_metrics(trainer: pl.Trainer, config: Config, results: Plain) -> No
         elif not isinstance(logger, CSVLog):
             logger.log_metrics(metrics | others, step=trainer.global_step)
         logger.finalize("failed" if results.get("interrupted") else "success")
-        if isinstance(logger, WeightsAndBiases):
-            logger.close()
+
+
+@contextmanager
+def closed_loggers(trainer: pl.Trainer) -> Iterator[None]:
+    """Ends the W&B run after the block, also after an exception: the next run of a sweep would continue it."""
+    try:
+        yield
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WeightsAndBiases):
+                logger.close()
 
 
 def _hyperparameters(config: Config) -> Plain:

@@ -40,7 +40,7 @@ from sluice.training.gpus import reserve_gpus
 from sluice.training.launch import check_launch, launch
 from sluice.training.prepare import Interrupted, Prepared, complete_config, make_paths_absolute, prepared_run
 from sluice.training.profiles import ProfilerReports
-from sluice.training.results import log_final_metrics, log_settings, num_parameters, results_before_test
+from sluice.training.results import closed_loggers, log_final_metrics, log_settings, num_parameters, results_before_test
 from sluice.training.resume import AlreadyDone
 from sluice.training.slurm import requeue
 from sluice.training.trainer import build_trainer
@@ -148,19 +148,26 @@ def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> T
 
 
 def _train_in(prepared: Prepared, last: LastCheckpoint) -> Trained:
-    config, data, module, claim = prepared
-    recipe, monitor, resume_point = recipe_of(config), TrainingMonitor(), claim.resume_point
+    config, data, _, claim = prepared
+    monitor, resume_point = TrainingMonitor(), claim.resume_point
     trainer = build_trainer(
         config,
-        recipe.callbacks(config, data),
+        recipe_of(config).callbacks(config, data),
         monitor,
         last,
         claim.lease,
         resume_point and resume_point.next_logged_step,
     )
+    with closed_loggers(trainer):
+        return _fit_and_test(prepared, trainer, monitor, last)
+
+
+def _fit_and_test(prepared: Prepared, trainer: pl.Trainer, monitor: TrainingMonitor, last: LastCheckpoint) -> Trained:
+    config, data, module, claim = prepared
+    recipe = recipe_of(config)
     profiles = ProfilerReports(claim.folder)
     log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", claim.folder)
-    checkpoint = None if resume_point is None else str(resume_point.checkpoint)
+    checkpoint = None if claim.resume_point is None else str(claim.resume_point.checkpoint)
     if checkpoint:
         log.info("Resuming from %s.", checkpoint)
     log_settings(trainer, config)
