@@ -105,6 +105,8 @@ def check_monitors(config: Config, known: list[str]) -> None:
         monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
         if not monitor.startswith("train/"):  # checked early
             monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
+    if (config.scheduler or {}).get("monitor") is not None:
+        monitors["scheduler.monitor"] = str((config.scheduler or {})["monitor"])
     for key, metric in monitors.items():
         if known and metric not in known:
             raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
@@ -124,6 +126,10 @@ def check_monitor_mode(config: Config, known: list[str]) -> None:
     for name, spec in (config.callbacks or {}).items():
         if isinstance(spec, dict) and "mode" in spec:
             given[f"callbacks.{name}"] = (str(spec.get("monitor")), spec["mode"])
+    schedule = config.scheduler or {}
+    if str(schedule.get("_target_")).endswith("ReduceLROnPlateau") and {"mode", "monitor"} & schedule.keys():
+        mode = schedule.get("mode") or config.task.mode
+        given["scheduler"] = (schedule.get("monitor") or config.task.monitor, mode)
     for key, (metric, mode) in given.items():
         expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
         if metric in known and mode != expected:

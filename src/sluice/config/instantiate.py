@@ -9,36 +9,43 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from sluice.config.arguments import check_arguments
 from sluice.errors import UserError
-from sluice.optim.schedules import Schedule
+from sluice.optim.configured import ConfiguredSchedule
 from sluice.plain import Plain
 
 
-def factory(key: str, spec: Plain) -> Callable[..., Any]:
+def factory(key: str, spec: Plain, optimizer: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """Builds a factory of optimizers or schedules, and calls it once so that errors are found before data are prepared.
 
     Args:
         key: "optimizer" or "scheduler".
-        spec: `_target_` and its arguments, with `_partial_: true`.
+        spec: `_target_` and its arguments.
+        optimizer: the factory of optimizers that a schedule is tried with; None for SGD.
 
     Raises:
         UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
-    make: Callable[..., Any] = construct(key, spec)
-    check_target(key, spec, make, Schedule if key == "scheduler" else torch.optim.Optimizer)
+    make: Callable[..., Any] = construct(key, {**spec, "_partial_": True})
     try:
         if key == "scheduler":
-            optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-            _check_kind(key, spec, make(optimizer, total_steps=10, mode="max"), Schedule)
+            check_target(key, spec, make, LRScheduler)
+            make = ConfiguredSchedule(make.func, make.keywords)  # type: ignore[attr-defined]
+            make((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]), total_steps=10, mode="max")
         else:
+            check_target(key, spec, make, torch.optim.Optimizer)
             _try_optimizer(key, spec, make)
     except UserError:
         raise
-    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     return make
+
+
+def _sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1.0, momentum=0.9)
 
 
 def check_target(key: str, spec: Plain, make: object, kind: type) -> None:

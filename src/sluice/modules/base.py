@@ -87,7 +87,8 @@ class TaskModule(pl.LightningModule):
             "lr_scheduler": {
                 "scheduler": schedule.scheduler,
                 "interval": schedule.interval,
-                "monitor": self.monitor.metric,
+                "frequency": schedule.frequency,
+                "monitor": schedule.monitor or self.monitor.metric,
             },
         }
 
@@ -133,7 +134,9 @@ class TaskModule(pl.LightningModule):
 
     def _stretch(self, schedulers: Sequence[LRScheduler], left: int) -> None:
         for scheduler in schedulers:
-            if isinstance(scheduler, Stretchable) and left > 0:
+            if not isinstance(scheduler, Stretchable):
+                log.info("The schedule %s is not stretched to the new length.", type(scheduler).__name__)
+            elif left > 0:
                 step = scheduler.last_epoch
                 scheduler.stretch(step + left)
                 log.info("The learning-rate schedule is stretched from step %d to end at step %d.", step, step + left)

@@ -78,11 +78,15 @@ class LinearLR(Stretchable, lr_scheduler.LinearLR):
 
 
 class Schedule(NamedTuple):
-    """A scheduler and its interval."""
+    """A scheduler, and when it changes the learning rate."""
 
     scheduler: lr_scheduler.LRScheduler
     interval: str
     """"step" (per optimizer step) or "epoch"."""
+    frequency: int = 1
+    """Intervals between two changes of the learning rate."""
+    monitor: str | None = None
+    """Metric that the scheduler reads; None for the task's monitored metric."""
 
 
 def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fraction: float = 0.3) -> Schedule:

@@ -135,9 +135,9 @@ def check_objects(config: Config) -> None:
         UserError: for an unknown class, or arguments that it rejects.
     """
     _build_trainer(config.trainer)
-    factory("optimizer", config.optimizer)
+    optimizer = factory("optimizer", config.optimizer)
     if config.scheduler:
-        factory("scheduler", config.scheduler)
+        factory("scheduler", config.scheduler, optimizer)
     for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
         for name, spec in (specs or {}).items():
             if spec is not None:

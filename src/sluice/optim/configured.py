@@ -1,0 +1,82 @@
+"""Schedules named by `scheduler._target_`: functions of Sluice's form, and the classes of torch.optim.lr_scheduler."""
+
+import inspect
+from collections.abc import Callable
+
+from torch.optim import Optimizer, lr_scheduler
+
+from sluice.optim.schedules import Schedule
+from sluice.plain import Plain
+
+INTERVALS = ("step", "epoch")
+OWN_SETTINGS = ("interval", "frequency", "monitor")
+"""Settings of `scheduler` that are not arguments of the class or function, see `Schedule`."""
+LENGTHS = ("total_steps", "T_max")
+"""Parameters of torch's schedules that are the number of steps of the whole schedule."""
+
+
+class ConfiguredSchedule:
+    """Creates the schedule of an optimizer.
+
+    The class or function gets the optimizer, the given arguments and, if it has such parameters and they are not given,
+    `total_steps` (or `T_max`), the optimizer steps of the whole training, and `mode`, the direction of the monitored
+    metric. The steps of a schedule that gets the length of the training are optimizer steps; those of another one are
+    epochs, as in Lightning.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+        >>> make = ConfiguredSchedule(lr_scheduler.StepLR, {"step_size": 3, "interval": "step"})
+        >>> make(optimizer, total_steps=10, mode="min").interval
+        'step'
+    """
+
+    def __init__(self, target: Callable[..., Schedule | lr_scheduler.LRScheduler], given: Plain) -> None:
+        """
+        Args:
+            target: a scheduler class, or a function that returns a scheduler or a `Schedule`.
+            given: its arguments, and optionally interval ("step" or "epoch"), frequency and monitor.
+
+        Raises:
+            ValueError: for an invalid interval, frequency or metric.
+        """
+        self._target = target
+        self._given = {name: value for name, value in given.items() if name not in OWN_SETTINGS}
+        self._own = {name: value for name, value in given.items() if name in OWN_SETTINGS and value is not None}
+        parameters = inspect.signature(target).parameters
+        takes_mode = not isinstance(target, type) or issubclass(target, lr_scheduler.ReduceLROnPlateau)
+        self._length = next((name for name in LENGTHS if name in parameters and name not in self._given), None)
+        if {"epochs", "steps_per_epoch"} <= self._given.keys():  # the length of OneCycleLR
+            self._length = None
+        self._takes_mode = takes_mode and "mode" in parameters and "mode" not in self._given
+        interval, frequency, monitor = (self._own.get(name) for name in OWN_SETTINGS)
+        if interval is not None and interval not in INTERVALS:
+            raise ValueError(f"interval must be step or epoch, got {interval}")
+        if frequency is not None and (isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1):
+            raise ValueError(f"frequency must be a whole number of at least 1, got {frequency}")
+        if monitor is not None and not isinstance(monitor, str):
+            raise ValueError(f"monitor must be the name of a metric, got {monitor}")
+
+    def __call__(self, optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
+        """Creates the schedule.
+
+        Args:
+            optimizer: the optimizer.
+            total_steps: optimizer steps of the whole training.
+            mode: "min" or "max", direction of the monitored metric.
+
+        Raises:
+            TypeError: if the function returns neither a scheduler nor a `Schedule`.
+            ValueError: for arguments that the class rejects, or a schedule per step that needs a validation metric.
+        """
+        automatic: Plain = {} if self._length is None else {self._length: total_steps}
+        automatic |= {"mode": mode} if self._takes_mode else {}
+        made = self._target(optimizer, **self._given, **automatic)
+        if isinstance(made, lr_scheduler.LRScheduler):
+            made = Schedule(made, "step" if self._length is not None else "epoch")
+        if not isinstance(made, Schedule):
+            raise TypeError(f"it creates a {type(made).__name__}, expected an LRScheduler of torch")
+        made = made._replace(**self._own)
+        if isinstance(made.scheduler, lr_scheduler.ReduceLROnPlateau) and made.interval == "step":
+            raise ValueError("ReduceLROnPlateau needs interval=epoch, since it reads a validation metric")
+        return made
