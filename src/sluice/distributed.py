@@ -8,9 +8,6 @@ import torch
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
 
-LAUNCHED = "SLUICE_LAUNCHED"
-"""Environment variable that is set in worker processes started by Sluice."""
-
 
 def in_slurm_step(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether srun started this process; commands of a batch script are not in a SLURM step."""

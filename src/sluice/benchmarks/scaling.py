@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sluice.config.compose import compose_config, find_conf
+from sluice.config.compose import compose_config
+from sluice.installation import find_conf
 from sluice.training.run import train
 
 SETTINGS = ("task=imdb", "task.data.source=sample", "logger=none", "callbacks=none", "task.max_epochs=1")

@@ -1,1 +1,1 @@
-"""The `sluice` command and the entry point of train.py, one file per command."""
+"""The `sluice` command with the entry point of training, one file per command."""

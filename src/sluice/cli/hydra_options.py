@@ -1,4 +1,4 @@
-"""Hydra's options of train.py, checked before Hydra, whose errors are a usage text or a traceback."""
+"""Hydra's options of the training command, checked before Hydra, whose errors are a usage text or a traceback."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sluice.errors import UserError
+from sluice.program import training_command
 
 MULTIRUN = ("-m", "--multirun")
 COMPLETIONS = ("install=", "uninstall=", "query=")
@@ -14,11 +15,11 @@ INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}: see python train.py --help")
+        raise UserError(f"{message}: see {training_command()} --help")
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Checks the options among the arguments of train.py.
+    """Checks the options among the arguments of the training command.
 
     Raises:
         UserError: for an unknown option, an invalid value, or options that exclude each other or have no effect.
@@ -29,8 +30,8 @@ def check_options(arguments: Sequence[str]) -> None:
     unknown = [argument for argument in rest if argument.startswith("-")]
     if unknown:
         raise UserError(
-            f"there is no option {unknown[0]}: settings are written key=value, without dashes, see python train.py "
-            "--help"
+            f"there is no option {unknown[0]}: settings are written key=value, without dashes, see "
+            f"{training_command()} --help"
         )
     modes = [f"--{name.replace('_', '-')}" for name in MODES if getattr(given, name)]
     if len(modes) > 1:

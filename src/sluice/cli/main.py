@@ -13,6 +13,7 @@ from sluice.cli.options import Json, Tokenized
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
 from sluice.terminal import print_line
+from sluice.version import __version__
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
@@ -31,7 +32,7 @@ class UserCodeGroup(TyperGroup):
         allow_named(options)
         if CHANGED in options:
             allow_changed_code()
-        if options[:1] != ["prepare"]:  # `sluice prepare` takes these as settings
+        if options[:1] not in (["prepare"], ["train"]):  # these take them as settings
             options = [part for part in options if not part.startswith(MODULES) and part != CHANGED]
         return super().parse_args(ctx, [*options, *rest])
 
@@ -72,11 +73,10 @@ def _report_usage_error(error: Any) -> int:
 
 app = typer.Typer(
     cls=UserCodeGroup,
-    help="Prepare data, and evaluate and use trained recurrent text models. To train, see python train.py --help\n\n"
+    help="Train, evaluate and use recurrent text models.\n\n"
     "For models with a user-defined cell or task add model.module=FILE or task.module=FILE (and --allow-changed-code "
     "if the file has changed since training).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
@@ -98,10 +98,42 @@ PromptTokenized = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print_line(f"sluice {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OPTIONS] SETTINGS", help="See sluice train --help."),
+    ] = None,
+) -> None:
+    """Train a model, or several in a sweep; takes the options of Hydra, see sluice train --help."""
+    from sluice.cli.train import main
+    from sluice.installation import find_conf
+
+    sys.argv[1:] = arguments or []
+    with exit_on_user_error():
+        conf = find_conf()
+    main(conf)
+
+
 @app.command()
 def prepare(
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings as for train.py, such as task=imdb paths.data_dir=DIR.")
+        list[str] | None, typer.Argument(help="Settings as for training, such as task=imdb paths.data_dir=DIR.")
     ] = None,
     config_dir: Annotated[
         Path | None, typer.Option("--config-dir", "-cd", help="Folder with additional configuration files.")

@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 from sluice.config.checks import check_files, fetch_vectors
-from sluice.config.compose import checked, compose_config, find_conf
+from sluice.config.compose import checked, compose_config
 from sluice.config.errors import named_settings
 from sluice.config.given import check_used
 from sluice.errors import UserError
+from sluice.installation import find_conf
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
 from sluice.runs.logs import start_logging
@@ -22,7 +23,7 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     Also downloads published vectors that the settings name.
 
     Args:
-        overrides: as for train.py.
+        overrides: as for training.
         config_dir: a folder with additional configuration files; None for none.
 
     Raises:

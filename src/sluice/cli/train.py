@@ -1,4 +1,4 @@
-"""The entry point of train.py: Hydra's command line around `training.train`."""
+"""The entry point of `sluice train` and train.py: Hydra's command line around `training.train`."""
 
 import os
 import shlex
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.cli.hydra_options import MULTIRUN, check_options, chosen_package
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
+from sluice.program import record_training_command, training_command
 from sluice.terminal import print_line
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def main(conf: Path) -> None:
     Args:
         conf: absolute path of the configuration folder.
     """
+    record_training_command()
     with exit_on_user_error():
         if set(sys.argv[1:]) & {"--help", "-h"}:
             from sluice.config.help import training_help
@@ -173,8 +175,10 @@ def _job(
         overrides: the overrides of the command line; None if they are unknown.
     """
     from sluice.config.errors import explained
+    from sluice.config.user_code import add_working_directory
     from sluice.training.run import AlreadyDone, Interrupted, train
 
+    add_working_directory()
     try:
         with explained(overrides or ()):
             trained = train(composed, sweep_number=number, overrides=overrides)
@@ -224,7 +228,6 @@ def resume_command(folder: Path) -> str:
     from sluice.training.resume import read_stored_config
     from sluice.training.stored_settings import override_of
 
-    program = "train.py" if "SUBMITIT_EXECUTOR" in os.environ else sys.argv[0]
     options: list[str] = []
     for index, argument in enumerate(sys.argv):
         if argument in SEARCH_PATHS:
@@ -237,4 +240,4 @@ def resume_command(folder: Path) -> str:
     except UserError:
         named = {}
     code = [override_of(setting, path) for setting, path in named.items() if path is not None]
-    return shlex.join(["python", program, *options, override_of("resume", str(folder)), *code])
+    return f"{training_command()} {shlex.join([*options, override_of('resume', str(folder)), *code])}"

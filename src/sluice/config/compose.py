@@ -29,18 +29,6 @@ PATH_NAMES = ("path", "_dir", "module", "init_from", "resume")
 """Ends of the names of settings that are paths."""
 
 
-def find_conf() -> Path:
-    """Finds the configuration folder: ./conf, else conf in the checkout of this package.
-
-    Raises:
-        UserError: if there is none.
-    """
-    for folder in (Path.cwd() / "conf", Path(__file__).resolve().parents[3] / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UserError("there is no conf/config.yaml here: run the command in the Sluice checkout")
-
-
 def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     """Composes the configuration without starting a Hydra application.
 

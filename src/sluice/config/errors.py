@@ -19,6 +19,7 @@ from omegaconf.errors import (
 from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError
+from sluice.program import training_command
 
 DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
 """Options that switch a group off."""
@@ -113,7 +114,7 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
         return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
     group = re.search(r"Override (\S+) looks like a config group override", text)
     if group:
-        return f"{group[1]} cannot be used: there is no such group, see python train.py --help"
+        return f"{group[1]} cannot be used: there is no such group, see {training_command()} --help"
     clash = re.search(r"In '([^']+)': \w+ raised while composing config", text)
     if not clash:
         return None
@@ -155,9 +156,9 @@ def _not_an_option(overrides: Sequence[str]) -> str:
             if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
                 continue
             hint = DISABLING_OPTIONS.get(key)
-            instead = f"use {key}={hint}" if hint else "choose one of its options, see python train.py --help"
+            instead = f"use {key}={hint}" if hint else f"choose one of its options, see {training_command()} --help"
             return f"{key}={value} cannot be used: {key} is a group, {instead}"
-    return "a group cannot be null or a number: choose one of its options, see python train.py --help"
+    return f"a group cannot be null or a number: choose one of its options, see {training_command()} --help"
 
 
 def _unreadable(override: str, reason: str = "") -> str:
@@ -239,7 +240,7 @@ def _unknown_option(text: str) -> str:
     found = re.search(r"Could not find '([\w/]+)/([^/']*)'", text)
     if not found:
         group = re.search(r"Could not override '([^']+)'", text)
-        return f"there is no group {group[1]!r}: see python train.py --help" if group else _first_line(text)
+        return f"there is no group {group[1]!r}: see {training_command()} --help" if group else _first_line(text)
     group_name, name = found[1], found[2]
     if group_name == "task" and name in TASK_SCHEMAS:
         return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
@@ -273,7 +274,7 @@ def no_setting(key: str, known: list[str]) -> str:
         return old
     parent, _, leaf = key.rpartition(".")
     if not known:
-        return f"there is no setting {key!r}: see python train.py --help"
+        return f"there is no setting {key!r}: see {training_command()} --help"
     others = [name for name, schema in TASK_SCHEMAS.items() if parent.startswith("task") and _has(schema(), key)]
     elsewhere = f"; it is a setting of the tasks {', '.join(others)}" if others else ""
     return (

@@ -1,4 +1,4 @@
-"""The text of `python train.py --help`, from the configuration folder and the schemas."""
+"""The text of `sluice train --help`, from the configuration folder and the schemas."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ import yaml
 from sluice.config.fields import MISSING, Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.plain import Plain
+from sluice.program import training_command
 
 GROUPS = (
     ("task", "data, network and metrics"),
@@ -25,18 +26,19 @@ GROUPS = (
 
 HEAD = """Train a recurrent text model.
 
-  python train.py model=lstm task=imdb                          train, test, write outputs/imdb/lstm/...
-  python train.py model=gru task=reviews task.data.path=my.csv  train on your own texts
-  python train.py -m model=rnn,gru,lstm seed=1,2,3              sweep: one run after the other
-  python train.py resume=outputs/imdb/lstm/NAME                 resume an interrupted run with its own settings
-  python train.py debug=fast                                    run a few batches of each stage
-  python train.py model=lstm task=imdb --cfg job                print the configuration and exit
+  {command} model=lstm task=imdb                          train, test, write outputs/imdb/lstm/...
+  {command} model=gru task=reviews task.data.path=my.csv  train on your own texts
+  {command} -m model=rnn,gru,lstm seed=1,2,3              sweep: one run after the other
+  {command} -cd DIR task=mine                             use the configuration files in DIR too
+  {command} resume=outputs/imdb/lstm/NAME                 resume an interrupted run with its own settings
+  {command} debug=fast                                    run a few batches of each stage
+  {command} model=lstm task=imdb --cfg job                print the configuration and exit
 """
 
 
 def training_help(conf: Path) -> str:
     """The help text; `conf` is the configuration folder."""
-    parts = [HEAD, "\nGroups: choose with group=name\n"]
+    parts = [HEAD.format(command=training_command()), "\nGroups: choose with group=name\n"]
     parts += [_group(conf, name, meaning) for name, meaning in GROUPS if (conf / name).is_dir()]
     parts.append(
         "\nSettings: change with key=value; those described as 'default of X' are for task files, set X instead\n"

@@ -79,6 +79,17 @@ def allow_changed_code() -> None:
     os.environ[CHANGED_ALLOWED] = "1"
 
 
+def add_working_directory() -> None:
+    """Makes modules in the working directory importable, so that `_target_` may name them.
+
+    For training only, which takes its targets from the command line and the configuration files; commands that read a
+    checkpoint don't call this. The directory comes last, so that its files hide no installed module.
+    """
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def is_allowed(path: Path, setting: str = CELL) -> bool:
     """Returns whether the command line named this file."""
     return str(path.absolute()) in _named(setting)

@@ -27,10 +27,10 @@ from sluice.data.tagging import (
     scheme_of,
     sentence_hashes,
 )
-from sluice.distributed import LAUNCHED
 from sluice.errors import UserError
 from sluice.inference.tagger import Tagger
 from sluice.plain import Plain
+from sluice.program import LAUNCHED
 from sluice.recipes.sequences import SequenceRecipe
 from sluice.recipes.task import OWN_FILES, batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split

@@ -6,7 +6,6 @@ import math
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +14,10 @@ import pytorch_lightning
 import torch
 import yaml
 
-from sluice import version
 from sluice.files import write_atomically
+from sluice.installation import repository
 from sluice.plain import Plain, PlainMapping
+from sluice.program import training_command_line
 from sluice.version import __version__
 
 
@@ -63,7 +63,7 @@ def write_confusion(folder: Path, labels: Sequence[str], counts: list[list[int]]
 def provenance() -> Plain:
     """Command, commit, versions, threads and date of a run, stored with its results for reproducibility."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": training_command_line(),
         "git_commit": _git_commit(),
         "version/sluice": __version__,
         "version/torch": torch.__version__,
@@ -76,7 +76,9 @@ def provenance() -> Plain:
 
 def _git_commit() -> str | None:
     """The git commit of Sluice, with "-dirty" if files differ from it; None outside a checkout."""
-    folder = Path(version.__file__).parent
+    folder = repository()
+    if folder is None:
+        return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

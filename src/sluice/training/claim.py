@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sluice.config.schema import Config
-from sluice.distributed import LAUNCHED, global_rank
+from sluice.distributed import global_rank
 from sluice.errors import UserError
+from sluice.program import LAUNCHED
 from sluice.runs.checkpoint import find_checkpoint
 from sluice.runs.folder import clear_run_folder, create_run_folder, job_id, run_folder, run_name
 from sluice.runs.lease import Lease, refusal_of

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import yaml
 
-from sluice.distributed import LAUNCHED, environment_number, in_slurm_step, num_devices, num_nodes, started_by_launcher
+from sluice.distributed import environment_number, in_slurm_step, num_devices, num_nodes, started_by_launcher
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
+from sluice.program import LAUNCHED
 
 LAUNCH_FILE = "launch.yaml"
 GRACE_SECONDS = 20.0
@@ -102,7 +103,8 @@ def launch(
 
 
 def _start(path: Path, rank: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "sluice.training.worker", str(path)]
+    isolated = ["-P"] if sys.version_info >= (3, 11) else []  # without the working directory, which `-m` adds
+    command = [sys.executable, *isolated, "-m", "sluice.training.worker", str(path)]
     environment = {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
     return subprocess.Popen(command, env=environment, start_new_session=True)  # the parent forwards Ctrl-C
 

@@ -18,9 +18,10 @@ from sluice.config.schema import Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
-from sluice.distributed import LAUNCHED, global_rank, num_devices, num_nodes
+from sluice.distributed import global_rank, num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.modules.base import TaskModule
+from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.report import count_lines

@@ -16,11 +16,12 @@ from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
-from sluice.distributed import LAUNCHED, in_slurm_step
+from sluice.distributed import in_slurm_step
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
 from sluice.optim.nt_asgd import NTASGD
 from sluice.plain import Plain
+from sluice.program import LAUNCHED
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,10 @@ def main(path: Path) -> None:
     _end_with_parent()
     with exit_on_user_error():
         from sluice.config.stored import restored
-        from sluice.config.user_code import TASK, import_module
+        from sluice.config.user_code import TASK, add_working_directory, import_module
         from sluice.training.run import Interrupted, run
 
+        add_working_directory()
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
         if plain["config"]["task"].get("module") is not None:
             import_module(Path(plain["config"]["task"]["module"]), TASK)

@@ -18,8 +18,9 @@ from running import CONF, SAMPLE
 from sluice.config.compose import checked, compose_config
 from sluice.config.schema import schema_name
 from sluice.config.stored import restored
-from sluice.distributed import LAUNCHED, global_rank, num_devices, started_by_launcher
+from sluice.distributed import global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
+from sluice.program import LAUNCHED
 from sluice.training import launch as launching
 from sluice.training.launch import LAUNCH_FILE, _port, check_launch, launch
 
