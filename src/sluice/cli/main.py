@@ -387,6 +387,24 @@ def average(
 
 
 @app.command()
+def export(
+    run: Run,
+    form: Annotated[str, typer.Option("--format", help="onnx, torch (torch.export) or safetensors.")] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: a file named as the run in the current folder.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the weights, for the model card; default: unknown.")
+    ] = None,
+) -> None:
+    """Export a trained model to a file that runs without Sluice, with its vocabulary and a model card next to it."""
+    with exit_on_user_error():
+        from sluice.cli.export import export_run
+
+        export_run(run, form=form, output=output, licence=licence)
+
+
+@app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Folders that contain runs at any depth, such as outputs.")],
     metric: Annotated[

@@ -43,6 +43,10 @@ class Bridge(nn.Module):
         Returns:
             The decoder's initial state, see StackOutput.
         """
+        return join_states(self.layer_states(state), 1)
+
+    def layer_states(self, state: StackState) -> list[State]:
+        """Returns the initial state of each decoder layer, tensors (B, H), from the encoder's final state."""
         raise NotImplementedError
 
     def merge_directions(self, state: StackState) -> list[State]:
@@ -55,10 +59,10 @@ class Bridge(nn.Module):
 class ZerosBridge(Bridge):
     """Zeros: the source reaches the decoder through attention only."""
 
-    def forward(self, state: StackState) -> StackState:
+    def layer_states(self, state: StackState) -> list[State]:
         hidden = top_hidden(state, self.directions)
         zeros = [hidden.new_zeros(len(hidden), size) for size in self.hidden_sizes]
-        return join_states([self.state_type(*(layer for _ in self.state_type._fields)) for layer in zeros], 1)
+        return [self.state_type(*(layer for _ in self.state_type._fields)) for layer in zeros]
 
 
 class LastBridge(Bridge):
@@ -77,9 +81,9 @@ class LastBridge(Bridge):
                 "sizes, or bridge=learned or bridge=zeros"
             )
 
-    def forward(self, state: StackState) -> StackState:
+    def layer_states(self, state: StackState) -> list[State]:
         upper = self.merge_directions(state)[-len(self.hidden_sizes) :]
-        return join_states([self._convert(layer) for layer in upper], 1)
+        return [self._convert(layer) for layer in upper]
 
     def _convert(self, layer: State) -> State:
         zeros = torch.zeros_like(layer.hidden)
@@ -98,7 +102,7 @@ class LearnedBridge(Bridge):
         self.parts = len(decoder.state_type._fields)
         self.map = nn.Linear(input_size, self.parts * sum(self.hidden_sizes))
 
-    def forward(self, state: StackState) -> StackState:
+    def layer_states(self, state: StackState) -> list[State]:
         top = torch.cat(list(self.merge_directions(state)[-1]), -1)
         states = torch.tanh(self.map(top)).unflatten(-1, (self.parts, -1)).split(self.hidden_sizes, -1)
-        return join_states([self.state_type(*layer.unbind(1)) for layer in states], 1)
+        return [self.state_type(*layer.unbind(1)) for layer in states]

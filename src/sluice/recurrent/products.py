@@ -17,8 +17,8 @@ _ONEDNN_LINEAR: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", Non
 
 
 def has_onednn(tensor: Tensor) -> bool:
-    """Returns whether oneDNN's products support this tensor."""
-    suits = tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    """Returns whether oneDNN's products support this tensor; an exported program has plain products."""
+    suits = not torch.compiler.is_exporting() and tensor.device.type == "cpu" and tensor.dtype == torch.float32
     return suits and _ONEDNN_LINEAR is not None and torch.backends.mkldnn.is_available()
 
 

@@ -9,7 +9,7 @@ from sluice.text.coder import make_unit
 from sluice.text.tokenizers import Tokenizer, given_tokenizer
 from sluice.text.units import SubwordModel
 
-_LINE_BREAK = re.compile(r"(?:<|&lt;)\s*/?\s*br\b[^<>&]*(?:>|&gt;)", re.IGNORECASE)
+LINE_BREAK = re.compile(r"(?:<|&lt;)\s*/?\s*br\b[^<>&]*(?:>|&gt;)", re.IGNORECASE)
 """HTML line breaks: <br>, <br/>, <BR />, </br>, <br clear="all">, &lt;br&gt;."""
 
 
@@ -20,7 +20,7 @@ def normalize(text: str) -> str:
         >>> normalize("Fine.<BR/>Really<br >fine")
         'Fine. Really fine'
     """
-    return unicodedata.normalize("NFC", _LINE_BREAK.sub(" ", text))
+    return unicodedata.normalize("NFC", LINE_BREAK.sub(" ", text))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ TOKENIZERS = (*WORD_TOKENIZERS, "chars")
 
 _SEPARATED, _BLANK = re.compile(r"([.,()!?'])"), re.compile(r"<br />|[;:]")
 """What "basic_english" separates, and what it replaces by a blank."""
-_WORD = re.compile(r"\w+(?:['’.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
+WORD = re.compile(r"\w+(?:['’.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
+"""A token of the tokenizer "words"."""
 
 
 def make_tokenizer(name: str) -> Tokenizer:
@@ -83,7 +84,7 @@ def make_tokenizer(name: str) -> Tokenizer:
     if name == "whitespace":
         return str.split
     if name == "words":
-        return _WORD.findall
+        return WORD.findall
     if name == "chars":
         return list
     return _basic_english

@@ -1,0 +1,25 @@
+"""sluice export: writes a trained model as ONNX, torch.export program or safetensors."""
+
+from pathlib import Path
+
+from sluice.export.exporter import SUFFIXES, export_model
+from sluice.recipes.load import load_model
+from sluice.terminal import print_line
+
+
+def export_run(run: Path, *, form: str, output: Path | None, licence: str | None) -> None:
+    """Exports a trained model and prints the names of the written files.
+
+    Args:
+        run: a run folder or a checkpoint.
+        form: the format.
+        output: the file; None for one named as the run in the current folder.
+        licence: licence of the weights, for the model card; None if unknown.
+
+    Raises:
+        UserError: as `load_model` and `export_model`.
+    """
+    model = load_model(run)
+    path = output or Path(model.path.resolve().parent.name + SUFFIXES.get(form, ""))
+    for written in export_model(model, path, form=form, licence=licence):
+        print_line(f"Wrote {written} ({written.stat().st_size:,} bytes)")

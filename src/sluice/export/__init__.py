@@ -1,0 +1,1 @@
+"""Exports trained networks to ONNX, torch.export programs and safetensors."""
