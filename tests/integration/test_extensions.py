@@ -43,8 +43,8 @@ def outside(workdir: Path, monkeypatch: pytest.MonkeyPatch, custom_code_unregist
         del sys.modules[name]
 
 
-def run(arguments: list[str]) -> Ended:
-    ended = train(*TINY, *arguments[2:]) if arguments[0] == "python" else sluice(*arguments[1:])
+def run(arguments: list[str], *more: str) -> Ended:
+    ended = train(*arguments[2:], *TINY, *more) if arguments[0] == "python" else sluice(*arguments[1:])
     assert ended.code == 0, ended.err
     return ended
 
@@ -75,7 +75,7 @@ def test_documented_optimizer_trains() -> None:
 def test_documented_schedules_train(number: int) -> None:
     write_files("A learning-rate schedule")
     training = commands("A learning-rate schedule")[number]
-    run([*training, "trainer.max_epochs=4"])
+    run(training, "trainer.max_epochs=4")
     (folder,) = RUNS.iterdir()
     rates = [float(row["train/learning_rate"]) for row in rows_of(folder) if "train/learning_rate" in row]
     assert len(rates) == 12

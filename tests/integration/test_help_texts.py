@@ -19,6 +19,7 @@ GROUPS = (
     "callbacks",
     "logger",
     "experiment",
+    "hparams_search",
     "debug",
 )
 

@@ -4,11 +4,14 @@ import os
 import shlex
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.cli.hydra_options import MULTIRUN, check_options, chosen_package
+from sluice.cli.search import Search, check_direction, register_search, search_error
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command
@@ -16,6 +19,8 @@ from sluice.terminal import print_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from sluice.training.run import Trained
 
 SEARCH_PATHS = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
 """Options that set the location of the configuration files."""
@@ -38,6 +43,7 @@ def main(conf: Path) -> None:
             return
         _check_environment()
         check_options(sys.argv[1:])
+        check_direction(sys.argv[1:])
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):
@@ -102,36 +108,15 @@ def _run_hydra(conf: Path) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
+    register_search()
     failures: list[Failure] = []
     jobs: list[int] = []
-    with explained(sys.argv[1:]):
-        try:
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(
-                partial(_hydra_job, failures, jobs)
-            )()
-        except OSError as error:  # Hydra makes the folder for runs before the job starts
-            if error.errno is None:  # Hydra's own MissingConfigException
-                raise
-            reason = (error.strerror or str(error)).lower()
-            raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
-        except SystemExit as ending:
-            package = chosen_package(sys.argv[1:])
-            if ending.code != 1 or package is None:
-                raise
-            raise UserError(f"--package {package} is not in the configuration: name a group or setting") from None
-        except AssertionError as error:
-            if not any("max_batch_size" in argument for argument in sys.argv[1:]):
-                raise
-            raise UserError("hydra.sweeper.max_batch_size must be at least 1, or null for no limit") from error
-        except RuntimeError as error:
-            if "nvalid plugin" in str(error) or "nknown plugin" in str(error):
-                raise UserError(
-                    f"the launcher or sweeper cannot be used ({error}): choose hydra/launcher=..."
-                ) from error
-            if not type(error).__module__.startswith("submitit") and "srun" not in str(error):
-                raise
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"the launcher cannot submit the jobs ({reason}): use it on a SLURM cluster") from error
+    search = Search()
+    with explained(sys.argv[1:]), _hydra_errors():
+        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(
+            partial(_hydra_job, failures, jobs, search)
+        )()
+    search.finish()
     options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     if not jobs and options and set(options) <= set(MULTIRUN) and not any("launcher" in text for text in sys.argv[1:]):
         raise UserError("the sweep has no runs: give at least one value of every swept setting")
@@ -139,6 +124,42 @@ def _run_hydra(conf: Path) -> None:
         raise UserError(f"{len(failures)} sweep run{'s' if len(failures) > 1 else ''} failed (see above)")
     if failures:
         raise failures[0].error
+
+
+@contextmanager
+def _hydra_errors() -> Iterator[None]:
+    """Converts errors of Hydra's application, its launchers and sweepers to UserError."""
+    try:
+        yield
+    except OSError as error:  # Hydra makes the folder for runs before the job starts
+        if error.errno is None:  # Hydra's own MissingConfigException
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
+    except SystemExit as ending:
+        package = chosen_package(sys.argv[1:])
+        if ending.code != 1 or package is None:
+            raise
+        raise UserError(f"--package {package} is not in the configuration: name a group or setting") from None
+    except AssertionError as error:
+        sentence = search_error(error)
+        if sentence is not None:
+            raise sentence from error
+        if not any("max_batch_size" in argument for argument in sys.argv[1:]):
+            raise
+        raise UserError("hydra.sweeper.max_batch_size must be at least 1, or null for no limit") from error
+    except (RuntimeError, ValueError) as error:
+        sentence = search_error(error)
+        if sentence is not None:
+            raise sentence from error
+        if not isinstance(error, RuntimeError):
+            raise
+        if "nvalid plugin" in str(error) or "nknown plugin" in str(error):
+            raise UserError(f"the launcher or sweeper cannot be used ({error}): choose hydra/launcher=...") from error
+        if not type(error).__module__.startswith("submitit") and "srun" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"the launcher cannot submit the jobs ({reason}): use it on a SLURM cluster") from error
 
 
 class Failure(NamedTuple):
@@ -149,7 +170,7 @@ class Failure(NamedTuple):
     error: Exception
 
 
-def _hydra_job(failures: list[Failure], jobs: list[int], composed: "DictConfig") -> float | None:
+def _hydra_job(failures: list[Failure], jobs: list[int], search: Search, composed: "DictConfig") -> float | None:
     """Calls `_job` with Hydra's job number and overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -159,13 +180,29 @@ def _hydra_job(failures: list[Failure], jobs: list[int], composed: "DictConfig")
     jobs.append(1)
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
     given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # values may be interpolations
-    return _job(failures, composed, number, given)
+    search.begin(hydra_config, composed)
+    trained = _train(failures, composed, number, given)
+    value = _objective(trained)
+    search.add(value, None if trained is None else trained.folder, given)
+    return value
 
 
 def _job(
     failures: list[Failure], composed: "DictConfig", number: int | None, overrides: list[str] | None
 ) -> float | None:
-    """Trains one run and returns the monitored metric, for Hydra sweepers that optimise it.
+    """Trains one run and returns the monitored metric, for Hydra sweepers that optimise it; arguments as `_train`."""
+    return _objective(_train(failures, composed, number, overrides))
+
+
+def _objective(trained: "Trained | None") -> float | None:
+    value = None if trained is None else trained.results.get(trained.config.task.monitor)
+    return None if value is None else float(value)
+
+
+def _train(
+    failures: list[Failure], composed: "DictConfig", number: int | None, overrides: list[str] | None
+) -> "Trained | None":
+    """Trains one run; returns None if it failed or has been done before.
 
     Args:
         failures: errors are appended here instead of raised, since Hydra would print additional lines. In a sweep the
@@ -181,7 +218,7 @@ def _job(
     add_working_directory()
     try:
         with explained(overrides or ()):
-            trained = train(composed, sweep_number=number, overrides=overrides)
+            return train(composed, sweep_number=number, overrides=overrides)
     except Interrupted as interrupted:
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None
@@ -205,8 +242,6 @@ def _job(
         if path is None:
             traceback.print_exc()
         return None
-    value = trained.results.get(trained.config.task.monitor)
-    return None if value is None else float(value)
 
 
 def print_advice(folder: Path) -> None:

@@ -23,7 +23,18 @@ from sluice.program import training_command
 
 DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
 """Options that switch a group off."""
-OTHER_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra", "experiment", "debug")
+OTHER_GROUPS = (
+    "task",
+    "model",
+    "embedding",
+    "optimizer",
+    "trainer",
+    "paths",
+    "hydra",
+    "experiment",
+    "hparams_search",
+    "debug",
+)
 FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
 """Groups without a schema: they take the arguments of the class in `_target_`."""
 
@@ -242,6 +253,8 @@ def _unknown_option(text: str) -> str:
         group = re.search(r"Could not override '([^']+)'", text)
         return f"there is no group {group[1]!r}: see {training_command()} --help" if group else _first_line(text)
     group_name, name = found[1], found[2]
+    if (group_name, name) == ("hydra/sweeper", "optuna"):
+        return "hydra/sweeper=optuna needs the package hydra-optuna-sweeper: pip install -e '.[sweep]'"
     if group_name == "task" and name in TASK_SCHEMAS:
         return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
     new = RENAMED_OPTIONS.get(f"{group_name}={name}")

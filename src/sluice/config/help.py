@@ -21,6 +21,7 @@ GROUPS = (
     ("callbacks", ""),
     ("logger", ""),
     ("experiment", "complete experiments"),
+    ("hparams_search", "searches for settings"),
     ("debug", ""),
 )
 
