@@ -1,4 +1,4 @@
-"""Private attributes of Lightning and torchmetrics are used in one file only and still exist."""
+"""Private attributes of Lightning, torchmetrics and torch are used in two files only; Lightning's still exist."""
 
 import ast
 import importlib.metadata
@@ -23,11 +23,8 @@ from sluice.lightning_internals import (
 SOURCE = Path(sluice.__file__).parent
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields"}
 OF_TORCH = {
-    "optim/row_adagrad.py": {"_indices", "_values"},
-    "optim/schedules.py": {"_get_closed_form_lr"},
-    "recurrent/cells/base.py": {"_apply", "_cudnn_rnn_flatten_weight", "_use_cudnn_rnn_flatten_weight"},
+    "recurrent/cells/base.py": {"_apply"},
     "recurrent/fused/run.py": {"_fields_"},
-    "recurrent/products.py": {"_linear_pointwise", "_reorder_linear_weight"},
 }
 
 
@@ -66,9 +63,9 @@ def test_private_attributes_of_libraries_are_used_in_one_file() -> None:
     ours = OF_NAMED_TUPLES.union(*map(own_names, trees.values()))
     for path, tree in trees.items():
         name = path.relative_to(SOURCE).as_posix()
-        if name != "lightning_internals.py":
+        if name not in ("lightning_internals.py", "torch_internals.py"):
             foreign = used_names(tree) - ours - OF_TORCH.get(name, set())
-            assert not foreign, f"{name}: private attributes of Lightning or torchmetrics go to lightning_internals.py"
+            assert not foreign, f"{name}: private attributes go to lightning_internals.py or torch_internals.py"
 
 
 @pytest.fixture

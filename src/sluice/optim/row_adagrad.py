@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from sluice.torch_internals import entries_of_sparse
+
 EPSILON = 1e-10
 Loss = TypeVar("Loss", float, Tensor)
 
@@ -61,7 +63,8 @@ class RowAdagrad(Optimizer):
 
 def summed_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the unique row ids of a sparse gradient, and the sum of the rows of each id."""
-    ids, rows = gradient._indices()[0], gradient._values()
+    indices, rows = entries_of_sparse(gradient)
+    ids = indices[0]
     order = ids.argsort()
     touched, counts = ids[order].unique_consecutive(return_counts=True)
     return touched, F.embedding_bag(order, rows, counts.cumsum(0) - counts, mode="sum")

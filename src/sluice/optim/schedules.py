@@ -1,5 +1,6 @@
 """Learning-rate schedules, created from an optimizer and the number of steps."""
 
+import math
 from typing import NamedTuple
 
 from torch import Tensor
@@ -45,9 +46,8 @@ class Stretchable(lr_scheduler.LRScheduler):
             self.last_epoch = step
 
     def _lr_at_position(self) -> list[float | Tensor]:
-        """Returns the learning rates at `last_epoch`, which may be fractional."""
-        rates: list[float | Tensor] = self._get_closed_form_lr()  # type: ignore[attr-defined]
-        return rates
+        """Returns the learning rates at `last_epoch`, which may be fractional, by a formula and not step by step."""
+        raise NotImplementedError
 
 
 class OneCycleLR(Stretchable, lr_scheduler.OneCycleLR):
@@ -68,6 +68,10 @@ class CosineAnnealingLR(Stretchable, lr_scheduler.CosineAnnealingLR):
     def length(self) -> int:
         return int(self.T_max)
 
+    def _lr_at_position(self) -> list[float | Tensor]:
+        swing = 1 + math.cos(math.pi * self.last_epoch / self.T_max)
+        return [self.eta_min + (base - self.eta_min) * swing / 2 for base in self.base_lrs]
+
 
 class LinearLR(Stretchable, lr_scheduler.LinearLR):
     """Stretchable version of the torch scheduler."""
@@ -75,6 +79,10 @@ class LinearLR(Stretchable, lr_scheduler.LinearLR):
     @property
     def length(self) -> int:
         return int(self.total_iters)
+
+    def _lr_at_position(self) -> list[float | Tensor]:
+        fall = (self.end_factor - self.start_factor) * min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * (self.start_factor + fall) for base in self.base_lrs]
 
 
 class Schedule(NamedTuple):

@@ -4,19 +4,10 @@ Lengths and the indices computed from them stay on the CPU until they are needed
 all work queued on the GPU. A copy from pinned memory is queued like any other work.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-_SUPPORTED: dict[torch.dtype, Any] = {
-    dtype: getattr(torch.ops.mkldnn, name, None)
-    for dtype, name in (
-        (torch.bfloat16, "_is_mkldnn_bf16_supported"),
-        (torch.float16, "_is_mkldnn_fp16_supported"),
-    )
-}
-"""Operators of torch that return whether oneDNN supports a precision on this CPU; None where torch lacks them."""
+from sluice.torch_internals import onednn_supports
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -33,6 +24,4 @@ def lacks_autocast(device: torch.device) -> bool:
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    dtype = torch.get_autocast_dtype("cpu")
-    supported = _SUPPORTED.get(dtype)
-    return supported is not None and not supported()
+    return not onednn_supports(torch.get_autocast_dtype("cpu"))

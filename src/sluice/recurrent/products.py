@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from sluice.torch_internals import has_onednn_linear, onednn_linear, packed_weight
+
 PACKING_THRESHOLD = {"contiguous": 2**22, "transposed": 2**24}
 """Size of a weight times number of products above which packing the weight pays off, measured."""
-_ONEDNN_LINEAR: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
 
 
 def has_onednn(tensor: Tensor) -> bool:
     """Returns whether oneDNN's products support this tensor; an exported program has plain products."""
     suits = not torch.compiler.is_exporting() and tensor.device.type == "cpu" and tensor.dtype == torch.float32
-    return suits and _ONEDNN_LINEAR is not None and torch.backends.mkldnn.is_available()
+    return suits and has_onednn_linear()
 
 
 class Product:
@@ -37,13 +38,13 @@ class Product:
         self._by_onednn = has_onednn(weight)
         least = PACKING_THRESHOLD["contiguous" if weight.is_contiguous() else "transposed"]
         if self._by_onednn and weight.numel() * num_calls >= least:
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+            self._weight = packed_weight(weight, rows)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(rows, K), contiguous -> (rows, N)."""
         if not self._by_onednn:
             return F.linear(inputs, self._weight, self._bias)
-        return _onednn_linear(inputs, self._weight, self._bias)
+        return onednn_linear(inputs, self._weight, self._bias)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -68,15 +69,11 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return _Linear.apply(inputs, weight, bias)
 
 
-def _onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
-
-
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _onednn_linear(inputs, weight, bias)
+        return onednn_linear(inputs, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -88,7 +85,7 @@ class _Linear(torch.autograd.Function):
         grad = grad.contiguous()  # on slices and expanded tensors oneDNN is a hundred times slower
         rows = grad.flatten(0, -2)
         return (
-            _onednn_linear(grad, weight.t()) if needs_inputs else None,
+            onednn_linear(grad, weight.t()) if needs_inputs else None,
             weight_gradient(rows, inputs.flatten(0, -2)) if needs_weight else None,
             rows.sum(0) if needs_bias else None,
         )
@@ -97,5 +94,5 @@ class _Linear(torch.autograd.Function):
 def weight_gradient(grads: Tensor, inputs: Tensor) -> Tensor:
     """Returns the gradient of a weight over all rows: (R, N), (R, K) -> (N, K)."""
     if has_onednn(grads) and has_onednn(inputs):
-        return _onednn_linear(inputs.t(), grads.t()).t()  # in this order oneDNN needs no transposed copies
+        return onednn_linear(inputs.t(), grads.t()).t()  # in this order oneDNN needs no transposed copies
     return grads.t() @ inputs

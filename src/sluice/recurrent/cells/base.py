@@ -17,6 +17,7 @@ from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import HiddenState, State
+from sluice.torch_internals import accepts_flat_cudnn_weights, flatten_cudnn_weights
 
 CELLS: dict[str, type["Cell"]] = {}
 Kernel: TypeAlias = Callable[..., tuple[Tensor, ...]]
@@ -311,11 +312,9 @@ class Cell(nn.Module):
         weights: list[Tensor] = [weight for weight in named if weight is not None]
         if self.kernel is None or self.one_hot or not _on_cudnn(weights):
             return
-        mode = torch.backends.cudnn.rnn.get_cudnn_mode(self.kernel.__name__.upper())
+        sizes = {"input_size": self.input_size, "hidden_size": self.hidden_size}
         with torch.no_grad(), torch.cuda.device_of(self.weight_ih):
-            torch._cudnn_rnn_flatten_weight(
-                weights, len(weights), self.input_size, mode, self.hidden_size, 0, 1, False, False
-            )
+            flatten_cudnn_weights(weights, **sizes, mode=self.kernel.__name__.upper())
 
     def _kernel(self) -> Kernel:
         assert self.kernel is not None
@@ -334,7 +333,7 @@ def _on_cudnn(weights: Sequence[Tensor]) -> bool:
     suit = len({weight.dtype for weight in weights}) == 1 and all(
         weight.is_cuda and cudnn.is_acceptable(weight.data) for weight in weights
     )
-    return suit and torch._use_cudnn_rnn_flatten_weight()
+    return suit and accepts_flat_cudnn_weights()
 
 
 def make_cell(
