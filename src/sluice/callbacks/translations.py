@@ -46,7 +46,7 @@ class Translations(Callback):
         step = validation_step(trainer)
         writer.add_text("val/translations", _page(collected), step)
         for number, scored in enumerate(collected[: self.maps], start=1):
-            if scored.translation.weights is not None:
+            if scored.translation.attention is not None:
                 writer.add_figure(f"val/attention {number}", attention_map(scored.translation), step)
 
 

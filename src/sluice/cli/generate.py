@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sluice.errors import UserError
-from sluice.inference.language_model import Sampling, TextGenerator
+from sluice.inference.language_model import LanguageModel, Sampling, Suggestion
 from sluice.recipes.load import load_for
 from sluice.terminal import escaped_line, print_line
 from sluice.text.lines import read_lines
@@ -37,7 +37,7 @@ def generate_text(
         _note_tokenizer(generator, "the prompt", tokenized, as_json)
     _warn_of_unknown(generator, prompt, tokenized)
     try:
-        texts = generator.generate(prompt, sampling, number, tokenized=tokenized)
+        texts = generator.generate(prompt, **vars(sampling), number=number, tokenized=tokenized)
     except ValueError as error:
         raise UserError(str(error)) from error
     for generated in texts:
@@ -92,8 +92,8 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, tokenized: bool | No
     tokenized = generator.text.trained_on_tokenized if tokenized is None else tokenized
     _note_tokenizer(generator, str(file), tokenized, as_json)
     scores = generator.score_file(file, tokenized=tokenized)
-    tokens = list(zip(generator.vocab.decode(scores.ids), scores.log_probabilities, strict=True))
-    perplexity, count, unknown = scores.perplexity, len(scores.ids), scores.unknown
+    tokens = list(zip(scores.tokens, scores.log_probabilities, strict=True))
+    perplexity, count, unknown = scores.perplexity, len(tokens), scores.unknown
     if as_json:
         counts = {"file": str(file), "perplexity": perplexity, "tokens": count, "unknown": unknown}
         print(json.dumps({**counts, "tokenized": tokenized, **({"log_probabilities": tokens} if show_tokens else {})}))
@@ -105,14 +105,14 @@ def score_file(run: Path, file: Path, *, show_tokens: bool, tokenized: bool | No
     print(f"perplexity {perplexity:,.2f} over {count:,} tokens, {unknown:,} of them unknown words", file=stream)
 
 
-def _load(run: Path, as_json: bool) -> TextGenerator:
-    model, generator = load_for(run, TextGenerator)
+def _load(run: Path, as_json: bool) -> LanguageModel:
+    model, generator = load_for(run, LanguageModel)
     if model.data_source == "sample" and not as_json:
         print("note: this model was trained on generated data", file=sys.stderr)
     return generator
 
 
-def _note_tokenizer(generator: TextGenerator, what: str, tokenized: bool, as_json: bool) -> None:
+def _note_tokenizer(generator: LanguageModel, what: str, tokenized: bool, as_json: bool) -> None:
     """Prints how a text is split into tokens."""
     generator.text.check(tokenized)
     if as_json or generator.text.char_level:
@@ -125,7 +125,7 @@ def _note_tokenizer(generator: TextGenerator, what: str, tokenized: bool, as_jso
     print_line(f"note: {what} is {how}", file=sys.stderr)
 
 
-def _warn_of_unknown(generator: TextGenerator, prompt: str, tokenized: bool) -> None:
+def _warn_of_unknown(generator: LanguageModel, prompt: str, tokenized: bool) -> None:
     unknown = generator.text.unknown(prompt, tokenized)
     if not unknown:
         return
@@ -136,7 +136,7 @@ def _warn_of_unknown(generator: TextGenerator, prompt: str, tokenized: bool) -> 
     print_line(f"note: {what}: {', '.join(named[:MAX_NAMED])}{more}", file=sys.stderr)
 
 
-def _suggest(generator: TextGenerator, text: str, top: int, tokenized: bool, as_json: bool) -> None:
+def _suggest(generator: LanguageModel, text: str, top: int, tokenized: bool, as_json: bool) -> None:
     _warn_of_unknown(generator, text, tokenized)
     suggestions = generator.suggest(text, top, tokenized=tokenized)
     if as_json:
@@ -146,7 +146,7 @@ def _suggest(generator: TextGenerator, text: str, top: int, tokenized: bool, as_
         print_line(line)
 
 
-def _table(suggestions: list[tuple[str, float]]) -> Iterator[str]:
+def _table(suggestions: list[Suggestion]) -> Iterator[str]:
     named = [(escaped_line(word), probability) for word, probability in suggestions]
     width = max(len(word) for word, _ in named)
     for word, probability in named:

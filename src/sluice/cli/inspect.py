@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sluice.analysis.activations import LayerChoice, TextActivations, record_activations
-from sluice.analysis.gradients import UntrainedNetworks
 from sluice.analysis.hidden_states import color_scale, display_name, most_varying_units
-from sluice.cli.inspect_gradients import inspect_gradients
 from sluice.cli.inspect_tables import UnitValues, print_activations
 from sluice.errors import UserError
+from sluice.inference.classifier import Classifier
+from sluice.inference.language_model import LanguageModel
+from sluice.inference.tagger import Tagger
+from sluice.inference.trace import Trace
+from sluice.inference.translator import Translator
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
 from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
+from sluice.recipes.registry import recipe_of
 from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
 
@@ -67,10 +67,14 @@ def inspect_command(
     chosen = {name: value for name, value in settings.items() if value is not None}
     if "cells" in chosen:
         chosen["cells"] = tuple(name.strip() for name in chosen["cells"].split(","))
-    runs = [Path(run) for run in given]
-    inspect_gradients(
-        runs, networks=UntrainedNetworks(**chosen), layer=layer, **gradient_options, png=png, as_json=as_json
-    )
+    _inspect_gradients(given, chosen, layer=layer, **gradient_options, png=png, as_json=as_json)
+
+
+def _inspect_gradients(given: list[str], networks: Plain, **options: Any) -> None:
+    from sluice.analysis.gradients import UntrainedNetworks  # imports Lightning
+    from sluice.cli.inspect_gradients import inspect_gradients
+
+    inspect_gradients([Path(run) for run in given], networks=UntrainedNetworks(**networks), **options)
 
 
 def _refuse(options: Plain, why: str) -> None:
@@ -84,10 +88,27 @@ def _refuse(options: Plain, why: str) -> None:
             raise UserError(f"--{name.replace('_', '-')} {why}")
 
 
-def _note_truncation(activations: TextActivations) -> None:
-    length, kept = activations.length, activations.kept
-    if kept < length:
-        print(f"note: the text has {length} tokens and was truncated to {kept}", file=sys.stderr)
+def _note_truncation(trace: Trace) -> None:
+    if trace.kept < trace.length:
+        print(f"note: the text has {trace.length} tokens and was truncated to {trace.kept}", file=sys.stderr)
+
+
+def _trace(model: SavedModel, text: str, layer: int | None, backward: bool) -> Trace:
+    """Records states and gates.
+
+    Raises:
+        UserError: if the text has no tokens, the model doesn't read text, or the layer or direction doesn't exist.
+    """
+    found = recipe_of(model.config).inference(model)
+    if not isinstance(found, Classifier | LanguageModel | Tagger | Translator):
+        raise UserError(
+            f"{model.path} is of task={model.config.task.name}, which has no recurrent core over tokens: inspect a "
+            "run of a classifier, language model, translator or tagger"
+        )
+    try:
+        return found.trace(text, layer=layer, backward=backward)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def inspect_text(
@@ -121,18 +142,18 @@ def inspect_text(
     """
     check_unused(png)
     model = replace(load_model(run), tokenized=tokenized)
-    activations = record_activations(model, text, LayerChoice(layer, backward))
-    _note_truncation(activations)
-    last = _numpy(list(activations.hidden.states.values())[-1])
+    trace = _trace(model, text, layer, backward)
+    _note_truncation(trace)
+    last = list(trace.states.values())[-1]
     numbers = most_varying_units(last) if units is None else parse_units(units, last.shape[1])
-    choice = LayerChoice(layer or model.config.model.num_layers, backward)
-    view = View(model, activations, choice, numbers, _parts(activations, numbers, gates))
+    parts = _parts(trace, numbers, gates)
+    view = View(model, trace, layer or model.config.model.num_layers, backward, numbers, parts)
     if as_json:
         path = None if png is None else _draw(view, text, png)
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
     _print_notes(view)
-    print_activations(activations, view.parts, numbers, view.title)
+    print_activations(trace, view.parts, numbers, view.title)
     path = _draw(view, text, png)
     print_line(f"Wrote {path}; also in TensorBoard: tensorboard --logdir {model.path.parent}")
 
@@ -141,8 +162,10 @@ class View(NamedTuple):
     """Selected units of a model for a text."""
 
     model: SavedModel
-    activations: TextActivations
-    choice: LayerChoice
+    trace: Trace
+    layer: int
+    """Layer number, 1 is the lowest."""
+    backward: bool
     numbers: list[int]
     """Unit indices."""
     parts: UnitValues
@@ -151,19 +174,19 @@ class View(NamedTuple):
     def title(self) -> str:
         """Title of the plot and of the printed tables."""
         config = self.model.config
-        direction = " · backward" if self.choice.backward else ""
-        layer = f"layer {self.choice.layer} of {config.model.num_layers}"
+        direction = " · backward" if self.backward else ""
+        layer = f"layer {self.layer} of {config.model.num_layers}"
         return f"{config.task.name} · {config.model.name} · {layer}{direction}"
 
     @property
     def states(self) -> UnitValues:
         """The parts that are states."""
-        return {name: part for name, part in self.parts.items() if name in self.activations.hidden.states}
+        return {name: part for name, part in self.parts.items() if name in self.trace.states}
 
     @property
     def gates(self) -> UnitValues:
         """The parts that are gates; empty unless gates were requested."""
-        return {name: part for name, part in self.parts.items() if name not in self.activations.hidden.states}
+        return {name: part for name, part in self.parts.items() if name not in self.trace.states}
 
 
 def parse_units(given: str, count: int) -> list[int]:
@@ -185,17 +208,17 @@ def parse_units(given: str, count: int) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def _parts(activations: TextActivations, numbers: Sequence[int], gates: bool) -> UnitValues:
+def _parts(trace: Trace, numbers: Sequence[int], gates: bool) -> UnitValues:
     """Selected units by the name of the state or gate, each of shape (T, units)."""
-    values_by_name = {**activations.hidden.states, **(activations.hidden.gates if gates else {})}
-    return {name: _numpy(values)[:, list(numbers)] for name, values in values_by_name.items()}
+    values_by_name = {**trace.states, **(trace.gates if gates else {})}
+    return {name: values[:, list(numbers)] for name, values in values_by_name.items()}
 
 
 def _draw(view: View, text: str, png: Path | None) -> Path:
     """Writes the plot to a file and to TensorBoard, under the same name; returns the file."""
     from sluice.plots.heatmaps import Panel, draw_panels
 
-    symbols, weights = view.activations.symbols, view.activations.weights
+    symbols, weights = view.trace.symbols, view.trace.weights
     names, drawn = [str(unit) for unit in view.numbers], slice(MAX_DRAWN)
     if len(symbols) > MAX_DRAWN:
         print(f"note: the plot shows the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
@@ -204,7 +227,7 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
         for name, values in view.parts.items()
     ]
     if weights is not None:
-        column = np.asarray(weights, dtype=np.float32)[drawn, None]
+        column = weights[drawn, None]
         panels.append(Panel("attention weight of each symbol", column, ["weight"], "weight"))
     figure = draw_panels(symbols[drawn], panels, title=view.title)
     folder = view.model.path.parent / FOLDER
@@ -215,12 +238,12 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
 
 
 def _stem(view: View, text: str) -> str:
-    direction = "-backward" if view.choice.backward else ""
-    return f"{'gates' if view.gates else 'states'}-layer-{view.choice.layer}{direction}-{file_stem(text)}"
+    direction = "-backward" if view.backward else ""
+    return f"{'gates' if view.gates else 'states'}-layer-{view.layer}{direction}-{file_stem(text)}"
 
 
 def _print_notes(view: View) -> None:
-    network, unknown = view.model.network, view.activations.unknown
+    network, unknown = view.model.network, view.trace.unknown
     if view.model.data_source == "sample":
         print("note: this model was trained on generated data", file=sys.stderr)
     if unknown:
@@ -233,29 +256,24 @@ def _print_notes(view: View) -> None:
 
 
 def _plain(view: View, path: Path | None) -> Plain:
-    activations, config = view.activations, view.model.config
+    trace, config = view.trace, view.model.config
     plain: Plain = {
         "checkpoint": str(view.model.path),
         "task": config.task.name,
-        "layer": view.choice.layer,
+        "layer": view.layer,
         "layers": config.model.num_layers,
-        "direction": "backward" if view.choice.backward else "forward",
+        "direction": "backward" if view.backward else "forward",
         "units": view.numbers,
-        "symbols": activations.symbols,
-        "unknown": activations.unknown,
+        "symbols": trace.symbols,
+        "unknown": trace.unknown,
         "states": {name: part.tolist() for name, part in view.states.items()},
     }
     if view.gates:
         plain["gates"] = {name: part.tolist() for name, part in view.gates.items()}
-    if activations.weights is not None:
-        plain["attention"] = activations.weights
-    if activations.predictions:
-        plain["predictions"] = [prediction._asdict() for prediction in activations.predictions]
-    if activations.prediction is not None:
-        plain["label"], plain["probability"] = activations.prediction[:2]
+    if trace.weights is not None:
+        plain["attention"] = trace.weights.tolist()
+    if trace.predictions:
+        plain["predictions"] = [prediction._asdict() for prediction in trace.predictions]
+    if trace.prediction is not None:
+        plain["label"], plain["probability"] = trace.prediction[:2]
     return plain if path is None else {**plain, "png": str(path)}
-
-
-def _numpy(values: Any) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = values.float().numpy()
-    return array

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from sluice.analysis.activations import StepPrediction, TextActivations
 from sluice.analysis.hidden_states import color_scale, display_name
+from sluice.inference.trace import StepPrediction, Trace
 from sluice.terminal import print_line, print_table, printable
 
 MAX_SHOWN = 120
@@ -19,11 +19,11 @@ UnitValues = dict[str, NDArray[np.float32]]
 """Values of shape (T, units) by the name of the state or gate."""
 
 
-def print_activations(activations: TextActivations, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
+def print_activations(trace: Trace, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
     """Prints a table for each state and gate; the first one also has the model's outputs.
 
     Args:
-        activations: the activations of a text.
+        trace: states and predictions for a text.
         parts: values of the selected units.
         numbers: indices of these units.
         title: printed above the tables.
@@ -31,15 +31,15 @@ def print_activations(activations: TextActivations, parts: UnitValues, numbers: 
     print_line(title)
     for index, (name, values) in enumerate(parts.items()):
         print(f"{display_name(name)}, by unit:")
-        print_table(_table(activations, name, values, numbers, _prediction_columns(activations) if index == 0 else {}))
-    if len(activations.symbols) > MAX_SHOWN:
-        print(f"… and {len(activations.symbols) - MAX_SHOWN} more symbols (--json prints all)")
-    if activations.prediction is not None:
-        print_line(f"Prediction: {activations.prediction.prediction}  {activations.prediction.probability:.3f}")
+        print_table(_table(trace, name, values, numbers, _prediction_columns(trace) if index == 0 else {}))
+    if len(trace.symbols) > MAX_SHOWN:
+        print(f"… and {len(trace.symbols) - MAX_SHOWN} more symbols (--json prints all)")
+    if trace.prediction is not None:
+        print_line(f"Prediction: {trace.prediction.prediction}  {trace.prediction.probability:.3f}")
 
 
 def _table(
-    activations: TextActivations,
+    trace: Trace,
     name: str,
     values: NDArray[np.float32],
     numbers: Sequence[int],
@@ -53,22 +53,22 @@ def _table(
         table.add_column(heading, justify="left" if heading == "prediction" else "right")
     scale = color_scale(name, values)
     squashed = np.tanh(values) if scale == "tanh" else values
-    for step, symbol in enumerate(activations.symbols[:MAX_SHOWN]):
+    for step, symbol in enumerate(trace.symbols[:MAX_SHOWN]):
         cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
         table.add_row(_short(symbol), *cells, *(column[step] for column in columns.values()))
     return table
 
 
-def _prediction_columns(activations: TextActivations) -> dict[str, list[Text]]:
+def _prediction_columns(trace: Trace) -> dict[str, list[Text]]:
     """Columns with the model's output at each symbol."""
     columns: dict[str, list[Text]] = {}
-    if activations.weights is not None:
-        columns["weight"] = [Text(f"{weight:.3f}") for weight in activations.weights]
-    if activations.predictions:
-        columns["prediction"] = [_short(step.prediction) for step in activations.predictions]
-        columns["probability"] = [Text(f"{step.probability:.3f}") for step in activations.predictions]
-    if any(step.next_probability is not None for step in activations.predictions):
-        columns["probability of next symbol"] = [Text(_figure(step)) for step in activations.predictions]
+    if trace.weights is not None:
+        columns["weight"] = [Text(f"{weight:.3f}") for weight in trace.weights]
+    if trace.predictions:
+        columns["prediction"] = [_short(step.prediction) for step in trace.predictions]
+        columns["probability"] = [Text(f"{step.probability:.3f}") for step in trace.predictions]
+    if any(step.next_probability is not None for step in trace.predictions):
+        columns["probability of next symbol"] = [Text(_figure(step)) for step in trace.predictions]
     return columns
 
 

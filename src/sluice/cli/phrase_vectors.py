@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sluice.analysis.embedding_space import EmbeddingSpace
 from sluice.cli.lines import input_lines, print_notes
 from sluice.cli.word_vectors import print_nearest, write_plot
 from sluice.errors import UserError
+from sluice.inference.embeddings import Embeddings
 from sluice.inference.translator import Translator
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
@@ -53,7 +53,7 @@ def print_phrases(
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:
         write_plot(phrases, vectors, title=str(run), png=png, projector=projector)
-    space = EmbeddingSpace(phrases, vectors)
+    space = Embeddings(phrases, vectors)
     for phrase in phrases:
         neighbours = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")
         print_nearest({"phrase": phrase}, phrase, neighbours, as_json)

@@ -2,21 +2,17 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from sluice.cli.lines import batched, input_lines, print_notes
-from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
-from sluice.inference.translator import Translation, Translator, attention_labels, attention_map
+from sluice.inference.translator import MAX_SEED, Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
 from sluice.plots.save import check_figure, save_figure
 from sluice.recipes.load import load_for
 from sluice.terminal import print_line
 from sluice.text.lines import one_line
 
-BEAM = 5
-MAX_SEED = 2**63
 BATCH = 64
 """Sentences per batch."""
 
@@ -54,15 +50,16 @@ def translate_texts(
         raise UserError("give sentences or --file, not both")
     check_figure("--attention", attention)
     model, translator = load_for(run, Translator, tokenized=tokenized)
-    settings = _decoding(translator, beam, n_best, seed)
+    beam = _checked_beam(translator, beam, n_best, seed)
     print_notes(model, as_json)
     number, drawn, interactive = 0, False, not texts and file is None and sys.stdin.isatty()
     for batch in batched(texts or input_lines(file), 1 if interactive else BATCH):
-        translated = _translate(translator, settings, batch, first=number + 1)
+        _note_truncation(translator, batch, first=number + 1)
+        translated = translator.translate(batch, beam=beam, n_best=n_best, seed=seed)
         if attention is not None and not drawn:
             drawn = _draw_first(translated, attention)
-        for text, translations in zip(batch, translated, strict=True):
-            _print_translations(text, translations, as_json)
+        for text, best in zip(batch, translated, strict=True):
+            _print_translations(text, [best, *best.alternatives], as_json)
         number += len(batch)
     _check_translated(number, attention is None or drawn)
 
@@ -74,45 +71,42 @@ def _check_translated(number: int, drawn: bool) -> None:
         raise UserError("--attention cannot be used: all sentences are blank")
 
 
-def _decoding(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
-    if seed is not None and (beam or 1) > 1:
-        raise UserError(f"--seed {seed} cannot be combined with --beam {beam}: sampling needs --beam 1, leave one out")
-    if seed is not None and n_best > 1:
-        raise UserError(f"--seed {seed} cannot be combined with --n-best {n_best}: sampling gives one translation")
-    if beam is None:
-        beam = BEAM if seed is None else 1
-    beam = max(beam, n_best) if beam > 0 else beam
-    settings = replace(translator.decoding, beam=beam, n_best=n_best, seed=seed)
+def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> int | None:
+    """Checks the settings of the search before input is read; a beam is at least `n_best`."""
+    if seed is not None:
+        _check_seed(beam, n_best, seed)
+    if beam is not None and beam > 0:
+        beam = max(beam, n_best)
     try:
-        settings.check()
+        translator.translate([], beam=beam, n_best=n_best, seed=seed)
     except ValueError as error:
         raise UserError(str(error)) from error
-    vocab_size = len(translator.target.vocab)
-    if beam > vocab_size:
-        raise UserError(f"--beam {beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
-    if seed is not None and not 0 <= seed < MAX_SEED:
+    return beam
+
+
+def _check_seed(beam: int | None, n_best: int, seed: int) -> None:
+    if (beam or 1) > 1:
+        raise UserError(f"--seed {seed} cannot be combined with --beam {beam}: sampling needs --beam 1, leave one out")
+    if n_best > 1:
+        raise UserError(f"--seed {seed} cannot be combined with --n-best {n_best}: sampling gives one translation")
+    if not 0 <= seed < MAX_SEED:
         raise UserError(f"--seed {seed} cannot be used: it must be at least 0 and below 2^63")
-    return settings
 
 
-def _translate(
-    translator: Translator, settings: DecodingSettings, texts: list[str], first: int
-) -> list[list[Translation]]:
-    max_length = translator.max_length
-    texts = [translator.preprocess(text) if text.strip() else "" for text in texts]
+def _note_truncation(translator: Translator, texts: list[str], first: int) -> None:
     for number, text in enumerate(texts, start=first):
-        length = len(translator.source.encode(text))
-        if max_length is not None and length > max_length:
-            print(f"note: sentence {number} has {length} tokens and was truncated to {max_length}", file=sys.stderr)
-    return translator.translate(texts, settings, max_length=max_length)
+        length = len(translator.source.encode(translator.preprocess(text))) if text.strip() else 0
+        if translator.max_length is not None and length > translator.max_length:
+            kept = translator.max_length
+            print(f"note: sentence {number} has {length} tokens and was truncated to {kept}", file=sys.stderr)
 
 
-def _draw_first(translated: list[list[Translation]], path: Path) -> bool:
+def _draw_first(translated: list[Translation], path: Path) -> bool:
     """Draws the attention weights of the first sentence that is not blank; returns whether there is one."""
-    best = next((first for first, *_ in translated if first.source_words), None)
+    best = next((first for first in translated if first.source_words), None)
     if best is None:
         return False
-    if best.weights is None:
+    if best.attention is None:
         raise UserError("--attention cannot be used: the model was trained with task.attention=none")
     save_figure(attention_map(best), path, tight=True)
     return True
@@ -130,7 +124,7 @@ def _print_translations(text: str, translations: list[Translation], as_json: boo
 
 def _as_json(translation: Translation) -> Plain:
     plain: Plain = {"text": translation.text, "score": translation.score}
-    if translation.weights is not None:
+    if translation.attention is not None:
         columns, rows = attention_labels(translation)
-        plain["attention"] = {"source": columns, "words": rows, "weights": translation.weights.tolist()}
+        plain["attention"] = {"source": columns, "words": rows, "weights": translation.attention.tolist()}
     return plain

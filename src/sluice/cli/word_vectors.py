@@ -8,21 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.analysis.embedding_space import EmbeddingSpace, Neighbour, pca_projection
-from sluice.data.published_vectors import default_data_dir, find_vectors, size_of
+from sluice.analysis.embedding_space import pca_projection
+from sluice.api import embeddings_and_model
 from sluice.errors import UserError
-from sluice.layers.embedding import LearnedEmbedding
-from sluice.models.word2vec import Word2Vec
+from sluice.inference.embeddings import Embeddings, Neighbour
 from sluice.plain import Plain
 from sluice.plots.save import check_unused, save_figure
-from sluice.plots.scatter import draw_scatter
-from sluice.recipes.load import load_model
-from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
-from sluice.text.coder import MARKS
-from sluice.text.tokenizers import END_OF_LINE
-from sluice.text.vector_files import read_vectors
-from sluice.text.vocab import SPECIALS
 
 
 def print_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
@@ -105,6 +97,8 @@ def write_plot(
         points, size = vectors.shape
         raise UserError(f"got {points} vectors of size {size}: a plot needs at least two vectors of size two or more")
     if png is not None:
+        from sluice.plots.scatter import draw_scatter  # matplotlib is slow to import
+
         plane = pca_projection(vectors)
         save_figure(draw_scatter(labels, *plane, title=title), png)
         explained = sum(plane.explained_variance_ratio)
@@ -135,42 +129,16 @@ def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def load_space(source: Path) -> EmbeddingSpace:
-    """Loads words and vectors from a run, a checkpoint, a file or by a published name, without special tokens.
+def load_space(source: Path) -> Embeddings:
+    """Loads words and vectors, see `sluice.load_embeddings`; notes if they are of generated data.
 
     Raises:
         UserError: if `source` has no vectors.
     """
-    size = size_of(str(source))
-    if size is not None:
-        return EmbeddingSpace(*read_vectors(find_vectors(str(source), default_data_dir()), size))
-    if source.is_file() and source.suffix != ".ckpt":
-        return EmbeddingSpace(*read_vectors(source))
-    model = load_model(source)
-    if model.data_source == "sample":
+    space, model = embeddings_and_model(source)
+    if model is not None and model.data_source == "sample":
         print("note: this model was trained on generated data", file=sys.stderr)
-    words, table = vectors_of(model)
-    kept = [index for index, word in enumerate(words) if word not in (*SPECIALS, *MARKS, END_OF_LINE)]
-    return EmbeddingSpace([words[index] for index in kept], table[kept])
-
-
-def vectors_of(model: SavedModel) -> tuple[list[str], NDArray[np.float32]]:
-    """A model's vocabulary (of a translation model, the source vocabulary) with a vector for each word.
-
-    Raises:
-        UserError: if the model has no learned vectors.
-    """
-    network, parts = model.network, model.parts
-    if isinstance(network, Word2Vec):
-        return list(parts["vocab"]), network.vectors.detach().numpy()
-    embedding = getattr(network, "source_embedding", None) or getattr(network, "embedding", None)
-    words = parts["source"]["vocab"] if "source" in parts else parts.get("vocab", [])
-    if not isinstance(embedding, LearnedEmbedding) or len(words) != len(embedding.table.weight):
-        raise UserError(
-            f"{model.path} has no learned word vectors (embedding={model.config.embedding.kind}, "
-            f"task={model.config.task.name}): give a run with embedding=learned"
-        )
-    return list(words), embedding.table.weight.detach().numpy()
+    return space
 
 
 def print_nearest(query: Plain, title: str, neighbours: list[Neighbour], as_json: bool) -> None:

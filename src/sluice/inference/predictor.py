@@ -1,11 +1,15 @@
 """Base classes of models that assign classes to inputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from sluice.errors import UserError
+from sluice.inference.base import InferenceModel
 from sluice.plain import Plain
+
+BATCH_SIZE = 64
+"""Default number of inputs run through a network together."""
 
 Item = TypeVar("Item")
 
@@ -23,7 +27,7 @@ class Prediction(Protocol):
         """A human-readable summary; the first line has the predicted class."""
 
 
-class Predictor(ABC, Generic[Item]):
+class Predictor(InferenceModel, ABC, Generic[Item]):
     """Assigns classes to inputs that consist of one or more texts."""
 
     description: ClassVar[str] = "classifies"
@@ -39,11 +43,18 @@ class Predictor(ABC, Generic[Item]):
     def item(self, texts: Sequence[str]) -> Item:
         """Converts the texts of an input, as many as `fields`, to an item of `predict`."""
 
+    @property
     @abstractmethod
-    def predict(self, items: Sequence[Item]) -> Sequence[Prediction]:
-        """Predicts the classes of a batch of inputs.
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the class ids."""
 
-        A text without tokens is read as one unknown word, as in training.
+    @abstractmethod
+    def predict(self, items: Iterable[Item], *, batch_size: int = BATCH_SIZE) -> Sequence[Prediction]:
+        """Predicts the classes of inputs.
+
+        Args:
+            items: any number of inputs, sorted by length into batches.
+            batch_size: number of inputs run through the network together.
         """
 
     def split_arguments(self, texts: Sequence[str]) -> list[Sequence[str]]:

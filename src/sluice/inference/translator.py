@@ -1,6 +1,7 @@
 """Translation of sentences with a trained network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,14 +13,25 @@ from torch.nn.utils.rnn import pad_sequence
 from sluice.decoding.search import DecodingSettings
 from sluice.decoding.steps import Hypothesis
 from sluice.decoding.unk_replacement import replace_unknowns
+from sluice.errors import UserError
+from sluice.inference.base import InferenceModel
+from sluice.inference.hidden_states import record_hidden_states
+from sluice.inference.inputs import batches_by_length, list_of_texts
+from sluice.inference.predictor import BATCH_SIZE
+from sluice.inference.trace import Trace, TracedStates, array_of, require_tokens
 from sluice.layers.pooling import step_mask
 from sluice.models.seq2seq import Seq2Seq
 from sluice.recurrent.states import top_hidden
 from sluice.text.coder import EOS, SentenceCoder
-from sluice.text.vocab import PADDING_ID, UNKNOWN
+from sluice.text.vocab import PADDING_ID, UNKNOWN, UNKNOWN_ID
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+BEAM = 5
+"""Default beam size."""
+MAX_SEED = 2**63
 
 
 class Translation(NamedTuple):
@@ -31,18 +43,28 @@ class Translation(NamedTuple):
     """The target tokens without `<eos>`; `<unk>` is replaced if the translator replaces unknown words."""
     source_words: list[str]
     """The source tokens without `<eos>`, after truncation."""
-    weights: Tensor | None
+    attention: NDArray[np.float32] | None
     """(words + 1, source words + 1), attention weights of each target token, `<eos>` included; None without
     attention."""
     score: float
     """The score of the search: log-probability divided by the length penalty."""
+    alternatives: "tuple[Translation, ...]" = ()
+    """The next best translations of the sentence, the best first; see `Translator.translate`."""
 
 
-class Translator:
-    """Translates sentences with a trained network and the vocabularies of its source and target language."""
+class Translator(InferenceModel):
+    """Translates sentences with a trained network and the vocabularies of its source and target language.
+
+    Example:
+        >>> from sluice.inference.examples import translator
+        >>> model = translator()  # untrained; a trained one: sluice.load("outputs/multi30k/lstm/mine")
+        >>> [translation] = model.translate(["ein Hund"])
+        >>> translation.source_words
+        ['ein', 'Hund']
+    """
 
     description: ClassVar[str] = "translates"
-    """Completes "a model that ..." in error messages."""
+    network: Seq2Seq
 
     def __init__(
         self,
@@ -63,7 +85,7 @@ class Translator:
             replace_unknown: whether `<unk>` is replaced by the source word with the largest attention weight.
             max_length: maximum number of source tokens of user input; None for all.
             preprocess: converts user input to a source sentence; None leaves it unchanged.
-            decoding: default settings of the search; None for greedy search.
+            decoding: settings of the search other than beam, number of translations and seed; None for the defaults.
         """
         self.max_length, self.preprocess = max_length, preprocess or (lambda text: text)
         self.decoding = decoding or DecodingSettings()
@@ -71,9 +93,52 @@ class Translator:
         self.replace_unknown = replace_unknown
 
     def translate(
-        self, texts: Sequence[str], settings: DecodingSettings, *, max_length: int | None = None, batch_size: int = 64
-    ) -> list[list[Translation]]:
+        self,
+        sentences: Iterable[str],
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        seed: int | None = None,
+        attention: bool = True,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[Translation]:
         """Translates sentences.
+
+        Args:
+            sentences: any number of sentences, sorted by length into batches; blank ones have empty translations.
+                Sentences longer than in training are truncated.
+            beam: beam size, at least `n_best`; 1 is greedy search. None for 5, or for 1 with a seed.
+            n_best: number of translations of each sentence; all but the best are its `alternatives`.
+            seed: samples each word with this random seed instead of searching, with a beam of 1.
+            attention: whether to return the attention weights.
+            batch_size: number of sentences decoded together.
+
+        Raises:
+            TypeError: for a single string instead of a list.
+            UserError: for a sentence that a model of numbers or labels does not know.
+            ValueError: for a value out of range, or a seed together with a beam.
+
+        Example:
+            >>> from sluice.inference.examples import translator
+            >>> first, blank = translator().translate(["ein Hund schläft", ""], beam=3, n_best=2)
+            >>> len(first.alternatives), first.attention.shape == (len(first.words) + 1, 4), blank.text
+            (1, True, '')
+        """
+        settings = self._settings(beam, n_best, seed)
+        texts = [self.preprocess(text) if text.strip() else "" for text in list_of_texts(sentences, "sentences")]
+        found = self.decode(texts, settings, max_length=self.max_length, batch_size=batch_size)
+        kept = [each if attention else [one._replace(attention=None) for one in each] for each in found]
+        return [best._replace(alternatives=tuple(others)) for best, *others in kept]
+
+    def decode(
+        self,
+        texts: Sequence[str],
+        settings: DecodingSettings,
+        *,
+        max_length: int | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[list[Translation]]:
+        """Translates source sentences with all settings of the search.
 
         Args:
             texts: the sentences. Those without tokens, such as blank ones, have empty translations.
@@ -86,19 +151,64 @@ class Translator:
 
         Raises:
             ValueError: if `settings` are inconsistent.
+
+        Example:
+            >>> from sluice.inference.examples import translator
+            >>> [[best, second]] = translator().decode(["ein Hund"], DecodingSettings(beam=2, n_best=2))
+            >>> best.score >= second.score
+            True
         """
+        settings.check()
         ids = [torch.tensor(self.source.source_ids(text, max_length)) for text in texts]
-        order = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
         found: list[list[Translation]] = [[] for _ in texts]
-        device = self.network.output.weight.device
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in batches_by_length([len(row) for row in ids], batch_size):
             padded = pad_sequence([ids[index] for index in batch], batch_first=True, padding_value=PADDING_ID)
             lengths = torch.tensor([len(ids[index]) for index in batch])
-            translated = self.translate_ids(padded.to(device), lengths, [texts[index] for index in batch], settings)
+            translated = self.translate_ids(
+                padded.to(self.device), lengths, [texts[index] for index in batch], settings
+            )
             for index, translations in zip(batch, translated, strict=True):
                 found[index] = translations
         return found
+
+    @torch.inference_mode()
+    def trace(self, text: str, *, layer: int | None = None, backward: bool = False) -> Trace:
+        """Records states and gates of the encoder at each token of a source sentence, after truncation.
+
+        Args:
+            text: the sentence.
+            layer: layer number, 1 is the lowest; None for the top layer.
+            backward: record the backward direction of a bidirectional encoder.
+
+        Raises:
+            UserError: if the sentence has no tokens, or the layer or direction does not exist.
+
+        Example:
+            >>> from sluice.inference.examples import translator
+            >>> trace = translator().trace("ein Hund")
+            >>> trace.tokens, trace.states["hidden"].shape
+            (['ein', 'Hund', '<eos>'], (3, 8))
+        """
+        words = require_tokens(self.source.unit.raw(text))
+        ids = self.source.source_ids(text, self.max_length)
+        features = self.network.source_embedding(torch.tensor([ids], device=self.device))
+        hidden = record_hidden_states(self.network.encoder, features, layer=layer, backward=backward)
+        known = [index != UNKNOWN_ID for index in ids]
+        return Trace(
+            [*words[: len(ids) - 1], EOS], known, *TracedStates.of(hidden), length=len(words), kept=len(ids) - 1
+        )
+
+    def _settings(self, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
+        if beam is None:
+            beam = max(BEAM, n_best) if seed is None else 1
+        if seed is not None and not 0 <= seed < MAX_SEED:
+            raise ValueError(f"the seed must be at least 0 and below 2^63, got {seed}")
+        settings = replace(self.decoding, beam=beam, n_best=n_best, seed=seed)
+        settings.check()
+        vocab_size = len(self.target.vocab)
+        if beam > vocab_size:
+            raise ValueError(f"the beam must be at most {vocab_size}, the size of the vocabulary, got {beam}")
+        return settings
 
     def translate_ids(
         self, source: Tensor, lengths: Tensor, texts: Sequence[str], settings: DecodingSettings
@@ -112,7 +222,7 @@ class Translator:
             settings: settings of the search.
 
         Returns:
-            As `translate`.
+            As `decode`.
         """
         found = self.network.translate(source, lengths, settings)
         words = [self.source.unit.raw(text)[: length - 1] for text, length in zip(texts, lengths.tolist(), strict=True)]
@@ -122,39 +232,54 @@ class Translator:
             for hypotheses, source_words, length in zip(found, words, lengths.tolist(), strict=True)
         ]
 
-    @torch.no_grad()
-    def encode(self, texts: Sequence[str], *, mean: bool = False, batch_size: int = 64) -> NDArray[np.float32]:
+    def encode(self, texts: Iterable[str], *, mean: bool = False, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
         """Encodes source sentences or phrases as vectors.
 
         Args:
-            texts: N texts with at least one token each.
+            texts: N texts with at least one token each, sorted by length into batches.
             mean: return the mean of the encoder's outputs over the words (without `<eos>`) instead of the final hidden
                 state of its top layer (both directions concatenated).
             batch_size: number of texts encoded together.
 
         Returns:
             (N, directions · H).
+
+        Raises:
+            TypeError: for a single string instead of a list.
+            UserError: for a text without tokens.
+
+        Example:
+            >>> from sluice.inference.examples import translator
+            >>> translator().encode(["ein Hund", "Hund"]).shape
+            (2, 8)
         """
-        ids, found = [torch.tensor(self.source.source_ids(text)) for text in texts], []
-        for start in range(0, len(ids), batch_size):
-            batch = ids[start : start + batch_size]
-            lengths = torch.tensor([len(text) for text in batch])
-            padded = pad_sequence(batch, batch_first=True, padding_value=PADDING_ID)
-            outputs, state = self.network.run_encoder(padded, lengths)
-            mask = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
-            means = (outputs * mask).sum(1) / (lengths - 1).unsqueeze(1)
-            found.append(means if mean else top_hidden(state, self.network.encoder.directions))
-        vectors: NDArray[np.float32] = torch.cat(found).numpy()
-        return vectors
+        ids = [torch.tensor(self.source.source_ids(text)) for text in list_of_texts(texts)]
+        if any(len(row) == 1 for row in ids):
+            raise UserError("a text has no tokens: give texts of at least one word")
+        found = np.zeros((len(ids), self.network.encoder.output_size), dtype=np.float32)
+        for batch in batches_by_length([len(row) for row in ids], batch_size):
+            lengths = torch.tensor([len(ids[index]) for index in batch])
+            padded = pad_sequence([ids[index] for index in batch], batch_first=True, padding_value=PADDING_ID)
+            with torch.inference_mode():
+                outputs, state = self.network.run_encoder(padded.to(self.device), lengths)
+                if mean:
+                    mask = step_mask(lengths - 1, outputs.shape[1], outputs.device).unsqueeze(-1)
+                    vectors = (outputs * mask).sum(1) / (lengths - 1).unsqueeze(1).to(outputs.device)
+                else:
+                    vectors = top_hidden(state, self.network.encoder.directions)
+            found[batch] = array_of(vectors)
+        return found
+
+    def _words(self) -> list[str]:
+        return self.source.vocab.tokens
 
     def _translation(self, hypothesis: Hypothesis, source_words: list[str]) -> Translation:
         words = self.target.tokens(hypothesis.words)
         weights = hypothesis.weights
         if self.replace_unknown:
             words = replace_unknowns(words, weights, source_words, UNKNOWN)
-        if weights is not None:
-            weights = weights[:, : len(source_words) + 1]
-        return Translation(self.target.text(words), words, source_words, weights, hypothesis.score)
+        attention = None if weights is None else array_of(weights[:, : len(source_words) + 1])
+        return Translation(self.target.text(words), words, source_words, attention, hypothesis.score)
 
 
 def attention_labels(translation: Translation) -> tuple[list[str], list[str]]:
@@ -168,11 +293,11 @@ def attention_map(translation: Translation) -> "Figure":
     Raises:
         ValueError: if the translation has no attention weights.
     """
-    if translation.weights is None:
+    if translation.attention is None:
         raise ValueError(
             "a model without attention has no attention weights to draw: train with another task.attention than none"
         )
     from sluice.plots.attention import draw_attention  # matplotlib is slow to import
 
     columns, rows = attention_labels(translation)
-    return draw_attention(translation.weights.float().numpy(), row_labels=rows, column_labels=columns, vmax=1)
+    return draw_attention(translation.attention, row_labels=rows, column_labels=columns, vmax=1)

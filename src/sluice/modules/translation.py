@@ -142,7 +142,7 @@ class TranslationModule(TaskModule):
         )
         columns = (batch.index.tolist(), batch.target_texts, batch.source_texts, [best for best, *_ in found])
         scored = [ScoredTranslation(*row) for row in zip(*columns, strict=True)]
-        self._scored += [row._replace(translation=row.translation._replace(weights=None)) for row in scored]
+        self._scored += [row._replace(translation=row.translation._replace(attention=None)) for row in scored]
         return {"translations": scored}
 
     @torch.no_grad()

@@ -14,12 +14,13 @@ from sluice.config.tasks.language import LanguageModelling
 from sluice.data.corpus import RunningText
 from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
-from sluice.inference.language_model import TextGenerator
+from sluice.inference.language_model import LanguageModel
 from sluice.inference.lm_evaluation import LMEvaluator, TextLoss
 from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.heads import make_head
-from sluice.models.language import LanguageModel, require_one_direction
+from sluice.models.language import LanguageModel as LanguageModelNetwork
+from sluice.models.language import require_one_direction
 from sluice.options import EVALUATION_METHODS
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
@@ -104,7 +105,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, "LanguageData", "Lan
         refuse_embedding_options(config)
         super().check(config)
 
-    def build_network(self, config: Config, parts: VocabularyParts) -> LanguageModel:
+    def build_network(self, config: Config, parts: VocabularyParts) -> LanguageModelNetwork:
         settings, vocab_size = self.settings(config), len(parts["vocab"])
         embedding = build_embedding(config, vocab_size)
         recurrent = build_stack(config.model, input_size=embedding.output_size, one_hot=embedding.one_hot)
@@ -120,7 +121,7 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, "LanguageData", "Lan
             cutoffs=cutoffs,
             excluded=(PADDING_ID,),
         )
-        return LanguageModel(
+        return LanguageModelNetwork(
             embedding=embedding,
             recurrent=recurrent,
             head=head,
@@ -174,13 +175,14 @@ class LanguageModelRecipe(TaskRecipe[Settings, RunningText, "LanguageData", "Lan
     def data_summary(self, data: LanguageData) -> list[str]:
         return [f"{len(data.prepared.vocab) - 1:,} words in the vocabulary"]  # <pad> is not a word
 
-    def inference(self, model: SavedModel) -> TextGenerator:
+    def inference(self, model: SavedModel) -> LanguageModel:
         settings = self.settings(model.config)
-        return TextGenerator(
+        return LanguageModel(
             network=model.network,
             vocab=model.vocab,
             tokenizer=self.text_settings(settings).tokenizer,
             chunk_length=settings.data.chunk_length,
+            tokenized=model.tokenized,
         )
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
@@ -222,7 +224,7 @@ def check_streams(settings: LanguageModelling, data: LanguageData, split: str) -
 
 
 def _measure(
-    settings: LanguageModelling, network: LanguageModel, data: LanguageData, split: str, method: str
+    settings: LanguageModelling, network: LanguageModelNetwork, data: LanguageData, split: str, method: str
 ) -> TextLoss:
     """Evaluates Σ −log p of a split in the mode "plain", "cache" or "dynamic"."""
     splits = data.prepared.splits

@@ -1,15 +1,14 @@
 """Loading a trained model from its checkpoint alone."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
 from sluice.config.schema import Config, find_schema
 from sluice.config.stored import restored
-from sluice.config.user_code import CELL, TASK, allow_module, import_module, module_of_checkpoint
+from sluice.config.user_code import TASK, import_module, module_of_checkpoint
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.registry import recipe_of
@@ -18,15 +17,8 @@ from sluice.recurrent import CELLS
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 from sluice.runs.saved_model import SavedModel
 
-
-class Described(Protocol):
-    """A class of `sluice.inference`, with a description for error messages."""
-
-    description: ClassVar[str]
-    """Completes "a model that ..." in error messages."""
-
-
-Inference = TypeVar("Inference", bound=Described)
+Inference = TypeVar("Inference")
+"""A class of `sluice.inference`."""
 
 
 def load_model(run: Path) -> SavedModel:
@@ -46,37 +38,6 @@ def load_model(run: Path) -> SavedModel:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is inconsistent or corrupted: use another checkpoint") from error
-
-
-def load(run: str | Path, *, modules: Sequence[str | Path] = ()) -> Any:
-    """Loads a trained model for inference.
-
-    Args:
-        run: a run folder or a checkpoint.
-        modules: Python files that register a custom cell or task of the model. A checkpoint alone never runs code.
-
-    Returns:
-        A Classifier, PairPredictor, Tagger, TextGenerator or Translator, depending on the task.
-
-    Raises:
-        UserError: as `load_model`, or if models of this task do not support inference.
-
-    Example:
-        >>> sluice.load("outputs/imdb/lstm/mine").predict(["It was moving."])[0].label  # doctest: +SKIP
-        'pos'
-    """
-    for module in modules:
-        allow_module(Path(module), CELL)
-        allow_module(Path(module), TASK)
-    model = load_model(Path(run))
-    recipe = recipe_of(model.config)
-    found = recipe.inference(model)
-    if found is None:
-        raise UserError(
-            f"{model.path} of task={model.config.task.name} {recipe.description} and does not support inference on new "
-            f"inputs: use {recipe.usage.format(run=run)}"
-        )
-    return found
 
 
 def load_for(run: Path, kind: type[Inference], *, tokenized: bool | None = None) -> tuple[SavedModel, Inference]:
@@ -99,19 +60,21 @@ def inference_object(model: SavedModel, kind: type[Inference], run: Path | None 
 
     Args:
         model: the model.
-        kind: expected class of `sluice.inference`.
+        kind: expected class of `sluice.inference`; `object` for any.
         run: the path given by the user, for the error message.
 
     Raises:
-        UserError: if the model has another inference class.
+        UserError: if there is none, or it is of another class.
     """
     recipe = recipe_of(model.config)
     found = recipe.inference(model)
+    described = f"{model.path} of task={model.config.task.name} {recipe.description}"
+    use = f"use {recipe.usage.format(run=run or model.path)}"
+    wanted = getattr(kind, "description", None)
+    if found is None and wanted is None:
+        raise UserError(f"{described} and does not support inference on new inputs: {use}")
     if not isinstance(found, kind):
-        raise UserError(
-            f"{model.path} of task={model.config.task.name} {recipe.description}; this command needs a model that "
-            f"{kind.description}: use {recipe.usage.format(run=run or model.path)}"
-        )
+        raise UserError(f"{described}; this command needs a model that {wanted}: {use}")
     return found
 
 

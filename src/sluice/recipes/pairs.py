@@ -17,9 +17,9 @@ from sluice.data.pair_encoding import CharNgramSettings, encode_text_pairs, new_
 from sluice.data.splits import assign_splits
 from sluice.data.synthetic.text_pairs import SamplePairs
 from sluice.errors import UserError
-from sluice.inference.pair_classifier import PairPredictor
+from sluice.inference.pair_classifier import PairClassifier
 from sluice.layers.char_ngrams import CharNgramEmbedding
-from sluice.models.pair_classifier import PairClassifier
+from sluice.models.pair_classifier import PairClassifier as PairNetwork
 from sluice.recipes.build import build_stack
 from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
 from sluice.recipes.task import batch_size_per_rank
@@ -108,7 +108,7 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             raise UserError("embedding.adversarial_epsilon and embedding.init are for single texts: leave them out")
         super().check(config)
 
-    def build_network(self, config: Config, parts: ClassifierParts) -> PairClassifier:
+    def build_network(self, config: Config, parts: ClassifierParts) -> PairNetwork:
         settings, embedded = self.settings(config), config.embedding
         if embedded.kind != "learned":
             raise ValueError(
@@ -121,7 +121,7 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             word_dropout=embedded.word_dropout,
             initial_std=embedded.initial_std,
         )
-        return PairClassifier(
+        return PairNetwork(
             embedding=embedding,
             recurrent=build_stack(config.model, input_size=embedded.size),
             num_classes=len(parts["labels"]),
@@ -160,9 +160,9 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
     def data_summary(self, data: TextPairData) -> list[str]:
         return [f"classes {', '.join(data.prepared.labels)}"]
 
-    def inference(self, model: SavedModel) -> PairPredictor:
+    def inference(self, model: SavedModel) -> PairClassifier:
         settings = self.settings(model.config)
-        return PairPredictor(
+        return PairClassifier(
             network=model.network,
             labels=model.labels,
             tokenize=self.tokenizer_of(model),

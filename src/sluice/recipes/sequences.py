@@ -18,6 +18,7 @@ from sluice.data.fingerprints import fingerprint_of
 from sluice.data.identity import DataIdentity
 from sluice.data.sequence_parts import SequenceParts, stored_scheme
 from sluice.errors import UserError
+from sluice.inference.tagger import Symbols, Tagger
 from sluice.models.sequence_labeller import SequenceLabeller
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.task import TaskRecipe, batch_size_per_rank, refuse_embedding_options
@@ -100,6 +101,15 @@ class SequenceRecipe(TaskRecipe[Settings, CorpusType, "TaskData", "SequenceModul
 
     def module_for_test(self, model: SavedModel) -> SequenceModule:
         return self.sequence_module(model.network, self.parts_of(model.parts), monitor=TEST_MONITOR)
+
+    def inference(self, model: SavedModel) -> Tagger | None:
+        """Returns a tagger of the task's symbols; None for a network that reads numbers."""
+        parts, network = self.parts_of(model.parts), model.network
+        if not parts["vocab"] or not isinstance(network, SequenceLabeller):
+            return None
+        symbols = Symbols(parts["vocab"])
+        names = parts["tags"] or parts["vocab"][: parts["outputs"]]
+        return Tagger(network=network, vocab=symbols, tags=names, tokenize=symbols.split)
 
     def sequence_module(self, network: nn.Module, parts: SequenceParts, **options: Any) -> SequenceModule:
         """Builds the LightningModule of a network.

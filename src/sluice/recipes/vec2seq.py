@@ -76,7 +76,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
             return metrics
         labels = [label for label in LabelSentences.labels for _ in range(SAMPLES_PER_LABEL)]
         sampling = DecodingSettings(max_length_factor=0, max_length_offset=settings.data.max_length, seed=config.seed)
-        translated = module.translator.translate(labels, sampling)
+        translated = module.translator.decode(labels, sampling)
         targets = [LabelSentences.labels.index(label) for label in labels]
         correct = sum(label == label_of(best.text) for label, (best, *_) in zip(targets, translated, strict=True))
         return metrics | {"test/speaks_for_label": correct / len(labels)}

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sluice.config.common import Embedding, Model, RecurrentDefaults
 from sluice.config.schema import Config
 from sluice.config.tasks.word2vec import WindowData as DataSettings
@@ -21,6 +18,7 @@ from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleText
 from sluice.distributed import num_devices, num_nodes
 from sluice.errors import UserError
+from sluice.inference.embeddings import Embeddings, word_embeddings
 from sluice.models.word2vec import Word2Vec
 from sluice.plain import Plain
 from sluice.recipes.build import VECTORS
@@ -29,9 +27,7 @@ from sluice.recipes.task import TaskRecipe, may_use_sample
 from sluice.runs.data_checks import check_unchanged
 from sluice.runs.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.runs.saved_model import SavedModel
-from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vector_files import write_vectors
-from sluice.text.vocab import SPECIALS
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -134,13 +130,17 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, "WindowData", "Word2VecMo
 
     def write_artifacts(self, module: Word2VecModule, folder: Path) -> None:
         """Writes the vectors in the text format of word2vec."""
-        write_vectors(folder / VECTORS, *learned_vectors(module.network, module.saved_with["vocab"]))
+        learned = word_embeddings(module.saved_with["vocab"], module.network.vectors.detach().cpu().numpy())
+        write_vectors(folder / VECTORS, learned.words, learned.vectors)
 
     def data_counts(self, data: WindowData) -> dict[str, dict[str, int]]:
         return {name: {"tokens": len(ids)} for name, ids in data.prepared.splits.items()}
 
     def data_summary(self, data: WindowData) -> list[str]:
         return [f"{len(data.prepared.vocab):,} words in the vocabulary"]
+
+    def inference(self, model: SavedModel) -> Embeddings:
+        return word_embeddings(list(model.parts["vocab"]), model.network.vectors.detach().numpy())
 
     def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
         """Evaluates the loss per pair of words on a split of the task's text."""
@@ -156,12 +156,6 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, "WindowData", "Word2VecMo
             {"checkpoint": str(model.path), "from": source, "split": request.split},
             names={"loss": "loss per pair"},
         )
-
-
-def learned_vectors(network: Word2Vec, vocab: list[str]) -> tuple[list[str], NDArray[np.float32]]:
-    """Returns the words with learned vectors, and the vectors, (N, D)."""
-    ids = [index for index, word in enumerate(vocab) if word not in (*SPECIALS, END_OF_LINE)]
-    return [vocab[index] for index in ids], network.vectors.detach().cpu().numpy()[ids]
 
 
 def _corpus(data: DataSettings) -> str | None:

@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,7 +29,7 @@ class Writer:
 
 
 def make_scored(index: int, *, attention: bool = True) -> ScoredTranslation:
-    weights = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]) if attention else None
+    weights = np.array([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]], dtype=np.float32) if attention else None
     translation = Translation(f"Dog {index}.", [f"$Dog{index}"], ["<Hund>", str(index)], weights, -0.5)
     return ScoredTranslation(index, f"A *dog* {index}.", f"Ein <Hund> {index}.", translation)
 

@@ -93,7 +93,7 @@ def expected_metrics(task: TranslationModule) -> dict[str, float]:
             total += F.nll_loss(gains, labels, reduction="sum").item()
             right += int((gains.argmax(-1) == labels).sum())
             tokens += len(labels)
-            texts.append(task.translator.translate([SOURCES[index]], task.decoding["val"])[0][0].text)
+            texts.append(task.translator.decode([SOURCES[index]], task.decoding["val"])[0][0].text)
     mean = total / tokens
     scores = {
         "bleu": corpus_bleu(texts, [TARGETS]).score,
@@ -157,13 +157,13 @@ def test_overfits_seven_sentences() -> None:
     metrics = compute_metrics(task, [7])
     assert metrics["accuracy"] == 1
     assert metrics["bleu"] == pytest.approx(100)
-    assert [found[0].text for found in task.translator.translate(SOURCES, DecodingSettings())] == TARGETS
+    assert [found[0].text for found in task.translator.decode(SOURCES, DecodingSettings())] == TARGETS
 
 
 def test_validation_and_test_have_their_own_decoding_settings() -> None:
     task = make_task(decoding={"test": DecodingSettings(beam=3)})
     outputs = task._evaluate(batch_of([4]), "test")
-    beam = task.translator.translate([SOURCES[4]], DecodingSettings(beam=3))[0][0]
+    beam = task.translator.decode([SOURCES[4]], DecodingSettings(beam=3))[0][0]
     assert outputs["translations"][0].translation.text == beam.text
     assert task.decoding["val"].beam == 1
 
@@ -184,17 +184,17 @@ def test_invalid_arguments_are_refused(options: dict[str, Any], message: str) ->
 class TestTranslator:
     def test_translations_are_in_the_order_of_the_sentences(self) -> None:
         translator = make_task().translator
-        together = translator.translate(SOURCES, DecodingSettings(beam=2, n_best=2), batch_size=3)
+        together = translator.decode(SOURCES, DecodingSettings(beam=2, n_best=2), batch_size=3)
         for text, found in zip(SOURCES, together, strict=True):
-            (alone,) = translator.translate([text], DecodingSettings(beam=2, n_best=2))
+            (alone,) = translator.decode([text], DecodingSettings(beam=2, n_best=2))
             assert [translation.text for translation in found] == [translation.text for translation in alone]
             assert found[0].source_words == text.split()
 
     def test_attention_weights_have_a_row_per_word(self) -> None:
-        for (found,) in make_task().translator.translate(SOURCES, DecodingSettings()):
-            assert found.weights is not None
-            assert found.weights.shape == (len(found.words) + 1, len(found.source_words) + 1)
-            assert torch.allclose(found.weights.sum(1), torch.ones(len(found.words) + 1))
+        for (found,) in make_task().translator.decode(SOURCES, DecodingSettings()):
+            assert found.attention is not None
+            assert found.attention.shape == (len(found.words) + 1, len(found.source_words) + 1)
+            assert found.attention.sum(1) == pytest.approx(1, abs=1e-5)
 
     def test_unk_is_replaced_by_the_source_word(self) -> None:
         task = make_task()
@@ -202,26 +202,26 @@ class TestTranslator:
             task.network.output.bias[0] = 100.0
         for replaces in (True, False):
             translator = Translator(network=task.network, source=SOURCE, target=TARGET, replace_unknown=replaces)
-            ((found,),) = translator.translate(["Fräulein Smilla"], DecodingSettings())
+            ((found,),) = translator.decode(["Fräulein Smilla"], DecodingSettings())
             assert set(found.words) <= ({"Fräulein", "Smilla"} if replaces else {"<unk>"})
             assert len(found.words) > 0
 
     def test_long_sentences_are_truncated(self) -> None:
         translator = make_task().translator
-        ((cut,),) = translator.translate([SOURCES[4]], DecodingSettings(), max_length=2)
-        ((short,),) = translator.translate(["ein Hund"], DecodingSettings())
+        ((cut,),) = translator.decode([SOURCES[4]], DecodingSettings(), max_length=2)
+        ((short,),) = translator.decode(["ein Hund"], DecodingSettings())
         assert (cut.text, cut.source_words) == (short.text, ["ein", "Hund"])
 
     def test_model_without_attention_gives_no_weights(self) -> None:
-        ((found,),) = make_task("none").translator.translate(["ein Hund"], DecodingSettings(beam=2))
-        assert found.weights is None
+        ((found,),) = make_task("none").translator.decode(["ein Hund"], DecodingSettings(beam=2))
+        assert found.attention is None
 
 
 def test_texts_without_tokens_have_empty_translations() -> None:
     translator, settings = make_task().translator, DecodingSettings(beam=2, n_best=2)
-    found = translator.translate(["ein Hund", "", " ", "Katzen"], settings)
-    assert found[1] == found[2] == [("", [], [], None, 0.0)] * 2
-    alone = [translator.translate([text], settings)[0] for text in ("ein Hund", "Katzen")]
+    found = translator.decode(["ein Hund", "", " ", "Katzen"], settings)
+    assert found[1] == found[2] == [("", [], [], None, 0.0, ())] * 2
+    alone = [translator.decode([text], settings)[0] for text in ("ein Hund", "Katzen")]
     assert [[one.words for one in best] for best in (found[0], found[3])] == [[one.words for one in x] for x in alone]
 
 

@@ -14,10 +14,10 @@ from sluice.data.corpus import RunningText
 from sluice.data.language_modeling import LanguageData
 from sluice.data.running_text import StreamSettings
 from sluice.errors import UserError
-from sluice.inference.language_model import Sampling, TextGenerator
+from sluice.inference.language_model import LanguageModel
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
-from sluice.models.language import LanguageModel
+from sluice.models.language import LanguageModel as LanguageModelNetwork
 from sluice.modules.language import LanguageModelModule
 from sluice.recurrent import RecurrentStack
 from sluice.runs.evaluation import TEST_MONITOR, run_test
@@ -32,10 +32,10 @@ TEST = "\n  Mr. St. Louis isn't the <unk> film .  \n\nThe 1 @,@ 000 end. <eos> <
 CUTOFFS = (500, 3_000, 9_000)
 
 
-def make_generator(vocab: Vocab, tokenizer: str, chunk_length: int = 7) -> TextGenerator:
+def make_generator(vocab: Vocab, tokenizer: str, chunk_length: int = 7) -> LanguageModel:
     torch.manual_seed(1)
     head = "full" if len(vocab) <= CUTOFFS[-1] else "adaptive"
-    network = LanguageModel(
+    network = LanguageModelNetwork(
         embedding=make_embedding("learned", vocab_size=len(vocab), size=4, padding_id=1, word_dropout=0.0),
         recurrent=RecurrentStack(cell="lstm", input_size=4, hidden_size=4),
         head=make_head(head, input_size=4, vocab_size=len(vocab), cutoffs=CUTOFFS),
@@ -43,7 +43,7 @@ def make_generator(vocab: Vocab, tokenizer: str, chunk_length: int = 7) -> TextG
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.5 * torch.randn(parameter.shape))
-    return TextGenerator(network=network, vocab=vocab, tokenizer=tokenizer, chunk_length=chunk_length)
+    return LanguageModel(network=network, vocab=vocab, tokenizer=tokenizer, chunk_length=chunk_length)
 
 
 def make_data(corpus: RunningText, tokenizer: str, cache: Path) -> LanguageData:
@@ -52,7 +52,7 @@ def make_data(corpus: RunningText, tokenizer: str, cache: Path) -> LanguageData:
     )
 
 
-def perplexity_of_test(generator: TextGenerator, data: LanguageData) -> float:
+def perplexity_of_test(generator: LanguageModel, data: LanguageData) -> float:
     module = LanguageModelModule(network=generator.network, chunk_length=14, monitor=TEST_MONITOR)
     return run_test(module, data.test_dataloader())["perplexity"]
 
@@ -67,7 +67,7 @@ def test_score_is_the_test_perplexity(tmp_path: Path, tokenizer: str, form: str)
     data = make_data(TextFiles(train, validation_fraction=0.3, test_path=test), tokenizer, tmp_path / "cache")
     generator = make_generator(data.prepared.vocab, tokenizer)
     scores = generator.score_file(test)
-    assert np.array_equal(scores.ids, data.prepared.splits["test"])
+    assert np.array_equal(data.prepared.vocab.encode(scores.tokens), data.prepared.splits["test"])
     if form == "lf":
         assert scores.perplexity == pytest.approx(perplexity_of_test(generator, data), rel=1e-6)
 
@@ -83,7 +83,7 @@ def test_score_of_wikitext2_is_the_test_perplexity(tmp_path: Path) -> None:
     file = tmp_path / "wiki.test.tokens"
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     scores = generator.score_file(file)
-    assert len(scores.ids) == 245_569
+    assert len(scores.tokens) == 245_569
     assert scores.perplexity == pytest.approx(perplexity_of_test(generator, data), rel=1e-6)
 
 
@@ -95,17 +95,17 @@ def test_no_word_changes_how_a_text_is_split(tmp_path: Path, word: str) -> None:
     file = tmp_path / "text.txt"
     file.write_text(f"the <unk> of {word} was 1 @,@ 000 .\n", encoding="utf-8")
     generator = make_generator(VOCAB, "whitespace")
-    assert len(generator.score_file(file).ids) == len(generator.score_file(file, tokenized=True).ids) == 10
-    raw = VOCAB.decode(generator.score_file(file, tokenized=False).ids)
+    assert len(generator.score_file(file).tokens) == len(generator.score_file(file, tokenized=True).tokens) == 10
+    raw = generator.score_file(file, tokenized=False).tokens
     assert [raw[position] for position in (0, 1, -4, -2, -1)] == ["the", "<unk>", "@,@", ".", "<eos>"]
-    assert len(make_generator(VOCAB, "words").score_file(file, tokenized=True).ids) == 10
+    assert len(make_generator(VOCAB, "words").score_file(file, tokenized=True).tokens) == 10
 
 
 def test_tokenised_text_is_refused_by_a_model_of_characters(tmp_path: Path) -> None:
     generator = make_generator(Vocab([*SPECIALS, "<eos>", *"abc"]), "chars")
     for call in (
         lambda: generator.score_file(tmp_path / "none.txt", tokenized=True),
-        lambda: generator.generate("a", Sampling(tokens=1), tokenized=True),
+        lambda: generator.generate("a", tokens=1, tokenized=True),
         lambda: generator.suggest("", 1, tokenized=True),
     ):
         with pytest.raises(UserError, match="a model of characters reads text as it is"):
@@ -124,8 +124,8 @@ def test_suggestions_are_tokens_that_can_be_generated() -> None:
 @pytest.mark.parametrize("beam", [None, 2])
 def test_prompt_is_kept_as_given(tokenizer: str, beam: int | None) -> None:
     generator = make_generator(Vocab([*VOCAB.tokens, *"TaeI "]), tokenizer)
-    sampling = Sampling(tokens=4, beam=beam, seed=1 if beam is None else None)
+    seed = 1 if beam is None else None
     long = "word " * 10_000
     for prompt in ("Zyx qwv", "THE film ", "the\nfilm\n", "a\r\nb", "🙂 <pad>", '(the "', " \t", "1 @,@", long):
-        texts = [generated.text for generated in generator.generate(prompt, sampling, 2)]
+        texts = [generated.text for generated in generator.generate(prompt, tokens=4, beam=beam, seed=seed, number=2)]
         assert all(text.startswith(prompt) and len(text) > len(prompt) for text in texts)
