@@ -59,14 +59,24 @@ def test_links_point_to_existing_files(page: Path) -> None:
     assert [place for place in places if not (page.parent / place).exists()] == []
 
 
-@pytest.mark.parametrize("code", [code for code in blocks("python") if "register(" not in code])
-def test_python_blocks_run(code: str) -> None:
+def training(code: str) -> bool:
+    return "pl.Trainer(" in code
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("python") if "register(" not in code and not training(code)])
+def test_python_blocks_run(code: str, workdir: Path) -> None:
     before = dict(CELLS)
     try:
         exec(compile(code, "README.md", "exec"), {})
     finally:
         CELLS.clear()
         CELLS.update(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [code for code in blocks("python") if training(code)])
+def test_python_blocks_train(code: str, workdir: Path) -> None:
+    exec(compile(code, "README.md", "exec"), {})
 
 
 def test_docs_list_the_device_dependent_files() -> None:

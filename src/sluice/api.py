@@ -1,9 +1,10 @@
 """Loading trained models and word vectors; the functions of `sluice`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import torch
 
@@ -22,6 +23,10 @@ from sluice.recipes.registry import recipe_of
 from sluice.runs.saved_model import SavedModel
 from sluice.text.vector_files import read_vectors
 
+if TYPE_CHECKING:
+    from sluice.modules.base import TaskModule
+
+Module = TypeVar("Module", bound="TaskModule")
 Model: TypeAlias = Classifier | LanguageModel | Translator | Tagger | PairClassifier | Embeddings
 """What `load` returns."""
 
@@ -125,3 +130,33 @@ def embeddings_and_model(source: Path) -> tuple[Embeddings, SavedModel | None]:
             f"{model.path} has no learned word vectors (embedding={model.config.embedding.kind}, "
             f"task={model.config.task.name}): give a run with embedding=learned"
         ) from error
+
+
+def load_module(path: Path, kind: type[Module], **options: Any) -> Module:
+    """Builds the LightningModule of a run's checkpoint, for validation, tests, and with an optimizer for training.
+
+    Args:
+        path: the checkpoint.
+        kind: expected class of the module.
+        options: optionally `optimizer`, `schedule` and `monitor`, see TaskModule.
+
+    Raises:
+        UserError: as `load_model`, or if the checkpoint is of another class or not of a run.
+        TypeError: for other options.
+    """
+    if not _stores_config(path):
+        raise UserError(f"{path} is not of a Sluice run and stores no network: give all arguments of {kind.__name__}")
+    model = load_model(path)
+    module = recipe_of(model.config).module_for_test(model)
+    if not isinstance(module, kind):
+        raise UserError(f"{model.path} is of a {type(module).__name__}, not of a {kind.__name__}: use that class")
+    module.configure(saved_with=dict(model.parts), **options)
+    return module
+
+
+def _stores_config(path: Path) -> bool:
+    """Whether a checkpoint stores a configuration; True for files that cannot be read, which `load_model` explains."""
+    with suppress(Exception):  # arbitrary bytes can raise anything in the unpickler
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return "config" in checkpoint.get("sluice", {})
+    return True

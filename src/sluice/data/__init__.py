@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sluice.data.collate import TextCollator as TextCollator
     from sluice.data.collate import TextPairBatch as TextPairBatch
     from sluice.data.collate import TextPairCollator as TextPairCollator
+    from sluice.data.corpora.in_memory import LabelledTexts as LabelledTexts
+    from sluice.data.corpora.in_memory import SentencePairs as SentencePairs
+    from sluice.data.corpora.in_memory import TextLines as TextLines
     from sluice.data.corpus import Corpus as Corpus
     from sluice.data.corpus import Document as Document
     from sluice.data.corpus import LabelledCorpus as LabelledCorpus
@@ -62,6 +65,7 @@ __getattr__, __all__ = lazy_exports(
             *("Batch", "TextBatch", "SequenceBatch", "ParallelBatch", "TextPairBatch"),
             *("TextCollator", "SequenceCollator", "ParallelCollator", "TextPairCollator"),
         ],
+        "corpora.in_memory": ["LabelledTexts", "SentencePairs", "TextLines"],
         "corpus": [
             *("Corpus", "LabelledCorpus", "PairCorpus", "ParallelCorpus", "RunningText", "TaggedCorpus"),
             *("Document", "Line", "SentencePair", "SourceFile", "Sources", "TaggedSentence", "TextPair"),

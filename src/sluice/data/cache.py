@@ -25,6 +25,8 @@ from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError
 from sluice.plain import Plain
 
+DEFAULT_CACHE = Path("data/cache")
+"""Default folder of the cache, relative to the working directory."""
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Arrays by name, of any dtype."""
 Json: TypeAlias = Plain

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sluice.data.cache import Arrays, CacheEntry, bytes_of, entry_path, load_or_build, load_or_prepare, text_of_bytes
+from sluice.data.cache import (
+    DEFAULT_CACHE,
+    Arrays,
+    CacheEntry,
+    bytes_of,
+    entry_path,
+    load_or_build,
+    load_or_prepare,
+    text_of_bytes,
+)
 from sluice.data.collate import TextBatch, TextCollator
 from sluice.data.corpus import SPLITS, Document, LabelledCorpus
 from sluice.data.datamodule import BucketedData
@@ -246,8 +255,8 @@ class ClassificationData(BucketedData[TextBatch]):
         self,
         *,
         corpus: LabelledCorpus,
-        settings: TextSettings,
-        cache_dir: Path,
+        settings: TextSettings = TextSettings(),
+        cache_dir: Path = DEFAULT_CACHE,
         batch_size: int = 64,
         max_tokens: int | None = None,
         max_length: int = 400,

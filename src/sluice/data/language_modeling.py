@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
+from sluice.data.cache import DEFAULT_CACHE
 from sluice.data.corpus import RunningText
 from sluice.data.datamodule import ResumableData
 from sluice.data.running_text import PreparedText, StreamSettings, prepare_text
@@ -35,8 +36,8 @@ class LanguageData(ResumableData):
         self,
         *,
         corpus: RunningText,
-        settings: StreamSettings,
-        cache_dir: Path,
+        settings: StreamSettings | None = None,
+        cache_dir: Path = DEFAULT_CACHE,
         batch_size: int = 40,
         chunk_length: int = 50,
         variable_chunks: bool = False,
@@ -47,7 +48,7 @@ class LanguageData(ResumableData):
         """
         Args:
             corpus: the running text.
-            settings: tokenisation and vocabulary.
+            settings: tokenisation and vocabulary; None for the defaults of StreamSettings.
             cache_dir: folder for the prepared arrays.
             batch_size: training streams per rank.
             chunk_length: steps per chunk, in training and evaluation.
@@ -57,7 +58,7 @@ class LanguageData(ResumableData):
             seed: seed of the random lengths.
         """
         super().__init__()
-        self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
+        self.corpus, self.settings, self.cache_dir = corpus, settings or StreamSettings(), cache_dir
         self.batch_size, self.chunk_length, self.variable_chunks = batch_size, chunk_length, variable_chunks
         self.val_streams, self.test_streams, self.seed = val_streams, test_streams, seed
 

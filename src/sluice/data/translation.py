@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from sluice.data.cache import DEFAULT_CACHE
 from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.datamodule import BucketedData
@@ -31,8 +32,8 @@ class TranslationData(BucketedData[ParallelBatch]):
         self,
         *,
         corpus: ParallelCorpus,
-        settings: ParallelSettings,
-        cache_dir: Path,
+        settings: ParallelSettings | None = None,
+        cache_dir: Path = DEFAULT_CACHE,
         batch_size: int = 128,
         max_tokens: int | None = None,
         num_workers: int = 0,
@@ -41,7 +42,7 @@ class TranslationData(BucketedData[ParallelBatch]):
         """
         Args:
             corpus: the sentence pairs.
-            settings: tokenisation, vocabularies, filters and splits.
+            settings: tokenisation, vocabularies, filters and splits; None for the defaults of ParallelSettings.
             cache_dir: folder for the prepared arrays.
             batch_size: pairs per rank in a batch.
             max_tokens: maximum number of target tokens per rank in a training batch, including padding (a source
@@ -50,7 +51,7 @@ class TranslationData(BucketedData[ParallelBatch]):
             seed: seed of the training order.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
-        self.corpus, self.settings, self.cache_dir = corpus, settings, cache_dir
+        self.corpus, self.settings, self.cache_dir = corpus, settings or ParallelSettings(), cache_dir
 
     @cached_property
     def prepared(self) -> PreparedParallel:

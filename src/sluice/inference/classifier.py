@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from sluice.plain import Plain
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.truncation import kept_positions
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
+
+if TYPE_CHECKING:
+    from sluice.data.classification import ClassificationData
 
 MAX_WORDS_SHOWN = 8
 MAX_TEXT_SHOWN = 100
@@ -111,6 +114,25 @@ class Classifier(Predictor[str]):
         """
         self.network, self.vocab, self._labels, self.tokenize = network, vocab, tuple(labels), tokenize
         self.max_length, self.truncation, self.padding = max_length, truncation, padding
+
+    @classmethod
+    def for_data(cls, network: TextClassifier, data: "ClassificationData") -> "Classifier":
+        """Returns the classifier of a network that was trained on a DataModule.
+
+        Args:
+            network: the network; set to evaluation mode.
+            data: the DataModule, for vocabulary, labels, tokenizer and truncation.
+        """
+        prepared = data.prepared
+        return cls(
+            network=network.eval(),
+            vocab=prepared.vocab,
+            labels=prepared.labels,
+            tokenize=data.settings.tokens.make(prepared.subword_model),
+            max_length=data.max_length,
+            truncation=data.truncation,
+            padding=data.padding,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from sluice.text.language_text import LanguageText
 from sluice.text.lines import LinePart, read_parts
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
+
+if TYPE_CHECKING:
+    from sluice.data.language_modeling import LanguageData
 
 MAX_CONTEXT = 400
 """Maximum number of tokens from which the next token is suggested."""
@@ -175,6 +178,17 @@ class LanguageModel(InferenceModel):
         """
         self.network, self.vocab, self.chunk_length, self.tokenized = network, vocab, chunk_length, tokenized
         self.text = LanguageText(vocab, tokenizer)
+
+    @classmethod
+    def for_data(cls, network: LanguageModelNetwork, data: "LanguageData") -> "LanguageModel":
+        """Returns the language model of a network that was trained on a DataModule.
+
+        Args:
+            network: the network; set to evaluation mode.
+            data: the DataModule, for vocabulary and tokenizer.
+        """
+        tokenizer, length = data.settings.tokenizer, data.chunk_length
+        return cls(network=network.eval(), vocab=data.prepared.vocab, tokenizer=tokenizer, chunk_length=length)
 
     def generate(
         self,

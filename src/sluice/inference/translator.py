@@ -28,6 +28,8 @@ from sluice.text.vocab import PADDING_ID, UNKNOWN, UNKNOWN_ID
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sluice.data.translation import TranslationData
+
 
 BEAM = 5
 """Default beam size."""
@@ -91,6 +93,17 @@ class Translator(InferenceModel):
         self.decoding = decoding or DecodingSettings()
         self.network, self.source, self.target = network, source, target
         self.replace_unknown = replace_unknown
+
+    @classmethod
+    def for_data(cls, network: Seq2Seq, data: "TranslationData") -> "Translator":
+        """Returns the translator of a network for the languages of a DataModule.
+
+        Args:
+            network: the network.
+            data: the DataModule, for vocabularies and tokenizers.
+        """
+        prepared, length = data.prepared, data.settings.max_length
+        return cls(network=network, source=prepared.source, target=prepared.target, max_length=length)
 
     def translate(
         self,

@@ -2,14 +2,18 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import IO, Any, ClassVar, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.types import _MAP_LOCATION_TYPE as MAP_LOCATION_TYPE
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
+from typing_extensions import Self  # typing has it since Python 3.11
 
 from sluice.lightning_internals import is_logged_step
 from sluice.modules.monitor import Monitor
@@ -48,11 +52,14 @@ class TaskModule(pl.LightningModule):
     Subclasses implement `model_step`, which computes the loss of a batch in every stage.
     """
 
+    default_monitor: ClassVar[Monitor] = Monitor("val/loss", "min")
+    """Default of the argument `monitor`."""
+
     def __init__(
         self,
         *,
         network: nn.Module,
-        monitor: Monitor,
+        monitor: Monitor | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: ScheduleFactory | None = None,
         saved_with: Plain | None = None,
@@ -60,14 +67,15 @@ class TaskModule(pl.LightningModule):
         """
         Args:
             network: the nn.Module to train.
-            monitor: the logged metric that selects the best checkpoint, and its direction.
+            monitor: the logged metric that selects the best checkpoint, and its direction; None for
+                `default_monitor`.
             optimizer: creates the optimizer from parameters; None for evaluation only.
             schedule: creates the schedule from `optimizer`, `total_steps` and `mode`; None for a constant rate.
             saved_with: plain containers saved in every checkpoint in addition to the weights.
         """
         super().__init__()
         self.network = network
-        self.monitor = monitor
+        self.monitor = monitor or self.default_monitor
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.saved_with = saved_with or {}
         self._resumed_from: Plain | None = None
@@ -91,6 +99,18 @@ class TaskModule(pl.LightningModule):
                 "monitor": schedule.monitor or self.monitor.metric,
             },
         }
+
+    def configure(
+        self,
+        *,
+        optimizer: OptimizerFactory | None = None,
+        schedule: ScheduleFactory | None = None,
+        monitor: Monitor | None = None,
+        saved_with: Plain | None = None,
+    ) -> None:
+        """Replaces arguments of the constructor, where given."""
+        self._make_optimizer, self._make_schedule = optimizer or self._make_optimizer, schedule or self._make_schedule
+        self.monitor, self.saved_with = monitor or self.monitor, saved_with or self.saved_with
 
     @property
     def validation_metrics(self) -> list[str]:
@@ -119,8 +139,39 @@ class TaskModule(pl.LightningModule):
         """
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch_size)
 
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: MAP_LOCATION_TYPE = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **options: Any,
+    ) -> Self:
+        """Loads a module from a checkpoint of a run of Sluice, or of another Trainer.
+
+        Args:
+            checkpoint_path: the checkpoint. That of a run stores everything; the module can be validated, tested and
+                used for prediction, and with an `optimizer` trained further.
+            map_location, hparams_file, strict, weights_only: as for any LightningModule.
+            options: arguments of this class. For the checkpoint of another Trainer all that its constructor needs, such
+                as `network`; for that of a run `optimizer`, `schedule` and `monitor`, if any.
+
+        Raises:
+            UserError: for an invalid checkpoint, one of another class, or one that stores no network.
+        """
+        if options.keys() & {"network", "translator"} or not isinstance(checkpoint_path, str | Path):
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **options
+            )
+        from sluice.api import load_module  # above this package: the network of a run is built by its recipe
+
+        module = load_module(Path(checkpoint_path), cls, **options)
+        return module.to(map_location) if isinstance(map_location, str | torch.device) else module
+
     def on_load_checkpoint(self, checkpoint: Plain) -> None:
-        self._resumed_from = checkpoint["sluice"]
+        self._resumed_from = checkpoint.get("sluice", {})
 
     def on_train_start(self) -> None:
         """Applies changes to the optimizer settings and to the training length after resuming."""

@@ -12,6 +12,7 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, TaskModule
+from sluice.modules.monitor import Monitor
 
 
 class ClassificationModule(TaskModule):
@@ -22,13 +23,11 @@ class ClassificationModule(TaskModule):
 
     Example:
         >>> from sluice.layers.embedding import make_embedding
-        >>> from sluice.modules.base import Monitor
         >>> from sluice.recurrent import RecurrentStack
         >>> embedding = make_embedding("learned", vocab_size=100, size=8, padding_id=1, word_dropout=0.0)
         >>> recurrent = RecurrentStack(cell="lstm", input_size=8, hidden_size=16)
         >>> network = TextClassifier(embedding=embedding, recurrent=recurrent, num_classes=2)
-        >>> monitor = Monitor("val/accuracy", "max")
-        >>> module = ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"))
+        >>> module = ClassificationModule(network=network, labels=("neg", "pos"))
         >>> ids, lengths = torch.randint(2, 100, (4, 12)), torch.tensor([12, 9, 5, 1])
         >>> batch = TextBatch(ids, lengths, labels=torch.tensor([0, 1, 1, 0]), index=torch.arange(4))
         >>> loss, logits = module.model_step(batch, "train")
@@ -37,6 +36,7 @@ class ClassificationModule(TaskModule):
     """
 
     network: TextClassifier
+    default_monitor = Monitor("val/accuracy", "max")
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Corpora: published ones, found or downloaded, and user-supplied files."""
+"""Corpora: published ones, found or downloaded, user-supplied files, and texts in memory."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,9 @@ from sluice.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sluice.data.corpora.imdb import resolve_imdb as resolve_imdb
+    from sluice.data.corpora.in_memory import LabelledTexts as LabelledTexts
+    from sluice.data.corpora.in_memory import SentencePairs as SentencePairs
+    from sluice.data.corpora.in_memory import TextLines as TextLines
     from sluice.data.corpora.multi30k import resolve_multi30k as resolve_multi30k
     from sluice.data.corpora.parallel_files import ParallelFiles as ParallelFiles
     from sluice.data.corpora.penn_treebank import resolve_ptb as resolve_ptb
@@ -20,6 +23,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "imdb": ["resolve_imdb"],
+        "in_memory": ["LabelledTexts", "SentencePairs", "TextLines"],
         "multi30k": ["resolve_multi30k"],
         "parallel_files": ["ParallelFiles"],
         "penn_treebank": ["resolve_ptb"],
