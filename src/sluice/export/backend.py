@@ -99,9 +99,14 @@ def initial_states(stack: RecurrentStack, lengths: Tensor) -> States | None:
 
 
 def zero_states(cells: Sequence[Cell], lengths: Tensor) -> States:
-    """Returns zero states, tensors (B, H), for a batch of `lengths` (B,)."""
-    zeros = [zero_column(lengths) + torch.zeros(1, cell.hidden_size) for cell in cells]
-    return [cell.state_type(*(part for _ in cell.state_type._fields)) for cell, part in zip(cells, zeros, strict=True)]
+    """Returns zero states, tensors (B, H), for a batch of `lengths` (B,).
+
+    Every tensor is a separate one: torch's scan operator computes wrong results if two initial values are the same.
+    """
+    return [
+        cell.state_type(*(zero_column(lengths) + torch.zeros(1, cell.hidden_size) for _ in cell.state_type._fields))
+        for cell in cells
+    ]
 
 
 def zero_column(lengths: Tensor) -> Tensor:

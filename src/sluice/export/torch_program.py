@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn import functional as F
+from torch.fx import GraphModule
 
 from sluice.errors import UserError
 from sluice.export.backend import LayerOutput, States, one_column, step_mask, step_positions, zero_states
@@ -43,9 +43,10 @@ class TorchBackend:
         return inputs.gather(1, source if inputs.dim() == 2 else source.unsqueeze(-1).expand_as(inputs))
 
     def split_segments(self, inputs: Tensor, size: int) -> Tensor:
-        segments = (inputs.shape[1] + size - 1) // size
-        padded = F.pad(inputs, (0, size - 1))
-        return padded[:, : segments * size].reshape(inputs.shape[0] * segments, size)
+        raise UserError(
+            f"task.segment_length={size} cannot be expressed by torch.export, which would fix the number of segments: "
+            "export --format onnx instead"
+        )
 
     def join_segments(self, segments: Tensor, like: Tensor) -> Tensor:
         return segments.reshape(like.shape[0], -1, segments.shape[-1])[:, : like.shape[1]]
@@ -112,10 +113,21 @@ def exported_program(program: Program, network: nn.Module) -> ExportedProgram:
     frozen = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     network.requires_grad_(False)
     try:
-        return torch.export.export(module, (given,), dynamic_shapes={"given": shapes})
+        exported = torch.export.export(module, (given,), dynamic_shapes={"given": shapes})
     finally:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(frozen[name])
+    _remove_source_locations(exported)
+    return exported
+
+
+def _remove_source_locations(program: ExportedProgram) -> None:
+    """Removes the paths and lines of the source code that torch records for every node."""
+    for part in program.graph_module.modules():
+        if isinstance(part, GraphModule):
+            for node in part.graph.nodes:
+                for name in ("stack_trace", "source_fn_stack", "nn_module_stack", "from_node", "torch_fn"):
+                    node.meta.pop(name, None)
 
 
 def _example(value: Value) -> Tensor:

@@ -34,7 +34,7 @@ class PeepholeLSTMCell(LSTMCell):
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:
         assert isinstance(state, LSTMState)
-        peephole_input, peephole_forget, peephole_output = self.peephole
+        peephole_input, peephole_forget, peephole_output = self.peephole.unbind(0)
         input_gate, forget_gate, candidate, output_gate = (projected + recurrent(state.hidden)).chunk(4, -1)
         input_gate = (input_gate + peephole_input * state.cell).sigmoid()
         forget_gate = (forget_gate + peephole_forget * state.cell).sigmoid()
