@@ -37,7 +37,7 @@ def main(conf: Path) -> None:
     record_training_command()
     with exit_on_user_error():
         if set(sys.argv[1:]) & {"--help", "-h"}:
-            from sluice.config.help import training_help
+            from sluice.cli.training_help import training_help
 
             print(training_help(conf))
             return
