@@ -417,7 +417,7 @@ def compare(
         str | None, typer.Option(help="Setting on the plot's x axis, such as task.data.steps; default: a bar chart.")
     ] = None,
 ) -> None:
-    """Compare the results of runs: mean and standard deviation over seeds, parameters, minutes."""
+    """Compare the results of runs: mean and standard deviation over seeds and folds, parameters, minutes."""
     with exit_on_user_error():
         from sluice.cli.compare import compare_runs
 

@@ -31,6 +31,7 @@ def check_combinations(config: Config) -> None:
     """
     data = getattr(config.task, "data", None)
     _check_fractions(data)
+    _check_folds(data)
     _check_columns(data)
     _check_tagged_files(data)
     lengths, longest = getattr(data, "lengths", None), getattr(data, "max_length", None)
@@ -141,6 +142,18 @@ def _check_fractions(data: Any) -> None:
     if sum(given.values()) >= 1:
         names = " and ".join(f"task.data.{name}={value:g}" for name, value in given.items())
         raise UserError(f"{names} leave nothing to train on: they must sum to less than 1")
+
+
+def _check_folds(data: Any) -> None:
+    folds, fold = getattr(data, "folds", None), getattr(data, "fold", None)
+    if folds is None:
+        return
+    if fold is None or fold >= folds:
+        shown = "null" if fold is None else fold
+        raise UserError(
+            f"task.data.fold={shown} cannot be used with task.data.folds={folds}: set it to 0 ... {folds - 1}, for all "
+            f"of them -m task.data.fold={','.join(map(str, range(folds)))}"
+        )
 
 
 def _check_columns(data: Any) -> None:

@@ -60,7 +60,7 @@ def _is_folder(path: Any) -> bool:
 OF_OWN_FILES = tuple(
     f"task.data.{name}"
     for name in (
-        *("pattern", "limit", "validation_path", "test_path"),
+        *("pattern", "limit", "validation_path", "test_path", "folds", "fold"),
         *("first_column", "second_column", "label_column", "word_column", "tag_column"),
     )
 )
@@ -77,6 +77,8 @@ NEEDS = (
     Need(("task.data.validation_fraction",), "task.data.validation_path", _is(None), _LEFT_OUT),
     Need(("task.data.test_fraction",), "task.data.test_path", _is(None), _LEFT_OUT),
     Need(("task.data.pattern",), "task.data.path", _is_folder, _LEFT_OUT),
+    Need(("task.data.test_fraction", "task.data.test_path"), "task.data.folds", _is(None), _LEFT_OUT),
+    Need(("task.data.fold",), "task.data.folds", _is_not(None), "set task.data.folds too"),
     Need(OF_OWN_FILES, "task.data.path", _is_not(None), "set task.data.path too"),
     Need(("task.data.validation_target_path",), "task.data.validation_path", _is_not(None), _PATH_TOO),
     Need(("task.data.test_target_path",), "task.data.test_path", _is_not(None), _PATH_TOO),

@@ -115,6 +115,45 @@ def _separate_copies(
     return texts
 
 
+def assign_folds(labels: NDArray[np.int64], texts: Hashes, folds: int, names: Sequence[str]) -> NDArray[np.int64]:
+    """Divides rows into folds for cross-validation, of nearly equal size in every class.
+
+    Equal texts are in one fold, also across classes. The assignment does not depend on the seed of the run.
+
+    Args:
+        labels: (N,) class ids.
+        texts: (N,) text hashes.
+        folds: number of folds, at least 2.
+        names: class names, for messages.
+
+    Returns:
+        (N,) fold of each row.
+
+    Raises:
+        UserError: if there are fewer distinct texts than folds.
+    """
+    random = np.random.default_rng(SPLIT_SEED)
+    _, ids = np.unique(texts, return_inverse=True)
+    if (distinct := int(ids.max(initial=-1)) + 1) < folds:
+        raise UserError(
+            f"task.data.folds={folds} cannot be used: there are {distinct} different texts, choose fewer folds"
+        )
+    fold_of, sizes = np.full(distinct, UNDECIDED), np.zeros(folds, dtype=np.int64)
+    members = [np.unique(ids[labels == label], return_counts=True) for label in range(len(names))]
+    for number in np.argsort([len(units) for units, _ in members], kind="stable"):  # small classes first
+        units, copies = members[number]
+        if 0 < len(units) < folds:
+            log.warning("The class %r has %d texts, fewer than folds: some folds have none.", names[number], len(units))
+        in_class = np.bincount(fold_of[units[fold_of[units] != UNDECIDED]], minlength=folds)
+        for index in random.permutation(len(units)):
+            if fold_of[units[index]] == UNDECIDED:
+                fold = int(np.lexsort((sizes, in_class))[0])
+                fold_of[units[index]] = fold
+                in_class[fold] += copies[index]
+                sizes[fold] += copies[index]
+    return fold_of[ids]
+
+
 def hold_out(
     labels: NDArray[np.int64], fraction: float, names: Sequence[str], groups: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:

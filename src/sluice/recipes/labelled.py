@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
 import numpy as np
 
-from sluice.config.tasks.classification import Classification, Text
+from sluice.config.tasks.classification import Classification, Folds, Text
 from sluice.config.tasks.pairs import CharNgramText, Pairs
+from sluice.data.corpora.tables import Fold
 from sluice.data.corpus import Corpus
 from sluice.plain import Plain
 from sluice.recipes.task import TaskRecipe
@@ -95,6 +96,16 @@ class LabelRecipe(
             {**details, "labels": model.labels, "confusion": confusion, "left_out": chosen.left_out},
             confusion=(model.labels, confusion),
         )
+
+
+def fold_for_test(data: Folds, known: tuple[str, ...] | None) -> Fold | None:
+    """Returns the fold that is the test split; None without cross-validation.
+
+    Args:
+        data: the settings.
+        known: classes of a trained model; its evaluation selects the rows by the text hashes of its splits, from all.
+    """
+    return None if data.folds is None or data.fold is None or known is not None else Fold(data.fold, data.folds)
 
 
 def tokenization(text: Text | CharNgramText) -> Tokenization:

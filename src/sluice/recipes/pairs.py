@@ -21,7 +21,7 @@ from sluice.inference.pair_classifier import PairClassifier
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.models.pair_classifier import PairClassifier as PairNetwork
 from sluice.recipes.build import build_stack
-from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
+from sluice.recipes.labelled import ClassifierParts, LabelRecipe, fold_for_test, tokenization
 from sluice.recipes.task import batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
 from sluice.runs.evaluation import (
@@ -75,6 +75,7 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             second_column=data.second_column,
             label_column=data.label_column,
             known_labels=known,
+            fold=fold_for_test(data, known),
         )
 
     def build_data(self, config: Config, corpus: PairCorpus) -> TextPairData:

@@ -9,6 +9,7 @@ from sluice.data.classification import TextSettings
 from sluice.data.corpora.tables import LabelledTable
 from sluice.data.corpus import LabelledCorpus
 from sluice.recipes.classification import ClassificationRecipe
+from sluice.recipes.labelled import fold_for_test
 
 
 class ReviewsRecipe(ClassificationRecipe[Reviews]):
@@ -27,6 +28,7 @@ class ReviewsRecipe(ClassificationRecipe[Reviews]):
             text_column=data.text_column,
             label_column=data.label_column,
             known_labels=known,
+            fold=fold_for_test(data, known),
         )
 
     def text_columns(self, config: Config) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Finding finished runs and grouping those that differ only in the seed."""
+"""Finding finished runs and grouping those that differ only in the seed or the fold."""
 
 import json
 import statistics
@@ -34,13 +34,15 @@ TRAINER_SETTINGS = (
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
 )
 """Settings of the trainer that must be equal within a group; the others concern devices and output."""
+FOLD = "task.data.fold"
+"""Setting with the test fold of a run of a cross-validation, which may differ within a group like the seed."""
 RESULT_KEYS = ("data_source", "data_fingerprint", "debug")
 """Results that must be equal within a group."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in the seed."""
+    """Runs that differ only in the seed or the fold."""
 
     task: str
     model: str
@@ -81,11 +83,16 @@ def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
 
 
 def group_runs(runs: Sequence[Plain]) -> list[Group]:
-    """Groups runs with the same data and settings, ignoring seed and paths; keeps the newest run of each seed."""
+    """Groups runs with the same data and settings, ignoring seed, fold and paths.
+
+    The newest run of each seed and fold is kept.
+    """
     groups: dict[str, Group] = {}
     for run in runs:
         settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
         settings |= {name: run.get(name) for name in RESULT_KEYS}
+        if "data_fingerprint_of_folds" in run:
+            settings["data_fingerprint"] = run["data_fingerprint_of_folds"]
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         settings |= {key: shown(value) for key, value in settings.items() if isinstance(value, list)}
         key = json.dumps(settings, sort_keys=True, default=str)
@@ -98,19 +105,23 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
 def _distinguishes_groups(key: str) -> bool:
     """Whether runs that differ in this setting belong to different groups."""
     first, _, rest = key.partition(".")
+    if key == FOLD:
+        return False
     return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
 
 
 def _keep_newest(runs: list[Plain]) -> None:
-    """Keeps the newest run of each seed, and reports the others."""
-    newest: dict[object, Plain] = {}
+    """Keeps the newest run of each seed and fold, and reports the others."""
+    newest: dict[tuple[object, object], Plain] = {}
     for run in sorted(runs, key=_end_time):
-        older = newest.pop(run.get("seed"), None)
-        newest[run.get("seed")] = run
+        fold = flat(run["config"]).get(FOLD)
+        key = (run.get("seed"), fold)
+        older = newest.pop(key, None)
+        newest[key] = run
         if older is not None:
             print(
                 f"{older.get('folder')} is skipped: {run.get('folder')} has the same settings and seed "
-                f"{run.get('seed')} and is newer",
+                f"{run.get('seed')}{'' if fold is None else f' and fold {fold}'} and is newer",
                 file=sys.stderr,
             )
     runs[:] = newest.values()

@@ -11,7 +11,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
 from sluice.config.schema import Config
+from sluice.data.corpus import Sources
 from sluice.data.datamodule import CorpusData
+from sluice.data.fingerprints import fingerprint_of
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.wandb import WeightsAndBiases
 from sluice.modules.base import TaskModule
@@ -45,6 +47,7 @@ def results_before_test(
         "data_source": data.corpus.name,
         **_counts(recipe_of(config).data_counts(data)),
         "data_fingerprint": module.saved_with["data"]["fingerprint"],
+        **_fingerprint_of_folds(config, data),
         **{name: value for name, value in metrics.items() if name.startswith("val/")},
         "monitor": config.task.monitor,
         "parameters": num_parameters(module),
@@ -53,6 +56,14 @@ def results_before_test(
         "device": _device(trainer),
         **provenance(),
     }
+
+
+def _fingerprint_of_folds(config: Config, data: CorpusData) -> Plain:
+    """The fingerprint of the data without the fold, by which `sluice compare` recognises the folds of one corpus."""
+    sources: Sources | None = getattr(data.corpus, "whole_sources", None)
+    if sources is None:
+        return {}
+    return {"data_fingerprint_of_folds": fingerprint_of(sources, Path(config.paths.cache_dir)).digest}
 
 
 def _counts(counts: dict[str, dict[str, int]]) -> Plain:

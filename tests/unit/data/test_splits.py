@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluice.data.identity import Hashes
 from sluice.data.ragged import Ragged
-from sluice.data.splits import assign_splits, hold_out, hold_out_texts
+from sluice.data.splits import assign_folds, assign_splits, hold_out, hold_out_texts
 from sluice.errors import UserError
 
 NAMES = ("neg", "pos", "mixed")
@@ -202,3 +202,26 @@ def test_rare_classes_stay_in_training(caplog: pytest.LogCaptureFixture) -> None
     assert 100 in rows["train"]
     assert {name: len(rows[name]) for name in ("val", "test")} == {"val": 8, "test": 10}
     assert "Classes with fewer texts than splits: 'mixed' (1)" in caplog.text
+
+
+def test_folds_are_stratified_and_equal_texts_stay_together() -> None:
+    labels = np.repeat([0, 1, 2], [53, 21, 7])
+    texts = np.arange(81, dtype=np.uint64)
+    folds = assign_folds(labels, texts, 5, ["a", "b", "c"])
+    for label in range(3):
+        counts = np.bincount(folds[labels == label], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert np.bincount(folds).max() - np.bincount(folds).min() <= 3
+    copies = np.concatenate([texts, texts[::3], texts[:20]])
+    repeated = assign_folds(np.concatenate([labels, labels[::3], labels[20:40]]), copies, 5, ["a", "b", "c"])
+    assert all(len(set(repeated[copies == text])) == 1 for text in texts)
+
+
+def test_folds_do_not_depend_on_the_process() -> None:
+    labels, texts = np.array([0, 1] * 4), np.arange(8, dtype=np.uint64)
+    assert assign_folds(labels, texts, 2, ["a", "b"]).tolist() == assign_folds(labels, texts, 2, ["a", "b"]).tolist()
+
+
+def test_more_folds_than_texts_are_refused() -> None:
+    with pytest.raises(UserError, match=r"task\.data\.folds=3 cannot be used: there are 2 different texts"):
+        assign_folds(np.array([0, 1, 1]), np.array([5, 6, 6], dtype=np.uint64), 3, ["a", "b"])

@@ -50,7 +50,15 @@ class ImdbData(TextData):
 
 
 @dataclass
-class TableData(TextData):
+class Folds(Settings):
+    """Cross-validation on the training file."""
+
+    folds: int | None = setting("number of folds for cross-validation; each text is in the test of one", None, least=2)
+    fold: int | None = setting("fold that is the test split, from 0 on", None, least=0)
+
+
+@dataclass
+class TableData(Folds, TextData):
     """Labelled texts in a table."""
 
     path: str = setting(

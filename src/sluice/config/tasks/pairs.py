@@ -5,6 +5,7 @@ from typing import Any
 
 from sluice.config.common import MAX_SUBWORDS, EmbeddingDefaults, RecurrentDefaults, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
+from sluice.config.tasks.classification import Folds
 from sluice.options import SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
 
@@ -25,7 +26,7 @@ class CharNgramText(Settings):
 
 
 @dataclass
-class PairsData(Settings):
+class PairsData(Folds):
     """Pairs of texts: generated product titles, or a user-supplied file."""
 
     path: str | None = setting("file of training pairs (CSV, TSV or JSONL); null generates product titles", None)

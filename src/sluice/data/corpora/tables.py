@@ -4,17 +4,31 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from sluice.data.corpora.table_files import LabelledRow, read_labelled
 from sluice.data.corpus import Document, SourceFile, Sources, TextPair
+from sluice.data.identity import hashes_of
+from sluice.data.splits import assign_folds
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold of the training file that is the test split, for cross-validation."""
+
+    index: int
+    """0, ..., count - 1."""
+    count: int
 
 
 class SplitFiles:
@@ -66,6 +80,7 @@ class Table(SplitFiles):
         text_columns: Sequence[str],
         label_column: str,
         known_labels: tuple[str, ...] | None,
+        fold: Fold | None,
     ) -> None:
         """Arguments as in `LabelledTable`, with one or more text columns.
 
@@ -73,6 +88,7 @@ class Table(SplitFiles):
             UserError: if a column is named twice.
         """
         super().__init__(path, validation_path, test_path)
+        self.fold = fold
         self.text_columns, self.label_column = text_columns, label_column
         self.known_labels = None if known_labels is None else tuple(map(_class_name, known_labels))
         named = [*text_columns, label_column]
@@ -106,6 +122,37 @@ class Table(SplitFiles):
                 self._check_classes(split, train_labels)
         return tuple(_sorted_labels(train_labels))
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits with a file, and "test" with folds; the others are held out from "train" later."""
+        return super().splits if self.fold is None else (*super().splits, "test")
+
+    @property
+    def whole_sources(self) -> Sources | None:
+        """The sources without the fold; None without folds."""
+        return None if self.fold is None else super().sources_with(self.recipe)
+
+    @property
+    def recipe(self) -> str:
+        """Description of how the files are read, for the fingerprint."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> Sources:
+        """The files, the columns and the fold."""
+        fold = "" if self.fold is None else f", test fold {self.fold.index} of {self.fold.count}"
+        return self.sources_with(self.recipe + fold)
+
+    @cached_property
+    def _in_fold(self) -> list[bool]:
+        """Whether each row of the training file is in the test fold."""
+        assert self.fold is not None
+        class_ids = {label: index for index, label in enumerate(self.labels)}
+        rows = list(self._rows("train"))
+        labels = np.asarray([class_ids[row.label] for row in rows], dtype=np.int64)
+        folds = assign_folds(labels, hashes_of(row.texts for row in rows), self.fold.count, self.labels)
+        return [bool(fold == self.fold.index) for fold in folds]
+
     def labelled(self, split: str) -> Iterator[tuple[LabelledRow, int]]:
         """Yields the rows of a split in order, each with its class id.
 
@@ -113,10 +160,14 @@ class Table(SplitFiles):
             UserError: as `read_labelled` and `labels`, or for an unknown class.
         """
         class_ids = {label: index for index, label in enumerate(self.labels)}
-        for row in self._rows(split):
+        folded = self.fold is not None and split in ("train", "test")
+        file = "train" if folded else split
+        for number, row in enumerate(self._rows(file)):
+            if folded and self._in_fold[number] != (split == "test"):
+                continue
             if row.label not in class_ids:
                 raise UserError(
-                    f"{self.files[split]}, line {row.line}: the model was not trained on the class {row.label!r}, "
+                    f"{self.files[file]}, line {row.line}: the model was not trained on the class {row.label!r}, "
                     f"only on {', '.join(class_ids)}: correct the class or remove the row"
                 )
             yield row, class_ids[row.label]
@@ -147,6 +198,7 @@ class LabelledTable(Table):
         text_column: str = "text",
         label_column: str = "label",
         known_labels: tuple[str, ...] | None = None,
+        fold: Fold | None = None,
     ) -> None:
         """
         Args:
@@ -156,6 +208,7 @@ class LabelledTable(Table):
             text_column: column or key of the text.
             label_column: column or key of the class.
             known_labels: classes of a trained model; None for those of the training file.
+            fold: fold of the training file that is the test split; None for none.
         """
         super().__init__(
             path,
@@ -164,16 +217,16 @@ class LabelledTable(Table):
             text_columns=(text_column,),
             label_column=label_column,
             known_labels=known_labels,
+            fold=fold,
         )
 
     @property
-    def sources(self) -> Sources:
-        """The files and the columns."""
-        return self.sources_with(f"table of {self.text_columns[0]!r} and {self.label_column!r}")
+    def recipe(self) -> str:
+        return f"table of {self.text_columns[0]!r} and {self.label_column!r}"
 
     def documents(self) -> Iterator[Document]:
         """Yields every row once, split by split; raises UserError as `labelled`."""
-        for split in self.files:
+        for split in self.splits:
             for row, label in self.labelled(split):
                 yield Document(split, row.texts[0], label)
 
@@ -193,6 +246,7 @@ class PairTable(Table):
         second_column: str = "second",
         label_column: str = "label",
         known_labels: tuple[str, ...] | None = None,
+        fold: Fold | None = None,
     ) -> None:
         """
         Args:
@@ -203,6 +257,7 @@ class PairTable(Table):
             second_column: column or key of the second text.
             label_column: column or key of the class.
             known_labels: classes of a trained model; None for those of the training file.
+            fold: fold of the training file that is the test split; None for none.
         """
         super().__init__(
             path,
@@ -211,13 +266,13 @@ class PairTable(Table):
             text_columns=(first_column, second_column),
             label_column=label_column,
             known_labels=known_labels,
+            fold=fold,
         )
 
     @property
-    def sources(self) -> Sources:
-        """The files and the columns."""
+    def recipe(self) -> str:
         first, second = self.text_columns
-        return self.sources_with(f"table of {first!r} and {self.label_column!r} with {second!r}")
+        return f"table of {first!r} and {self.label_column!r} with {second!r}"
 
     def pairs(self, split: str) -> Iterator[TextPair]:
         """Yields the rows of a split in order; raises UserError as `labelled`."""
