@@ -1,6 +1,7 @@
 """Checks that data fit into memory before they are allocated."""
 
 import os
+import sys
 from pathlib import Path
 
 from sluice.errors import UserError
@@ -10,8 +11,11 @@ GIB = 2**30
 
 
 def total_memory() -> int:
-    """Returns the memory of this machine in bytes, or the limit of its container."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Returns the memory of this machine in bytes, or the limit of its container; sys.maxsize if unknown."""
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # unknown, as on Windows
+        return sys.maxsize
     try:
         return min(machine, int(CGROUP_LIMIT.read_text()))
     except (OSError, ValueError):  # no container, or no limit ("max")

@@ -72,6 +72,7 @@ COMMANDS = sorted(
     [
         "average",
         "compare",
+        "doctor",
         "evaluate",
         "generate",
         "inspect",

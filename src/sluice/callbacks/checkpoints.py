@@ -21,6 +21,7 @@ from sluice.errors import SharedError, UserError
 from sluice.files import Guard, atomic_file
 from sluice.lightning_internals import settle_progress
 from sluice.plain import Plain
+from sluice.signals import available, find_signal
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 MAX_SAVING_FRACTION = 0.02
@@ -139,7 +140,8 @@ class LastCheckpoint(Callback):
             every_minutes: minutes between two checkpoints.
             every_steps: optimizer steps between two checkpoints, in addition to `every_minutes`; with gradient
                 accumulation, a step is several batches. None for `every_minutes` only.
-            stop_signal: name of the signal after which the run saves and stops, to be resumed later.
+            stop_signal: name of the signal after which the run saves and stops, to be resumed later; SIGTERM where
+                the system lacks it.
             early_signals: stop signals received before training, see `catch_signals`; checked in `setup`.
             guard: checked before every batch and every write.
         """
@@ -147,7 +149,7 @@ class LastCheckpoint(Callback):
         self._early_signals = early_signals
         self.path = Path(run_dir) / LAST
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
-        self.stop_signal = signal.Signals[stop_signal]
+        self.stop_signal = find_signal(stop_signal)
         self.stopped_by_signal: signal.Signals | None = None
         self._state = TrainingState()
         self._received: signal.Signals | None = None
@@ -192,7 +194,7 @@ class LastCheckpoint(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         if self._handlers:  # replaces Lightning's handlers, which communicate with the other ranks in mid-batch
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in available("SIGTERM", "SIGHUP"):
                 if number not in self._handlers and signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
                     self._handlers[number] = signal.signal(number, self._on_signal)
 

@@ -424,5 +424,17 @@ def compare(
         compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Describe this environment for a bug report: versions, devices, kernels, folders, and what is missing.
+
+    The exit code is 2 if something is broken that Sluice needs, else 0.
+    """
+    with exit_on_user_error():
+        from sluice.cli.doctor import examine
+
+        examine(as_json=as_json)
+
+
 if __name__ == "__main__":
     app()

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -287,6 +288,8 @@ def _exists(pid: int) -> bool:
         return status[0] not in "ZX"
     if (_PROC / "self").exists():
         return False
+    if sys.platform == "win32":
+        return True  # unknown: there, os.kill with signal 0 interrupts the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -5,6 +5,7 @@ CUDA_VISIBLE_DEVICES to "" (with `gpus_per_node=1`, to "0" for all of them). The
 records its visible GPUs. Each run waits until `trainer.devices` of them are free and locks them.
 """
 
+import getpass
 import logging
 import os
 import tempfile
@@ -12,8 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 
 from sluice.errors import UserError
@@ -99,9 +101,10 @@ def lock_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iter
     Raises:
         UserError: if the folder belongs to another user.
     """
-    folder = folder or Path(tempfile.gettempdir()) / f"sluice-gpus-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = folder or Path(tempfile.gettempdir()) / f"sluice-gpus-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and folder.stat().st_uid != user:
         raise UserError(f"{folder} belongs to another user: delete it, or set TMPDIR to a folder of your own")
     waiting = False
     while True:
@@ -118,24 +121,12 @@ def lock_gpus(names: list[str], wanted: int, folder: Path | None = None) -> Iter
 
 def _lock_free(names: list[str], wanted: int, folder: Path, stack: ExitStack) -> list[str]:
     """Locks `wanted` free GPUs until the stack is closed; returns none if there are fewer."""
-    with _locked(folder / "choosing", wait=True) as choosing:
-        assert choosing is not None
+    with FileLock(folder / "choosing", thread_local=False):
         locked: list[str] = []
         for name in names:
-            lock = folder / f"{name.replace('/', '-')}.lock"
-            if len(locked) < wanted and stack.enter_context(_locked(lock)) is not None:
-                locked.append(name)
+            lock = FileLock(folder / f"{name.replace('/', '-')}.lock", blocking=False, thread_local=False)
+            with suppress(Timeout):
+                if len(locked) < wanted:
+                    stack.enter_context(lock)
+                    locked.append(name)
     return locked if len(locked) == wanted else []
-
-
-@contextmanager
-def _locked(path: Path, *, wait: bool = False) -> Iterator[IO[str] | None]:
-    """Opens and locks a file; yields None if another process holds the lock."""
-    import fcntl  # submitit's local executor runs on POSIX systems only
-
-    with path.open("a", encoding="utf-8") as file:
-        locked = False
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            locked = True
-        yield file if locked else None

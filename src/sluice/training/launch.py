@@ -21,11 +21,12 @@ from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED
 from sluice.plain import Plain, PlainMapping
 from sluice.program import LAUNCHED
+from sluice.signals import available, find_signal
 
 LAUNCH_FILE = "launch.yaml"
 GRACE_SECONDS = 20.0
 """Time for the other workers to exit after one has failed, and for all of them after SIGTERM."""
-FORWARDED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+FORWARDED_SIGNALS = available("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGHUP", "SIGINT")
 
 
 def check_launch(trainer: PlainMapping, environment: Mapping[str, str] = os.environ) -> None:
@@ -91,7 +92,7 @@ def launch(
     handlers = {
         number: signal.signal(number, lambda got, _: _forward(processes, got))
         for number in FORWARDED_SIGNALS
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
+        if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
     }
     try:
         return _wait(processes, folder)
@@ -114,7 +115,7 @@ def _forward(processes: list["subprocess.Popen[bytes]"], number: int) -> None:
         if process.poll() is None:
             process.send_signal(number)
     if number == signal.SIGTERM:
-        killing = threading.Timer(GRACE_SECONDS, _forward, (processes, signal.SIGKILL))
+        killing = threading.Timer(GRACE_SECONDS, _forward, (processes, find_signal("SIGKILL")))
         killing.daemon = True
         killing.start()
 

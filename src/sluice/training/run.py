@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import signal
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -34,6 +33,7 @@ from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import print_results
 from sluice.runs.results import read_results, write_results
+from sluice.signals import find_signal
 from sluice.training.claim import ClaimedFolder
 from sluice.training.data_checks import write_split_hashes
 from sluice.training.gpus import reserve_gpus
@@ -111,7 +111,7 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision(early.matmul_precision)
-    with catch_signals(signal.Signals[early.checkpoint.stop_signal]) as signals, preparing as prepared:
+    with catch_signals(find_signal(early.checkpoint.stop_signal)) as signals, preparing as prepared:
         config, claim = prepared.config, prepared.claim
         if claim.lease is not None:
             write_split_hashes(claim.folder, prepared.data.identity)

@@ -34,7 +34,7 @@ def main(path: Path) -> None:
 
 def _end_with_parent() -> None:
     """On Linux, kills this worker when its parent dies."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # on Windows CDLL(None) is a TypeError
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 

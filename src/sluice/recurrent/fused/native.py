@@ -28,6 +28,8 @@ FLAGS = (
     "-fopenmp-simd",
     "-fPIC",
 )
+COMPILERS = ("gcc", "cc", "clang")
+"""Names of the compilers that are tried."""
 THREADS = "-fopenmp"
 """The OpenMP runtime is not linked: the one loaded by torch is used, since two thread pools would compete."""
 REALS = {torch.float32: "float", torch.float64: "double"}
@@ -48,7 +50,7 @@ class Library:
     """The functions of kernels.c for one dtype."""
 
     def __init__(self, path: Path) -> None:
-        loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
+        loaded = ctypes.CDLL(str(path), mode=getattr(os, "RTLD_NOW", ctypes.DEFAULT_MODE))
         self.passes: dict[str, Callable[[int, int], None]] = {}
         for name in (f"{run}_{direction}" for run in RUNS for direction in ("forward", "backward")):
             function = getattr(loaded, name)
@@ -67,7 +69,7 @@ def kernels(tensor: Tensor) -> Library | None:
 
 @functools.cache
 def _library(real: str) -> Library | None:
-    compiler = next((path for name in ("gcc", "cc", "clang") if (path := shutil.which(name))), None)
+    compiler = next((path for name in COMPILERS if (path := shutil.which(name))), None)
     if compiler is None:
         log.info("no C compiler found: recurrent cells run on torch operations, which is slower")
         return None

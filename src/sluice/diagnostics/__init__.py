@@ -1,0 +1,1 @@
+"""The environment that Sluice runs in, as reported by `sluice doctor`."""
