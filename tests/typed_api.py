@@ -26,7 +26,7 @@ assert_type(sluice.load_embeddings("run"), sluice.Embeddings)
 model = sluice.load("run")
 if isinstance(model, sluice.Classifier):
     assert_type(model.predict(["a"]), list[ClassPrediction])
-model.predict(["a"])  # type: ignore[union-attr]
+model.predict(["a"])  # type: ignore[union-attr, list-item]
 classifier.generate("a")  # type: ignore[attr-defined]
 classifier.predict(["a"], batchsize=3)  # type: ignore[call-arg]
 classifier.predict([1])  # type: ignore[list-item]

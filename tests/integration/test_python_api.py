@@ -202,14 +202,11 @@ def test_load_from_checkpoint_of_every_module(
     check_module(vectors, Word2VecModule)
 
 
-@pytest.mark.slow
 def test_plain_checkpoint_needs_the_network(workdir: Path) -> None:
     module = SequenceLabellingModule(network=torch.nn.Linear(2, 2), tags=None)  # type: ignore[arg-type]
-    trainer = pl.Trainer(max_steps=0, logger=False, enable_progress_bar=False, accelerator="cpu")
-    trainer.strategy.connect(module)
-    module.trainer = trainer
-    trainer.save_checkpoint("plain.ckpt")
+    contents = {"state_dict": module.state_dict(), "sluice": {"metrics": {}}, "epoch": 0, "global_step": 0}
+    torch.save({**contents, "pytorch-lightning_version": pl.__version__}, "plain.ckpt")
     with pytest.raises(UserError, match="is not of a Sluice run and stores no network: give all arguments"):
         SequenceLabellingModule.load_from_checkpoint("plain.ckpt")
     again = SequenceLabellingModule.load_from_checkpoint("plain.ckpt", network=torch.nn.Linear(2, 2), tags=None)
-    assert torch.equal(again.network.weight, module.network.weight)  # type: ignore[union-attr, arg-type]
+    assert torch.equal(again.network.weight, module.network.weight)  # type: ignore[arg-type]
