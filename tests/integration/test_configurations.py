@@ -115,7 +115,7 @@ def test_missing_mandatory_setting_is_reported() -> None:
 
 
 def test_every_group_has_options() -> None:
-    expected = "callbacks debug embedding experiment logger model optimizer scheduler task trainer"
+    expected = "callbacks debug embedding experiment hparams_search logger model optimizer scheduler task trainer"
     assert list(OPTIONS) == expected.split()
     assert all(OPTIONS.values())
     assert {"rnn", "rnn_relu", "gru", "lstm"} <= set(OPTIONS["model"])
@@ -123,6 +123,13 @@ def test_every_group_has_options() -> None:
     assert set(TASK_SCHEMAS) == set(OPTIONS["task"])
 
 
+PACKAGES = {
+    "logger=mlflow": ("mlflow", "sqlalchemy"),
+    "logger=wandb": ("wandb",),
+    "logger=many": ("mlflow", "sqlalchemy", "wandb"),
+    "hparams_search=optuna": ("optuna",),
+}
+"""Optional packages that an option needs."""
 PLAIN_GROUPS = ("task", "model", "experiment")
 """Groups whose options are all tested by plain pytest; those of other groups with `-m slow`."""
 
@@ -135,6 +142,8 @@ PLAIN_GROUPS = ("task", "model", "experiment")
     ],
 )
 def test_option_composes_and_builds(home: Path, point: str) -> None:
+    for package in PACKAGES.get(point, ()):
+        pytest.importorskip(package)
     few = ("task.data.batch_size=2", "model.hidden_size=8", "embedding.size=8") if "awd_lstm" in point else ()
     task, trainer, data = built_on_data(composed(home, point, *few))
     made = task.model_step(next(iter(data.train_dataloader())), "train")

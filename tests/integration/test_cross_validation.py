@@ -24,6 +24,7 @@ def split_hashes(folder: Path, split: str) -> list[int]:
         return [int(value) for value in arrays[split]]
 
 
+@pytest.mark.slow
 def test_every_text_is_tested_once_and_compare_averages() -> None:
     three_classes(Path("mine.csv"), each=24)
     ended = train("-m", *OWN, "task.data.folds=3", "task.data.fold=0,1,2", "name=cv")
@@ -36,7 +37,7 @@ def test_every_text_is_tested_once_and_compare_averages() -> None:
     results = [results_of(folder) for folder in folders]
     assert len({each["data_fingerprint"] for each in results}) == 3
     assert sluice("compare", "outputs", "--csv", "table.csv").code == 0
-    (row,) = csv.DictReader(Path("table.csv").open(encoding="utf-8", newline=""))
+    (row,) = csv.DictReader(Path("table.csv").read_text(encoding="utf-8").splitlines())
     assert row["runs"] == "3"
     mean = np.mean([each["test/accuracy"] for each in results])
     assert float(row["test/accuracy"]) == pytest.approx(mean, abs=1e-4)
@@ -48,6 +49,7 @@ def test_every_text_is_tested_once_and_compare_averages() -> None:
         assert evaluated["left_out"] == 5
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_fold() -> None:
     three_classes(Path("mine.csv"))
     with stopped(stop_signal, "on_train_batch_end", 1):

@@ -49,6 +49,7 @@ def run(arguments: list[str], *more: str) -> Ended:
     return ended
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("outside")
 def test_documented_cell_trains_and_predicts() -> None:
     heading = "A cell of your own"
@@ -59,6 +60,7 @@ def test_documented_cell_trains_and_predicts() -> None:
     assert run(predicting).out.split()[0] in ("pos", "neg")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("outside")
 def test_documented_optimizer_trains() -> None:
     write_files("An optimizer")
@@ -70,7 +72,7 @@ def test_documented_optimizer_trains() -> None:
 
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize(
-    "number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2)), 3], ids=str
+    "number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2, 3))], ids=str
 )
 def test_documented_schedules_train(number: int) -> None:
     write_files("A learning-rate schedule")
@@ -82,8 +84,9 @@ def test_documented_schedules_train(number: int) -> None:
     assert len(set(rates)) > 2 or "plateau" in folder.name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("outside")
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("number", [0, 1])
 def test_documented_callback_logs(number: int) -> None:
     write_files("A callback")
     run(commands("A callback")[number])

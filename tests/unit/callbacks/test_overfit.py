@@ -14,6 +14,7 @@ from sluice.errors import UserError
 pytestmark = pytest.mark.usefixtures("workdir")
 
 
+@pytest.mark.slow
 def test_epochs_have_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fingerprints import fingerprint
 from sluice.data.corpora import tables
 from sluice.data.corpora.table_files import LabelledRow
-from sluice.data.corpora.tables import LabelledTable, PairTable
+from sluice.data.corpora.tables import Fold, LabelledTable, PairTable
 from sluice.data.corpus import Document, TextPair
 from sluice.errors import UserError
 
@@ -273,3 +274,18 @@ def test_pairs_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     table = PairTable(path=tmp_path / "mine.csv", known_labels=("no", "yes"))
     assert list(table.pairs("train")) == [TextPair("one", "other", 1)]
     assert read == [tmp_path / "mine.csv"]
+
+
+def test_every_text_is_in_the_test_of_one_fold(tmp_path: Path) -> None:
+    rows = "".join(f"film {number % 20},{'yes' if number % 20 % 3 else 'no'}\n" for number in range(25))
+    path = write(tmp_path / "a.csv", f"text,label\n{rows}")
+    tables = [LabelledTable(path=path, fold=Fold(index, 4)) for index in range(4)]
+    tested = [{document.text for document in table.documents() if document.split == "test"} for table in tables]
+    assert sorted(text for texts in tested for text in texts) == sorted({f"film {number}" for number in range(20)})
+    for table, texts in zip(tables, tested, strict=True):
+        rest = {document.text for document in table.documents() if document.split == "train"}
+        assert not rest & texts
+        assert len(rest | texts) == 20
+    assert len({fingerprint(table) for table in tables}) == 4
+    whole = fingerprint(LabelledTable(path=path))
+    assert {fingerprint(SimpleNamespace(sources=table.whole_sources)) for table in tables} == {whole}
