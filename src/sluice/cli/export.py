@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.export.exporter import SUFFIXES, export_model
+from sluice.export.exporter import SUFFIXES, check_export, export_model
 from sluice.recipes.load import load_model
 from sluice.terminal import print_line
 
@@ -19,7 +19,8 @@ def export_run(run: Path, *, form: str, output: Path | None, licence: str | None
     Raises:
         UserError: as `load_model` and `export_model`.
     """
-    model = load_model(run)
-    path = output or Path(model.path.resolve().parent.name + SUFFIXES.get(form, ""))
-    for written in export_model(model, path, form=form, licence=licence):
+    folder = run.resolve() if run.is_dir() else run.resolve().parent
+    path = output or Path(folder.name + SUFFIXES.get(form, ""))
+    check_export(form, path)
+    for written in export_model(load_model(run), path, form=form, licence=licence):
         print_line(f"Wrote {written} ({written.stat().st_size:,} bytes)")

@@ -10,6 +10,7 @@ from sluice.config.tasks.classification import Classification
 from sluice.config.tasks.language import LanguageModelling
 from sluice.config.tasks.pairs import Pairs
 from sluice.config.tasks.sequences import Tagging
+from sluice.config.tasks.translation import Translating
 from sluice.export.programs import Program, Value
 from sluice.plain import Plain, PlainMapping
 from sluice.recipes.language import LanguageModelRecipe
@@ -135,7 +136,10 @@ def _text_fields(model: SavedModel, task: TaskSettings, stem: str) -> Plain:
     parts, rules = model.parts, _rules(model)
     texts = {key: {"tokenizer": rule.fields(f"{stem}.{key}.model")} for key, rule in rules.items()}
     if "source" in texts:
-        return {key: {**fields, **_sentences(parts[key])} for key, fields in texts.items()}
+        sides = {key: {**fields, **_sentences(parts[key])} for key, fields in texts.items()}
+        assert isinstance(task, Translating)
+        limits = {name: getattr(task.decoding, name) for name in ("max_length_factor", "max_length_offset")}
+        return {**sides, **limits}
     found: Plain = {"vocabulary": list(parts.get("vocab") or []) or None, **texts.get("text", {})}
     if found["vocabulary"]:
         found |= {"unknown_id": UNKNOWN_ID, "padding_id": PADDING_ID, "reserved": [PADDING]}

@@ -123,8 +123,8 @@ for text in sys.argv[1:] or ["a text"]:
     ids = np.array([[*encode(text, spec["source"]), spec["source"]["end_id"]]])
     given = {"source": ids, "source_lengths": np.array([ids.shape[1]])}
     state, words, target = dict(zip(names[0], encoder.run(None, given))), [], spec["target"]
-    word = target["begin_id"]
-    while len(words) < 2 * ids.shape[1] + 10:
+    word, limit = target["begin_id"], int(spec["max_length_factor"] * ids.shape[1]) + spec["max_length_offset"]
+    while len(words) < limit:
         given = {"words": np.array([word]), **{name: state[name] for name in wanted}}
         found = dict(zip(names[1], decoder.run(None, given)))
         word = int(found["log_probabilities"][0].argmax())

@@ -40,7 +40,7 @@ def export_model(model: SavedModel, output: Path, *, form: str, licence: str | N
     Raises:
         UserError: if the format cannot express the model, lacks a package, or a file exists or cannot be written.
     """
-    _check(form, output)
+    check_export(form, output)
     stem = output.name.removesuffix(SUFFIXES[form])
     programs = [] if form == "safetensors" else programs_of(model.network)
     names = [f"{stem}{f'.{program.name}' * bool(program.name)}{SUFFIXES[form]}" for program in programs] or [
@@ -64,7 +64,12 @@ def export_model(model: SavedModel, output: Path, *, form: str, licence: str | N
     return paths
 
 
-def _check(form: str, output: Path) -> None:
+def check_export(form: str, output: Path) -> None:
+    """Checks the format and the name of the file.
+
+    Raises:
+        UserError: for an unknown format, a missing package, or a file that cannot be written.
+    """
     if form not in SUFFIXES:
         raise UserError(f"--format {form} is not known: choose one of {', '.join(SUFFIXES)}")
     if not output.name.endswith(SUFFIXES[form]) or output.name == SUFFIXES[form]:
