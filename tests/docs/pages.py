@@ -14,7 +14,7 @@ from small_configs import small
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
-    r"(?:^`(?P<file>[\w./-]+)`[^\n]*:\n\n)?^```(?P<language>\w*)(?P<mark>[^\n]*)\n(?P<text>.*?)^```", re.M | re.S
+    r"(?:^`(?P<file>[\w/-]+\.\w+)`[^\n]*\n\n)?^```(?P<language>\w*)(?P<mark>[^\n]*)\n(?P<text>.*?)^```", re.M | re.S
 )
 TRAINING = (["python", "train.py"], ["sluice", "train"])
 SKIPPED = ("python3 -m venv", "pip install", "PYTHONPATH=src python -m pytest", "sbatch", "torchrun", "tensorboard")
@@ -25,6 +25,8 @@ BENCHMARKS = {
     "word2vec": ("--size", "4", "--runs", "1"),
 }
 """Options that make `sluice bench` short."""
+WORDS = {"river": "film", "he": "it", "his": "was", "her": "the"}
+"""Words of the published corpora, and words of the generated sample in their place."""
 SMALLER = {"model.hidden_size": ("model.num_params", "model.hidden_size"), "embedding.size": ("embedding.size",)}
 
 
@@ -76,6 +78,8 @@ def run(command: Command, home: Path) -> list[Ended]:
         return ended
     assert words[0] == "sluice", f"{command}: neither training nor a sluice command"
     arguments = [_existing_run(word, home) for word in words[1:]]
+    if arguments[0] == "embeddings":
+        arguments = [WORDS.get(word, word) for word in arguments]
     extra = BENCHMARKS[arguments[1]] if arguments[0] == "bench" else ()
     return [sluice(*arguments, *extra, stdin="")]
 
@@ -134,7 +138,7 @@ def _reduced(settings: list[str], home: Path) -> list[str]:
         kept.append("model.num_params=2000")
     if "experiment=britz" in settings:
         kept.append("task.decoder.hidden_size=16")
-    if task in ("multi30k", "parallel", "execute", "vec2seq") and "task.decoder.hidden_size" not in given:
+    elif task in ("multi30k", "parallel", "execute", "vec2seq") and "task.decoder.hidden_size" not in given:
         kept = [setting for setting in kept if not setting.startswith("model.hidden_size")]
     debug = () if "debug" in given else ("debug=fast",)
     mode = ("hydra.mode=RUN",) if _sweep_of(settings) or (_experiment(settings).get("hydra") or {}) else ()
