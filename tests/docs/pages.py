@@ -17,7 +17,15 @@ BLOCK = re.compile(
     r"(?:^`(?P<file>[\w/-]+\.\w+)`[^\n]*\n\n)?^```(?P<language>\w*)(?P<mark>[^\n]*)\n(?P<text>.*?)^```", re.M | re.S
 )
 TRAINING = (["python", "train.py"], ["sluice", "train"])
-SKIPPED = ("python3 -m venv", "pip install", "PYTHONPATH=src python -m pytest", "sbatch", "torchrun", "tensorboard")
+SKIPPED = (
+    "python3 -m venv",
+    "pip install",
+    "PYTHONPATH=src python -m pytest",
+    "sbatch",
+    "torchrun",
+    "tensorboard",
+    "pytest",
+)
 """Beginnings of commands that install something, or that `.ci/run` and other tests run."""
 BENCHMARKS = {
     "cells": ("--size", "2,3,4,5", "--runs", "1"),

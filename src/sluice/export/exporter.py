@@ -81,7 +81,7 @@ def check_export(form: str, output: Path) -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:
-        raise UserError(f"--format {form} needs the package {package}: pip install {package}") from error
+        raise UserError(f"--format {form} needs the package {package}: pip install 'sluice-rnn[export]'") from error
 
 
 def _networks(model: SavedModel, programs: list[Program], form: str) -> list[bytes]:
