@@ -37,6 +37,19 @@ def test_training_commands_compose(overrides: list[str]) -> None:
     assert checked(compose_config(single_run(overrides), ROOT / "conf")).task.name
 
 
+def tool_commands() -> list[list[str]]:
+    """Arguments of the training commands of docs/tools.md, without sweeps by Hydra's functions."""
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ (?:\w+=\w+ )?python train.py (.*)$", page, re.MULTILINE)
+    return [shlex.split(line) for line in lines if "hydra" not in line]
+
+
+@pytest.mark.parametrize("overrides", tool_commands(), ids=" ".join)
+def test_commands_of_the_page_on_tools_compose(overrides: list[str]) -> None:
+    given = [text.split(",")[0] if "fold=" in text else text for text in overrides if text != "-m"]
+    assert checked(compose_config(given, ROOT / "conf")).callbacks is not None
+
+
 def test_pages_contain_commands() -> None:
     assert len(commands("python train.py")) > 5
     assert len(commands("sluice ")) > 3
