@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from processes import command
-from running import Finished, error_of, paths_in, results_of, runs_below, sluice, train
+from running import CONF, Ended, Finished, error_of, paths_in, results_of, runs_below, sluice, train
 
 FILES = {
     "mypkg/__init__.py": """
@@ -105,6 +106,15 @@ def test_class_without_module_is_refused(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "path", list(sys.path))
     message = error_of(train(*OPTIONS[:-1], "name=b", "optimizer._target_=elsewhere.Thing", *paths_in(home)))
     assert "optimizer._target_=elsewhere.Thing cannot be used" in message
+
+
+@pytest.mark.parametrize("run_command", [train, lambda *given: sluice("prepare", *given)], ids=["train", "prepare"])
+def test_ignored_file_of_the_user_is_refused(tmp_path: Path, run_command: Callable[..., Ended]) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "gru.yaml").write_bytes((CONF / "model" / "gru.yaml").read_bytes())
+    (tmp_path / "model" / "lstm.yaml").write_text("name: mine\n", encoding="utf-8")
+    message = error_of(run_command("-cd", str(tmp_path)))
+    assert f"{tmp_path}/model/lstm.yaml would not be used, since Sluice has a file of that name" in message
 
 
 def test_working_directory_hides_no_module(home: Path, tmp_path: Path) -> None:

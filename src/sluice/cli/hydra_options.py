@@ -18,8 +18,12 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}: see {training_command()} --help")
 
 
-def check_options(arguments: Sequence[str]) -> None:
+def check_options(arguments: Sequence[str], conf: Path) -> None:
     """Checks the options among the arguments of the training command.
+
+    Args:
+        arguments: options and settings.
+        conf: Sluice's configuration folder.
 
     Raises:
         UserError: for an unknown option, an invalid value, or options that exclude each other or have no effect.
@@ -41,9 +45,30 @@ def check_options(arguments: Sequence[str]) -> None:
             raise UserError(f"--{name} has no effect without --cfg: add --cfg job")
     if given.shell_completion and sum(argument.startswith(COMPLETIONS) for argument in rest) != 1:
         raise UserError("--shell-completion needs install=SHELL or uninstall=SHELL, such as install=bash")
-    for option, folder in (("--config-dir", given.config_dir), ("--config-path", given.config_path)):
-        if folder is not None and not Path(folder).is_dir():
-            raise UserError(f"{option} {folder} is not a folder: give the folder of your configuration files")
+    if given.config_dir is not None:
+        check_config_dir(Path(given.config_dir), conf)
+    if given.config_path is not None and not Path(given.config_path).is_dir():
+        raise UserError(
+            f"--config-path {given.config_path} is not a folder: give the folder of your configuration files"
+        )
+
+
+def check_config_dir(folder: Path, conf: Path) -> None:
+    """Checks the folder of `-cd`, whose files Hydra searches after Sluice's.
+
+    Args:
+        folder: the folder.
+        conf: Sluice's configuration folder.
+
+    Raises:
+        UserError: if it is not a folder, or a file in it would be ignored since Sluice has one of that name.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {folder} is not a folder: give the folder of your configuration files")
+    for file in sorted(folder.glob("*/*.yaml")):
+        original = conf / file.relative_to(folder)
+        if original.is_file() and original.read_bytes() != file.read_bytes():
+            raise UserError(f"{file} would not be used, since Sluice has a file of that name: choose another name")
 
 
 def chosen_package(arguments: Sequence[str]) -> str | None:

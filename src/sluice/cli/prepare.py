@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
+from sluice.cli.hydra_options import check_config_dir
 from sluice.config.checks import check_files, fetch_vectors
 from sluice.config.compose import checked, compose_config
 from sluice.config.errors import named_settings
 from sluice.config.given import check_used
-from sluice.errors import UserError
 from sluice.installation import find_conf
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
@@ -31,9 +31,8 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     """
     start_logging()
     started = time.monotonic()
-    if config_dir is not None and not config_dir.is_dir():
-        raise UserError(f"--config-dir {config_dir} is not a folder: give the folder of your configuration files")
     if config_dir is not None:
+        check_config_dir(config_dir, find_conf())
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     composed = compose_config(overrides, find_conf())
     config = checked(composed)

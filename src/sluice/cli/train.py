@@ -42,7 +42,7 @@ def main(conf: Path) -> None:
             print(training_help(conf))
             return
         _check_environment()
-        check_options(sys.argv[1:])
+        check_options(sys.argv[1:], conf)
         check_direction(sys.argv[1:])
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
         _import_named_code(sys.argv[1:])
