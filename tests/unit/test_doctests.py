@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import sluice
+from sluice.data import LabelledTexts, SentencePairs, TextLines
+from sluice.inference import InferenceModel, Trace
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 EXAMPLE = re.compile(r"^ *>>> (?!.*\+SKIP)", re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -24,6 +28,23 @@ def test_examples_in_docstrings_run(name: str, tmp_path: Path, monkeypatch: pyte
     tried = doctest.testmod(import_module(name), optionflags=FLAGS)
     assert tried.attempted > 0
     assert tried.failed == 0
+
+
+API = (
+    *(sluice.Classifier, sluice.Embeddings, sluice.LanguageModel, sluice.PairClassifier, sluice.Tagger),
+    *(sluice.Translator, InferenceModel, Trace, LabelledTexts, SentencePairs, TextLines),
+)
+WITHOUT_EXAMPLE = {"item", "documents", "lines", "pairs"}
+"""Methods for other parts of Sluice."""
+
+
+@pytest.mark.parametrize("kind", API, ids=lambda kind: kind.__name__)
+def test_api_has_examples(kind: type) -> None:
+    methods = {name: member for name, member in vars(kind).items() if not name.startswith("_") and callable(member)}
+    methods |= {name: member.__func__ for name, member in vars(kind).items() if isinstance(member, classmethod)}
+    documented = {name for name, method in methods.items() if ">>>" in (method.__doc__ or "")}
+    assert set(methods) - documented <= WITHOUT_EXAMPLE
+    assert ">>>" in (kind.__doc__ or "") or kind is InferenceModel
 
 
 def test_main_classes_have_examples() -> None:

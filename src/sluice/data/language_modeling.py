@@ -20,6 +20,7 @@ class LanguageData(ResumableData):
 
     Example:
         >>> import tempfile
+        >>> import torch
         >>> from sluice.data.synthetic.reviews import SampleText
         >>> folder = Path(tempfile.mkdtemp())
         >>> data = LanguageData(

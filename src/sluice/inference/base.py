@@ -34,7 +34,7 @@ class InferenceModel:
         """Moves the network to a device and returns the model.
 
         Args:
-            device: a device of torch, such as "cuda" or "cuda:1".
+            device: a device, as `torch.device` takes it.
 
         Raises:
             UserError: if there is no such device.

@@ -122,6 +122,14 @@ class Classifier(Predictor[str]):
         Args:
             network: the network; set to evaluation mode.
             data: the DataModule, for vocabulary, labels, tokenizer and truncation.
+
+        Example:
+            >>> from sluice.data import ClassificationData, LabelledTexts
+            >>> from sluice.inference.examples import classifier
+            >>> rows = [(f"film {i} was {word}", word) for i in range(9) for word in ("good", "bad")]
+            >>> data = ClassificationData(corpus=LabelledTexts(rows))
+            >>> Classifier.for_data(classifier().network, data).labels
+            ('bad', 'good')
         """
         prepared = data.prepared
         return cls(

@@ -186,6 +186,13 @@ class LanguageModel(InferenceModel):
         Args:
             network: the network; set to evaluation mode.
             data: the DataModule, for vocabulary and tokenizer.
+
+        Example:
+            >>> from sluice.data import LanguageData, TextLines
+            >>> from sluice.inference.examples import language_model
+            >>> data = LanguageData(corpus=TextLines(["the sea", "sleeps", "the end"]))
+            >>> LanguageModel.for_data(language_model().network, data).vocab.tokens
+            ['<unk>', '<pad>', '<eos>', 'sea', 'the']
         """
         tokenizer, length = data.settings.tokenizer, data.chunk_length
         return cls(network=network.eval(), vocab=data.prepared.vocab, tokenizer=tokenizer, chunk_length=length)

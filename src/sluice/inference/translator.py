@@ -101,6 +101,14 @@ class Translator(InferenceModel):
         Args:
             network: the network.
             data: the DataModule, for vocabularies and tokenizers.
+
+        Example:
+            >>> from sluice.data import ParallelSettings, SentencePairs, TranslationData
+            >>> from sluice.inference.examples import translator
+            >>> settings = ParallelSettings(tokenizer="words", min_freq=1)
+            >>> data = TranslationData(corpus=SentencePairs([("ein Hund", "a dog")] * 9), settings=settings)
+            >>> Translator.for_data(translator().network, data).target.vocab.tokens[-2:]
+            ['a', 'dog']
         """
         prepared, length = data.prepared, data.settings.max_length
         return cls(network=network, source=prepared.source, target=prepared.target, max_length=length)
@@ -236,6 +244,14 @@ class Translator(InferenceModel):
 
         Returns:
             As `decode`.
+
+        Example:
+            >>> from sluice.inference.examples import translator
+            >>> from sluice.text.coder import EOS_ID
+            >>> source, lengths = torch.tensor([[4, 5, EOS_ID]]), torch.tensor([3])
+            >>> [[translation]] = translator().translate_ids(source, lengths, ["ein Hund"], DecodingSettings())
+            >>> translation.source_words
+            ['ein', 'Hund']
         """
         found = self.network.translate(source, lengths, settings)
         words = [self.source.unit.raw(text)[: length - 1] for text, length in zip(texts, lengths.tolist(), strict=True)]
@@ -305,6 +321,11 @@ def attention_map(translation: Translation) -> "Figure":
 
     Raises:
         ValueError: if the translation has no attention weights.
+
+    Example:
+        >>> from sluice.inference.examples import translator
+        >>> [translation] = translator().translate(["ein Hund"])
+        >>> attention_map(translation).savefig("attention.png")
     """
     if translation.attention is None:
         raise ValueError(

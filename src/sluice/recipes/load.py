@@ -1,5 +1,6 @@
 """Loading a trained model from its checkpoint alone."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from sluice.plain import Plain, PlainMapping
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import AnyRecipe
 from sluice.recurrent import CELLS
+from sluice.recurrent.initialisers import SkipInitialisation
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 from sluice.runs.saved_model import SavedModel
 
@@ -86,10 +88,12 @@ def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
     check_contents(path, saved, config, weights)
     recipe = recipe_of(config)
     parts = recipe.parts_of(saved)
-    if _is_built_in(config, recipe):
-        with torch.device("meta"):  # custom cells and networks may not support the meta device
-            check_shapes(path, recipe.build_network(config, parts), weights)
-    network = recipe.build_network(config, parts)
+    built_in = _is_built_in(config, recipe)  # custom cells and networks may not support the meta device
+    with SkipInitialisation() if built_in else nullcontext():
+        if built_in:
+            with torch.device("meta"):
+                check_shapes(path, recipe.build_network(config, parts), weights)
+        network = recipe.build_network(config, parts)
     network.load_state_dict(weights)
     return SavedModel(path, config, network.eval(), saved, saved["data_source"])
 

@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from sluice.plain import Plain
 
 
 def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], object]) -> None:
@@ -27,5 +30,30 @@ def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], obje
 xavier = nn.init.xavier_uniform_
 orthogonal = nn.init.orthogonal_
 
+RANDOM = ("normal_", "uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_")
+"""Functions and methods that fill a tensor in place with random numbers."""
 INITIALISERS: dict[str, Callable[[Tensor], object]] = {"orthogonal": orthogonal, "xavier": xavier}
 """Initialisers by the value of `recurrent_init`."""
+
+
+class SkipInitialisation(TorchFunctionMode):
+    """Context in which random initialisers leave weights as allocated: for networks whose weights are loaded.
+
+    On the meta device, random operators would otherwise import torch's compiler.
+
+    Example:
+        >>> with torch.device("meta"), SkipInitialisation():
+        ...     layer = nn.Linear(10**9, 10**9)
+        >>> layer.weight.shape
+        torch.Size([1000000000, 1000000000])
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Plain | None = None
+    ) -> object:
+        name, given = getattr(func, "__name__", ""), kwargs or {}
+        if name in RANDOM:
+            return args[0] if args else given["tensor"]
+        if func is torch.linalg.qr:  # of orthogonal_
+            return args[0], args[0]
+        return func(*args, **given)
