@@ -100,7 +100,7 @@ def test_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch, logger
     hidden = ("mlflow", "wandb")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in hidden else found(name, *rest))
     error = error_of(train(*TINY, f"logger={logger}"))
-    assert f"logger.{package} needs the package {package}: pip install -e '.[{package}]'" in error
+    assert f"logger.{package} needs the package {package}: pip install 'sluice-rnn[{package}]'" in error
 
 
 class Recorder(Logger):

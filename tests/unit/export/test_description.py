@@ -109,5 +109,5 @@ def test_invalid_options_are_refused(workdir: Path, monkeypatch: pytest.MonkeyPa
     assert "there is no folder" in error("--format", "torch", "--output", "no/a.pt2")
     assert "there is no run" in error("--format", "torch")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert "--format onnx needs the package onnx: pip install onnx" in error()
+    assert "--format onnx needs the package onnx: pip install 'sluice-rnn[export]'" in error()
     assert list(workdir.iterdir()) == [workdir / "data"]
