@@ -204,7 +204,8 @@ def _check_installed(key: str, made: type) -> None:
     missing = [name for name in getattr(made, "requires", ()) if importlib.util.find_spec(name) is None]
     if missing:
         extra = getattr(made, "extra", missing[0])
-        raise UserError(f"{key} needs the package {missing[0]}: pip install 'sluice-rnn[{extra}]', or choose another logger")
+        install = f"pip install 'sluice-rnn[{extra}]'"
+        raise UserError(f"{key} needs the package {missing[0]}: {install}, or choose another logger")
 
 
 def _build_trainer(spec: Plain) -> None:
