@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
-import tomllib
+import pytest
 import yaml
 
 from sluice.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
+tomllib = pytest.importorskip("tomllib")  # since Python 3.11
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -1,8 +1,9 @@
 """The interface between searches and models."""
 
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
+from typing_extensions import Self
 
 
 class SearchState(Protocol):

@@ -1,10 +1,11 @@
 """The base class of trained models in use."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
+from typing_extensions import Self
 
 from sluice.errors import UserError
 from sluice.inference.embeddings import Embeddings, Neighbour, learned_embeddings

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
-from typing_extensions import Self  # typing has it since Python 3.11
+from typing_extensions import Self
 
 from sluice.lightning_internals import is_logged_step
 from sluice.modules.monitor import Monitor
