@@ -19,7 +19,7 @@ def plain() -> dict[str, Any]:
     return asdict(checked(compose_quickly(["task=imdb"])))
 
 
-@pytest.mark.parametrize("task", ["imdb", "multi30k", "wikitext2", "word2vec", "tagging"])
+@pytest.mark.parametrize("task", ["multi30k", "word2vec"])
 def test_restored_equals_the_saved_configuration(task: str) -> None:
     saved = asdict(checked(compose_quickly([f"task={task}"])))
     config = restored(deepcopy(saved), task)
