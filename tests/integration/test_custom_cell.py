@@ -159,6 +159,7 @@ def test_resume_requires_the_module_setting(workdir: Path) -> None:
             "would set where files are written",
         ),
         ("+trainer.default_root_dir=evil", "would set where files are written"),
+        ("logger.mlflow.tracking_uri=evil", "would set where files are written"),
         ("+callbacks.x='${oc.create:{_target_:os.system}}'", "it contains an interpolation"),
         ('+callbacks.x="${oc.decode:evil}"', "it contains an interpolation"),
         ("optimizer=/../../evil", "is outside the configuration folder"),

@@ -59,6 +59,20 @@ def test_mlflow_has_parameters_and_metrics_of_a_resumed_run() -> None:
 
 @pytest.mark.extras
 @pytest.mark.usefixtures("offline")
+def test_mlflow_gets_one_run_of_two_processes() -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    ended = train(*TINY, "trainer=ddp_cpu", "logger=mlflow", "callbacks=[default,ema]", "task.data.batch_size=8")
+    assert ended.code == 0, ended.err
+    client = MlflowClient(f"sqlite:///{Path('outputs/mlflow.db').absolute()}")
+    experiment = client.get_experiment_by_name("imdb")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+@pytest.mark.extras
+@pytest.mark.usefixtures("offline")
 def test_mlflow_store_that_cannot_be_used_is_one_sentence() -> None:
     pytest.importorskip("mlflow")
     error = error_of(train(*TINY, "logger=mlflow", "logger.mlflow.tracking_uri=nowhere://x"))

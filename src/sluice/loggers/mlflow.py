@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE_NAME = "mlflow_run_id.txt"
+LOCK = ".mlflow.lock"
+"""In the folder of all runs: ranks and the runs of a sweep create the tables of the database one after the other."""
 
 
 class MLflow(MLFlowLogger):
@@ -63,7 +66,8 @@ class MLflow(MLFlowLogger):
             if self.uri == default
             else None,
         }
-        with _sentences(self.uri):
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        with _sentences(self.uri), FileLock(Path(output_dir) / LOCK):
             super().__init__(**self._arguments)  # type: ignore[arg-type]
         self._created = False
 

@@ -56,7 +56,8 @@ def check_same_averaging(path: Path, checkpoint: PlainMapping, config: Config) -
     Raises:
         UserError: if the callback that averages the weights was added, removed or replaced.
     """
-    before = sorted(key for key, state in checkpoint["callbacks"].items() if "latest_update_step" in state)
+    states = checkpoint.get("callbacks") or {}
+    before = sorted(key for key, state in states.items() if isinstance(state, dict) and "latest_update_step" in state)
     now = sorted(averaging_callbacks(config).values())
     if before != now:
         raise UserError(

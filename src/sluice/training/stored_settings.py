@@ -38,8 +38,8 @@ RUN_DIRS = (
 """Settings in conf/ whose value is the run folder."""
 WRITING_GROUPS = ("callbacks", "logger", "trainer")
 """Groups whose objects write files."""
-_PATH_KEY = re.compile(r"(dir|path|file|root|folder)(name)?$")
-"""Settings in these groups that name a folder or a file."""
+_PATH_KEY = re.compile(r"(dir|path|file|root|folder|uri|entity)(name)?$")
+"""Settings in these groups that name a folder, a file, a database, a server or an account."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
 """Values that need no quotes in Hydra's override grammar."""
 
