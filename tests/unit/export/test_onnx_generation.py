@@ -35,7 +35,7 @@ def probabilities(network: LanguageModel, output: LanguageModelOutput) -> Tensor
 
 @pytest.mark.parametrize(
     ("core", "head"),
-    zip(CORES, HEADS, strict=True),
+    list(zip(CORES, HEADS, strict=True)),
     ids=["one layer", "unequal, learned, tied", "two layers, adaptive"],
 )
 @pytest.mark.parametrize("cell", BUILT_IN_CELLS)
