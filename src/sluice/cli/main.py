@@ -15,6 +15,8 @@ from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
 from sluice.terminal import print_line
 from sluice.version import __version__
 
+PATHS = ("--file", "--output", "--png", "--plot", "--csv", "--attention", "--data-dir", "--config-dir")
+"""Options whose value is a path; typer takes an empty one for the working directory."""
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
 
@@ -29,6 +31,9 @@ class UserCodeGroup(TyperGroup):
 
         end = args.index("--") if "--" in args else len(args)
         options, rest = args[:end], args[end:]  # arguments after -- are text
+        for option, value in zip(options, [*options[1:], None], strict=True):
+            if option.rstrip("=") in PATHS and (value == "" or option.endswith("=")):
+                ctx.fail(f"{option.rstrip('=')} is empty: give a path")
         allow_named(options)
         if CHANGED in options:
             allow_changed_code()
