@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from running import error_of, sluice
-from sluice.runs.comparison import find_runs, group_runs
-from sluice.runs.comparison_plots import draw_bars, draw_curves
+from sluice.runs.comparison import Comparison, compare_groups, find_runs, group_runs
+from sluice.runs.comparison_plots import draw_curves, draw_rows
 
 ACCURACY = "test/accuracy"
 FIGURES = {("rnn", 10): (0.5, 0.7), ("rnn", 20): (0.4, 0.4), ("lstm", 10): (0.9, 1.0), ("lstm", 20): (0.8, 0.9)}
@@ -41,22 +41,68 @@ def test_seeds_are_averaged(runs: Path, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
         heading, *rows = list(csv.reader(file))
-    assert heading == ["task", "model", "task.data.steps", "runs", ACCURACY, "±", "parameters", "minutes"]
-    assert rows[0] == ["adding", "lstm", "10", "2", "0.9500", "0.0707", "8", "1.0"]
+    numbers = ["mean", "standard_deviation", "interval_low", "interval_high", "parameters", "minutes"]
+    assert heading == ["task", "model", "task.data.steps", "metric", "runs", *numbers]
+    assert rows[0][:5] == ["adding", "lstm", "10", ACCURACY, "2"]
+    half = 12.706 * 0.1 / 2  # of two values that differ by 0.1: t · s / √2, s = 0.1 / √2
+    expected = [0.95, 0.1 / 2**0.5, 0.95 - half, 0.95 + half, 8, 1]
+    assert [float(value) for value in rows[0][5:]] == pytest.approx(expected)
     assert [row[1:3] for row in rows] == [["lstm", "10"], ["lstm", "20"], ["rnn", "10"], ["rnn", "20"]]
+    assert ended.out.splitlines()[0].strip() == f"adding: {ACCURACY} (higher is better)"
+    assert ended.out.splitlines()[1].split() == [
+        "model",
+        "steps",
+        "runs",
+        "mean",
+        "±",
+        "95",
+        "%",
+        "parameters",
+        "minutes",
+    ]
 
 
-def test_bar_plot_shows_means_and_single_runs(runs: Path) -> None:
-    (axis,) = draw_bars(group_runs(list(find_runs([runs]))), ACCURACY).axes
-    means = sorted(round(float(bar.get_width()), 3) for bar in axis.patches)  # type: ignore[attr-defined]
-    assert means == [0.4, 0.6, 0.85, 0.95]
+def test_each_task_has_its_own_metric_and_settings(runs: Path, tmp_path: Path) -> None:
+    for seed, perplexity in enumerate((90.0, 80.0)):
+        config = {"task": {"name": "ptb", "mode": "min", "head": ("full", "adaptive")[seed]}}
+        own = {"task": "ptb", "monitor": "val/perplexity", "test/perplexity": perplexity}
+        write_run(runs / f"ptb-{seed}", "gru", 10, 1, config, **own)
+    ended = sluice("compare", runs)
+    assert ended.code == 0, ended.err
+    adding, ptb = ended.out.split("ptb: test/perplexity (lower is better)")
+    assert "head" not in adding
+    assert "steps" not in ptb
+    assert [line.split()[:2] for line in ptb.splitlines()[2:4]] == [["gru", "adaptive"], ["gru", "full"]]
+    error = error_of(sluice("compare", runs, "--against", "task.head", "--plot", tmp_path / "x.png"))
+    assert "needs runs of one metric, they have test/accuracy, test/perplexity" in error
+
+
+@pytest.mark.parametrize(("sort", "first"), [("metric", "lstm"), ("model", "lstm"), ("minutes", "rnn")])
+def test_rows_are_sorted(tmp_path: Path, sort: str, first: str) -> None:
+    for model, accuracy, minutes in (("rnn", 0.5, 1), ("lstm", 0.9, 2)):
+        write_run(tmp_path / model, model, 10, 1, minutes=minutes, **{ACCURACY: accuracy})
+    ended = sluice("compare", tmp_path, "--sort", sort)
+    assert ended.out.splitlines()[2].split()[0] == first
+    assert "--sort x cannot be used: it must be one of metric, model" in error_of(
+        sluice("compare", tmp_path, "--sort", "x")
+    )
+
+
+def compared(runs: Path) -> list[Comparison]:
+    return compare_groups(group_runs(list(find_runs([runs]))), ACCURACY)
+
+
+def test_plot_shows_means_and_single_runs(runs: Path) -> None:
+    (axis,) = draw_rows(compared(runs)).axes
+    (means,) = axis.containers  # type: ignore[attr-defined]
+    assert sorted(round(float(mean), 3) for mean in means.lines[0].get_xdata()) == [0.4, 0.6, 0.85, 0.95]
     assert {label.get_text() for label in axis.get_yticklabels()} == {"lstm 10", "lstm 20", "rnn 10", "rnn 20"}
     points = {float(value) for line in axis.lines for value in line.get_xdata()}  # type: ignore[union-attr]
     assert {value for figures in FIGURES.values() for value in figures} <= points
 
 
 def test_curve_plot_has_one_curve_per_model(runs: Path) -> None:
-    (axis,) = draw_curves(group_runs(list(find_runs([runs]))), ACCURACY, "task.data.steps").axes
+    (axis,) = draw_curves(compared(runs), "task.data.steps").axes
     curves = {part.get_label(): part.lines[0].get_ydata() for part in axis.containers}  # type: ignore[attr-defined]
     assert {name: [round(float(value), 3) for value in values] for name, values in curves.items()} == {
         "rnn": [0.6, 0.4],
@@ -73,7 +119,7 @@ def test_curve_plot_against_lists(tmp_path: Path) -> None:
         write_run(tmp_path / f"run-{seed}", "gru", 10, seed, config, **{ACCURACY: 0.5 + 0.1 * seed})
     groups = group_runs(list(find_runs([tmp_path])))
     assert sorted(len(group.runs) for group in groups) == [1, 2]
-    (axis,) = draw_curves(groups, ACCURACY, "model.hidden_size").axes
+    (axis,) = draw_curves(compared(tmp_path), "model.hidden_size").axes
     assert {label.get_text() for label in axis.get_xticklabels()} == {"[8,4]", "6"}
 
 

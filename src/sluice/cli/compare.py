@@ -1,4 +1,4 @@
-"""sluice compare: a table of the results of several runs, averaged over seeds."""
+"""sluice compare: a table of finished runs for each task."""
 
 import csv
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from sluice.cli.options import TABLE_SORTS
 from sluice.errors import UserError, check_output
 from sluice.plots.save import check_figure
-from sluice.runs.comparison import Group, differing_settings, find_runs, group_runs
+from sluice.runs.comparison import Comparison, Group, compare_groups, differing_settings, find_runs, group_runs
 from sluice.terminal import print_line, print_table
 
 
@@ -16,99 +17,120 @@ def compare_runs(
     folders: Sequence[Path],
     *,
     metric: str | None,
+    sort: str,
     csv_path: Path | None,
     markdown: bool,
     plot: Path | None,
     against: str | None,
 ) -> None:
-    """Prints a table of all runs in the folders, the best group of each task first.
+    """Prints a table of the runs in the folders for each task.
 
     Args:
         folders: searched for results.json at any depth.
-        metric: the metric to compare; None for the test counterpart of the task's monitored metric.
-        csv_path: also write the table to this file.
-        markdown: print a Markdown table.
-        plot: also plot means and deviations to this PNG.
-        against: the setting on the plot's x axis, with a curve for each combination of other settings; None for bars.
+        metric: the metric to compare; None for the test counterpart of each task's monitored metric.
+        sort: order of the rows, one of `sluice.cli.options.TABLE_SORTS`.
+        csv_path: also write all tables to this file.
+        markdown: print Markdown tables.
+        plot: also plot means and deviations to this file.
+        against: the setting on the plot's x axis, with a curve for each combination of other settings; None for a row
+            per group.
 
     Raises:
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
-    _check_outputs(csv_path, plot, against)
+    _check_options(sort, csv_path, plot, against)
     groups = group_runs(list(find_runs(folders)))
     if not groups:
         names = ", ".join(str(folder) for folder in folders)
         raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
-    metric = metric or str(groups[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
-    if not any(group.values(metric) for group in groups):
+    if metric is not None and not any(group.values(metric) for group in groups):
         known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
         raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
-    lower_is_better = metric.endswith(("loss", "perplexity"))
-    groups.sort(key=lambda group: (group.task, _sort_key(group.mean(metric), lower_is_better)))
     if against is not None and against not in differing_settings(groups, same=()):
         others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
-    rows = table_rows(groups, metric)
-    _print_table(rows, markdown)
+    comparisons = compare_groups(groups, metric, sort)
+    metrics = sorted({comparison.metric for comparison in comparisons})
+    if against is not None and len(metrics) > 1:
+        raise UserError(f"--against {against} needs runs of one metric, they have {', '.join(metrics)}: set --metric")
+    for comparison in comparisons:
+        (_print_markdown if markdown else _print_table)(comparison)
     if csv_path is not None:
-        _write_csv(csv_path, rows)
+        _write_csv(csv_path, comparisons)
+        print_line(f"Table: {csv_path}")
     if plot is not None:
         from sluice.plots.save import save_figure  # matplotlib is slow to import
-        from sluice.runs.comparison_plots import draw_bars, draw_curves
+        from sluice.runs.comparison_plots import draw_curves, draw_rows
 
-        save_figure(draw_bars(groups, metric) if against is None else draw_curves(groups, metric, against), plot)
+        save_figure(draw_rows(comparisons) if against is None else draw_curves(comparisons, against), plot)
+        print_line(f"Plot:  {plot}")
 
 
-def _check_outputs(csv_path: Path | None, plot: Path | None, against: str | None) -> None:
+def _check_options(sort: str, csv_path: Path | None, plot: Path | None, against: str | None) -> None:
     check_output("--csv", csv_path)
     check_figure("--plot", plot)
+    if sort not in TABLE_SORTS:
+        raise UserError(f"--sort {sort} cannot be used: it must be one of {', '.join(TABLE_SORTS)}")
     if against is not None and plot is None:
         raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
 
 
-def table_rows(groups: Sequence[Group], metric: str) -> list[list[str]]:
-    """Header and rows: task, model, differing settings, runs, mean ± deviation, parameters, minutes."""
-    differing = differing_settings(groups)
-    rows = [["task", "model", *differing, "runs", metric, "±", "parameters", "minutes"]]
-    for group in groups:
-        mean, deviation = group.mean(metric), group.deviation(metric)
-        rows.append(
-            [
-                group.task,
-                group.model,
-                *(str(group.settings.get(name, "")) for name in differing),
-                str(len(group.runs)),
-                "" if mean is None else f"{mean:.4f}",
-                "" if deviation is None else f"{deviation:.4f}",
-                f"{group.mean('parameters') or 0:,.0f}",
-                f"{group.mean('minutes') or 0:.1f}",
-            ]
-        )
-    return rows
+def table_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns the heading and the rows of a table: model, differing settings, runs, mean, deviation, interval, ..."""
+    headings = ["model", *comparison.short_names, "runs", "mean", "±", "95 %", "parameters", "minutes"]
+    return [headings, *(_cells(group, comparison) for group in comparison.groups)]
 
 
-def _print_table(rows: list[list[str]], markdown: bool) -> None:
-    if markdown:
-        for number, row in enumerate(rows):
-            print_line("| " + " | ".join(row) + " |")
-            if number == 0:
-                print("|" + "---|" * len(row))
-        return
-    table = Table(box=None)
-    for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading in ("task", "model") else "right")
-    for row in rows[1:]:
+def _cells(group: Group, comparison: Comparison) -> list[str]:
+    metric = comparison.metric
+    mean, deviation, interval = group.mean(metric), group.deviation(metric), group.interval(metric)
+    return [
+        group.model,
+        *(str(group.settings.get(name, "")) for name in comparison.settings),
+        str(len(group.runs)),
+        "" if mean is None else f"{mean:.4f}",
+        "" if deviation is None else f"{deviation:.4f}",
+        "" if interval is None else f"{interval[0]:.4f}–{interval[1]:.4f}",
+        f"{group.mean('parameters') or 0:,.0f}",
+        f"{group.mean('minutes') or 0:.1f}",
+    ]
+
+
+def _title(comparison: Comparison) -> str:
+    direction = "lower" if comparison.lower_is_better else "higher"
+    return f"{comparison.task}: {comparison.metric} ({direction} is better)"
+
+
+def _print_markdown(comparison: Comparison) -> None:
+    print_line(f"\n**{_title(comparison)}**\n")
+    for number, row in enumerate(table_rows(comparison)):
+        print_line("| " + " | ".join(row) + " |")
+        if number == 0:
+            print_line("|" + "---|" * len(row))
+
+
+def _print_table(comparison: Comparison) -> None:
+    headings, *rows = table_rows(comparison)
+    table = Table(box=None, title=_title(comparison), title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
+    for row in rows:
         table.add_row(*row)
     print_table(table)
 
 
-def _sort_key(value: float | None, lower_is_better: bool) -> float:
-    if value is None:
-        return float("inf")
-    return value if lower_is_better else -value
-
-
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
+def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
+    """Writes a row per group, with unrounded numbers and the full names of all settings that differ in a task."""
+    settings = list(dict.fromkeys(name for comparison in comparisons for name in comparison.settings))
+    numbers = ("mean", "standard_deviation", "interval_low", "interval_high", "parameters", "minutes")
+    rows: list[Sequence[object]] = [("task", "model", *settings, "metric", "runs", *numbers)]
+    for comparison in comparisons:
+        for group in comparison.groups:
+            metric = comparison.metric
+            results = (group.mean(metric), group.deviation(metric), *(group.interval(metric) or (None, None)))
+            chosen = (group.settings.get(name) if name in comparison.settings else None for name in settings)
+            own = (group.mean("parameters"), group.mean("minutes"))
+            rows.append((group.task, group.model, *chosen, metric, len(group.runs), *results, *own))
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)

@@ -415,18 +415,24 @@ def compare(
     metric: Annotated[
         str | None, typer.Option(help="Metric such as test/accuracy or val/loss; default: the task's monitored metric.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
+    sort: Annotated[
+        str, typer.Option(help="Order of the rows: metric (best first), model, parameters or minutes.")
+    ] = "metric",
+    csv: Annotated[Path | None, typer.Option(help="Also write the tables to this CSV file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Also plot means and standard deviations to this PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also plot means and standard deviations to this file (.png, .pdf, .svg).")
+    ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Setting on the plot's x axis, such as task.data.steps; default: a bar chart.")
+        str | None,
+        typer.Option(help="Setting on the plot's x axis, such as task.data.steps; default: a row per group of runs."),
     ] = None,
 ) -> None:
-    """Compare the results of runs: mean and standard deviation over seeds and folds, parameters, minutes."""
+    """Compare finished runs, a table for each task: mean, standard deviation and confidence interval over seeds."""
     with exit_on_user_error():
         from sluice.cli.compare import compare_runs
 
-        compare_runs(folders, metric=metric, csv_path=csv, markdown=markdown, plot=plot, against=against)
+        compare_runs(folders, metric=metric, sort=sort, csv_path=csv, markdown=markdown, plot=plot, against=against)
 
 
 @app.command()

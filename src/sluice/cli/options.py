@@ -6,6 +6,9 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
+TABLE_SORTS = ("metric", "model", "parameters", "minutes")
+"""Orders of the rows of a table of runs."""
+
 Tokenized = Annotated[
     bool | None,
     typer.Option(

@@ -1,6 +1,7 @@
-"""Finding finished runs and grouping those that differ only in the seed or the fold."""
+"""Finding finished runs, grouping those that differ only in the seed or the fold, and comparing the groups."""
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from sluice.config.checks import MINIMISED
 from sluice.config.compose import flat
 from sluice.config.fields import shown
 from sluice.config.renamed import update_settings
@@ -36,6 +38,13 @@ TRAINER_SETTINGS = (
 """Settings of the trainer that must be equal within a group; the others concern devices and output."""
 FOLD = "task.data.fold"
 """Setting with the test fold of a run of a cross-validation, which may differ within a group like the seed."""
+T_QUANTILES = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""97.5 % quantiles of Student's t distribution with 1 to 30 degrees of freedom."""
+NORMAL_QUANTILE = 1.960
 RESULT_KEYS = ("data_source", "data_fingerprint", "debug")
 """Results that must be equal within a group."""
 
@@ -62,6 +71,32 @@ class Group:
         """The sample standard deviation; None for fewer than two runs."""
         values = self.values(name)
         return statistics.stdev(values) if len(values) > 1 else None
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean by Student's t distribution; None for fewer than two runs."""
+        mean, deviation, count = self.mean(name), self.deviation(name), len(self.values(name))
+        if mean is None or deviation is None:
+            return None
+        quantile = T_QUANTILES[count - 2] if count - 2 < len(T_QUANTILES) else NORMAL_QUANTILE
+        half = quantile * deviation / math.sqrt(count)
+        return mean - half, mean + half
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The groups of a task, in the order of its table."""
+
+    task: str
+    metric: str
+    lower_is_better: bool
+    settings: list[str]
+    """Names of the settings that differ between groups with the same model."""
+    groups: list[Group]
+
+    @property
+    def short_names(self) -> list[str]:
+        """The shortest ends of the settings' names that differ from each other."""
+        return [_short_name(name, self.settings) for name in self.settings]
 
 
 def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
@@ -150,3 +185,53 @@ def differing_settings(groups: Sequence[Group], same: tuple[str, ...] = ("task",
                 keys = {**one.settings, **other.settings}
                 differing |= dict.fromkeys(key for key in keys if one.settings.get(key) != other.settings.get(key))
     return list(differing)
+
+
+def compare_groups(groups: Sequence[Group], metric: str | None, sort: str = "metric") -> list[Comparison]:
+    """Compares the groups of each task.
+
+    Args:
+        groups: the groups.
+        metric: the metric; None for the test counterpart of each task's monitored metric. Tasks without it are left
+            out.
+        sort: "metric" for the best group first, "model" for the names of models and settings, or a result such as
+            "parameters" or "minutes" for its smallest value first.
+
+    Returns:
+        A comparison per task, by name.
+    """
+    found = []
+    for task in sorted({group.task for group in groups}):
+        of_task = [group for group in groups if group.task == task]
+        chosen = metric or str(of_task[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
+        if metric is not None and not any(group.values(metric) for group in of_task):
+            continue
+        settings, lower = differing_settings(of_task), _lower_is_better(chosen, of_task[0].runs[0])
+        ordered = sorted(of_task, key=lambda group: _sort_key(group, sort, chosen, settings, lower))
+        found.append(Comparison(task, chosen, lower, settings, ordered))
+    return found
+
+
+def _lower_is_better(metric: str, run: Plain) -> bool:
+    """Whether smaller values are better: as in the settings of the run if it is the monitored metric."""
+    name = metric.rpartition("/")[2]
+    if name == str(run.get("monitor", "")).rpartition("/")[2] and "mode" in run["config"].get("task", {}):
+        return bool(run["config"]["task"]["mode"] == "min")
+    return name.startswith(MINIMISED)
+
+
+def _sort_key(group: Group, sort: str, metric: str, settings: Sequence[str], lower: bool) -> tuple[float, str]:
+    names = " ".join([group.model, *(str(group.settings.get(name)) for name in settings)])
+    if sort == "model":
+        return 0.0, names
+    value = group.mean(metric if sort == "metric" else sort)
+    if value is None:
+        return math.inf, names
+    return (value if lower or sort != "metric" else -value), names
+
+
+def _short_name(name: str, names: Sequence[str]) -> str:
+    parts = name.split(".")
+    ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
+    others = [other for other in names if other != name]
+    return next((end for end in ends if not any(f".{other}".endswith(f".{end}") for other in others)), name)

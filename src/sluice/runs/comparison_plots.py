@@ -4,40 +4,46 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from sluice.runs.comparison import Group, differing_settings
+from sluice.runs.comparison import Comparison, Group, differing_settings
 
 
-def draw_bars(groups: Sequence[Group], metric: str) -> Figure:
-    """A bar chart with a bar per group, its standard deviation and its runs as points; one subplot per task."""
-    groups = [group for group in groups if group.values(metric)]
-    tasks = list(dict.fromkeys(group.task for group in groups))
-    figure = Figure(figsize=(7, 0.6 + 0.45 * len(groups) + 0.8 * len(tasks)), layout="constrained")
-    axes = figure.subplots(len(tasks), 1, squeeze=False)
-    for axis, task in zip(axes[:, 0], tasks, strict=True):
-        of_task = [group for group in groups if group.task == task][::-1]
-        differing = differing_settings(of_task)
-        means = [group.mean(metric) or 0.0 for group in of_task]
-        axis.barh(range(len(of_task)), means, xerr=[group.deviation(metric) or 0.0 for group in of_task], alpha=0.5)
-        for row, group in enumerate(of_task):
+def draw_rows(comparisons: Sequence[Comparison]) -> Figure:
+    """Plots a row per group: mean, standard deviation, and single runs as small points; one subplot per task.
+
+    The axes cover the data only, which suits points; bars would have to begin at 0.
+    """
+    shown = [(comparison, _with_metric(comparison)) for comparison in comparisons]
+    shown = [(comparison, groups) for comparison, groups in shown if groups]
+    count = sum(len(groups) for _, groups in shown)
+    figure = Figure(figsize=(7, 0.6 + 0.45 * count + 0.8 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), 1, squeeze=False)
+    for axis, (comparison, groups) in zip(axes[:, 0], shown, strict=True):
+        metric, rows = comparison.metric, groups[::-1]
+        means = [group.mean(metric) or 0.0 for group in rows]
+        deviations = [group.deviation(metric) or 0.0 for group in rows]
+        axis.errorbar(means, range(len(rows)), xerr=deviations, fmt="o", capsize=4)
+        for row, group in enumerate(rows):
             values = group.values(metric)
-            axis.plot(values, [row] * len(values), "k.", markersize=4)
-        axis.set_yticks(range(len(of_task)), [_label(group, differing) for group in of_task])
-        all_values = [value for group in of_task for value in group.values(metric)]
-        margin = 0.2 * (max(all_values) - min(all_values)) or 0.05 * abs(max(all_values)) or 1.0
-        axis.set_xlim(min(all_values) - margin, max(all_values) + margin)
-        axis.set_title(f"{task}: {metric}", loc="left")
+            axis.plot(values, [row] * len(values), ".", color="0.3", markersize=4)
+        axis.set_yticks(range(len(rows)), [_label(group, comparison.settings) for group in rows])
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.grid(axis="x", alpha=0.3)
+        axis.margins(x=0.1)
+        better = "lower" if comparison.lower_is_better else "higher"
+        axis.set_title(f"{comparison.task}: {metric} ({better} is better)", loc="left")
     return figure
 
 
-def draw_curves(groups: Sequence[Group], metric: str, against: str) -> Figure:
+def draw_curves(comparisons: Sequence[Comparison], against: str) -> Figure:
     """Plots the metric over a setting, with standard deviations.
 
     Args:
-        groups: the groups of runs.
-        metric: the metric on the y axis.
+        comparisons: the comparisons, of one metric.
         against: the setting on the x axis; there is a curve for each combination of model and other settings.
     """
-    groups = sorted((group for group in groups if group.values(metric)), key=lambda group: group.runs[0]["date"])
+    found = [group for comparison in comparisons for group in _with_metric(comparison)]
+    groups = sorted(found, key=lambda group: str(group.runs[0]["date"]))
+    metric = comparisons[0].metric
     ticks = list(dict.fromkeys(group.settings.get(against) for group in groups))
     if all(isinstance(tick, int | float) for tick in ticks):
         ticks.sort(key=lambda tick: float(tick or 0))
@@ -58,6 +64,10 @@ def draw_curves(groups: Sequence[Group], metric: str, against: str) -> Figure:
     axis.set_ylabel(metric)
     axis.legend()
     return figure
+
+
+def _with_metric(comparison: Comparison) -> list[Group]:
+    return [group for group in comparison.groups if group.values(comparison.metric)]
 
 
 def _label(group: Group, differing: Sequence[str]) -> str:
