@@ -177,6 +177,11 @@ DROPOUTS = (
         pytest.param(("task.data.max_tokens=3000", "trainer.limit_train_batches=3"), id="token budget"),
         pytest.param(("callbacks=[default,ema]",), id="moving average"),
         pytest.param(
+            ("callbacks=[default,ema]", "+trainer.val_check_interval=2", "trainer.accumulate_grad_batches=2"),
+            id="moving average with validation within the epoch",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             ("callbacks=[swa,last_epochs]", "callbacks.swa.start_fraction=0.3"),
             id="equal average",
             marks=pytest.mark.slow,

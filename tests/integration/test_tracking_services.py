@@ -1,6 +1,7 @@
 """MLflow and Weights & Biases get settings, curves and final metrics of a run, and continue resumed runs."""
 
 import importlib.util
+import time
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,11 @@ def test_wandb_continues_its_run_offline() -> None:
     run_id = (folder / "wandb_run_id.txt").read_text().strip()
     files = sorted((folder / "wandb").glob(f"offline-run-*/run-{run_id}.wandb"))
     assert len(files) == 2, "one for each process"
-    content = files[-1].read_bytes()
-    for name in (b"model.hidden_size", b"test/accuracy", b"best/val/accuracy", b"train/loss"):
-        assert name in content
+    names = {b"model.hidden_size", b"test/accuracy", b"best/val/accuracy", b"train/loss"}
+    deadline = time.monotonic() + 60  # W&B's own process writes the file
+    while missing := {name for name in names if not any(name in file.read_bytes() for file in files)}:
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(("logger", "package"), [("wandb", "wandb"), ("many", "mlflow")])
