@@ -30,10 +30,17 @@ GPU_ACCELERATORS = ("auto", "gpu", "cuda")
 
 
 class RecordGPUs(Callback):
-    """Records the visible GPUs before a sweep starts its runs; configured in conf/hydra."""
+    """Records the visible GPUs before a sweep starts its runs; configured in conf/hydra.
+
+    Jobs of submitit are started by `python -m`, which would put the working directory before installed modules; since
+    Python 3.11 PYTHONSAFEPATH prevents that.
+    """
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
-        if str(config.hydra.launcher.get("_target_", "")).endswith("submitit_launcher.LocalLauncher"):
+        launcher = str(config.hydra.launcher.get("_target_", ""))
+        if "submitit_launcher" in launcher:
+            os.environ.setdefault("PYTHONSAFEPATH", "1")
+        if launcher.endswith("submitit_launcher.LocalLauncher"):
             os.environ.setdefault(GPUS, ",".join(visible_gpus()))
 
 

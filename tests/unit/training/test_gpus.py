@@ -107,8 +107,11 @@ def test_gpus_are_recorded_before_a_local_sweep(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     monkeypatch.setenv("SLUICE_GPUS", "")
     monkeypatch.delenv("SLUICE_GPUS")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.delenv("PYTHONSAFEPATH")
     RecordGPUs().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"_target_": launcher}}}))
     assert gpus.os.environ.get("SLUICE_GPUS") == recorded
+    assert gpus.os.environ.get("PYTHONSAFEPATH") == ("1" if launcher == LOCAL else None)
 
 
 def test_gpus_are_numbered_without_cuda_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
