@@ -1,4 +1,4 @@
-"""Without the names that only POSIX systems have, everything is imported, and a run trains, resumes and predicts."""
+"""Without the names that only POSIX systems have, everything is imported, and a run trains and predicts."""
 
 import subprocess
 import sys
