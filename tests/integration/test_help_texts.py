@@ -74,6 +74,7 @@ COMMANDS = sorted(
         "compare",
         "doctor",
         "evaluate",
+        "export",
         "generate",
         "inspect",
         "predict",
