@@ -111,6 +111,14 @@ def test_wandb_continues_its_run_offline() -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.extras
+def test_error_of_a_service_is_one_sentence() -> None:
+    pytest.importorskip("mlflow")
+    target = "pytorch_lightning.loggers.MLFlowLogger"
+    error = error_of(train(*TINY, f"+logger.x={{_target_: {target}, tracking_uri: 'nowhere://x'}}"))
+    assert "logger.x cannot be built: Model registry functionality is unavailable" in error
+
+
 @pytest.mark.parametrize(("logger", "package"), [("wandb", "wandb"), ("many", "mlflow")])
 def test_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch, logger: str, package: str) -> None:
     found = importlib.util.find_spec

@@ -129,8 +129,17 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
         raise UserError(f"{key} cannot be built: {_reason(error)}; install the missing package") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+    except Exception as error:
+        if not of_tracking_service(error):
+            raise
+        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     _check_kind(key, spec, made, kind)
     return made
+
+
+def of_tracking_service(error: Exception) -> bool:
+    """Returns whether an error is one of MLflow or Weights & Biases, such as a missing login or database."""
+    return type(error).__module__.partition(".")[0] in ("mlflow", "wandb")
 
 
 def _unknown_target(key: str, target: object, error: HydraException) -> str:

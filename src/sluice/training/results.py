@@ -10,10 +10,12 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
+from sluice.config.instantiate import of_tracking_service
 from sluice.config.schema import Config
 from sluice.data.corpus import Sources
 from sluice.data.datamodule import CorpusData
 from sluice.data.fingerprints import fingerprint_of
+from sluice.errors import UserError
 from sluice.loggers.csv import CSVLog
 from sluice.loggers.wandb import WeightsAndBiases
 from sluice.modules.base import TaskModule
@@ -77,10 +79,22 @@ def log_settings(trainer: pl.Trainer, config: Config) -> None:
     Args:
         trainer: the Trainer, with its loggers.
         config: the configuration.
+
+    Raises:
+        UserError: if MLflow or W&B cannot be used.
     """
     for logger in trainer.loggers:
-        if not isinstance(logger, TensorBoardLogger):
+        if isinstance(logger, TensorBoardLogger):
+            continue
+        try:
             logger.log_hyperparams(_hyperparameters(config))
+        except Exception as error:
+            if not of_tracking_service(error):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"the logger {type(logger).__name__} cannot be used ({reason}): log in, or choose another"
+            ) from error
 
 
 def log_final_metrics(trainer: pl.Trainer, config: Config, results: Plain) -> None:
