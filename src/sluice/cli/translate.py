@@ -77,6 +77,9 @@ def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: i
         _check_seed(beam, n_best, seed)
     if beam is not None and beam > 0:
         beam = max(beam, n_best)
+    vocab_size = len(translator.target.vocab)
+    if beam is not None and beam > vocab_size:
+        raise UserError(f"--beam {beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
     try:
         translator.translate([], beam=beam, n_best=n_best, seed=seed)
     except ValueError as error:

@@ -85,11 +85,7 @@ class Sampling:
 
         Raises:
             ValueError: for a value out of range, or options of sampling together with a beam.
-            UserError: if the texts do not fit into memory.
         """
-        rows = max(self.beam or 1, number)
-        needed = 8 * rows * (self.tokens + vocab_size)
-        require_memory(needed, f"{rows:,} texts of {self.tokens:,} tokens", "generate fewer or shorter texts")
         check_sampling(self.temperature, self.top_k, self.top_p)
         if self.tokens < 1:
             raise ValueError(f"tokens must be at least 1, got {self.tokens}")
@@ -381,6 +377,9 @@ class LanguageModel(InferenceModel):
         return found
 
     def _continue(self, ids: list[int], sampling: Sampling, number: int) -> Continuations:
+        rows = max(sampling.beam or 1, number)
+        needed = 8 * rows * (sampling.tokens + len(self.vocab))
+        require_memory(needed, f"{rows:,} texts of {sampling.tokens:,} tokens", "generate fewer or shorter texts")
         last, state = self.network.prefill(torch.tensor([ids], device=self.device))
         banned = self.text.banned_ids
         if not sampling.allow_unknown:
