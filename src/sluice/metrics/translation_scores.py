@@ -24,6 +24,11 @@ class Scoring(NamedTuple):
     signatures: Callable[[], dict[str, str]] = dict
     """Returns the signature of each score, for reproducing it; empty if there is none."""
 
+    @property
+    def validation_metrics(self) -> list[str]:
+        """Names of the metrics that a translation module logs in validation."""
+        return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.names)]
+
 
 def translation_scoring(tokenizer: str = "auto", language: str = "en") -> Scoring:
     """Returns the similarity to a reference: corpus BLEU, lower-cased BLEU and chrF (0 to 100).

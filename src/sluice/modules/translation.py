@@ -83,7 +83,7 @@ class TranslationModule(TaskModule):
     @property
     def validation_metrics(self) -> list[str]:
         """Names of the metrics logged in validation, which can be monitored."""
-        return [f"val/{name}" for name in ("loss", "perplexity", "accuracy", *self.scoring.names)]
+        return self.scoring.validation_metrics
 
     def translated_sentences(self) -> list[tuple[str, str, str]]:
         """Returns source, reference and translation of every sentence of the last validation or test, in order."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from torch import nn
 
+from sluice.config.checks import check_monitors
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
 from sluice.data.collate import ParallelCollator
@@ -281,7 +282,7 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
     kind = "translation"
 
     def check(self, config: Config) -> None:
-        self._scoring(config)
+        check_monitors(config, self._scoring(config).validation_metrics)
         super().check(config)
 
     def translation_module(self, config: Config, translator: Translator, **options: Any) -> TranslationModule:
