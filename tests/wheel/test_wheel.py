@@ -110,8 +110,9 @@ def test_trained_model_predicts(run: Run, trained: str) -> None:
 
 
 def test_trained_model_is_loaded_from_python(run: Run, trained: str) -> None:
-    ended = run("python", "-c", f"import sluice; print(sluice.load({trained!r}))")
+    ended = run("python", "-c", f"import sluice; print(sluice.load({trained!r}).predict(['B a X c Y E'])[0].label)")
     assert ended.code == 0, ended.err
+    assert ended.out.strip() in set("QRSU")
 
 
 def test_groups_and_classes_of_the_user_are_found(run: Run, home: Path) -> None:
