@@ -39,17 +39,7 @@ def compare_runs(
         UserError: if there are no results, none has the metric, or all have the same value of `against`.
     """
     _check_options(sort, csv_path, plot, against)
-    groups = group_runs(list(find_runs(folders)))
-    if not groups:
-        names = ", ".join(str(folder) for folder in folders)
-        raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
-    if metric is not None and not any(group.values(metric) for group in groups):
-        known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
-        raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
-    if against is not None and against not in differing_settings(groups, same=()):
-        others = ", ".join(differing_settings(groups, same=())) or "nothing"
-        raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
-    comparisons = compare_groups(groups, metric, sort)
+    comparisons = compare_groups(_groups_in(folders, metric, against), metric, sort)
     metrics = sorted({comparison.metric for comparison in comparisons})
     if against is not None and len(metrics) > 1:
         raise UserError(f"--against {against} needs runs of one metric, they have {', '.join(metrics)}: set --metric")
@@ -64,6 +54,21 @@ def compare_runs(
 
         save_figure(draw_rows(comparisons) if against is None else draw_curves(comparisons, against), plot)
         print_line(f"Plot:  {plot}")
+
+
+def _groups_in(folders: Sequence[Path], metric: str | None, against: str | None) -> list[Group]:
+    """Returns the groups of runs in the folders, if they have the metric and differ in the setting `against`."""
+    groups = group_runs(list(find_runs(folders)))
+    if not groups:
+        names = ", ".join(str(folder) for folder in folders)
+        raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
+    if metric is not None and not any(group.values(metric) for group in groups):
+        known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
+        raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
+    if against is not None and against not in differing_settings(groups, same=()):
+        others = ", ".join(differing_settings(groups, same=())) or "nothing"
+        raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
+    return groups
 
 
 def _check_options(sort: str, csv_path: Path | None, plot: Path | None, against: str | None) -> None:

@@ -1,6 +1,7 @@
 """The `sluice` command. Heavy imports are deferred until a command runs, so that --help is fast."""
 
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ class UserCodeGroup(TyperGroup):
 
         end = args.index("--") if "--" in args else len(args)
         options, rest = args[:end], args[end:]  # arguments after -- are text
-        for option, value in zip(options, [*options[1:], None], strict=True):
+        for option, value in zip_longest(options, options[1:]):
             if option.rstrip("=") in PATHS and (value == "" or option.endswith("=")):
                 ctx.fail(f"{option.rstrip('=')} is empty: give a path")
         allow_named(options)

@@ -224,7 +224,7 @@ def test_missing_splits_are_held_out(tmp_path: Path) -> None:
     ("test", "message"),
     [
         ("w1 C\n", "line 1: the tag 'C' does not occur in the .*txt, only A, B"),
-        ("w1\n", "line 1: 1 column"),
+        ("w1\n", "line 1: words and tags are both in column 1 of 1"),
     ],
 )
 def test_unknown_tag_is_refused(tmp_path: Path, test: str, message: str) -> None:
