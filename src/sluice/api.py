@@ -127,8 +127,8 @@ def embeddings_and_model(source: Path) -> tuple[Embeddings, SavedModel | None]:
         return learned_embeddings(getattr(model.network, "embedding", None), model.parts.get("vocab") or []), model
     except UserError as error:
         raise UserError(
-            f"{model.path} has no learned word vectors (embedding={model.config.embedding.kind}, "
-            f"task={model.config.task.name}): give a run with embedding=learned"
+            f"{model.path} of task={model.config.task.name} has no learned word vectors "
+            f"(embedding={model.config.embedding.kind}): give a run on texts with embedding=learned"
         ) from error
 
 

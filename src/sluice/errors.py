@@ -50,10 +50,12 @@ def check_output(option: str, path: Path | None) -> None:
         path: the file; None for none.
 
     Raises:
-        UserError: if it is a folder, or its folder does not exist.
+        UserError: if it is a folder, its folder does not exist, or it is a file that exists.
     """
     if path is not None and path.is_dir():
         raise UserError(f"{option} {path} cannot be written: it is a folder, name a file in it")
+    if path is not None and path.is_file():
+        raise UserError(f"{option} {path} already exists: choose another name or delete the file")
     if path is not None and not path.parent.is_dir():
         raise UserError(f"{option} {path} cannot be written: there is no folder {path.parent}, create it first")
 

@@ -58,7 +58,7 @@ def error_message(error: Exception) -> str:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Returns whether numpy, torch on the CPU or torch on a GPU could not allocate memory."""
-    messages = ("can't allocate memory", "out of memory")
+    messages = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(m in str(error) for m in messages)
     )

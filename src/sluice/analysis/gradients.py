@@ -140,6 +140,12 @@ class UntrainedNetworks:
             raise UserError(
                 f"--forget-bias {self.forget_bias:g} cannot be used: it must be a finite number of at most {MAX_BIAS}"
             )
+        if self.forget_bias != 1 and not any(CELLS[cell].forget_bias_gate for cell in self.cells):
+            cells = ", ".join(self.cells)
+            raise UserError(
+                f"--forget-bias {self.forget_bias:g} has no effect on --cells {cells}: these cells have no forget or "
+                "update gate, omit it"
+            )
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed {self.seed} cannot be used: it must be at least 0 and below 2^63")
         sizes = f"--hidden {self.hidden} and --steps {self.steps}"

@@ -44,14 +44,18 @@ WIDTH = 108
 """Minimum width of the table in characters, also on narrower terminals."""
 
 
+MAX_SIZE = 10**9
+"""Largest size; torch's own limit is reported without naming the option."""
+
+
 def parse_size(text: str) -> Size:
     """Parses a size such as "64,200,128,256".
 
     Raises:
-        UserError: unless `text` has four positive integers.
+        UserError: unless `text` has four positive integers of at most MAX_SIZE.
     """
     parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) != 4 or not all(part.strip().isdecimal() and 0 < int(part) <= MAX_SIZE for part in parts):
         raise UserError(
             f"--size {text} cannot be used: it must be batch,steps,inputs,units, for example 64,200,128,256"
         )

@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.options import Json
+from sluice.cli.options import Json, path
 from sluice.exit_codes import exit_on_user_error
 
 bench = typer.Typer(help="Run speed benchmarks; reports medians over interleaved rounds.", no_args_is_help=True)
+
+MAX_SIZE = 10**9
+"""Largest size; torch's own limit is reported without naming the option."""
+MAX_THREADS = 1024
+MAX_BEAM = 1000
 
 PlainMemory = Annotated[bool, typer.Option("--plain-memory", help="Leave the C library's malloc settings unchanged.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -17,11 +22,11 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 @bench.command()
 def lengths(
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in the batch.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the longest sequence.")] = 200,
-    shortest: Annotated[int, typer.Option(min=1, help="Length of the shortest sequence.")] = 150,
-    input_size: Annotated[int, typer.Option(min=1, help="Input features.")] = 100,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Hidden units.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Sequences in the batch.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Length of the longest sequence.")] = 200,
+    shortest: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Length of the shortest sequence.")] = 150,
+    input_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Input features.")] = 100,
+    hidden_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Hidden units.")] = 256,
     runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 7,
     packed: Annotated[bool, typer.Option(help="Also time packed sequences (slow on a CPU).")] = True,
     device: Device = "cpu",
@@ -72,11 +77,13 @@ def cells(
 
 @bench.command()
 def language(
-    batch_size: Annotated[int, typer.Option(min=1, help="Parallel token streams.")] = 20,
-    steps: Annotated[int, typer.Option(min=2, help="Steps per chunk.")] = 35,
-    units: Annotated[int, typer.Option(min=16, help="Size of the embedding and of each LSTM layer.")] = 200,
-    layers: Annotated[int, typer.Option(min=1, help="LSTM layers.")] = 2,
-    vocab_size: Annotated[int, typer.Option(min=10_001, help="Vocabulary size.")] = 33_278,
+    batch_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Parallel token streams.")] = 20,
+    steps: Annotated[int, typer.Option(min=2, max=MAX_SIZE, help="Steps per chunk.")] = 35,
+    units: Annotated[
+        int, typer.Option(min=16, max=MAX_SIZE, help="Size of the embedding and of each LSTM layer.")
+    ] = 200,
+    layers: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="LSTM layers.")] = 2,
+    vocab_size: Annotated[int, typer.Option(min=10_001, max=MAX_SIZE, help="Vocabulary size.")] = 33_278,
     runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 7,
     device: Device = "cpu",
     as_json: Json = False,
@@ -100,8 +107,10 @@ def language(
 
 @bench.command()
 def seq2seq(
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentence pairs.")] = 128,
-    beam: Annotated[int, typer.Option(min=2, help="Beam size, timed in addition to greedy decoding.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Sentence pairs.")] = 128,
+    beam: Annotated[
+        int, typer.Option(min=2, max=MAX_BEAM, help="Beam size, timed in addition to greedy decoding.")
+    ] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 5,
     device: Device = "cpu",
     as_json: Json = False,
@@ -117,7 +126,7 @@ def seq2seq(
 def scale(
     processes: Annotated[list[int] | None, typer.Option(min=1, help="Number of processes; may be repeated.")] = None,
     batches: Annotated[int, typer.Option(min=1, help="Batches per process.")] = 100,
-    threads: Annotated[int, typer.Option(min=1, help="Threads per process, on a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads per process, on a CPU.")] = 1,
     accelerator: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -133,13 +142,14 @@ def scale(
 @bench.command()
 def word2vec(
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder with WikiText-2; default: SLUICE_DATA, else the generated sample.")
+        Path | None,
+        typer.Option(parser=path, help="Folder with WikiText-2; default: SLUICE_DATA, else the generated sample."),
     ] = None,
     method: Annotated[str, typer.Option(help="skipgram or cbow.")] = "skipgram",
-    size: Annotated[int, typer.Option(min=1, help="Vector size.")] = 100,
-    window: Annotated[int, typer.Option(min=1, help="Maximum distance between word and context.")] = 5,
-    negatives: Annotated[int, typer.Option(min=1, help="Negative samples per pair.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of Sluice and workers of gensim.")] = 2,
+    size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Vector size.")] = 100,
+    window: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Maximum distance between word and context.")] = 5,
+    negatives: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Negative samples per pair.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of Sluice and workers of gensim.")] = 2,
     runs: Annotated[int, typer.Option(min=1, help="Timed epochs after one warm-up.")] = 3,
     as_json: Json = False,
 ) -> None:

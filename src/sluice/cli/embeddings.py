@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.options import Json, Tokenized
+from sluice.cli.options import Json, Tokenized, path
 from sluice.exit_codes import exit_on_user_error
 
 HELP = "Analyse the word vectors of a run or file, or the phrase vectors of a translation model."
@@ -14,8 +14,10 @@ embeddings = typer.Typer(help=HELP, no_args_is_help=True)
 
 Top = Annotated[int, typer.Option(min=1, help="Number of neighbours.")]
 Manhattan = Annotated[bool, typer.Option("--manhattan", help="Use the Manhattan distance instead of the cosine.")]
-Png = Annotated[Path | None, typer.Option(help="Write the plot to this PNG.")]
-Projector = Annotated[Path | None, typer.Option(help="Write data for TensorBoard's projector to this new folder.")]
+Png = Annotated[Path | None, typer.Option(parser=path, help="Write the plot to this PNG.")]
+Projector = Annotated[
+    Path | None, typer.Option(parser=path, help="Write data for TensorBoard's projector to this new folder.")
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def source_of(
         Path,
         typer.Argument(
             metavar="RUN|FILE",
+            parser=path,
             help="A run, a checkpoint, a GloVe, fastText or word2vec file, or a name such as glove.6B.100d.",
         ),
     ],
@@ -92,7 +95,7 @@ def project(
 def phrases(
     context: typer.Context,
     text: Annotated[list[str] | None, typer.Argument(help="Phrases; default: standard input.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one phrase per line.")] = None,
+    file: Annotated[Path | None, typer.Option(parser=path, help="A file with one phrase per line.")] = None,
     mean: Annotated[
         bool, typer.Option("--mean", help="Use the mean of the encoder's outputs instead of its final state.")
     ] = False,

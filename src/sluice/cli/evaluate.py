@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from sluice.config.common import TaskSettings
 from sluice.config.compose import changed, flat
+from sluice.config.errors import no_setting
 from sluice.config.given import check_used
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
@@ -85,7 +86,7 @@ def _check_options(
         raise UserError(f"--method {method} cannot be used: it must be one of {methods}")
     for setting in settings:
         key, sign, _ = setting.removeprefix("task.").partition("=")
-        if not sign:
+        if not (sign and key):
             raise UserError(f"--set {setting} cannot be used: write KEY=VALUE")
         if key.partition(".")[0] in METHOD_GROUPS and key.partition(".")[0] != method:
             raise UserError(
@@ -98,6 +99,20 @@ def _check_options(
             known = [name for name in recipe.evaluation_settings if any(key.startswith(name) for key in keys)]
             instead = f"it must be one of {', '.join(known)}" if known else "omit it"
             raise UserError(f"--set {setting} has no effect when evaluating task={task.name}: {instead}")
+        _check_known(task, key)
+
+
+def _check_known(task: TaskSettings, key: str) -> None:
+    """Checks that a task has a setting, or a group of settings.
+
+    Raises:
+        UserError: naming the settings next to it.
+    """
+    parent, _, _ = key.rpartition(".")
+    known = [name for name in flat(asdict(task)) if name.startswith(f"{parent}." if parent else "")]
+    if not any(name == key or name.startswith(f"{key}.") for name in known):
+        names = [name.removeprefix(f"{parent}.").partition(".")[0] for name in known]
+        raise UserError(no_setting(f"task.{key}", list(dict.fromkeys(names))))
 
 
 def _print_evaluation(evaluation: Evaluation, as_json: bool) -> None:

@@ -1,7 +1,6 @@
 """The `sluice` command. Heavy imports are deferred until a command runs, so that --help is fast."""
 
 import sys
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,14 +9,12 @@ from typer.core import TyperGroup
 
 from sluice.cli.bench import bench
 from sluice.cli.embeddings import embeddings
-from sluice.cli.options import Json, Tokenized
+from sluice.cli.options import Json, Tokenized, path
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
 from sluice.terminal import print_line
 from sluice.version import __version__
 
-PATHS = ("--file", "--output", "--png", "--plot", "--csv", "--attention", "--data-dir", "--config-dir")
-"""Options whose value is a path; typer takes an empty one for the working directory."""
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
 
 
@@ -32,9 +29,6 @@ class UserCodeGroup(TyperGroup):
 
         end = args.index("--") if "--" in args else len(args)
         options, rest = args[:end], args[end:]  # arguments after -- are text
-        for option, value in zip_longest(options, options[1:]):
-            if option.rstrip("=") in PATHS and (value == "" or option.endswith("=")):
-                ctx.fail(f"{option.rstrip('=')} is empty: give a path")
         allow_named(options)
         if CHANGED in options:
             allow_changed_code()
@@ -88,9 +82,10 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.add_typer(embeddings, name="embeddings")
 
-Run = Annotated[Path, typer.Argument(help="Run folder (its best.ckpt is used) or checkpoint file.")]
+Run = Annotated[Path, typer.Argument(parser=path, help="Run folder (its best.ckpt is used) or checkpoint file.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the corpora; default: SLUICE_DATA, else the one used in training.")
+    Path | None,
+    typer.Option(parser=path, help="Folder of the corpora; default: SLUICE_DATA, else the one used in training."),
 ]
 
 
@@ -142,7 +137,8 @@ def prepare(
         list[str] | None, typer.Argument(help="Settings as for training, such as task=imdb paths.data_dir=DIR.")
     ] = None,
     config_dir: Annotated[
-        Path | None, typer.Option("--config-dir", "-cd", help="Folder with additional configuration files.")
+        Path | None,
+        typer.Option("--config-dir", "-cd", parser=path, help="Folder with additional configuration files."),
     ] = None,
 ) -> None:
     """Download, check, tokenise and cache the data of a task, so that training needs no network."""
@@ -158,7 +154,9 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Split of the task's data: test, val or train; default: test.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Evaluate on this file of labelled texts or words instead.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(parser=path, help="Evaluate on this file of labelled texts or words instead.")
+    ] = None,
     text_columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -181,14 +179,14 @@ def evaluate(
         from sluice.cli.evaluate import evaluate_run
         from sluice.runs.evaluation import Table
 
-        if file and split:
+        if file and split is not None:
             raise UserError("--file and --split exclude each other: omit one of them")
-        if file is None and (text_columns or label_column):
+        if file is None and (text_columns or label_column is not None):
             raise UserError("--text-column and --label-column have no effect without --file: omit them")
         table = Table(file, text_columns or (), label_column) if file else None
         evaluate_run(
             run,
-            split=split or "test",
+            split="test" if split is None else split,
             table=table,
             method=method,
             settings=settings or [],
@@ -206,8 +204,9 @@ def predict(
     file: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="File with one text per line (for task=pairs, two texts separated by a tab), or a table "
-            "(.csv, .tsv, .jsonl, .parquet)."
+            "(.csv, .tsv, .jsonl, .parquet).",
         ),
     ] = None,
     text_columns: Annotated[
@@ -215,7 +214,8 @@ def predict(
         typer.Option("--text-column", help="Column of the table with the text; default: that of the training data."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the inputs with their predictions to this .csv, .tsv or .jsonl file.")
+        Path | None,
+        typer.Option(parser=path, help="Write the inputs with their predictions to this .csv, .tsv or .jsonl file."),
     ] = None,
     tokenized: Tokenized = None,
     as_json: Json = False,
@@ -286,7 +286,7 @@ def suggest(
 @app.command()
 def score(
     run: Run,
-    file: Annotated[Path, typer.Argument(help="Text file, plain or .gz.")],
+    file: Annotated[Path, typer.Argument(parser=path, help="Text file, plain or .gz.")],
     tokens: Annotated[bool, typer.Option("--tokens", help="Also print each token's log-probability.")] = False,
     tokenized: Tokenized = None,
     as_json: Json = False,
@@ -306,13 +306,15 @@ def score(
 def translate(
     run: Run,
     text: Annotated[list[str] | None, typer.Argument(help="Sentences; default: standard input.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one sentence per line.")] = None,
+    file: Annotated[Path | None, typer.Option(parser=path, help="File with one sentence per line.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy search; default: 5.")] = None,
     seed: Annotated[int | None, typer.Option(help="Sample instead of searching, with this random seed.")] = None,
     n_best: Annotated[int, typer.Option("--n-best", help="Number of translations per sentence.")] = 1,
     attention: Annotated[
         Path | None,
-        typer.Option(help="Plot the attention weights of the first sentence that is not blank to this PNG."),
+        typer.Option(
+            parser=path, help="Plot the attention weights of the first sentence that is not blank to this PNG."
+        ),
     ] = None,
     tokenized: Tokenized = None,
     as_json: Json = False,
@@ -364,7 +366,8 @@ def inspect(
     data_dir: DataDir = None,
     tokenized: Tokenized = None,
     png: Annotated[
-        Path | None, typer.Option(help="File of the plot; default: a new file in the run folder, or none with --json.")
+        Path | None,
+        typer.Option(parser=path, help="File of the plot; default: a new file in the run folder, or none with --json."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -382,7 +385,7 @@ def inspect(
 
 @app.command()
 def average(
-    run: Annotated[Path, typer.Argument(help="Folder of a run trained with callbacks=last_epochs.")],
+    run: Annotated[Path, typer.Argument(parser=path, help="Folder of a run trained with callbacks=last_epochs.")],
     last: Annotated[int | None, typer.Option(min=2, help="Number of epochs; default: all saved epochs.")] = None,
 ) -> None:
     """Average the weights of the last epochs into a new checkpoint."""
@@ -397,7 +400,8 @@ def export(
     run: Run,
     form: Annotated[str, typer.Option("--format", help="onnx, torch (torch.export) or safetensors.")] = "onnx",
     output: Annotated[
-        Path | None, typer.Option(help="File to write; default: a file named as the run in the current folder.")
+        Path | None,
+        typer.Option(parser=path, help="File to write; default: a file named as the run in the current folder."),
     ] = None,
     licence: Annotated[
         str | None, typer.Option("--license", help="Licence of the weights, for the model card; default: unknown.")
@@ -412,17 +416,20 @@ def export(
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Folders that contain runs at any depth, such as outputs.")],
+    folders: Annotated[
+        list[Path], typer.Argument(parser=path, help="Folders that contain runs at any depth, such as outputs.")
+    ],
     metric: Annotated[
         str | None, typer.Option(help="Metric such as test/accuracy or val/loss; default: the task's monitored metric.")
     ] = None,
     sort: Annotated[
         str, typer.Option(help="Order of the rows: metric (best first), model, parameters or minutes.")
     ] = "metric",
-    csv: Annotated[Path | None, typer.Option(help="Also write the tables to this CSV file.")] = None,
+    csv: Annotated[Path | None, typer.Option(parser=path, help="Also write the tables to this CSV file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also plot means and standard deviations to this file (.png, .pdf, .svg).")
+        Path | None,
+        typer.Option(parser=path, help="Also plot means and standard deviations to this file (.png, .pdf, .svg)."),
     ] = None,
     against: Annotated[
         str | None,

@@ -1,5 +1,6 @@
 """Options that several commands take."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,3 +18,14 @@ Tokenized = Annotated[
         "text, or by 'words' if that was split at white space.",
     ),
 ]
+
+
+def path(value: str) -> Path:
+    """Parses a path on the command line; `Path` takes an empty one for the working directory.
+
+    Raises:
+        typer.BadParameter: if it is empty.
+    """
+    if not value:
+        raise typer.BadParameter("it is empty, give a path")
+    return Path(value)

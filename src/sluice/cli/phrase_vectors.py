@@ -52,7 +52,8 @@ def print_phrases(
     _check_words(translator, phrases)
     vectors = translator.encode(phrases, mean=mean)
     if png is not None or projector is not None:
-        write_plot(phrases, vectors, title=str(run), png=png, projector=projector)
+        report = sys.stderr if as_json else None
+        write_plot(phrases, vectors, title=str(run), png=png, projector=projector, report=report)
     space = Embeddings(phrases, vectors)
     for phrase in phrases:
         neighbours = space.neighbours(phrase, top, "manhattan" if manhattan else "cosine")

@@ -66,8 +66,8 @@ def predict_texts(
     model, predictor = load_for(run, Predictor, tokenized=tokenized)  # type: ignore[type-abstract]
     print_notes(model, as_json)
     columns = text_columns or recipe_of(model.config).text_columns(model.config)
-    if table is not None and len(set(columns)) != len(predictor.fields):
-        raise UserError(f"--text-column names {len(set(columns))} column(s): this model needs {len(predictor.fields)}")
+    if table is not None:
+        _check_columns(columns, len(predictor.fields))
     if texts:
         inputs = _inputs_of_arguments(predictor, texts)
     elif table is not None:
@@ -119,6 +119,19 @@ def _check_options(
         check_output("--output", output)
         if file is not None and output.exists() and file.exists() and output.samefile(file):
             raise UserError(f"--output {output} is the file that is read: choose another name")
+
+
+def _check_columns(columns: Sequence[str], needed: int) -> None:
+    """Checks the columns of the texts in a table.
+
+    Raises:
+        UserError: if one is named twice, or their number is not that of the texts that the model takes.
+    """
+    twice = next((column for column in columns if list(columns).count(column) > 1), None)
+    if twice is not None:
+        raise UserError(f"--text-column {twice} is given twice: name different columns")
+    if len(columns) != needed:
+        raise UserError(f"--text-column names {len(columns)} column(s): this model needs {needed}")
 
 
 def _inputs_of_arguments(predictor: Predictor[Item], texts: list[str]) -> Iterator[Input]:

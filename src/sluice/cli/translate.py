@@ -78,8 +78,13 @@ def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: i
     if beam is not None and beam > 0:
         beam = max(beam, n_best)
     vocab_size = len(translator.target.vocab)
-    if beam is not None and beam > vocab_size:
-        raise UserError(f"--beam {beam} cannot be used: it must be at most {vocab_size}, the size of the vocabulary")
+    for option, value in (("--n-best", n_best), ("--beam", beam)):
+        if value is not None and value > vocab_size:
+            raise UserError(
+                f"{option} {value} cannot be used: it must be at most {vocab_size}, the size of the vocabulary"
+            )
+    if n_best < 1:
+        raise UserError(f"--n-best {n_best} cannot be used: it must be at least 1")
     try:
         translator.translate([], beam=beam, n_best=n_best, seed=seed)
     except ValueError as error:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,13 @@ def project_words(source: Path, *, chosen: list[str], count: int, png: Path | No
 
 
 def write_plot(
-    labels: list[str], vectors: NDArray[np.float32], *, title: str, png: Path | None, projector: Path | None
+    labels: list[str],
+    vectors: NDArray[np.float32],
+    *,
+    title: str,
+    png: Path | None,
+    projector: Path | None,
+    report: TextIO | None = None,
 ) -> None:
     """Plots labelled vectors and writes them for TensorBoard's projector.
 
@@ -83,6 +90,7 @@ def write_plot(
         title: of the plot.
         png: the file of the plot; None for no plot.
         projector: a new folder for the projector; None for none.
+        report: stream on which the written files are reported; None for standard output.
 
     Raises:
         UserError: if both outputs are None, one exists already or cannot be written, or there are fewer than two
@@ -95,17 +103,17 @@ def write_plot(
         raise UserError(f"--projector {projector} already exists: choose another name, or remove it")
     if min(vectors.shape) < 2:
         points, size = vectors.shape
-        raise UserError(f"got {points} vectors of size {size}: a plot needs at least two vectors of size two or more")
+        raise UserError(f"got {points} vector(s) of size {size}: a plot needs at least two vectors of size two or more")
     if png is not None:
         from sluice.plots.scatter import draw_scatter  # matplotlib is slow to import
 
         plane = pca_projection(vectors)
         save_figure(draw_scatter(labels, *plane, title=title), png)
         explained = sum(plane.explained_variance_ratio)
-        print(f"Plotted {len(labels)} points to {png} ({explained:.0%} of the variance explained)")
+        print(f"Plotted {len(labels)} points to {png} ({explained:.0%} of the variance explained)", file=report)
     if projector is not None:
         write_projector(projector, labels, vectors)
-        print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}")
+        print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}", file=report)
 
 
 def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:

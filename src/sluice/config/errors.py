@@ -248,7 +248,7 @@ def _unknown_option(text: str) -> str:
     primary = re.search(r"Cannot find primary config '([^']+)'", text)
     if primary:
         return f"--config-name {primary[1]} cannot be used: there is no {primary[1]}.yaml in the configuration folder"
-    found = re.search(r"Could not find '([\w/]+)/([^/']*)'", text)
+    found = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
     if not found:
         group = re.search(r"Could not override '([^']+)'", text)
         return f"there is no group {group[1]!r}: see {training_command()} --help" if group else _first_line(text)
@@ -261,7 +261,10 @@ def _unknown_option(text: str) -> str:
     if new:
         return f"there is no {group_name}={name}: it is now called {new}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-    return f"there is no {group_name}={name}: there are {', '.join(options)}{_suggest(name, options)}"
+    there = (
+        f"there are {', '.join(options)}{_suggest(name, options)}" if options else f"see {training_command()} --help"
+    )
+    return f"there is no {group_name}={name}: {there}"
 
 
 def _unknown_key(text: str, overrides: Sequence[str]) -> str:

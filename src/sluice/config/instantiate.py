@@ -33,13 +33,13 @@ def factory(key: str, spec: Plain, optimizer: Callable[..., Any] | None = None) 
         if key == "scheduler":
             check_target(key, spec, make, LRScheduler)
             make = ConfiguredSchedule(make.func, make.keywords)  # type: ignore[attr-defined]
-            make((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]), total_steps=10, mode="max")
+            make.try_with((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]))
         else:
             check_target(key, spec, make, torch.optim.Optimizer)
             _try_optimizer(key, spec, make)
     except UserError:
         raise
-    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     return make
 
@@ -143,7 +143,7 @@ def of_tracking_service(error: Exception) -> bool:
 
 
 def _unknown_target(key: str, target: object, error: HydraException) -> str:
-    if "Error loading" in str(error) or "Error locating" in str(error):
+    if any(words in str(error) for words in ("Error loading", "Error locating", "Expected a callable target")):
         return f"{key}._target_={target} cannot be used: it must be the dotted name of an installed class or function"
     return f"{key} cannot be built: {_reason(error.__cause__ or error)}"
 
@@ -154,4 +154,4 @@ def _check_kind(key: str, spec: Plain, made: object, kind: type) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return " ".join(str(error).strip().splitlines()[:2]).rstrip(".")
+    return " ".join(str(error).strip().splitlines()[:2]).rstrip(".") or type(error).__name__

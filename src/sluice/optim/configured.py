@@ -1,6 +1,8 @@
 """Schedules named by `scheduler._target_`: functions of Sluice's form, and the classes of torch.optim.lr_scheduler."""
 
 import inspect
+import math
+import warnings
 from collections.abc import Callable
 
 from torch.optim import Optimizer, lr_scheduler
@@ -11,6 +13,8 @@ from sluice.plain import Plain
 INTERVALS = ("step", "epoch")
 OWN_SETTINGS = ("interval", "frequency", "monitor")
 """Settings of `scheduler` that are not arguments of the class or function, see `Schedule`."""
+TRIED_STEPS = 10
+"""Length of the schedule with which the arguments are tried before the run."""
 LENGTHS = ("total_steps", "T_max")
 """Parameters of torch's schedules that are the number of steps of the whole schedule."""
 
@@ -38,7 +42,7 @@ class ConfiguredSchedule:
             given: its arguments, and optionally interval ("step" or "epoch"), frequency and monitor.
 
         Raises:
-            ValueError: for an invalid interval, frequency or metric.
+            ValueError: for an invalid interval, frequency or metric, or a step at which the schedule would begin.
         """
         self._target = target
         self._given = {name: value for name, value in given.items() if name not in OWN_SETTINGS}
@@ -50,6 +54,8 @@ class ConfiguredSchedule:
             self._length = None
         self._takes_mode = takes_mode and "mode" in parameters and "mode" not in self._given
         interval, frequency, monitor = (self._own.get(name) for name in OWN_SETTINGS)
+        if "last_epoch" in self._given:
+            raise ValueError("last_epoch is managed by Sluice, a resumed run continues its schedule: leave it out")
         if interval is not None and interval not in INTERVALS:
             raise ValueError(f"interval must be step or epoch, got {interval}")
         if frequency is not None and (isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1):
@@ -67,7 +73,8 @@ class ConfiguredSchedule:
 
         Raises:
             TypeError: if the function returns neither a scheduler nor a `Schedule`.
-            ValueError: for arguments that the class rejects, or a schedule per step that needs a validation metric.
+            ValueError: for arguments that the class rejects, a schedule per step that needs a validation metric,
+                or a metric for a schedule that reads none.
         """
         automatic: Plain = {} if self._length is None else {self._length: total_steps}
         automatic |= {"mode": mode} if self._takes_mode else {}
@@ -77,6 +84,33 @@ class ConfiguredSchedule:
         if not isinstance(made, Schedule):
             raise TypeError(f"it creates a {type(made).__name__}, expected an LRScheduler of torch")
         made = made._replace(**self._own)
-        if isinstance(made.scheduler, lr_scheduler.ReduceLROnPlateau) and made.interval == "step":
+        reads_metric = isinstance(made.scheduler, lr_scheduler.ReduceLROnPlateau)
+        if made.monitor is not None and not reads_metric:
+            raise ValueError(f"monitor={made.monitor} has no effect on {type(made.scheduler).__name__}: leave it out")
+        if reads_metric and made.interval == "step":
             raise ValueError("ReduceLROnPlateau needs interval=epoch, since it reads a validation metric")
         return made
+
+    def try_with(self, optimizer: Optimizer) -> None:
+        """Creates the schedule and takes some steps, since schedules use some of their arguments only then.
+
+        Args:
+            optimizer: an optimizer without further use; its learning rate is changed.
+
+        Raises:
+            ValueError: if a learning rate becomes negative or is not finite; also see `__call__`.
+        """
+        scheduler = self(optimizer, total_steps=TRIED_STEPS, mode="max").scheduler
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the optimizer takes no steps
+            for step in range(1, TRIED_STEPS):
+                try:
+                    scheduler.step(0.0) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
+                except ValueError as error:
+                    if "Tried to step" in str(error):  # a schedule of fewer steps
+                        return
+                    raise
+                rates = [float(group["lr"]) for group in optimizer.param_groups]
+                wrong = next((rate for rate in rates if not 0 <= rate < math.inf), None)
+                if wrong is not None:
+                    raise ValueError(f"it sets the learning rate to {wrong:g} at step {step}, change its arguments")

@@ -202,7 +202,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         corpus = LabelledTable(
             path=table.path,
             text_column=text_column,
-            label_column=table.label_column or self.label_column(model.config),
+            label_column=self.label_column(model.config) if table.label_column is None else table.label_column,
             known_labels=model.labels,
         )
         encoded = encode_documents(corpus.documents(), self.tokenizer_of(model), model.vocab)

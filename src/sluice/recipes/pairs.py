@@ -204,7 +204,7 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             path=table.path,
             first_column=columns[0],
             second_column=columns[1],
-            label_column=table.label_column or self.label_column(model.config),
+            label_column=self.label_column(model.config) if table.label_column is None else table.label_column,
             known_labels=model.labels,
         )
         return self._evaluated(model, corpus, list(corpus.pairs("train")))

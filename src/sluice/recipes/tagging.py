@@ -123,7 +123,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
             sentences, left_out = self._sentences_of_split(model, corpus, request.split)
             details |= {"split": request.split, "left_out": left_out}
         else:
-            if request.table.text_columns or request.table.label_column:
+            if request.table.text_columns or request.table.label_column is not None:
                 raise UserError(
                     "--text-column and --label-column have no effect on a tagger: give --set data.word_column= or "
                     "--set data.tag_column=, or omit them"

@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import (
     LearningRateFinder,
     LearningRateMonitor,
     ModelCheckpoint,
+    ModelSummary,
     RichProgressBar,
     StochasticWeightAveraging,
     TQDMProgressBar,
@@ -160,6 +161,10 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
         raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
     if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
         raise UserError(f"{key} cannot be used: DeviceStatsMonitor needs the package psutil, install it")
+    if isinstance(made, ModelSummary) and made._max_depth < -1:
+        raise UserError(
+            f"{key}.max_depth={made._max_depth} cannot be used: it must be at least 0, or -1 for all layers"
+        )
     monitor = made.monitor if isinstance(made, EarlyStopping | ModelCheckpoint) else None
     if monitor and monitor.startswith("train/") and monitor.removeprefix("train/") not in TRAIN_METRICS:
         known = ", ".join(f"train/{name}" for name in TRAIN_METRICS)
@@ -181,6 +186,8 @@ def _check_object(key: str, spec: Plain, kind: type) -> object:
     """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
+        if spec.get("run_dir") == "":
+            raise UserError(f"{key}.run_dir= cannot be used: name a folder, or leave it out for the folder of the run")
         given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
             built = construct(key, given, kind)

@@ -81,9 +81,11 @@ def test_saved_schedule_continues(name: str) -> None:
 
 
 def test_interval_frequency_and_monitor_are_settings() -> None:
-    own = {"interval": "step", "frequency": 3, "monitor": "val/loss"}
+    own = {"interval": "step", "frequency": 3}
     _, schedule = scheduled({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, **own})
-    assert schedule[1:] == ("step", 3, "val/loss")
+    assert schedule[1:] == ("step", 3, None)
+    _, plateau = scheduled({"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "monitor": "val/loss"})
+    assert plateau[1:] == ("epoch", 1, "val/loss")
 
 
 def test_function_may_return_a_scheduler() -> None:
