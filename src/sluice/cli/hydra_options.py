@@ -45,6 +45,9 @@ def check_options(arguments: Sequence[str], conf: Path) -> None:
             raise UserError(f"--{name} has no effect without --cfg: add --cfg job")
     if given.shell_completion and sum(argument.startswith(COMPLETIONS) for argument in rest) != 1:
         raise UserError("--shell-completion needs install=SHELL or uninstall=SHELL, such as install=bash")
+    empty = next((name for name in ("config-dir", "config-path") if getattr(given, name.replace("-", "_")) == ""), None)
+    if empty is not None:
+        raise UserError(f"--{empty} is empty: give the folder of your configuration files")
     if given.config_dir is not None:
         check_config_dir(Path(given.config_dir), conf)
     if given.config_path is not None and not Path(given.config_path).is_dir():

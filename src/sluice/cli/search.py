@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 import sys
 from dataclasses import field, make_dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ DIRECTIONS = {"max": "maximize", "min": "minimize"}
 RESULTS, BEST = "optimization_results.yaml", "best_trial.yaml"
 """Files in the folder of the sweep: that of the sweeper, and that of Sluice."""
 DIRECTION_SETTING = "hydra.sweeper.direction"
+COUNTS = ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs")
+"""Settings of the sweeper that are numbers of at least 1."""
 
 
 class Trial(NamedTuple):
@@ -122,15 +125,18 @@ def register_search() -> None:
     store.store("tpe", make_dataclass("Sampler", [seed], bases=(config.TPESamplerConfig,)), f"{SWEEPER}/sampler")
 
 
-def check_direction(arguments: list[str]) -> None:
-    """Refuses a direction on the command line.
+def check_sweeper(arguments: list[str]) -> None:
+    """Refuses settings of the sweeper on the command line that would be ignored or fail after its start.
 
     Raises:
-        UserError: if there is one.
+        UserError: for a direction, or a number of trials or jobs below 1.
     """
     for argument in arguments:
         if argument.lstrip("+").startswith(f"{DIRECTION_SETTING}="):
             raise UserError(f"{argument} cannot be set: the direction follows task.mode, leave it out")
+        key, _, value = argument.lstrip("+").partition("=")
+        if key in COUNTS and re.fullmatch(r"0|-\d+", value.strip()):
+            raise UserError(f"{argument} cannot be used: it must be at least 1")
 
 
 def search_error(error: Exception) -> UserError | None:

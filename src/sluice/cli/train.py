@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.cli.hydra_options import MULTIRUN, check_options, chosen_package
-from sluice.cli.search import Search, check_direction, register_search, search_error
+from sluice.cli.search import Search, check_sweeper, register_search, search_error
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command
@@ -43,7 +43,7 @@ def main(conf: Path) -> None:
             return
         _check_environment()
         check_options(sys.argv[1:], conf)
-        check_direction(sys.argv[1:])
+        check_sweeper(sys.argv[1:])
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
         _import_named_code(sys.argv[1:])
         if not any("resume" in argument for argument in sys.argv[1:]):

@@ -261,10 +261,8 @@ def _unknown_option(text: str) -> str:
     if new:
         return f"there is no {group_name}={name}: it is now called {new}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-    there = (
-        f"there are {', '.join(options)}{_suggest(name, options)}" if options else f"see {training_command()} --help"
-    )
-    return f"there is no {group_name}={name}: {there}"
+    there = f"there are {', '.join(options)}" if options else f"see {training_command()} --help"
+    return f"there is no {group_name}={name}: {there}{_suggest(name, options)}"
 
 
 def _unknown_key(text: str, overrides: Sequence[str]) -> str:
