@@ -7,7 +7,7 @@ has no public setter.
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks import ModelSummary, WeightAveraging
 from torch.optim.swa_utils import AveragedModel
 from torchmetrics import Metric
 
@@ -56,6 +56,11 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
     for counters in (progress["total"], progress["current"]):
         counters.update(dict.fromkeys(("ready", "started", "completed"), counters["processed"]))
     progress["is_last_batch"] = False
+
+
+def summary_depth(callback: ModelSummary) -> int:
+    """The `max_depth` that a model summary was made with."""
+    return int(callback._max_depth)
 
 
 def averaged_model(callback: WeightAveraging) -> AveragedModel | None:

@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -150,8 +149,7 @@ def _reduced(settings: list[str], home: Path) -> list[str]:
         kept = [setting for setting in kept if not setting.startswith("model.hidden_size")]
     debug = () if "debug" in given else ("debug=fast",)
     mode = ("hydra.mode=RUN",) if _sweep_of(settings) or (_experiment(settings).get("hydra") or {}) else ()
-    options = list(chain.from_iterable((setting,) for setting in settings))
-    return [*options, *debug, *kept, "trainer.accelerator=cpu", *mode]
+    return [*settings, *debug, *kept, "trainer.accelerator=cpu", *mode]
 
 
 def _link_samples(home: Path) -> None:

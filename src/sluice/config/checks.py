@@ -139,6 +139,8 @@ def check_monitor_mode(config: Config, known: list[str]) -> None:
 
 def _check_fractions(data: Any) -> None:
     given = {name: getattr(data, name) for name, path in PARTS if hasattr(data, name) and not getattr(data, path, None)}
+    if getattr(data, "folds", None) is not None:
+        given.pop("test_fraction", None)  # a fold is the test
     if sum(given.values()) >= 1:
         names = " and ".join(f"task.data.{name}={value:g}" for name, value in given.items())
         raise UserError(f"{names} leave nothing to train on: they must sum to less than 1")

@@ -96,13 +96,7 @@ NEEDS = (
     Need(("task.data.curriculum_fraction",), "task.data.curriculum", _is("naive", "combined"), _LEFT_OUT),
     Need(("task.decoder.attention_size",), "task.attention", _is("additive"), "set task.attention=additive"),
     Need(("task.replace_unknown",), "task.attention", _is_not("none"), "choose another task.attention"),
-    Need(
-        ("task.text.min_freq",),
-        "task.text.unit",
-        _is_not("subwords"),
-        _LEFT_OUT,
-        tasks=("parallel", "multi30k"),
-    ),
+    Need(("task.text.min_freq",), "task.text.unit", _is_not("subwords"), _LEFT_OUT, tasks=("parallel", "multi30k")),
     Need(("task.text.tokenizer",), "task.text.unit", _is("words"), _LEFT_OUT),
     Need(("task.text.subwords", "task.text.subword_size"), "task.text.unit", _is("subwords"), "set task.text.unit too"),
 )

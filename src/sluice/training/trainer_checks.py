@@ -33,6 +33,7 @@ from sluice.callbacks.weight_averaging import TrainingAverage
 from sluice.config.instantiate import check_target, construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
+from sluice.lightning_internals import summary_depth
 from sluice.plain import Plain
 from sluice.training.trainer import PROFILERS, cluster_environment
 
@@ -161,10 +162,8 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
         raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
     if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
         raise UserError(f"{key} cannot be used: DeviceStatsMonitor needs the package psutil, install it")
-    if isinstance(made, ModelSummary) and made._max_depth < -1:
-        raise UserError(
-            f"{key}.max_depth={made._max_depth} cannot be used: it must be at least 0, or -1 for all layers"
-        )
+    if isinstance(made, ModelSummary) and (depth := summary_depth(made)) < -1:
+        raise UserError(f"{key}.max_depth={depth} cannot be used: it must be at least 0, or -1 for all layers")
     monitor = made.monitor if isinstance(made, EarlyStopping | ModelCheckpoint) else None
     if monitor and monitor.startswith("train/") and monitor.removeprefix("train/") not in TRAIN_METRICS:
         known = ", ".join(f"train/{name}" for name in TRAIN_METRICS)

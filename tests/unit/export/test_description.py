@@ -15,7 +15,7 @@ from torch import nn
 from running import error_of, sluice
 from sluice.errors import UserError
 from sluice.export.description import Rules
-from sluice.export.example import CLASSIFY, ENCODE, python_example
+from sluice.export.example import CLASSIFY, ENCODE, TOKENIZE, python_example
 from sluice.export.programs import programs_of
 from sluice.recurrent import Cell, HiddenState, register_cell
 from sluice.recurrent.cells import CELLS
@@ -26,15 +26,11 @@ TEXTS = st.text(alphabet=st.sampled_from("abİß é'’\"().,!?;:-–\n\t\x1c\u2
 
 
 def split_by_rules(text: str, rules: dict[str, Any]) -> list[str]:
-    """As the generated example does."""
-    for pattern, new in rules["clean"]:
-        text = re.sub(pattern, new, text)
-    text = unicodedata.normalize(rules["unicode"], text) if rules["unicode"] else text
-    text = text.lower() if rules["lowercase"] == "text" else text
-    for pattern, new in rules["replace"]:
-        text = re.sub(pattern, new, text)
-    tokens = re.findall(rules["pattern"], text)
-    return [token.lower() for token in tokens] if rules["lowercase"] == "tokens" else tokens
+    """Splits a text by the function that the generated example has."""
+    names: dict[str, Any] = {"re": re, "unicodedata": unicodedata}
+    exec(TOKENIZE[None], names)
+    tokens: list[str] = names["tokenize"](text, rules)
+    return tokens
 
 
 @pytest.mark.parametrize("lowercase", [False, True])
