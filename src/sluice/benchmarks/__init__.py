@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sluice.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from sluice.benchmarks.all import bench_all as bench_all
     from sluice.benchmarks.cells import bench_cells as bench_cells
     from sluice.benchmarks.language import bench_language as bench_language
     from sluice.benchmarks.scaling import bench_scale as bench_scale
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "all": ["bench_all"],
         "cells": ["bench_cells"],
         "language": ["bench_language"],
         "scaling": ["bench_scale"],

@@ -89,7 +89,17 @@ def bench_cells(
         _report(size, rows, as_json)
 
 
-def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> list[Plain]:
+def cell_steps(
+    size: Size, cells: list[str], device: torch.device, variants: tuple[str, ...] = VARIANTS
+) -> dict[tuple[str, str], Callable[[], None]]:
+    """Forward and backward passes of torch's layers and of each cell, by name and variant.
+
+    Args:
+        size: of the batch and the layer.
+        cells: names of registered cells.
+        device: where they are run.
+        variants: of VARIANTS; those that a cell does not have are left out.
+    """
     torch.manual_seed(0)
     inputs = torch.randn(size.batch_size, size.steps, size.input_size, device=device, requires_grad=True)
     steps: dict[tuple[str, str], Callable[[], None]] = {}
@@ -97,9 +107,15 @@ def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> l
         steps[name, "default"] = _kernel_step(kernel(size.input_size, size.hidden_size, batch_first=True), inputs)
     for cell in cells:
         stack = RecurrentStack(cell=cell, input_size=size.input_size, hidden_size=size.hidden_size).to(device)
-        for variant in VARIANTS if stack.cells[0].can_fuse() else ("default", "loop"):  # type: ignore[operator]
+        can_fuse: bool = stack.cells[0].can_fuse()  # type: ignore[operator]
+        for variant in variants if can_fuse else [name for name in variants if name in ("default", "loop")]:
             if variant != "fused, no C" or kernels(inputs):
                 steps[cell, variant] = _stack_step(stack, inputs, variant)
+    return steps
+
+
+def _measure(size: Size, cells: list[str], runs: int, device: torch.device) -> list[Plain]:
+    steps = cell_steps(size, cells, device)
     seconds = median_seconds(steps, runs, device)
     names = dict.fromkeys(name for name, _ in steps)
     reference = seconds["nn.LSTM", "default"]

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from sluice.benchmarks.baselines import TiedLanguageModel, WordLanguageModel
 from sluice.benchmarks.cells import peak_memory
 from sluice.benchmarks.timing import bench_device, describe_device, median_seconds, synchronize
 from sluice.decoding.sampling import sample
@@ -25,41 +25,55 @@ CUTOFFS = (2_000, 10_000)
 """Cutoffs of the adaptive softmax."""
 GENERATED_TOKENS = 100
 """Number of tokens generated to measure generation speed."""
+WIDTH = 90
+"""Minimum width of the table in characters, also on narrower terminals."""
 
 
-class TorchBaseline(nn.Module):
-    """Baseline: nn.Embedding, nn.LSTM, a tied nn.Linear, and cross-entropy over the logits of all tokens at once."""
+class LanguageSizes(NamedTuple):
+    """Sizes of a language model and of its chunks."""
 
-    def __init__(self, vocab_size: int, size: int, layers: int) -> None:
-        """
-        Args:
-            vocab_size: number of words.
-            size: embedding size and hidden size.
-            layers: number of LSTM layers.
-        """
-        super().__init__()
-        self.table = nn.Embedding(vocab_size, size)
-        self.lstm = nn.LSTM(size, size, layers, batch_first=True)
-        self.output = nn.Linear(size, vocab_size)
-        self.output.weight = self.table.weight
+    batch_size: int = 20
+    steps: int = 35
+    units: int = 200
+    layers: int = 2
+    vocab_size: int = 33_278
 
-    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of (B, T) targets."""
-        outputs, _ = self.lstm(self.table(inputs))
-        return F.cross_entropy(self.output(outputs).flatten(0, 1), targets.flatten())
+    def __str__(self) -> str:
+        return f"B={self.batch_size} T={self.steps}, LSTM {self.layers}x{self.units}, {self.vocab_size:,} words"
 
 
-def bench_language(
-    *, batch_size: int, steps: int, units: int, layers: int, vocab_size: int, runs: int, device: str, as_json: bool
-) -> None:
-    """Times training steps, including the optimizer, on token ids from a Zipf distribution, and generation.
+def language_models(sizes: LanguageSizes, device: torch.device) -> dict[str, LanguageModel]:
+    """Sluice's language models to be timed, by the name of their row."""
+    return {f"sluice, {head}": _model(head, sizes).to(device) for head in ("full", "adaptive")}
+
+
+def language_steps(
+    models: dict[str, LanguageModel], sizes: LanguageSizes, device: torch.device
+) -> dict[str, Callable[[], None]]:
+    """Training steps, with the optimizer, of two models in plain torch and of Sluice's, on ids of a Zipf distribution.
 
     Args:
-        batch_size: B, number of streams.
-        steps: T, steps of a chunk.
-        units: size of the embedding and of each layer.
-        layers: number of LSTM layers.
-        vocab_size: V, above the last cutoff of the adaptive softmax.
+        models: see `language_models`.
+        sizes: of the models and the chunks.
+        device: where they are trained.
+    """
+    words = _words(sizes.vocab_size, sizes.batch_size * (sizes.steps + 1)).view(sizes.batch_size, -1).to(device)
+    inputs, targets = words[:, :-1], words[:, 1:]
+    example = WordLanguageModel(sizes.vocab_size, sizes.units, sizes.layers).to(device)
+    tied = TiedLanguageModel(sizes.vocab_size, sizes.units, sizes.layers).to(device)
+    time_first = (inputs.T.contiguous(), targets.T.contiguous())
+    return {
+        "word_language_model": lambda: example.step(*time_first),
+        "plain torch": lambda: tied.step(inputs, targets),
+        **{name: _sluice_step(model, inputs, targets) for name, model in models.items()},
+    }
+
+
+def bench_language(*, sizes: LanguageSizes, runs: int, device: str, as_json: bool) -> None:
+    """Times training steps, including the optimizer, and generation.
+
+    Args:
+        sizes: of the models and the chunks; `vocab_size` is above the last cutoff of the adaptive softmax.
         runs: number of timed rounds; medians are reported.
         device: "cpu" or "cuda".
         as_json: print one JSON object per row instead of a table.
@@ -70,33 +84,30 @@ def bench_language(
     where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
-    words = _words(vocab_size, batch_size * (steps + 1)).view(batch_size, steps + 1).to(where)
-    inputs, targets = words[:, :-1], words[:, 1:]
-    baseline = TorchBaseline(vocab_size, units, layers).to(where)
-    models = {f"sluice, {kind}": _model(kind, vocab_size, units, layers).to(where) for kind in ("full", "adaptive")}
-    training: dict[str, Callable[[], None]] = {"plain torch": _baseline_step(baseline, inputs, targets)}
-    training |= {name: _sluice_step(model, inputs, targets) for name, model in models.items()}
-    seconds = median_seconds(training, runs, where)
+    models = language_models(sizes, where)
+    steps = language_steps(models, sizes, where)
+    seconds = median_seconds(steps, runs, where)
+    tokens = sizes.batch_size * sizes.steps
     rows = [
         {
             "model": name,
             "ms": seconds[name] * 1e3,
-            "tokens/s": batch_size * steps / seconds[name],
+            "tokens/s": tokens / seconds[name],
             "memory MiB": peak_memory(step, where) / 2**20,
             **({"generated tokens/s": _generation_speed(models[name])} if name in models else {}),
         }
-        for name, step in training.items()
+        for name, step in steps.items()
     ]
-    sizes = f"B={batch_size} T={steps}, LSTM {layers}x{units}, {vocab_size:,} words, {describe_device(where)}"
-    _report(sizes, rows, batch_size * steps * vocab_size * 4 / 2**20, as_json)
+    _report(f"{sizes}, {describe_device(where)}", rows, tokens * sizes.vocab_size * 4 / 2**20, as_json)
 
 
-def _model(head: str, vocab_size: int, units: int, layers: int) -> LanguageModel:
+def _model(head: str, sizes: LanguageSizes) -> LanguageModel:
+    units, vocab_size = sizes.units, sizes.vocab_size
     embedding = LearnedEmbedding(vocab_size=vocab_size, size=units, padding_id=1)
     table: Any = embedding.table.weight
     return LanguageModel(
         embedding=embedding,
-        recurrent=RecurrentStack(cell="lstm", input_size=units, hidden_size=units, num_layers=layers),
+        recurrent=RecurrentStack(cell="lstm", input_size=units, hidden_size=units, num_layers=sizes.layers),
         head=make_head(head, input_size=units, vocab_size=vocab_size, table=table, cutoffs=CUTOFFS),
     )
 
@@ -104,17 +115,6 @@ def _model(head: str, vocab_size: int, units: int, layers: int) -> LanguageModel
 def _words(vocab_size: int, number: int) -> Tensor:
     """Token ids sampled from a Zipf distribution; frequent tokens have small ids."""
     return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
-
-
-def _baseline_step(model: TorchBaseline, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(model.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        model.loss(inputs, targets).backward()
-        optimizer.step()
-
-    return step
 
 
 def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
@@ -148,11 +148,11 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         return
     table = Table(title=f"Training step including the optimizer: {sizes}", title_justify="left", box=None)
     for heading in ("model", "step", "training tokens/s", "peak memory", "generated tokens/s"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         generation = f"{row['generated tokens/s']:,.0f}" if "generated tokens/s" in row else ""
         cells = (f"{row['ms']:,.0f} ms", f"{row['tokens/s']:,.0f}", f"{row['memory MiB']:,.0f} MiB", generation)
         table.add_row(row["model"], *cells)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(width=max(Console().width, WIDTH), highlight=False)
     console.print(table)
     console.print(f"Materialising the logits of all tokens takes {logits:,.0f} MiB, and their softmax as much again.")

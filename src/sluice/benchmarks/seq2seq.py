@@ -39,10 +39,8 @@ class Sizes(NamedTuple):
     input_feeding: bool
 
 
-CONFIGURATIONS = (
-    Sizes("default", "lstm", 256, 2, 512, "general", False),
-    Sizes("input feeding, additive", "gru", 256, 1, 256, "additive", True),
-)
+INPUT_FEEDING = Sizes("input feeding, additive", "gru", 256, 1, 256, "additive", True)
+CONFIGURATIONS = (Sizes("default", "lstm", 256, 2, 512, "general", False), INPUT_FEEDING)
 EMBEDDING = 256
 
 
@@ -71,12 +69,12 @@ def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json
     where = bench_device(device)
     keep_freed_memory()
     torch.manual_seed(0)
-    pairs = _pairs(batch_size, where)
+    pairs = random_pairs(batch_size, where)
     tokens = int(pairs.target_lengths.sum())
-    networks = {sizes.name: _network(sizes).to(where) for sizes in CONFIGURATIONS}
+    networks = {sizes.name: translation_model(sizes).to(where) for sizes in CONFIGURATIONS}
     steps: dict[tuple[str, str], Callable[[], None]] = {}
     for name, network in networks.items():
-        steps[name, "train"] = _training_step(network, pairs)
+        steps[name, "train"] = training_step(network, pairs)
         for size in (1, beam):
             steps[name, f"beam {size}"] = _decoding_step(network, pairs, size)
     seconds = median_seconds(steps, runs, where)
@@ -92,7 +90,8 @@ def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json
     _report(f"{batch_size} sentences, {describe_device(where)}", rows, as_json)
 
 
-def _pairs(batch_size: int, device: torch.device) -> Pairs:
+def random_pairs(batch_size: int, device: torch.device) -> Pairs:
+    """Random ids in sentences of the lengths of Multi30k."""
     length = max(3, round(MEAN_LENGTH))
     source_lengths = (torch.randn(batch_size) * DEVIATION + MEAN_LENGTH).round().long().clamp(3, 30)
     target_lengths = torch.randint(length - 1, length + 2, (batch_size,))
@@ -102,7 +101,8 @@ def _pairs(batch_size: int, device: torch.device) -> Pairs:
     return Pairs(source.to(device), source_lengths, target.to(device), target_lengths)
 
 
-def _network(sizes: Sizes) -> Seq2Seq:
+def translation_model(sizes: Sizes) -> Seq2Seq:
+    """Sluice's translation model of the given sizes."""
     encoder = RecurrentStack(
         cell=sizes.cell, input_size=EMBEDDING, hidden_size=sizes.units, num_layers=sizes.layers, bidirectional=True
     )
@@ -123,7 +123,8 @@ def _network(sizes: Sizes) -> Seq2Seq:
     )
 
 
-def _training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:
+def training_step(network: Seq2Seq, pairs: Pairs) -> Callable[[], None]:
+    """A training step with AdamW and a label smoothing of 0.1."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     inputs, labels, lengths = pairs.target[:, :-1], pairs.target[:, 1:], pairs.target_lengths
 

@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
@@ -24,6 +24,19 @@ TORCH_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU}
 VARIANTS = {"dense": "dense", "sluice": "Sluice", "final c": "Sluice, with final cell state", "packed": "packed"}
 """Headings of the variants: torch.nn, ignoring the lengths; Sluice, with outputs and final hidden state; the
 same with the final cell state; torch.nn on packed sequences."""
+
+
+class LengthSizes(NamedTuple):
+    """Sizes of a batch of sequences of different lengths, and of a layer."""
+
+    batch_size: int = 64
+    shortest: int = 150
+    longest: int = 200
+    input_size: int = 100
+    hidden_size: int = 256
+
+    def __str__(self) -> str:
+        return f"B={self.batch_size} T={self.shortest}-{self.longest} D={self.input_size} H={self.hidden_size}"
 
 
 def bench_device(name: str) -> torch.device:
@@ -102,16 +115,32 @@ def bench_lengths(
         raise UserError(f"--shortest {shortest} is above --steps {steps}")
     if not plain_memory:
         keep_freed_memory()
-    torch.manual_seed(0)
-    lengths = torch.randint(shortest, steps + 1, (batch_size,))
-    lengths[0] = steps
-    inputs = torch.randn(batch_size, steps, input_size, device=where, requires_grad=True)
+    sizes = LengthSizes(batch_size, shortest, steps, input_size, hidden_size)
     rows = []
     for cell, bidirectional in product(TORCH_LAYERS, (False, True)):
-        functions = _variants(*_layers(cell, input_size, hidden_size, bidirectional, where), inputs, lengths, packed)
+        functions = length_steps(sizes, cell, where, bidirectional=bidirectional, packed=packed)
         rows.append({"cell": cell, "directions": 2 if bidirectional else 1, **median_seconds(functions, runs, where)})
-    title = f"B={batch_size} T={shortest}-{steps} D={input_size} H={hidden_size}, {describe_device(where)}"
-    _report(rows, title, as_json)
+    _report(rows, f"{sizes}, {describe_device(where)}", as_json)
+
+
+def length_steps(
+    sizes: LengthSizes, cell: str, device: torch.device, *, bidirectional: bool = False, packed: bool = False
+) -> dict[str, Callable[[], None]]:
+    """Forward and backward passes through one layer on sequences of random lengths, by the names of VARIANTS.
+
+    Args:
+        sizes: of the batch and the layer.
+        cell: a name in TORCH_LAYERS.
+        device: where they are run.
+        bidirectional: whether the layer reads both ways.
+        packed: whether packed sequences are among them.
+    """
+    torch.manual_seed(0)
+    lengths = torch.randint(sizes.shortest, sizes.longest + 1, (sizes.batch_size,))
+    lengths[0] = sizes.longest
+    inputs = torch.randn(sizes.batch_size, sizes.longest, sizes.input_size, device=device, requires_grad=True)
+    module, stack = _layers(cell, sizes.input_size, sizes.hidden_size, bidirectional, device)
+    return _variants(module, stack, inputs, lengths, packed)
 
 
 def _layers(

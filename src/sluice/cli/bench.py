@@ -20,6 +20,20 @@ PlainMemory = Annotated[bool, typer.Option("--plain-memory", help="Leave the C l
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
+@bench.command("all")
+def all_(
+    runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 5,
+    packed: Annotated[bool, typer.Option(help="Also time packed sequences (slow on a CPU).")] = True,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Print one table of speed ratios: language models, translation, variable lengths and every cell."""
+    with exit_on_user_error():
+        from sluice.benchmarks.all import bench_all
+
+        bench_all(runs=runs, packed=packed, device=device, as_json=as_json)
+
+
 @bench.command()
 def lengths(
     batch_size: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="Sequences in the batch.")] = 64,
@@ -91,18 +105,10 @@ def language(
     """Time language models: training with Sluice's output layers and with plain torch, and generation."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # silences torch's profiler
     with exit_on_user_error():
-        from sluice.benchmarks.language import bench_language
+        from sluice.benchmarks.language import LanguageSizes, bench_language
 
-        bench_language(
-            batch_size=batch_size,
-            steps=steps,
-            units=units,
-            layers=layers,
-            vocab_size=vocab_size,
-            runs=runs,
-            device=device,
-            as_json=as_json,
-        )
+        sizes = LanguageSizes(batch_size, steps, units, layers, vocab_size)
+        bench_language(sizes=sizes, runs=runs, device=device, as_json=as_json)
 
 
 @bench.command()
