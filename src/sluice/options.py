@@ -8,7 +8,7 @@ ACTIVATIONS = (
     *("gelu", "silu"),
 )
 """The keys of `recurrent.activations.ACTIVATIONS`."""
-RECURRENT_INITS = ("orthogonal", "xavier")
+RECURRENT_INITS = ("orthogonal", "xavier", "uniform")
 """The keys of `recurrent.initialisers.INITIALISERS`."""
 INITIAL_STATES = ("zeros", "learned")
 """Initial states, see `recurrent.stack`."""

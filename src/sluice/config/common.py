@@ -65,7 +65,11 @@ class Model(Settings):
         "activation of an LSTM's candidate; null for the default of the cell", ACTIVATIONS, None
     )
     initial_state: str = choice("initial state of a sequence", INITIAL_STATES, "zeros")
-    recurrent_init: str = choice("initialiser of the recurrent matrix of each gate", RECURRENT_INITS, "orthogonal")
+    recurrent_init: str = choice(
+        "initialiser of the recurrent matrix of each gate; uniform: of all weights and biases, as in torch.nn",
+        RECURRENT_INITS,
+        "orthogonal",
+    )
     forget_bias: float = setting(
         "initial bias of the forget gate; the update gate of a GRU starts at this value minus 1",
         1.0,

@@ -27,12 +27,22 @@ def gate_by_gate(weight: Tensor, gates: int, initialise: Callable[[Tensor], obje
             gate.copy_(values)
 
 
+def uniform(weight: Tensor) -> object:
+    """Fills the weight (H, ...) of one gate from U(−1/√H, 1/√H), as torch.nn's recurrent layers do."""
+    bound = len(weight) ** -0.5
+    return nn.init.uniform_(weight, -bound, bound)
+
+
 xavier = nn.init.xavier_uniform_
 orthogonal = nn.init.orthogonal_
 
 RANDOM = ("normal_", "uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_")
 """Functions and methods that fill a tensor in place with random numbers."""
-INITIALISERS: dict[str, Callable[[Tensor], object]] = {"orthogonal": orthogonal, "xavier": xavier}
+INITIALISERS: dict[str, Callable[[Tensor], object]] = {
+    "orthogonal": orthogonal,
+    "xavier": xavier,
+    "uniform": uniform,
+}
 """Initialisers by the value of `recurrent_init`."""
 
 

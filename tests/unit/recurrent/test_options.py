@@ -49,7 +49,7 @@ def choices(draw: st.DrawFn) -> Chosen:
         "layernorm_init_gain": draw(st.sampled_from([None, 0.1, 1.0])),
         "recurrent_dropout": draw(dropouts),
         "weight_dropout": draw(dropouts),
-        "recurrent_init": draw(st.sampled_from(["orthogonal", "xavier"])),
+        "recurrent_init": draw(st.sampled_from(["orthogonal", "xavier", "uniform"])),
     }
 
 
@@ -146,3 +146,15 @@ def test_xavier_recurrent_weights_are_initialised_per_gate(name: str) -> None:
     gates = cell.weight_hh.detach().chunk(len(cell.gates))
     assert all(0.97 * limit < gate.abs().max() <= limit for gate in gates)
     assert all(not torch.equal(gate, gates[0]) for gate in gates[1:])
+
+
+@pytest.mark.parametrize("name", ALL_CELLS)
+def test_uniform_initialisation_is_that_of_torch(name: str) -> None:
+    cell = make_cell(name, input_size=D, hidden_size=64, options=CellOptions(recurrent_init="uniform", forget_bias=0.5))
+    parameters = [cell.weight_ih, cell.weight_hh, *(bias for bias in (cell.bias_ih, cell.bias_hh) if bias is not None)]
+    forget = None if cell.forget_bias_gate is None else cell.gates.index(cell.forget_bias_gate)
+    for parameter in parameters:
+        for gate, values in enumerate(parameter.detach().chunk(len(cell.gates))):
+            added = cell.initial_forget_bias() if parameter is cell.bias_ih and gate == forget else 0
+            assert 0.8 / 8 < (values - added).abs().max() <= 1 / 8
+            assert (values - added).abs().mean() == pytest.approx(1 / 16, rel=0.3)

@@ -13,7 +13,7 @@ from sluice.recurrent.activations import Activation, find_activation
 from sluice.recurrent.cells.options import CellOptions
 from sluice.recurrent.devices import lacks_autocast
 from sluice.recurrent.fused.run import FusedOptions, FusedRun
-from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, xavier
+from sluice.recurrent.initialisers import INITIALISERS, gate_by_gate, uniform, xavier
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import HiddenState, State
@@ -167,20 +167,24 @@ class Cell(nn.Module):
         """Initialises the parameters: Xavier input weights, orthogonal recurrent weights, zero biases.
 
         Weights are initialised gate by gate. The bias of `forget_bias_gate` starts at `initial_forget_bias()`. A
-        one-hot input has a single active unit, so its Xavier fan-in is 1, not V.
+        one-hot input has a single active unit, so its Xavier fan-in is 1, not V. With `recurrent_init="uniform"`, all
+        weights and biases are those of torch.nn, and `initial_forget_bias()` is added.
         """
-        if self.one_hot:
+        biases = [bias for bias in (self.bias_ih, self.bias_hh) if bias is not None]
+        for bias in biases:
+            nn.init.zeros_(bias)
+        if self.options.recurrent_init == "uniform":
+            for parameter in (self.weight_ih, *biases):
+                gate_by_gate(parameter, len(self.gates), uniform)
+        elif self.one_hot:
             bound = math.sqrt(6 / (1 + self.hidden_size))
             nn.init.uniform_(self.weight_ih, -bound, bound)
         else:
             gate_by_gate(self.weight_ih, len(self.gates), xavier)
         gate_by_gate(self.weight_hh, len(self.gates), INITIALISERS[self.options.recurrent_init])
-        for bias in (self.bias_ih, self.bias_hh):
-            if bias is not None:
-                nn.init.zeros_(bias)
         if self.forget_bias_gate is not None and self.bias_ih is not None:
             part = self.bias_ih.data.chunk(len(self.gates))[self.gates.index(self.forget_bias_gate)]
-            nn.init.constant_(part, self.initial_forget_bias())
+            part.add_(self.initial_forget_bias())
 
     def initial_forget_bias(self) -> float:
         """Initial bias of `forget_bias_gate`."""

@@ -29,7 +29,8 @@ class CellOptions:
     weight_dropout: float = 0.0
     """Dropout probability of the recurrent weights, sampled once per call (DropConnect)."""
     recurrent_init: str = "orthogonal"
-    """Initialiser of each gate's recurrent matrix: "orthogonal" or "xavier"."""
+    """Initialiser of each gate's recurrent matrix: "orthogonal", "xavier", or "uniform", which initialises all weights
+    and biases as torch.nn does; `forget_bias` is added to it."""
     layernorm_init_gain: float | None = None
     """Initial gain of a layer-normalised recurrent product; None for the cell's default; ignored by other cells."""
 
