@@ -1,13 +1,19 @@
 """Contents of the --help texts, and that --help loads no heavy library."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from running import CONF, sluice, train
+from running import CONF, error_of, sluice, train
 from sluice.cli.main import app
+from sluice.cli.settings_help import Described
+from sluice.config.compose import flat
+from sluice.config.fields import MISSING, shown
+from sluice.config.schema import TASK_SCHEMAS
 
 GROUPS = (
     "task",
@@ -41,31 +47,99 @@ def test_every_option_of_a_group_is_listed(help_text: str, group: str) -> None:
 
 
 def test_every_option_has_a_description(help_text: str) -> None:
-    listed = help_text.split("Groups:")[1].split("Settings:")[0]
+    listed = help_text.split("Groups:")[1].split("Settings of every run:")[0]
     options = [line for line in listed.splitlines() if line.startswith("    ")]
     assert len(options) > 20
     assert [line for line in options if len(line.split()) < 2] == []
 
 
+def test_help_is_one_page_of_80_columns(help_text: str) -> None:
+    lines = help_text.splitlines()
+    assert len(lines) < 150
+    assert [line for line in lines if len(line) > 80] == []
+    assert sum(line.startswith("  python train.py ") for line in lines) == 10
+    assert [
+        word for word in ("seed", "name", "resume", "init_from", "paths.*") if f"\n  {word} " not in help_text
+    ] == []
+
+
+def listed_settings(text: str) -> dict[str, str]:
+    """The settings of a help text and their values."""
+    pairs = re.findall(r"^  ([\w.]+)=(\S*)(?: +(\S.*))?$", text.partition("\n\n")[2], re.MULTILINE)
+    assert [key for key, _, meaning in pairs if not meaning] == [], "every setting has a description"
+    assert len({key for key, *_ in pairs}) == len(pairs)
+    return {key: value for key, value, _ in pairs}
+
+
+@pytest.mark.parametrize("task", TASK_SCHEMAS)
+def test_help_of_a_task_is_its_configuration(task: str) -> None:
+    printed = train(f"task={task}", "--cfg", "job", "--resolve")
+    composed = flat(yaml.safe_load(printed.out))
+    expected = {key: "" if value == MISSING else shown(value) for key, value in composed.items() if value != {}}
+    ended = train(f"task={task}", "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert listed_settings(ended.out) == {key: value for key, value in expected.items() if "_partial_" not in key}
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("arguments", "words"),
     [
-        "seed=1 ",
-        "paths.data_dir=",
-        "paths.output_dir=",
-        "init_from=null",
-        "model.hidden_size=${task.recurrent.hidden_size} units per layer and direction (at least 1 and",
-        "embedding.word_dropout=",
-        "task.pooling=max_mean",
-        "(one of last, max, mean, max_mean, attention)",
-        "task.data.source=auto",
-        "task.data.text_column=text",
-        "task.text.min_freq=",
-        "python train.py -m model=rnn,gru,lstm seed=1,2,3",
+        (
+            ["task=imdb"],
+            "task.pooling=max_mean pooling over the outputs of all steps [one of last, max, mean, max_mean",
+        ),
+        (["task=imdb"], "Settings of python train.py task=imdb imdb: Sentiment of IMDB reviews"),
+        (["task=reviews"], "task.data.path= table of training texts"),
+        (
+            ["task=imdb"],
+            "model.hidden_size=128 units per layer and direction [at least 1 and at most 10000000, or a list",
+        ),
+        (["task=imdb"], "checkpoint.stop_signal=SIGUSR1 signal that makes the run save and stop [one of SIGUSR1,"),
+        (["optimizer=sgd"], "optimizer.momentum=0.9 momentum factor"),
+        (["callbacks=[default,ema]"], "callbacks.ema.decay=0.999 weight of the average"),
+        (["-m", "model=gru,lstm", "seed=3,4"], "Settings of python train.py model=gru seed=3"),
+        (["scheduler=constant", "logger=none"], "scheduler=constant logger=none constant: Constant learning rate"),
+        (["embedding=pretrained"], "embedding.path= pretrained vectors: a GloVe"),
+        (["model.hidden_size=[3,4]"], "model.hidden_size=[3,4] units"),
     ],
 )
-def test_settings_are_listed_with_description_and_range(help_text: str, words: str) -> None:
-    assert words in " ".join(help_text.split())
+def test_help_follows_the_command_line(arguments: list[str], words: str) -> None:
+    assert words in " ".join(train(*arguments, "--help").out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["task.data.delay=3"], "it is a setting of the tasks copy, echo"),
+        (["--nonsense"], "there is no option --nonsense"),
+    ],
+)
+def test_help_reports_invalid_arguments(arguments: list[str], words: str) -> None:
+    assert words in error_of(train(*arguments, "--help"))
+
+
+def test_help_includes_a_user_configuration(tmp_path: Path) -> None:
+    files = {
+        "task/mine.yaml": "# My own task\ndefaults: [temporal_order, _self_]\nmax_epochs: 77\n",
+        "optimizer/slow.yaml": "# Slow\n_target_: torch.optim.SGD\n_partial_: true\nlr: 0.5  # my rate\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    overview = train("-cd", str(tmp_path), "--help").out
+    assert "    mine            My own task\n" in overview
+    assert "    slow         Slow\n" in overview
+    listed = " ".join(train("-cd", str(tmp_path), "task=mine", "optimizer=slow", "--help").out.split())
+    assert "mine: My own task slow: Slow" in listed
+    assert "trainer.max_epochs=77" in listed
+    assert "optimizer.lr=0.5 my rate" in listed
+
+
+def test_help_fits_a_terminal() -> None:
+    setting = Described("a.key", "3", "some words " * 20)
+    assert max(map(len, setting.lines(30, 80))) <= 80
+    assert len(list(setting.lines(30, sys.maxsize))) == 1, "for grep"
+    assert next(Described("a.long.key", "x" * 40, "words").lines(30, 80)).endswith("x")
 
 
 COMMANDS = sorted(
@@ -123,10 +197,3 @@ def test_bench_lengths_compares_dense_and_packed() -> None:
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 4, "two cells in one and two directions"
     assert all(word in ended.out for word in ("lstm", "gru", "packed", "dense"))
-
-
-def test_defaults_are_those_of_the_task_files(help_text: str) -> None:
-    for file in (CONF / "task").glob("*.yaml"):
-        chosen = yaml.safe_load(file.read_text(encoding="utf-8"))
-        section = help_text.partition(f"  with task={file.stem}\n")[2].partition("\n\n")[0]
-        assert f"task.max_epochs={chosen.get('max_epochs', '')}" in section

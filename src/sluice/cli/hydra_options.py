@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from sluice.errors import UserError
 from sluice.program import training_command
 
 MULTIRUN = ("-m", "--multirun")
+HELP = ("-h", "--help")
 COMPLETIONS = ("install=", "uninstall=", "query=")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -72,6 +73,30 @@ def check_config_dir(folder: Path, conf: Path) -> None:
         original = conf / file.relative_to(folder)
         if original.is_file() and original.read_bytes() != file.read_bytes():
             raise UserError(f"{file} would not be used, since Sluice has a file of that name: choose another name")
+
+
+class Configuration(NamedTuple):
+    """Where the configuration of a command line comes from."""
+
+    folders: list[Path]
+    """Folders with configuration files: Sluice's, or that of `-cp`; and that of `-cd`."""
+    name: str
+    """Name of the main file."""
+    settings: list[str]
+
+
+def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
+    """Splits checked arguments into the location of the configuration files and the settings.
+
+    Args:
+        arguments: options and settings.
+        conf: Sluice's configuration folder.
+    """
+    given, settings = _parser().parse_known_args(list(arguments))
+    folders = [given.config_path or str(conf), given.config_dir]
+    return Configuration(
+        [Path(folder).absolute() for folder in folders if folder is not None], given.config_name or "config", settings
+    )
 
 
 def chosen_package(arguments: Sequence[str]) -> str | None:

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.cli.hydra_options import MULTIRUN, check_options, chosen_package
-from sluice.cli.search import Search, check_sweeper, register_search, search_error
+from sluice.cli.hydra_options import HELP, MULTIRUN, check_options, chosen_package
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command
+from sluice.sweeps.search import Search, check_sweeper, register_search, search_error
 from sluice.terminal import print_line
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def main(conf: Path) -> None:
     """
     record_training_command()
     with exit_on_user_error():
-        if set(sys.argv[1:]) & {"--help", "-h"}:
+        if set(sys.argv[1:]) & set(HELP):
             from sluice.cli.training_help import training_help
 
-            print(training_help(conf))
+            print_line(training_help(sys.argv[1:], conf))
             return
         _check_environment()
         check_options(sys.argv[1:], conf)

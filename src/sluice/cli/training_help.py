@@ -1,92 +1,96 @@
-"""The text of `sluice train --help`, from the configuration folder and the schemas."""
+"""`train.py --help`: a page with the groups and their options; with settings, every setting that they compose."""
 
-from dataclasses import fields, is_dataclass
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from sluice.config.fields import MISSING, Allowed
-from sluice.config.schema import TASK_SCHEMAS, Config
-from sluice.plain import Plain
+from sluice.cli.hydra_options import HELP, check_options, find_configuration
+from sluice.config.schema import Config
 from sluice.program import training_command
 
-GROUPS = (
-    ("task", "data, network and metrics"),
-    ("model", "the recurrent core"),
-    ("embedding", "token representation"),
-    ("optimizer", ""),
-    ("scheduler", "learning-rate schedule"),
-    ("trainer", "devices and precision"),
-    ("callbacks", ""),
-    ("logger", ""),
-    ("experiment", "complete experiments"),
-    ("hparams_search", "searches for settings"),
-    ("debug", ""),
-)
+GROUPS = {
+    "task": "data, network and metrics",
+    "model": "the recurrent core",
+    "embedding": "token representation",
+    "optimizer": "",
+    "scheduler": "learning-rate schedule",
+    "trainer": "devices and precision",
+    "callbacks": "",
+    "logger": "",
+    "experiment": "complete experiments",
+    "hparams_search": "searches for settings",
+    "debug": "short runs that look for mistakes",
+}
+"""The groups, and what they choose."""
+EXAMPLES = """Train a recurrent text model.
 
-HEAD = """Train a recurrent text model.
-
-  {command} model=lstm task=imdb                          train, test, write outputs/imdb/lstm/...
-  {command} model=gru task=reviews task.data.path=my.csv  train on your own texts
-  {command} -m model=rnn,gru,lstm seed=1,2,3              sweep: one run after the other
-  {command} -cd DIR task=mine                             use the configuration files in DIR too
-  {command} resume=outputs/imdb/lstm/NAME                 resume an interrupted run with its own settings
-  {command} debug=fast                                    run a few batches of each stage
-  {command} model=lstm task=imdb --cfg job                print the configuration and exit
+  {command} model=lstm task=imdb                train and test a model
+  {command} task=imdb --help                    list every setting
+  {command} task=reviews task.data.path=my.csv  train on your texts
+  {command} task=imdb model.hidden_size=256     change a setting
+  {command} -m model=rnn,gru,lstm seed=1,2,3    train all combinations
+  {command} experiment=fair                     a prepared experiment
+  {command} -cd DIR task=mine                   read files in DIR too
+  {command} resume=outputs/imdb/lstm/NAME       resume after a stop
+  {command} debug=fast                          run a few batches
+  {command} task=imdb --cfg job                 print the configuration
 """
+WIDTH = 80
 
 
-def training_help(conf: Path) -> str:
-    """The help text; `conf` is the configuration folder."""
-    parts = [HEAD.format(command=training_command()), "\nGroups: choose with group=name\n"]
-    parts += [_group(conf, name, meaning) for name, meaning in GROUPS if (conf / name).is_dir()]
-    parts.append(
-        "\nSettings: change with key=value; those described as 'default of X' are for task files, set X instead\n"
-    )
-    parts += _settings(Config(), "", {})
-    for name, schema in TASK_SCHEMAS.items():
-        parts += [f"\n  with task={name}\n", *_settings(schema(), "task.", _yaml(conf / "task" / f"{name}.yaml"))]
-    return "".join(parts)
+def training_help(arguments: Sequence[str], conf: Path) -> str:
+    """The text of `--help`.
+
+    Args:
+        arguments: the arguments of the training command.
+        conf: Sluice's configuration folder.
+
+    Raises:
+        UserError: for an unknown option or an invalid setting.
+    """
+    rest = [argument for argument in arguments if argument not in HELP]
+    check_options(rest, conf)
+    found = find_configuration(rest, conf)
+    if not found.settings:
+        return "".join(_overview(found.folders)).rstrip()
+    from sluice.cli.settings_help import settings_help
+
+    return settings_help(found)
 
 
-def _group(conf: Path, name: str, meaning: str) -> str:
-    lines = [f"\n  {name}=" + (f"   {meaning}" if meaning else "") + "\n"]
-    for file in sorted((conf / name).glob("*.yaml")):
-        lines.append(f"    {file.stem:<22}{_first_comment(file)}\n")
-    return "".join(lines)
+def _overview(folders: Sequence[Path]) -> Iterator[str]:
+    yield EXAMPLES.format(command=training_command())
+    yield "\nGroups: choose with group=option; GROUP=OPTION --help lists the settings\n"
+    own = (path.name for folder in folders[1:] for path in sorted(folder.iterdir()) if next(path.glob("*.yaml"), None))
+    for group in dict.fromkeys([*GROUPS, *own]):
+        options = option_files(folders, group)
+        if options:
+            yield f"\n  {group + '=':<17}{GROUPS.get(group, '')}".rstrip() + "\n"
+        width = max(map(len, options), default=0) + 2
+        for name, file in options.items():
+            yield f"    {name:<{width}}{next(leading_comment(file), '')}".rstrip() + "\n"
+    yield "\nSettings of every run: change with key=value\n\n"
+    for entry in fields(Config):
+        if "meaning" in entry.metadata:
+            line = f"  {entry.name:<18}{entry.metadata['meaning']}"
+            yield textwrap.fill(line, WIDTH, subsequent_indent=" " * 20) + "\n"
+    yield "  paths.*           folders of corpora, caches and runs\n"
+    yield "  checkpoint.*      when the state of a run is saved\n"
 
 
-def _first_comment(file: Path) -> str:
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# ") and "@package" not in line:
-            return line[2:]
-    return ""
+def option_files(folders: Iterable[Path], group: str) -> dict[str, Path]:
+    """The files of a group by the name of the option, sorted; of two with one name, that in the first folder."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        found = {file.stem: file for file in (folder / group).glob("*.yaml")} | found
+    return dict(sorted(found.items()))
 
 
-def _yaml(file: Path) -> Plain:
-    """The settings of a task's YAML file, which replace the defaults of its schema."""
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _settings(defaults: Any, prefix: str, chosen: Plain) -> list[str]:
-    lines: list[str] = []
-    for entry in fields(defaults):
-        key, default = prefix + entry.name, getattr(defaults, entry.name)
-        given = chosen.get(entry.name, default)
-        if is_dataclass(default):
-            lines += _settings(default, f"{key}.", given if isinstance(given, dict) else {})
-        elif "meaning" in entry.metadata:
-            lines.append(_setting(key, given, entry.metadata["meaning"], entry.metadata["allowed"]))
-    return lines
-
-
-def _setting(key: str, default: object, meaning: str, allowed: Allowed) -> str:
-    shown = "" if default == MISSING else "null" if default is None else str(default)
-    if isinstance(default, bool):
-        shown = shown.lower()
-    if isinstance(default, list):
-        shown = f"[{','.join(map(str, default))}]"
-    listed = ", or a list with a number for each layer, from the bottom" if allowed.sizes else ""
-    expected = f" ({allowed.expected()}{listed})" if allowed.expected() else ""
-    return f"    {key + '=' + shown:<44} {meaning}{expected}\n"
+def leading_comment(file: Path) -> Iterator[str]:
+    """The lines of the comment with which a configuration file begins."""
+    for line in file.read_text(encoding="utf-8").strip().splitlines():
+        if not line.startswith("#"):
+            return
+        if "@package" not in line:
+            yield line.removeprefix("#").strip()

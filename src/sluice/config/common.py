@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config.fields import MISSING, Settings, choice, count, fraction, layer_sizes, refers_to, setting
+from sluice.config.fields import Settings, choice, count, fraction, layer_sizes, refers_to, setting
 from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STATES, RECURRENT_INITS
 
 MAX_LAYERS, MAX_UNITS, MAX_SUBWORDS = 100, 10_000_000, 10_000_000
@@ -121,7 +121,7 @@ class Embedding(Settings):
 class TaskSettings(Settings):
     """Settings of every task."""
 
-    name: str = MISSING
+    name: str = setting("name of the task; choose another as task=NAME")
     module: str | None = setting("Python file that registers the task, for a task that is not part of Sluice", None)
     monitor: str = setting("validation metric that selects the best checkpoint")
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"))

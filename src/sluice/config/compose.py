@@ -29,12 +29,13 @@ PATH_NAMES = ("path", "_dir", "module", "init_from", "resume")
 """Ends of the names of settings that are paths."""
 
 
-def compose_config(overrides: list[str], conf: Path) -> DictConfig:
+def compose_config(overrides: list[str], conf: Path, name: str = "config") -> DictConfig:
     """Composes the configuration without starting a Hydra application.
 
     Args:
         overrides: as on the command line.
         conf: the configuration folder.
+        name: name of the main file.
 
     Raises:
         UserError: for an invalid override.
@@ -43,7 +44,7 @@ def compose_config(overrides: list[str], conf: Path) -> DictConfig:
     import_named_task(overrides)
     register_schemas()
     with explained(overrides), initialize_config_dir(str(conf), version_base="1.3"):
-        config = compose("config", overrides=overrides)
+        config = compose(name, overrides=overrides)
     check_given(config, overrides)
     return config
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -287,24 +288,22 @@ def no_setting(key: str, known: list[str]) -> str:
     if old:
         return old
     parent, _, leaf = key.rpartition(".")
+    keys = {name: list(_keys(schema(), "task.")) for name, schema in TASK_SCHEMAS.items()}
+    others = [name for name in keys if key in keys[name]]
+    elsewhere = f"it is a setting of the tasks {', '.join(others)}"
     if not known:
-        return f"there is no setting {key!r}: see {training_command()} --help"
-    others = [name for name, schema in TASK_SCHEMAS.items() if parent.startswith("task") and _has(schema(), key)]
-    elsewhere = f"; it is a setting of the tasks {', '.join(others)}" if others else ""
-    return (
-        f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{_suggest(leaf, known)}"
-        f"{elsewhere}"
-    )
+        return f"there is no setting {key!r}: {elsewhere if others else f'see {training_command()} --help'}"
+    named = [each for each in chain(_keys(Config(), ""), *keys.values()) if not parent and each.endswith(f".{leaf}")]
+    hint = _suggest(leaf, known) or (f" (did you mean {named[0]}?)" if named else "")
+    found = f"; {elsewhere}" if others else ""
+    return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{hint}{found}"
 
 
-def _has(task: object, key: str) -> bool:
-    node: object = task
-    for part in key.split(".")[1:]:
-        node = getattr(node, part, _MISSING)
-    return node is not _MISSING
-
-
-_MISSING = object()
+def _keys(settings: Any, prefix: str) -> Iterator[str]:
+    """Dotted names of all settings."""
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        yield from _keys(value, f"{prefix}{entry.name}.") if is_dataclass(value) else [f"{prefix}{entry.name}"]
 
 
 def _known_keys(parent: str, task: str) -> Iterable[str]:

@@ -74,7 +74,13 @@ class Search:
         self.monitor, self.maximises = monitor, mode == "max"
 
     def add(self, value: float | None, folder: Path | None, overrides: list[str]) -> None:
-        """Adds a finished or failed trial."""
+        """Adds a finished or failed trial.
+
+        Args:
+            value: its objective; None if it failed.
+            folder: its run folder.
+            overrides: its overrides.
+        """
         self.trials.append(Trial(value, folder, overrides))
 
     def finish(self) -> None:

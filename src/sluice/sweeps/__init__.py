@@ -1,0 +1,1 @@
+"""Sweeps: searches for settings, and what is printed about the runs."""
