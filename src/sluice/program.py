@@ -9,6 +9,8 @@ from pathlib import Path
 
 LAUNCHED = "SLUICE_LAUNCHED"
 """Environment variable that is set in worker processes started by Sluice."""
+STARTED_AT = "SLUICE_STARTED_AT"
+"""Environment variable with the time at which the command started, for worker processes: time.monotonic()."""
 STARTED_BY = "SLUICE_STARTED_BY"
 """Environment variable with the command and its arguments as a JSON list, for the processes that training starts."""
 

@@ -17,6 +17,8 @@ from rich.text import Text
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """ASCII and Latin-1 controls except tab and newline, line separators, and bidirectional formatting characters."""
+FILE_ONLY = {"file_only": True}
+"""`extra=FILE_ONLY` of a log message: it is written to log.txt, but not to the terminal."""
 _LINE_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -40,6 +42,14 @@ def print_line(text: str = "", *, file: TextIO | None = None, flush: bool = Fals
     """
     stream = sys.stdout if file is None else file
     print(printable(text) if stream.isatty() else text, file=stream, flush=flush)
+
+
+def duration(seconds: float) -> str:
+    """Formats a duration: "3.2 s", "48 s", "12 min 5 s" or "3 h 12 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{min(seconds, 59):.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def prepare_streams() -> None:

@@ -121,7 +121,7 @@ def test_stop_signal_during_test_is_ignored(slurm: Slurm, tmp_path: Path) -> Non
     texts = ("task=reviews", f"task.data.path={train}", f"task.data.test_path={test}", *SMALL)
     all_tests = ("trainer.limit_test_batches=null", "trainer.devices=1")
     job = slurm.submit(tmp_path / "out.txt", *NO_GPUS, SLUICE_BATCH, *texts, *all_tests, *paths_in(tmp_path))
-    job.wait_for(lambda: "epoch 1/1, done" in job.printed)
+    job.wait_for(lambda: "epoch 1/1 (" in job.printed)
     time.sleep(0.5)
     job.send_stop_signal()
     assert job.wait_until_ended()["JobState"] == "COMPLETED", job.printed

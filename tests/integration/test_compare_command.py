@@ -58,7 +58,7 @@ def test_seeds_are_averaged(runs: Path, tmp_path: Path) -> None:
         "95",
         "%",
         "parameters",
-        "minutes",
+        "time",
     ]
 
 

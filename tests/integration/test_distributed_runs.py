@@ -58,9 +58,9 @@ def test_only_rank_zero_writes_and_prints(two: Two) -> None:
     assert "interrupted" not in results_of(two.folder)
     assert two.ended.out.count(f"Run:    {two.folder.relative_to(two.home)}") == 1
     assert two.ended.err.count("SAMPLE: ") == 1
-    assert two.ended.err.count("epoch 1/3, done") == 1
+    assert two.ended.err.count("epoch 1/3 (") == 1
     log = (two.folder / "log.txt").read_text(encoding="utf-8")
-    assert [log.count(f"epoch {number}/3, done") for number in (1, 2, 3)] == [1, 1, 1]
+    assert [log.count(f"epoch {number}/3 (") for number in (1, 2, 3)] == [1, 1, 1]
     assert "Traceback" not in two.ended.err
 
 

@@ -238,7 +238,7 @@ def test_concurrent_start_with_one_name_is_refused(workdir: Path, run: Path, set
     winner, loser = sorted((started.ended() for started in both), key=lambda ended: ended.code)
     assert (winner.code, loser.code) == (0, 2), (winner.err, loser.err)
     assert "is being written by" in loser.err or "already contains a run" in loser.err
-    assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2, done") == 1
+    assert (run / "log.txt").read_text(encoding="utf-8").count("epoch 1/2 (") == 1
 
 
 @pytest.mark.slow

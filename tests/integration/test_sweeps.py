@@ -41,8 +41,8 @@ def test_each_run_has_its_own_log(workdir: Path) -> None:
     ended = train("-m", *TINY, "seed=1,2", "name=two")
     runs = runs_below(workdir / "outputs")
     assert [run.name for run in runs] == ["sample-two-0", "sample-two-1"]
-    assert all("epoch 1/1, done" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
-    assert ended.err.count("epoch 1/1, done") == 2
+    assert all("epoch 1/1 (" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
+    assert ended.err.count("epoch 1/1 (") == 2
 
 
 def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned: list[Any]) -> None:

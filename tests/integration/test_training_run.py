@@ -1,6 +1,8 @@
 """A full training run and the files it writes."""
 
 import csv
+import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+import running
 from running import TINY, Finished, error_of, paths_in, results_of, runs_below, train, trained
 from sluice.data.corpora import imdb
 from sluice.errors import UserError
@@ -79,13 +82,37 @@ def test_metrics_csv_matches_results(finished: Finished) -> None:
 
 def test_log_reports_metrics_per_epoch(finished: Finished) -> None:
     lines = (finished.folder / "log.txt").read_text(encoding="utf-8").splitlines()
-    epochs = [line for line in lines if "done:" in line]
+    epochs = [line for line in lines if "; val: " in line]
     assert ["epoch 1/2" in epochs[0], "epoch 2/2" in epochs[1], len(epochs)] == [True, True, 2]
-    assert all(word in line for line in epochs for word in ("loss", "acc", "tokens/s", "val acc", "val loss"))
+    assert all(word in line for line in epochs for word in (": loss ", "; val: accuracy ", ", loss "))
     with (finished.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        accuracies = [row["train/accuracy"] for row in csv.DictReader(file) if row["train/accuracy"]]
+        accuracies = [row["val/accuracy"] for row in csv.DictReader(file) if row["val/accuracy"]]
     for line, accuracy in zip(epochs, accuracies, strict=True):
-        assert f"acc {float(accuracy):.4g}" in line
+        assert f"accuracy {float(accuracy):.4g}, loss" in line
+
+
+class Terminal(StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_log_is_the_same_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = (*TINY, "trainer.max_epochs=4", "callbacks.early_stopping.patience=2", "optimizer.lr=1e-30", "name=a")
+    logs = []
+    for stream in (StringIO, Terminal):
+        monkeypatch.setattr(running, "StringIO", stream)
+        run = trained(tmp_path / stream.__name__, *settings)
+        log = (run.folder / "log.txt").read_text(encoding="utf-8").replace(str(run.home), "")
+        logs.append(re.sub(r"(?m)^\S+ \S+ ", "", re.sub(r"[\d.,]+ (s|tokens/s)\b", "", log)))
+    assert logs[0] == logs[1]
+    assert "epoch 1/4 (" in run.ended.out, "above the bar"
+    assert "\x1b" in run.ended.out
+    lines = [line.removeprefix("INFO ") for line in logs[1].splitlines()]
+    assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/4", "epoch 2/4", "epoch 3/4"]
+    assert any(re.match(r"Stopped early after epoch 3: val/accuracy .* last 2 validations", line) for line in lines)
+    assert any(re.match(r"│ accuracy │ +0\.\d+ │ +0\.\d+ │", line) for line in lines)
 
 
 def test_sample_data_is_announced(finished: Finished) -> None:

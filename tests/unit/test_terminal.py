@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from sluice import terminal
-from sluice.terminal import PlainConsole, escaped_line, print_line, print_table, printable
+from sluice.terminal import PlainConsole, duration, escaped_line, print_line, print_table, printable
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\rb"
 ESCAPED = "a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202egnp.exe\\rb"
@@ -72,3 +72,19 @@ def test_table_is_as_wide_as_its_content(capsys: Any) -> None:
 
 def test_escaped_line_has_no_line_breaks() -> None:
     assert escaped_line("a\tb\u2028c\x85\n\x1fé\u200f") == "a\\tb\\u2028c\\x85\\n\\x1fé\u200f"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.7, "59 s"),
+        (60, "1 min 0 s"),
+        (725, "12 min 5 s"),
+        (11520, "3 h 12 min"),
+    ],
+)
+def test_durations_have_readable_units(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown

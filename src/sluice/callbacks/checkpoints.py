@@ -133,6 +133,7 @@ class LastCheckpoint(Callback):
         stop_signal: str = "SIGUSR1",
         early_signals: Sequence[signal.Signals] = (),
         guard: Guard | None = None,
+        started: float | None = None,
     ) -> None:
         """
         Args:
@@ -144,6 +145,7 @@ class LastCheckpoint(Callback):
                 the system lacks it.
             early_signals: stop signals received before training, see `catch_signals`; checked in `setup`.
             guard: checked before every batch and every write.
+            started: time.monotonic() when the command started; None for now.
         """
         self._guard = guard
         self._early_signals = early_signals
@@ -151,7 +153,7 @@ class LastCheckpoint(Callback):
         self.every_seconds, self.every_steps = 60 * every_minutes, every_steps
         self.stop_signal = find_signal(stop_signal)
         self.stopped_by_signal: signal.Signals | None = None
-        self._state = TrainingState()
+        self._state = TrainingState(started)
         self._received: signal.Signals | None = None
         self._saved_at, self._saved_step, self._saving_seconds = 0.0, -1, 0.0
         self._handlers: dict[signal.Signals, Handler] = {}

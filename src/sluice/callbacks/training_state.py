@@ -23,9 +23,10 @@ class TrainingState:
     over between batches; for the run: run time, next logged step and whether training has finished.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, started: float | None = None) -> None:
+        """Args: started: time.monotonic() when the command started; None for now."""
         self._to_restore: Plain | None = None
-        self._started, self._seconds_before = time.monotonic(), 0.0
+        self._started, self._seconds_before = time.monotonic() if started is None else started, 0.0
         self.finished = False
 
     @property

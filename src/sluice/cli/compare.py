@@ -10,7 +10,7 @@ from sluice.cli.options import TABLE_SORTS
 from sluice.errors import UserError, check_output
 from sluice.plots.save import check_figure
 from sluice.runs.comparison import Comparison, Group, compare_groups, differing_settings, find_runs, group_runs
-from sluice.terminal import print_line, print_table
+from sluice.terminal import duration, print_line, print_table
 
 
 def compare_runs(
@@ -82,7 +82,7 @@ def _check_options(sort: str, csv_path: Path | None, plot: Path | None, against:
 
 def table_rows(comparison: Comparison) -> list[list[str]]:
     """Returns the heading and the rows of a table: model, differing settings, runs, mean, deviation, interval, ..."""
-    headings = ["model", *comparison.short_names, "runs", "mean", "±", "95 %", "parameters", "minutes"]
+    headings = ["model", *comparison.short_names, "runs", "mean", "±", "95 %", "parameters", "time"]
     return [headings, *(_cells(group, comparison) for group in comparison.groups)]
 
 
@@ -97,7 +97,7 @@ def _cells(group: Group, comparison: Comparison) -> list[str]:
         "" if deviation is None else f"{deviation:.4f}",
         "" if interval is None else f"{interval[0]:.4f}–{interval[1]:.4f}",
         f"{group.mean('parameters') or 0:,.0f}",
-        f"{group.mean('minutes') or 0:.1f}",
+        duration(60 * (group.mean("minutes") or 0)),
     ]
 
 

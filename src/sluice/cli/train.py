@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -211,6 +212,7 @@ def _train(
         number: the run's index in the sweep; None outside a sweep.
         overrides: the overrides of the command line; None if they are unknown.
     """
+    started = time.monotonic()
     from sluice.config.errors import explained
     from sluice.config.user_code import add_working_directory
     from sluice.training.run import AlreadyDone, Interrupted, train
@@ -218,7 +220,7 @@ def _train(
     add_working_directory()
     try:
         with explained(overrides or ()):
-            return train(composed, sweep_number=number, overrides=overrides)
+            return train(composed, sweep_number=number, overrides=overrides, started=started)
     except Interrupted as interrupted:
         print_advice(interrupted.folder)
         raise SystemExit(INTERRUPTED) from None

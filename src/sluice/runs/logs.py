@@ -5,6 +5,7 @@ import sys
 import warnings
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import TextIO
 
 from sluice.distributed import global_rank
 from sluice.terminal import PrintableFormatter
@@ -26,6 +27,19 @@ _QUIET = (
 """Warnings of Lightning that don't apply here; for example, batches need no workers since they take 0.1 ms."""
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to standard error; on a terminal through the stream by which a progress bar replaces it."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.addFilter(lambda record: not getattr(record, "file_only", False))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream.isatty():
+            self.stream = sys.stderr
+        super().emit(record)
+
+
 def start_logging() -> None:
     """Sends Sluice's log to standard error, and limits Lightning to warnings."""
     logger = logging.getLogger("sluice")
@@ -33,7 +47,7 @@ def start_logging() -> None:
     logger.propagate = False
     _enable_loggers()
     close_logs()
-    handler = logging.StreamHandler(sys.stderr) if global_rank() == 0 else logging.NullHandler()
+    handler = _StandardError() if global_rank() == 0 else logging.NullHandler()
     handler.setFormatter((PrintableFormatter if sys.stderr.isatty() else logging.Formatter)("%(message)s"))
     logger.addHandler(handler)
     logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from sluice.plain import PlainMapping
-from sluice.terminal import PlainConsole, print_table
+from sluice.terminal import PlainConsole, duration, print_table
 
 SAMPLE_WARNING = (
     "These scores are on the GENERATED SAMPLE, not on the real corpus, and are not meaningful: "
@@ -36,9 +36,9 @@ def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted:
     for name, value in results.items():
         if name.startswith("baseline/"):
             console.print(f"{name}: {value:.4f}")
-    minutes, speed = results["minutes"], results["train/tokens_per_second"]
+    seconds, speed = 60 * results["minutes"], results["train/tokens_per_second"]
     console.print(
-        f"{results['parameters']:,} parameters, {minutes:.1f} minutes, {speed:,.0f} tokens/s in training, "
+        f"{results['parameters']:,} parameters, {duration(seconds)}, {speed:,.0f} tokens/s in training, "
         f"on {results['device']}",
     )
     shown = _relative(folder)

@@ -1,11 +1,15 @@
 """A complete training run: preparation, training, test and results."""
 
 import logging
+import os
 import shlex
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -26,6 +30,7 @@ from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED
 from sluice.modules.base import TaskModule
 from sluice.plain import Plain
+from sluice.program import STARTED_AT
 from sluice.recipes.registry import recipe_of
 from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
@@ -34,6 +39,7 @@ from sluice.runs.logs import close_logs, log_to, start_logging
 from sluice.runs.report import print_results
 from sluice.runs.results import read_results, write_results
 from sluice.signals import find_signal
+from sluice.terminal import FILE_ONLY
 from sluice.training.claim import ClaimedFolder
 from sluice.training.data_checks import write_split_hashes
 from sluice.training.gpus import reserve_gpus
@@ -62,7 +68,13 @@ class Trained:
     folder: Path
 
 
-def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: Sequence[str] | None = None) -> Trained:
+def train(
+    composed: DictConfig,
+    *,
+    sweep_number: int | None = None,
+    overrides: Sequence[str] | None = None,
+    started: float | None = None,
+) -> Trained:
     """Trains, tests the best checkpoint once, and writes results to the run folder.
 
     With several devices, starts one worker process per device unless srun or torchrun has started them.
@@ -71,11 +83,13 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         composed: the configuration composed by Hydra.
         sweep_number: the run's index in a sweep; None outside a sweep.
         overrides: the overrides that it was composed from, stored for resuming.
+        started: time.monotonic() when the command started, from which its minutes are counted; None for now.
 
     Raises:
         UserError: for invalid settings or data.
         Interrupted: after Ctrl-C or a stop signal.
     """
+    started = time.monotonic() if started is None else started
     check_given(composed, overrides or ())
     make_paths_absolute(composed)
     config = checked(composed)
@@ -92,7 +106,7 @@ def train(composed: DictConfig, *, sweep_number: int | None = None, overrides: S
         prepared = prepared_run(
             config, lambda folder, sample: complete_config(composed, folder, sample), sweep_number, overrides
         )
-        return _run_prepared(config, prepared) if alone else _run_workers(prepared, workers)
+        return _run_prepared(config, prepared, started) if alone else _run_workers(prepared, workers, started)
 
 
 def run(config: Config) -> Trained:
@@ -103,10 +117,11 @@ def run(config: Config) -> Trained:
         freeze(config)
         return config
 
-    return _run_prepared(config, prepared_run(config, complete, None, None))
+    started = float(os.environ.get(STARTED_AT) or time.monotonic())
+    return _run_prepared(config, prepared_run(config, complete, None, None), started)
 
 
-def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) -> Trained:
+def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared], started: float) -> Trained:
     """Trains in this process, which may be one of several."""
     keep_freed_memory()
     if torch.cuda.is_available():
@@ -119,7 +134,11 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
             keep_source(config.task.module, claim.folder, TASK)
             log_to(claim.folder)
         last = LastCheckpoint(
-            run_dir=str(claim.folder), **asdict(config.checkpoint), early_signals=signals, guard=claim.lease
+            run_dir=str(claim.folder),
+            **asdict(config.checkpoint),
+            early_signals=signals,
+            guard=claim.lease,
+            started=started,
         )
         try:
             with lightning_errors():
@@ -133,12 +152,13 @@ def _run_prepared(early: Config, preparing: AbstractContextManager[Prepared]) ->
             close_logs()
 
 
-def _run_workers(preparing: AbstractContextManager[Prepared], workers: int) -> Trained:
+def _run_workers(preparing: AbstractContextManager[Prepared], workers: int, started: float) -> Trained:
     """Prepares the run, so that errors are reported once, and starts a worker for each device."""
     with preparing as (config, _, module, claim):
         plain = {**asdict(config), "resume": None if claim.resume_point is None else str(claim.folder)}
         assert claim.lease is not None
-        code = launch(plain, schema_name(config.task), claim.folder, workers, claim.lease.worker_environment())
+        environment = claim.lease.worker_environment() | {STARTED_AT: str(started)}
+        code = launch(plain, schema_name(config.task), claim.folder, workers, environment)
         if code == INTERRUPTED:
             raise Interrupted(claim.folder)
         if code:
@@ -231,7 +251,12 @@ def _finish(
         recipe.write_artifacts(module, claim.folder)  # before results.json, which marks the run as finished
     log_final_metrics(trainer, config, results)
     write_results(claim.folder, results)
-    print_results(results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
+    shown = partial(print_results, results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
+    shown()
+    with redirect_stdout(StringIO()) as text:
+        shown()
+    for line in text.getvalue().splitlines():
+        log.info("%s", line, extra=FILE_ONLY)
     if not interrupted:
         recipe.print_summary(module)
 

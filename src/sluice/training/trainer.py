@@ -11,7 +11,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
-from sluice.callbacks.progress import ProgressBar, make_progress
+from sluice.callbacks.progress import make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.instantiate import construct, construct_all
@@ -50,12 +50,11 @@ def build_trainer(
         first_step: the first step that this process logs; None for a new run.
     """
     run_dir, spec = str(config.paths.run_dir), dict(config.trainer)
-    shows_progress = spec.pop("enable_progress_bar", True)
-    progress = make_progress() if shows_progress else None
+    progress = make_progress(config.task.monitor, shows_bar=spec.pop("enable_progress_bar", True))
     callbacks: list[Callback] = [
         monitor,
         *task_callbacks,
-        *([progress] if progress else []),
+        *progress,
         *construct_all("callbacks", config.callbacks, Callback),
         *([StopOnNaN(config.task.monitor)] if config.stop_on_nan else []),
         BestCheckpoint(run_dir=run_dir, monitor=config.task.monitor, mode=config.task.mode),
@@ -69,7 +68,7 @@ def build_trainer(
         logger=_loggers(config, guard, first_step) or False,
         callbacks=callbacks,
         default_root_dir=run_dir,
-        enable_progress_bar=isinstance(progress, ProgressBar),
+        enable_progress_bar=False,
         use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO(guard), *cluster_environment()],
     )

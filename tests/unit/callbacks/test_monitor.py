@@ -1,11 +1,15 @@
 """Training output: throughput, progress lines and bar, misclassified texts."""
 
 import logging
+import re
+from contextlib import redirect_stdout
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 
 from sluice.callbacks import progress, training_monitor
@@ -94,58 +98,114 @@ def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 
 def fake_trainer(**metrics: float) -> Any:
     figures = {name.replace("_", "/", 1): torch.tensor(value) for name, value in metrics.items()}
-    shape = {"is_global_zero": True, "current_epoch": 1, "max_epochs": 4, "num_training_batches": 300}
+    shape = {
+        "sanity_checking": False,
+        "is_global_zero": True,
+        "current_epoch": 1,
+        "max_epochs": 4,
+        "num_training_batches": 300,
+    }
     return SimpleNamespace(callback_metrics=figures, **shape)
 
 
-def test_epoch_logs_one_line_with_its_metrics(lines: pytest.LogCaptureFixture) -> None:
-    trainer = fake_trainer(train_loss=0.25, train_accuracy=0.875, train_tokens_per_second=59515.6, val_accuracy=0.75)
-    ProgressLines().on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
-    assert lines.messages == ["epoch 2/4, done: loss 0.25, acc 0.875, tokens/s 59,516, val acc 0.75"]
+def test_epoch_logs_one_line_with_its_metrics(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
+    shown, trainer = ProgressLines("val/f1"), fake_trainer(train_loss=0.25, val_loss=0.5, val_f1=0.75, val_other=3)
+    shown.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
+    clock.now += 12
+    shown.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    trainer.max_epochs = -1
+    shown.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
+    shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert lines.messages == ["epoch 2/4 (12 s): loss 0.25; val: f1 0.75, loss 0.5", "epoch 2 (0.0 s): loss 0.25"]
 
 
-def test_one_line_per_minute_within_an_epoch(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
-    shown, trainer = ProgressLines(), fake_trainer(train_loss=0.5)
+@pytest.mark.parametrize("has_bar", [True, False])
+def test_one_line_per_minute_within_an_epoch(clock: Clock, lines: pytest.LogCaptureFixture, has_bar: bool) -> None:
+    shown = ProgressLines("val/loss", has_bar=has_bar)
+    trainer = fake_trainer(train_loss=0.5, train_tokens_per_second=59515.6)
     shown.on_train_start(trainer, None)  # type: ignore[arg-type]
     for number in range(130):
         clock.now += 1
         shown.on_train_batch_end(trainer, None, None, None, number)  # type: ignore[arg-type]
-    expected = [f"epoch 2/4, batch {number}/300: loss 0.5" for number in (61, 122)]
+    expected = [f"epoch 2/4, batch {number}/300: loss 0.5, 59,516 tokens/s" for number in (61, 122)]
     assert lines.messages == expected
+    assert [hasattr(record, "file_only") for record in lines.records] == [has_bar, has_bar]
 
 
 def test_only_rank_zero_logs(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
-    trainer = fake_trainer(train_loss=0.5)
-    trainer.is_global_zero = False
+    trainer, shown = fake_trainer(train_loss=0.5), ProgressLines("val/loss")
+    trainer.is_global_zero, trainer.callbacks, trainer.should_stop = False, [stopped("val/loss", 3)], True
     clock.now += 1000
-    ProgressLines().on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
-    ProgressLines().on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    shown.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
+    shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    shown.on_train_end(trainer, None)  # type: ignore[arg-type]
     assert lines.messages == []
 
 
-@pytest.mark.parametrize(("terminal", "kind"), [(True, ProgressBar), (False, ProgressLines)])
-def test_terminal_gets_a_bar_and_log_file_gets_lines(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: type
-) -> None:
+def stopped(monitor: str, count: int, message: str | None = None) -> EarlyStopping:
+    callback = EarlyStopping(monitor, patience=3)
+    callback.wait_count, callback.stopped_epoch, callback.best_score = count, 6, torch.tensor(0.5)
+    callback.stopping_reason_message = message
+    return callback
+
+
+def test_early_stopping_is_reported(lines: pytest.LogCaptureFixture) -> None:
+    running = EarlyStopping("val/loss")
+    threshold = stopped("val/f1", 0, "Stopping threshold reached: val/f1 = 1 > 0.9. Signaling Trainer to stop.")
+    trainer = SimpleNamespace(
+        is_global_zero=True, should_stop=True, callbacks=[stopped("val/loss", 3), running, threshold]
+    )
+    ProgressLines("val/loss").on_train_end(trainer, None)  # type: ignore[arg-type]
+    assert lines.messages == [
+        "Stopped early after epoch 7: val/loss has not improved in the last 3 validations (best: 0.5).",
+        "Stopped early after epoch 7: Stopping threshold reached: val/f1 = 1 > 0.9.",
+    ]
+
+
+@pytest.mark.parametrize(("terminal", "shows_bar"), [(True, True), (False, True), (True, False)])
+def test_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, terminal: bool, shows_bar: bool) -> None:
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
-    assert type(make_progress()) is kind
+    lines, *bars = make_progress("val/loss", shows_bar=shows_bar)
+    assert isinstance(lines, ProgressLines)
+    assert [type(bar) for bar in bars] == [ProgressBar] * (terminal and shows_bar)
 
 
-def test_bar_shortens_names_and_formats_values() -> None:
-    metrics = {"train/loss": 0.123456, "train/tokens_per_second": 59515.6, "val/accuracy": 0.75, "train/padding": 0.5}
-    shown = ProgressBar().get_metrics(SimpleNamespace(callback_metrics=metrics), None)  # type: ignore[arg-type]
-    assert shown == {"loss": "0.1235", "tokens/s": "59,516", "val acc": "0.75"}
+class Terminal(StringIO):
+    """A terminal of 80 columns."""
+
+    def isatty(self) -> bool:
+        return True
 
 
-def test_bar_reads_metrics_twice_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("sluice.callbacks.progress.time.monotonic", lambda: now)
-    bar, shown = ProgressBar(), []
-    for step in range(11):
-        trainer: Any = SimpleNamespace(callback_metrics={"train/loss": float(step)})
-        shown.append(bar.get_metrics(trainer, None)["loss"])  # type: ignore[arg-type]
-        now += 0.125
-    assert shown == ["0"] * 4 + ["4"] * 4 + ["8"] * 3
+def test_bar_fits_80_columns_and_counts_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    trainer = fake_trainer(train_loss=0.123456, **{"val_bleu_lowercase": 23.4567})
+    trainer.current_epoch, trainer.max_epochs, trainer.num_training_batches = 0, 1000, 123_456
+    trainer.num_val_batches, trainer.sanity_checking = [7], False
+    with redirect_stdout(Terminal()) as screen:
+        bar: Any = ProgressBar("val/bleu_lowercase")
+        for hook in ("on_train_epoch_start", "on_validation_start", "on_validation_end"):
+            getattr(bar, hook)(trainer, None)
+            bar._progress.refresh()
+        bar.on_train_end(trainer, None)
+    shown = [re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", screen.getvalue())]
+    assert max(map(len, shown)) <= 80
+    assert any(re.match(r"epoch 1/1000 \S+ +0/123456 .* val bleu_lowercase 23.46", line) for line in shown)
+    assert any(line.startswith("epoch 1/1000 validation ") for line in shown)
+
+
+def test_bar_reads_metrics_twice_per_second(clock: Clock) -> None:
+    with redirect_stdout(Terminal()):
+        bar, shown = ProgressBar("val/loss"), list[str]()
+        bar.on_train_epoch_start(fake_trainer(), None)  # type: ignore[arg-type]
+        for step in range(11):
+            bar.on_train_batch_end(fake_trainer(train_loss=float(step)), None, None, None, step)  # type: ignore[arg-type]
+            assert bar._progress is not None
+            shown.append(bar._progress.tasks[0].fields["figures"])
+            clock.now += 0.125
+        bar.on_train_end(fake_trainer(), None)  # type: ignore[arg-type]
+    assert shown == ["loss 0"] * 4 + ["loss 4"] * 4 + ["loss 8"] * 3
 
 
 def test_misclassified_texts_are_sorted_by_probability() -> None:
