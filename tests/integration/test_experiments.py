@@ -49,7 +49,7 @@ def test_failed_sweep_run_is_reported(workdir: Path) -> None:
     only = ("task.level=easy", "seed=1", "task.data.t1=[5,6],null")
     ended = train_by_hydra("experiment=lengths", *SMALL, *settings, *only, *paths_in(workdir))
     assert "1 sweep run failed (see above)" in error_of(ended)
-    assert "sweep run 0 failed: " in ended.err
+    assert "run 1 failed: " in ended.err
     assert len(runs_below(workdir / "output")) == 1
 
 

@@ -1,5 +1,6 @@
 """Sweeps with `python train.py -m`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def test_each_run_has_a_folder_and_returns_its_metric(workdir: Path, returned: l
     assert len({run.name for run in runs}) == 4
     monitored = {point: results_of(run)["val/accuracy"] for point, run in zip(points, runs, strict=True)}
     assert returned == [monitored["rnn", 1], monitored["rnn", 2], monitored["gru", 1], monitored["gru", 2]]
+    announced = [line for line in ended.err.splitlines() if re.match(r"run \d+ of ", line)]
+    points = [f"model={model} seed={seed}" for model in ("rnn", "gru") for seed in (1, 2)]
+    assert announced == [f"run {number} of 4: {point}" for number, point in enumerate(points, start=1)]
+    assert [line.split()[:3] for line in ended.out.splitlines()[-4:]] == [
+        [str(number), *re.findall(r"=(\w+)", point)] for number, point in enumerate(points, start=1)
+    ]
 
 
 def test_each_run_has_its_own_log(workdir: Path) -> None:
@@ -48,8 +55,12 @@ def test_each_run_has_its_own_log(workdir: Path) -> None:
 def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned: list[Any]) -> None:
     ended = train("-m", *TINY, "task.text.min_freq=100000,1", *paths_in(workdir))
     assert "1" in error_of(ended)
-    assert "sweep run 0 failed: min_freq=100000 leaves no word" in ended.err
+    assert "run 1 failed: min_freq=100000 leaves no word" in ended.err
     assert results_of(only_run(workdir))["val/accuracy"] == returned[1]
+    table = [line.split() for line in ended.out.splitlines()[-3:]]
+    assert table[0] == ["run", "task.text.min_freq", "val/accuracy", "test/accuracy", "time", "folder"]
+    assert table[1] == ["1", "100000", "failed"]
+    assert table[2][:3] == ["2", "1", f"{returned[1]:.4f}"]
     assert returned[0] is None
 
 

@@ -1,6 +1,7 @@
 """`sluice train`, `python -m sluice train`, `sluice --version` and shell completion."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,5 +115,9 @@ def test_jobs_of_a_sweep_store_the_command(tmp_path: Path) -> None:
     ended = command(*SCRIPT, *EASY, "-m", "hydra/launcher=submitit_local", "seed=1,2", "name=a", cwd=tmp_path)
     assert ended.code == 0, ended.err
     runs = [tmp_path / "outputs" / "temporal_order" / "lstm" / f"a-{number}" for number in (0, 1)]
+    logs = re.findall(r"^job \S+: seed=(\d); log: outputs/multirun/\S+_log.err$", ended.err, re.MULTILINE)
+    assert logs == ["1", "2"]
+    assert "Waiting for 2 jobs." in ended.err
+    assert [line.split()[:2] for line in ended.out.splitlines()[-2:]] == [["1", "1"], ["2", "2"]]
     line = " ".join(["sluice train", *EASY, "-m hydra/launcher=submitit_local seed=1,2 name=a"])
     assert {results_of(run)["command"] for run in runs} == {line}

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.cli.hydra_options import HELP, MULTIRUN, check_options, chosen_package
+from sluice.cli.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
 from sluice.errors import UserError
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command
+from sluice.sweeps.report import SweepReport
 from sluice.sweeps.search import Search, check_sweeper, register_search, search_error
 from sluice.terminal import print_line
 
@@ -112,11 +113,14 @@ def _run_hydra(conf: Path) -> None:
     register_search()
     failures: list[Failure] = []
     jobs: list[int] = []
-    search = Search()
-    with explained(sys.argv[1:]), _hydra_errors():
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(
-            partial(_hydra_job, failures, jobs, search)
-        )()
+    search, report = Search(), SweepReport(find_configuration(sys.argv[1:], conf).settings)
+    try:
+        with explained(sys.argv[1:]), _hydra_errors():
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(
+                partial(_hydra_job, failures, jobs, search, report)
+            )()
+    finally:
+        report.finish()
     search.finish()
     options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     if not jobs and options and set(options) <= set(MULTIRUN) and not any("launcher" in text for text in sys.argv[1:]):
@@ -171,8 +175,10 @@ class Failure(NamedTuple):
     error: Exception
 
 
-def _hydra_job(failures: list[Failure], jobs: list[int], search: Search, composed: "DictConfig") -> float | None:
-    """Calls `_job` with Hydra's job number and overrides."""
+def _hydra_job(
+    failures: list[Failure], jobs: list[int], search: Search, report: SweepReport, composed: "DictConfig"
+) -> float | None:
+    """Calls `_train` with Hydra's job number and overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -182,9 +188,19 @@ def _hydra_job(failures: list[Failure], jobs: list[int], search: Search, compose
     number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
     given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # values may be interpolations
     search.begin(hydra_config, composed)
-    trained = _train(failures, composed, number, given)
-    value = _objective(trained)
-    search.add(value, None if trained is None else trained.folder, given)
+    report.begin(hydra_config, given)
+    failed = len(failures)
+    try:
+        trained = _train(failures, composed, number, given)
+    except Exception:  # in a job, whose error is raised in the process that submitted it
+        report.end("failed")
+        raise
+    value, folder = _objective(trained), None if trained is None else trained.folder
+    if trained is None:
+        report.end("failed" if len(failures) > failed else "done")
+    else:
+        report.end("finished", trained.results, trained.config.task.monitor, folder)
+    search.add(value, folder, given)
     return value
 
 
@@ -232,7 +248,7 @@ def _train(
             raise  # the process that submitted this job reports it
         failures.append(Failure(number, error))
         if number is not None:
-            print_line(f"sweep run {number} failed: {error_message(error)}", file=sys.stderr)
+            print_line(f"run {number + 1} failed: {error_message(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
@@ -240,7 +256,7 @@ def _train(
         failures.append(Failure(number, error))
         path = getattr(error, "traceback_path", None)
         details = "" if path is None else f" (traceback in {path})"
-        print_line(f"sweep run {number} failed: {type(error).__name__}: {error}{details}", file=sys.stderr)
+        print_line(f"run {number + 1} failed: {type(error).__name__}: {error}{details}", file=sys.stderr)
         if path is None:
             traceback.print_exc()
         return None

@@ -41,7 +41,7 @@ def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted:
         f"{results['parameters']:,} parameters, {duration(seconds)}, {speed:,.0f} tokens/s in training, "
         f"on {results['device']}",
     )
-    shown = _relative(folder)
+    shown = relative(folder)
     lines = {"Run": shown, "Curves": f"tensorboard --logdir {shown}"}
     if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
         lines["Use it"] = use.format(run=shown)
@@ -78,11 +78,12 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _relative(folder: Path) -> str:
+def relative(path: Path) -> str:
+    """A path relative to the working directory, if it is in it."""
     try:
-        return str(folder.relative_to(Path.cwd()))
+        return str(path.relative_to(Path.cwd()))
     except ValueError:
-        return str(folder)
+        return str(path)
 
 
 def count_lines(counts: dict[str, dict[str, int]]) -> list[str]:
