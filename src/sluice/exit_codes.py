@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.errors import SharedError, UserError
-from sluice.terminal import discard_output, prepare_streams, print_line
+from sluice.terminal import discard_output, prepare_streams, print_line, silence_libraries
 
 EXIT_CODE = 2
 """Exit code after a user error."""
@@ -26,6 +26,7 @@ def exit_on_user_error() -> Iterator[None]:
     Ctrl-C exits with code 130. Other exceptions propagate; with SLUICE_TRACEBACK=1, user errors do so too.
     """
     prepare_streams()
+    silence_libraries()
     try:
         yield
         sys.stdout.flush()

@@ -62,6 +62,12 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def silence_libraries() -> None:
+    """Switches off messages of torch's C++ code and of its profiler, unless the user has chosen their level."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # both are read when torch is imported
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+
+
 def discard_output() -> None:
     """Discards everything printed from now on, after the reader of a pipe has closed it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,6 +1,5 @@
 """sluice bench: speed benchmarks. Heavy imports are deferred until a benchmark runs."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +74,6 @@ def cells(
     as_json: Json = False,
 ) -> None:
     """Measure time and memory of a training step of each cell: Sluice, torch.nn.LSTM and a Python loop."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # silences torch's profiler
     with exit_on_user_error():
         from sluice.benchmarks.cells import bench_cells
 
@@ -103,7 +101,6 @@ def language(
     as_json: Json = False,
 ) -> None:
     """Time language models: training with Sluice's output layers and with plain torch, and generation."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # silences torch's profiler
     with exit_on_user_error():
         from sluice.benchmarks.language import LanguageSizes, bench_language
 

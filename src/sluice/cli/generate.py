@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sluice.cli.lines import typed_lines
 from sluice.errors import UserError
 from sluice.inference.language_model import LanguageModel, Sampling, Suggestion
 from sluice.recipes.load import load_for
@@ -67,10 +68,9 @@ def suggest_words(run: Path, *, text: str | None, top: int, tokenized: bool | No
     if text is not None:
         _suggest(generator, text, top, tokenized, as_json)
         return
-    if sys.stdin.isatty():
-        print("Type the beginning of a text and press Enter; further lines continue the text. Ctrl-D ends.")
+    hint = "Type the beginning of a text and press Enter; further lines continue the text. Ctrl-D ends."
     typed = ""
-    for line in read_lines(None):
+    for line in typed_lines(hint) if sys.stdin.isatty() else read_lines(None):
         typed = f"{typed} {line.strip()}".strip()
         _suggest(generator, typed, top, tokenized, as_json)
 

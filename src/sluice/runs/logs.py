@@ -22,6 +22,7 @@ _QUIET = (
     ".*`srun` command is available.*",
     ".*ModelCheckpoint\\(monitor=.*could not find the monitored key.*",
     ".*GPU available but not used.*",
+    ".*The PyTorch Profiler default schedule will be overridden.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
 """Warnings of Lightning that don't apply here; for example, batches need no workers since they take 0.1 ms."""
