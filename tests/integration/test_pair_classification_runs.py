@@ -39,7 +39,10 @@ def own(path: Path) -> tuple[str, ...]:
 
 
 def test_pairs_train_and_evaluate(titles: Finished) -> None:
-    assert titles.results["data_source"] == "generated"
+    assert titles.results["data_source"] == "sample"
+    assert titles.folder.name.startswith("sample-")
+    assert titles.ended.err.startswith("SAMPLE: ")
+    assert titles.ended.out.endswith("are not meaningful: set task.data.path to your data and train again.\n")
     metrics = {"accuracy", "auroc", "deciding_found", "f1", "loss"}
     assert {f"{stage}/{name}" for stage in ("val", "test") for name in metrics} <= titles.results.keys()
     (line,) = json_lines(sluice("evaluate", titles.folder, "--json"))
@@ -156,7 +159,7 @@ def test_resumed_run_equals_uninterrupted_run(titles: Finished) -> None:
     settings = ("task=pairs", *FEW, *paths_in(titles.home))
     with stopped(stop_signal, "on_train_batch_end", 4):
         assert train(*settings, "name=stopped").code == 130
-    run = titles.folder.parent / "stopped"
+    run = titles.folder.parent / "sample-stopped"
     ended = train(*settings, f"resume={run}")
     assert ended.code == 0, ended.err
     assert differences(run, titles.folder) == []

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import sluice as package
-from running import Finished, error_of, json_lines, paths_in, sluice, train, trained
+from running import Finished, compose_quickly, error_of, json_lines, paths_in, sluice, train, trained
+from sluice.config.compose import checked
+from sluice.recipes.registry import recipe_of
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")
 TASKS = {
@@ -43,6 +45,25 @@ def test_task_trains_and_evaluates(workdir: Path, task: str) -> None:
         return
     (line,) = json_lines(sluice("evaluate", run.folder, "--json"))
     assert line["loss"] == pytest.approx(run.results["test/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "name"),
+    [(("pairs", "tagging", "vec2seq"), "sample"), (("temporal_order", "adding", "echo", "execute"), "generated")],
+)
+def test_only_stand_in_data_are_a_sample(tasks: tuple[str, ...], name: str) -> None:
+    for task in tasks:
+        config = checked(compose_quickly([f"task={task}"]))
+        assert recipe_of(config).find_corpus(config).name == name, task
+
+
+def test_taken_name_is_reported_before_the_data(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = workdir / "outputs" / "tagging" / "lstm" / "sample-mine"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("sluice.data.synthetic.tagging.SampleTagging.sentences", None)
+    error = error_of(train("task=tagging", "name=mine", *FEW))
+    assert f"{folder} already contains a run: choose another name=" in error
 
 
 def test_task_trains_with_another_cell(workdir: Path) -> None:

@@ -43,7 +43,11 @@ class Corpus(Protocol):
 
     @property
     def name(self) -> str:
-        """Kind of source, as in results.json: "local", "download", "sample", "generated" or "file"."""
+        """Kind of source, as in results.json.
+
+        "local", "download" or "file"; "generated" for a task of generated data, "sample" for generated data that stand
+        in for real ones, whose scores are not meaningful.
+        """
 
     @property
     def sources(self) -> Sources:

@@ -9,18 +9,20 @@ from sluice.plain import PlainMapping
 from sluice.terminal import PlainConsole, duration, print_table
 
 SAMPLE_WARNING = (
-    "These scores are on the GENERATED SAMPLE, not on the real corpus, and are not meaningful: "
-    "put the real corpus into paths.data_dir and train again."
+    "These scores are on the GENERATED SAMPLE, not on real data, and are not meaningful: {remedy} and train again."
 )
 
 
-def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted: bool = False) -> None:
+def print_results(
+    results: PlainMapping, folder: Path, use: str, *, remedy: str = "use real data", interrupted: bool = False
+) -> None:
     """Prints metrics, speed and output locations of a run.
 
     Args:
         results: contents of results.json.
         folder: the run folder.
         use: a command that uses the model, with the placeholder {run}.
+        remedy: how to use real data instead of generated ones.
         interrupted: whether the run was interrupted before its test had finished.
     """
     console = PlainConsole(soft_wrap=True)
@@ -51,7 +53,7 @@ def print_results(results: PlainMapping, folder: Path, use: str, *, interrupted:
         saved = "the training state is in last.ckpt" if (folder / "last.ckpt").exists() else "no checkpoint was saved"
         console.print(f"Interrupted before the test had finished: {saved}.", style="bold")
     if results["data_source"] == "sample":
-        console.print(SAMPLE_WARNING, style="bold yellow")
+        console.print(SAMPLE_WARNING.format(remedy=remedy), style="bold yellow")
 
 
 def print_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:

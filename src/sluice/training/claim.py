@@ -75,9 +75,9 @@ def check_early(config: Config, sweep_number: int | None) -> None:
     if config.resume is None and config.name is None and job_id() is None:
         run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, "new")
         return
-    source = getattr(getattr(config.task, "data", None), "source", None)
+    source = _source(config)
     refusals: list[UserError] = []
-    samples = {"auto": (False, True), "sample": (True,)}.get(str(source), (False,))
+    samples = {"auto": (False, True), "sample": (True,)}.get(source, (False,))
     for sample in samples:
         try:
             check_free(locate_run(config, sample=sample, sweep_number=sweep_number), config, settings=source != "auto")
@@ -85,6 +85,12 @@ def check_early(config: Config, sweep_number: int | None) -> None:
             refusals.append(error)
     if len(refusals) == len(samples):
         raise refusals[0]
+
+
+def _source(config: Config) -> str:
+    """The source of the data, see `task.data.source`; "sample" without a file that the task could have."""
+    data = getattr(config.task, "data", None)
+    return str(getattr(data, "source", "sample" if getattr(data, "path", "file") is None else "file"))
 
 
 def locate_run(config: Config, *, sample: bool, sweep_number: int | None) -> RunLocation:

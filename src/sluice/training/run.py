@@ -251,7 +251,8 @@ def _finish(
         recipe.write_artifacts(module, claim.folder)  # before results.json, which marks the run as finished
     log_final_metrics(trainer, config, results)
     write_results(claim.folder, results)
-    shown = partial(print_results, results, claim.folder, recipe.usage + _named_code(config), interrupted=interrupted)
+    use, remedy = recipe.usage + _named_code(config), _real_data(config)
+    shown = partial(print_results, results, claim.folder, use, remedy=remedy, interrupted=interrupted)
     shown()
     with redirect_stdout(StringIO()) as text:
         shown()
@@ -259,6 +260,12 @@ def _finish(
         log.info("%s", line, extra=FILE_ONLY)
     if not interrupted:
         recipe.print_summary(module)
+
+
+def _real_data(config: Config) -> str:
+    """How to train on real data."""
+    named = hasattr(getattr(config.task, "data", None), "source")
+    return "put the real corpus into paths.data_dir" if named else "set task.data.path to your data"
 
 
 def _named_code(config: Config) -> str:

@@ -163,7 +163,7 @@ class GeneratedPairs:
             sources: everything that the texts depend on.
             description: description of the pairs.
             write: returns the source and target texts of a split, the same at every call.
-            name: "generated", or "file" for a user-supplied text.
+            name: kind of source, see `Corpus.name`.
         """
         self.sources, self.description, self.name, self._write = sources, description, name, write
 

@@ -42,7 +42,7 @@ class SamplePairs(RandomTexts):
     classes.
     """
 
-    name = "generated"
+    name = "sample"
     labels, splits = LABELS, SPLITS
     has_deciding_words = True
     default_sizes = (8000, 1000, 2000)

@@ -117,6 +117,7 @@ def labels_as_pairs(sentences: LabelSentences) -> GeneratedPairs:
         sources=Sources(f"labels to sentences v{VERSION}, sizes {sizes}", seed=sentences.seed),
         description=f"sentences of generated reviews with seed {sentences.seed}",
         write=lambda split: ((sentences.labels[label], text) for label, text in sentences.sentences(split)),
+        name="sample",
     )
 
 
