@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import sluice as package
 from custom_cell import unregister_custom_code, write_cell
+from processes import command
 from running import SMALL, TINY, Finished, error_of, json_lines, sluice, three_classes, trained, write_table
 from sluice.data.corpora.table_files import write_table as write_rows
 from sluice.errors import UserError
@@ -224,3 +226,18 @@ def test_metrics_undefined_for_one_class_are_absent(finished: Finished, tmp_path
     assert {"accuracy", "loss"} <= set(evaluated)
     assert not {"auroc", "f1"} & set(evaluated)
     assert "samples in targets" not in ended.err
+
+
+LANGUAGE = (
+    *("--batch-size", "2", "--steps", "4", "--units", "16", "--layers", "1"),
+    *("--vocab-size", "10001", "--runs", "1"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "lines"), [(("evaluate", "RUN"), 10), (("bench", "language", *LANGUAGE), 6)])
+def test_commands_print_nothing_of_libraries(finished: Finished, arguments: tuple[str, ...], lines: int) -> None:
+    words = [argument.replace("RUN", str(finished.folder)) for argument in arguments]
+    ended = command(sys.executable, "-m", "sluice", *words, cwd=finished.home)
+    assert (ended.code, ended.err) == (0, "")
+    assert len(ended.out.splitlines()) <= lines

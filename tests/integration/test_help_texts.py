@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from processes import command
 from running import CONF, error_of, sluice, train
 from sluice.cli.main import app
 from sluice.cli.settings_help import Described
@@ -198,12 +197,3 @@ def test_bench_lengths_compares_dense_and_packed() -> None:
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 4, "two cells in one and two directions"
     assert all(word in ended.out for word in ("lstm", "gru", "packed", "dense"))
-
-
-@pytest.mark.slow
-def test_bench_language_prints_its_table_only(tmp_path: Path) -> None:
-    small = ("--batch-size", "2", "--steps", "4", "--units", "16", "--layers", "1", "--vocab-size", "10001")
-    ended = command(sys.executable, "-m", "sluice", "bench", "language", *small, "--runs", "1", cwd=tmp_path)
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Training step including the optimizer: ")
-    assert len(ended.out.splitlines()) == 6

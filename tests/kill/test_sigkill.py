@@ -51,7 +51,7 @@ OF_TASK = {
     "execute": (*NETWORK, *WORDS, *DECODER, *FEW, "task.data.length=2"),
     "word2vec": (*WORDS, "task.data.batch_size=16", "task.data.sample_size=60"),
 }
-SAMPLED = ("imdb", "wikitext2", "multi30k", "word2vec")
+SAMPLED = ("imdb", "wikitext2", "multi30k", "word2vec", "pairs")
 """Tasks trained on the generated sample; the names of their runs start with `sample-`."""
 MOST_KILLS = 3
 """Kills of one run at most."""

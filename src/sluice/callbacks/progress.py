@@ -21,6 +21,8 @@ UPDATE_EVERY = 0.5
 """Seconds between two updates of the figures in the progress bar; reading them waits for a GPU."""
 
 SPEEDS = {"train/tokens_per_second": "tokens/s", "train/pairs_per_second": "pairs/s"}
+OTHERS = ("val/accuracy", "val/f1", "val/exact", "val/rmse")
+"""Validation metrics of which the first is logged next to the loss, if the loss is monitored."""
 BAR_WIDTH = 12
 
 
@@ -186,7 +188,7 @@ class ProgressLines(Callback):
             self._last = time.monotonic()
             found = ", ".join(figures(trainer, "train/loss"))
             if self._validated:
-                found += "; val: " + ", ".join(figures(trainer, self._monitor, "val/loss"))
+                found += "; val: " + ", ".join(figures(trainer, self._monitor, "val/loss", *OTHERS)[:2])
             log.info("%s (%s): %s", _epoch(trainer), duration(self._last - self._epoch_began), found)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -17,6 +17,7 @@ from sluice.data.samplers import BucketBatchSampler
 from sluice.modules.monitor import Monitor
 from sluice.plain import Plain, PlainMapping
 from sluice.runs.data_checks import check_unchanged
+from sluice.runs.logs import quiet_lightning
 from sluice.runs.saved_model import SavedModel
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
     """Runs the test loop and returns its metrics, without the prefix "test/"."""
     import pytorch_lightning as pl  # slow to import
 
+    quiet_lightning()
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
     with warnings.catch_warnings():

@@ -52,10 +52,15 @@ def start_logging() -> None:
     handler.setFormatter((PrintableFormatter if sys.stderr.isatty() else logging.Formatter)("%(message)s"))
     logger.addHandler(handler)
     logger.addHandler(MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False))
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_lightning()
     for message in _QUIET:
         warnings.filterwarnings("ignore", message=message)
+
+
+def quiet_lightning() -> None:
+    """Limits Lightning to warnings; it sets the levels of its loggers when it is imported."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _enable_loggers() -> None:

@@ -109,15 +109,21 @@ def fake_trainer(**metrics: float) -> Any:
 
 
 def test_epoch_logs_one_line_with_its_metrics(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
-    shown, trainer = ProgressLines("val/f1"), fake_trainer(train_loss=0.25, val_loss=0.5, val_f1=0.75, val_other=3)
+    shown, trainer = ProgressLines("val/f1"), fake_trainer(train_loss=0.25, val_loss=0.5, val_f1=0.75, val_accuracy=3)
     shown.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
     clock.now += 12
     shown.on_validation_end(trainer, None)  # type: ignore[arg-type]
     shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    other = ProgressLines("val/loss")
+    other.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    other.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
     trainer.max_epochs = -1
     shown.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
     shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
-    assert lines.messages == ["epoch 2/4 (12 s): loss 0.25; val: f1 0.75, loss 0.5", "epoch 2 (0.0 s): loss 0.25"]
+    first, second, third = lines.messages
+    assert first == "epoch 2/4 (12 s): loss 0.25; val: f1 0.75, loss 0.5"
+    assert second.endswith("loss 0.25; val: loss 0.5, accuracy 3")
+    assert third == "epoch 2 (0.0 s): loss 0.25", "without validation"
 
 
 @pytest.mark.parametrize("has_bar", [True, False])
