@@ -235,7 +235,7 @@ LANGUAGE = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arguments", "lines"), [(("evaluate", "RUN"), 10), (("bench", "language", *LANGUAGE), 6)])
+@pytest.mark.parametrize(("arguments", "lines"), [(("evaluate", "RUN"), 12), (("bench", "language", *LANGUAGE), 6)])
 def test_commands_print_nothing_of_libraries(finished: Finished, arguments: tuple[str, ...], lines: int) -> None:
     words = [argument.replace("RUN", str(finished.folder)) for argument in arguments]
     ended = command(sys.executable, "-m", "sluice", *words, cwd=finished.home)

@@ -81,6 +81,15 @@ def test_help_of_a_task_is_its_configuration(task: str) -> None:
     assert listed_settings(ended.out) == {key: value for key, value in expected.items() if "_partial_" not in key}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != "hparams_search"])
+def test_help_of_every_option_describes_its_settings(group: str) -> None:
+    for file in sorted((CONF / group).glob("*.yaml")):
+        ended = train(f"{group}={file.stem}", "--help")
+        assert (ended.code, ended.err) == (0, ""), file
+        assert len(listed_settings(ended.out)) > 70
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -121,6 +121,8 @@ def _free(node: DictConfig, prefix: str, comments: dict[str, str]) -> Iterator[D
             yield from _free(node[name], f"{key}.", comments)
         elif name != "_partial_":
             meaning = "class or function that gets these settings" if name == "_target_" else ""
+            if prefix in ("callbacks.", "logger.") and node[name] is None:
+                meaning = "switched off"
             yield Described(key, value_of(node, name), meaning or comments.get(key.partition(".")[2], ""))
 
 
