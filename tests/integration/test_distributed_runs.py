@@ -61,6 +61,7 @@ def test_only_rank_zero_writes_and_prints(two: Two) -> None:
     assert two.ended.err.count("epoch 1/3 (") == 1
     log = (two.folder / "log.txt").read_text(encoding="utf-8")
     assert [log.count(f"epoch {number}/3 (") for number in (1, 2, 3)] == [1, 1, 1]
+    assert [log.count(text) for text in ("SAMPLE: ", "Data of task=", "parameters; run folder")] == [1, 1, 1]
     assert "Traceback" not in two.ended.err
 
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from torch import Tensor
 
+from sluice.distributed import global_rank
 from sluice.terminal import FILE_ONLY, PlainConsole, duration
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,13 @@ BAR_WIDTH = 12
 
 
 def make_progress(monitor: str, *, shows_bar: bool = True) -> list[Callback]:
-    """Returns the callbacks that report progress: log lines, and a bar if standard output is a terminal.
+    """Returns the callbacks that report progress: log lines, and on rank 0 a bar if standard output is a terminal.
 
     Args:
         monitor: the monitored metric.
         shows_bar: whether a bar may be shown.
     """
-    has_bar = shows_bar and sys.stdout.isatty()
+    has_bar = shows_bar and sys.stdout.isatty() and global_rank() == 0
     lines = ProgressLines(monitor, has_bar=has_bar)
     return [lines, ProgressBar(monitor)] if has_bar else [lines]
 

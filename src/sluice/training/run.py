@@ -157,6 +157,8 @@ def _run_workers(preparing: AbstractContextManager[Prepared], workers: int, star
     with preparing as (config, _, module, claim):
         plain = {**asdict(config), "resume": None if claim.resume_point is None else str(claim.folder)}
         assert claim.lease is not None
+        log_to(claim.folder)  # what has been logged so far; the worker of rank 0 appends to it
+        close_logs()
         environment = claim.lease.worker_environment() | {STARTED_AT: str(started)}
         code = launch(plain, schema_name(config.task), claim.folder, workers, environment)
         if code == INTERRUPTED:

@@ -169,12 +169,15 @@ def test_early_stopping_is_reported(lines: pytest.LogCaptureFixture) -> None:
     ]
 
 
-@pytest.mark.parametrize(("terminal", "shows_bar"), [(True, True), (False, True), (True, False)])
-def test_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, terminal: bool, shows_bar: bool) -> None:
+@pytest.mark.parametrize(
+    ("terminal", "shows_bar", "rank"), [(True, True, 0), (False, True, 0), (True, False, 0), (True, True, 1)]
+)
+def test_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, terminal: bool, shows_bar: bool, rank: int) -> None:
+    monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
     lines, *bars = make_progress("val/loss", shows_bar=shows_bar)
     assert isinstance(lines, ProgressLines)
-    assert [type(bar) for bar in bars] == [ProgressBar] * (terminal and shows_bar)
+    assert [type(bar) for bar in bars] == [ProgressBar] * (terminal and shows_bar and rank == 0)
 
 
 class Terminal(StringIO):

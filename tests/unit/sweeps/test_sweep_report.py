@@ -18,6 +18,7 @@ from sluice.sweeps.report import sweep_table, swept
         (["seed=7"], {"model": "rnn,gru,lstm", "seed": "1,2"}, {"model": 3, "seed": 1}),
         (["optimizer.lr=interval(0.1,1)", "+trainer.x=choice(1,2)"], {}, {"optimizer.lr": math.inf, "+trainer.x": 2}),
         (["a=[1,2],[3]"], {}, {"a": 2}),
+        ([], {"lr": "tag(log, interval(5e-4, 1e-2))", "n": "choice(64, 128)"}, {"lr": math.inf, "n": 2}),
     ],
 )
 def test_values_of_a_sweep_are_counted(settings: list[str], params: dict[str, Any], counts: dict[str, float]) -> None:
