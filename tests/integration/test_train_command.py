@@ -45,7 +45,7 @@ def test_help_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = sluice("train", "--help")
     assert ended.code == 0
     assert "sluice train -m model=rnn,gru,lstm" in ended.out
-    assert "task.data.source=" in ended.out
+    assert "task.data.source=auto" in sluice("train", "task=imdb", "--help").out
 
 
 def test_version_is_printed() -> None:
