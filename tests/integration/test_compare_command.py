@@ -96,7 +96,9 @@ def test_plot_shows_means_and_single_runs(runs: Path) -> None:
     (axis,) = draw_rows(compared(runs)).axes
     (means,) = axis.containers  # type: ignore[attr-defined]
     assert sorted(round(float(mean), 3) for mean in means.lines[0].get_xdata()) == [0.4, 0.6, 0.85, 0.95]
-    assert {label.get_text() for label in axis.get_yticklabels()} == {"lstm 10", "lstm 20", "rnn 10", "rnn 20"}
+    assert {label.get_text() for label in axis.get_yticklabels()} == {
+        f"{model}\nsteps={steps}" for model, steps in FIGURES
+    }
     points = {float(value) for line in axis.lines for value in line.get_xdata()}  # type: ignore[union-attr]
     assert {value for figures in FIGURES.values() for value in figures} <= points
 
@@ -109,18 +111,35 @@ def test_curve_plot_has_one_curve_per_model(runs: Path) -> None:
         "lstm": [0.95, 0.85],
     }
     assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "20"]
-    assert (axis.get_xlabel(), axis.get_ylabel()) == ("task.data.steps", ACCURACY)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("task.data.steps", f"{ACCURACY} (higher is better)")
 
 
-def test_curve_plot_against_lists(tmp_path: Path) -> None:
-    """Sizes of the layers, with one number for equal ones."""
-    for seed, sizes in enumerate(([8, 4], 6, [8, 4])):
-        config = {"model": {"name": "gru", "hidden_size": sizes}}
-        write_run(tmp_path / f"run-{seed}", "gru", 10, seed, config, **{ACCURACY: 0.5 + 0.1 * seed})
-    groups = group_runs(list(find_runs([tmp_path])))
-    assert sorted(len(group.runs) for group in groups) == [1, 2]
-    (axis,) = draw_curves(compared(tmp_path), "model.hidden_size").axes
-    assert {label.get_text() for label in axis.get_xticklabels()} == {"[8,4]", "6"}
+def test_fingerprints_do_not_split_curves(tmp_path: Path) -> None:
+    """Those of generated data follow from the settings; two different data sets have two curves."""
+    for number, (steps, data) in enumerate(((10, "a"), (20, "b"))):
+        write_run(tmp_path / f"{number}", "gru", steps, 1, data_fingerprint=data, **{ACCURACY: 0.5})
+    (axis,) = draw_curves(compared(tmp_path), "task.data.steps").axes
+    assert [part.get_label() for part in axis.containers] == ["gru"]  # type: ignore[attr-defined]
+    write_run(tmp_path / "other", "gru", 20, 1, data_fingerprint="c", **{ACCURACY: 0.5})
+    (axis,) = draw_curves(compared(tmp_path), "task.data.steps").axes
+    labels = {part.get_label() for part in axis.containers}  # type: ignore[attr-defined]
+    assert labels == {f"gru\ndata_fingerprint={data}" for data in "abc"}
+
+
+def test_long_labels_are_wrapped_and_inside_the_figure(tmp_path: Path) -> None:
+    for number in range(2):
+        task = {"name": "x", "data": {f"setting_{index}": f"value {number}" for index in range(9)}}
+        write_run(tmp_path / f"{number}", "gru", 10, 1, {"task": task}, **{ACCURACY: 0.01 * number + 1e-5})
+    figure = draw_rows(compared(tmp_path))
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    labels = axis.get_yticklabels()
+    assert max(len(line) for label in labels for line in label.get_text().split("\n")) <= 40
+    low, high = axis.get_xlim()
+    ticks = [label for label in axis.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in (*labels, *ticks, axis.xaxis.label)]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(box.overlaps(other) for index, box in enumerate(boxes) for other in boxes[:index])
 
 
 @pytest.mark.parametrize("against", [(), ("--against", "task.data.steps")], ids=["bars", "curves"])

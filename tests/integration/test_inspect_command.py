@@ -85,15 +85,24 @@ def test_heatmaps_match_the_trace(run: Path, drawn: list[Figure]) -> None:
     (figure,) = drawn
     own = traced(run, 2)
     values = own.states._asdict() | own.gates
-    axes = plots(figure)
+    *axes, predicted = plots(figure)
     assert len(axes) == len(values) == 6
     for axis, (name, part) in zip(axes, values.items(), strict=True):
         chosen = part[0][:, [1, 3]].numpy()
-        expected = np.tanh(chosen) if name == "cell" else chosen
-        np.testing.assert_allclose(np.asarray(axis.images[0].get_array()), expected.T, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(axis.images[0].get_array()), chosen.T, rtol=1e-6)
         assert [label.get_text() for label in axis.get_xticklabels()] == TEXT.split()
         assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "3"]
         assert name in axis.get_title(loc="left")
+        limits = (0, 1) if name in ("input", "forget", "output") else (-np.abs(chosen).max(), np.abs(chosen).max())
+        assert axis.images[0].get_clim() == pytest.approx(limits), "no value is beyond the last colour"
+        marked = [label.get_text() for label in axis.get_xticklabels() if label.get_weight() == "bold"]
+        assert marked == ["X", "Y"]
+    (line,) = json_lines(sluice("inspect", run, TEXT, "--json"))
+    assert line["decisive"] == [2, 5]
+    shown = [step["prediction"] for step in line["predictions"]]
+    assert [label.get_text() for label in predicted.get_xticklabels()] == shown
+    assert figure.get_supxlabel().startswith(f"prediction: {line['label']} ({line['probability']:.3f})")
+    assert "Decisive symbols: X (3), Y (6)\n" in ended.out
 
 
 def test_step_predictions_equal_predictions_of_prefixes(run: Path) -> None:
@@ -106,12 +115,13 @@ def test_step_predictions_equal_predictions_of_prefixes(run: Path) -> None:
     assert line["label"] == predicted[-1]["label"]
 
 
-def test_default_units_vary_most_and_plots_are_not_overwritten(run: Path) -> None:
+def test_default_units_react_most_and_plots_are_kept(run: Path) -> None:
     ended = sluice("inspect", run, TEXT)
     assert ended.code == 0, ended.err
     states = traced(run, 2).states.cell[0]
-    most = int(states.var(0, correction=0).argmax())
-    header = next(line for line in ended.out.splitlines() if line.split()[:1] == [str(most)])
+    changes = states.diff(dim=0, prepend=torch.zeros(1, 6)).abs()
+    most = int((changes[[2, 5]].mean(0) - changes[[0, 1, 3, 4, 6, 7]].mean(0)).argmax())
+    header = next(line for line in ended.out.splitlines() if line.split()[:1] == [str(most)])  # the first unit
     assert sorted(map(int, header.split()[:6])) == list(range(6))
     assert sum(line.startswith("X ") for line in ended.out.splitlines()) == 2, (
         "one row per token for hidden and cell state"
@@ -241,7 +251,8 @@ def test_gradients_of_several_runs_are_compared(book_run: Finished, order: Finis
 
 
 def test_gradients_of_untrained_networks_are_plotted(workdir: Path, drawn: list[Figure]) -> None:
-    ended = sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn, lstm")
+    few = ("--steps", "12", "--hidden", "4", "--cells", "rnn, lstm")
+    ended = sluice("inspect", "--gradients", *few, "--png", "mine.png")
     assert ended.code == 0, ended.err
     rows = [line for line in ended.out.splitlines() if line.strip().startswith(("rnn", "lstm"))]
     assert len(rows) == 3
@@ -249,9 +260,10 @@ def test_gradients_of_untrained_networks_are_plotted(workdir: Path, drawn: list[
     assert [line.get_label() for line in axis.lines] == ["rnn", "lstm, hidden state", "lstm, cell state"]
     assert axis.get_yscale() == "log"
     assert (axis.get_xlabel(), bool(axis.get_ylabel())) == ("steps before the loss", True)
-    assert (workdir / "gradients.png").exists()
-    assert sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn").code == 0
-    assert (workdir / "gradients-2.png").exists()
+    assert (workdir / "mine.png").exists()
+    ended = sluice("inspect", "--gradients", "--steps", "12", "--hidden", "4", "--cells", "rnn")
+    assert ended.out.splitlines()[-1] == "To plot the norms, add --png FILE"
+    assert [path.name for path in workdir.glob("*.png")] == ["mine.png"], "no file is written unasked"
 
 
 @pytest.mark.parametrize(

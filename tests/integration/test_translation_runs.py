@@ -60,6 +60,7 @@ def test_translate_writes_n_best_and_attention_plot(translator: Finished, tmp_pa
     ended = sluice("translate", translator.folder, "--file", file, "--n-best", "3", "--attention", picture)
     assert ended.code == 0, ended.err
     assert len(ended.out.splitlines()) == 6
+    assert f"Wrote {picture}\n" in ended.err
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

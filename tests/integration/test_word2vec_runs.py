@@ -137,6 +137,11 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_phrase_vectors_are_plotted_and_compared(translator: Finished, workdir: Path, mean: tuple[str, ...]) -> None:
     (workdir / "phrases.txt").write_text("a b\nb a w1\na\n", encoding="utf-8")
     asked = ("embeddings", translator.folder, "phrases", "--file", "phrases.txt", *mean)
+    notes = sluice("embeddings", translator.folder, "phrases", "b March w1", "a b", "x May").err.splitlines()
+    assert notes == [
+        "note: not in the vocabulary: march in 'b March w1'",
+        "note: not in the vocabulary: x, may in 'x May'",
+    ]
     ended = sluice(*asked, "--png", "map.png", "--projector", "phrases", "--top", "1")
     assert ended.code == 0, ended.err
     assert (workdir / "map.png").read_bytes().startswith(b"\x89PNG")

@@ -5,9 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.analysis.hidden_states import color_scale, display_name, most_varying_units
+import numpy as np
+import torch
+from torch import Tensor
+
+from sluice.analysis.decisive import decisive_symbols, symbol_effects
+from sluice.analysis.hidden_states import color_scale, display_name, most_reactive_units
 from sluice.cli.inspect_tables import UnitValues, print_activations
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
@@ -17,11 +22,14 @@ from sluice.inference.trace import Trace
 from sluice.inference.translator import Translator
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
-from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, file_stem, save_figure, unused_path
+from sluice.plots.save import FOLDER, add_to_tensorboard, check_figure, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
+
+if TYPE_CHECKING:
+    from sluice.plots.heatmaps import Panel
 
 MAX_DRAWN = 600
 """Maximum number of symbols in a plot."""
@@ -93,11 +101,14 @@ def _note_truncation(trace: Trace) -> None:
         print(f"note: the text has {trace.length} tokens and was truncated to {trace.kept}", file=sys.stderr)
 
 
-def _trace(model: SavedModel, text: str, layer: int | None, backward: bool) -> Trace:
-    """Records states and gates.
+Reader = Classifier | LanguageModel | Tagger | Translator
+
+
+def _reader(model: SavedModel) -> Reader:
+    """Returns what reads a text with the model.
 
     Raises:
-        UserError: if the text has no tokens, the model doesn't read text, or the layer or direction doesn't exist.
+        UserError: if the model doesn't read text.
     """
     found = recipe_of(model.config).inference(model)
     if not isinstance(found, Classifier | LanguageModel | Tagger | Translator):
@@ -105,10 +116,33 @@ def _trace(model: SavedModel, text: str, layer: int | None, backward: bool) -> T
             f"{model.path} is of task={model.config.task.name}, which has no recurrent core over tokens: inspect a "
             "run of a classifier, language model, translator or tagger"
         )
+    return found
+
+
+def _trace(reader: Reader, text: str, layer: int | None, backward: bool) -> Trace:
+    """Records states and gates.
+
+    Raises:
+        UserError: if the text has no tokens, or the layer or direction doesn't exist.
+    """
     try:
-        return found.trace(text, layer=layer, backward=backward)
+        return reader.trace(text, layer=layer, backward=backward)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _decisive(model: SavedModel, reader: Reader, trace: Trace) -> list[int]:
+    """Positions of the symbols that the task names, or on which the answer of a classifier depends most."""
+    if named := recipe_of(model.config).decisive_symbols:
+        return [position for position, token in enumerate(trace.tokens) if token in named]
+    if not isinstance(reader, Classifier):
+        return []
+    network, device = reader.network, reader.device
+
+    def logits(ids: Tensor) -> Tensor:
+        return network(ids.to(device), torch.full((len(ids),), ids.shape[1])).logits
+
+    return decisive_symbols(symbol_effects(logits, torch.tensor(reader.vocab.encode(trace.tokens))))
 
 
 def inspect_text(
@@ -128,7 +162,7 @@ def inspect_text(
     Args:
         run: a run folder or a checkpoint.
         text: the input text.
-        units: unit indices such as "3,7,12-15"; None for the units that vary most.
+        units: unit indices such as "3,7,12-15"; None for the units that react most.
         layer: layer number, 1 is the lowest; None for the top layer.
         backward: inspect the backward direction of a bidirectional layer.
         gates: also inspect the gates.
@@ -140,20 +174,15 @@ def inspect_text(
         UserError: for an invalid checkpoint, an empty text, a unit, layer or direction that doesn't exist, or a plot
             that exists already or cannot be written.
     """
-    check_unused(png)
+    check_figure("--png", png)
     model = replace(load_model(run), tokenized=tokenized)
-    trace = _trace(model, text, layer, backward)
-    _note_truncation(trace)
-    last = list(trace.states.values())[-1]
-    numbers = most_varying_units(last) if units is None else parse_units(units, last.shape[1])
-    parts = _parts(trace, numbers, gates)
-    view = View(model, trace, layer or model.config.model.num_layers, backward, numbers, parts)
+    view = _view(model, text, units=units, layer=layer, backward=backward, gates=gates)
     if as_json:
         path = None if png is None else _draw(view, text, png)
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
     _print_notes(view)
-    print_activations(trace, view.parts, numbers, view.title)
+    print_activations(view.trace, view.parts, view.numbers, view.title, view.decisive)
     path = _draw(view, text, png)
     print_line(f"Wrote {path}; also in TensorBoard: tensorboard --logdir {model.path.parent}")
 
@@ -169,6 +198,8 @@ class View(NamedTuple):
     numbers: list[int]
     """Unit indices."""
     parts: UnitValues
+    decisive: list[int]
+    """Positions of the decisive symbols; empty if the model isn't a classifier."""
 
     @property
     def title(self) -> str:
@@ -187,6 +218,20 @@ class View(NamedTuple):
     def gates(self) -> UnitValues:
         """The parts that are gates; empty unless gates were requested."""
         return {name: part for name, part in self.parts.items() if name not in self.trace.states}
+
+
+def _view(model: SavedModel, text: str, *, units: str | None, layer: int | None, backward: bool, gates: bool) -> View:
+    """Records the states of a text and selects units, see `inspect_text`."""
+    reader = _reader(model)
+    trace = _trace(reader, text, layer, backward)
+    _note_truncation(trace)
+    decisive, last = _decisive(model, reader, trace), list(trace.states.values())[-1]
+    if units is None:
+        numbers = most_reactive_units(last, decisive, backward=backward)
+    else:
+        numbers = parse_units(units, last.shape[1])
+    parts = _parts(trace, numbers, gates)
+    return View(model, trace, layer or model.config.model.num_layers, backward, numbers, parts, decisive)
 
 
 def parse_units(given: str, count: int) -> list[int]:
@@ -216,25 +261,49 @@ def _parts(trace: Trace, numbers: Sequence[int], gates: bool) -> UnitValues:
 
 def _draw(view: View, text: str, png: Path | None) -> Path:
     """Writes the plot to a file and to TensorBoard, under the same name; returns the file."""
-    from sluice.plots.heatmaps import Panel, draw_panels
+    from sluice.plots.heatmaps import draw_panels
 
-    symbols, weights = view.trace.symbols, view.trace.weights
-    names, drawn = [str(unit) for unit in view.numbers], slice(MAX_DRAWN)
+    symbols, drawn = view.trace.symbols, slice(MAX_DRAWN)
     if len(symbols) > MAX_DRAWN:
         print(f"note: the plot shows the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
     panels = [
-        Panel(f"{display_name(name)}, by unit", values[drawn], names, color_scale(name, values))
-        for name, values in view.parts.items()
+        panel._replace(values=panel.values[drawn], labels=panel.labels and panel.labels[drawn])
+        for panel in _panels(view)
     ]
-    if weights is not None:
-        column = weights[drawn, None]
-        panels.append(Panel("attention weight of each symbol", column, ["weight"], "weight"))
-    figure = draw_panels(symbols[drawn], panels, title=view.title)
+    marked = [position for position in view.decisive if position < MAX_DRAWN]
+    figure = draw_panels(symbols[drawn], panels, title=view.title, caption=_caption(view), marked=marked)
     folder = view.model.path.parent / FOLDER
     path = png or unused_path(folder, _stem(view, text))
     save_figure(figure, path)
     add_to_tensorboard(folder, path.stem, figure)
     return path
+
+
+def _panels(view: View) -> "list[Panel]":
+    """A panel for each state and gate, then attention weights and the prediction at each symbol, if there are any."""
+    from sluice.plots.heatmaps import Panel
+
+    trace, names = view.trace, [str(unit) for unit in view.numbers]
+    panels = [
+        Panel(f"{display_name(name)}, by unit", values, names, color_scale(name, values))
+        for name, values in view.parts.items()
+    ]
+    if trace.weights is not None:
+        panels.append(Panel("attention weight of each symbol", trace.weights[:, None], [""], "weight"))
+    if trace.predictions:
+        probabilities = np.asarray([[step.probability] for step in trace.predictions], np.float32)
+        labels = [step.prediction for step in trace.predictions]
+        panels.append(Panel("prediction, by probability", probabilities, [""], "probability", labels))
+    return panels
+
+
+def _caption(view: View) -> str:
+    """The prediction for the whole text, and what the marks mean."""
+    prediction = view.trace.prediction
+    if prediction is None:
+        return ""
+    found = f"prediction: {prediction.prediction} ({prediction.probability:.3f})"
+    return f"{found}; red: decisive symbols" if view.decisive else found
 
 
 def _stem(view: View, text: str) -> str:
@@ -266,6 +335,7 @@ def _plain(view: View, path: Path | None) -> Plain:
         "units": view.numbers,
         "symbols": trace.symbols,
         "unknown": trace.unknown,
+        "decisive": view.decisive,
         "states": {name: part.tolist() for name, part in view.states.items()},
     }
     if view.gates:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sluice.analysis.gradients import Curves, UntrainedNetworks, curves_of_runs, untrained_curves
 from sluice.errors import UserError
-from sluice.plots.save import FOLDER, add_to_tensorboard, check_unused, save_figure, unused_path
+from sluice.plots.save import FOLDER, add_to_tensorboard, check_figure, save_figure, unused_path
 from sluice.terminal import print_line, print_table
 
 DISTANCES = (0, 10, 20, 50, 100, 200)
@@ -34,15 +34,15 @@ def inspect_gradients(
         steps: maximum number of steps of a run's sequences; None for the default.
         layer: layer number in the runs, 1 is the lowest; None for the top layer.
         data_dir: the folder of the corpora; None for SLUICE_DATA, or else the one used in training.
-        png: the file of the plot; None for a new file in the run folder (of a single run) or the current folder,
-            or for no plot with `as_json`.
+        png: the file of the plot; None for a new file in the run folder of a single run, or for no plot with
+            `as_json` or otherwise.
         as_json: print one JSON object.
 
     Raises:
         UserError: for an invalid checkpoint, a run whose gradients cannot be computed, a layer or cell that doesn't
             exist, or a plot that exists already or cannot be written.
     """
-    check_unused(png)
+    check_figure("--png", png)
     if runs:
         curves = curves_of_runs(runs, steps=steps, layer=layer, data_dir=data_dir)
     else:
@@ -50,7 +50,7 @@ def inspect_gradients(
         curves = untrained_curves(networks)
     if not as_json:
         _print_table(curves)
-    if png or not as_json:
+    if png or (len(runs) == 1 and not as_json):
         png = _draw(curves, runs, png, _title(runs, networks))
     if as_json:
         norms_by_name = {
@@ -59,7 +59,7 @@ def inspect_gradients(
         print(json.dumps({"norms": norms_by_name, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
     tensorboard = f"; also in TensorBoard: tensorboard --logdir {_run_folder(runs)}" if len(runs) == 1 else ""
-    print_line(f"Wrote {png}{tensorboard}")
+    print_line("To plot the norms, add --png FILE" if png is None else f"Wrote {png}{tensorboard}")
 
 
 def _title(runs: Sequence[Path], networks: UntrainedNetworks) -> str:
@@ -76,7 +76,7 @@ def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) ->
         figure = draw_gradients(curves, title=title)
     except ValueError as error:
         raise UserError(f"{error}: all gradients are zero or NaN") from error
-    path = png or unused_path(_run_folder(runs) / FOLDER if len(runs) == 1 else Path(), "gradients")
+    path = png or unused_path(_run_folder(runs) / FOLDER, "gradients")
     save_figure(figure, path)
     if len(runs) == 1:
         add_to_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)

@@ -19,7 +19,9 @@ UnitValues = dict[str, NDArray[np.float32]]
 """Values of shape (T, units) by the name of the state or gate."""
 
 
-def print_activations(trace: Trace, parts: UnitValues, numbers: Sequence[int], title: str) -> None:
+def print_activations(
+    trace: Trace, parts: UnitValues, numbers: Sequence[int], title: str, decisive: Sequence[int] = ()
+) -> None:
     """Prints a table for each state and gate; the first one also has the model's outputs.
 
     Args:
@@ -27,6 +29,7 @@ def print_activations(trace: Trace, parts: UnitValues, numbers: Sequence[int], t
         parts: values of the selected units.
         numbers: indices of these units.
         title: printed above the tables.
+        decisive: positions of the decisive symbols, printed at the end.
     """
     print_line(title)
     for index, (name, values) in enumerate(parts.items()):
@@ -34,6 +37,9 @@ def print_activations(trace: Trace, parts: UnitValues, numbers: Sequence[int], t
         print_table(_table(trace, name, values, numbers, _prediction_columns(trace) if index == 0 else {}))
     if len(trace.symbols) > MAX_SHOWN:
         print(f"… and {len(trace.symbols) - MAX_SHOWN} more symbols (--json prints all)")
+    if decisive:
+        symbols = ", ".join(f"{trace.symbols[position]} ({position + 1})" for position in decisive)
+        print_line(f"Decisive symbols: {symbols}")
     if trace.prediction is not None:
         print_line(f"Prediction: {trace.prediction.prediction}  {trace.prediction.probability:.3f}")
 
@@ -52,9 +58,9 @@ def _table(
     for heading in columns:
         table.add_column(heading, justify="left" if heading == "prediction" else "right")
     scale = color_scale(name, values)
-    squashed = np.tanh(values) if scale == "tanh" else values
+    fractions = values if scale == "gate" else values / max(float(np.abs(values).max()), 1e-12)
     for step, symbol in enumerate(trace.symbols[:MAX_SHOWN]):
-        cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], squashed[step], strict=True)]
+        cells = [_coloured(*pair, scale == "gate") for pair in zip(values[step], fractions[step], strict=True)]
         table.add_row(_short(symbol), *cells, *(column[step] for column in columns.values()))
     return table
 
@@ -76,11 +82,11 @@ def _figure(step: StepPrediction) -> str:
     return "" if step.next_probability is None else f"{step.next_probability:.3f}"
 
 
-def _coloured(value: float, squashed: float, gate: bool) -> Text:
+def _coloured(value: float, fraction: float, gate: bool) -> Text:
     """The value on a coloured background: red for positive states and open gates, blue for others."""
-    strength = min(abs(2 * squashed - 1 if gate else squashed), 1)
+    strength = min(abs(2 * fraction - 1 if gate else fraction), 1)
     other = round(255 * (1 - 0.7 * strength))
-    above = squashed >= 0.5 if gate else squashed >= 0
+    above = fraction >= 0.5 if gate else fraction >= 0
     colour = f"rgb(255,{other},{other})" if above else f"rgb({other},{other},255)"
     return Text(f"{value:.2f}", style=f"black on {colour}")
 

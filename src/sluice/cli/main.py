@@ -313,7 +313,7 @@ def translate(
     attention: Annotated[
         Path | None,
         typer.Option(
-            parser=path, help="Plot the attention weights of the first sentence that is not blank to this PNG."
+            parser=path, help="Plot the attention weights of the first sentence that is not blank to this new file."
         ),
     ] = None,
     tokenized: Tokenized = None,
@@ -346,7 +346,7 @@ def inspect(
         ),
     ] = None,
     units: Annotated[
-        str | None, typer.Option(help="Unit indices such as 3,7,12-15; default: the units that vary most.")
+        str | None, typer.Option(help="Unit indices such as 3,7,12-15; default: the units that react most.")
     ] = None,
     layer: Annotated[int | None, typer.Option(help="Layer number, 1 is the lowest; default: the top layer.")] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Inspect the backward direction.")] = False,
@@ -367,7 +367,7 @@ def inspect(
     tokenized: Tokenized = None,
     png: Annotated[
         Path | None,
-        typer.Option(parser=path, help="File of the plot; default: a new file in the run folder, or none with --json."),
+        typer.Option(parser=path, help="File of the plot; default: one in a single run's folder, none with --json."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -76,14 +76,15 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _check_words(translator: Translator, phrases: list[str]) -> None:
-    """Reports phrases that consist of unknown words only.
+    """Reports the words of the phrases that are not in the vocabulary.
 
     Raises:
         UserError: for a phrase without tokens.
     """
     for phrase in phrases:
-        ids = translator.source.encode(phrase)
-        if not ids:
+        words = translator.source.unit.split(phrase)
+        if not words:
             raise UserError(f"{phrase!r} has no tokens: give phrases of at least one word")
-        if not any(ids):
-            print_line(f"note: no word of {phrase!r} is in the vocabulary", file=sys.stderr)
+        unknown = [word for word, index in zip(words, translator.source.vocab.encode(words), strict=True) if not index]
+        if unknown:
+            print_line(f"note: not in the vocabulary: {', '.join(unknown)} in {phrase!r}", file=sys.stderr)

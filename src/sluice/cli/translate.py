@@ -116,7 +116,8 @@ def _draw_first(translated: list[Translation], path: Path) -> bool:
         return False
     if best.attention is None:
         raise UserError("--attention cannot be used: the model was trained with task.attention=none")
-    save_figure(attention_map(best), path, tight=True)
+    save_figure(attention_map(best), path)
+    print_line(f"Wrote {path}", file=sys.stderr)
     return True
 
 

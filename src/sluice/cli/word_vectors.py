@@ -14,7 +14,7 @@ from sluice.api import embeddings_and_model
 from sluice.errors import UserError
 from sluice.inference.embeddings import Embeddings, Neighbour
 from sluice.plain import Plain
-from sluice.plots.save import check_unused, save_figure
+from sluice.plots.save import check_figure, save_figure
 from sluice.terminal import print_line
 
 
@@ -98,7 +98,7 @@ def write_plot(
     """
     if png is None and projector is None:
         raise UserError("there is nothing to write: give --png FILE, --projector FOLDER or both")
-    check_unused(png)
+    check_figure("--png", png)
     if projector is not None and projector.exists():
         raise UserError(f"--projector {projector} already exists: choose another name, or remove it")
     if min(vectors.shape) < 2:

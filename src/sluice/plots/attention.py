@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-CELL, MARGIN = 0.32, 1.6
+CELL, MARGIN = 0.32, 1.8
 """Size of a cell and total margin, in inches."""
 
 
@@ -41,14 +42,25 @@ def draw_attention(
         raise ValueError(
             f"{len(row_labels)} row and {len(column_labels)} column labels don't match weights of shape {weights.shape}"
         )
-    size = (len(column_labels) * CELL + MARGIN, len(row_labels) * CELL + MARGIN)
+    size = (len(column_labels) * CELL + MARGIN + 0.8, len(row_labels) * CELL + MARGIN)
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
-    axis.imshow(weights, cmap="Blues", vmin=0, vmax=vmax or max(float(weights.max()), 1e-12), aspect="auto")
-    axis.set_xticks(range(len(column_labels)), column_labels, rotation=60, ha="left", parse_math=False)
+    limit = vmax or max(float(weights.max()), 1e-12)
+    image = axis.imshow(weights, cmap="Blues", vmin=0, vmax=limit, aspect="auto")
+    figure.colorbar(image, label="attention weight", aspect=30)
     axis.set_yticks(range(len(row_labels)), row_labels, parse_math=False)
-    axis.xaxis.tick_top()
-    axis.tick_params(length=0, labelsize=8)
+    axis.set_xticks(range(len(column_labels)), column_labels, parse_math=False)
+    _turn_labels(axis)
+    axis.set(xlabel="source", ylabel="target")
     if title:
         figure.suptitle(title, parse_math=False)
     return figure
+
+
+def _turn_labels(axis: Axes) -> None:
+    """Puts the labels of the columns on top, turned, each beginning at its column."""
+    axis.xaxis.tick_top()
+    axis.xaxis.set_label_position("top")
+    axis.tick_params(length=0, labelsize=8)
+    for label in axis.get_xticklabels():
+        label.set(rotation=60, ha="left", rotation_mode="anchor")

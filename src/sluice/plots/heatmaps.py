@@ -1,40 +1,48 @@
 """Heatmaps of single units over the tokens of a text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 SYMBOLS_PER_LINE = 60
 LINE_HEIGHT, LINE_WIDTH, MARGIN = 0.28, 0.19, 1.2
 """Height of a row, width of a column and total margin, in inches."""
+BAR = 0.15
+"""Width of a colour bar, in inches."""
+LETTER = 0.075
+"""Width of a letter of a label, in inches."""
+MIN_WIDTH, MAX_WIDTH = 3.6, 12.0
+"""Minimum width of a panel, and width of the figure up to which panels stand side by side, in inches."""
 MAX_HORIZONTAL_LABEL = 3
 """Maximum number of characters of horizontal labels; if a label is longer, all labels are vertical."""
+MARKED_COLOUR = "tab:red"
 
 
 class Scale(NamedTuple):
     """A colour scale."""
 
-    low: float
-    """Value of the first colour."""
+    low: float | None
+    """Value of the first colour; None for minus the value of the last one."""
     high: float | None
-    """Value of the last colour; None for the largest value."""
-    squash: bool = False
-    """Whether tanh is applied to the values, for unbounded cell states."""
+    """Value of the last colour; None for the largest absolute value."""
     colours: str = "RdBu_r"
     """Name of the matplotlib colormap."""
+    quantity: str = "value"
+    """Label of the colour bar."""
 
 
 SCALES = {
-    "tanh": Scale(-1, 1, squash=True),
-    "signed": Scale(-1, 1),
+    "signed": Scale(None, None),
     "gate": Scale(0, 1),
-    "weight": Scale(0, None, colours="Blues"),
+    "weight": Scale(0, None, "Blues", "weight"),
+    "probability": Scale(0, 1, "Greens", "probability"),
 }
-"""Scales of cell states, hidden states, gates and attention weights, by name."""
+"""Scales of states, gates, attention weights and probabilities, by name; no value is beyond the last colour."""
 
 
 class Panel(NamedTuple):
@@ -48,17 +56,27 @@ class Panel(NamedTuple):
     """Names of the U units."""
     scale: str
     """Colour scale, a key of SCALES."""
+    labels: Sequence[str] | None = None
+    """Labels of the T columns, such as predictions; None for the tokens."""
 
 
 def draw_panels(
-    symbols: Sequence[str], panels: Sequence[Panel], *, title: str = "", symbols_per_line: int = SYMBOLS_PER_LINE
+    symbols: Sequence[str],
+    panels: Sequence[Panel],
+    *,
+    title: str = "",
+    caption: str = "",
+    marked: Collection[int] = (),
+    symbols_per_line: int = SYMBOLS_PER_LINE,
 ) -> Figure:
-    """Draws heatmaps below each other, wrapped into several lines if there are many tokens.
+    """Draws heatmaps in a grid, wrapped into several lines if there are many tokens.
 
     Args:
         symbols: T tokens.
-        panels: the heatmaps, one or more, from the top.
+        panels: the heatmaps, one or more, from the top left.
         title: title of the figure.
+        caption: text at the bottom of the figure.
+        marked: positions of tokens that are emphasised.
         symbols_per_line: maximum number of tokens in a line.
 
     Raises:
@@ -66,15 +84,22 @@ def draw_panels(
     """
     for panel in panels:
         _check(symbols, panel)
-    lines = -(-len(symbols) // symbols_per_line)
-    heights = [lines * (len(panel.names) + 2) * LINE_HEIGHT + MARGIN for panel in panels]
-    width = min(symbols_per_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN
-    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    subfigures = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for subfigure, panel in zip(subfigures, panels, strict=True):
-        _draw(subfigure, symbols, panel, symbols_per_line)
-    if title:
-        figure.suptitle(title, parse_math=False)
+    heights = [_height(symbols, panel, symbols_per_line) for panel in panels]
+    width = max(min(symbols_per_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN, MIN_WIDTH)
+    columns, lines = max(1, min(len(panels), int(MAX_WIDTH / width))), -(-len(symbols) // symbols_per_line)
+    in_rows = [slice(start, start + columns) for start in range(0, len(panels), columns)]
+    height = sum(max(heights[row]) for row in in_rows) + 0.35 * (bool(title) + bool(caption))
+    units = [max(len(panel.names) for panel in panels[row]) for row in in_rows]
+    figure = Figure(figsize=(columns * width, height), layout="constrained")
+    grid = figure.add_gridspec(len(in_rows) * lines, columns, height_ratios=np.repeat(units, lines))
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        axes = [figure.add_subplot(grid[row * lines + line, column]) for line in range(lines)]
+        image = _draw(axes, symbols, panel, symbols_per_line, marked)
+        bar = figure.colorbar(image, ax=axes, fraction=1.3 * BAR / width, pad=0.02, aspect=heights[number] / BAR)
+        bar.set_label(SCALES[panel.scale].quantity if len(panel.names) > 1 else "")
+    figure.suptitle(title, parse_math=False)
+    figure.supxlabel(caption, parse_math=False, fontsize="medium")
     return figure
 
 
@@ -87,27 +112,55 @@ def _check(symbols: Sequence[str], panel: Panel) -> None:
         raise ValueError(f"there is no scale {panel.scale!r}; there are {', '.join(SCALES)}")
 
 
-def _draw(subfigure: FigureBase, symbols: Sequence[str], panel: Panel, symbols_per_line: int) -> None:
-    low, high, squash, colours = SCALES[panel.scale]
-    starts = range(0, len(symbols), symbols_per_line)
-    axes = subfigure.subplots(len(starts), 1, squeeze=False)[:, 0]
-    coloured = np.tanh(panel.values) if squash else panel.values
-    limits = {"vmin": low, "vmax": max(float(coloured.max()), 1e-12) if high is None else high}
-    for start, axis in zip(starts, axes, strict=True):
+def _height(symbols: Sequence[str], panel: Panel, symbols_per_line: int) -> float:
+    """Height of a panel in inches."""
+    labels = panel.labels or symbols
+    longest = max(map(len, labels))
+    of_labels = longest * LETTER if longest > MAX_HORIZONTAL_LABEL else LINE_HEIGHT
+    lines = -(-len(symbols) // symbols_per_line)
+    return lines * (len(panel.names) * LINE_HEIGHT + of_labels + 0.1) + 0.5
+
+
+def _draw(
+    axes: Sequence[Axes], symbols: Sequence[str], panel: Panel, symbols_per_line: int, marked: Collection[int]
+) -> AxesImage:
+    """Draws a panel, a line on each of the axes; returns the image of the last line."""
+    low, high = _limits(panel)
+    labels, columns = panel.labels or symbols, min(symbols_per_line, len(symbols))
+    vertical = max(map(len, labels)) > MAX_HORIZONTAL_LABEL
+    for start, axis in zip(range(0, len(symbols), symbols_per_line), axes, strict=True):
         line = slice(start, start + symbols_per_line)
-        image = axis.imshow(coloured[line].T, cmap=colours, aspect="auto", **limits)
-        _label(axis, symbols[line], panel.names, min(symbols_per_line, len(symbols)))
-    subfigure.colorbar(image, ax=list(axes), label="tanh of the value" if squash else "value")
+        image = axis.imshow(panel.values[line].T, cmap=SCALES[panel.scale].colours, aspect="auto", vmin=low, vmax=high)
+        _label(axis, labels[line], panel.names, columns, vertical=vertical)
+        for position in marked:
+            if start <= position < start + len(symbols[line]):
+                _mark(axis, position - start, emphasise_label=panel.labels is None)
     axes[0].set_title(panel.title, loc="left", fontsize="medium", parse_math=False)
+    return image
 
 
-def _label(axis: Axes, symbols: Sequence[str], names: Sequence[str], columns: int) -> None:
+def _limits(panel: Panel) -> tuple[float, float]:
+    """Values of the first and last colour."""
+    low, high = SCALES[panel.scale][:2]
+    high = max(float(np.abs(panel.values).max()), 1e-12) if high is None else high
+    return (-high if low is None else low), high
+
+
+def _label(axis: Axes, labels: Sequence[str], names: Sequence[str], columns: int, *, vertical: bool) -> None:
     """Labels tokens and units; `columns` is the width of every line, also of the last."""
-    vertical = max(map(len, symbols)) > MAX_HORIZONTAL_LABEL
-    axis.set_xticks(range(len(symbols)), [_shown(symbol) for symbol in symbols], rotation=90 if vertical else 0)
+    axis.set_xticks(range(len(labels)), [_shown(label) for label in labels], rotation=90 if vertical else 0)
     axis.set_yticks(range(len(names)), list(names))
     axis.set_xlim(-0.5, columns - 0.5)
     axis.tick_params(length=0, labelsize=8)
+    axis.spines[:].set_visible(False)
+
+
+def _mark(axis: Axes, column: int, *, emphasise_label: bool) -> None:
+    """Frames a column and prints its label bold and red."""
+    for border in (column - 0.5, column + 0.5):
+        axis.axvline(border, color=MARKED_COLOUR, linewidth=1.2)
+    if emphasise_label:
+        axis.get_xticklabels()[column].set(color=MARKED_COLOUR, weight="bold")
 
 
 def _shown(symbol: str) -> str:

@@ -33,17 +33,6 @@ def check_figure(option: str, path: Path | None) -> None:
         raise UserError(f"{option} {path} cannot be written: its name must end in one of {', '.join(FORMATS)}")
 
 
-def check_unused(path: Path | None) -> None:
-    """Checks that a file for a figure doesn't exist, and its folder does.
-
-    Raises:
-        UserError: if it exists, or its folder doesn't.
-    """
-    if path is not None and path.exists():
-        raise UserError(f"--png {path} already exists: choose another name or delete the file")
-    check_figure("--png", path)
-
-
 def unused_path(folder: Path, stem: str) -> Path:
     """Returns folder/stem.png, or folder/stem-N.png if that file exists; creates the folder."""
     folder.mkdir(exist_ok=True)
@@ -56,19 +45,18 @@ def file_stem(text: str) -> str:
     return re.sub(r"\W+", "-", text.lower())[:MAX_NAME_LENGTH].strip("-") or "text"
 
 
-def save_figure(figure: "Figure", path: Path, *, tight: bool = False) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Saves a matplotlib figure to a file.
 
     Args:
         figure: the figure.
         path: the file; its extension is the format.
-        tight: crop the margins.
 
     Raises:
         UserError: if the file cannot be written.
     """
     try:
-        figure.savefig(path, dpi=DPI, bbox_inches="tight" if tight else None)
+        figure.savefig(path, dpi=DPI)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path} cannot be written ({reason}): choose another file name") from error

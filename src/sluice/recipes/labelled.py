@@ -21,11 +21,9 @@ from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from sluice.modules.classification import ClassificationModule
-
-if TYPE_CHECKING:
     from sluice.data.classification import ClassificationData
     from sluice.data.text_pairs import TextPairData
+    from sluice.modules.classification import ClassificationModule
 
 MOST_CLASSES_SHOWN = 12
 

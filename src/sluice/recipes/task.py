@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
@@ -25,6 +26,8 @@ from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pytorch_lightning.callbacks import Callback
 
     from sluice.data.datamodule import CorpusData
@@ -63,6 +66,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
     """Command that uses a trained model; {run} is replaced by its folder."""
     needs_core: ClassVar[bool] = True
     """Whether its network has a recurrent core, so that model=none is refused."""
+    decisive_symbols: ClassVar[Collection[str]] = ()
+    """Tokens that determine the answer, which `sluice inspect` marks; empty if it depends on the text."""
     knows_metrics: ClassVar[bool] = False
     """Whether the module of a test network of `example_parts` has all validation metrics that training may have."""
     evaluates_files: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from sluice.config.schema import Config
 from sluice.config.tasks.sequences import TemporalOrder
 from sluice.data.corpus import LabelledCorpus
+from sluice.data.synthetic.temporal_order import RELEVANT
 from sluice.data.synthetic.temporal_order import TemporalOrder as SymbolsInOrder
 from sluice.errors import UserError
 from sluice.recipes.classification import ClassificationRecipe
@@ -11,7 +12,7 @@ from sluice.recipes.classification import ClassificationRecipe
 class TemporalOrderRecipe(ClassificationRecipe[TemporalOrder]):
     """The temporal order problem: Hochreiter & Schmidhuber (1997), experiment 6a, at five levels of difficulty."""
 
-    settings_type = TemporalOrder
+    settings_type, decisive_symbols = TemporalOrder, RELEVANT
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None

@@ -96,7 +96,7 @@ class Comparison:
     @property
     def short_names(self) -> list[str]:
         """The shortest ends of the settings' names that differ from each other."""
-        return [_short_name(name, self.settings) for name in self.settings]
+        return short_names(self.settings)
 
 
 def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
@@ -228,6 +228,11 @@ def _sort_key(group: Group, sort: str, metric: str, settings: Sequence[str], low
     if value is None:
         return math.inf, names
     return (value if lower or sort != "metric" else -value), names
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The shortest ends of the settings' names that differ from each other."""
+    return [_short_name(name, names) for name in names]
 
 
 def _short_name(name: str, names: Sequence[str]) -> str:

@@ -1,10 +1,16 @@
 """Plots that compare runs."""
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from sluice.runs.comparison import Comparison, Group, differing_settings
+from sluice.runs.comparison import Comparison, Group, differing_settings, short_names
+
+FINGERPRINT = "data_fingerprint"
+PLOT_WIDTH, LETTER, LABEL_LENGTH = 5.5, 0.085, 40
+"""Width of a plot without its labels and of a letter, in inches, and the length at which labels are wrapped."""
 
 
 def draw_rows(comparisons: Sequence[Comparison]) -> Figure:
@@ -15,9 +21,14 @@ def draw_rows(comparisons: Sequence[Comparison]) -> Figure:
     shown = [(comparison, _with_metric(comparison)) for comparison in comparisons]
     shown = [(comparison, groups) for comparison, groups in shown if groups]
     count = sum(len(groups) for _, groups in shown)
-    figure = Figure(figsize=(7, 0.6 + 0.45 * count + 0.8 * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), 1, squeeze=False)
-    for axis, (comparison, groups) in zip(axes[:, 0], shown, strict=True):
+    labels = [_labels(groups, comparison.settings) for comparison, groups in shown]
+    longest = max(len(line) for of_task in labels for label in of_task for line in label.split("\n"))
+    lines = sum(label.count("\n") for of_task in labels for label in of_task)
+    size = (PLOT_WIDTH + LETTER * longest, 0.3 + 0.45 * count + 0.18 * lines + 0.9 * len(shown))
+    figure = Figure(figsize=size, layout="constrained")
+    heights = [len(of_task) + 0.4 * sum(label.count("\n") for label in of_task) for of_task in labels]
+    axes = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)
+    for axis, of_task, (comparison, groups) in zip(axes[:, 0], labels, shown, strict=True):
         metric, rows = comparison.metric, groups[::-1]
         means = [group.mean(metric) or 0.0 for group in rows]
         deviations = [group.deviation(metric) or 0.0 for group in rows]
@@ -25,12 +36,13 @@ def draw_rows(comparisons: Sequence[Comparison]) -> Figure:
         for row, group in enumerate(rows):
             values = group.values(metric)
             axis.plot(values, [row] * len(values), ".", color="0.3", markersize=4)
-        axis.set_yticks(range(len(rows)), [_label(group, comparison.settings) for group in rows])
+        axis.set_yticks(range(len(rows)), of_task[::-1])
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(axis="x", alpha=0.3)
         axis.margins(x=0.1)
-        better = "lower" if comparison.lower_is_better else "higher"
-        axis.set_title(f"{comparison.task}: {metric} ({better} is better)", loc="left")
+        axis.set_title(comparison.task, loc="left")
+        axis.set_xlabel(f"{metric} ({_better(comparison)} is better)")
     return figure
 
 
@@ -48,9 +60,8 @@ def draw_curves(comparisons: Sequence[Comparison], against: str) -> Figure:
     if all(isinstance(tick, int | float) for tick in ticks):
         ticks.sort(key=lambda tick: float(tick or 0))
     curves: dict[str, list[Group]] = {}
-    for group in groups:
-        others = [name for name in differing_settings(groups) if name != against]
-        curves.setdefault(_label(group, others), []).append(group)
+    for group, label in zip(groups, _labels(groups, differing_settings(groups), against), strict=True):
+        curves.setdefault(label, []).append(group)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for label, curve in curves.items():
@@ -61,7 +72,9 @@ def draw_curves(comparisons: Sequence[Comparison], against: str) -> Figure:
         axis.errorbar(positions, means, yerr=deviations, label=label, marker="o", capsize=3)
     axis.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axis.set_xlabel(against)
-    axis.set_ylabel(metric)
+    axis.set_ylabel(f"{metric} ({_better(comparisons[0])} is better)")
+    axis.grid(alpha=0.3)
+    axis.set_title(", ".join(comparison.task for comparison in comparisons), loc="left")
     axis.legend()
     return figure
 
@@ -70,5 +83,23 @@ def _with_metric(comparison: Comparison) -> list[Group]:
     return [group for group in comparison.groups if group.values(comparison.metric)]
 
 
-def _label(group: Group, differing: Sequence[str]) -> str:
-    return " ".join([group.model, *(str(group.settings.get(name)) for name in differing)])
+def _better(comparison: Comparison) -> str:
+    return "lower" if comparison.lower_is_better else "higher"
+
+
+def _labels(groups: Sequence[Group], settings: Sequence[str], against: str | None = None) -> list[str]:
+    """Labels of groups: the model, and below it the settings that differ, wrapped.
+
+    Args:
+        groups: the groups.
+        settings: names of the settings that differ.
+        against: a setting that is on an axis; None for none.
+    """
+    readable = [name for name in settings if name != FINGERPRINT]  # of data, which mostly follows from other settings
+    keys = {(group.model, *(str(group.settings.get(name)) for name in (*readable, against or ""))) for group in groups}
+    shown = [name for name in (readable if len(keys) == len(groups) else settings) if name != against]
+    labels = []
+    for group in groups:
+        pairs = [f"{short}={group.settings.get(name)}" for short, name in zip(short_names(shown), shown, strict=True)]
+        labels.append("\n".join([group.model, *textwrap.wrap(", ".join(pairs), LABEL_LENGTH)]))
+    return labels

@@ -81,7 +81,7 @@ def test_sanity_check_or_missing_attention_writes_no_maps(monkeypatch: pytest.Mo
 
 def test_attention_map_axes_show_tokens() -> None:
     figure = attention_map(make_scored(4).translation)
-    (axes,) = figure.axes
+    axes, _ = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["<Hund>", "4", "<eos>"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["$Dog4", "<eos>"]
     assert torch.equal(torch.tensor(axes.images[0].get_array()), torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]))

@@ -12,7 +12,7 @@ STATES = np.random.default_rng(0).normal(0, 2, (5, 3)).astype(np.float32)
 GATES = np.random.default_rng(1).uniform(0, 1, (5, 2)).astype(np.float32)
 WEIGHTS = np.array([[0.1], [0.2], [0.4], [0.2], [0.1]], dtype=np.float32)
 PANELS = [
-    Panel("cell state", STATES, ["3", "1", "2"], "tanh"),
+    Panel("cell state", STATES, ["3", "1", "2"], "signed"),
     Panel("forget gate", GATES, ["3", "1"], "gate"),
     Panel("attention", WEIGHTS, ["weight"], "weight"),
 ]
@@ -26,11 +26,10 @@ def test_each_panel_has_its_own_values_scale_and_labels() -> None:
     figure = draw_panels(SYMBOLS, PANELS, title="a $5 text")
     axes = plots(figure)
     assert len(axes) == 3
-    for axis, panel, drawn, limits in zip(
-        axes, PANELS, (np.tanh(STATES), GATES, WEIGHTS), ((-1, 1), (0, 1), (0, 0.4)), strict=True
-    ):
+    largest = float(np.abs(STATES).max())
+    for axis, panel, limits in zip(axes, PANELS, ((-largest, largest), (0, 1), (0, 0.4)), strict=True):
         (image,) = axis.images
-        np.testing.assert_allclose(np.asarray(image.get_array()), drawn.T)
+        np.testing.assert_allclose(np.asarray(image.get_array()), panel.values.T)
         assert image.get_clim() == pytest.approx(limits)
         assert axis.get_title(loc="left") == panel.title
         assert [label.get_text() for label in axis.get_yticklabels()] == list(panel.names)
@@ -41,6 +40,31 @@ def test_each_panel_has_its_own_values_scale_and_labels() -> None:
 def test_panels_wrap_into_further_lines() -> None:
     axes = plots(draw_panels(SYMBOLS, PANELS[:2], symbols_per_line=2))
     assert [len(axis.get_xticklabels()) for axis in axes] == [2, 2, 1, 2, 2, 1]
+
+
+def test_narrow_panels_stand_side_by_side() -> None:
+    figure = draw_panels(SYMBOLS, PANELS)
+    figure.draw_without_rendering()
+    left, middle, right = (axis.get_position() for axis in plots(figure))
+    assert left.x1 < middle.x0 < middle.x1 < right.x0
+    assert left.y1 == pytest.approx(right.y1)
+    wide = plots(draw_panels(SYMBOLS * 12, [Panel("", np.tile(STATES, (12, 1)), ["3", "1", "2"], "signed")] * 2))
+    assert [axis.get_subplotspec().colspan.start for axis in wide] == [0, 0]  # type: ignore[union-attr]
+
+
+def test_decisive_tokens_are_framed() -> None:
+    labels = ["neg", "neg", "positive", "neg", "neg"]
+    panels = [PANELS[0], Panel("prediction", WEIGHTS, [""], "probability", labels)]
+    figure = draw_panels(SYMBOLS, panels, caption="prediction: $x", marked=[1, 3], symbols_per_line=3)
+    first, second, predicted, _ = plots(figure)
+    for axis, position, framed in ((first, 1, [0.5, 1.5]), (second, 0, [-0.5, 0.5]), (predicted, 1, [0.5, 1.5])):
+        assert [line.get_xdata()[0] for line in axis.lines] == framed  # type: ignore[index]
+        bold = [label.get_weight() == "bold" for label in axis.get_xticklabels()]
+        assert bold == [axis is not predicted and index == position for index in range(len(bold))]
+    assert [label.get_text() for label in predicted.get_xticklabels()] == labels[:3]
+    assert {label.get_rotation() for label in predicted.get_xticklabels()} == {90}
+    assert predicted.images[0].get_clim() == (0, 1)
+    assert figure.get_supxlabel() == "prediction: $x"
 
 
 def test_all_zero_weights_can_be_drawn() -> None:

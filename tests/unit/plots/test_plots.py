@@ -15,6 +15,7 @@ from sluice.plots.gradients import draw_gradients
 from sluice.plots.heatmaps import SYMBOLS_PER_LINE, Panel, draw_panels
 
 VALUES = np.random.default_rng(0).normal(0, 2, (7, 3)).astype(np.float32)
+LARGEST = float(np.abs(VALUES).max())
 SYMBOLS = list("B aX$\nE")
 UNITS = ["unit 4", "unit 8", "unit 0"]
 
@@ -24,7 +25,7 @@ def draw_heatmap(
     values: np.ndarray,
     *,
     names: Sequence[str] = UNITS,
-    scale: str = "tanh",
+    scale: str = "signed",
     symbols_per_line: int = SYMBOLS_PER_LINE,
 ) -> Figure:
     return draw_panels(symbols, [Panel("", values, names, scale)], title="a title", symbols_per_line=symbols_per_line)
@@ -45,16 +46,14 @@ def plots(figure: Figure) -> list[Axes]:
 
 
 @pytest.mark.parametrize(
-    ("scale", "expected", "limits"),
-    [("tanh", np.tanh(VALUES), (-1, 1)), ("signed", VALUES, (-1, 1)), ("gate", VALUES, (0, 1))],
+    ("scale", "limits"),
+    [("signed", (-LARGEST, LARGEST)), ("gate", (0, 1)), ("weight", (0, LARGEST)), ("probability", (0, 1))],
 )
-def test_heatmap_has_a_row_per_unit_and_a_column_per_symbol(
-    scale: str, expected: np.ndarray, limits: tuple[int, int]
-) -> None:
+def test_heatmap_has_a_row_per_unit_and_a_column_per_symbol(scale: str, limits: tuple[float, float]) -> None:
     figure = draw_heatmap(SYMBOLS, VALUES, scale=scale)
     (axis,) = plots(figure)
-    np.testing.assert_allclose(cells_of(axis), expected.T)
-    assert axis.images[0].get_clim() == limits
+    np.testing.assert_allclose(cells_of(axis), VALUES.T)
+    assert axis.images[0].get_clim() == pytest.approx(limits)
     assert words(axis.get_xticklabels()) == ["B", "␣", "a", "X", r"\$", "⏎", "E"]
     assert words(axis.get_yticklabels()) == UNITS
     assert figure.get_suptitle() == "a title"
@@ -64,7 +63,7 @@ def test_heatmap_has_a_row_per_unit_and_a_column_per_symbol(
 def test_long_text_wraps_into_further_lines(width: int) -> None:
     axes = plots(draw_heatmap(SYMBOLS, VALUES, symbols_per_line=width))
     assert len(axes) == -(-7 // width)
-    np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), np.tanh(VALUES).T)
+    np.testing.assert_allclose(np.concatenate([cells_of(axis) for axis in axes], axis=1), VALUES.T)
     assert len({axis.get_xlim() for axis in axes}) == 1
     assert sum(len(axis.get_xticklabels()) for axis in axes) == 7
 
@@ -90,6 +89,8 @@ def test_attention_plot_shows_weights_and_words() -> None:
     np.testing.assert_array_equal(cells_of(axis), weights)
     assert words(axis.get_xticklabels()) == ["la", "mer", "est", "$5"]
     assert words(axis.get_yticklabels()) == ["the", "sea"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("source", "target")
+    assert [bar.get_ylabel() for bar in figure.axes if bar is not axis] == ["attention weight"]
 
 
 def test_every_figure_can_be_saved(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_plots_do_not_import_pyplot() -> None:
     code = (
         "import sys, numpy as np; from sluice.plots.heatmaps import Panel, draw_panels; "
         "from sluice.plots.gradients import draw_gradients; from sluice.plots.attention import draw_attention; "
-        "import io; panel = Panel('', np.ones((2, 1)), ['u'], 'tanh'); "
+        "import io; panel = Panel('', np.ones((2, 1)), ['u'], 'signed'); "
         "draw_panels('ab', [panel]).savefig(io.BytesIO(), format='png'); "
         "draw_gradients({'a': np.ones(2)}).savefig(io.BytesIO(), format='png'); "
         "draw_attention(np.ones((1, 1)), row_labels=['a'], column_labels=['b']).savefig(io.BytesIO(), format='png'); "
@@ -122,7 +123,7 @@ def test_plots_do_not_import_pyplot() -> None:
         (lambda: draw_heatmap("ab", VALUES), "2 symbols and 3 units don't match values"),
         (lambda: draw_heatmap(SYMBOLS, VALUES, names=UNITS[:2]), "7 symbols and 2 units"),
         (lambda: draw_heatmap("", np.ones((0, 1)), names=["u"]), "0 symbols"),
-        (lambda: draw_heatmap(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are tanh, signed, gate"),
+        (lambda: draw_heatmap(SYMBOLS, VALUES, scale="db"), "no scale 'db'; there are signed, gate"),
         (lambda: draw_gradients({}), "no gradient"),
         (lambda: draw_gradients({"a": np.zeros(3)}), "no gradient"),
         (lambda: draw_attention(np.ones((2, 2)), row_labels=["a"], column_labels=["b", "c"]), "1 row and 2 column"),
