@@ -55,22 +55,21 @@ def test_best_val_accuracy_matches_results(events: EventAccumulator, finished: F
 def test_pr_curve_and_misclassified_texts_are_logged(events: EventAccumulator) -> None:
     assert len(events.Tensors("val/pos")) == EPOCHS
     (text,) = events.Tensors("val/most wrong/text_summary")[-1].tensor_proto.string_val
-    page = text.decode()
-    assert "neg" in page
-    assert "pos" in page
-    assert page.count("(0.") == 6, "all six validation reviews"
+    page, wrong = text.decode(), round(6 * (1 - events.Scalars("val/accuracy")[-1].value))
+    assert page.count(" classified as ") == wrong, "of the six validation reviews"
 
 
 def test_hparams_are_logged_with_final_metrics(events: EventAccumulator, finished: Finished) -> None:
     metadata = {tag: HParamsPluginData.FromString(content) for tag, content in hparams_of(events).items()}
     (session,) = [data.session_start_info for data in metadata.values() if data.HasField("session_start_info")]
-    assert session.hparams["model.hidden_size"].number_value == 4
-    assert session.hparams["seed"].number_value == 1
-    assert session.hparams["embedding.kind"].string_value == "learned"
-    (experiment,) = [data.experiment for data in metadata.values() if data.HasField("experiment")]
-    shown = {info.name.tag for info in experiment.metric_infos}
-    assert any(tag.endswith("test/accuracy") for tag in shown)
-    for tag in shown:
+    assert session.hparams["5 model.hidden_size"].number_value == 4
+    assert session.hparams["3 seed"].number_value == 1
+    assert session.hparams["7 embedding.kind"].string_value == "learned"
+    assert (session.hparams["1 task"].string_value, session.hparams["2 model"].string_value) == ("imdb", "lstm")
+    assert not [name for name in session.hparams if name.startswith(("checkpoint", "task.monitor", "optimizer._"))]
+    assert not any(data.HasField("experiment") for data in metadata.values()), "or the first run would decide for all"
+    assert any(data.HasField("session_end_info") for data in metadata.values())
+    for tag in ("test/accuracy", "best/val/accuracy"):
         assert events.Scalars(tag)[-1].value == pytest.approx(final(finished, tag)), tag
 
 

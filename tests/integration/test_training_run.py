@@ -129,7 +129,7 @@ def test_summary_prints_metrics_and_next_commands(finished: Finished) -> None:
     assert f"{finished.results['test/accuracy']:.4f}" in out
     assert f"{finished.results['val/accuracy']:.4f}" in out
     assert f"{finished.results['parameters']:,} parameters" in out
-    assert f"tensorboard --logdir {finished.folder}" in out
+    assert f"tensorboard --logdir {finished.folder.parents[1]}\n" in out, "the folder of the task's runs"
     assert f"sluice predict {finished.folder}" in out
 
 

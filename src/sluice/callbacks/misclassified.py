@@ -16,8 +16,9 @@ MAX_WORDS_SHOWN = 150
 class Misclassified(Callback):
     """Logs misclassified texts and a precision-recall curve to TensorBoard after each validation.
 
-    Writes the validation texts with the lowest probability of the true class as text "val/most wrong" and, for two
-    classes, the precision-recall curve of the second as "val/CLASS". With several ranks, only texts of rank 0 are used.
+    Writes the misclassified validation texts with the lowest probability of the true class as text "val/most wrong"
+    and, for two classes, the precision-recall curve of the second as "val/CLASS". With several ranks, only texts of
+    rank 0 are used.
     """
 
     def __init__(self, *, labels: tuple[str, ...], text_of: Callable[[int], str], count: int = 20) -> None:
@@ -25,7 +26,7 @@ class Misclassified(Callback):
         Args:
             labels: class names.
             text_of: returns the human-readable validation text at an index of its split.
-            count: number of texts.
+            count: maximum number of texts.
         """
         self.labels, self.text_of, self.count = labels, text_of, count
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -54,14 +55,15 @@ class Misclassified(Callback):
         writer.add_text("val/most wrong", self._page(probabilities, labels, index), step)
 
     def _page(self, probabilities: Tensor, labels: Tensor, index: Tensor) -> str:
-        """A Markdown list, sorted by increasing probability of the true class."""
+        """A Markdown list of the misclassified texts, sorted by increasing probability of the true class."""
         true_probability = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        wrong = (probabilities.argmax(1) != labels).nonzero().squeeze(1)
         entries = []
-        for row in true_probability.argsort()[: self.count].tolist():
+        for row in wrong[true_probability[wrong].argsort()][: self.count].tolist():
             probability, predicted = probabilities[row].max(0)
             title = f"{self.labels[int(labels[row])]} classified as {self.labels[int(predicted)]}"
             entries.append(f"1. **{title} ({float(probability):.3f})** {self._excerpt(int(index[row]))}")
-        return "\n".join(entries)
+        return "\n".join(entries) or f"All {len(labels):,} validation texts are classified correctly."
 
     def _excerpt(self, index: int) -> str:
         words = self.text_of(index).split()

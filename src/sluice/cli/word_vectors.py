@@ -114,6 +114,7 @@ def write_plot(
     if projector is not None:
         write_projector(projector, labels, vectors)
         print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}", file=report)
+        print("Open http://localhost:6006/#projector there; the button A shows all labels", file=report)
 
 
 def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32]) -> None:
@@ -132,7 +133,7 @@ def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32
 
     try:
         with SummaryWriter(str(folder)) as writer:
-            writer.add_embedding(from_numpy(vectors), metadata=labels, tag="points")
+            writer.add_embedding(from_numpy(vectors), metadata=labels, tag="words")
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 

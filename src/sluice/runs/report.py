@@ -44,7 +44,8 @@ def print_results(
         f"on {results['device']}",
     )
     shown = relative(folder)
-    lines = {"Run": shown, "Curves": f"tensorboard --logdir {shown}"}
+    task_folder = relative(_folder_of_task(folder, results["task"]))
+    lines = {"Run": shown, "Curves": f"tensorboard --logdir {task_folder}"}
     if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
         lines["Use it"] = use.format(run=shown)
     for label, text in lines.items():
@@ -78,6 +79,15 @@ def _metric_names(results: PlainMapping) -> list[str]:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _folder_of_task(folder: Path, task: str) -> Path:
+    """The folder of all runs of the task; the run's own folder if it is elsewhere.
+
+    TensorBoard shows no curves at first if a folder has more than 40 runs, so that the folder of all tasks is not used.
+    """
+    above = folder.parent.parent
+    return above if above.name == task else folder
 
 
 def relative(path: Path) -> str:

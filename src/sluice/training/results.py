@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from sluice.config.compose import flat
 from sluice.config.instantiate import of_tracking_service
 from sluice.config.schema import Config
 from sluice.data.corpus import Sources
@@ -23,8 +21,7 @@ from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
-
-_NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
+from sluice.training.hyperparameters import all_settings, varied_settings
 
 
 def results_before_test(
@@ -87,7 +84,7 @@ def log_settings(trainer: pl.Trainer, config: Config) -> None:
         if isinstance(logger, TensorBoardLogger):
             continue
         try:
-            logger.log_hyperparams(_hyperparameters(config))
+            logger.log_hyperparams(all_settings(config))
         except Exception as error:
             if not of_tracking_service(error):
                 raise
@@ -112,7 +109,7 @@ def log_final_metrics(trainer: pl.Trainer, config: Config, results: Plain) -> No
     others = {name: results[name] for name in ("parameters", "minutes") if name in results}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(_hyperparameters(config), metrics, step=trainer.global_step)
+            logger.log_hyperparams(varied_settings(config), metrics, step=trainer.global_step)
         elif not isinstance(logger, CSVLog):
             logger.log_metrics(metrics | others, step=trainer.global_step)
         logger.finalize("failed" if results.get("interrupted") else "success")
@@ -127,11 +124,6 @@ def closed_loggers(trainer: pl.Trainer) -> Iterator[None]:
         for logger in trainer.loggers:
             if isinstance(logger, WeightsAndBiases):
                 logger.close()
-
-
-def _hyperparameters(config: Config) -> Plain:
-    chosen = {key: value for key, value in asdict(config).items() if key not in _NOT_HYPERPARAMETERS}
-    return {key: value for key, value in flat(chosen).items() if value is not None}
 
 
 def num_parameters(module: TaskModule) -> int:

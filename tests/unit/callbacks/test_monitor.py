@@ -217,14 +217,20 @@ def test_bar_reads_metrics_twice_per_second(clock: Clock) -> None:
     assert shown == ["loss 0"] * 4 + ["loss 4"] * 4 + ["loss 8"] * 3
 
 
-def test_misclassified_texts_are_sorted_by_probability() -> None:
-    watch = Misclassified(labels=("neg", "pos"), text_of=lambda index: f"text <{index}>", count=2)
-    of_pos = torch.tensor([0.9, 0.3, 0.2, 0.6])
-    labels = torch.tensor([0, 0, 1, 1])
-    page = watch._page(torch.stack([1 - of_pos, of_pos], 1), labels, torch.tensor([10, 11, 12, 13]))
-    first, second = page.splitlines()
-    assert all(part in first for part in ("neg", "pos", "0.900", "text &lt;10>"))
-    assert all(part in second for part in ("neg", "pos", "0.800", "text &lt;12>"))
+def test_most_wrong_lists_only_wrong_answers_by_probability() -> None:
+    watch = Misclassified(labels=("neg", "pos"), text_of=lambda index: f"text <{index}>", count=9)
+    of_pos = torch.tensor([0.6, 0.9, 0.3, 0.2, 0.6])
+    labels = torch.tensor([0, 0, 0, 1, 1])
+
+    def page(rows: slice) -> str:
+        answers = torch.stack([1 - of_pos, of_pos], 1)[rows]
+        return watch._page(answers, labels[rows], torch.tensor([9, 10, 11, 12, 13])[rows])
+
+    wrong = [("neg", "pos", "0.900", "text &lt;10>"), ("pos", "neg", "0.800", "text &lt;12>"), ("0.600", "&lt;9>")]
+    lines = page(slice(0, 5)).splitlines()
+    assert len(lines) == len(wrong)
+    assert all(part in line for line, parts in zip(lines, wrong, strict=True) for part in parts)
+    assert page(slice(4, 5)) == "All 1 validation texts are classified correctly."
 
 
 def test_checkpoint_keys_of_earlier_versions_are_unchanged() -> None:
