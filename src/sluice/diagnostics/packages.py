@@ -13,8 +13,8 @@ from sluice.installation import PACKAGE, find_conf, repository
 from sluice.version import __version__
 
 DISTRIBUTION = "sluice-rnn"
-FOR_DEVELOPMENT = "dev"
-"""The extra that is not reported."""
+FOR_DEVELOPMENT = ("dev", "docs")
+"""The extras that are not reported."""
 
 
 def check_python() -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def _extras() -> list[str]:
         extras: list[str] = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
     except metadata.PackageNotFoundError:
         return []
-    return [extra for extra in extras if extra != FOR_DEVELOPMENT]
+    return [extra for extra in extras if extra not in FOR_DEVELOPMENT]
 
 
 def _required(requirement: Requirement) -> Finding:

@@ -207,11 +207,10 @@ class LanguageModel(InferenceModel):
         allow_unknown: bool = True,
         tokenized: bool | None = None,
     ) -> list[GeneratedText]:
-        """Generates continuations of a prompt.
+        """Generates continuations of a prompt; the other arguments are those of `Sampling`.
 
         Args:
             prompt: the text to continue.
-            tokens, temperature, top_k, top_p, beam, seed, allow_unknown: see `Sampling`.
             number: number of continuations; of a beam search, which has at least `number` hypotheses, the best ones.
             tokenized: whether the prompt is already tokenised, and only split at white space; by default it is not.
 

@@ -151,10 +151,11 @@ class TaskModule(pl.LightningModule):
     ) -> Self:
         """Loads a module from a checkpoint of a run of Sluice, or of another Trainer.
 
+        The other arguments are those of any LightningModule.
+
         Args:
             checkpoint_path: the checkpoint. That of a run stores everything; the module can be validated, tested and
                 used for prediction, and with an `optimizer` trained further.
-            map_location, hparams_file, strict, weights_only: as for any LightningModule.
             options: arguments of this class. For the checkpoint of another Trainer all that its constructor needs, such
                 as `network`; for that of a run `optimizer`, `schedule` and `monitor`, if any.
 
