@@ -84,20 +84,19 @@ def draw_panels(
     """
     for panel in panels:
         _check(symbols, panel)
-    heights = [_height(symbols, panel, symbols_per_line) for panel in panels]
     width = max(min(symbols_per_line, len(symbols)) * LINE_WIDTH + 2 * MARGIN, MIN_WIDTH)
-    columns, lines = max(1, min(len(panels), int(MAX_WIDTH / width))), -(-len(symbols) // symbols_per_line)
-    in_rows = [slice(start, start + columns) for start in range(0, len(panels), columns)]
-    height = sum(max(heights[row]) for row in in_rows) + 0.35 * (bool(title) + bool(caption))
-    units = [max(len(panel.names) for panel in panels[row]) for row in in_rows]
-    figure = Figure(figsize=(columns * width, height), layout="constrained")
-    grid = figure.add_gridspec(len(in_rows) * lines, columns, height_ratios=np.repeat(units, lines))
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, columns)
-        axes = [figure.add_subplot(grid[row * lines + line, column]) for line in range(lines)]
-        image = _draw(axes, symbols, panel, symbols_per_line, marked)
-        bar = figure.colorbar(image, ax=axes, fraction=1.3 * BAR / width, pad=0.02, aspect=heights[number] / BAR)
-        bar.set_label(SCALES[panel.scale].quantity if len(panel.names) > 1 else "")
+    rows, lines = _rows(panels, int(MAX_WIDTH / width)), -(-len(symbols) // symbols_per_line)
+    heights = [max(_height(symbols, panel, symbols_per_line) for panel in row) for row in rows]
+    columns, units = max(map(len, rows)), [len(row[0].names) for row in rows]
+    size = (columns * width, sum(heights) + 0.35 * (bool(title) + bool(caption)))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.add_gridspec(len(rows) * lines, columns, height_ratios=np.repeat(units, lines))
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        for column, panel in enumerate(row):
+            axes = [figure.add_subplot(grid[number * lines + line, column]) for line in range(lines)]
+            image = _draw(axes, symbols, panel, symbols_per_line, marked)
+            bar = figure.colorbar(image, ax=axes, fraction=2 * BAR / width, pad=0.02, aspect=height / BAR)
+            bar.set_label(SCALES[panel.scale].quantity if len(panel.names) > 1 else "")
     figure.suptitle(title, parse_math=False)
     figure.supxlabel(caption, parse_math=False, fontsize="medium")
     return figure
@@ -110,6 +109,17 @@ def _check(symbols: Sequence[str], panel: Panel) -> None:
         )
     if panel.scale not in SCALES:
         raise ValueError(f"there is no scale {panel.scale!r}; there are {', '.join(SCALES)}")
+
+
+def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
+    """Puts neighbouring panels with the same number of units side by side, at most `columns`."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if rows and len(rows[-1]) < columns and len(rows[-1][0].names) == len(panel.names):
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
+    return rows
 
 
 def _height(symbols: Sequence[str], panel: Panel, symbols_per_line: int) -> float:

@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-SIZE, LABELS_PER_SIZE = 7.0, 60
-"""Side of the figure in inches, and the number of labels above which it grows."""
+SIZE, LABELS_PER_SIZE, CHARACTERS_PER_SIZE = 7.0, 60, 500
+"""Side of the figure in inches, and the number of labels and of their characters above which it grows."""
 MAX_SIZE = 24.0
 """Maximum side in inches."""
 POINT_RADIUS = 2.5
@@ -46,7 +46,8 @@ def draw_scatter(
     """
     if points.shape != (len(labels), 2):
         raise ValueError(f"{len(labels)} labels need points of shape ({len(labels)}, 2), got {points.shape}")
-    side = min(SIZE * max(1.0, (len(labels) / LABELS_PER_SIZE) ** 0.5), MAX_SIZE)
+    characters = sum(map(len, labels))
+    side = min(SIZE * max(1.0, len(labels) / LABELS_PER_SIZE, characters / CHARACTERS_PER_SIZE) ** 0.5, MAX_SIZE)
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.subplots()
     axis.scatter(points[:, 0], points[:, 1], s=10, color="tab:blue")

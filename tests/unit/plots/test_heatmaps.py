@@ -42,12 +42,15 @@ def test_panels_wrap_into_further_lines() -> None:
     assert [len(axis.get_xticklabels()) for axis in axes] == [2, 2, 1, 2, 2, 1]
 
 
-def test_narrow_panels_stand_side_by_side() -> None:
-    figure = draw_panels(SYMBOLS, PANELS)
+def test_narrow_panels_of_equal_height_stand_side_by_side() -> None:
+    figure = draw_panels(SYMBOLS, [PANELS[0], PANELS[0], PANELS[2]])
     figure.draw_without_rendering()
-    left, middle, right = (axis.get_position() for axis in plots(figure))
-    assert left.x1 < middle.x0 < middle.x1 < right.x0
+    left, right, below = (axis.get_position() for axis in plots(figure))
+    assert left.x1 < right.x0
     assert left.y1 == pytest.approx(right.y1)
+    assert (below.x0, below.x1) == pytest.approx((left.x0, left.x1)), "columns of the same symbols"
+    assert below.y1 < left.y0
+    assert below.height == pytest.approx(left.height / 3, rel=0.05), "one row instead of three"
     wide = plots(draw_panels(SYMBOLS * 12, [Panel("", np.tile(STATES, (12, 1)), ["3", "1", "2"], "signed")] * 2))
     assert [axis.get_subplotspec().colspan.start for axis in wide] == [0, 0]  # type: ignore[union-attr]
 
