@@ -44,6 +44,12 @@ def test_labels_neither_overlap_nor_are_cut(spread: float) -> None:
         assert not ((box[:2] < at) & (box[2:] > at)).all(1).any(), "a label covers a point"
 
 
+def test_labels_without_room_are_omitted_and_counted() -> None:
+    (axis,) = draw_scatter(["a", "too long " * 100, "b"], POINTS, (0.5, 0.25)).axes
+    note = "1 of 3 labels are omitted: there is no room"
+    assert sorted(text.get_text() for text in axis.texts) == [note, "a", "b"]
+
+
 def test_unequal_numbers_of_labels_and_points_are_refused() -> None:
     with pytest.raises(ValueError, match=r"2 labels need points of shape \(2, 2\)"):
         draw_scatter(["a", "b"], POINTS, (1, 0))
