@@ -2,34 +2,29 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from sluice.analysis.decisive import decisive_symbols, symbol_effects
-from sluice.analysis.hidden_states import color_scale, display_name, most_reactive_units
-from sluice.cli.inspect_tables import UnitValues, print_activations
+from sluice.analysis.hidden_states import most_reactive_units
+from sluice.analysis.inspection import (
+    Reader,
+    View,
+    caption_of,
+    decisive_positions,
+    panels_of,
+    reader_of,
+    selected_values,
+)
+from sluice.cli.inspect_tables import print_activations
 from sluice.errors import UserError
-from sluice.inference.classifier import Classifier
-from sluice.inference.language_model import LanguageModel
-from sluice.inference.tagger import Tagger
 from sluice.inference.trace import Trace
-from sluice.inference.translator import Translator
 from sluice.models.seq2seq import Seq2Seq
 from sluice.plain import Plain
 from sluice.plots.save import FOLDER, add_to_tensorboard, check_figure, file_stem, save_figure, unused_path
 from sluice.recipes.load import load_model
-from sluice.recipes.registry import recipe_of
 from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
-
-if TYPE_CHECKING:
-    from sluice.plots.heatmaps import Panel
 
 MAX_DRAWN = 600
 """Maximum number of symbols in a plot."""
@@ -101,24 +96,6 @@ def _note_truncation(trace: Trace) -> None:
         print(f"note: the text has {trace.length} tokens and was truncated to {trace.kept}", file=sys.stderr)
 
 
-Reader = Classifier | LanguageModel | Tagger | Translator
-
-
-def _reader(model: SavedModel) -> Reader:
-    """Returns what reads a text with the model.
-
-    Raises:
-        UserError: if the model doesn't read text.
-    """
-    found = recipe_of(model.config).inference(model)
-    if not isinstance(found, Classifier | LanguageModel | Tagger | Translator):
-        raise UserError(
-            f"{model.path} is of task={model.config.task.name}, which has no recurrent core over tokens: inspect a "
-            "run of a classifier, language model, translator or tagger"
-        )
-    return found
-
-
 def _trace(reader: Reader, text: str, layer: int | None, backward: bool) -> Trace:
     """Records states and gates.
 
@@ -129,20 +106,6 @@ def _trace(reader: Reader, text: str, layer: int | None, backward: bool) -> Trac
         return reader.trace(text, layer=layer, backward=backward)
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _decisive(model: SavedModel, reader: Reader, trace: Trace) -> list[int]:
-    """Positions of the symbols that the task names, or on which the answer of a classifier depends most."""
-    if named := recipe_of(model.config).decisive_symbols:
-        return [position for position, token in enumerate(trace.tokens) if token in named]
-    if not isinstance(reader, Classifier):
-        return []
-    network, device = reader.network, reader.device
-
-    def logits(ids: Tensor) -> Tensor:
-        return network(ids.to(device), torch.full((len(ids),), ids.shape[1])).logits
-
-    return decisive_symbols(symbol_effects(logits, torch.tensor(reader.vocab.encode(trace.tokens))))
 
 
 def inspect_text(
@@ -187,50 +150,17 @@ def inspect_text(
     print_line(f"Wrote {path}; also in TensorBoard: tensorboard --logdir {model.path.parent}")
 
 
-class View(NamedTuple):
-    """Selected units of a model for a text."""
-
-    model: SavedModel
-    trace: Trace
-    layer: int
-    """Layer number, 1 is the lowest."""
-    backward: bool
-    numbers: list[int]
-    """Unit indices."""
-    parts: UnitValues
-    decisive: list[int]
-    """Positions of the decisive symbols; empty if the model isn't a classifier."""
-
-    @property
-    def title(self) -> str:
-        """Title of the plot and of the printed tables."""
-        config = self.model.config
-        direction = " · backward" if self.backward else ""
-        layer = f"layer {self.layer} of {config.model.num_layers}"
-        return f"{config.task.name} · {config.model.name} · {layer}{direction}"
-
-    @property
-    def states(self) -> UnitValues:
-        """The parts that are states."""
-        return {name: part for name, part in self.parts.items() if name in self.trace.states}
-
-    @property
-    def gates(self) -> UnitValues:
-        """The parts that are gates; empty unless gates were requested."""
-        return {name: part for name, part in self.parts.items() if name not in self.trace.states}
-
-
 def _view(model: SavedModel, text: str, *, units: str | None, layer: int | None, backward: bool, gates: bool) -> View:
     """Records the states of a text and selects units, see `inspect_text`."""
-    reader = _reader(model)
+    reader = reader_of(model)
     trace = _trace(reader, text, layer, backward)
     _note_truncation(trace)
-    decisive, last = _decisive(model, reader, trace), list(trace.states.values())[-1]
+    decisive, last = decisive_positions(model, reader, trace), list(trace.states.values())[-1]
     if units is None:
         numbers = most_reactive_units(last, decisive, backward=backward)
     else:
         numbers = parse_units(units, last.shape[1])
-    parts = _parts(trace, numbers, gates)
+    parts = selected_values(trace, numbers, gates)
     return View(model, trace, layer or model.config.model.num_layers, backward, numbers, parts, decisive)
 
 
@@ -253,12 +183,6 @@ def parse_units(given: str, count: int) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def _parts(trace: Trace, numbers: Sequence[int], gates: bool) -> UnitValues:
-    """Selected units by the name of the state or gate, each of shape (T, units)."""
-    values_by_name = {**trace.states, **(trace.gates if gates else {})}
-    return {name: values[:, list(numbers)] for name, values in values_by_name.items()}
-
-
 def _draw(view: View, text: str, png: Path | None) -> Path:
     """Writes the plot to a file and to TensorBoard, under the same name; returns the file."""
     from sluice.plots.heatmaps import draw_panels
@@ -268,42 +192,15 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
         print(f"note: the plot shows the first {MAX_DRAWN} of {len(symbols)} symbols", file=sys.stderr)
     panels = [
         panel._replace(values=panel.values[drawn], labels=panel.labels and panel.labels[drawn])
-        for panel in _panels(view)
+        for panel in panels_of(view)
     ]
     marked = [position for position in view.decisive if position < MAX_DRAWN]
-    figure = draw_panels(symbols[drawn], panels, title=view.title, caption=_caption(view), marked=marked)
+    figure = draw_panels(symbols[drawn], panels, title=view.title, caption=caption_of(view), marked=marked)
     folder = view.model.path.parent / FOLDER
     path = png or unused_path(folder, _stem(view, text))
     save_figure(figure, path)
     add_to_tensorboard(folder, path.stem, figure)
     return path
-
-
-def _panels(view: View) -> "list[Panel]":
-    """A panel for each state and gate, then attention weights and the prediction at each symbol, if there are any."""
-    from sluice.plots.heatmaps import Panel
-
-    trace, names = view.trace, [str(unit) for unit in view.numbers]
-    panels = [
-        Panel(f"{display_name(name)}, by unit", values, names, color_scale(name, values))
-        for name, values in view.parts.items()
-    ]
-    if trace.weights is not None:
-        panels.append(Panel("attention weight of each symbol", trace.weights[:, None], [""], "weight"))
-    if trace.predictions:
-        probabilities = np.asarray([[step.probability] for step in trace.predictions], np.float32)
-        labels = [step.prediction for step in trace.predictions]
-        panels.append(Panel("prediction, by probability", probabilities, [""], "probability", labels))
-    return panels
-
-
-def _caption(view: View) -> str:
-    """The prediction for the whole text, and what the marks mean."""
-    prediction = view.trace.prediction
-    if prediction is None:
-        return ""
-    found = f"prediction: {prediction.prediction} ({prediction.probability:.3f})"
-    return f"{found}; red: decisive symbols" if view.decisive else found
 
 
 def _stem(view: View, text: str) -> str:

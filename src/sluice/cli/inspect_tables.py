@@ -8,15 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.analysis.hidden_states import color_scale, display_name
+from sluice.analysis.inspection import UnitValues
 from sluice.inference.trace import StepPrediction, Trace
 from sluice.terminal import print_line, print_table, printable
 
 MAX_SHOWN = 120
 """Maximum number of symbols in a table."""
 MAX_SYMBOL_LENGTH = 24
-
-UnitValues = dict[str, NDArray[np.float32]]
-"""Values of shape (T, units) by the name of the state or gate."""
 
 
 def print_activations(
