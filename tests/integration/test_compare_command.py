@@ -126,6 +126,20 @@ def test_fingerprints_do_not_split_curves(tmp_path: Path) -> None:
     assert labels == {f"gru\ndata_fingerprint={data}" for data in "abc"}
 
 
+@pytest.mark.parametrize(
+    ("source", "lengths", "shown"), [("generated", (5, 9), False), ("a.csv", (5, 9), True), ("generated", (5, 5), True)]
+)
+def test_fingerprint_that_follows_from_settings_is_not_shown(
+    tmp_path: Path, source: str, lengths: tuple[int, int], shown: bool
+) -> None:
+    for number, steps in enumerate(lengths):
+        results = {ACCURACY: 0.5, "data_source": source, "data_fingerprint": f"{number}abc"}
+        write_run(tmp_path / f"{number}", "lstm", steps, seed=1, **results)
+    ended = sluice("compare", str(tmp_path))
+    assert ended.code == 0
+    assert ("fingerprint" in ended.out) is shown
+
+
 def test_long_labels_are_wrapped_and_inside_the_figure(tmp_path: Path) -> None:
     for number in range(2):
         task = {"name": "x", "data": {f"setting_{index}": f"value {number}" for index in range(9)}}

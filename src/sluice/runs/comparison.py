@@ -45,7 +45,8 @@ T_QUANTILES = (
 )
 """97.5 % quantiles of Student's t distribution with 1 to 30 degrees of freedom."""
 NORMAL_QUANTILE = 1.960
-RESULT_KEYS = ("data_source", "data_fingerprint", "debug")
+FINGERPRINT = "data_fingerprint"
+RESULT_KEYS = ("data_source", FINGERPRINT, "debug")
 """Results that must be equal within a group."""
 
 
@@ -127,7 +128,7 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
         settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
         settings |= {name: run.get(name) for name in RESULT_KEYS}
         if "data_fingerprint_of_folds" in run:
-            settings["data_fingerprint"] = run["data_fingerprint_of_folds"]
+            settings[FINGERPRINT] = run["data_fingerprint_of_folds"]
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         settings |= {key: shown(value) for key, value in settings.items() if isinstance(value, list)}
         key = json.dumps(settings, sort_keys=True, default=str)
@@ -206,10 +207,21 @@ def compare_groups(groups: Sequence[Group], metric: str | None, sort: str = "met
         chosen = metric or str(of_task[0].runs[0].get("monitor", "val/accuracy")).replace("val/", "test/")
         if metric is not None and not any(group.values(metric) for group in of_task):
             continue
-        settings, lower = differing_settings(of_task), _lower_is_better(chosen, of_task[0].runs[0])
+        settings, lower = (
+            _informative(differing_settings(of_task), of_task),
+            _lower_is_better(chosen, of_task[0].runs[0]),
+        )
         ordered = sorted(of_task, key=lambda group: _sort_key(group, sort, chosen, settings, lower))
         found.append(Comparison(task, chosen, lower, settings, ordered))
     return found
+
+
+def _informative(settings: list[str], groups: Sequence[Group]) -> list[str]:
+    """Leaves out the fingerprint of generated data if other settings, from which it follows, tell the groups apart."""
+    others = [name for name in settings if name != FINGERPRINT]
+    generated = all(group.settings.get("data_source") == "generated" for group in groups)
+    distinct = {(group.model, *(str(group.settings.get(name)) for name in others)) for group in groups}
+    return others if generated and len(distinct) == len(groups) else settings
 
 
 def _lower_is_better(metric: str, run: Plain) -> bool:

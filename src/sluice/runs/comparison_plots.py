@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sluice.runs.comparison import Comparison, Group, differing_settings, short_names
+from sluice.runs.comparison import FINGERPRINT, Comparison, Group, differing_settings, short_names
 
-FINGERPRINT = "data_fingerprint"
 PLOT_WIDTH, LETTER, LABEL_LENGTH = 5.5, 0.085, 40
 """Width of a plot without its labels and of a letter, in inches, and the length at which labels are wrapped."""
 
