@@ -82,6 +82,12 @@ def flatten_cudnn_weights(weights: Sequence[Tensor], *, input_size: int, hidden_
     torch._cudnn_rnn_flatten_weight(list(weights), len(weights), input_size, number, hidden_size, 0, 1, False, False)
 
 
+def keeps_graph() -> bool:
+    """Returns whether the running backward pass keeps its graph (retain_graph); True if torch cannot tell."""
+    keeps: Callable[[], bool] | None = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return keeps is None or bool(keeps())
+
+
 def entries_of_sparse(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the indices (dimensions, entries) and values of a sparse tensor, whose indices may be repeated.
 

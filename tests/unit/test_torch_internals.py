@@ -17,6 +17,7 @@ from sluice.recurrent.products import Product, has_onednn, linear
 from sluice.torch_internals import (
     accepts_flat_cudnn_weights,
     has_onednn_linear,
+    keeps_graph,
     onednn_linear,
     onednn_supports,
     packed_weight,
@@ -90,3 +91,14 @@ def test_sparse_rows_are_summed_without_private_methods() -> None:
     gradient = torch.sparse_coo_tensor(ids, rows, (5, 2))
     expected = summed_rows(copy.copy(gradient))
     torch.testing.assert_close(summed_rows(Public(gradient)), expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_kept_graphs_are_recognised(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    tensor = torch.ones(2, requires_grad=True)
+    tensor.register_hook(lambda _: seen.append(keeps_graph()))
+    tensor.sum().backward(retain_graph=kept)
+    monkeypatch.delattr(torch._C._autograd, "_get_current_graph_task_keep_graph")
+    tensor.sum().backward()
+    assert seen == [kept, True]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sluice.layers.output_loss import CHUNK, IGNORED, exclude, linear_cross_entropy
+from sluice.layers.native_loss import loss_kernel
+from sluice.layers.output_loss import IGNORED, cross_entropies, exclude, linear_cross_entropy, split_weight
 from sluice.options import HEADS
 from sluice.recurrent.products import linear
 
@@ -94,11 +95,7 @@ class FullHead(Head):
 
     @torch.no_grad()
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        losses, bias = [], exclude(self.bias, self.excluded)
-        for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = linear(rows, self.weight, bias).float()
-            losses.append(F.cross_entropy(logits, row_targets, ignore_index=IGNORED, reduction="none"))
-        return torch.cat(losses)
+        return cross_entropies(features, self.weight, exclude(self.bias, self.excluded), targets)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         return linear(features, self.weight, exclude(self.bias, self.excluded)).float().log_softmax(-1)
@@ -166,7 +163,21 @@ class AdaptiveHead(Head):
         self.rows.extend(_make_weight(None, size, width) for size, width in zip(self.sizes, widths, strict=True))
 
     def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        return self._losses(features, targets).sum()
+        autocast = torch.is_autocast_enabled(features.device.type)
+        if autocast or loss_kernel(features, self.bias) is None:
+            return self._losses(features, targets).sum()
+        weights, biases = self._split_by_group()
+        memory: Sequence[Tensor | None] = [None] * len(self.sizes)
+        if self.weight is not None:
+            weights, memory = split_weight(self.weight, self.sizes)
+        entries, members = self._assign(targets)
+        weight, bias = (torch.cat(parts) for parts in ((weights[0], self.groups.weight), (biases[0], self.groups.bias)))
+        total = linear_cross_entropy(features, weight, bias, entries).smoothed
+        for group, rows in enumerate(members, start=1):
+            inputs = self._project(group, features.index_select(0, rows)), weights[group], biases[group]
+            words = targets[rows] - self.bounds[group]
+            total = total + linear_cross_entropy(*inputs, words, grad_weight=memory[group]).smoothed
+        return total
 
     @torch.no_grad()
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -182,21 +193,30 @@ class AdaptiveHead(Head):
         return torch.cat(parts, -1)
 
     def _losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """`losses` with a gradient."""
+        """`losses`, with a gradient where gradients are enabled."""
         weights, biases = self._split_by_group()
+        entries, members = self._assign(targets)
+        head = self._head_logits(features, weights[0], biases[0])
+        losses = F.cross_entropy(head, entries, ignore_index=IGNORED, reduction="none")
+        for group, rows in enumerate(members, start=1):
+            mapped = self._project(group, features.index_select(0, rows))
+            words = targets[rows] - self.bounds[group]
+            if torch.is_grad_enabled():
+                logits = linear(mapped, weights[group], biases[group]).float()
+                within = F.cross_entropy(logits, words, reduction="none")
+            else:
+                within = cross_entropies(mapped, weights[group], biases[group], words)
+            losses = losses.index_add(0, rows, within)
+        return losses
+
+    def _assign(self, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Returns the entry of each target in the first softmax, and the rows whose targets are in each group."""
         entries, members = targets, []
         for group in range(1, len(self.sizes)):
             inside = (targets >= self.bounds[group]) & (targets < self.bounds[group + 1])
             entries = torch.where(inside, self.sizes[0] + group - 1, entries)
             members.append(inside.nonzero().squeeze(1))
-        head = self._head_logits(features, weights[0], biases[0])
-        losses = F.cross_entropy(head, entries, ignore_index=IGNORED, reduction="none")
-        for group, rows in enumerate(members, start=1):
-            mapped = self._project(group, features.index_select(0, rows))
-            logits = linear(mapped, weights[group], biases[group]).float()
-            within = F.cross_entropy(logits, targets[rows] - self.bounds[group], reduction="none")
-            losses = losses.index_add(0, rows, within)
-        return losses
+        return entries, members
 
     def _head_logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Logits of the frequent words and of the groups."""

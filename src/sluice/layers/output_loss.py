@@ -1,12 +1,18 @@
-"""Cross-entropy over a large vocabulary, computed in chunks without materialising all logits of a batch."""
+"""Cross-entropy over a large vocabulary, computed without materialising the logits of all rows of a batch.
+
+On a CPU with a C compiler it is one kernel, see `native_loss`; otherwise torch operations on chunks of rows.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from sluice.layers.native_loss import Gradients, loss_kernel, row_losses
 from sluice.recurrent.products import linear, weight_gradient
+from sluice.torch_internals import keeps_graph
 
 IGNORED = -100
 """Target of rows that losses and metrics ignore: the default of torch's `ignore_index`."""
@@ -33,6 +39,7 @@ def linear_cross_entropy(
     *,
     smoothing: float = 0.0,
     excluded: Sequence[int] = (),
+    grad_weight: Tensor | None = None,
 ) -> OutputLoss:
     """Computes the cross-entropy of softmax(W h + b) and the targets, summed over rows.
 
@@ -41,7 +48,7 @@ def linear_cross_entropy(
 
     Excluded words have probability 0 and no gradient: softmax and mean are over the other words.
 
-    Loss and gradients are computed together in chunks of a few hundred rows, whose logits are then freed.
+    Loss and gradients are computed together, for a few hundred rows at a time.
 
     Args:
         features: (N, D), h.
@@ -50,9 +57,11 @@ def linear_cross_entropy(
         targets: (N,) int64; rows with target `IGNORED` have neither loss nor gradient.
         smoothing: ε, in [0, 1).
         excluded: ids of words that are never targets, such as padding.
+        grad_weight: memory for the gradient of the weight, see `split_weight`.
 
     Raises:
         ValueError: if the smoothing lies outside [0, 1).
+        IndexError: for a target outside the vocabulary, on a CPU.
     """
     if not 0 <= smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {smoothing}")
@@ -60,7 +69,54 @@ def linear_cross_entropy(
         features = features.to(weight.dtype)
         if excluded:
             bias = exclude(weight.new_zeros(len(weight)) if bias is None else bias, excluded)
-        return OutputLoss(*_LinearCrossEntropy.apply(features, weight, bias, targets, smoothing, tuple(excluded)))
+        arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight)
+        return OutputLoss(*_LinearCrossEntropy.apply(*arguments))
+
+
+@torch.no_grad()
+def cross_entropies(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Returns the cross-entropy of each row, (N,), 0 where the target is `IGNORED`; arguments as above."""
+    library = loss_kernel(features, weight)
+    if library:
+        return row_losses(library, features, weight, bias, targets, ignored=IGNORED).plain
+    losses = []
+    for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
+        logits = linear(rows, weight, bias).float()
+        losses.append(F.cross_entropy(logits, row_targets, ignore_index=IGNORED, reduction="none"))
+    return torch.cat(losses)
+
+
+def split_weight(weight: Tensor, sizes: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Splits a weight (V, D) into groups of rows, whose gradients need not be concatenated.
+
+    Args:
+        weight: (V, D).
+        sizes: rows of each group.
+
+    Returns:
+        The groups, and for each of them memory for `linear_cross_entropy`'s `grad_weight`.
+    """
+    memory = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    groups = _Split.apply(weight, memory, sizes)
+    return groups, tuple(part.data for part in memory.split(list(sizes)))  # `data`: a version counter of its own
+
+
+class _Split(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, memory: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(memory)
+        ctx.sizes = list(sizes)
+        return weight.split(ctx.sizes)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        if keeps_graph():  # the memory has the unscaled gradients, which a second pass needs
+            return torch.cat(grads), None, None
+        (memory,) = ctx.saved_tensors
+        for part, grad in zip(memory.split(ctx.sizes), grads, strict=True):
+            if part.data_ptr() != grad.data_ptr():
+                part.copy_(grad)
+        return memory, None, None
 
 
 def exclude(bias: Tensor, words: Sequence[int]) -> Tensor:
@@ -84,34 +140,70 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         smoothing: float,
         excluded: tuple[int, ...],
+        grad_weight: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        needs = ctx.needs_input_grad[:3]
-        inputs = zip((features, weight, bias), needs, strict=True)
-        grads = [torch.zeros_like(tensor) if need and tensor is not None else None for tensor, need in inputs]
-        sums = [features.new_zeros(()) for _ in range(2)]
-        correct = targets.new_zeros(())
-        for start in range(0, len(features), CHUNK):
-            rows, words = features[start : start + CHUNK], targets[start : start + CHUNK]
-            logits = linear(rows, weight, bias)
-            correct += (logits.argmax(-1) == words).sum()
-            smoothed, plain = _losses_into_gradient(logits, words, smoothing, excluded, any(needs))
-            sums[0] += smoothed
-            sums[1] += plain
-            if grads[0] is not None:
-                grads[0][start : start + CHUNK] = linear(logits, weight.t())
-            if grads[1] is not None:
-                grads[1] += weight_gradient(logits, rows)
-            if grads[2] is not None:
-                grads[2] += logits.sum(0)
+        inputs, library = (features, weight, bias), loss_kernel(features, weight)
+        needed = [part if need else None for part, need in zip(inputs, ctx.needs_input_grad[:3], strict=True)]
+        grads = Gradients(*(None if part is None else part.new_empty(part.shape) for part in needed))
+        if grads.weight is not None and grad_weight is not None:
+            grads = grads._replace(weight=grad_weight)
+        if library:
+            rows = row_losses(
+                library, *inputs, targets, ignored=IGNORED, smoothing=smoothing, excluded=excluded, grads=grads
+            )
+            smoothed, plain, correct = rows.smoothed.sum(), rows.plain.sum(), (rows.best == targets).sum()
+        else:
+            smoothed, plain, correct = _chunked_losses(inputs, targets, smoothing, excluded, grads)
         ctx.save_for_backward(*grads)
-        ctx.mark_non_differentiable(sums[1], correct)
-        return sums[0], sums[1], correct
+        ctx.mark_non_differentiable(plain, correct)
+        return smoothed, plain, correct
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("linear_cross_entropy cannot be differentiated twice (create_graph=True)")
-        return (*(None if saved is None else saved * grad for saved in ctx.saved_tensors), None, None, None)
+        multiply = torch.mul if keeps_graph() else Tensor.mul_
+        grads = (None if saved is None else multiply(saved, grad) for saved in ctx.saved_tensors)
+        return (*grads, None, None, None, None)
+
+
+def _chunked_losses(
+    inputs: tuple[Tensor, Tensor, Tensor | None],
+    targets: Tensor,
+    smoothing: float,
+    excluded: tuple[int, ...],
+    grads: Gradients,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns smoothed loss, plain loss and correct targets, summed; overwrites the gradients of the former.
+
+    Args:
+        inputs: features, weight and bias.
+        targets: (N,) int64.
+        smoothing: ε.
+        excluded: ids of the excluded words.
+        grads: tensors for the gradients that are needed.
+    """
+    features, weight, bias = inputs
+    for grad in grads:
+        if grad is not None:
+            grad.zero_()
+    sums = [features.new_zeros(()) for _ in range(2)]
+    correct = targets.new_zeros(())
+    for start in range(0, len(features), CHUNK):
+        rows, words = features[start : start + CHUNK], targets[start : start + CHUNK]
+        logits = linear(rows, weight, bias)
+        correct += (logits.argmax(-1) == words).sum()
+        needed = any(grad is not None for grad in grads)
+        smoothed, plain = _losses_into_gradient(logits, words, smoothing, excluded, needed)
+        sums[0] += smoothed
+        sums[1] += plain
+        if grads.features is not None:
+            grads.features[start : start + CHUNK] = linear(logits, weight.t())
+        if grads.weight is not None:
+            grads.weight.add_(weight_gradient(logits, rows))
+        if grads.bias is not None:
+            grads.bias.add_(logits.sum(0))
+    return sums[0], sums[1], correct
 
 
 def _losses_into_gradient(

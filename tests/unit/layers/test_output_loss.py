@@ -1,14 +1,26 @@
-"""The chunked output loss equals torch's cross-entropy in values and gradients."""
+"""The output loss equals torch's cross-entropy in values and gradients, by the C kernel and by torch operations."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sluice.layers import native_loss
 from sluice.layers import output_loss as module
-from sluice.layers.output_loss import linear_cross_entropy
+from sluice.layers.native_loss import loss_kernel
+from sluice.layers.output_loss import IGNORED, exclude, linear_cross_entropy, split_weight
 
 WORDS, SIZE = 11, 4
+
+
+@pytest.fixture(autouse=True, params=["kernel", "torch"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs with the C kernel and with torch operations."""
+    monkeypatch.setenv("SLUICE_NATIVE", "1" if request.param == "kernel" else "0")
 
 
 def random_inputs(rows: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -106,3 +118,140 @@ def test_autocast_loss_is_close_to_float32() -> None:
 def test_invalid_smoothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"label_smoothing must lie in \[0, 1\), got 1"):
         linear_cross_entropy(*random_inputs(2), smoothing=1.0)
+
+
+class Case(NamedTuple):
+    """Sizes and options of a loss."""
+
+    rows: int
+    size: int
+    words: int
+    smoothing: float = 0.0
+    excluded: tuple[int, ...] = ()
+    biased: bool = True
+    scale: float = 1.0
+
+
+CASES = (
+    Case(1, 1, 2),
+    Case(1, 5, 300, 0.1, (299,)),
+    Case(5, 3, 1, 0.2),
+    Case(17, 33, 129, 0.0, (0, 128), biased=False),
+    Case(385, 7, 131, 0.3, (1, 2)),
+    Case(800, 20, 517, 0.0, (3,)),
+    Case(1161, 65, 260, 0.1),
+    Case(40, 16, 500, scale=300.0),
+    Case(40, 16, 500, 0.1, scale=1e-4),
+)
+
+
+def float32_inputs(case: Case) -> tuple[list[Tensor], Tensor]:
+    """Features, weight and bias, and targets of which one in five is ignored."""
+    draw = torch.Generator().manual_seed(case.rows)
+    shapes = ((case.rows, case.size), (case.words, case.size), (case.words,))[: 3 if case.biased else 2]
+    inputs = [torch.randn(*shape, generator=draw) * case.scale**0.5 for shape in shapes]
+    targets = torch.randint(case.words, (case.rows,), generator=draw)
+    kept = next(word for word in range(case.words) if word not in case.excluded)
+    targets[torch.isin(targets, torch.tensor(case.excluded, dtype=torch.int64))] = kept
+    targets[4::5] = IGNORED
+    return [part.requires_grad_() for part in inputs], targets
+
+
+def reference(case: Case, inputs: list[Tensor], targets: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Loss with and without smoothing and gradients, by log_softmax in float64."""
+    parts = [part.detach().double().requires_grad_() for part in inputs]
+    logits = F.linear(*parts[:2], parts[2] if case.biased else None)
+    logs = exclude(logits.new_zeros(case.words), case.excluded).add(logits).log_softmax(-1)
+    counted = targets != IGNORED
+    kept = [word for word in range(case.words) if word not in case.excluded]
+    plain = -logs[counted].gather(1, targets[counted, None]).sum()
+    smoothed = (1 - case.smoothing) * plain - case.smoothing * logs[counted][:, kept].mean(1).sum()
+    return smoothed, plain, torch.autograd.grad(smoothed, parts)
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_float32_is_exact_to_1e_5(case: Case, threads: int) -> None:
+    inputs, targets = float32_inputs(case)
+    weight, bias = inputs[1], inputs[2] if case.biased else None
+    made = linear_cross_entropy(inputs[0], weight, bias, targets, smoothing=case.smoothing, excluded=case.excluded)
+    smoothed, plain, grads = reference(case, inputs, targets)
+    torch.testing.assert_close(made.smoothed.double(), smoothed, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made.plain.double(), plain, rtol=1e-5, atol=1e-5)
+    for mine, theirs in zip(torch.autograd.grad(made.smoothed, inputs), grads, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max() + 1))
+
+
+def test_results_do_not_depend_on_the_run(threads: int) -> None:
+    inputs, targets = float32_inputs(CASES[6])
+    made = [linear_cross_entropy(*inputs, targets, smoothing=0.1).smoothed for _ in range(3)]
+    grads = [torch.autograd.grad(loss, inputs) for loss in made]
+    assert torch.equal(made[0], made[2])
+    assert all(torch.equal(one, other) for one, other in zip(grads[0], grads[2], strict=True))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_nonfinite_inputs_reach_loss_and_gradients(part: int, value: float) -> None:
+    inputs, targets = float32_inputs(Case(20, 6, 300))
+    with torch.no_grad():
+        inputs[part].view(-1)[0] = value
+    loss = linear_cross_entropy(*inputs, targets).smoothed
+    assert not loss.isfinite()
+    assert not torch.autograd.grad(loss, inputs)[1].isfinite().all()
+
+
+def test_first_of_equal_logits_is_the_prediction() -> None:
+    features, weight = torch.ones(4, 3), torch.zeros(300, 3)
+    assert linear_cross_entropy(features, weight, None, torch.tensor([0, 1, 299, IGNORED])).correct == 1
+
+
+@pytest.mark.parametrize("target", [300, -1])
+def test_target_outside_the_vocabulary_is_refused(target: int) -> None:
+    features, weight = torch.ones(2, 3), torch.zeros(300, 3)
+    if loss_kernel(features, weight) is None:
+        pytest.skip("torch operations fail in another way")
+    with pytest.raises(IndexError, match=f"target {target} is out of bounds for 300 words"):
+        linear_cross_entropy(features, weight, None, torch.tensor([0, target]))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_second_backward_through_a_kept_graph_is_equal(grouped: bool) -> None:
+    inputs, targets = float32_inputs(Case(20, 6, 30))
+    features, weight, bias = inputs
+    loss = linear_cross_entropy(*inputs, targets).smoothed / 3
+    if grouped:
+        groups, memory = split_weight(weight, [10, 20])
+        pairs = zip(groups, bias.split([10, 20]), memory, strict=True)
+        loss = sum(
+            (linear_cross_entropy(features, *pair, targets % 10, grad_weight=grads).smoothed for *pair, grads in pairs),
+            start=loss,
+        )
+    first = torch.autograd.grad(loss, inputs, retain_graph=True)
+    again = torch.autograd.grad(loss, inputs, retain_graph=True)
+    last = torch.autograd.grad(loss, inputs)
+    for grads in zip(first, again, last, strict=True):
+        torch.testing.assert_close(grads[1:], (grads[0], grads[0]))
+
+
+def test_gradients_of_groups_are_not_concatenated() -> None:
+    weight = torch.randn(30, 6, requires_grad=True)
+    groups, memory = split_weight(weight, [10, 20])
+    losses = [
+        linear_cross_entropy(torch.randn(4, 6), group, None, torch.arange(4), grad_weight=part).smoothed
+        for group, part in zip(groups, memory, strict=True)
+    ]
+    sum(losses).backward()
+    assert weight.grad.data_ptr() == memory[0].data_ptr()
+
+
+def test_processors_without_avx_use_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_loss, "kernels", lambda _: SimpleNamespace(vector_bytes=16))
+    assert loss_kernel(torch.zeros(1, 2), torch.zeros(3, 2)) is None

@@ -101,7 +101,7 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
     sum_##r##v += in * weight_##v;
 #define ADD(r)                                                                                                         \
   if (rows > r) {                                                                                                      \
-    const REAL in = x[r * x_stride + k];                                                                               \
+    const REAL in = x[r * x_stride + k * x_step];                                                                      \
     ADD_TO(r, 0) ADD_TO(r, 1) ADD_TO(r, 2) ADD_TO(r, 3)                                                                \
   }
 #define STORE_ONE(r, v)                                                                                                \
@@ -113,31 +113,37 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
   }
 #define WEIGHT(v) const Vector weight_##v = weight[vectors > v ? v : 0];
 
-/* sums (rows, vectors) of x; rows and vectors are compile-time constants */
+/* sums (rows, vectors) of x, with element (r, k) at r * x_stride + k * x_step, and a weight whose rows are `stride`
+ * apart; rows, vectors and, for speed, most strides are compile-time constants */
 static inline __attribute__((always_inline)) void tile(const int64_t rows, const int64_t vectors, int64_t inner,
-                                                       const REAL *packed, const REAL *x, int64_t x_stride, REAL *sums) {
+                                                       const REAL *packed, int64_t stride, const REAL *x,
+                                                       int64_t x_stride, int64_t x_step, REAL *sums) {
   EACH_ROW(BEGIN)
   for (int64_t k = 0; k < inner; k++) {
-    const InMemory *weight = (const InMemory *)(packed + k * vectors * LANES);
+    const InMemory *weight = (const InMemory *)(packed + k * stride);
     WEIGHT(0) WEIGHT(1) WEIGHT(2) WEIGHT(3)
     EACH_ROW(ADD)
   }
   EACH_ROW(STORE)
 }
 
-#define TILE(r, v)                                                                                                     \
+/* the cases of a switch over rows * 8 + vectors, each a call with constant sizes */
+#define CASE(CALL, r, v)                                                                                               \
   case r * 8 + v:                                                                                                      \
-    tile(r, v, inner, packed, x, x_stride, sums);                                                                      \
+    CALL(r, v);                                                                                                        \
     break;
 #if MAX_VECTORS > 2
-#define TILES(r) TILE(r, 1) TILE(r, 2) TILE(r, 3) TILE(r, 4)
+#define CASES_OF(CALL, r) CASE(CALL, r, 1) CASE(CALL, r, 2) CASE(CALL, r, 3) CASE(CALL, r, 4)
 #else
-#define TILES(r) TILE(r, 1) TILE(r, 2)
+#define CASES_OF(CALL, r) CASE(CALL, r, 1) CASE(CALL, r, 2)
 #endif
+#define EACH_SIZE(CALL)                                                                                                \
+  CASES_OF(CALL, 1) CASES_OF(CALL, 2) CASES_OF(CALL, 3) CASES_OF(CALL, 4) CASES_OF(CALL, 5) CASES_OF(CALL, 6)
 
+#define PACKED_TILE(r, v) tile(r, v, inner, packed, v *LANES, x, x_stride, 1, sums)
 static __attribute__((noinline)) void any_tile(int64_t rows, int64_t vectors, int64_t inner, const REAL *packed,
                                                const REAL *x, int64_t x_stride, REAL *sums) {
-  switch (rows * 8 + vectors) { TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) }
+  switch (rows * 8 + vectors) { EACH_SIZE(PACKED_TILE) }
 }
 
 /* product with the unpacked weight, for few rows, where packing does not pay off */

@@ -1,0 +1,120 @@
+"""Cross-entropy over a large vocabulary by the C kernel of cross_entropy.h, which keeps no logits of all rows.
+
+Gradients are computed together with the loss. It is used on CPUs with AVX and a C compiler.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sluice.recurrent.fused.native import Library, address, counts, kernels, pointers
+
+PARALLEL_WORK = 2**18
+"""Multiplications from which several threads pay off."""
+PART_WORDS = 16
+"""Fewest words per thread."""
+VECTOR_BYTES = 32
+"""Least size of a vector, in bytes, for which the kernel is faster than torch's products."""
+
+
+class CrossEntropyFields(ctypes.Structure):
+    """Struct CrossEntropy of cross_entropy.h."""
+
+    _fields_ = (
+        counts("rows", "inner", "words", "parts")
+        + pointers("features", "weight", "bias", "targets", "excluded")
+        + counts("ignored", "excluded_count")
+        + pointers("plain", "smoothed", "best", "grad_features", "grad_weight", "grad_bias", "scratch")
+        + [("smoothing", ctypes.c_double)]
+    )
+
+
+class Gradients(NamedTuple):
+    """Tensors that are overwritten by gradients, None where they are not needed."""
+
+    features: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+
+class RowLosses(NamedTuple):
+    """Results for each row, (N,)."""
+
+    plain: Tensor
+    """Cross-entropy, 0 for ignored rows."""
+    smoothed: Tensor
+    """Cross-entropy with label smoothing, 0 for ignored rows."""
+    best: Tensor
+    """int64, the first word with the largest logit."""
+
+
+def loss_kernel(features: Tensor, weight: Tensor) -> Library | None:
+    """Returns the library with the kernel if it takes these tensors and the processor has AVX."""
+    suits = features.dtype == weight.dtype and features.device == weight.device and not torch.compiler.is_compiling()
+    library = kernels(weight) if suits else None
+    return library if library and library.vector_bytes >= VECTOR_BYTES else None
+
+
+def row_losses(
+    library: Library,
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    *,
+    ignored: int,
+    smoothing: float = 0.0,
+    excluded: Sequence[int] = (),
+    grads: Gradients | None = None,
+) -> RowLosses:
+    """Computes the losses of all rows, and writes the gradients of the sum of the smoothed losses.
+
+    Args:
+        library: the kernels.
+        features: (N, D).
+        weight: (V, D).
+        bias: (V,), −inf at excluded words, or None.
+        targets: (N,) int64.
+        ignored: target of rows without loss.
+        smoothing: ε of label smoothing.
+        excluded: ids of words with probability 0.
+        grads: contiguous tensors for the gradients.
+
+    Raises:
+        IndexError: for a target outside the vocabulary, as in torch.
+    """
+    rows = len(features)
+    made = RowLosses(features.new_empty(rows), features.new_empty(rows), targets.new_empty(rows))
+    named = {"features": features, "weight": weight, "bias": bias, "targets": targets}
+    inputs = {name: tensor.contiguous() for name, tensor in named.items() if tensor is not None}
+    written = {
+        f"grad_{name}": tensor for name, tensor in (grads or Gradients())._asdict().items() if tensor is not None
+    }
+    excluded_ids = (ctypes.c_int64 * len(excluded))(*excluded)
+    scalars = {"ignored": ignored, "excluded": ctypes.addressof(excluded_ids), "excluded_count": len(excluded)}
+    if _run(library, inputs | written | made._asdict(), smoothing=smoothing, **scalars):
+        wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= len(weight)))]
+        raise IndexError(f"target {int(wrong[0])} is out of bounds for {len(weight)} words")
+    return made
+
+
+def _run(library: Library, tensors: dict[str, Tensor], *, smoothing: float, **scalars: int) -> int:
+    """Calls the kernel; returns the number of invalid targets."""
+    features, weight = tensors["features"], tensors["weight"]
+    threads = torch.get_num_threads()  # applies torch's thread count in a new Python thread
+    parallel = len(features) * weight.numel() >= PARALLEL_WORK
+    fields = CrossEntropyFields(
+        rows=len(features),
+        inner=features.shape[1],
+        words=len(weight),
+        parts=max(1, min(threads, len(weight) // PART_WORDS)) if parallel else 1,
+        smoothing=smoothing,
+        **scalars,
+        **{name: address(tensor) for name, tensor in tensors.items()},
+    )
+    scratch = features.new_empty(library.cross_entropy_scratch(ctypes.addressof(fields)))
+    fields.scratch = address(scratch)
+    return int(library.cross_entropy(ctypes.addressof(fields)))
