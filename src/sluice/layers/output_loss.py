@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from sluice.layers.native_loss import Gradients, loss_kernel, row_losses
@@ -103,17 +104,16 @@ def split_weight(weight: Tensor, sizes: Sequence[int]) -> tuple[tuple[Tensor, ..
 
 class _Split(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, memory: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    def forward(ctx: FunctionCtx, weight: Tensor, memory: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
         ctx.save_for_backward(memory)
-        ctx.sizes = list(sizes)
-        return weight.split(ctx.sizes)
+        return weight.split(list(sizes))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         if keeps_graph():  # the memory has the unscaled gradients, which a second pass needs
             return torch.cat(grads), None, None
         (memory,) = ctx.saved_tensors
-        for part, grad in zip(memory.split(ctx.sizes), grads, strict=True):
+        for part, grad in zip(memory.split([len(grad) for grad in grads]), grads, strict=True):
             if part.data_ptr() != grad.data_ptr():
                 part.copy_(grad)
         return memory, None, None

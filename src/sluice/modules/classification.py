@@ -12,6 +12,7 @@ from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, TaskModule
+from sluice.modules.known_gradients import attach_gradients
 from sluice.modules.monitor import Monitor
 
 
@@ -77,17 +78,16 @@ class ClassificationModule(TaskModule):
 
     def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
         """Returns the loss to minimise and the logits (B, classes); accumulates the plain cross-entropy of `stage`."""
-        perturbed = None
+        loss = None
         if stage == "train" and self.adversarial_epsilon:
-            logits, perturbed = self._adversarial_logits(batch)
+            loss, logits = self._adversarial_loss(batch)
         else:
             logits = self.compute_logits(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
         self.losses[f"{stage}_loss"].update(plain, len(batch))
         if stage != "train":
             return plain, logits
-        loss = self._training_loss(logits, batch.labels)
-        return loss if perturbed is None else (loss + self._training_loss(perturbed, batch.labels)) / 2, logits
+        return self._training_loss(logits, batch.labels) if loss is None else loss, logits
 
     def compute_logits(self, batch: LabelledBatch, stage: str) -> Tensor:
         """Returns the logits (B, classes) of a batch."""
@@ -98,8 +98,8 @@ class ClassificationModule(TaskModule):
         weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
-    def _adversarial_logits(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        """Returns the logits (B, classes) of the texts and of the adversarially perturbed texts.
+    def _adversarial_loss(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss of the texts and the adversarially perturbed texts, and the logits of the texts.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
         r = ε g / ‖g‖ with g the gradient of the loss, each text as one vector; ε is relative to the norm of the text.
@@ -107,14 +107,32 @@ class ClassificationModule(TaskModule):
         assert isinstance(batch, TextBatch)
         features = self.network.embed(batch.ids)
         assert isinstance(features, Tensor)
-        if not features.requires_grad:  # frozen embedding
-            features.requires_grad_()
-        clean = self.network.classify(features, batch.lengths).logits
-        total = F.cross_entropy(clean, batch.labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
+        clean, logits, gradient = self._loss_and_gradient(features, batch)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
         perturbed = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
-        return clean, self.network.classify(perturbed, batch.lengths).logits
+        perturbed_logits = self.network.classify(perturbed, batch.lengths).logits
+        return (clean + self._training_loss(perturbed_logits, batch.labels)) / 2, logits
+
+    def _loss_and_gradient(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the loss, the logits and, up to a factor for each text, the gradient of the plain loss by `features`.
+
+        Where the loss is the plain one, its gradients by the weights are computed at the same time. Not in float16,
+        where they would need the loss scaling of the backward pass.
+        """
+        inputs = features.detach().requires_grad_()
+        device = features.device.type
+        half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+        if self.label_smoothing or half:
+            inputs = features if features.requires_grad else inputs
+            logits = self.network.classify(inputs, batch.lengths).logits
+            plain = F.cross_entropy(logits, batch.labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(plain, inputs, retain_graph=True)
+            return self._training_loss(logits, batch.labels), logits, gradient
+        logits = self.network.classify(inputs, batch.lengths).logits
+        loss = self._training_loss(logits, batch.labels)
+        weights = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        grads = torch.autograd.grad(loss, [inputs, *weights], allow_unused=True)
+        return attach_gradients(loss, [features, *weights], grads), logits, grads[0]
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")

@@ -1,5 +1,7 @@
 """Adversarial training: norm and direction of the perturbation, gradients, evaluation."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -17,7 +19,7 @@ BATCH = TextBatch(
 )
 
 
-def make_task(epsilon: float) -> ClassificationModule:
+def make_task(epsilon: float, **options: Any) -> ClassificationModule:
     torch.manual_seed(2)
     network = TextClassifier(
         embedding=LearnedEmbedding(vocab_size=10, size=6, padding_id=1),
@@ -25,7 +27,8 @@ def make_task(epsilon: float) -> ClassificationModule:
         num_classes=2,
     )
     monitor = Monitor("val/loss", "min")
-    return ClassificationModule(network=network, monitor=monitor, labels=("neg", "pos"), adversarial_epsilon=epsilon)
+    options |= {"labels": ("neg", "pos"), "adversarial_epsilon": epsilon}
+    return ClassificationModule(network=network, monitor=monitor, **options)
 
 
 def classified_features(task: ClassificationModule, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
@@ -64,6 +67,59 @@ def test_every_parameter_gets_a_gradient() -> None:
     task = make_task(EPSILON)
     task.model_step(BATCH, "train")[0].backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in task.network.parameters())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("options", [{}, {"class_weights": [0.3, 2.0]}, {"label_smoothing": 0.2}], ids=str)
+def test_gradients_are_those_of_the_mean_of_both_losses(options: dict[str, Any], frozen: bool) -> None:
+    """The perturbation of a second task is computed with a graph for the perturbation alone."""
+    task, other = make_task(EPSILON, **options), make_task(EPSILON, **options)
+    for each in (task, other):
+        each.network.embedding.requires_grad_(not frozen)
+    loss, _ = task.model_step(BATCH, "train")
+    features = other.network.embed(BATCH.ids)
+    leaf = features.detach().requires_grad_()
+    plain = F.cross_entropy(other.network.classify(leaf, BATCH.lengths).logits, BATCH.labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(plain, leaf)
+    scale = EPSILON * leaf.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)
+    perturbed = features + (scale.view(-1, 1, 1) * gradient).detach()
+    weight = torch.tensor(options["class_weights"]) if "class_weights" in options else None
+    smoothing = options.get("label_smoothing", 0.0)
+    losses = [
+        F.cross_entropy(
+            other.network.classify(part, BATCH.lengths).logits, BATCH.labels, weight=weight, label_smoothing=smoothing
+        )
+        for part in (features, perturbed)
+    ]
+    expected = sum(losses) / 2
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    expected.backward()
+    for (name, mine), theirs in zip(task.network.named_parameters(), other.network.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None), name
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [(None, 2), (torch.bfloat16, 2), (torch.float16, 3)])
+def test_backward_passes_of_the_recurrent_stack(
+    precision: torch.dtype | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each loss, and in float16, whose loss is scaled in the last one, another for the perturbation."""
+    task = make_task(EPSILON)
+    run = task.network.recurrent.forward
+    passes: list[torch.Tensor] = []
+
+    def noting(*args: Any) -> Any:
+        outputs, state = run(*args)
+        outputs.register_hook(lambda grad: passes.append(grad))
+        return outputs, state
+
+    monkeypatch.setattr(task.network.recurrent, "forward", noting)
+    with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
+        loss, _ = task.model_step(BATCH, "train")
+    loss.backward()
+    assert len(passes) == expected
 
 
 def test_no_perturbation_in_evaluation() -> None:
