@@ -51,9 +51,10 @@ def pool(pooling: Pooling, outputs: Tensor, lengths: list[int]) -> PoolingOutput
 
 @every_kind
 @settings(deadline=None, max_examples=25, derandomize=True)
-@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), surplus=st.integers(0, 2))
-def test_pooling_equals_a_loop_over_valid_steps(kind: str, lengths: list[int], surplus: int) -> None:
-    pooling, outputs = make_pooling(kind, SIZE).double(), random_outputs(lengths, surplus).requires_grad_()
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), surplus=st.integers(0, 2), training=st.booleans())
+def test_pooling_equals_a_loop_over_valid_steps(kind: str, lengths: list[int], surplus: int, training: bool) -> None:
+    pooling, outputs = make_pooling(kind, SIZE).double().train(training), random_outputs(lengths, surplus)
+    outputs.requires_grad_()
     vector = pool(pooling, outputs, lengths).vector
     expected = torch.stack([PLAIN[kind](pooling, row[:length]) for row, length in zip(outputs, lengths, strict=True)])
     assert vector.shape == (len(lengths), pooling.output_size)
