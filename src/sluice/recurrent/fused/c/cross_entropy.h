@@ -251,17 +251,22 @@ static void words_backward(const Chunk *chunk, Thread thread) {
   }
 }
 
-/* gradient of this thread's rows of the features */
+/* gradient of this thread's rows of the features: the sum over the parts, transposed */
 static void rows_backward(const Chunk *chunk, Thread thread) {
   const CrossEntropy *run = chunk->run;
   const int64_t inner = run->inner, stride = chunk->stride;
-  for (int64_t row = thread_start(chunk->rows, thread); row < thread_end(chunk->rows, thread); row++)
-    for (int64_t k = 0; k < inner; k++) {
-      REAL sum = 0;
-      for (int64_t part = 0; part < run->parts; part++)
-        sum += chunk->grads[(part * inner + k) * stride + row];
-      run->grad_features[(chunk->first + row) * inner + k] = sum;
+  const int64_t from = thread_start(chunk->rows, thread), count = thread_end(chunk->rows, thread) - from;
+  REAL *out = run->grad_features + (chunk->first + from) * inner;
+  for (int64_t at = 0; at < inner; at++) {
+    REAL sums[CHUNK_ROWS];
+    EACH(count) sums[k] = 0;
+    for (int64_t part = 0; part < run->parts; part++) {
+      const REAL *grads = chunk->grads + (part * inner + at) * stride + from;
+      EACH(count) sums[k] += grads[k];
     }
+    for (int64_t row = 0; row < count; row++)
+      out[row * inner + at] = sums[row];
+  }
 }
 
 int64_t cross_entropy_scratch(const CrossEntropy *run) {
