@@ -9,7 +9,15 @@ from rich.table import Table
 from sluice.cli.options import TABLE_SORTS
 from sluice.errors import UserError, check_output
 from sluice.plots.save import check_figure
-from sluice.runs.comparison import Comparison, Group, compare_groups, differing_settings, find_runs, group_runs
+from sluice.runs.comparison import (
+    Comparison,
+    Group,
+    compare_groups,
+    differing_settings,
+    find_runs,
+    group_runs,
+    metric_names,
+)
 from sluice.terminal import print_line, print_table
 
 
@@ -62,9 +70,9 @@ def _groups_in(folders: Sequence[Path], metric: str | None, against: str | None)
     if not groups:
         names = ", ".join(str(folder) for folder in folders)
         raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
-    if metric is not None and not any(group.values(metric) for group in groups):
-        known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
-        raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
+    known = metric_names(groups)
+    if metric is not None and metric not in known:
+        raise UserError(f"--metric {metric} is a metric of none of the runs: it must be one of {', '.join(known)}")
     if against is not None and against not in differing_settings(groups, same=()):
         others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")

@@ -7,10 +7,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from sluice.config.fields import shown
 from sluice.errors import UserError
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", NoneType: "null"}
 """Simple types that are checked, and their names in messages; values of any other type are left to the class."""
+ENTRIES = {int: " of whole numbers", float: " of numbers", str: " of strings"}
+"""Names of the types of a list's entries."""
 
 
 def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
@@ -26,10 +29,8 @@ def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, ob
     """
     hints = _hints(target)
     for name, value in given.items():
-        if name == "patience" and isinstance(value, int) and value < 0:
-            raise UserError(f"{key}.{name}={value} cannot be used: it must be at least 0")
         if name in hints and not _fits(value, hints[name]):
-            raise UserError(f"{key}.{name}={_shown(value)} cannot be used: it must be {_expected(hints[name])}")
+            raise UserError(f"{key}.{name}={shown(value)} cannot be used: it must be {_expected(hints[name])}")
 
 
 def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
@@ -50,7 +51,7 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is tuple and Ellipsis not in parts:
         return isinstance(value, list | tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
     if origin in (list, Iterable, Sequence):
-        return isinstance(value, list | tuple)
+        return isinstance(value, list | tuple) and all(_fits(entry, parts[0]) for entry in value)
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
     if hint is Tensor:
@@ -72,13 +73,9 @@ def _expected(hint: Any) -> str:
         if origin is Literal:
             words += map(str, inner)
         elif origin in (list, Iterable, Sequence, dict, Mapping):
-            words.append("a dictionary" if origin in (dict, Mapping) else "a list")
+            words.append("a dictionary" if origin in (dict, Mapping) else f"a list{ENTRIES.get(inner[0], '')}")
         elif origin is tuple:
             words.append(f"a list of {len(inner)} values")
         else:
             words.append(KINDS.get(part, getattr(part, "__name__", str(part))))
     return " or ".join(dict.fromkeys(words))
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -161,6 +161,7 @@ def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
             raise UserError(f"task.name={given['task.name']} cannot be set: choose the task as task=...")
         for name in FOLDERS:
             _check_folder(f"paths.{name}", OmegaConf.select(config, f"paths.{name}", throw_on_missing=False))
+        _check_run_dirs(config)
         for key, replacement in REPLACED.items():
             value = OmegaConf.select(config, replacement, throw_on_missing=False)
             if value is not None and key in given:
@@ -200,6 +201,17 @@ def _check_folder(key: str, value: object) -> None:
         raise UserError(f"{key}= cannot be used: name a folder, as in {key}=.")
     if isinstance(value, str) and "${" in value:
         raise UserError(f"{key}={value} cannot be used: write interpolations without a backslash, as ${{...}}")
+
+
+def _check_run_dirs(config: DictConfig) -> None:
+    """Refuses loggers and callbacks without a folder, which have that of the run by default."""
+    for group in ("logger", "callbacks"):
+        for name, spec in (config.get(group) or {}).items():
+            if not isinstance(spec, DictConfig) or "run_dir" not in spec or OmegaConf.is_interpolation(spec, "run_dir"):
+                continue
+            if spec.run_dir in (None, ""):
+                key = f"{group}.{name}.run_dir={_shown(spec.run_dir)}"
+                raise UserError(f"{key} cannot be used: name a folder, or leave it out for the folder of the run")
 
 
 def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bool]]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 import torch
 from torch import nn
 
-from sluice.config.checks import check_monitors
 from sluice.config.common import TaskSettings
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
@@ -22,6 +21,7 @@ from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
 from sluice.runs.checkpoint import FORMAT
 from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
+from sluice.runs.monitors import check_monitors
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from torch import nn
 
-from sluice.config.checks import check_monitors
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
 from sluice.data.collate import ParallelCollator
@@ -30,6 +29,7 @@ from sluice.recipes.build import build_decoder, build_embedding, build_stack, lo
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import repeated_texts, rows_of_split
 from sluice.runs.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
+from sluice.runs.monitors import check_monitors
 from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder
 from sluice.text.vocab import PADDING_ID, SPECIALS

@@ -35,6 +35,7 @@ from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.lightning_internals import summary_depth
 from sluice.plain import Plain
+from sluice.training.argument_ranges import CALLBACKS, OPTIMIZERS, SCHEDULES, check_argument_ranges
 from sluice.training.trainer import PROFILERS, cluster_environment
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ OPTIONAL = ("min_epochs", "min_steps")
 """Those of them that may be null."""
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-BUILT_EARLY = ("pytorch_lightning.", "lightning.")
+BUILT_EARLY = ("pytorch_lightning.", "lightning.", "sluice.callbacks.")
 """Packages whose callbacks and loggers write nothing when they are built."""
 UNSUPPORTED: dict[type[Callback], str] = {
     LearningRateFinder: "sweep over optimizer.lr with -m",
@@ -137,9 +138,11 @@ def check_objects(config: Config) -> None:
         UserError: for an unknown class, or arguments that it rejects.
     """
     _build_trainer(config.trainer)
+    check_argument_ranges("optimizer", config.optimizer, OPTIMIZERS)
     optimizer = factory("optimizer", config.optimizer)
     if config.scheduler:
-        factory("scheduler", config.scheduler, optimizer)
+        check_argument_ranges("scheduler", config.scheduler, SCHEDULES)
+        factory("scheduler", config.scheduler, optimizer, config.trainer.get("max_epochs", 0))
     for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
         for name, spec in (specs or {}).items():
             if spec is not None:
@@ -185,11 +188,10 @@ def _check_object(key: str, spec: Plain, kind: type) -> object:
     """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
-        if spec.get("run_dir") == "":
-            raise UserError(f"{key}.run_dir= cannot be used: name a folder, or leave it out for the folder of the run")
         given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
+        check_argument_ranges(key, given, CALLBACKS)
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
-            built = construct(key, given, kind)
+            built = construct(key, {**given, "run_dir": "."} if "run_dir" in spec else given, kind)
             _check_supported(key, type(built))
             return built
         given["_partial_"] = True

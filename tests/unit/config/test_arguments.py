@@ -22,7 +22,6 @@ def target(
     scale: float | Tensor = 1.0,
     items: list[int] | None = None,
     path: Path | None = None,
-    patience: int = 1,
 ) -> None:
     """Its annotations are those of usual arguments."""
 
@@ -59,8 +58,8 @@ def test_arguments_of_the_right_type_are_accepted(argument: str, value: object) 
         ("pair", "x", "it must be a list of 2 values"),
         ("kind", "c", "it must be a or b"),
         ("scale", "fast", "it must be a number"),
-        ("items", 3, "it must be a list or null"),
-        ("patience", -1, "it must be at least 0"),
+        ("items", 3, "it must be a list of whole numbers or null"),
+        ("items", ["x"], "it must be a list of whole numbers or null"),
     ],
 )
 def test_arguments_of_another_type_are_refused(argument: str, value: object, expected: str) -> None:

@@ -87,27 +87,27 @@ def read_labelled(path: Path, *, text_columns: Sequence[str], label_column: str)
         texts = tuple(_text_of(path, row, name) for name in text_columns)
         label = _text_of(path, row, label_column, (str, int)).strip()
         if not all(text.strip() for text in texts):
-            raise UserError(f"{path}, line {row.line}: the text is empty; fill it in or remove the row.")
+            raise UserError(f"{path}, line {row.line}: the text is empty; fill it in or remove the row")
         if not label:
-            raise UserError(f"{path}, line {row.line}: the label is empty; fill it in or remove the row.")
+            raise UserError(f"{path}, line {row.line}: the label is empty; fill it in or remove the row")
         yield LabelledRow(row.line, texts, label)
 
 
 def _text_of(path: Path, row: TableRow, name: str, kinds: tuple[type, ...] = (str,)) -> str:
     """Returns a field as str, "" for null."""
     if name not in row.fields:
-        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}.")
+        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}")
     value = row.fields[name]
     if value is None:
         return ""
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise UserError(f"{path}, line {row.line}: {name!r} is a {type(value).__name__}; make it {expected}.")
+        raise UserError(f"{path}, line {row.line}: {name!r} is a {type(value).__name__}; make it {expected}")
     try:
         str(value).encode("utf-8")
     except UnicodeEncodeError as error:  # valid in JSON ("\ud83d"), but cannot be encoded
         lone = str(value)[error.start]
-        raise UserError(f"{path}, line {row.line}: {lone!a} is a lone surrogate; remove it.") from error
+        raise UserError(f"{path}, line {row.line}: {lone!a} is a lone surrogate; remove it") from error
     return str(value)
 
 
@@ -130,7 +130,7 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside.'
+            f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside'
         ) from error
 
 
@@ -173,7 +173,7 @@ def _check_fields(path: Path, line: int, fields: list[str], expected: int, delim
         name = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         raise UserError(
             f"{path}, line {line}: the row has {len(fields)} column(s), but the header has {expected}; "
-            f"add the missing columns, or quote texts that contain a {name}."
+            f"add the missing columns, or quote texts that contain a {name}"
         )
 
 
@@ -189,7 +189,7 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
         names = [name for name, _ in pairs]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
-            raise UserError(f"{path}, line {line}: the field {repeated!r} occurs twice; remove one of them.")
+            raise UserError(f"{path}, line {line}: the field {repeated!r} occurs twice; remove one of them")
         return dict(pairs)
 
     try:
@@ -198,9 +198,9 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
         raise
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", error)
-        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line.") from error
+        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line") from error
     if not isinstance(fields, dict):
-        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line.")
+        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line")
     return fields
 
 

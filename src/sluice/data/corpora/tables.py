@@ -114,7 +114,7 @@ class Table(SplitFiles):
         if len(train_labels) < 2:
             raise UserError(
                 f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
-                "classification needs at least two."
+                "classification needs at least two"
             )
         _warn_of_similar(train_labels, self.files["train"])
         for split in self.files:
@@ -182,7 +182,7 @@ class Table(SplitFiles):
             if row.label not in known:
                 raise UserError(
                     f"{self.files[split]}, line {row.line}: the class {row.label!r} is not in the training file, "
-                    f"which has {', '.join(_sorted_labels(known))}; correct it or add training rows."
+                    f"which has {', '.join(_sorted_labels(known))}; correct it or add training rows"
                 )
 
 
