@@ -2,9 +2,11 @@
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from sluice.config.fields import shown
 from sluice.config.schema import Config
 from sluice.errors import UserError
 
@@ -32,6 +34,10 @@ def check_combinations(config: Config) -> None:
     _check_folds(data)
     _check_columns(data)
     _check_tagged_files(data)
+    for name in ("source_language", "target_language"):
+        code = getattr(data, name, "en")
+        if not re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", code):
+            raise UserError(f"task.data.{name}={code} cannot be used: it must be the code of a language, such as en")
     lengths, longest = getattr(data, "lengths", None), getattr(data, "max_length", None)
     if lengths and longest is not None and max(lengths) > longest:
         raise UserError(
@@ -137,7 +143,7 @@ def _check_class_weights(weights: Any) -> None:
             )
     elif weights not in (None, "balanced"):
         raise UserError(
-            f"task.class_weights={weights} cannot be used: it must be null, balanced, or a weight for each class"
+            f"task.class_weights={shown(weights)} cannot be used: it must be null, balanced, or a weight for each class"
         )
 
 
@@ -150,10 +156,6 @@ def _check_embedding(config: Config) -> None:
     for name, is_set in given.items():
         if is_set:
             raise UserError(
-                f"embedding.{name}={_shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
+                f"embedding.{name}={shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
                 f"with embedding={embedding.kind}"
             )
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

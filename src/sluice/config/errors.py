@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import (
+    GrammarParseError,
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -122,7 +123,8 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     if deleted:
         return f"~{deleted[1]} cannot be used: it is not set, or has another value"
     if "Ambiguous value" in text:
-        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
+        several = text.partition("'")[2].partition("'")[0]
+        return f"{several} has several values: add -m for a sweep over them, or write a list as key=[a,b]"
     group = re.search(r"Override (\S+) looks like a config group override", text)
     if group:
         return f"{group[1]} cannot be used: there is no such group, see {training_command()} --help"
@@ -180,6 +182,8 @@ def _unreadable(override: str, reason: str = "") -> str:
         reason: Hydra's message, used for functions such as range(1,3).
     """
     key, sign, value = override.partition("=")
+    if sign and not _KEY.fullmatch(key):
+        return f"{override!r} cannot be parsed: {key!r} is not the name of a setting, such as trainer.max_epochs"
     if _FUNCTION.match(value):
         found = re.search(r"(?:Error|Exception)[^:]*: (.+)|while evaluating '[^']*': (.+)", reason)
         why = f" ({found[1] or found[2]})" if found else ""
@@ -202,6 +206,7 @@ def _unreadable(override: str, reason: str = "") -> str:
 
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list)\(")
 """Functions of Hydra's override grammar."""
+_KEY = re.compile(r"[+~]*[\w-]+([./][\w-]+)*(@[\w.:-]*)?")
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 """Characters of a value that need no quotes."""
 
@@ -209,7 +214,7 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 def _interpolation_error(error: BaseException, where: str | None, overrides: Sequence[str]) -> str:
     """The message for a value such as ${task.foo} that cannot be resolved."""
     given = next((override for override in [*overrides, *sys.argv[1:]] if f"{where}=" in override), where)
-    missing = re.search(r"Interpolation key '([^']+)' not found", str(error))
+    missing = re.search(r"(?:Interpolation key|Error resolving key) '([^']+)'", str(error))
     if missing and given is None:
         given = next((override for override in overrides if f"${{{missing[1]}}}" in override), "a setting")
     if missing:
@@ -224,20 +229,25 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
 def _expectation(error: BaseException) -> str:
     """Describes the type that OmegaConf expected."""
     kind = re.search(r"could not be converted to (\w+)", str(error))
+    if isinstance(error, GrammarParseError):
+        return "write an interpolation as ${task.name}"
     if kind and kind[1] in _KINDS:
         return f"it must be {_KINDS[kind[1]]}"
     if "is not a valid bool" in str(error):
         return "it must be true or false"
     if "Cannot convert" in str(error) and "to string" in str(error):
         return "it must be a string"
-    if "is not a ListConfig" in str(error):
+    if "is not a ListConfig" in str(error) or "Cannot merge DictConfig with ListConfig" in str(error):
         return "it must be a list, as in [1,2]"
     if "does not support deletion" in str(error):
         return "settings cannot be deleted, set another value"
     missing = re.search(r"Environment variable '([^']+)' not found", str(error))
     if missing:
         return f"there is no environment variable {missing[1]}"
-    return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
+    if "NoneType is not a subclass" in str(error):
+        return "no entry must be null"
+    is_null = "is not Optional" in str(error) or "Incompatible value 'None'" in str(error)
+    return "it must not be null" if is_null else _first_line(error)
 
 
 def _unknown_option(text: str) -> str:

@@ -19,6 +19,7 @@ SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "traine
 """Groups of which one option is chosen."""
 NEEDED_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra")
 """Groups that a run cannot do without."""
+_LITERAL = re.compile(r"[\w.+-]+")
 FOLDERS = ("data_dir", "cache_dir", "output_dir")
 
 
@@ -88,6 +89,7 @@ NEEDS = (
         _is(None),
         _LEFT_OUT,
     ),
+    Need(("resume_force",), "resume", _is_not(None), "set resume too", False),
     Need(("task.cache",), "task.eval_modes", _contains("cache"), "add cache to task.eval_modes"),
     Need(("task.dynamic",), "task.eval_modes", _contains("dynamic"), "add dynamic to task.eval_modes"),
     Need(("task.sample_tokens", "task.sample_prompt"), "logger", bool, "choose a logger", False),
@@ -162,6 +164,7 @@ def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
         for name in FOLDERS:
             _check_folder(f"paths.{name}", OmegaConf.select(config, f"paths.{name}", throw_on_missing=False))
         _check_run_dirs(config)
+        _check_literals(config, given)
         for key, replacement in REPLACED.items():
             value = OmegaConf.select(config, replacement, throw_on_missing=False)
             if value is not None and key in given:
@@ -201,6 +204,18 @@ def _check_folder(key: str, value: object) -> None:
         raise UserError(f"{key}= cannot be used: name a folder, as in {key}=.")
     if isinstance(value, str) and "${" in value:
         raise UserError(f"{key}={value} cannot be used: write interpolations without a backslash, as ${{...}}")
+
+
+def _check_literals(config: DictConfig, given: dict[str, str]) -> None:
+    """Refuses numbers for true or false, and texts that Hydra reads as something else, such as 1e3 or true."""
+    for key, text in given.items():
+        value = OmegaConf.select(config, key, throw_on_missing=False) if _LITERAL.fullmatch(text) else None
+        if isinstance(value, bool) and text[0] in "+-.0123456789" and text not in ("0", "1"):
+            raise UserError(f"{key}={text} cannot be used: it must be true or false")
+        if isinstance(value, str) and value != text:
+            raise UserError(
+                f"{key}={text} cannot be used: it would be read as {value}, put the value in quotes, '{key}=\"{text}\"'"
+            )
 
 
 def _check_run_dirs(config: DictConfig) -> None:

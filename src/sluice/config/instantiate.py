@@ -1,5 +1,6 @@
 """Instantiating the groups that name a class in `_target_`."""
 
+import difflib
 import inspect
 import re
 from collections.abc import Callable
@@ -33,11 +34,11 @@ def factory(
     Raises:
         UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
-    make: Callable[..., Any] = construct(key, {**spec, "_partial_": True})
+    make = constructor = construct(key, {**spec, "_partial_": True})
     try:
         if key == "scheduler":
             check_target(key, spec, make, LRScheduler)
-            make = ConfiguredSchedule(make.func, make.keywords)  # type: ignore[attr-defined]
+            make = ConfiguredSchedule(make.func, make.keywords)
             make.try_with((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]), max_epochs)
         else:
             check_target(key, spec, make, torch.optim.Optimizer)
@@ -45,15 +46,25 @@ def factory(
     except UserError:
         raise
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"{key} cannot be built: {_failure(key, spec, error)}") from error
+        raise UserError(
+            f"{key} cannot be built: {_unknown_argument(key, constructor, error) or _failure(spec, error)}"
+        ) from error
     return make
 
 
-def _failure(key: str, spec: Plain, error: Exception) -> str:
+def _unknown_argument(key: str, make: Any, error: Exception) -> str | None:
+    """The message for an argument that a class or function doesn't have; None for other errors."""
+    found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+    target = getattr(make, "func", None)
+    if found is None or target is None:
+        return None
+    close = difflib.get_close_matches(found[1], inspect.signature(target).parameters, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"{target.__name__} takes no argument {found[1]}{meant}: leave it out, or delete it with ~{key}.{found[1]}"
+
+
+def _failure(spec: Plain, error: Exception) -> str:
     """Describes an error of a class; one of Python, such as a division by zero, is reported with the arguments."""
-    unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    if unexpected:
-        return f"{_reason(error)}; delete it with ~{key}.{unexpected[1]}"
     if isinstance(error, ValueError) or (isinstance(error, TypeError) and "argument" in str(error)):
         return _reason(error)
     given = ", ".join(f"{name}={shown(value)}" for name, value in spec.items() if not name.startswith("_"))
@@ -92,7 +103,9 @@ def _wrong_kind(key: str, spec: Plain, made: type, kind: type) -> str:
 
 
 def _with_article(kind: type) -> str:
-    return f"{'an' if kind.__name__.startswith(tuple('AEIOULaeiou')) else 'a'} {kind.__name__}"
+    name = kind.__name__
+    spelled = name[:2].isupper() and name[0] in "FHLMNRSX"
+    return f"{'an' if spelled or name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _try_optimizer(key: str, spec: Plain, make: Callable[..., Any]) -> None:
@@ -145,6 +158,7 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     try:
         make = instantiate({**spec, "_partial_": True}, _convert_="all")
         check_arguments(key, make.func, make.keywords)
+        check_target(key, spec, make, kind)
         if spec.get("_partial_", False):
             return make
         made = make(**extra)
@@ -155,7 +169,7 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     except ImportError as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}; install the missing package") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
-        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+        raise UserError(f"{key} cannot be built: {_unknown_argument(key, make, error) or _reason(error)}") from error
     except Exception as error:
         if not of_tracking_service(error):
             raise

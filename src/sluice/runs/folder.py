@@ -11,6 +11,8 @@ from sluice.errors import UserError
 
 NAME_PUNCTUATION = "._-+@,:%"
 """Characters allowed in the name of a run folder besides alphanumeric ones."""
+MAX_NAME_BYTES = 200
+"""File systems allow 255, with the prefix and suffix of a run folder."""
 AGREEMENT_SECONDS = 300
 """Seconds for which the ranks started by torchrun wait for rank 0."""
 
@@ -128,6 +130,8 @@ def _check_folder_name(key: str, name: str) -> None:
             f"{key}={name!r} cannot be used: {wrong!r} is not allowed in the name of a run folder; use alphanumeric "
             f"characters and {' '.join(NAME_PUNCTUATION)}"
         )
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise UserError(f"{key}={name[:40]}... cannot be used: it must have at most {MAX_NAME_BYTES} bytes")
     if name in ("", ".", "..") or name.startswith("-"):
         raise UserError(
             f"{key}={name!r} cannot be used: the name of a run folder must not be empty, '.' or '..', or begin with '-'"

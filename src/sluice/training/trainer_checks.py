@@ -30,6 +30,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sluice.callbacks.weight_averaging import TrainingAverage
+from sluice.config.fields import LARGEST, shown
 from sluice.config.instantiate import check_target, construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
@@ -110,6 +111,8 @@ def check_trainer_settings(spec: Plain) -> None:
     for key, least in AT_LEAST.items():
         if key in spec and not (spec[key] is None and key in OPTIONAL):
             _check_whole(key, spec[key], least)
+    if "max_epochs" not in spec:
+        raise UserError("~trainer.max_epochs cannot be used: the number of epochs is needed, set trainer.max_epochs")
     for key in LIMITS:
         _check_limit(key, spec.get(key))
     if spec.get("max_steps", -1) != -1:
@@ -118,10 +121,15 @@ def check_trainer_settings(spec: Plain) -> None:
     if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or clip <= 0):
         raise _refused("gradient_clip_val", clip, "a number above 0, or null for no clipping")
     _check_duration(spec.get("max_time"))
+    if spec.get("gradient_clip_algorithm") not in (None, "norm", "value"):
+        raise _refused("gradient_clip_algorithm", spec["gradient_clip_algorithm"], "norm, value or null")
     if spec.get("gradient_clip_algorithm") is not None and clip is None:
         raise UserError("trainer.gradient_clip_algorithm has no effect with trainer.gradient_clip_val=null: set both")
     if spec.get("min_epochs") is not None and spec["min_epochs"] > spec["max_epochs"]:
         raise _refused("min_epochs", spec["min_epochs"], f"at most trainer.max_epochs={spec['max_epochs']}")
+    most = spec.get("max_steps", -1)
+    if spec.get("min_steps") is not None and -1 < most < spec["min_steps"]:
+        raise _refused("min_steps", spec["min_steps"], f"at most trainer.max_steps={most}")
     _check_profiler(spec.get("profiler"))
     _check_hardware(spec)
 
@@ -236,7 +244,11 @@ def lightning_errors() -> Iterator[None]:
     except ValueError as error:
         if isinstance(error, UserError) or "val_check_interval" not in str(error):
             raise
-        raise UserError(f"trainer.val_check_interval cannot be used: {' '.join(str(error).split())}") from error
+        given, batches = re.findall(r"\((\d+)\)", str(error))[:2]
+        raise UserError(
+            f"trainer.val_check_interval={given} exceeds the number of training batches, {batches}: set a smaller "
+            "number, or trainer.check_val_every_n_epoch"
+        ) from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
         small = re.search(r"to check ([\d.e-]+) of the `(\w+)_dataloader` but [\d.e-]+ \* (\d+) < 1", text)
@@ -251,6 +263,8 @@ def lightning_errors() -> Iterator[None]:
 def _check_whole(key: str, value: object, least: int, otherwise: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise _refused(key, value, f"a whole number, at least {least}{otherwise}")
+    if value > LARGEST:
+        raise UserError(f"trainer.{key}={value} cannot be used: it is too large")
 
 
 def _check_limit(key: str, value: object) -> None:
@@ -292,8 +306,7 @@ def _check_hardware(spec: Plain) -> None:
 
 
 def _refused(key: str, value: object, expected: str) -> UserError:
-    shown = "null" if value is None else value
-    return UserError(f"trainer.{key}={shown} cannot be used: it must be {expected}")
+    return UserError(f"trainer.{key}={shown(value)} cannot be used: it must be {expected}")
 
 
 def _emulates_bfloat16() -> bool:

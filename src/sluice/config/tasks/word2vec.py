@@ -48,7 +48,7 @@ class Word2Vec(TaskSettings):
     gradient_clip: float | None = setting(
         "default of trainer.gradient_clip_val; none, since single rows are updated", None, above=0
     )
-    gpu_precision: str = setting("default of trainer.precision with trainer=gpu; nothing else is supported", "32-true")
+    gpu_precision: str = choice("default of trainer.precision with trainer=gpu", ("32-true",), "32-true")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=100, word_dropout=0.0))
     method: str = choice(
         "skipgram predicts the context from the word, cbow the word from its context", WORD2VEC_METHODS, "skipgram"
