@@ -11,10 +11,10 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from sluice.config.checks import VECTORS, check_files, fetch_vectors
-from sluice.config.compose import checked, with_registered_type
+from sluice.config.compose import checked
 from sluice.config.errors import named_settings
 from sluice.config.fields import freeze
-from sluice.config.schema import Config
+from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
@@ -71,11 +71,23 @@ def make_paths_absolute(composed: DictConfig) -> None:
             allow_module(Path(group.module), setting)
     if composed.task.module is not None:
         import_module(Path(composed.task.module), TASK)
-        composed.task = with_registered_type(composed.task)
+        composed.task = _with_registered_type(composed.task)
     for key in VECTORS:
         path = OmegaConf.select(composed, key)  # None for "???", which is reported by `checked`
         if isinstance(path, str) and path and Path(path).expanduser().exists():  # a name is stored as it is
             OmegaConf.update(composed, key, str(Path(path).expanduser().absolute()))
+
+
+def _with_registered_type(task: DictConfig) -> DictConfig:
+    """Replaces the class of a task's settings by the registered one: a submitit job unpickles a copy of the class."""
+    own: Any = OmegaConf.get_type(task)
+    schemas = list(TASK_SCHEMAS.values())
+    name = (own.__module__, own.__qualname__)
+    registered = next((schema for schema in schemas if (schema.__module__, schema.__qualname__) == name), None)
+    if own in schemas or registered is None:
+        return task
+    plain = OmegaConf.to_container(task, resolve=False)
+    return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
 
 
 def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
