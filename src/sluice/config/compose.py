@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sluice.config.checks import check_combinations
-from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, explained, no_setting
+from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, expectation, explained, no_setting
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.given import check_given, check_overrides
@@ -128,8 +129,14 @@ def changed(task: Any, settings: list[str]) -> Any:
         old = explain_old_name(f"task.{setting.partition('=')[0]}")
         if old:
             raise UserError(old)
+    config = OmegaConf.structured(task)
+    for setting in own:
+        try:
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist([setting]))
+        except OmegaConfBaseException as error:
+            raise UserError(f"task.{setting} cannot be used: {expectation(error)}") from error
     with explained():
-        typed: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(task), OmegaConf.from_dotlist(own)))
+        typed: Any = OmegaConf.to_object(config)
     check_ranges(typed, "task.")
     return typed
 

@@ -104,7 +104,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
         return found
     override = re.search(r"Error merging override (.+)", text)
     if override:
-        return f"{override[1]} cannot be used: {_expectation(cause)}"
+        return f"{override[1]} cannot be used: {expectation(cause)}"
     if isinstance(error, InterpolationResolutionError):
         return _interpolation_error(cause, where, overrides)
     return f"{where}: {_first_line(cause)}" if where else _first_line(error)
@@ -223,10 +223,10 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
         return f"{given} cannot be used: the value refers to itself"
     if isinstance(error, UnsupportedInterpolationType):
         return f"{given} cannot be used: unknown resolver (available: oc.env, oc.select, now and others)"
-    return f"{given} cannot be used: {_expectation(error)}"
+    return f"{given} cannot be used: {expectation(error)}"
 
 
-def _expectation(error: BaseException) -> str:
+def expectation(error: BaseException) -> str:
     """Describes the type that OmegaConf expected."""
     kind = re.search(r"could not be converted to (\w+)", str(error))
     if isinstance(error, GrammarParseError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 
 NAME_PUNCTUATION = "._-+@,:%"
 """Characters allowed in the name of a run folder besides alphanumeric ones."""
@@ -84,7 +84,7 @@ def create_run_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UserError(f"the run folder {folder} cannot be created ({reason}): set paths.output_dir") from error
     return folder
 

@@ -19,7 +19,7 @@ from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_u
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
 from sluice.distributed import global_rank, num_devices, num_nodes
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.modules.base import TaskModule
 from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_of
@@ -117,7 +117,7 @@ def create_folders(config: Config) -> None:
             path.mkdir(parents=True, exist_ok=True)
             reason = None if os.access(path, os.W_OK) else "permission denied"
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
         if reason:
             raise UserError(f"{key}={path} cannot be used ({reason}): choose a folder that can be written to")
 

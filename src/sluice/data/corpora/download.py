@@ -13,7 +13,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from sluice.data.corpus import Corpus
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
-from sluice.errors import UserError, unreadable
+from sluice.errors import UserError, reason_of, unreadable
 from sluice.text.lines import check_size, limit_size
 
 SOURCES = ("auto", "local", "download", "sample")
@@ -143,7 +143,7 @@ def fetch(
         reason = f"the {kind} of the received file differs from that of the published one"
         raise download_failed(url, folder, name, reason, alternative) from error
     except OSError as error:
-        raise _not_writable(folder, name, error.strerror or str(error), alternative) from error
+        raise _not_writable(folder, name, reason_of(error), alternative) from error
     return folder / name
 
 
@@ -172,7 +172,7 @@ def make_folder(data_dir: Path, name: str) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be created ({(error.strerror or str(error)).lower()}): set another folder with "
+            f"{folder} cannot be created ({reason_of(error)}): set another folder with "
             "paths.data_dir or the environment variable SLUICE_DATA, or set task.data.source=sample"
         ) from error
     return folder

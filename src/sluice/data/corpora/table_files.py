@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sluice.errors import UserError, not_empty
+from sluice.errors import UserError, not_empty, reason_of
 from sluice.files import atomic_file
 from sluice.plain import Plain, PlainMapping
 from sluice.text.lines import read_errors, read_lines
@@ -283,7 +283,7 @@ def write_table(path: Path, rows: Iterable[PlainMapping]) -> None:
             for line in _formatted(path, rows):
                 target.write(line.encode("utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path") from error
+        raise UserError(f"{path} cannot be written ({reason_of(error)}): choose another path") from error
 
 
 def _packed(file: BinaryIO) -> gzip.GzipFile:
