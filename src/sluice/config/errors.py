@@ -103,6 +103,8 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     if found:
         return found
     override = re.search(r"Error merging override (.+)", text)
+    if override and "=[" in override[1] and "Cannot merge" in str(cause):
+        return f"{override[1]} cannot be used: it must be a dictionary, as in {{a: 1}}, or null"
     if override:
         return f"{override[1]} cannot be used: {expectation(cause)}"
     if isinstance(error, InterpolationResolutionError):

@@ -61,6 +61,10 @@ class ConfiguredSchedule:
             raise ValueError(f"interval must be step or epoch, got {interval}")
         if frequency is not None and (isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1):
             raise ValueError(f"frequency must be a whole number of at least 1, got {frequency}")
+        if interval == "epoch" and self._length is not None:
+            raise ValueError(f"interval=epoch needs {self._length}, the length of the schedule in epochs: give both")
+        if ("epochs" in self._given) != ("steps_per_epoch" in self._given):
+            raise ValueError("epochs and steps_per_epoch have an effect only together: give both or neither")
         if monitor is not None and not isinstance(monitor, str):
             raise ValueError(f"monitor must be the name of a metric, got {monitor}")
 

@@ -261,8 +261,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     def module_arguments(self, config: Config, data: DataModule) -> Plain:
         """Returns the arguments that every LightningModule takes besides the network."""
-        from sluice.config.instantiate import factory
         from sluice.modules.base import Monitor
+        from sluice.targets.instantiate import factory
 
         return {
             "monitor": Monitor(config.task.monitor, config.task.mode),

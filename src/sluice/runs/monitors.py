@@ -1,5 +1,6 @@
 """Checks that validation logs the monitored metrics, and that their best value is the one that is selected."""
 
+from sluice.config.fields import shown
 from sluice.config.schema import Config
 from sluice.errors import UserError
 
@@ -22,8 +23,8 @@ def check_monitors(config: Config, known: list[str]) -> None:
     """
     monitors = {"task.monitor": config.task.monitor}
     for name, spec in (config.callbacks or {}).items():
-        monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
-        if not monitor.startswith("train/"):  # checked early
+        monitor = spec.get("monitor") if isinstance(spec, dict) else None
+        if monitor is not None and not str(monitor).startswith("train/"):  # checked early
             monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
     if (config.scheduler or {}).get("monitor") is not None:
         monitors["scheduler.monitor"] = str((config.scheduler or {})["monitor"])
@@ -39,10 +40,15 @@ def _check_modes(config: Config, known: list[str]) -> None:
         if isinstance(spec, dict) and ("mode" in spec or str(spec.get("_target_")).endswith(MINIMISING)):
             given[f"callbacks.{name}"] = (str(spec.get("monitor")), spec.get("mode", "min"))
     schedule = config.scheduler or {}
-    if str(schedule.get("_target_")).endswith("ReduceLROnPlateau") and {"mode", "monitor"} & schedule.keys():
+    if (
+        str(schedule.get("_target_")).endswith(("ReduceLROnPlateau", ".plateau"))
+        and {"mode", "monitor"} & schedule.keys()
+    ):
         mode = schedule.get("mode") or config.task.mode
         given["scheduler"] = (schedule.get("monitor") or config.task.monitor, mode)
     for key, (metric, mode) in given.items():
         expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
         if metric in known and mode != expected:
-            raise UserError(f"{key}.monitor={metric} cannot be combined with {key}.mode={mode}: set it to {expected}")
+            raise UserError(
+                f"{key}.monitor={metric} cannot be combined with {key}.mode={shown(mode)}: set it to {expected}"
+            )

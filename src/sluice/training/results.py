@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from sluice.config.compose import flat
-from sluice.config.instantiate import of_tracking_service
 from sluice.config.schema import Config
 from sluice.data.corpus import Sources
 from sluice.data.datamodule import CorpusData
@@ -23,6 +22,7 @@ from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
+from sluice.targets.instantiate import of_tracking_service
 
 _NOT_HYPERPARAMETERS = ("trainer", "callbacks", "logger", "paths", "name")
 

@@ -15,28 +15,31 @@ from pytorch_lightning.callbacks import (
     BasePredictionWriter,
     BatchSizeFinder,
     Callback,
+    Checkpoint,
     DeviceStatsMonitor,
     EarlyStopping,
     LearningRateFinder,
     LearningRateMonitor,
     ModelCheckpoint,
+    ModelPruning,
     ModelSummary,
-    RichProgressBar,
+    ProgressBar,
     StochasticWeightAveraging,
-    TQDMProgressBar,
+    Timer,
     WeightAveraging,
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.optim.lr_scheduler import LRScheduler
 
 from sluice.callbacks.weight_averaging import TrainingAverage
 from sluice.config.fields import LARGEST, shown
-from sluice.config.instantiate import check_target, construct, factory
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.lightning_internals import summary_depth
 from sluice.plain import Plain
-from sluice.training.argument_ranges import CALLBACKS, OPTIMIZERS, SCHEDULES, check_argument_ranges
+from sluice.targets.instantiate import check_target, construct, factory
+from sluice.targets.ranges import CALLBACKS, OPTIMIZERS, SCHEDULES, check_argument_ranges
 from sluice.training.trainer import PROFILERS, cluster_environment
 
 log = logging.getLogger(__name__)
@@ -73,14 +76,17 @@ OPTIONAL = ("min_epochs", "min_steps")
 """Those of them that may be null."""
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+PATH_NAMES = ("dir", "path", "folder", "file")
+"""Ends of the names of arguments that may be the run folder, which is null before it is chosen."""
 BUILT_EARLY = ("pytorch_lightning.", "lightning.", "sluice.callbacks.")
 """Packages whose callbacks and loggers write nothing when they are built."""
 UNSUPPORTED: dict[type[Callback], str] = {
     LearningRateFinder: "sweep over optimizer.lr with -m",
     BatchSizeFinder: "set task.data.batch_size",
     BaseFinetuning: "use init_from= and embedding.frozen=true",
-    RichProgressBar: "leave it out, Sluice prints its own progress",
-    TQDMProgressBar: "leave it out, Sluice prints its own progress",
+    ProgressBar: "leave it out, Sluice prints its own progress",
+    Timer: "set trainer.max_time",
+    ModelPruning: "leave it out",
     BasePredictionWriter: "use sluice predict",
     StochasticWeightAveraging: "use callbacks=[default,swa]",
     WeightAveraging: "use callbacks=[default,ema], or derive it from sluice.callbacks.TrainingAverage",
@@ -146,10 +152,10 @@ def check_objects(config: Config) -> None:
         UserError: for an unknown class, or arguments that it rejects.
     """
     _build_trainer(config.trainer)
-    check_argument_ranges("optimizer", config.optimizer, OPTIMIZERS)
+    check_argument_ranges("optimizer", config.optimizer, OPTIMIZERS, torch.optim.Optimizer)
     optimizer = factory("optimizer", config.optimizer)
     if config.scheduler:
-        check_argument_ranges("scheduler", config.scheduler, SCHEDULES)
+        check_argument_ranges("scheduler", config.scheduler, SCHEDULES, LRScheduler)
         factory("scheduler", config.scheduler, optimizer, config.trainer.get("max_epochs", 0))
     for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
         for name, spec in (specs or {}).items():
@@ -169,6 +175,8 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
     Raises:
         UserError: for one without its logger, package or metric.
     """
+    if type(made) in (Callback, Checkpoint):
+        raise UserError(f"{key} cannot be used: {type(made).__name__} is a base class and does nothing")
     if isinstance(made, LOGGING) and not has_logger:
         raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
     if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
@@ -196,8 +204,12 @@ def _check_object(key: str, spec: Plain, kind: type) -> object:
     """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
-        given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
-        check_argument_ranges(key, given, CALLBACKS)
+        if spec.get("_partial_"):
+            raise UserError(f"{key}._partial_ cannot be set: leave it out")
+        given = {  # the run folder is not known yet
+            name: value for name, value in spec.items() if value is not None or not name.endswith(PATH_NAMES)
+        }
+        check_argument_ranges(key, given, CALLBACKS, kind)
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
             built = construct(key, {**given, "run_dir": "."} if "run_dir" in spec else given, kind)
             _check_supported(key, type(built))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.config.arguments import check_arguments
 from sluice.config.fields import check_finite
 from sluice.errors import UserError
+from sluice.targets.arguments import check_arguments
 
 
 def target(
@@ -37,7 +37,6 @@ def target(
             ("items", [1]),
             ("items", None),
             ("path", "x"),
-            ("other", 3),
         ),
     ],
 )
@@ -65,6 +64,12 @@ def test_arguments_of_the_right_type_are_accepted(argument: str, value: object) 
 def test_arguments_of_another_type_are_refused(argument: str, value: object, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         check_arguments("group", target, {argument: value})
+
+
+def test_unknown_arguments_are_refused() -> None:
+    with pytest.raises(UserError, match=r"target takes no argument coun \(did you mean count\?\): leave it out"):
+        check_arguments("group", target, {"coun": 3})
+    check_arguments("group", dict, {"anything": 3})
 
 
 def test_classes_of_torch_are_checked() -> None:

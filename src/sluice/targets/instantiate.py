@@ -1,8 +1,6 @@
 """Instantiating the groups that name a class in `_target_`."""
 
-import difflib
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +11,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from sluice.config.arguments import check_arguments
 from sluice.config.fields import shown
 from sluice.errors import UserError
 from sluice.optim.configured import ConfiguredSchedule
 from sluice.plain import Plain
+from sluice.targets.arguments import check_arguments
+
+LIBRARIES = ("torch.", "pytorch_lightning.", "lightning.")
+"""Packages whose exceptions are caused by their arguments; those of other code are reported with a traceback."""
 
 
 def factory(
@@ -34,33 +35,19 @@ def factory(
     Raises:
         UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
-    make = constructor = construct(key, {**spec, "_partial_": True})
+    kind = LRScheduler if key == "scheduler" else torch.optim.Optimizer
+    make = construct(key, {**spec, "_partial_": True}, kind)
     try:
         if key == "scheduler":
-            check_target(key, spec, make, LRScheduler)
             make = ConfiguredSchedule(make.func, make.keywords)
             make.try_with((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]), max_epochs)
         else:
-            check_target(key, spec, make, torch.optim.Optimizer)
             _try_optimizer(key, spec, make)
     except UserError:
         raise
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise UserError(
-            f"{key} cannot be built: {_unknown_argument(key, constructor, error) or _failure(spec, error)}"
-        ) from error
+        raise UserError(f"{key} cannot be built: {_failure(spec, error)}") from error
     return make
-
-
-def _unknown_argument(key: str, make: Any, error: Exception) -> str | None:
-    """The message for an argument that a class or function doesn't have; None for other errors."""
-    found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
-    target = getattr(make, "func", None)
-    if found is None or target is None:
-        return None
-    close = difflib.get_close_matches(found[1], inspect.signature(target).parameters, n=1)
-    meant = f" (did you mean {close[0]}?)" if close else ""
-    return f"{target.__name__} takes no argument {found[1]}{meant}: leave it out, or delete it with ~{key}.{found[1]}"
 
 
 def _failure(spec: Plain, error: Exception) -> str:
@@ -155,10 +142,12 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     """
     if not isinstance(spec, dict) or "_target_" not in spec:
         raise UserError(f"{key} has no _target_: name a class and its arguments, as {key}._target_=package.Class")
+    if "_args_" in spec:
+        raise UserError(f"{key}._args_ cannot be set: give the arguments by name")
     try:
         make = instantiate({**spec, "_partial_": True}, _convert_="all")
-        check_arguments(key, make.func, make.keywords)
         check_target(key, spec, make, kind)
+        check_arguments(key, make.func, make.keywords)
         if spec.get("_partial_", False):
             return make
         made = make(**extra)
@@ -169,11 +158,11 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     except ImportError as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}; install the missing package") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
-        raise UserError(f"{key} cannot be built: {_unknown_argument(key, make, error) or _reason(error)}") from error
-    except Exception as error:
-        if not of_tracking_service(error):
-            raise
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+    except Exception as error:
+        if not of_tracking_service(error) and not str(spec["_target_"]).startswith(LIBRARIES):
+            raise
+        raise UserError(f"{key} cannot be built: {_failure(spec, error)}") from error
     _check_kind(key, spec, made, kind)
     return made
 
