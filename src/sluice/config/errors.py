@@ -176,6 +176,20 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     return f"a group cannot be null or a number: choose one of its options, see {training_command()} --help"
 
 
+def check_key(override: str, key: str) -> None:
+    """Checks the part of an override before the equals sign.
+
+    Raises:
+        UserError: if it is no dotted name or group.
+    """
+    if not _KEY.fullmatch(key):
+        raise UserError(_no_key(override, key))
+
+
+def _no_key(override: str, key: str) -> str:
+    return f"{override!r} cannot be parsed: {key!r} is not the name of a setting, such as trainer.max_epochs"
+
+
 def _unreadable(override: str, reason: str = "") -> str:
     """The message for an override that Hydra cannot parse; names the character that needs quotes.
 
@@ -184,8 +198,8 @@ def _unreadable(override: str, reason: str = "") -> str:
         reason: Hydra's message, used for functions such as range(1,3).
     """
     key, sign, value = override.partition("=")
-    if sign and not _KEY.fullmatch(key):
-        return f"{override!r} cannot be parsed: {key!r} is not the name of a setting, such as trainer.max_epochs"
+    if sign and key and not _KEY.fullmatch(key):
+        return _no_key(override, key)
     if _FUNCTION.match(value):
         found = re.search(r"(?:Error|Exception)[^:]*: (.+)|while evaluating '[^']*': (.+)", reason)
         why = f" ({found[1] or found[2]})" if found else ""
@@ -197,6 +211,8 @@ def _unreadable(override: str, reason: str = "") -> str:
         return f"{override!r} cannot be parsed because of {other!r}: put the dictionary in quotes, '{key}=\"{value}\"'"
     if value[:1] in "[{" and value:
         return f"{override!r} cannot be parsed: write lists as 'key=[a,b]' and dictionaries as 'key={{a: 1}}'"
+    if value.count("'") % 2 or value.count('"') % 2:
+        return f"{override!r} cannot be parsed: a quote in the value is not closed"
     special = next((character for character in value if not _UNQUOTED.fullmatch(character)), None)
     reason = f" because of {special!r}" if special else ""
     if "'" in value and '"' in value:
@@ -243,6 +259,10 @@ def expectation(error: BaseException) -> str:
         return "it must be a list, as in [1,2]"
     if "does not support deletion" in str(error):
         return "settings cannot be deleted, set another value"
+    if "raised while resolving interpolation" in str(error):
+        resolver = re.search(r"missing \d+ required|Key not found: '([^']+)'", str(error))
+        if resolver is not None:
+            return f"there is no setting {resolver[1]!r}" if resolver[1] else "the interpolation needs an argument"
     missing = re.search(r"Environment variable '([^']+)' not found", str(error))
     if missing:
         return f"there is no environment variable {missing[1]}"
@@ -281,6 +301,8 @@ def _unknown_key(text: str, overrides: Sequence[str]) -> str:
     """The message for an unknown setting, from Hydra's "Could not override 'task.data.foo'"."""
     found = re.search(r"Could not override '([^']*)'", text)
     key = found[1] if found else text
+    if key in OTHER_GROUPS:
+        return f"{key}=... cannot be used: {key} is a group, choose one of its options, see {training_command()} --help"
     if "@" in key:
         return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
     if not key:
@@ -346,4 +368,6 @@ def _full_key(text: str) -> str | None:
 
 
 def _first_line(error: Exception | BaseException | str) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+    """The first line of a message; also the second one if the first ends in a colon, before the cause."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.errors import explained
+from sluice.config.errors import check_key, explained
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -115,12 +115,16 @@ def check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         key, sign, value = override.partition("=")
         group = key.lstrip("+~")
+        if sign and group and not override.startswith("-"):
+            check_key(override, key)
         if group.startswith("hydra."):
             _check_hydra(key, sign, value)
         if key.startswith("~") and group in NEEDED_GROUPS:
             raise UserError(
                 f"{key} cannot be used: every run needs the group {group}, choose one of its options as {group}=..."
             )
+        if group in NEEDED_GROUPS and value.replace(" ", "") in ("[]", "{}"):
+            raise UserError(f"{override} cannot be used: {group} is a group, choose one of its options")
         if group in SINGLE_GROUPS and value.startswith("[") and "," in value:
             raise UserError(f"{override} cannot be used: options of {group} cannot be combined, choose one")
         if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
@@ -143,6 +147,10 @@ def _check_hydra(key: str, sign: str, value: str) -> None:
     name = key.lstrip("+~").split(".")[1]
     if key.startswith("+") and name not in HydraConf.__dataclass_fields__:
         raise UserError(f"{key} cannot be added: Hydra has no setting hydra.{name}, see python train.py --hydra-help")
+    if key in ("hydra.launcher", "hydra.sweeper", "hydra.callbacks") and sign:
+        raise UserError(f"{key}={value} cannot be used: choose an option of a group as {key.replace('.', '/')}=...")
+    if key == "hydra.verbose" and re.fullmatch(r"[\d.+-]+", value):
+        raise UserError(f"{key}={value} cannot be used: it must be true, false or the name of a logger")
     if key.endswith(".dir") and sign and not value.strip():
         raise UserError(f"{key}= cannot be used: name a folder, or leave it out")
 

@@ -59,7 +59,7 @@ class Word2Vec(TaskSettings):
         least=1,
         most=1_000,
     )
-    negatives: int = count("negative samples per pair", 5)
+    negatives: int = setting("negative samples per pair", 5, least=1, most=1000)
     subsampling: float = setting(
         "frequency above which occurrences of a word are dropped at random; 0 for none", 1e-3, least=0
     )

@@ -131,4 +131,4 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
 
 
 def _some_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
-    return not_empty(read_lines(path, known_bytes), f"{path} has no lines: add at least one sentence.")
+    return not_empty(read_lines(path, known_bytes), f"{path} has no lines: add at least one sentence")

@@ -34,6 +34,22 @@ def is_table(path: Path) -> bool:
     return path.is_dir() or _format(path) in READERS
 
 
+def check_kind(path: Path) -> None:
+    """Checks the suffix of a table, or that a folder is a saved dataset, without reading it.
+
+    Raises:
+        UserError: if the suffix is unknown, or the folder is none or has several datasets.
+    """
+    if not path.is_dir():
+        if _format(path) not in READERS:
+            raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
+    elif (path / "dataset_dict.json").is_file():
+        splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
+        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
+    elif not (path / "state.json").is_file():
+        raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
+
+
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a table in order; blank lines are skipped.
 
@@ -47,9 +63,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             twice, a row is invalid (too few or too many columns, not valid JSON), or the library that reads the format
             is not installed.
     """
-    reader = _dataset_rows if path.is_dir() else READERS.get(_format(path))
-    if reader is None:
-        raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
+    check_kind(path)
+    reader = _dataset_rows if path.is_dir() else READERS[_format(path)]
     yield from not_empty(reader(path, columns), f"{path} has no rows: add rows below the header")
 
 
@@ -225,11 +240,6 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
 def _dataset_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a folder written by `datasets.Dataset.save_to_disk`; classes become their names."""
-    if (path / "dataset_dict.json").is_file():
-        splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
-        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
-    if not (path / "state.json").is_file():
-        raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
     try:
         from datasets import ClassLabel, load_from_disk
     except ImportError as error:
