@@ -36,7 +36,7 @@ def check_combinations(config: Config) -> None:
     _check_tagged_files(data)
     for name in ("source_language", "target_language"):
         code = getattr(data, name, "en")
-        if not re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", code):
+        if not re.fullmatch(r"[A-Za-z][\w-]+", code):
             raise UserError(f"task.data.{name}={code} cannot be used: it must be the code of a language, such as en")
     lengths, longest = getattr(data, "lengths", None), getattr(data, "max_length", None)
     if lengths and longest is not None and max(lengths) > longest:
