@@ -33,7 +33,8 @@ def num_devices(trainer: PlainMapping) -> int:
     if isinstance(devices, list) and devices:
         return len(devices)
     if not str(devices).isdecimal() or int(devices) < 1:
-        raise UserError(f"trainer.devices={devices} cannot be used: it must be a whole number, at least 1, or auto")
+        shown = "null" if devices is None else devices
+        raise UserError(f"trainer.devices={shown} cannot be used: it must be a whole number, at least 1, or auto")
     if gpus and int(devices) > gpus:
         raise UserError(f"trainer.devices={devices} cannot be used: this machine has {gpus} GPUs")
     return int(devices)

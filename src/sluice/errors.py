@@ -18,11 +18,14 @@ class SharedError(UserError):
     """A UserError that all ranks raise at the same time; only rank 0 reports it."""
 
 
+def reason_of(error: OSError) -> str:
+    """The system's description of an error, such as "permission denied"."""
+    return (error.strerror or str(error)).lower()
+
+
 def unreadable(path: Path | str, error: OSError) -> UserError:
     """Returns the error for a file or folder that cannot be read."""
-    return UserError(
-        f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check the path and its permissions"
-    )
+    return UserError(f"{path} cannot be read ({reason_of(error)}): check the path and its permissions")
 
 
 Item = TypeVar("Item")

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluice.errors import SharedError, UserError
-from sluice.terminal import discard_output, prepare_streams, print_line, silence_libraries
+from sluice.errors import SharedError, UserError, reason_of
+from sluice.terminal import discard_output, escaped_line, prepare_streams, print_line, silence_libraries
 
 EXIT_CODE = 2
 """Exit code after a user error."""
@@ -39,7 +40,7 @@ def exit_on_user_error() -> Iterator[None]:
         rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
         prefix = "sluice" if rank == "0" else f"sluice, rank {rank}"
         if rank == "0" or not isinstance(error, SharedError):
-            print_line(f"{prefix}: {error_message(error)}", file=sys.stderr)
+            print_line(escaped_line(f"{prefix}: {error_message(error)}"), file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)
@@ -50,10 +51,13 @@ def error_message(error: Exception) -> str:
     """The message of an error, without the prefix of the command."""
     if _is_out_of_memory(error):
         reason = f" ({str(error).strip().splitlines()[0]})" if str(error).strip() else ""
+        tried = re.search(r"you tried to allocate (\d+) bytes", str(error))
+        if tried:
+            reason = f" ({int(tried[1]) / 2**30:,.1f} GiB are needed at once)"
         return f"out of memory{reason}: choose smaller sizes or batches"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return f"{(error.strerror or str(error)).lower()}{where}"
+        return f"{reason_of(error)}{where}"
     return str(error)
 
 

@@ -83,6 +83,10 @@ class PlainConsole(Console):
         """Renders a line or table cell; control characters are escaped on a terminal."""
         return super().render_str(printable(text) if self.is_terminal else text, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Leaves the error to `sluice.exit_codes`; rich would exit with code 1."""
+        raise  # within rich's handler
+
     def print(self, *objects: object, **options: Any) -> None:
         """Prints as rich does, but writes text to a file or pipe unaltered (rich would drop characters)."""
         if not self.is_terminal and all(isinstance(part, str) for part in objects):

@@ -167,6 +167,7 @@ def test_invalid_comparisons_are_reported(runs: Path, tmp_path: Path) -> None:
         sluice("compare", runs, "--against", "model.cell", "--plot", tmp_path / "runs.png")
     )
     assert "it must be one of test/accuracy" in error_of(sluice("compare", runs, "--metric", "test/bleu"))
+    (tmp_path / "none").mkdir()
     assert "no finished run" in error_of(sluice("compare", tmp_path / "none"))
     assert "cannot be written" in error_of(sluice("compare", runs, "--plot", tmp_path / "runs.txt"))
 

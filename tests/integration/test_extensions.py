@@ -109,7 +109,7 @@ def test_documented_logger_gets_settings_and_metrics() -> None:
     ("settings", "words"),
     [
         (["+callbacks.x._target_=mine_things.Wrong"], "it creates a Wrong, expected a Callback of pytorch_lightning"),
-        (["optimizer._target_=mine_things.Wrong"], "it creates a Wrong, expected a Optimizer of torch"),
+        (["optimizer._target_=mine_things.Wrong"], "it creates a Wrong, expected an Optimizer of torch"),
         (["+logger.x._target_=mine_things.Missing"], "it must be the dotted name of an installed class"),
         (["scheduler=constant", "+scheduler._target_=mine_things.nothing"], "it creates a NoneType, expected an LR"),
     ],

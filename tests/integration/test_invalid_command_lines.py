@@ -4,6 +4,7 @@ The table is `invalid_command_lines.txt`. A row of train.py starts from the comp
 task and merges the settings into it, as Hydra does; only rows that choose groups are composed anew.
 """
 
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -23,12 +24,12 @@ OPTIONAL = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 FEWEST_ROWS = 300
 
 
-def rows() -> Iterator[tuple[str, str]]:
-    """Yields the command line and the words of its error."""
+def rows() -> Iterator[tuple[str, str, bool]]:
+    """Yields the command line, the words of its error, and whether it is reported only once the data are read."""
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            command, _, words = line.partition(" -> ")
-            yield command, words
+            command, arrow, words = re.split(" (->|=>) ", line, maxsplit=1)
+            yield command, words, arrow == "=>"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own_files(folder)
     for name, content in {"empty.txt": b"", "nul.txt": b"a\0b\n", "latin.txt": "é\n".encode("latin-1")}.items():
         (folder / name).write_bytes(content)
+    (folder / "vectors3.txt").write_text("good 1 2 3\n", encoding="utf-8")
     (folder / "text.txt").write_text("it was good\n", encoding="utf-8")
     (folder / "table.csv").write_text("text,label\ngood,pos\n", encoding="utf-8")
     (folder / "tags.tsv").write_text("good\tADJ\n\nbad\tADJ\n", encoding="utf-8")
@@ -74,18 +76,18 @@ TRAINING_ROWS = [
     pytest.param(*row, id=row[0], marks=[pytest.mark.slow] * (index % 2)) for index, row in enumerate(TRAINING)
 ]
 """Every second row of train.py is slow, since together they take a tenth of the time of the plain tests."""
-OTHERS = [row for row in rows() if row[0].startswith("sluice ")]
+OTHERS = [(command, words) for command, words, _ in rows() if command.startswith("sluice ")]
 
 
 def test_table_is_large_and_has_no_row_twice() -> None:
-    commands = [command for command, _ in rows()]
+    commands = [command for command, *_ in rows()]
     assert len(set(commands)) == len(commands) >= FEWEST_ROWS
-    assert all(words for _, words in rows())
+    assert all(words for _, words, _ in rows())
 
 
-@pytest.mark.parametrize(("command", "words"), TRAINING_ROWS)
+@pytest.mark.parametrize(("command", "words", "needs_data"), TRAINING_ROWS)
 def test_invalid_settings_are_one_sentence(
-    home: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str, needs_data: bool
 ) -> None:
     monkeypatch.chdir(home)
     if any(logger in command and find_spec(package) for logger, package in OPTIONAL.items()):
@@ -98,6 +100,7 @@ def test_invalid_settings_are_one_sentence(
         task, settings = "imdb", [task, *settings]
     ended = train_with(home, task, settings)
     assert words in error_of(ended)
+    assert ("Data of task=" in ended.err) == needs_data
 
 
 @pytest.mark.parametrize(("command", "words"), OTHERS, ids=[command for command, _ in OTHERS])

@@ -10,7 +10,7 @@ WHOLE_RUNS = [
     (["model=foo"], "there is no model=foo: there are gru, gru_reset_before, lstm"),
     (["--seed=1"], "there is no option --seed=1: settings are written key=value"),
     (["="], "key=value"),
-    (["seed=1,2"], "seed=1,2': add -m for a sweep"),
+    (["seed=1,2"], "seed=1,2 has several values: add -m for a sweep"),
     (["task.data.batch_size=x"], "task.data.batch_size=x cannot be used: it must be a whole number"),
     (["model.hidden_size=-1"], "model.hidden_size=-1 cannot be used: it must be at least 1"),
 ]

@@ -19,6 +19,7 @@ from sluice.data.corpora import imdb
 from sluice.errors import UserError
 from sluice.recipes.imdb import ImdbRecipe
 from sluice.runs.lease import Lease
+from sluice.targets import instantiate
 from stopping import ctrl_c, ctrl_c_twice, stopped
 
 LONGER = ("trainer.max_epochs=2", "trainer.limit_train_batches=5", "task.data.batch_size=8")
@@ -194,12 +195,15 @@ def test_nan_loss_stops_the_run(run: Path, settings: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        ("task=word2vec", "task.learning_rate=1e30", *SAMPLE, "task.data.batch_size=8"),
+        ("task=word2vec", "optimizer.lr=1e30", *SAMPLE, "task.data.batch_size=8"),
         ("task=adding", *EXPLODING, "model.hidden_size=4"),
     ],
     ids=lambda task: task[0],
 )
-def test_nan_loss_stops_every_kind_of_task(workdir: Path, task: tuple[str, ...]) -> None:
+def test_nan_loss_stops_every_kind_of_task(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, task: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(instantiate, "_try_optimizer", lambda *arguments: None)  # it would refuse the learning rate
     every = ("debug=fast", "trainer.limit_train_batches=6", "trainer.accelerator=cpu")
     error = error_of(train(*task, *every, *paths_in(workdir)))
     assert "the training loss became NaN or infinite between optimizer steps " in error

@@ -62,6 +62,18 @@ def test_console_prints_unchanged_text_to_a_pipe() -> None:
     assert pipe.getvalue() == f"[red] {HOSTILE} :smile:\n"
 
 
+class Closed(io.StringIO):
+    """A pipe whose reader has closed it."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_closed_pipe_is_an_error_of_the_caller() -> None:
+    with pytest.raises(BrokenPipeError):
+        PlainConsole(file=Closed(), force_terminal=True).print("text")
+
+
 def test_table_is_as_wide_as_its_content(capsys: Any) -> None:
     table = Table(box=None)
     table.add_column("x" * 300, no_wrap=True)

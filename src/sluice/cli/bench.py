@@ -10,7 +10,7 @@ from sluice.exit_codes import exit_on_user_error
 
 bench = typer.Typer(help="Run speed benchmarks; reports medians over interleaved rounds.", no_args_is_help=True)
 
-MAX_SIZE = 10**9
+MAX_SIZE, MAX_LAYERS = 10**9, 100
 """Largest size; torch's own limit is reported without naming the option."""
 MAX_THREADS = 1024
 MAX_BEAM = 1000
@@ -94,7 +94,7 @@ def language(
     units: Annotated[
         int, typer.Option(min=16, max=MAX_SIZE, help="Size of the embedding and of each LSTM layer.")
     ] = 200,
-    layers: Annotated[int, typer.Option(min=1, max=MAX_SIZE, help="LSTM layers.")] = 2,
+    layers: Annotated[int, typer.Option(min=1, max=MAX_LAYERS, help="LSTM layers.")] = 2,
     vocab_size: Annotated[int, typer.Option(min=10_001, max=MAX_SIZE, help="Vocabulary size.")] = 33_278,
     runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 7,
     device: Device = "cpu",

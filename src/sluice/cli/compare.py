@@ -7,9 +7,17 @@ from pathlib import Path
 from rich.table import Table
 
 from sluice.cli.options import TABLE_SORTS
-from sluice.errors import UserError, check_output
+from sluice.errors import UserError, check_output, reason_of
 from sluice.plots.save import check_figure
-from sluice.runs.comparison import Comparison, Group, compare_groups, differing_settings, find_runs, group_runs
+from sluice.runs.comparison import (
+    Comparison,
+    Group,
+    compare_groups,
+    differing_settings,
+    find_runs,
+    group_runs,
+    metric_names,
+)
 from sluice.terminal import duration, print_line, print_table
 
 
@@ -58,13 +66,16 @@ def compare_runs(
 
 def _groups_in(folders: Sequence[Path], metric: str | None, against: str | None) -> list[Group]:
     """Returns the groups of runs in the folders, if they have the metric and differ in the setting `against`."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder: give folders that contain a results.json at any depth")
     groups = group_runs(list(find_runs(folders)))
     if not groups:
         names = ", ".join(str(folder) for folder in folders)
         raise UserError(f"no finished run in {names}: give folders that contain a results.json at any depth")
-    if metric is not None and not any(group.values(metric) for group in groups):
-        known = sorted({name for group in groups for run in group.runs for name in run if "/" in name})
-        raise UserError(f"--metric {metric} is in none of the runs: it must be one of {', '.join(known)}")
+    known = metric_names(groups)
+    if metric is not None and metric not in known:
+        raise UserError(f"--metric {metric} is a metric of none of the runs: it must be one of {', '.join(known)}")
     if against is not None and against not in differing_settings(groups, same=()):
         others = ", ".join(differing_settings(groups, same=())) or "nothing"
         raise UserError(f"--against {against} is the same in all runs: the runs differ in {others}")
@@ -74,6 +85,8 @@ def _groups_in(folders: Sequence[Path], metric: str | None, against: str | None)
 def _check_options(sort: str, csv_path: Path | None, plot: Path | None, against: str | None) -> None:
     check_output("--csv", csv_path)
     check_figure("--plot", plot)
+    if csv_path is not None and csv_path == plot:
+        raise UserError(f"--csv and --plot are both {plot}: name different files")
     if sort not in TABLE_SORTS:
         raise UserError(f"--sort {sort} cannot be used: it must be one of {', '.join(TABLE_SORTS)}")
     if against is not None and plot is None:
@@ -140,4 +153,4 @@ def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
     except OSError as error:
-        raise UserError(f"--csv {path} cannot be written ({error.strerror}): choose another file") from error
+        raise UserError(f"--csv {path} cannot be written ({reason_of(error)}): choose another file") from error

@@ -59,6 +59,8 @@ def evaluate_run(
     model = load_model(run)
     recipe = recipe_of(model.config)
     _check_options(recipe, model.config.task, table, method, settings)
+    if data_dir is not None and not hasattr(getattr(model.config.task, "data", None), "source"):
+        raise UserError(f"--data-dir {data_dir} has no effect on task={model.config.task.name}: omit it")
     model = model.with_paths(data_dir)
     task = changed(model.config.task, settings)
     used = OmegaConf.create({"resume": None, "task": {**asdict(task), "eval_modes": [method]}})

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sluice.cli.lines import typed_lines
-from sluice.errors import UserError
+from sluice.errors import UserError, not_empty
 from sluice.inference.language_model import LanguageModel, Sampling, Suggestion
 from sluice.recipes.load import load_for
 from sluice.terminal import escaped_line, print_line
 from sluice.text.lines import read_lines
 from sluice.text.tokenizers import END_OF_LINE
 
+NO_TEXT = "there is no text to continue: give one in quotes, or lines on standard input"
 MAX_NAMED = 20
 """Maximum number of unknown words named in a note."""
 
@@ -61,7 +62,7 @@ def suggest_words(run: Path, *, text: str | None, top: int, tokenized: bool | No
         as_json: print one JSON object per text.
 
     Raises:
-        UserError: if the checkpoint is not of a language model.
+        UserError: if the checkpoint is not of a language model, or standard input is empty.
     """
     generator, tokenized = _load(run, as_json), bool(tokenized)
     _note_tokenizer(generator, "the text", tokenized, as_json)
@@ -70,7 +71,7 @@ def suggest_words(run: Path, *, text: str | None, top: int, tokenized: bool | No
         return
     hint = "Type the beginning of a text and press Enter; further lines continue the text. Ctrl-D ends."
     typed = ""
-    for line in typed_lines(hint) if sys.stdin.isatty() else read_lines(None):
+    for line in typed_lines(hint) if sys.stdin.isatty() else not_empty(read_lines(None), NO_TEXT):
         typed = f"{typed} {line.strip()}".strip()
         _suggest(generator, typed, top, tokenized, as_json)
 

@@ -1,6 +1,7 @@
 """Hydra's options of the training command, checked before Hydra, whose errors are a usage text or a traceback."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -10,7 +11,7 @@ from sluice.program import training_command
 
 MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
-COMPLETIONS = ("install=", "uninstall=", "query=")
+COMPLETIONS = ("install=", "uninstall=")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -44,13 +45,20 @@ def check_options(arguments: Sequence[str], conf: Path) -> None:
     for name in ("resolve", "package"):
         if getattr(given, name) and not given.cfg:
             raise UserError(f"--{name} has no effect without --cfg: add --cfg job")
-    if given.shell_completion and sum(argument.startswith(COMPLETIONS) for argument in rest) != 1:
+    if given.shell_completion and sum(argument.startswith(_completions()) for argument in rest) != 1:
         raise UserError("--shell-completion needs install=SHELL or uninstall=SHELL, such as install=bash")
+    shells = [argument.partition("=")[2] for argument in rest if argument.startswith(("install=", "uninstall="))]
+    if given.shell_completion and not set(shells) <= set(SHELLS):
+        raise UserError(f"there is no shell completion for {shells[0]!r}: choose one of {', '.join(SHELLS)}")
+    if given.config_name == "":
+        raise UserError("--config-name is empty: give the name of a configuration file")
     empty = next((name for name in ("config-dir", "config-path") if getattr(given, name.replace("-", "_")) == ""), None)
     if empty is not None:
         raise UserError(f"--{empty} is empty: give the folder of your configuration files")
     if given.config_dir is not None:
         check_config_dir(Path(given.config_dir), conf)
+    if given.config_path is not None and Path(given.config_path).is_dir() and not Path(given.config_path).is_absolute():
+        raise UserError(f"--config-path {given.config_path} cannot be used: give the absolute path of the folder")
     if given.config_path is not None and not Path(given.config_path).is_dir():
         raise UserError(
             f"--config-path {given.config_path} is not a folder: give the folder of your configuration files"
@@ -99,12 +107,18 @@ def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
     )
 
 
+def _completions() -> tuple[str, ...]:
+    """The arguments of `--shell-completion`; `query=` is for the shell, which sets COMP_LINE."""
+    return (*COMPLETIONS, "query=") if "COMP_LINE" in os.environ else COMPLETIONS
+
+
 def chosen_package(arguments: Sequence[str]) -> str | None:
     """Returns the part of the configuration that `--package` chooses to be shown."""
     package: str | None = _parser().parse_known_args(list(arguments))[0].package
     return package
 
 
+SHELLS = ("bash", "fish", "zsh")
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 """Options of which one may be given."""
 

@@ -1,6 +1,8 @@
 """The `sluice` command. Heavy imports are deferred until a command runs, so that --help is fast."""
 
+import re
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,15 +26,21 @@ class UserCodeGroup(TyperGroup):
     The files register a user-defined cell or task. They run only if named here, never because a checkpoint names them.
     """
 
+    given: Sequence[str] = ()
+    """The arguments of the command line."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         from sluice.config.user_code import allow_changed_code, allow_named
 
         end = args.index("--") if "--" in args else len(args)
         options, rest = args[:end], args[end:]  # arguments after -- are text
         allow_named(options)
+        self.given = args
         if CHANGED in options:
             allow_changed_code()
         if options[:1] not in (["prepare"], ["train"]):  # these take them as settings
+            with exit_on_user_error():
+                _check_modules(part for part in options if part.startswith(MODULES))
             options = [part for part in options if not part.startswith(MODULES) and part != CHANGED]
         return super().parse_args(ctx, [*options, *rest])
 
@@ -41,7 +49,7 @@ class UserCodeGroup(TyperGroup):
         try:
             result = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
-            raise SystemExit(_report_usage_error(error)) from None
+            raise SystemExit(_report_usage_error(error, self.given)) from None
         raise SystemExit(result if isinstance(result, int) else 0)
 
 
@@ -53,7 +61,17 @@ Init = Annotated[
 Seed = Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")]
 
 
-def _report_usage_error(error: Any) -> int:
+def _check_modules(named: Iterable[str]) -> None:
+    from sluice.config.user_code import module_path
+
+    for argument in named:
+        path = Path(module_path(argument)).expanduser()
+        if not path.is_file():
+            problem = "is a folder" if path.is_dir() else "does not exist"
+            raise UserError(f"{argument} {problem}: name a Python file")
+
+
+def _report_usage_error(error: Any, given: Sequence[str]) -> int:
     """Prints a usage error and returns the exit code; re-raises other exceptions.
 
     Recognised by its methods: the classes are those of click or of Typer's copy of it, depending on Typer's version.
@@ -66,9 +84,25 @@ def _report_usage_error(error: Any) -> int:
         error.show()
         return EXIT_CODE
     command = error.ctx.command_path.replace("root", "sluice", 1) if getattr(error, "ctx", None) else "sluice"
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = _with_value(" ".join(error.format_message().split()).rstrip("."), given)
     print_line(f"sluice: {message[:1].lower()}{message[1:]}: see {command} --help", file=sys.stderr)
     return EXIT_CODE
+
+
+_INVALID = re.compile(r"Invalid value for '(--[\w-]+)': Input should be (?:a valid )?(\w+[^,]*).*")
+_KINDS = {"integer": "a whole number", "number": "a number"}
+
+
+def _with_value(message: str, given: Sequence[str]) -> str:
+    """Names the value of an option of the wrong type, which the message leaves out."""
+    found = _INVALID.fullmatch(message)
+    if found is None:
+        return message
+    option, expected = found[1], found[2].replace("greater than or equal to", "at least")
+    values = [part.removeprefix(f"{option}=") for part in given if part.startswith(f"{option}=")]
+    values += [given[index + 1] for index, part in enumerate(given[:-1]) if part == option]
+    kind = _KINDS.get(expected, expected.replace("less than or equal to", "at most"))
+    return f"{option} {' '.join(values)} cannot be used: it must be {kind}"
 
 
 app = typer.Typer(

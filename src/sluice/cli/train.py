@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.cli.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command
 from sluice.sweeps.report import SweepReport
@@ -139,7 +139,7 @@ def _hydra_errors() -> Iterator[None]:
     except OSError as error:  # Hydra makes the folder for runs before the job starts
         if error.errno is None:  # Hydra's own MissingConfigException
             raise
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UserError(f"{error.filename} cannot be created ({reason}): set paths.output_dir") from error
     except SystemExit as ending:
         package = chosen_package(sys.argv[1:])

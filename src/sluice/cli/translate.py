@@ -72,11 +72,11 @@ def _check_translated(number: int, drawn: bool) -> None:
 
 
 def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> int | None:
-    """Checks the settings of the search before input is read; a beam is at least `n_best`."""
+    """Checks the settings of the search before input is read."""
     if seed is not None:
         _check_seed(beam, n_best, seed)
-    if beam is not None and beam > 0:
-        beam = max(beam, n_best)
+    if beam is not None and 0 < beam < n_best:
+        raise UserError(f"--n-best {n_best} cannot be combined with --beam {beam}: it must be at most the beam size")
     vocab_size = len(translator.target.vocab)
     for option, value in (("--n-best", n_best), ("--beam", beam)):
         if value is not None and value > vocab_size:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sluice.analysis.embedding_space import pca_projection
 from sluice.api import embeddings_and_model
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.inference.embeddings import Embeddings, Neighbour
 from sluice.plain import Plain
 from sluice.plots.save import check_figure, save_figure
@@ -135,7 +135,7 @@ def write_projector(folder: Path, labels: list[str], vectors: NDArray[np.float32
         with SummaryWriter(str(folder)) as writer:
             writer.add_embedding(from_numpy(vectors), metadata=labels, tag="words")
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise UserError(f"{folder} cannot be written: {reason_of(error)}") from error
 
 
 def load_space(source: Path) -> Embeddings:

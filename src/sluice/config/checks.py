@@ -2,9 +2,11 @@
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from sluice.config.fields import shown
 from sluice.config.schema import Config
 from sluice.errors import UserError
 
@@ -19,8 +21,6 @@ FILES = (
 """Settings of `task.data` that name files of the user."""
 VECTORS = ("embedding.path", "task.decoder.embedding_path")
 """Settings that name pretrained vectors."""
-MINIMISED = ("loss", "perplexity", "rmse", "last_step")
-"""Validation metrics of which smaller values are better; of the others of Sluice larger ones are."""
 
 
 def check_combinations(config: Config) -> None:
@@ -34,6 +34,10 @@ def check_combinations(config: Config) -> None:
     _check_folds(data)
     _check_columns(data)
     _check_tagged_files(data)
+    for name in ("source_language", "target_language"):
+        code = getattr(data, name, "en")
+        if not re.fullmatch(r"[A-Za-z][\w-]+", code):
+            raise UserError(f"task.data.{name}={code} cannot be used: it must be the code of a language, such as en")
     lengths, longest = getattr(data, "lengths", None), getattr(data, "max_length", None)
     if lengths and longest is not None and max(lengths) > longest:
         raise UserError(
@@ -76,65 +80,19 @@ def vector_settings(config: Config) -> dict[str, str]:
 
 
 def fetch_vectors(config: Config) -> None:
-    """Downloads the published vectors that the settings name, if they are not in the data folder.
+    """Downloads the published vectors that the settings name, if they are not in the data folder, and checks the files.
 
     Raises:
-        UserError: if they cannot be downloaded.
+        UserError: if they cannot be downloaded, or the first rows of a file are invalid.
     """
     for given in vector_settings(config).values():
-        from sluice.data.published_vectors import find_vectors
+        from sluice.data import published_vectors
 
-        find_vectors(given, Path(config.paths.data_dir))
+        published_vectors.fetch_vectors(given, Path(config.paths.data_dir), config.embedding.size)
 
 
 def _or_folder(key: str) -> str:
     return {"init_from": " or run folder", "task.data.path": " or folder"}.get(key, "")
-
-
-def check_monitors(config: Config, known: list[str]) -> None:
-    """Checks before training that validation logs the monitored metrics.
-
-    Args:
-        config: the configuration.
-        known: the metrics that validation logs; empty if they are not known in advance.
-
-    Raises:
-        UserError: for a metric that validation doesn't log.
-    """
-    monitors = {"task.monitor": config.task.monitor}
-    for name, spec in (config.callbacks or {}).items():
-        monitor = str(spec.get("monitor") or "train/loss") if isinstance(spec, dict) else "train/loss"
-        if not monitor.startswith("train/"):  # checked early
-            monitors[f"callbacks.{name}.monitor"] = spec["monitor"]
-    if (config.scheduler or {}).get("monitor") is not None:
-        monitors["scheduler.monitor"] = str((config.scheduler or {})["monitor"])
-    for key, metric in monitors.items():
-        if known and metric not in known:
-            raise UserError(f"{key}={metric} cannot be used: it must be one of {', '.join(known)}")
-
-
-def check_monitor_mode(config: Config, known: list[str]) -> None:
-    """Checks that the best checkpoint is the best one, where the metric is one of Sluice's.
-
-    Args:
-        config: the configuration.
-        known: the metrics of the task's LightningModule.
-
-    Raises:
-        UserError: if task.mode selects the worst checkpoint.
-    """
-    given = {"task": (config.task.monitor, config.task.mode)}
-    for name, spec in (config.callbacks or {}).items():
-        if isinstance(spec, dict) and "mode" in spec:
-            given[f"callbacks.{name}"] = (str(spec.get("monitor")), spec["mode"])
-    schedule = config.scheduler or {}
-    if str(schedule.get("_target_")).endswith("ReduceLROnPlateau") and {"mode", "monitor"} & schedule.keys():
-        mode = schedule.get("mode") or config.task.mode
-        given["scheduler"] = (schedule.get("monitor") or config.task.monitor, mode)
-    for key, (metric, mode) in given.items():
-        expected = "min" if metric.rpartition("/")[2].startswith(MINIMISED) else "max"
-        if metric in known and mode != expected:
-            raise UserError(f"{key}.monitor={metric} cannot be combined with {key}.mode={mode}: set it to {expected}")
 
 
 def _check_fractions(data: Any) -> None:
@@ -185,7 +143,7 @@ def _check_class_weights(weights: Any) -> None:
             )
     elif weights not in (None, "balanced"):
         raise UserError(
-            f"task.class_weights={weights} cannot be used: it must be null, balanced, or a weight for each class"
+            f"task.class_weights={shown(weights)} cannot be used: it must be null, balanced, or a weight for each class"
         )
 
 
@@ -198,10 +156,6 @@ def _check_embedding(config: Config) -> None:
     for name, is_set in given.items():
         if is_set:
             raise UserError(
-                f"embedding.{name}={_shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
+                f"embedding.{name}={shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
                 f"with embedding={embedding.kind}"
             )
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

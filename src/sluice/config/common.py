@@ -8,6 +8,7 @@ from sluice.options import ACTIVATIONS, EMBEDDING_INITS, EMBEDDINGS, INITIAL_STA
 
 MAX_LAYERS, MAX_UNITS, MAX_SUBWORDS = 100, 10_000_000, 10_000_000
 MAX_BIAS = 1_000_000
+PRECISIONS = ("bf16-mixed", "16-mixed", "32-true", "64-true", "bf16-true", "16-true")
 DEFAULT_LAYERS = refers_to("task.recurrent.num_layers")
 """Default of model.num_layers, unless model.hidden_size is a list."""
 
@@ -128,6 +129,8 @@ class TaskSettings(Settings):
     max_epochs: int = count("default of trainer.max_epochs", 4)
     learning_rate: float = setting("default of optimizer.lr of Adam and AdamW", 2.0e-3, above=0)
     gradient_clip: float | None = setting("default of trainer.gradient_clip_val; null for none", 1.0, above=0)
-    gpu_precision: str = setting("default of trainer.precision with trainer=gpu and trainer=ddp", "bf16-mixed")
+    gpu_precision: str = choice(
+        "default of trainer.precision with trainer=gpu and trainer=ddp", PRECISIONS, "bf16-mixed"
+    )
     recurrent: RecurrentDefaults = field(default_factory=RecurrentDefaults)
     embedding: EmbeddingDefaults = field(default_factory=EmbeddingDefaults)

@@ -1,11 +1,10 @@
 """Composing and validating the configuration, from a command line or from a saved run."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -13,14 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sluice.config.checks import check_combinations
-from sluice.config.common import TaskSettings
-from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, explain, explained, no_setting
+from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, expectation, explained, no_setting
 from sluice.config.fields import check_finite
 from sluice.config.fused_optimizer import choose_fused
 from sluice.config.given import check_given, check_overrides
 from sluice.config.layer_sizes import check_sizes, parse_sizes, set_num_layers, unify_sizes
-from sluice.config.renamed import explain_old_name, update_settings
-from sluice.config.schema import TASK_SCHEMAS, Config, check_ranges, find_schema, register_schemas
+from sluice.config.renamed import explain_old_name
+from sluice.config.schema import Config, check_ranges, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path
 from sluice.errors import UserError
 from sluice.plain import Plain
@@ -58,18 +56,6 @@ def import_named_task(overrides: Sequence[str]) -> None:
     for override in overrides:
         if override.lstrip("+").startswith(f"{TASK}="):
             import_module(Path(module_path(override)), TASK)
-
-
-def with_registered_type(task: DictConfig) -> DictConfig:
-    """Replaces the class of a task's settings by the registered one: a submitit job unpickles a copy of the class."""
-    own: Any = OmegaConf.get_type(task)
-    schemas = list(TASK_SCHEMAS.values())
-    name = (own.__module__, own.__qualname__)
-    registered = next((schema for schema in schemas if (schema.__module__, schema.__qualname__) == name), None)
-    if own in schemas or registered is None:
-        return task
-    plain = OmegaConf.to_container(task, resolve=False)
-    return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
 
 
 def checked(config: DictConfig) -> Config:
@@ -129,34 +115,6 @@ def _check_names(config: Any, prefix: str = "") -> None:
             _check_names(value, f"{prefix}{name}.")
 
 
-def _literal(stored: Any) -> Any:
-    """Escapes interpolations in stored settings, which were resolved before they were stored."""
-    if isinstance(stored, dict):
-        return {key: _literal(value) for key, value in stored.items()}
-    if isinstance(stored, list):
-        return [_literal(value) for value in stored]
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
-
-
-def with_schema(plain: Plain, schema: str) -> DictConfig:
-    """Returns the configuration that was saved with a run as a typed DictConfig, see `sluice.config.stored.restored`.
-
-    Raises:
-        UserError: for an unknown task, or settings that do not fit this version.
-    """
-    task_schema = find_schema(schema)
-    if task_schema is None:
-        raise UserError(f"the checkpoint has the unknown task {schema!r}: expected one of {', '.join(TASK_SCHEMAS)}")
-    try:
-        literal = _literal(update_settings(plain, schema))
-        task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
-        return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"the configuration of the checkpoint does not fit this version of Sluice: {explain(error)}"
-        ) from error
-
-
 def changed(task: Any, settings: list[str]) -> Any:
     """Returns a task's settings with some of them changed.
 
@@ -172,8 +130,14 @@ def changed(task: Any, settings: list[str]) -> Any:
         old = explain_old_name(f"task.{setting.partition('=')[0]}")
         if old:
             raise UserError(old)
+    config = OmegaConf.structured(task)
+    for setting in own:
+        try:
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist([setting]))
+        except OmegaConfBaseException as error:
+            raise UserError(f"task.{setting} cannot be used: {expectation(error)}") from error
     with explained():
-        typed: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(task), OmegaConf.from_dotlist(own)))
+        typed: Any = OmegaConf.to_object(config)
     check_ranges(typed, "task.")
     return typed
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import (
+    GrammarParseError,
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -103,8 +104,10 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     if found:
         return found
     override = re.search(r"Error merging override (.+)", text)
+    if override and "=[" in override[1] and "Cannot merge" in str(cause):
+        return f"{override[1]} cannot be used: it must be a dictionary, as in {{a: 1}}, or null"
     if override:
-        return f"{override[1]} cannot be used: {_expectation(cause)}"
+        return f"{override[1]} cannot be used: {expectation(cause)}"
     if isinstance(error, InterpolationResolutionError):
         return _interpolation_error(cause, where, overrides)
     return f"{where}: {_first_line(cause)}" if where else _first_line(error)
@@ -123,7 +126,8 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     if deleted:
         return f"~{deleted[1]} cannot be used: it is not set, or has another value"
     if "Ambiguous value" in text:
-        return f"{_first_line(text)}: add -m for a sweep over the values, or write a list as key=[a,b]"
+        several = text.partition("'")[2].partition("'")[0]
+        return f"{several} has several values: add -m for a sweep over them, or write a list as key=[a,b]"
     group = re.search(r"Override (\S+) looks like a config group override", text)
     if group:
         return f"{group[1]} cannot be used: there is no such group, see {training_command()} --help"
@@ -173,6 +177,20 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     return f"a group cannot be null or a number: choose one of its options, see {training_command()} --help"
 
 
+def check_key(override: str, key: str) -> None:
+    """Checks the part of an override before the equals sign.
+
+    Raises:
+        UserError: if it is no dotted name or group.
+    """
+    if not _KEY.fullmatch(key):
+        raise UserError(_no_key(override, key))
+
+
+def _no_key(override: str, key: str) -> str:
+    return f"{override!r} cannot be parsed: {key!r} is not the name of a setting, such as trainer.max_epochs"
+
+
 def _unreadable(override: str, reason: str = "") -> str:
     """The message for an override that Hydra cannot parse; names the character that needs quotes.
 
@@ -181,6 +199,8 @@ def _unreadable(override: str, reason: str = "") -> str:
         reason: Hydra's message, used for functions such as range(1,3).
     """
     key, sign, value = override.partition("=")
+    if sign and key and not _KEY.fullmatch(key):
+        return _no_key(override, key)
     if _FUNCTION.match(value):
         found = re.search(r"(?:Error|Exception)[^:]*: (.+)|while evaluating '[^']*': (.+)", reason)
         why = f" ({found[1] or found[2]})" if found else ""
@@ -192,6 +212,8 @@ def _unreadable(override: str, reason: str = "") -> str:
         return f"{override!r} cannot be parsed because of {other!r}: put the dictionary in quotes, '{key}=\"{value}\"'"
     if value[:1] in "[{" and value:
         return f"{override!r} cannot be parsed: write lists as 'key=[a,b]' and dictionaries as 'key={{a: 1}}'"
+    if value.count("'") % 2 or value.count('"') % 2:
+        return f"{override!r} cannot be parsed: a quote in the value is not closed"
     special = next((character for character in value if not _UNQUOTED.fullmatch(character)), None)
     reason = f" because of {special!r}" if special else ""
     if "'" in value and '"' in value:
@@ -203,6 +225,7 @@ def _unreadable(override: str, reason: str = "") -> str:
 
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list)\(")
 """Functions of Hydra's override grammar."""
+_KEY = re.compile(r"[+~]*[\w-]+([./][\w-]+)*(@[\w.:-]*)?")
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 """Characters of a value that need no quotes."""
 
@@ -210,7 +233,7 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\-+.$%*@?|:\\]")
 def _interpolation_error(error: BaseException, where: str | None, overrides: Sequence[str]) -> str:
     """The message for a value such as ${task.foo} that cannot be resolved."""
     given = next((override for override in [*overrides, *sys.argv[1:]] if f"{where}=" in override), where)
-    missing = re.search(r"Interpolation key '([^']+)' not found", str(error))
+    missing = re.search(r"(?:Interpolation key|Error resolving key) '([^']+)'", str(error))
     if missing and given is None:
         given = next((override for override in overrides if f"${{{missing[1]}}}" in override), "a setting")
     if missing:
@@ -219,26 +242,35 @@ def _interpolation_error(error: BaseException, where: str | None, overrides: Seq
         return f"{given} cannot be used: the value refers to itself"
     if isinstance(error, UnsupportedInterpolationType):
         return f"{given} cannot be used: unknown resolver (available: oc.env, oc.select, now and others)"
-    return f"{given} cannot be used: {_expectation(error)}"
+    return f"{given} cannot be used: {expectation(error)}"
 
 
-def _expectation(error: BaseException) -> str:
+def expectation(error: BaseException) -> str:
     """Describes the type that OmegaConf expected."""
     kind = re.search(r"could not be converted to (\w+)", str(error))
+    if isinstance(error, GrammarParseError):
+        return "write an interpolation as ${task.name}"
     if kind and kind[1] in _KINDS:
         return f"it must be {_KINDS[kind[1]]}"
     if "is not a valid bool" in str(error):
         return "it must be true or false"
     if "Cannot convert" in str(error) and "to string" in str(error):
         return "it must be a string"
-    if "is not a ListConfig" in str(error):
+    if "is not a ListConfig" in str(error) or "Cannot merge DictConfig with ListConfig" in str(error):
         return "it must be a list, as in [1,2]"
     if "does not support deletion" in str(error):
         return "settings cannot be deleted, set another value"
+    if "raised while resolving interpolation" in str(error):
+        resolver = re.search(r"missing \d+ required|Key not found: '([^']+)'", str(error))
+        if resolver is not None:
+            return f"there is no setting {resolver[1]!r}" if resolver[1] else "the interpolation needs an argument"
     missing = re.search(r"Environment variable '([^']+)' not found", str(error))
     if missing:
         return f"there is no environment variable {missing[1]}"
-    return "it must not be null" if "is not Optional" in str(error) else _first_line(error)
+    if "NoneType is not a subclass" in str(error):
+        return "no entry must be null"
+    is_null = "is not Optional" in str(error) or "Incompatible value 'None'" in str(error)
+    return "it must not be null" if is_null else _first_line(error)
 
 
 def _unknown_option(text: str) -> str:
@@ -270,6 +302,8 @@ def _unknown_key(text: str, overrides: Sequence[str]) -> str:
     """The message for an unknown setting, from Hydra's "Could not override 'task.data.foo'"."""
     found = re.search(r"Could not override '([^']*)'", text)
     key = found[1] if found else text
+    if key in OTHER_GROUPS:
+        return f"{key}=... cannot be used: {key} is a group, choose one of its options, see {training_command()} --help"
     if "@" in key:
         return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
     if not key:
@@ -333,4 +367,6 @@ def _full_key(text: str) -> str | None:
 
 
 def _first_line(error: Exception | BaseException | str) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+    """The first line of a message; also the second one if the first ends in a colon, before the cause."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")

@@ -9,8 +9,8 @@ from sluice.errors import UserError
 
 MISSING = "???"
 """OmegaConf's mark of a missing value."""
-LARGEST = 2**53
-"""Whole numbers up to this one are exact in float64; no setting needs a larger one."""
+LARGEST, LARGEST_FLOAT = 2**53, 1e9
+"""No setting needs a larger number; whole ones up to this one are exact in float64."""
 
 
 def refers_to(key: str) -> str:
@@ -144,14 +144,16 @@ def check_ranges(config: Any, prefix: str = "") -> None:
             raise UserError(
                 f"{key}={shown(value)} cannot be used: it must be a whole number, or a list with one for each layer"
             )
+        if isinstance(value, list) and any(isinstance(part, list | dict) for part in value):
+            raise UserError(f"{key}={shown(value)} cannot be used: each entry must be a single value")
         if is_dataclass(value):
             check_ranges(value, f"{key}.")
         elif allowed is not None and value is not None:
             check_finite(key, value)
-            if isinstance(value, int) and abs(value) > LARGEST:
-                raise UserError(f"{key}={value} cannot be used: it is too large")
             if not allowed.allows(value):
                 raise UserError(f"{key}={shown(value)} cannot be used: {_must_be(allowed, value)}")
+            if isinstance(value, int | float) and abs(value) > (LARGEST if isinstance(value, int) else LARGEST_FLOAT):
+                raise UserError(f"{key}={value} cannot be used: it is too large")
 
 
 def check_finite(key: str, value: object) -> None:
@@ -187,6 +189,8 @@ def shown(value: object) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, list):
         return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {shown(part)}' for name, part in value.items())}}}"
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

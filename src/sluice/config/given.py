@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.errors import explained
+from sluice.config.errors import check_key, explained
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "traine
 """Groups of which one option is chosen."""
 NEEDED_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra")
 """Groups that a run cannot do without."""
+_LITERAL = re.compile(r"[\w.+-]+")
 FOLDERS = ("data_dir", "cache_dir", "output_dir")
 
 
@@ -88,6 +89,7 @@ NEEDS = (
         _is(None),
         _LEFT_OUT,
     ),
+    Need(("resume_force",), "resume", _is_not(None), "set resume too", False),
     Need(("task.cache",), "task.eval_modes", _contains("cache"), "add cache to task.eval_modes"),
     Need(("task.dynamic",), "task.eval_modes", _contains("dynamic"), "add dynamic to task.eval_modes"),
     Need(("task.sample_tokens", "task.sample_prompt"), "logger", bool, "choose a logger", False),
@@ -113,12 +115,16 @@ def check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         key, sign, value = override.partition("=")
         group = key.lstrip("+~")
+        if sign and group and not override.startswith("-"):
+            check_key(override, key)
         if group.startswith("hydra."):
             _check_hydra(key, sign, value)
         if key.startswith("~") and group in NEEDED_GROUPS:
             raise UserError(
                 f"{key} cannot be used: every run needs the group {group}, choose one of its options as {group}=..."
             )
+        if group in NEEDED_GROUPS and value.replace(" ", "") in ("[]", "{}"):
+            raise UserError(f"{override} cannot be used: {group} is a group, choose one of its options")
         if group in SINGLE_GROUPS and value.startswith("[") and "," in value:
             raise UserError(f"{override} cannot be used: options of {group} cannot be combined, choose one")
         if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
@@ -141,6 +147,10 @@ def _check_hydra(key: str, sign: str, value: str) -> None:
     name = key.lstrip("+~").split(".")[1]
     if key.startswith("+") and name not in HydraConf.__dataclass_fields__:
         raise UserError(f"{key} cannot be added: Hydra has no setting hydra.{name}, see python train.py --hydra-help")
+    if key in ("hydra.launcher", "hydra.sweeper", "hydra.callbacks") and sign:
+        raise UserError(f"{key}={value} cannot be used: choose an option of a group as {key.replace('.', '/')}=...")
+    if key == "hydra.verbose" and re.fullmatch(r"[\d.+-]+", value):
+        raise UserError(f"{key}={value} cannot be used: it must be true, false or the name of a logger")
     if key.endswith(".dir") and sign and not value.strip():
         raise UserError(f"{key}= cannot be used: name a folder, or leave it out")
 
@@ -161,6 +171,8 @@ def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
             raise UserError(f"task.name={given['task.name']} cannot be set: choose the task as task=...")
         for name in FOLDERS:
             _check_folder(f"paths.{name}", OmegaConf.select(config, f"paths.{name}", throw_on_missing=False))
+        _check_run_dirs(config)
+        _check_literals(config, given)
         for key, replacement in REPLACED.items():
             value = OmegaConf.select(config, replacement, throw_on_missing=False)
             if value is not None and key in given:
@@ -200,6 +212,29 @@ def _check_folder(key: str, value: object) -> None:
         raise UserError(f"{key}= cannot be used: name a folder, as in {key}=.")
     if isinstance(value, str) and "${" in value:
         raise UserError(f"{key}={value} cannot be used: write interpolations without a backslash, as ${{...}}")
+
+
+def _check_literals(config: DictConfig, given: dict[str, str]) -> None:
+    """Refuses numbers for true or false, and texts that Hydra reads as something else, such as 1e3 or true."""
+    for key, text in given.items():
+        value = OmegaConf.select(config, key, throw_on_missing=False) if _LITERAL.fullmatch(text) else None
+        if isinstance(value, bool) and text[0] in "+-.0123456789" and text not in ("0", "1"):
+            raise UserError(f"{key}={text} cannot be used: it must be true or false")
+        if isinstance(value, str) and value != text:
+            raise UserError(
+                f"{key}={text} cannot be used: it would be read as {value}, put the value in quotes, '{key}=\"{text}\"'"
+            )
+
+
+def _check_run_dirs(config: DictConfig) -> None:
+    """Refuses loggers and callbacks without a folder, which have that of the run by default."""
+    for group in ("logger", "callbacks"):
+        for name, spec in (config.get(group) or {}).items():
+            if not isinstance(spec, DictConfig) or "run_dir" not in spec or OmegaConf.is_interpolation(spec, "run_dir"):
+                continue
+            if spec.run_dir in (None, ""):
+                key = f"{group}.{name}.run_dir={_shown(spec.run_dir)}"
+                raise UserError(f"{key} cannot be used: name a folder, or leave it out for the folder of the run")
 
 
 def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bool]]:

@@ -179,7 +179,8 @@ def import_module(path: Path, setting: str = CELL) -> None:
     if name in sys.modules:
         return
     if not path.is_file():
-        raise UserError(f"{setting}={path} does not exist: name the file that registers the {REGISTERS[setting]}")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"{setting}={path} {problem}: name the file that registers the {REGISTERS[setting]}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{setting}={path} cannot be imported: it must be a Python file, ending in .py")

@@ -22,7 +22,7 @@ from sluice.data.fingerprints import Fingerprint, fingerprint_of
 from sluice.data.identity import DataIdentity, SplitHashes
 from sluice.data.ragged import Ragged
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.plain import Plain
 
 DEFAULT_CACHE = Path("data/cache")
@@ -164,7 +164,7 @@ def _replace_folder(new: Path, path: Path) -> None:
 def _write_error(folder: Path, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"the disk is full: the cache in {folder} could not be written; free some space or set paths.cache_dir"
-    reason = (error.strerror or str(error)).lower()
+    reason = reason_of(error)
     return f"the cache folder {folder} cannot be written ({reason}): set paths.cache_dir to a writable folder"
 
 

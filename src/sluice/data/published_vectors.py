@@ -9,6 +9,7 @@ from zipfile import is_zipfile
 from sluice.data.corpora.download import download_failed, fetch
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError
+from sluice.text.pretrained import open_vectors
 
 FOLDERS = ("", "vectors", ".vector_cache")
 """Folders in the data folder that are searched; .vector_cache is the name that torchtext uses."""
@@ -17,6 +18,8 @@ GLOVE = "https://nlp.stanford.edu/data/"
 FASTTEXT = "https://dl.fbaipublicfiles.com/fasttext/vectors-wiki/"
 GLOVE_SIZES = {"6B": (50, 100, 200, 300), "42B": (300,), "840B": (300,), "twitter.27B": (25, 50, 100, 200)}
 """Dimensions of the vectors of each GloVe corpus."""
+VECTORS = "vectors.txt"
+"""File in the run folder of task=word2vec: the vectors in the text format of word2vec."""
 ALTERNATIVE = "give the path of a file of vectors instead of a name"
 log = logging.getLogger(__name__)
 
@@ -63,8 +66,8 @@ def check_vectors(key: str, given: str, size: int) -> None:
             it is a folder without vectors.
     """
     if given and Path(given).exists():
-        if Path(given).is_dir() and not (Path(given) / "vectors.txt").is_file():
-            raise UserError(f"{key}={given} has no vectors.txt: give a file of vectors, or a run of task=word2vec")
+        if Path(given).is_dir() and not (Path(given) / VECTORS).is_file():
+            raise UserError(f"{key}={given} has no {VECTORS}: give a file of vectors, or a run of task=word2vec")
         return
     if given == "charngram.100d":
         raise UserError(
@@ -81,6 +84,24 @@ def check_vectors(key: str, given: str, size: int) -> None:
             f"{key}={given} has vectors of dimension {own}, but embedding.size={size}: set embedding.size={own} or use "
             "other vectors"
         )
+
+
+def fetch_vectors(given: str, data_dir: Path, size: int) -> None:
+    """Downloads published vectors that are not in the data folder, and checks the first rows of the file.
+
+    Args:
+        given: a path, or a name in `PUBLISHED`.
+        data_dir: the data folder.
+        size: dimension that the model expects.
+
+    Raises:
+        UserError: as `find_vectors` and `sluice.text.pretrained.open_vectors`.
+    """
+    found = find_vectors(given, data_dir)
+    path = found / VECTORS if found.is_dir() else found
+    if path.is_file():  # a pipe can be read only once
+        with open_vectors(path, size):
+            pass
 
 
 def size_of(given: str) -> int | None:

@@ -15,7 +15,7 @@ from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
 from sluice.data.progress import track
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.text.lines import LinePart
 from sluice.text.tokenizers import END_OF_LINE, Tokenizer, make_tokenizer
 from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
@@ -82,7 +82,7 @@ def _build_entry(corpus: RunningText, settings: StreamSettings, cache_dir: Path)
         with tempfile.TemporaryDirectory(prefix=".stream-", dir=cache_dir) as folder:
             return _prepare_in(Path(folder), corpus, settings)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UserError(
             f"the cache folder {cache_dir} cannot be written ({reason}): set paths.cache_dir to a writable folder"
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sluice.errors import UserError, check_output
+from sluice.errors import UserError, check_output, reason_of
 from sluice.export.description import describe, subword_models
 from sluice.export.example import python_example
 from sluice.export.model_card import model_card
@@ -60,7 +60,10 @@ def export_model(model: SavedModel, output: Path, *, form: str, licence: str | N
             raise UserError(f"{path} already exists: choose another --output or delete the file")
     contents = [*_networks(model, programs, form), *texts.values()]
     for path, content in zip(paths, contents, strict=True):
-        write_atomically(path, content)
+        try:
+            write_atomically(path, content)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({reason_of(error)}): choose another --output") from error
     return paths
 
 

@@ -76,7 +76,7 @@ class TextClassifier(nn.Module):
             raise ValueError(f"segment_length must be at least 1, got {segment_length}")
         if segment_length is not None and pooling == "last":
             raise ValueError(
-                "pooling 'last' uses only the last segment of a text: choose another pooling, or segment_length=None"
+                "pooling 'last' uses only the last segment of a text: choose another pooling, or no segment_length"
             )
         if padding not in PADDINGS:
             raise ValueError(f"unknown padding {padding!r}: expected one of {', '.join(PADDINGS)}")

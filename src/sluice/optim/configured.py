@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from torch.optim import Optimizer, lr_scheduler
 
-from sluice.optim.schedules import Schedule
+from sluice.errors import UserError
+from sluice.optim.schedules import Schedule, Stretchable
 from sluice.plain import Plain
 
 INTERVALS = ("step", "epoch")
@@ -60,6 +61,10 @@ class ConfiguredSchedule:
             raise ValueError(f"interval must be step or epoch, got {interval}")
         if frequency is not None and (isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1):
             raise ValueError(f"frequency must be a whole number of at least 1, got {frequency}")
+        if interval == "epoch" and self._length is not None:
+            raise ValueError(f"interval=epoch needs {self._length}, the length of the schedule in epochs: give both")
+        if ("epochs" in self._given) != ("steps_per_epoch" in self._given):
+            raise ValueError("epochs and steps_per_epoch have an effect only together: give both or neither")
         if monitor is not None and not isinstance(monitor, str):
             raise ValueError(f"monitor must be the name of a metric, got {monitor}")
 
@@ -73,9 +78,16 @@ class ConfiguredSchedule:
 
         Raises:
             TypeError: if the function returns neither a scheduler nor a `Schedule`.
+            UserError: for a schedule of fewer optimizer steps than the training.
             ValueError: for arguments that the class rejects, a schedule per step that needs a validation metric,
                 or a metric for a schedule that reads none.
         """
+        made = self._made(optimizer, total_steps=total_steps, mode=mode)
+        if made.interval == "step":
+            check_length(made.scheduler, math.ceil(total_steps / made.frequency), "optimizer steps")
+        return made
+
+    def _made(self, optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
         automatic: Plain = {} if self._length is None else {self._length: total_steps}
         automatic |= {"mode": mode} if self._takes_mode else {}
         made = self._target(optimizer, **self._given, **automatic)
@@ -91,16 +103,21 @@ class ConfiguredSchedule:
             raise ValueError("ReduceLROnPlateau needs interval=epoch, since it reads a validation metric")
         return made
 
-    def try_with(self, optimizer: Optimizer) -> None:
+    def try_with(self, optimizer: Optimizer, max_epochs: int = 0) -> None:
         """Creates the schedule and takes some steps, since schedules use some of their arguments only then.
 
         Args:
             optimizer: an optimizer without further use; its learning rate is changed.
+            max_epochs: epochs of the training.
 
         Raises:
-            ValueError: if a learning rate becomes negative or is not finite; also see `__call__`.
+            ValueError: if a learning rate becomes negative or is not finite, or a schedule has fewer epochs than the
+                training; also see `__call__`.
         """
-        scheduler = self(optimizer, total_steps=TRIED_STEPS, mode="max").scheduler
+        made = self._made(optimizer, total_steps=TRIED_STEPS, mode="max")
+        scheduler = made.scheduler
+        if made.interval == "epoch":
+            check_length(scheduler, max_epochs // made.frequency, "epochs")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the optimizer takes no steps
             for step in range(1, TRIED_STEPS):
@@ -114,3 +131,22 @@ class ConfiguredSchedule:
                 wrong = next((rate for rate in rates if not 0 <= rate < math.inf), None)
                 if wrong is not None:
                     raise ValueError(f"it sets the learning rate to {wrong:g} at step {step}, change its arguments")
+
+
+def check_length(scheduler: lr_scheduler.LRScheduler, needed: int, unit: str) -> None:
+    """Checks that a schedule of a fixed length, after which it fails, is as long as the training.
+
+    Args:
+        scheduler: the schedule.
+        needed: how often training changes the learning rate.
+        unit: name of these intervals.
+
+    Raises:
+        UserError: if it is shorter.
+    """
+    length = getattr(scheduler, "total_steps", needed)
+    if needed > length and not isinstance(scheduler, Stretchable):
+        raise UserError(
+            f"scheduler.total_steps={length} is too small: training has {needed:,} {unit}; leave it out for as many "
+            "steps as training has"
+        )

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.errors import UserError, check_output
+from sluice.errors import UserError, check_output, reason_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     try:
         figure.savefig(path, dpi=DPI)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise UserError(f"{path} cannot be written ({reason}): choose another file name") from error
 
 
@@ -79,4 +79,4 @@ def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
         with SummaryWriter(str(folder)) as writer:
             writer.add_figure(tag, figure)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise UserError(f"{folder} cannot be written: {reason_of(error)}") from error

@@ -13,7 +13,7 @@ from sluice.config.fields import shown
 from sluice.config.schema import Config, Model
 from sluice.config.tasks.translation import DecoderSettings, Translating
 from sluice.config.user_code import import_module
-from sluice.data.published_vectors import find_vectors
+from sluice.data.published_vectors import VECTORS, find_vectors
 from sluice.errors import UserError
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
@@ -25,8 +25,6 @@ from sluice.text.vocab import PADDING_ID, Vocab
 
 log = logging.getLogger(__name__)
 
-VECTORS = "vectors.txt"
-"""File in the run folder of task=word2vec: the vectors in the text format of word2vec."""
 LEAST_COVERAGE = 0.1
 """Fraction of the vocabulary found in a vector file below which a warning is logged."""
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 import torch
 from torch import nn
 
-from sluice.config.checks import check_monitors
 from sluice.config.common import TaskSettings
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
@@ -23,6 +22,7 @@ from sluice.plain import Plain, PlainMapping
 from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
 from sluice.runs.checkpoint import FORMAT
 from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
+from sluice.runs.monitors import check_monitors
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 
 if TYPE_CHECKING:
@@ -266,8 +266,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     def module_arguments(self, config: Config, data: DataModule) -> Plain:
         """Returns the arguments that every LightningModule takes besides the network."""
-        from sluice.config.instantiate import factory
         from sluice.modules.base import Monitor
+        from sluice.targets.instantiate import factory
 
         return {
             "monitor": Monitor(config.task.monitor, config.task.mode),

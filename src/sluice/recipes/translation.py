@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from torch import nn
 
-from sluice.config.checks import check_monitors
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
 from sluice.data.collate import ParallelCollator
@@ -30,6 +29,7 @@ from sluice.recipes.build import build_decoder, build_embedding, build_stack, lo
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import repeated_texts, rows_of_split
 from sluice.runs.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
+from sluice.runs.monitors import check_monitors
 from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import BOS_ID, EOS_ID, MARKS, SentenceCoder
 from sluice.text.vocab import PADDING_ID, SPECIALS
@@ -58,7 +58,10 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
 
     description = "translates sentences"
     usage = 'sluice translate {run} "your sentence"'
-    evaluation_settings = ("bleu_tokenizer", "decoding.", "test_beam", *OWN_FILES)
+    evaluation_settings = (
+        *("bleu_tokenizer", "decoding.length_penalty", "decoding.alpha", "decoding.max_length", "test_beam"),
+        *OWN_FILES,
+    )
 
     @abstractmethod
     def pair_settings(self, settings: Settings) -> ParallelSettings:
@@ -92,8 +95,14 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
         return {"source": {"vocab": words}, "target": {"vocab": words if joint else [*words, "b"]}}
 
     def check(self, config: Config) -> None:
-        self.pair_settings(self.settings(config)).check()
+        settings = self.settings(config)
+        self.pair_settings(settings).check()
         refuse_embedding_options(config)
+        if settings.decoder.embedding_path is not None and settings.tie_weights == "all":
+            raise UserError(
+                f"task.decoder.embedding_path={settings.decoder.embedding_path} cannot be used: task.tie_weights=all "
+                "uses one embedding for both languages; set embedding.path instead"
+            )
         super().check(config)
 
     def build_network(self, config: Config, parts: CoderParts) -> Seq2Seq:
@@ -121,13 +130,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
 
     def load_vectors(self, config: Config, network: nn.Module, parts: CoderParts) -> None:
         assert isinstance(network, Seq2Seq)
-        settings = self.settings(config)
-        own = settings.decoder.embedding_path
-        if own is not None and settings.tie_weights == "all":
-            raise UserError(
-                f"task.decoder.embedding_path={own} cannot be used: task.tie_weights=all uses one embedding for "
-                "both languages; set embedding.path instead"
-            )
+        own = self.settings(config).decoder.embedding_path
         super().load_vectors(config, network, parts)
         if own is not None:
             load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config)

@@ -14,6 +14,7 @@ from sluice.data.corpora.penn_treebank import resolve_ptb
 from sluice.data.corpora.text_files import TextFiles
 from sluice.data.corpora.wikitext import resolve_wikitext2
 from sluice.data.corpus import RunningText
+from sluice.data.published_vectors import VECTORS
 from sluice.data.running_text import StreamSettings
 from sluice.data.synthetic.reviews import SampleText
 from sluice.distributed import num_devices, num_nodes
@@ -21,7 +22,6 @@ from sluice.errors import UserError
 from sluice.inference.embeddings import Embeddings, word_embeddings
 from sluice.models.word2vec import Word2Vec
 from sluice.plain import Plain
-from sluice.recipes.build import VECTORS
 from sluice.recipes.language import VocabularyParts
 from sluice.recipes.task import TaskRecipe, may_use_sample
 from sluice.runs.data_checks import check_unchanged

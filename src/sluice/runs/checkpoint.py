@@ -31,6 +31,8 @@ def find_checkpoint(run: Path) -> Path:
             return run / name
     if run.is_dir():
         raise UserError(f"{run} has no checkpoint: give a run folder, which has best.ckpt, or a checkpoint file")
+    if run.exists():
+        raise UserError(f"{run} is not a file: give a run folder or a checkpoint file")
     raise UserError(f"there is no {run}: give a run folder or a checkpoint file")
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from sluice.config.checks import MINIMISED
 from sluice.config.compose import flat
 from sluice.config.fields import shown
 from sluice.config.renamed import update_settings
 from sluice.plain import Plain
+from sluice.runs.monitors import MINIMISED
 from sluice.terminal import print_line
 
 IGNORED = (
@@ -45,6 +45,10 @@ T_QUANTILES = (
 )
 """97.5 % quantiles of Student's t distribution with 1 to 30 degrees of freedom."""
 NORMAL_QUANTILE = 1.960
+SIZES = ("parameters", "minutes")
+"""Numbers in the results that can be compared like metrics."""
+NO_METRICS = ("data/", "version/")
+"""Beginnings of the names of other results."""
 FINGERPRINT = "data_fingerprint"
 RESULT_KEYS = ("data_source", FINGERPRINT, "debug")
 """Results that must be equal within a group."""
@@ -170,6 +174,13 @@ def _end_time(run: Plain) -> tuple[float, str]:
         return datetime.fromisoformat(text).timestamp(), text
     except ValueError:
         return 0.0, text
+
+
+def metric_names(groups: Sequence[Group]) -> list[str]:
+    """Returns the names of the metrics that runs have, sorted, and those of the size and duration of training."""
+    names = {name for group in groups for run in group.runs for name in run if group.values(name)}
+    metrics = sorted(name for name in names if "/" in name and not name.startswith(NO_METRICS))
+    return [*metrics, *(name for name in SIZES if name in names)]
 
 
 def differing_settings(groups: Sequence[Group], same: tuple[str, ...] = ("task", "model")) -> list[str]:

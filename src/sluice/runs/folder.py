@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 
 NAME_PUNCTUATION = "._-+@,:%"
 """Characters allowed in the name of a run folder besides alphanumeric ones."""
+MAX_NAME_BYTES = 200
+"""File systems allow 255, with the prefix and suffix of a run folder."""
 AGREEMENT_SECONDS = 300
 """Seconds for which the ranks started by torchrun wait for rank 0."""
 
@@ -82,7 +84,7 @@ def create_run_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UserError(f"the run folder {folder} cannot be created ({reason}): set paths.output_dir") from error
     return folder
 
@@ -128,6 +130,8 @@ def _check_folder_name(key: str, name: str) -> None:
             f"{key}={name!r} cannot be used: {wrong!r} is not allowed in the name of a run folder; use alphanumeric "
             f"characters and {' '.join(NAME_PUNCTUATION)}"
         )
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise UserError(f"{key}={name[:40]}... cannot be used: it must have at most {MAX_NAME_BYTES} bytes")
     if name in ("", ".", "..") or name.startswith("-"):
         raise UserError(
             f"{key}={name!r} cannot be used: the name of a run folder must not be empty, '.' or '..', or begin with '-'"

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 
 PREFIX = ".lease-"
 INHERITED = "SLUICE_LEASE"
@@ -155,7 +155,7 @@ class Lease:
                 break
             except OSError as error:  # a network file system may fail temporarily
                 if attempt == CHECK_ATTEMPTS - 1:
-                    reason = (error.strerror or str(error)).lower()
+                    reason = reason_of(error)
                     raise UserError(f"{self.path} cannot be read ({reason}): check the run's file system") from error
                 time.sleep(1.0)
         if holder is None or holder.token != self.token or newest != _number(self.path):

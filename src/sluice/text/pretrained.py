@@ -40,6 +40,26 @@ class VectorMatches(NamedTuple):
         return vectors
 
 
+def open_vectors(path: Path, size: int | None) -> VectorFile:
+    """Opens a file of vectors, of which only the first rows are read.
+
+    Args:
+        path: a file of a format that `VectorFile` supports.
+        size: expected dimension, which also selects a file of a .zip archive; None accepts that of the file.
+
+    Raises:
+        UserError: if its first rows are invalid, or the dimension differs.
+    """
+    file = VectorFile(path, size)
+    if size in (None, file.size):
+        return file
+    with file:
+        raise UserError(
+            f"{path} has vectors of dimension {file.size}, but the model expects {size}: "
+            f"set embedding.size={file.size} or use another file"
+        )
+
+
 def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> VectorMatches:
     """Reads the vectors of a vocabulary from a file; other vectors are not loaded into memory.
 
@@ -53,12 +73,7 @@ def match_vectors(path: Path, vocab: Vocab, *, size: int | None = None) -> Vecto
     Raises:
         UserError: if the file is invalid, the dimension differs, or none of the words is found.
     """
-    with VectorFile(path, size) as file:
-        if size is not None and file.size != size:
-            raise UserError(
-                f"{path} has vectors of dimension {file.size}, but the model expects {size}: "
-                f"set embedding.size={file.size} or use another file"
-            )
+    with open_vectors(path, size) as file:
         ids = {token: index for index, token in enumerate(vocab.tokens) if index != PADDING_ID}
         vectors = np.zeros((len(vocab), file.size), dtype=np.float32)
         found = np.zeros(len(vocab), dtype=np.bool_)

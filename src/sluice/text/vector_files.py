@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.files import atomic_file
 from sluice.text.lines import check_first_line, read_errors
 
@@ -297,7 +297,7 @@ def write_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]
                     raise UserError(f"the word {word!r} cannot be written: it is empty or contains whitespace")
                 file.write(f"{word} {form % tuple(vector.tolist())}\n".encode())
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path") from error
+        raise UserError(f"{path} cannot be written ({reason_of(error)}): choose another path") from error
 
 
 def _open(path: Path, size: int | None) -> IO[bytes]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sluice.callbacks.weight_averaging import TrainingAverage
-from sluice.config.instantiate import construct
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
+from sluice.targets.instantiate import construct
 from sluice.training.trainer import is_nt_asgd
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,7 +11,6 @@ from sluice.config.schema import Config
 from sluice.distributed import global_rank
 from sluice.errors import UserError
 from sluice.program import LAUNCHED
-from sluice.runs.checkpoint import find_checkpoint
 from sluice.runs.folder import clear_run_folder, create_run_folder, job_id, run_folder, run_name
 from sluice.runs.lease import Lease, refusal_of
 from sluice.runs.results import write_config
@@ -54,13 +52,13 @@ class ClaimedFolder:
 
 
 def check_early(config: Config, sweep_number: int | None) -> None:
-    """Checks the run folder and `init_from` before any data are read; writes nothing.
+    """Checks the run folder before any data are read; writes nothing.
 
     Whether the generated sample is used, which changes the folder's name, may not be known yet; then an error is
     raised only if both possible folders are refused.
 
     Raises:
-        UserError: as `claim_folder`, or if `init_from` has no checkpoint.
+        UserError: as `claim_folder`.
     """
     if config.paths.run_dir is not None and LAUNCHED not in os.environ:
         raise UserError(
@@ -68,10 +66,6 @@ def check_early(config: Config, sweep_number: int | None) -> None:
         )
     if config.paths.run_dir is not None or global_rank() > 0:
         return
-    if config.init_from is not None and config.resume is None:
-        path = find_checkpoint(Path(config.init_from))
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"init_from={config.init_from} is not a checkpoint: give a run folder or its best.ckpt")
     if config.resume is None and config.name is None and job_id() is None:
         run_folder(Path(config.paths.output_dir), config.task.name, config.model.name, "new")
         return

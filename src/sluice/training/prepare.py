@@ -10,29 +10,33 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.checks import VECTORS, check_files, check_monitor_mode, check_monitors, fetch_vectors
-from sluice.config.compose import checked, with_registered_type
+from sluice.config.checks import VECTORS, check_files, fetch_vectors
+from sluice.config.compose import checked
 from sluice.config.errors import named_settings
 from sluice.config.fields import freeze
-from sluice.config.schema import Config
+from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module
 from sluice.data.corpus import Corpus
 from sluice.data.datamodule import ResumableData
 from sluice.distributed import global_rank, num_devices, num_nodes
-from sluice.errors import UserError
+from sluice.errors import UserError, reason_of
 from sluice.modules.base import TaskModule
 from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
+from sluice.runs.monitors import check_monitors
 from sluice.runs.report import count_lines
 from sluice.training.averaging_checks import check_averaging, check_same_averaging
 from sluice.training.claim import ClaimedFolder, check_early, check_free, claim_folder, locate_run
 from sluice.training.data_checks import check_same_data, check_same_sources
 from sluice.training.resume import ResumePoint, check_trainable
 from sluice.training.trainer_checks import check_objects
-from sluice.training.warm_start import warm_start
+from sluice.training.warm_start import check_source, warm_start
 
 log = logging.getLogger(__name__)
+
+FOLDER_ARGUMENTS = ("run_dir", "save_dir", "dirpath")
+"""Arguments of loggers and callbacks that name a folder to write to."""
 
 Complete = Callable[[Path, bool], Config]
 """Returns the complete configuration, given the run folder and whether the data are the generated sample."""
@@ -67,11 +71,23 @@ def make_paths_absolute(composed: DictConfig) -> None:
             allow_module(Path(group.module), setting)
     if composed.task.module is not None:
         import_module(Path(composed.task.module), TASK)
-        composed.task = with_registered_type(composed.task)
+        composed.task = _with_registered_type(composed.task)
     for key in VECTORS:
         path = OmegaConf.select(composed, key)  # None for "???", which is reported by `checked`
         if isinstance(path, str) and path and Path(path).expanduser().exists():  # a name is stored as it is
             OmegaConf.update(composed, key, str(Path(path).expanduser().absolute()))
+
+
+def _with_registered_type(task: DictConfig) -> DictConfig:
+    """Replaces the class of a task's settings by the registered one: a submitit job unpickles a copy of the class."""
+    own: Any = OmegaConf.get_type(task)
+    schemas = list(TASK_SCHEMAS.values())
+    name = (own.__module__, own.__qualname__)
+    registered = next((schema for schema in schemas if (schema.__module__, schema.__qualname__) == name), None)
+    if own in schemas or registered is None:
+        return task
+    plain = OmegaConf.to_container(task, resolve=False)
+    return OmegaConf.merge(OmegaConf.structured(registered), plain)  # type: ignore[return-value]
 
 
 def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
@@ -91,20 +107,30 @@ def complete_config(composed: DictConfig, folder: Path, sample: bool) -> Config:
 
 
 def create_folders(config: Config) -> None:
-    """Creates the folders for runs and preprocessed corpora.
+    """Creates the folders for runs and preprocessed corpora, and those that a logger or callback names.
 
     Raises:
         UserError: if one cannot be created or written to.
     """
-    for name in ("output_dir", "cache_dir"):
-        path = Path(getattr(config.paths, name))
+    for key, path in _output_folders(config):
         try:
             path.mkdir(parents=True, exist_ok=True)
             reason = None if os.access(path, os.W_OK) else "permission denied"
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
         if reason:
-            raise UserError(f"paths.{name}={path} cannot be used ({reason}): choose a folder that can be written to")
+            raise UserError(f"{key}={path} cannot be used ({reason}): choose a folder that can be written to")
+
+
+def _output_folders(config: Config) -> Iterator[tuple[str, Path]]:
+    for name in ("output_dir", "cache_dir"):
+        yield f"paths.{name}", Path(getattr(config.paths, name))
+    for group, specs in (("logger", config.logger), ("callbacks", config.callbacks)):
+        for name, spec in (specs or {}).items():
+            for argument in FOLDER_ARGUMENTS:
+                folder = spec.get(argument) if isinstance(spec, dict) else None
+                if isinstance(folder, str) and "://" not in folder:
+                    yield f"{group}.{name}.{argument}", Path(folder)
 
 
 @contextmanager
@@ -128,8 +154,10 @@ def prepared_run(
     check_files(early)
     create_folders(early)
     check_early(early, sweep_number)
+    recipe = recipe_of(early)
     with named_settings(early):
-        recipe_of(early).check(early)
+        recipe.check(early)
+    check_source(early, recipe)
     fetch_vectors(early)
     corpus = _find_corpus(early)
     sample = corpus.name == "sample"
@@ -186,7 +214,6 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
     pl.seed_everything(config.seed, verbose=False)
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)
-    check_monitor_mode(config, module.validation_metrics)
     if config.init_from and fresh:
         warm_start(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():

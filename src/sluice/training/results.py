@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from sluice.config.instantiate import of_tracking_service
 from sluice.config.schema import Config
 from sluice.data.corpus import Sources
 from sluice.data.datamodule import CorpusData
@@ -21,6 +20,7 @@ from sluice.plain import Plain
 from sluice.recipes.registry import recipe_of
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.runs.results import provenance
+from sluice.targets.instantiate import of_tracking_service
 from sluice.training.hyperparameters import all_settings, varied_settings
 
 

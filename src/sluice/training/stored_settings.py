@@ -7,19 +7,21 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sluice.config.checks import VECTORS
-from sluice.config.compose import compose_config, flat, with_schema
-from sluice.config.errors import explained
-from sluice.config.renamed import update_overrides
-from sluice.config.schema import TASK_SCHEMAS
+from sluice.config.common import TaskSettings
+from sluice.config.compose import compose_config, flat
+from sluice.config.errors import explain, explained
+from sluice.config.renamed import update_overrides, update_settings
+from sluice.config.schema import TASK_SCHEMAS, Config, find_schema
 from sluice.config.user_code import REGISTERS, target_problem
 from sluice.data.cache import is_cache
 from sluice.errors import UserError
@@ -354,3 +356,31 @@ def _text(override: Override) -> str:
     """The value of an override as a string, even if Hydra parses it as a number."""
     value = override.value()
     return value if isinstance(value, str) else str(override.get_value_element_as_str())
+
+
+def _literal(stored: Any) -> Any:
+    """Escapes interpolations in stored settings, which were resolved before they were stored."""
+    if isinstance(stored, dict):
+        return {key: _literal(value) for key, value in stored.items()}
+    if isinstance(stored, list):
+        return [_literal(value) for value in stored]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", stored) if isinstance(stored, str) else stored
+
+
+def with_schema(plain: Plain, schema: str) -> DictConfig:
+    """Returns the configuration that was saved with a run as a typed DictConfig, see `sluice.config.stored.restored`.
+
+    Raises:
+        UserError: for an unknown task, or settings that do not fit this version.
+    """
+    task_schema = find_schema(schema)
+    if task_schema is None:
+        raise UserError(f"the checkpoint has the unknown task {schema!r}: expected one of {', '.join(TASK_SCHEMAS)}")
+    try:
+        literal = _literal(update_settings(plain, schema))
+        task = OmegaConf.merge(OmegaConf.structured(task_schema), literal.pop("task"))
+        return OmegaConf.merge(OmegaConf.structured(Config(task=cast(TaskSettings, task))), literal)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"the configuration of the checkpoint does not fit this version of Sluice: {explain(error)}"
+        ) from error

@@ -14,7 +14,6 @@ from sluice.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, Las
 from sluice.callbacks.progress import make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.instantiate import construct, construct_all
 from sluice.config.schema import Config
 from sluice.distributed import in_slurm_step
 from sluice.files import Guard
@@ -22,6 +21,7 @@ from sluice.loggers.csv import CSVLog
 from sluice.optim.nt_asgd import NTASGD
 from sluice.plain import Plain
 from sluice.program import LAUNCHED
+from sluice.targets.instantiate import construct, construct_all
 
 log = logging.getLogger(__name__)
 

@@ -15,26 +15,31 @@ from pytorch_lightning.callbacks import (
     BasePredictionWriter,
     BatchSizeFinder,
     Callback,
+    Checkpoint,
     DeviceStatsMonitor,
     EarlyStopping,
     LearningRateFinder,
     LearningRateMonitor,
     ModelCheckpoint,
+    ModelPruning,
     ModelSummary,
-    RichProgressBar,
+    ProgressBar,
     StochasticWeightAveraging,
-    TQDMProgressBar,
+    Timer,
     WeightAveraging,
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.optim.lr_scheduler import LRScheduler
 
 from sluice.callbacks.weight_averaging import TrainingAverage
-from sluice.config.instantiate import check_target, construct, factory
+from sluice.config.fields import LARGEST, shown
 from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.lightning_internals import summary_depth
 from sluice.plain import Plain
+from sluice.targets.instantiate import check_target, construct, factory
+from sluice.targets.ranges import CALLBACKS, OPTIMIZERS, SCHEDULES, check_argument_ranges
 from sluice.training.trainer import PROFILERS, cluster_environment
 
 log = logging.getLogger(__name__)
@@ -71,14 +76,17 @@ OPTIONAL = ("min_epochs", "min_steps")
 """Those of them that may be null."""
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-BUILT_EARLY = ("pytorch_lightning.", "lightning.")
+PATH_NAMES = ("dir", "path", "folder", "file")
+"""Ends of the names of arguments that may be the run folder, which is null before it is chosen."""
+BUILT_EARLY = ("pytorch_lightning.", "lightning.", "sluice.callbacks.")
 """Packages whose callbacks and loggers write nothing when they are built."""
 UNSUPPORTED: dict[type[Callback], str] = {
     LearningRateFinder: "sweep over optimizer.lr with -m",
     BatchSizeFinder: "set task.data.batch_size",
     BaseFinetuning: "use init_from= and embedding.frozen=true",
-    RichProgressBar: "leave it out, Sluice prints its own progress",
-    TQDMProgressBar: "leave it out, Sluice prints its own progress",
+    ProgressBar: "leave it out, Sluice prints its own progress",
+    Timer: "set trainer.max_time",
+    ModelPruning: "leave it out",
     BasePredictionWriter: "use sluice predict",
     StochasticWeightAveraging: "use callbacks=[default,swa]",
     WeightAveraging: "use callbacks=[default,ema], or derive it from sluice.callbacks.TrainingAverage",
@@ -109,6 +117,8 @@ def check_trainer_settings(spec: Plain) -> None:
     for key, least in AT_LEAST.items():
         if key in spec and not (spec[key] is None and key in OPTIONAL):
             _check_whole(key, spec[key], least)
+    if "max_epochs" not in spec:
+        raise UserError("~trainer.max_epochs cannot be used: the number of epochs is needed, set trainer.max_epochs")
     for key in LIMITS:
         _check_limit(key, spec.get(key))
     if spec.get("max_steps", -1) != -1:
@@ -117,10 +127,15 @@ def check_trainer_settings(spec: Plain) -> None:
     if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or clip <= 0):
         raise _refused("gradient_clip_val", clip, "a number above 0, or null for no clipping")
     _check_duration(spec.get("max_time"))
+    if spec.get("gradient_clip_algorithm") not in (None, "norm", "value"):
+        raise _refused("gradient_clip_algorithm", spec["gradient_clip_algorithm"], "norm, value or null")
     if spec.get("gradient_clip_algorithm") is not None and clip is None:
         raise UserError("trainer.gradient_clip_algorithm has no effect with trainer.gradient_clip_val=null: set both")
     if spec.get("min_epochs") is not None and spec["min_epochs"] > spec["max_epochs"]:
         raise _refused("min_epochs", spec["min_epochs"], f"at most trainer.max_epochs={spec['max_epochs']}")
+    most = spec.get("max_steps", -1)
+    if spec.get("min_steps") is not None and -1 < most < spec["min_steps"]:
+        raise _refused("min_steps", spec["min_steps"], f"at most trainer.max_steps={most}")
     _check_profiler(spec.get("profiler"))
     _check_hardware(spec)
 
@@ -137,9 +152,11 @@ def check_objects(config: Config) -> None:
         UserError: for an unknown class, or arguments that it rejects.
     """
     _build_trainer(config.trainer)
+    check_argument_ranges("optimizer", config.optimizer, OPTIMIZERS, torch.optim.Optimizer)
     optimizer = factory("optimizer", config.optimizer)
     if config.scheduler:
-        factory("scheduler", config.scheduler, optimizer)
+        check_argument_ranges("scheduler", config.scheduler, SCHEDULES, LRScheduler)
+        factory("scheduler", config.scheduler, optimizer, config.trainer.get("max_epochs", 0))
     for group, specs, kind in (("callbacks", config.callbacks, Callback), ("logger", config.logger, Logger)):
         for name, spec in (specs or {}).items():
             if spec is not None:
@@ -158,6 +175,8 @@ def _check_callback(key: str, made: object, *, has_logger: bool) -> None:
     Raises:
         UserError: for one without its logger, package or metric.
     """
+    if type(made) in (Callback, Checkpoint):
+        raise UserError(f"{key} cannot be used: {type(made).__name__} is a base class and does nothing")
     if isinstance(made, LOGGING) and not has_logger:
         raise UserError(f"{key} cannot be used with logger=none: {type(made).__name__} needs a logger")
     if isinstance(made, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
@@ -185,11 +204,14 @@ def _check_object(key: str, spec: Plain, kind: type) -> object:
     """Checks the class and arguments of a callback or logger; builds and returns it if that has no side effects."""
     given = spec
     if isinstance(spec, dict):
-        if spec.get("run_dir") == "":
-            raise UserError(f"{key}.run_dir= cannot be used: name a folder, or leave it out for the folder of the run")
-        given = {name: value for name, value in spec.items() if value is not None}  # the run folder is not known yet
+        if spec.get("_partial_"):
+            raise UserError(f"{key}._partial_ cannot be set: leave it out")
+        given = {  # the run folder is not known yet
+            name: value for name, value in spec.items() if value is not None or not name.endswith(PATH_NAMES)
+        }
+        check_argument_ranges(key, given, CALLBACKS, kind)
         if str(spec.get("_target_")).startswith(BUILT_EARLY):
-            built = construct(key, given, kind)
+            built = construct(key, {**given, "run_dir": "."} if "run_dir" in spec else given, kind)
             _check_supported(key, type(built))
             return built
         given["_partial_"] = True
@@ -234,7 +256,11 @@ def lightning_errors() -> Iterator[None]:
     except ValueError as error:
         if isinstance(error, UserError) or "val_check_interval" not in str(error):
             raise
-        raise UserError(f"trainer.val_check_interval cannot be used: {' '.join(str(error).split())}") from error
+        given, batches = re.findall(r"\((\d+)\)", str(error))[:2]
+        raise UserError(
+            f"trainer.val_check_interval={given} exceeds the number of training batches, {batches}: set a smaller "
+            "number, or trainer.check_val_every_n_epoch"
+        ) from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
         small = re.search(r"to check ([\d.e-]+) of the `(\w+)_dataloader` but [\d.e-]+ \* (\d+) < 1", text)
@@ -249,6 +275,8 @@ def lightning_errors() -> Iterator[None]:
 def _check_whole(key: str, value: object, least: int, otherwise: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise _refused(key, value, f"a whole number, at least {least}{otherwise}")
+    if value > LARGEST:
+        raise UserError(f"trainer.{key}={value} cannot be used: it is too large")
 
 
 def _check_limit(key: str, value: object) -> None:
@@ -290,8 +318,7 @@ def _check_hardware(spec: Plain) -> None:
 
 
 def _refused(key: str, value: object, expected: str) -> UserError:
-    shown = "null" if value is None else value
-    return UserError(f"trainer.{key}={shown} cannot be used: it must be {expected}")
+    return UserError(f"trainer.{key}={shown(value)} cannot be used: it must be {expected}")
 
 
 def _emulates_bfloat16() -> bool:

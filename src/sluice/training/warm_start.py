@@ -1,17 +1,21 @@
 """Initialising a network with the weights of another run, matched by name and by word."""
 
 import logging
+import os
+import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from sluice.config.schema import find_schema
+from sluice.config.schema import Config, find_schema
+from sluice.distributed import global_rank
 from sluice.errors import UserError
 from sluice.plain import PlainMapping
+from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_named
 from sluice.recipes.task import AnyRecipe
-from sluice.runs.checkpoint import network_weights, read_checkpoint
+from sluice.runs.checkpoint import find_checkpoint, network_weights, read_checkpoint
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import SPECIALS
@@ -37,6 +41,22 @@ class Network(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool) -> object:
         """Loads weights by name."""
+
+
+def check_source(config: Config, recipe: AnyRecipe) -> None:
+    """Checks, before any data are read, that `init_from` names a checkpoint of the same kind of task.
+
+    Resumed runs load no weights from it. Ranks other than 0 check nothing, since the first process does.
+
+    Raises:
+        UserError: if it is not a checkpoint, damaged, or of another kind of task.
+    """
+    if config.init_from is None or config.resume is not None or LAUNCHED in os.environ or global_rank() > 0:
+        return
+    run = Path(config.init_from)
+    if not zipfile.is_zipfile(find_checkpoint(run)):
+        raise UserError(f"init_from={run} is not a checkpoint: give a run folder or its best.ckpt")
+    _check_kind(run, read_checkpoint(run)[1]["sluice"], recipe)
 
 
 def warm_start(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) -> None:

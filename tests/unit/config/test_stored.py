@@ -8,10 +8,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from running import compose_quickly
-from sluice.config.compose import checked, with_schema
+from sluice.config.compose import checked
 from sluice.config.schema import TASK_SCHEMAS
 from sluice.config.stored import restored
 from sluice.errors import UserError
+from sluice.training.stored_settings import with_schema
 
 
 @pytest.fixture(scope="module")

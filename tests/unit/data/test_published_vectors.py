@@ -150,7 +150,7 @@ def test_offline_names_the_address_and_the_folder(data_dir: Path) -> None:
         find_vectors(NAME, data_dir)
     assert str(caught.value) == (
         "http://127.0.0.1:1/glove.6B.zip could not be downloaded (no connection, or it was interrupted): "
-        f"copy glove.6B.zip into {data_dir}, or give the path of a file of vectors instead of a name."
+        f"copy glove.6B.zip into {data_dir}, or give the path of a file of vectors instead of a name"
     )
 
 

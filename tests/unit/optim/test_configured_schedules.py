@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Optimizer, lr_scheduler
 
-from sluice.config.instantiate import factory
 from sluice.optim.schedules import Schedule
+from sluice.targets.instantiate import factory
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "ConstantLR": {},

@@ -16,6 +16,7 @@ import yaml
 
 from running import CONF, SAMPLE
 from sluice.config.compose import checked, compose_config
+from sluice.config.fields import shown
 from sluice.config.schema import schema_name
 from sluice.config.stored import restored
 from sluice.distributed import global_rank, num_devices, started_by_launcher
@@ -76,7 +77,7 @@ class TestDevices:
 
     @pytest.mark.parametrize("devices", [0, -2, 1.5, "two", "0", None, ""])
     def test_invalid_number_of_devices_is_refused(self, devices: Any) -> None:
-        with pytest.raises(UserError, match=rf"trainer.devices={devices} cannot be used: it must be a whole number"):
+        with pytest.raises(UserError, match=rf"trainer.devices={shown(devices)} cannot be used: it must be a whole"):
             num_devices({"devices": devices})
 
     @pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])

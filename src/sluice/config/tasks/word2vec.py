@@ -48,7 +48,7 @@ class Word2Vec(TaskSettings):
     gradient_clip: float | None = setting(
         "default of trainer.gradient_clip_val; none, since single rows are updated", None, above=0
     )
-    gpu_precision: str = setting("default of trainer.precision with trainer=gpu; nothing else is supported", "32-true")
+    gpu_precision: str = choice("default of trainer.precision with trainer=gpu", ("32-true",), "32-true")
     embedding: EmbeddingDefaults = field(default_factory=lambda: EmbeddingDefaults(size=100, word_dropout=0.0))
     method: str = choice(
         "skipgram predicts the context from the word, cbow the word from its context", WORD2VEC_METHODS, "skipgram"
@@ -59,7 +59,7 @@ class Word2Vec(TaskSettings):
         least=1,
         most=1_000,
     )
-    negatives: int = count("negative samples per pair", 5)
+    negatives: int = setting("negative samples per pair", 5, least=1, most=1000)
     subsampling: float = setting(
         "frequency above which occurrences of a word are dropped at random; 0 for none", 1e-3, least=0
     )

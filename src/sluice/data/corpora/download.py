@@ -13,7 +13,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from sluice.data.corpus import Corpus
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
-from sluice.errors import UserError, unreadable
+from sluice.errors import UserError, reason_of, unreadable
 from sluice.text.lines import check_size, limit_size
 
 SOURCES = ("auto", "local", "download", "sample")
@@ -60,7 +60,7 @@ def resolve(
             `data_dir` raise an error when they are read; they are never replaced by the sample.
     """
     if source not in SOURCES:
-        raise UserError(f"task.data.source={source} is unknown: choose one of {', '.join(SOURCES)}.")
+        raise UserError(f"task.data.source={source} is unknown: choose one of {', '.join(SOURCES)}")
     if source == "sample":
         return sample
     require_folder(data_dir)
@@ -71,8 +71,8 @@ def resolve(
         return found
     if source == "local":
         raise UserError(
-            f"There is no {published.expected} in {data_dir}: copy it there, "
-            "or set task.data.source=download or task.data.source=sample."
+            f"there is no {published.expected} in {data_dir}: copy it there, "
+            "or set task.data.source=download or task.data.source=sample"
         )
     if source == "download":
         return published.download(data_dir)
@@ -89,7 +89,7 @@ def _download_or_sample(
             raise UserError(
                 f"{published.title} is not in {data_dir} and could not be downloaded, and neither `sluice prepare` nor "
                 f"a run of several processes uses the sample instead: copy {published.expected} there, run "
-                f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample."
+                f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample"
             ) from failure
         log.warning(
             "%s is not available: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
@@ -143,7 +143,7 @@ def fetch(
         reason = f"the {kind} of the received file differs from that of the published one"
         raise download_failed(url, folder, name, reason, alternative) from error
     except OSError as error:
-        raise _not_writable(folder, name, error.strerror or str(error), alternative) from error
+        raise _not_writable(folder, name, reason_of(error), alternative) from error
     return folder / name
 
 
@@ -155,8 +155,8 @@ def require_folder(data_dir: Path) -> None:
     """
     if not data_dir.is_dir():
         raise UserError(
-            f"The data folder {data_dir} does not exist or is not a folder: create it, or set another with "
-            "paths.data_dir or the environment variable SLUICE_DATA."
+            f"the data folder {data_dir} does not exist or is not a folder: create it, or set another with "
+            "paths.data_dir or the environment variable SLUICE_DATA"
         )
 
 
@@ -172,8 +172,8 @@ def make_folder(data_dir: Path, name: str) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be created ({(error.strerror or str(error)).lower()}): set another folder with "
-            "paths.data_dir or the environment variable SLUICE_DATA, or set task.data.source=sample."
+            f"{folder} cannot be created ({reason_of(error)}): set another folder with "
+            "paths.data_dir or the environment variable SLUICE_DATA, or set task.data.source=sample"
         ) from error
     return folder
 
@@ -208,13 +208,13 @@ def download_failed(url: str, folder: Path, name: str, reason: str, alternative:
         reason: what happened.
         alternative: what the user can do without the file.
     """
-    return UserError(f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or {alternative}.")
+    return UserError(f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or {alternative}")
 
 
 def _not_writable(folder: Path, name: str, reason: str, alternative: str) -> UserError:
     return UserError(
         f"{name} cannot be written into {folder} ({reason}): set another folder with paths.data_dir "
-        f"or the environment variable SLUICE_DATA, or {alternative}."
+        f"or the environment variable SLUICE_DATA, or {alternative}"
     )
 
 
@@ -262,4 +262,4 @@ def _read_remaining(stream: BinaryIO) -> None:
 
 
 def _incomplete(path: Path, reason: str) -> UserError:
-    return UserError(f"{path} is not a complete .tar.gz ({reason}): replace it with a complete copy, or remove it.")
+    return UserError(f"{path} is not a complete .tar.gz ({reason}): replace it with a complete copy, or remove it")

@@ -82,7 +82,7 @@ class ImdbFolder(ImdbOnDisk):
         if missing:
             raise UserError(
                 f"{self.path} has no folder {', '.join(missing)}: "
-                f"extract {ARCHIVE_NAME} again, or remove the folder to read the archive instead."
+                f"extract {ARCHIVE_NAME} again, or remove the folder to read the archive instead"
             )
         return {(split, label): _text_files(self.path / split / label) for split, label in GROUPS}
 
@@ -117,7 +117,7 @@ class ImdbArchive(ImdbOnDisk):
         if not counts:
             raise UserError(
                 f"{self.path} has no {FOLDER_NAME}/train and {FOLDER_NAME}/test reviews: "
-                f"replace it with the official {ARCHIVE_NAME}."
+                f"replace it with the official {ARCHIVE_NAME}"
             )
         _check_counts(self.path, counts, self.reviews_per_class)
 
@@ -133,7 +133,7 @@ def _check_counts(path: Path, counts: Mapping[tuple[str, str], int], expected: i
     if wrong:
         raise UserError(
             f"{path} should have {expected:,} reviews in each class of train and test, but {', '.join(wrong)}: "
-            f"replace it with a complete copy of the dataset, or remove it."
+            f"replace it with a complete copy of the dataset, or remove it"
         )
 
 
@@ -149,7 +149,7 @@ def _decode(content: bytes, name: str) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"The review {name} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy."
+            f"the review {name} is not UTF-8 (byte {error.start}): replace the dataset with an unchanged copy"
         ) from error
 
 

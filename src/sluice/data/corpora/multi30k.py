@@ -53,7 +53,7 @@ def resolve_multi30k(
     languages = (source_language, target_language)
     if source_language == target_language:
         raise UserError(
-            f"task.data.source_language and target_language are both {source_language!r}: choose two languages."
+            f"task.data.source_language and target_language are both {source_language!r}: choose two languages"
         )
     if not set(languages) <= set(LANGUAGES):
         return _other_languages(source, data_dir, languages)
@@ -98,7 +98,7 @@ def _other_languages(source: str, data_dir: Path, languages: tuple[str, str]) ->
         missing = next(language for language in languages if language not in LANGUAGES)
         raise UserError(
             f"Multi30k is not available in the language {missing!r}: choose two of {', '.join(LANGUAGES)}, "
-            f"or copy {', '.join(_names(languages))} into {data_dir}."
+            f"or copy {', '.join(_names(languages))} into {data_dir}"
         )
     return found
 

@@ -108,7 +108,7 @@ def read_aligned(source: Path, target: Path, known_bytes: int | None = None) -> 
     if counts[0] != counts[1]:
         raise UserError(
             f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: each line must be the "
-            "translation of the same line of the other file, so both files must have the same number of lines."
+            "translation of the same line of the other file, so both files must have the same number of lines"
         )
 
 
@@ -125,10 +125,10 @@ def read_table(path: Path, columns: tuple[int, int]) -> Iterator[tuple[str, str]
         if len(fields) < max(columns):
             raise UserError(
                 f"{path}, line {number}: the line has {len(fields)} column(s) separated by tabs, expected at least "
-                f"{max(columns)}; add the missing columns, or use two files."
+                f"{max(columns)}; add the missing columns, or use two files"
             )
         yield fields[columns[0] - 1], fields[columns[1] - 1]
 
 
 def _some_lines(path: Path, known_bytes: int | None = None) -> Iterator[str]:
-    return not_empty(read_lines(path, known_bytes), f"{path} has no lines: add at least one sentence.")
+    return not_empty(read_lines(path, known_bytes), f"{path} has no lines: add at least one sentence")

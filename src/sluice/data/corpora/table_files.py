@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sluice.errors import UserError, not_empty
+from sluice.errors import UserError, not_empty, reason_of
 from sluice.files import atomic_file
 from sluice.plain import Plain, PlainMapping
 from sluice.text.lines import read_errors, read_lines
@@ -34,6 +34,22 @@ def is_table(path: Path) -> bool:
     return path.is_dir() or _format(path) in READERS
 
 
+def check_kind(path: Path) -> None:
+    """Checks the suffix of a table, or that a folder is a saved dataset, without reading it.
+
+    Raises:
+        UserError: if the suffix is unknown, or the folder is none or has several datasets.
+    """
+    if not path.is_dir():
+        if _format(path) not in READERS:
+            raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
+    elif (path / "dataset_dict.json").is_file():
+        splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
+        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
+    elif not (path / "state.json").is_file():
+        raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
+
+
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a table in order; blank lines are skipped.
 
@@ -47,9 +63,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             twice, a row is invalid (too few or too many columns, not valid JSON), or the library that reads the format
             is not installed.
     """
-    reader = _dataset_rows if path.is_dir() else READERS.get(_format(path))
-    if reader is None:
-        raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
+    check_kind(path)
+    reader = _dataset_rows if path.is_dir() else READERS[_format(path)]
     yield from not_empty(reader(path, columns), f"{path} has no rows: add rows below the header")
 
 
@@ -87,27 +102,27 @@ def read_labelled(path: Path, *, text_columns: Sequence[str], label_column: str)
         texts = tuple(_text_of(path, row, name) for name in text_columns)
         label = _text_of(path, row, label_column, (str, int)).strip()
         if not all(text.strip() for text in texts):
-            raise UserError(f"{path}, line {row.line}: the text is empty; fill it in or remove the row.")
+            raise UserError(f"{path}, line {row.line}: the text is empty; fill it in or remove the row")
         if not label:
-            raise UserError(f"{path}, line {row.line}: the label is empty; fill it in or remove the row.")
+            raise UserError(f"{path}, line {row.line}: the label is empty; fill it in or remove the row")
         yield LabelledRow(row.line, texts, label)
 
 
 def _text_of(path: Path, row: TableRow, name: str, kinds: tuple[type, ...] = (str,)) -> str:
     """Returns a field as str, "" for null."""
     if name not in row.fields:
-        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}.")
+        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}")
     value = row.fields[name]
     if value is None:
         return ""
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise UserError(f"{path}, line {row.line}: {name!r} is a {type(value).__name__}; make it {expected}.")
+        raise UserError(f"{path}, line {row.line}: {name!r} is a {type(value).__name__}; make it {expected}")
     try:
         str(value).encode("utf-8")
     except UnicodeEncodeError as error:  # valid in JSON ("\ud83d"), but cannot be encoded
         lone = str(value)[error.start]
-        raise UserError(f"{path}, line {row.line}: {lone!a} is a lone surrogate; remove it.") from error
+        raise UserError(f"{path}, line {row.line}: {lone!a} is a lone surrogate; remove it") from error
     return str(value)
 
 
@@ -130,7 +145,7 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside.'
+            f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside'
         ) from error
 
 
@@ -173,7 +188,7 @@ def _check_fields(path: Path, line: int, fields: list[str], expected: int, delim
         name = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         raise UserError(
             f"{path}, line {line}: the row has {len(fields)} column(s), but the header has {expected}; "
-            f"add the missing columns, or quote texts that contain a {name}."
+            f"add the missing columns, or quote texts that contain a {name}"
         )
 
 
@@ -189,7 +204,7 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
         names = [name for name, _ in pairs]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
-            raise UserError(f"{path}, line {line}: the field {repeated!r} occurs twice; remove one of them.")
+            raise UserError(f"{path}, line {line}: the field {repeated!r} occurs twice; remove one of them")
         return dict(pairs)
 
     try:
@@ -198,9 +213,9 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
         raise
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", error)
-        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line.") from error
+        raise UserError(f"{path}, line {line}: not valid JSON ({reason}); put one object on each line") from error
     if not isinstance(fields, dict):
-        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line.")
+        raise UserError(f"{path}, line {line}: found a JSON {type(fields).__name__}; put one object on each line")
     return fields
 
 
@@ -225,11 +240,6 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
 def _dataset_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a folder written by `datasets.Dataset.save_to_disk`; classes become their names."""
-    if (path / "dataset_dict.json").is_file():
-        splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
-        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
-    if not (path / "state.json").is_file():
-        raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
     try:
         from datasets import ClassLabel, load_from_disk
     except ImportError as error:
@@ -283,7 +293,7 @@ def write_table(path: Path, rows: Iterable[PlainMapping]) -> None:
             for line in _formatted(path, rows):
                 target.write(line.encode("utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path") from error
+        raise UserError(f"{path} cannot be written ({reason_of(error)}): choose another path") from error
 
 
 def _packed(file: BinaryIO) -> gzip.GzipFile:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sluice.data.corpora.table_files import LabelledRow, read_labelled
+from sluice.data.corpora.table_files import LabelledRow, check_kind, read_labelled
 from sluice.data.corpus import Document, SourceFile, Sources, TextPair
 from sluice.data.identity import hashes_of
 from sluice.data.splits import assign_folds
@@ -85,9 +85,11 @@ class Table(SplitFiles):
         """Arguments as in `LabelledTable`, with one or more text columns.
 
         Raises:
-            UserError: if a column is named twice.
+            UserError: if a column is named twice, or a file is no table.
         """
         super().__init__(path, validation_path, test_path)
+        for file in self.files.values():
+            check_kind(file)
         self.fold = fold
         self.text_columns, self.label_column = text_columns, label_column
         self.known_labels = None if known_labels is None else tuple(map(_class_name, known_labels))
@@ -114,7 +116,7 @@ class Table(SplitFiles):
         if len(train_labels) < 2:
             raise UserError(
                 f"{self.files['train']} has only the class {train_labels.pop()!r} in {self.label_column!r}: "
-                "classification needs at least two."
+                "classification needs at least two"
             )
         _warn_of_similar(train_labels, self.files["train"])
         for split in self.files:
@@ -182,7 +184,7 @@ class Table(SplitFiles):
             if row.label not in known:
                 raise UserError(
                     f"{self.files[split]}, line {row.line}: the class {row.label!r} is not in the training file, "
-                    f"which has {', '.join(_sorted_labels(known))}; correct it or add training rows."
+                    f"which has {', '.join(_sorted_labels(known))}; correct it or add training rows"
                 )
 
 

@@ -102,9 +102,9 @@ def read_tagged(
             yield TaggedSentence(tuple(words), tuple(tags))
             length, words, tags = len(words), [], []
     if not sentences:
-        raise UserError(f"{path} has no sentences: put a word and its tag on each line.")
+        raise UserError(f"{path} has no sentences: put a word and its tag on each line")
     if sentences == 1 and length > MAX_SINGLE_SENTENCE:
-        raise UserError(f"{path} is a single sentence of {length:,} words: end each sentence with an empty line.")
+        raise UserError(f"{path} is a single sentence of {length:,} words: end each sentence with an empty line")
 
 
 def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
@@ -125,7 +125,7 @@ def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
             if len(fields) != width:
                 raise UserError(
                     f"{path}, line {number}: {len(fields)} column(s), expected {width} as before; separate columns by "
-                    "tabs if words contain blanks, and end a sentence with an empty line."
+                    "tabs if words contain blanks, and end a sentence with an empty line"
                 )
             yield number, fields
 
@@ -153,12 +153,12 @@ def _field(path: Path, number: int, fields: list[str], index: int, name: str) ->
     if index >= len(fields):
         raise UserError(
             f"{path}, line {number}: {len(fields)} column(s), but the {name}s are in column {index + 1}; add the "
-            f"column, or set task.data.{name}_column."
+            f"column, or set task.data.{name}_column"
         )
     if not fields[index]:
         raise UserError(
             f"{path}, line {number}: the {name} is empty; fill it in, or set task.data.{name}_column to the column of "
-            f"the {name}s."
+            f"the {name}s"
         )
     return fields[index]
 
@@ -180,7 +180,7 @@ def _layout_of(path: Path, columns: TagColumns) -> _Layout:
         remedy = "separate words and tags by a tab or a blank" if len(fields) == 1 else "set task.data.tag_column too"
         raise UserError(
             f"{path}, line {first}: words and tags are both in column {word % len(fields) + 1} of {len(fields)}; "
-            f"{remedy}."
+            f"{remedy}"
         )
     if fields and not has_header and not is_conllu:
         _check_no_header(path, first, fields[word], fields[tag])
@@ -226,7 +226,7 @@ def _index(path: Path, name: str, column: str, known: list[str], width: int) -> 
         if width and not 0 < abs(number) <= width:
             raise UserError(
                 f"{path} has {width} column(s), no column {number} of {name}s: set task.data.{name}_column to a number "
-                f"from 1 to {width}, or to a name in the header row."
+                f"from 1 to {width}, or to a name in the header row"
             )
         return number - 1 if number > 0 else number
     if column in known[: width or None]:
@@ -236,7 +236,7 @@ def _index(path: Path, name: str, column: str, known: list[str], width: int) -> 
     known = known[:width]
     raise UserError(
         f"{path} has no column {column!r}: set task.data.{name}_column to one of {', '.join(map(repr, known))}, or to "
-        f"a number from 1 to {width}."
+        f"a number from 1 to {width}"
     )
 
 
@@ -244,7 +244,7 @@ def _check_no_header(path: Path, line: int, word: str, tag: str) -> None:
     if word.lower() in HEADER_WORDS and tag.lower() in HEADER_TAGS:
         raise UserError(
             f"{path}, line {line}: {word!r} and {tag!r} are names of columns; set task.data.word_column={word} and "
-            f"task.data.tag_column={tag} to skip the row."
+            f"task.data.tag_column={tag} to skip the row"
         )
 
 
@@ -253,7 +253,7 @@ def _check_not_numbers(path: Path, words: list[str]) -> None:
     if len(words) > 1 and words == [str(number + 1) for number in range(len(words))]:
         raise UserError(
             f"{path}: the words of the first sentence are the numbers 1 to {len(words)}; set task.data.word_column to "
-            "the column of the words, such as 2."
+            "the column of the words, such as 2"
         )
 
 

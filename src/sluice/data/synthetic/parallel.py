@@ -126,8 +126,8 @@ class SampleParallel:
         check_memory(BYTES_PER_TEXT, {"train": size}, size=size)
         if sorted((source_language, target_language)) != sorted(LANGUAGES):
             raise UserError(
-                f"The sample corpus does not translate {source_language!r} to {target_language!r}: "
-                f"its two languages are {' and '.join(LANGUAGES)}."
+                f"the sample corpus does not translate {source_language!r} to {target_language!r}: "
+                f"its two languages are {' and '.join(LANGUAGES)}"
             )
         self.size, self.seed = size, seed
         self.source_language, self.target_language = source_language, target_language

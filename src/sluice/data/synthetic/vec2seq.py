@@ -76,7 +76,7 @@ class BookSentences:
         self.path, self.limit = path, limit
         self.texts = split_sentences(text)[:limit]
         if not self.texts:
-            raise UserError(f"{path} has no sentences: use a file with text.")
+            raise UserError(f"{path} has no sentences: use a file with text")
 
     def sentences(self) -> Iterator[LabelledSentence]:
         """Yields every sentence with its index."""

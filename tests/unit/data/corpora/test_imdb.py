@@ -143,7 +143,7 @@ class TestDownload:
 
         server(b"x" * 100)
         monkeypatch.setattr("shutil.move", no_space)
-        with pytest.raises(UserError, match=r"cannot be written into .*No space left"):
+        with pytest.raises(UserError, match=r"cannot be written into .*no space left"):
             download_imdb(data_dir)
         assert list(data_dir.iterdir()) == []
 

@@ -110,7 +110,7 @@ def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.L
 
 def test_local_names_the_expected_files(data_dir: Path) -> None:
     (write_files(data_dir) / "val.en.gz").unlink()
-    with pytest.raises(UserError, match=r"There is no train.de.gz, train.en.gz, .*test_2016_flickr.en.gz in"):
+    with pytest.raises(UserError, match=r"there is no train.de.gz, train.en.gz, .*test_2016_flickr.en.gz in"):
         resolve_multi30k(source="local", data_dir=data_dir)
 
 

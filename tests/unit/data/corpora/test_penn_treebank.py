@@ -158,7 +158,7 @@ def test_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         download_ptb(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert resolve_ptb(source="auto", data_dir=tmp_path, sample_size=40).name == "sample"
-    with pytest.raises(UserError, match=r"The data folder .*none does not exist"):
+    with pytest.raises(UserError, match=r"the data folder .*none does not exist"):
         download_ptb(tmp_path / "none")
 
 
@@ -169,5 +169,5 @@ def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
 
 
 def test_local_names_the_expected_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"There is no ptb/ with ptb.train.txt, .* in {tmp_path}: copy it there"):
+    with pytest.raises(UserError, match=rf"there is no ptb/ with ptb.train.txt, .* in {tmp_path}: copy it there"):
         resolve_ptb(source="local", data_dir=tmp_path)

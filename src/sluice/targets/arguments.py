@@ -1,20 +1,26 @@
 """Checking the arguments of a class in `_target_` against its signature, before it is called."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from sluice.config.fields import shown
 from sluice.errors import UserError
+from sluice.optim.configured import OWN_SETTINGS
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", NoneType: "null"}
 """Simple types that are checked, and their names in messages; values of any other type are left to the class."""
+ENTRIES = {int: " of whole numbers", float: " of numbers", str: " of strings"}
+"""Names of the types of a list's entries."""
 
 
 def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
-    """Checks the types of arguments against the annotations of a class or function.
+    """Checks the names of arguments against the signature of a class or function, and their types.
 
     Args:
         key: the group or its entry, for error messages.
@@ -22,14 +28,32 @@ def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, ob
         given: arguments by name.
 
     Raises:
-        UserError: for the first argument of the wrong type.
+        UserError: for the first argument that is unknown or of the wrong type.
     """
+    _check_names(key, target, given)
     hints = _hints(target)
     for name, value in given.items():
-        if name == "patience" and isinstance(value, int) and value < 0:
-            raise UserError(f"{key}.{name}={value} cannot be used: it must be at least 0")
         if name in hints and not _fits(value, hints[name]):
-            raise UserError(f"{key}.{name}={_shown(value)} cannot be used: it must be {_expected(hints[name])}")
+            raise UserError(f"{key}.{name}={shown(value)} cannot be used: it must be {_expected(hints[name])}")
+
+
+def _check_names(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # of some builtins
+        return
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    own = OWN_SETTINGS if key == "scheduler" else ()
+    unknown = next((name for name in given if name not in parameters and name not in own), None)
+    if unknown is None:
+        return
+    close = difflib.get_close_matches(unknown, parameters, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise UserError(
+        f"{key} cannot be built: {target.__name__} takes no argument {unknown}{meant}: leave it out, or delete it with "
+        f"~{key}.{unknown}"
+    )
 
 
 def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
@@ -50,10 +74,12 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is tuple and Ellipsis not in parts:
         return isinstance(value, list | tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
     if origin in (list, Iterable, Sequence):
-        return isinstance(value, list | tuple)
+        return isinstance(value, list | tuple) and all(_fits(entry, parts[0]) for entry in value)
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
-    if hint is Tensor:
+    if origin is Callable:
+        return callable(value)
+    if hint in (Tensor, timedelta):
         return False
     if hint not in KINDS:
         return True
@@ -67,18 +93,17 @@ def _expected(hint: Any) -> str:
     words: list[str] = []
     for part in parts:
         origin, inner = get_origin(part), get_args(part)
-        if part is Tensor:
+        if part in (Tensor, timedelta):
+            continue
+        if origin is Callable:
+            words.append("a function")
             continue
         if origin is Literal:
             words += map(str, inner)
         elif origin in (list, Iterable, Sequence, dict, Mapping):
-            words.append("a dictionary" if origin in (dict, Mapping) else "a list")
+            words.append("a dictionary" if origin in (dict, Mapping) else f"a list{ENTRIES.get(inner[0], '')}")
         elif origin is tuple:
             words.append(f"a list of {len(inner)} values")
         else:
             words.append(KINDS.get(part, getattr(part, "__name__", str(part))))
     return " or ".join(dict.fromkeys(words))
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.config.arguments import check_arguments
 from sluice.config.fields import check_finite
 from sluice.errors import UserError
+from sluice.targets.arguments import check_arguments
 
 
 def target(
@@ -22,7 +22,6 @@ def target(
     scale: float | Tensor = 1.0,
     items: list[int] | None = None,
     path: Path | None = None,
-    patience: int = 1,
 ) -> None:
     """Its annotations are those of usual arguments."""
 
@@ -38,7 +37,6 @@ def target(
             ("items", [1]),
             ("items", None),
             ("path", "x"),
-            ("other", 3),
         ),
     ],
 )
@@ -59,13 +57,19 @@ def test_arguments_of_the_right_type_are_accepted(argument: str, value: object) 
         ("pair", "x", "it must be a list of 2 values"),
         ("kind", "c", "it must be a or b"),
         ("scale", "fast", "it must be a number"),
-        ("items", 3, "it must be a list or null"),
-        ("patience", -1, "it must be at least 0"),
+        ("items", 3, "it must be a list of whole numbers or null"),
+        ("items", ["x"], "it must be a list of whole numbers or null"),
     ],
 )
 def test_arguments_of_another_type_are_refused(argument: str, value: object, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         check_arguments("group", target, {argument: value})
+
+
+def test_unknown_arguments_are_refused() -> None:
+    with pytest.raises(UserError, match=r"target takes no argument coun \(did you mean count\?\): leave it out"):
+        check_arguments("group", target, {"coun": 3})
+    check_arguments("group", dict, {"anything": 3})
 
 
 def test_classes_of_torch_are_checked() -> None:

@@ -11,37 +11,52 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from sluice.config.arguments import check_arguments
+from sluice.config.fields import shown
 from sluice.errors import UserError
 from sluice.optim.configured import ConfiguredSchedule
 from sluice.plain import Plain
+from sluice.targets.arguments import check_arguments
+
+LIBRARIES = ("torch.", "pytorch_lightning.", "lightning.")
+"""Packages whose exceptions are caused by their arguments; those of other code are reported with a traceback."""
 
 
-def factory(key: str, spec: Plain, optimizer: Callable[..., Any] | None = None) -> Callable[..., Any]:
+def factory(
+    key: str, spec: Plain, optimizer: Callable[..., Any] | None = None, max_epochs: int = 0
+) -> Callable[..., Any]:
     """Builds a factory of optimizers or schedules, and calls it once so that errors are found before data are prepared.
 
     Args:
         key: "optimizer" or "scheduler".
         spec: `_target_` and its arguments.
         optimizer: the factory of optimizers that a schedule is tried with; None for SGD.
+        max_epochs: epochs of the training; 0 if unknown.
 
     Raises:
         UserError: if the arguments are rejected, or the object is no optimizer or schedule.
     """
-    make: Callable[..., Any] = construct(key, {**spec, "_partial_": True})
+    kind = LRScheduler if key == "scheduler" else torch.optim.Optimizer
+    make = construct(key, {**spec, "_partial_": True}, kind)
     try:
         if key == "scheduler":
-            check_target(key, spec, make, LRScheduler)
-            make = ConfiguredSchedule(make.func, make.keywords)  # type: ignore[attr-defined]
-            make.try_with((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]))
+            make = ConfiguredSchedule(make.func, make.keywords)
+            make.try_with((optimizer or _sgd)([nn.Parameter(torch.zeros(1, 1))]), max_epochs)
         else:
-            check_target(key, spec, make, torch.optim.Optimizer)
             _try_optimizer(key, spec, make)
     except UserError:
         raise
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+        raise UserError(f"{key} cannot be built: {_failure(spec, error)}") from error
     return make
+
+
+def _failure(spec: Plain, error: Exception) -> str:
+    """Describes an error of a class; one of Python, such as a division by zero, is reported with the arguments."""
+    if isinstance(error, ValueError) or (isinstance(error, TypeError) and "argument" in str(error)):
+        return _reason(error)
+    given = ", ".join(f"{name}={shown(value)}" for name, value in spec.items() if not name.startswith("_"))
+    what = f"{given} ({_reason(error)}): change the arguments" if given else f"its default arguments ({_reason(error)})"
+    return f"{str(spec['_target_']).rpartition('.')[2]} fails with {what}"
 
 
 def _sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -69,18 +84,30 @@ def check_target(key: str, spec: Plain, make: object, kind: type) -> None:
 
 def _wrong_kind(key: str, spec: Plain, made: type, kind: type) -> str:
     return (
-        f"{key}._target_={spec.get('_target_')} cannot be used: it creates a {made.__name__}, expected a "
-        f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
+        f"{key}._target_={shown(spec.get('_target_'))} cannot be used: it creates {_with_article(made)}, expected "
+        f"{_with_article(kind)} of {kind.__module__.partition('.')[0]}"
     )
 
 
+def _with_article(kind: type) -> str:
+    name = kind.__name__
+    spelled = name[:2].isupper() and name[0] in "FHLMNRSX"
+    return f"{'an' if spelled or name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def _try_optimizer(key: str, spec: Plain, make: Callable[..., Any]) -> None:
-    """Takes a step with one parameter, since optimizers use some of their arguments only then."""
-    weight = nn.Parameter(torch.zeros(1, 1))
-    weight.grad = torch.ones(1, 1)
+    """Takes a step with one parameter, since optimizers use some of their arguments only then.
+
+    Raises:
+        ValueError: if it sets the parameter to NaN or infinity.
+    """
+    weight = nn.Parameter(torch.zeros(2, 1))
+    weight.grad = torch.tensor([[0.0], [1.0]])
     optimizer = make([weight])
     _check_kind(key, spec, optimizer, torch.optim.Optimizer)
     optimizer.step()
+    if not torch.isfinite(weight).all():
+        raise ValueError(f"its first step sets a weight to {weight.sum().item():g}, change its arguments")
 
 
 def construct_all(key: str, specs: Plain | None, kind: type) -> list[Any]:
@@ -115,8 +142,11 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     """
     if not isinstance(spec, dict) or "_target_" not in spec:
         raise UserError(f"{key} has no _target_: name a class and its arguments, as {key}._target_=package.Class")
+    if "_args_" in spec:
+        raise UserError(f"{key}._args_ cannot be set: give the arguments by name")
     try:
         make = instantiate({**spec, "_partial_": True}, _convert_="all")
+        check_target(key, spec, make, kind)
         check_arguments(key, make.func, make.keywords)
         if spec.get("_partial_", False):
             return make
@@ -130,9 +160,9 @@ def construct(key: str, spec: Plain, kind: type = object, **extra: Any) -> Any:
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"{key} cannot be built: {_reason(error)}") from error
     except Exception as error:
-        if not of_tracking_service(error):
+        if not of_tracking_service(error) and not str(spec["_target_"]).startswith(LIBRARIES):
             raise
-        raise UserError(f"{key} cannot be built: {_reason(error)}") from error
+        raise UserError(f"{key} cannot be built: {_failure(spec, error)}") from error
     _check_kind(key, spec, made, kind)
     return made
 
@@ -144,7 +174,8 @@ def of_tracking_service(error: Exception) -> bool:
 
 def _unknown_target(key: str, target: object, error: HydraException) -> str:
     if any(words in str(error) for words in ("Error loading", "Error locating", "Expected a callable target")):
-        return f"{key}._target_={target} cannot be used: it must be the dotted name of an installed class or function"
+        expected = "the dotted name of an installed class or function"
+        return f"{key}._target_={shown(target)} cannot be used: it must be {expected}"
     return f"{key} cannot be built: {_reason(error.__cause__ or error)}"
 
 
