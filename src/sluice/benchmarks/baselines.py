@@ -1,7 +1,5 @@
 """Plain-torch models that the benchmarks compare with: the usual way to write each training step."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -117,7 +115,7 @@ class AttentionTranslator(nn.Module):
     def step(self, source: Tensor, source_lengths: Tensor, target: Tensor, target_lengths: Tensor) -> None:
         """One training step with Adam and a label smoothing of 0.1; see `benchmarks.seq2seq.Pairs` for the shapes."""
         self.optimizer.zero_grad()
-        logits: Any = self.output(self.features(source, source_lengths, target[:, :-1]))
+        logits: Tensor = self.output(self.features(source, source_lengths, target[:, :-1]))
         labels = target[:, 1:].flatten()
         expected = torch.full((len(labels), logits.shape[2]), 0.1 / (logits.shape[2] - 2), device=logits.device)
         expected.scatter_(1, labels.unsqueeze(1), 0.9)

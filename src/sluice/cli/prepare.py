@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from sluice.cli.hydra_options import check_config_dir
 from sluice.config.checks import check_files, fetch_vectors
 from sluice.config.compose import checked, compose_config
 from sluice.config.errors import named_settings
 from sluice.config.given import check_used
+from sluice.config.hydra_options import check_config_dir
 from sluice.installation import find_conf
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts

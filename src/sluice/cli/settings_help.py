@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sluice.cli.hydra_options import Configuration
 from sluice.cli.training_help import leading_comment, option_files
 from sluice.config.compose import compose_config
 from sluice.config.errors import FREE_GROUPS, explained
 from sluice.config.fields import Allowed, shown
+from sluice.config.hydra_options import Configuration
 from sluice.config.schema import Config
 from sluice.config.user_code import allow_named
 from sluice.program import training_command

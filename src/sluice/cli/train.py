@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.cli.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
+from sluice.config.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
 from sluice.errors import UserError, reason_of
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.program import record_training_command, training_command

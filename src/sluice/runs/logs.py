@@ -33,10 +33,11 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
+        self._on_terminal = sys.stderr.isatty()
         self.addFilter(lambda record: not getattr(record, "file_only", False))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.stream.isatty():
+        if self._on_terminal:
             self.stream = sys.stderr
         super().emit(record)
 

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ ENTRIES = {int: " of whole numbers", float: " of numbers", str: " of strings"}
 """Names of the types of a list's entries."""
 
 
-def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
+def check_arguments(key: str, target: Callable[..., object], given: Mapping[str, object]) -> None:
     """Checks the names of arguments against the signature of a class or function, and their types.
 
     Args:
@@ -37,7 +37,7 @@ def check_arguments(key: str, target: Callable[..., Any], given: Mapping[str, ob
             raise UserError(f"{key}.{name}={shown(value)} cannot be used: it must be {_expected(hints[name])}")
 
 
-def _check_names(key: str, target: Callable[..., Any], given: Mapping[str, object]) -> None:
+def _check_names(key: str, target: Callable[..., object], given: Mapping[str, object]) -> None:
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # of some builtins
@@ -56,7 +56,7 @@ def _check_names(key: str, target: Callable[..., Any], given: Mapping[str, objec
     )
 
 
-def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
+def _hints(target: Callable[..., object]) -> Mapping[str, object]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(inspect.unwrap(function))
@@ -64,7 +64,7 @@ def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
         return {}
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _fits(value: object, hint: object) -> bool:
     """Returns whether a plain value has an annotated type; True for types that are not checked."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
@@ -88,7 +88,7 @@ def _fits(value: object, hint: Any) -> bool:
     return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
 
 
-def _expected(hint: Any) -> str:
+def _expected(hint: object) -> str:
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     words: list[str] = []
     for part in parts:

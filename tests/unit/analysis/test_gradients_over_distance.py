@@ -78,7 +78,7 @@ def test_mean_ignores_sequences_shorter_than_the_distance() -> None:
     [
         ({"cells": ("lstm", "foo")}, "there is no cell 'foo' for --cells: there are gru, gru_reset_before, lstm"),
         ({"steps": 9}, "--steps 9 is too few: choose 10 or more"),
-        ({"init": "zeros"}, "--init zeros cannot be used: it must be one of orthogonal, xavier"),
+        ({"init": "zeros"}, "--init zeros cannot be used: it must be one of orthogonal, uniform, xavier"),
     ],
 )
 def test_invalid_settings_are_refused(settings: dict[str, object], expected: str) -> None:
