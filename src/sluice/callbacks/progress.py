@@ -71,6 +71,9 @@ class ProgressBar(Callback):
         self._progress: Progress | None = None
         self._updated_at, self._batches = 0.0, 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # not called for an epoch that is resumed
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._batches = 0
         self._show(_epoch(trainer), trainer.num_training_batches)
@@ -167,7 +170,7 @@ class ProgressLines(Callback):
         self._validated = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._last = time.monotonic()
+        self._last = self._epoch_began = time.monotonic()  # also the start of an epoch that is resumed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_began, self._validated = time.monotonic(), False
@@ -194,12 +197,13 @@ class ProgressLines(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for stopping in (callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)):  # type: ignore[attr-defined]
-            if trainer.is_global_zero and trainer.should_stop and stopping.stopped_epoch:
+            stopped = stopping.stopped_epoch or stopping.stopping_reason_message  # epochs count from 0
+            if trainer.is_global_zero and trainer.should_stop and stopped:
                 log.info("Stopped early after epoch %d: %s.", stopping.stopped_epoch + 1, _reason(stopping))
 
 
 def _reason(stopping: EarlyStopping) -> str:
-    if stopping.wait_count < stopping.patience:
+    if stopping.wait_count < max(stopping.patience, 1):
         return str(stopping.stopping_reason_message).split(" Signaling")[0].rstrip(".")
     count = stopping.wait_count
     times = "validation" if count == 1 else f"{count} validations"

@@ -149,9 +149,25 @@ def test_only_rank_zero_logs(clock: Clock, lines: pytest.LogCaptureFixture) -> N
     assert lines.messages == []
 
 
-def stopped(monitor: str, count: int, message: str | None = None) -> EarlyStopping:
-    callback = EarlyStopping(monitor, patience=3)
-    callback.wait_count, callback.stopped_epoch, callback.best_score = count, 6, torch.tensor(0.5)
+def test_resumed_epoch_is_timed_and_has_a_bar(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
+    """Lightning doesn't call on_train_epoch_start for an epoch that is resumed after some batches."""
+    trainer, shown = fake_trainer(train_loss=0.5), ProgressLines("val/loss")
+    with redirect_stdout(Terminal()):
+        bar = ProgressBar("val/loss")
+        for callback in (shown, bar):
+            callback.on_train_start(trainer, None)  # type: ignore[arg-type]
+        clock.now += 7
+        bar.on_train_batch_end(trainer, None, None, None, 4)  # type: ignore[arg-type]
+        assert bar._progress is not None
+        assert bar._progress.tasks[0].completed == 5
+        bar.on_train_end(trainer, None)  # type: ignore[arg-type]
+    shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert lines.messages == ["epoch 2/4 (7.0 s): loss 0.5"]
+
+
+def stopped(monitor: str, count: int, message: str | None = None, epoch: int = 6, patience: int = 3) -> EarlyStopping:
+    callback = EarlyStopping(monitor, patience=patience)
+    callback.wait_count, callback.stopped_epoch, callback.best_score = count, epoch, torch.tensor(0.5)
     callback.stopping_reason_message = message
     return callback
 
@@ -159,13 +175,15 @@ def stopped(monitor: str, count: int, message: str | None = None) -> EarlyStoppi
 def test_early_stopping_is_reported(lines: pytest.LogCaptureFixture) -> None:
     running = EarlyStopping("val/loss")
     threshold = stopped("val/f1", 0, "Stopping threshold reached: val/f1 = 1 > 0.9. Signaling Trainer to stop.")
+    first = stopped("val/f1", 0, "Stopping threshold reached: val/f1 = 1 > 0.8.", epoch=0, patience=0)
     trainer = SimpleNamespace(
-        is_global_zero=True, should_stop=True, callbacks=[stopped("val/loss", 3), running, threshold]
+        is_global_zero=True, should_stop=True, callbacks=[stopped("val/loss", 3), running, threshold, first]
     )
     ProgressLines("val/loss").on_train_end(trainer, None)  # type: ignore[arg-type]
     assert lines.messages == [
         "Stopped early after epoch 7: val/loss has not improved in the last 3 validations (best: 0.5).",
         "Stopped early after epoch 7: Stopping threshold reached: val/f1 = 1 > 0.9.",
+        "Stopped early after epoch 1: Stopping threshold reached: val/f1 = 1 > 0.8.",
     ]
 
 
