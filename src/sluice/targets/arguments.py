@@ -15,6 +15,8 @@ from sluice.optim.configured import OWN_SETTINGS
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", NoneType: "null"}
 """Simple types that are checked, and their names in messages; values of any other type are left to the class."""
+PLAIN = (str, int, float, NoneType, list, tuple, dict)
+"""Types of values in YAML files."""
 ENTRIES = {int: " of whole numbers", float: " of numbers", str: " of strings"}
 """Names of the types of a list's entries."""
 
@@ -66,12 +68,16 @@ def _hints(target: Callable[..., object]) -> Mapping[str, object]:
 
 def _fits(value: object, hint: object) -> bool:
     """Returns whether a plain value has an annotated type; True for types that are not checked."""
+    if not isinstance(value, PLAIN):  # an object that another `_target_` has created
+        return True
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
     if origin is Literal:
         return any(value == part and type(value) is type(part) for part in parts)
-    if origin is tuple and Ellipsis not in parts:
+    if origin in (list, Iterable, Sequence, tuple) and (not parts or Ellipsis in parts):
+        return isinstance(value, list | tuple)  # typing.List and the like without types of entries, or tuple[int, ...]
+    if origin is tuple:
         return isinstance(value, list | tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
     if origin in (list, Iterable, Sequence):
         return isinstance(value, list | tuple) and all(_fits(entry, parts[0]) for entry in value)
@@ -101,9 +107,10 @@ def _expected(hint: object) -> str:
         if origin is Literal:
             words += map(str, inner)
         elif origin in (list, Iterable, Sequence, dict, Mapping):
-            words.append("a dictionary" if origin in (dict, Mapping) else f"a list{ENTRIES.get(inner[0], '')}")
+            entries = ENTRIES.get(inner[0], "") if inner else ""
+            words.append("a dictionary" if origin in (dict, Mapping) else f"a list{entries}")
         elif origin is tuple:
-            words.append(f"a list of {len(inner)} values")
+            words.append(f"a list of {len(inner)} values" if inner and Ellipsis not in inner else "a list")
         else:
             words.append(KINDS.get(part, getattr(part, "__name__", str(part))))
     return " or ".join(dict.fromkeys(words))

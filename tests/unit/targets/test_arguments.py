@@ -1,7 +1,8 @@
 """Arguments are checked against the annotations of a class."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import List, Literal, Sequence, Tuple  # noqa: UP035
 
 import pytest
 import torch
@@ -22,6 +23,11 @@ def target(
     scale: float | Tensor = 1.0,
     items: list[int] | None = None,
     path: Path | None = None,
+    wait: timedelta | None = None,
+    untyped: List | None = None,  # type: ignore[type-arg]  # noqa: UP006
+    bare: Tuple | None = None,  # type: ignore[type-arg]  # noqa: UP006
+    several: Sequence | str = "",  # type: ignore[type-arg]
+    many: tuple[int, ...] = (),
 ) -> None:
     """Its annotations are those of usual arguments."""
 
@@ -37,6 +43,11 @@ def target(
             ("items", [1]),
             ("items", None),
             ("path", "x"),
+            ("wait", timedelta(minutes=1)),
+            ("untyped", [1, "a"]),
+            ("bare", [1, 2]),
+            ("several", [1]),
+            ("many", [1, 2, 3]),
         ),
     ],
 )
@@ -57,6 +68,10 @@ def test_arguments_of_the_right_type_are_accepted(argument: str, value: object) 
         ("pair", "x", "it must be a list of 2 values"),
         ("kind", "c", "it must be a or b"),
         ("scale", "fast", "it must be a number"),
+        ("untyped", 3, "it must be a list or null"),
+        ("bare", 3, "it must be a list or null"),
+        ("many", 3, "it must be a list"),
+        ("wait", 3, "it must be null"),
         ("items", 3, "it must be a list of whole numbers or null"),
         ("items", ["x"], "it must be a list of whole numbers or null"),
     ],
