@@ -26,7 +26,7 @@ class AnnounceJobs(Callback):
         self._replaced: type[AutoExecutor] | None = None
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
-        SweepReport.sweep_folder = Path(config.hydra.sweep.dir)
+        SweepReport.open_folder(Path(config.hydra.sweep.dir))
         if LAUNCHER in str(config.hydra.launcher.get("_target_", "")):
             import submitit
 

@@ -30,13 +30,20 @@ class SweepReport:
     """
 
     sweep_folder: ClassVar[Path | None] = None
-    """Folder of the sweep that this process has started, set by `AnnounceJobs`."""
+    """Folder of the sweep that this process has started, see `open_folder`."""
 
     def __init__(self, settings: Sequence[str]) -> None:
         """Args: settings: the settings of the command line, with the values that are swept."""
         self._settings = list(settings)
         self._folder: Path | None = None
         self._row: Plain = {}
+
+    @classmethod
+    def open_folder(cls, folder: Path) -> None:
+        """Begins a sweep of this process, without the runs of an earlier sweep in the same folder."""
+        cls.sweep_folder = folder
+        for path in (folder / RUNS).glob("[0-9]*.json"):
+            path.unlink(missing_ok=True)
 
     def begin(self, hydra_config: "HydraConf", overrides: Sequence[str]) -> None:
         """Prints the number of a run and its settings.

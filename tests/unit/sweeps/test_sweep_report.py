@@ -1,14 +1,16 @@
 """Counting and listing the runs of a sweep."""
 
 import io
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from sluice.sweeps.jobs import announcing, differing
-from sluice.sweeps.report import sweep_table, swept
+from sluice.sweeps.report import RUNS, SweepReport, sweep_table, swept
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,19 @@ def test_table_lists_failed_runs_and_other_settings() -> None:
         ["2", "rnn", "failed"],
         ["3", "2", "finished", "before"],
     ]
+
+
+def test_runs_of_an_earlier_sweep_are_not_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / RUNS).mkdir()
+    row = {"number": 7, "settings": ["seed=8"], "state": "failed", "metrics": {}, "minutes": None, "folder": None}
+    (tmp_path / RUNS / "7.json").write_text(json.dumps(row))
+    SweepReport.open_folder(tmp_path)
+    (tmp_path / RUNS / "0.json").write_text(json.dumps({**row, "number": 0, "settings": ["seed=1"]}))
+    SweepReport([]).finish()
+    shown = capsys.readouterr().out
+    assert "1 run\n" in shown
+    assert "seed" in shown
+    assert " 8 " not in shown
 
 
 def test_jobs_are_named_by_what_differs() -> None:
