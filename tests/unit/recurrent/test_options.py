@@ -148,10 +148,13 @@ def test_xavier_recurrent_weights_are_initialised_per_gate(name: str) -> None:
     assert all(not torch.equal(gate, gates[0]) for gate in gates[1:])
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("name", ALL_CELLS)
-def test_uniform_initialisation_is_that_of_torch(name: str) -> None:
-    cell = make_cell(name, input_size=D, hidden_size=64, options=CellOptions(recurrent_init="uniform", forget_bias=0.5))
-    parameters = [cell.weight_ih, cell.weight_hh, *(bias for bias in (cell.bias_ih, cell.bias_hh) if bias is not None)]
+def test_uniform_initialisation_is_that_of_torch(name: str, one_hot: bool) -> None:
+    options = CellOptions(recurrent_init="uniform", forget_bias=0.5)
+    cell = make_cell(name, input_size=D, hidden_size=64, options=options, one_hot=one_hot)
+    weight_ih = cell.weight_ih.t() if one_hot else cell.weight_ih
+    parameters = [weight_ih, cell.weight_hh, *(bias for bias in (cell.bias_ih, cell.bias_hh) if bias is not None)]
     forget = None if cell.forget_bias_gate is None else cell.gates.index(cell.forget_bias_gate)
     for parameter in parameters:
         for gate, values in enumerate(parameter.detach().chunk(len(cell.gates))):

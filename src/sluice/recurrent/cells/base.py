@@ -174,7 +174,8 @@ class Cell(nn.Module):
         for bias in biases:
             nn.init.zeros_(bias)
         if self.options.recurrent_init == "uniform":
-            for parameter in (self.weight_ih, *biases):
+            weight = self.weight_ih.t() if self.one_hot else self.weight_ih  # gates along the first dimension
+            for parameter in (weight, *biases):
                 gate_by_gate(parameter, len(self.gates), uniform)
         elif self.one_hot:
             bound = math.sqrt(6 / (1 + self.hidden_size))
