@@ -85,7 +85,9 @@ def row_losses(
 
     Raises:
         IndexError: for a target outside the vocabulary, as in torch.
+        ValueError: if the sizes don't match, or targets are not int64.
     """
+    _check_sizes(features, weight, bias, targets)
     rows = len(features)
     made = RowLosses(features.new_empty(rows), features.new_empty(rows), targets.new_empty(rows))
     named = {"features": features, "weight": weight, "bias": bias, "targets": targets}
@@ -99,6 +101,17 @@ def row_losses(
         wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= len(weight)))]
         raise IndexError(f"target {int(wrong[0])} is out of bounds for {len(weight)} words")
     return made
+
+
+def _check_sizes(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> None:
+    """Checks what the kernel relies on when it reads memory."""
+    biases = weight.shape[:1] if bias is None else bias.shape
+    sizes = (features.shape, weight.shape, biases, targets.shape)
+    if sizes != ((len(targets), weight.shape[1]), weight.shape, (len(weight),), (len(targets),)):
+        shown = ", ".join(str(tuple(size)) for size in sizes)
+        raise ValueError(f"features, weight, bias and targets must be (N, D), (V, D), (V,) and (N,), got {shown}")
+    if targets.dtype != torch.int64:
+        raise ValueError(f"targets must be int64, got {targets.dtype}")
 
 
 def _run(library: Library, tensors: dict[str, Tensor], *, smoothing: float, **scalars: int) -> int:

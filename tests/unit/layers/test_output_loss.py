@@ -222,6 +222,15 @@ def test_target_outside_the_vocabulary_is_refused(target: int) -> None:
         linear_cross_entropy(features, weight, None, torch.tensor([0, target]))
 
 
+@pytest.mark.parametrize("wrong", range(4))
+def test_sizes_that_do_not_match_are_refused(wrong: int) -> None:
+    """The kernel would read beyond the end of the memory."""
+    inputs = list(random_inputs(6))
+    inputs[wrong] = (inputs[wrong][:, :2] if inputs[wrong].ndim == 2 else inputs[wrong][:3]).detach()
+    with pytest.raises((ValueError, RuntimeError), match=r"must be \(N, D\)|shape|size"):
+        linear_cross_entropy(*inputs)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_second_backward_through_a_kept_graph_is_equal(grouped: bool) -> None:
     inputs, targets = float32_inputs(Case(20, 6, 30))
