@@ -191,8 +191,9 @@ class ProgressLines(Callback):
         if trainer.is_global_zero:
             self._last = time.monotonic()
             found = ", ".join(figures(trainer, "train/loss"))
-            if self._validated:
-                found += "; val: " + ", ".join(figures(trainer, self._monitor, "val/loss", *OTHERS)[:2])
+            validated = figures(trainer, self._monitor, "val/loss", *OTHERS)[:2] if self._validated else []
+            if validated:
+                found += f"; val: {', '.join(validated)}"
             log.info("%s (%s): %s", _epoch(trainer), duration(self._last - self._epoch_began), found)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

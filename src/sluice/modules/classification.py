@@ -121,8 +121,8 @@ class ClassificationModule(TaskModule):
         """
         inputs = features.detach().requires_grad_()
         device = features.device.type
-        half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-        if self.label_smoothing or half:
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+        if self.label_smoothing or dtype == torch.float16:
             inputs = features if features.requires_grad else inputs
             logits = self.network.classify(inputs, batch.lengths).logits
             plain = F.cross_entropy(logits, batch.labels, reduction="sum")

@@ -254,12 +254,12 @@ def lightning_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if isinstance(error, UserError) or "val_check_interval" not in str(error):
+        numbers = re.findall(r"\((\d+)\)", str(error))
+        if isinstance(error, UserError) or "val_check_interval" not in str(error) or len(numbers) < 2:
             raise
-        given, batches = re.findall(r"\((\d+)\)", str(error))[:2]
         raise UserError(
-            f"trainer.val_check_interval={given} exceeds the number of training batches, {batches}: set a smaller "
-            "number, or trainer.check_val_every_n_epoch"
+            f"trainer.val_check_interval={numbers[0]} exceeds the number of training batches, {numbers[1]}: set a "
+            "smaller number, or trainer.check_val_every_n_epoch"
         ) from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
