@@ -286,7 +286,9 @@ def test_signals_are_forwarded_to_every_worker(workers: Workers, tmp_path: Path,
 
 
 def test_worker_that_ignores_sigterm_is_killed(workers: Workers) -> None:
-    ignoring = LISTENER + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    ignoring = LISTENER.replace("Path('ready'", ignore + "Path('ready'")  # before the signal is sent
+    assert ignore in ignoring
     with pytest.raises(UserError, match="was killed by SIGKILL"):
         workers.launch(ignoring + SENDER.format(name="SIGTERM"), ignoring + SLEEP)
     assert workers.ended()
