@@ -126,6 +126,14 @@ def test_epoch_logs_one_line_with_its_metrics(clock: Clock, lines: pytest.LogCap
     assert third == "epoch 2 (0.0 s): loss 0.25", "without validation"
 
 
+def test_resumed_epoch_is_timed_from_the_resumption(clock: Clock, lines: pytest.LogCaptureFixture) -> None:
+    shown, trainer = ProgressLines("val/loss"), fake_trainer(train_loss=0.25)
+    shown.on_train_start(trainer, None)  # type: ignore[arg-type]
+    clock.now += 12
+    shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert lines.messages == ["epoch 2/4 (12 s): loss 0.25"]
+
+
 @pytest.mark.parametrize("has_bar", [True, False])
 def test_one_line_per_minute_within_an_epoch(clock: Clock, lines: pytest.LogCaptureFixture, has_bar: bool) -> None:
     shown = ProgressLines("val/loss", has_bar=has_bar)
