@@ -112,7 +112,7 @@ def test_manually_requeued_job_resumes_exactly(slurm: Slurm, home: Path, undistu
     long.wait_until_completed(requeues=1)
     assert long.job.printed.count("Resuming from") == 1
     assert "Killed" not in long.job.printed, "the tasks ignored the signal to end"
-    assert "Interrupted before" not in long.job.printed
+    assert "Interrupted: " not in long.job.printed
     assert differences(long.folder, undisturbed.folder) == []
 
 

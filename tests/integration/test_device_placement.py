@@ -17,7 +17,7 @@ from standin_gpu import GPU, OnGPU, standin_gpu, to_gpu, waits
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 SHAPES_DEPEND_ON_DATA = {
-    "nonzero.default at layers/heads.py:_losses": "adaptive softmax: rows with targets in a tail cluster",
+    "nonzero.default at layers/heads.py:_assign": "adaptive softmax: rows with targets in a tail cluster",
 }
 """Permitted synchronisation points of training, with the reason."""
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -108,7 +108,7 @@ def _cells(group: Group, comparison: Comparison) -> list[str]:
         str(len(group.runs)),
         "" if mean is None else f"{mean:.4f}",
         "" if deviation is None else f"{deviation:.4f}",
-        "" if interval is None else f"{interval[0]:.4f}–{interval[1]:.4f}",
+        "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
         f"{group.mean('parameters') or 0:,.0f}",
         duration(60 * (group.mean("minutes") or 0)),
     ]

@@ -353,7 +353,7 @@ def translate(
     tokenized: Tokenized = None,
     as_json: Json = False,
 ) -> None:
-    """Translate sentences, each to one line, a blank one to a blank line; needs only the checkpoint."""
+    """Translate sentences, one line of output per sentence; needs only the checkpoint."""
     with exit_on_user_error():
         from sluice.cli.translate import translate_texts
 

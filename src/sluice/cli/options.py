@@ -15,7 +15,7 @@ Tokenized = Annotated[
     typer.Option(
         "--tokenized/--raw",
         help="The text is already tokenised: split it at white space only. Default: raw, tokenised as the training "
-        "text, or by 'words' if that was split at white space.",
+        "text (with the tokenizer 'words' if the training text was split at white space).",
     ),
 ]
 

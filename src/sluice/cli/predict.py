@@ -13,7 +13,7 @@ from sluice.inference.predictor import Prediction, Predictor
 from sluice.plain import PlainMapping
 from sluice.recipes.load import load_for
 from sluice.recipes.registry import recipe_of
-from sluice.terminal import PlainConsole
+from sluice.terminal import PlainConsole, print_line
 from sluice.text.lines import STDIN
 
 BATCH = 64
@@ -78,6 +78,7 @@ def predict_texts(
     found = _predictions(predictor, not_empty(inputs, NO_TEXT), 1 if interactive else BATCH)
     if output is not None:
         write_table(output, _rows(predictor, found))
+        print_line(f"Wrote {output}", file=sys.stderr)
     else:
         _print_predictions(predictor, found, as_json, details=interactive or bool(texts))
 

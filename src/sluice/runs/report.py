@@ -52,7 +52,7 @@ def print_results(
         console.print(f"{label + ':':8}{text}")
     if interrupted:
         saved = "the training state is in last.ckpt" if (folder / "last.ckpt").exists() else "no checkpoint was saved"
-        console.print(f"Interrupted before the test had finished: {saved}.", style="bold")
+        console.print(f"Interrupted: {saved}.", style="bold")
     if results["data_source"] == "sample":
         console.print(SAMPLE_WARNING.format(remedy=remedy), style="bold yellow")
 
