@@ -135,3 +135,9 @@ def test_existing_file_is_not_overwritten(finished: Finished, workdir: Path) -> 
     assert "a.json already exists: choose another --output or delete the file" in error_of(ended)
     assert sorted(path.name for path in workdir.iterdir()) == ["a.json", "data"]
     assert Path("a.json").read_text(encoding="utf-8") == "mine"
+
+
+def test_file_that_cannot_be_written_is_named(finished: Finished, workdir: Path) -> None:
+    ended = sluice("export", finished.folder, "--format", "safetensors", "--output", "/proc/x.safetensors")
+    expected = "/proc/x.safetensors cannot be written (no such file or directory): choose another --output"
+    assert expected in error_of(ended)

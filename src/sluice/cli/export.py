@@ -22,8 +22,8 @@ def export_run(run: Path, *, form: str, output: Path | None, licence: str | None
     """
     folder = run.resolve() if run.is_dir() else run.resolve().parent
     path = output or Path(folder.name + SUFFIXES.get(form, ""))
-    check_export(form, path)
     if licence is not None and not licence.strip():
         raise UserError("--license is empty: give the name of a licence, or omit it")
+    check_export(form, path)
     for written in export_model(load_model(run), path, form=form, licence=licence):
         print_line(f"Wrote {written} ({written.stat().st_size:,} bytes)")
