@@ -140,6 +140,17 @@ def test_fingerprint_that_follows_from_settings_is_not_shown(
     assert ("fingerprint" in ended.out) is shown
 
 
+def test_default_equal_to_its_setting_is_not_shown(tmp_path: Path) -> None:
+    for number, (dropout, size) in enumerate([(0.1, 8), (0.2, 9)]):
+        task = {"name": "adding", "recurrent": {"dropout": dropout, "hidden_size": size}}
+        config = {"task": task, "model": {"name": "lstm", "dropout": dropout, "hidden_size": 8 + size % 2 * 3}}
+        write_run(tmp_path / f"{number}", "lstm", 5, seed=1, config=config, **{ACCURACY: 0.5})
+    ended = sluice("compare", str(tmp_path))
+    assert ended.code == 0
+    heading = next(line for line in ended.out.splitlines() if "runs" in line)
+    assert set(heading.split()[1:4]) == {"recurrent.hidden_size", "model.hidden_size", "dropout"}
+
+
 def test_long_labels_are_wrapped_and_inside_the_figure(tmp_path: Path) -> None:
     for number in range(2):
         task = {"name": "x", "data": {f"setting_{index}": f"value {number}" for index in range(9)}}

@@ -287,7 +287,7 @@ def _unknown_option(text: str) -> str:
         return f"there is no group {group[1]!r}: see {training_command()} --help" if group else _first_line(text)
     group_name, name = found[1], found[2]
     if (group_name, name) == ("hydra/sweeper", "optuna"):
-        return "hydra/sweeper=optuna needs the package hydra-optuna-sweeper: pip install -e '.[sweep]'"
+        return "hydra/sweeper=optuna needs the package hydra-optuna-sweeper: pip install 'sluice-rnn[sweep]'"
     if group_name == "task" and name in TASK_SCHEMAS:
         return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
     new = RENAMED_OPTIONS.get(f"{group_name}={name}")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ SIZES = ("parameters", "minutes")
 """Numbers in the results that can be compared like metrics."""
 NO_METRICS = ("data/", "version/")
 """Beginnings of the names of other results."""
+DEFAULTS = re.compile(r"task\.(recurrent|embedding)\.")
+"""Beginnings of the names of settings that are defaults of those of the groups model and embedding."""
 FINGERPRINT = "data_fingerprint"
 RESULT_KEYS = ("data_source", FINGERPRINT, "debug")
 """Results that must be equal within a group."""
@@ -228,11 +231,23 @@ def compare_groups(groups: Sequence[Group], metric: str | None, sort: str = "met
 
 
 def _informative(settings: list[str], groups: Sequence[Group]) -> list[str]:
-    """Leaves out the fingerprint of generated data if other settings, from which it follows, tell the groups apart."""
+    """Leaves out what follows from other settings.
+
+    That is a default of the task (`task.recurrent.dropout`) where the setting itself has the same values
+    (`model.dropout`), and the fingerprint of generated data if other settings tell the groups apart.
+    """
+    values = {name: [group.settings.get(name) for group in groups] for name in settings}
+    for default, own in ((name, DEFAULTS.sub(_group_of_default, name)) for name in settings):
+        if default != own and values[default] == values.get(own):
+            settings = [name for name in settings if name != default]
     others = [name for name in settings if name != FINGERPRINT]
     generated = all(group.settings.get("data_source") == "generated" for group in groups)
     distinct = {(group.model, *(str(group.settings.get(name)) for name in others)) for group in groups}
     return others if generated and len(distinct) == len(groups) else settings
+
+
+def _group_of_default(match: re.Match[str]) -> str:
+    return {"recurrent": "model", "embedding": "embedding"}[match[1]] + "."
 
 
 def _lower_is_better(metric: str, run: Plain) -> bool:

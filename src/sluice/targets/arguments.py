@@ -7,7 +7,9 @@ from datetime import timedelta
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from sluice.config.fields import shown
 from sluice.errors import UserError
@@ -41,11 +43,13 @@ def check_arguments(key: str, target: Callable[..., object], given: Mapping[str,
 
 def _check_names(key: str, target: Callable[..., object], given: Mapping[str, object]) -> None:
     try:
-        parameters = inspect.signature(target).parameters
+        parameters = dict(inspect.signature(target).parameters)
     except (TypeError, ValueError):  # of some builtins
         return
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+        if not (isinstance(target, type) and issubclass(target, TensorBoardLogger)):
+            return
+        parameters |= inspect.signature(SummaryWriter).parameters  # which gets the other arguments
     own = OWN_SETTINGS if key == "scheduler" else ()
     unknown = next((name for name in given if name not in parameters and name not in own), None)
     if unknown is None:

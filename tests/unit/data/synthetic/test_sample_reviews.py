@@ -93,7 +93,7 @@ def test_sample_is_a_labelled_corpus():
     corpus: LabelledCorpus = SampleReviews()
     assert corpus.name == "sample"
     assert corpus.labels == ("neg", "pos")
-    assert "2000 training and 500 test" in corpus.description
+    assert "2,000 training and 500 test" in corpus.description
 
 
 @pytest.mark.parametrize(
