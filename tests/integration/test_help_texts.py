@@ -193,6 +193,15 @@ def test_help_imports_no_heavy_library() -> None:
     assert done.stdout.split() == []
 
 
+def test_help_of_a_resumed_run_lists_its_settings(tmp_path: Path) -> None:
+    stored = ["task=temporal_order", "task.level=hard", "embedding=onehot"]
+    (tmp_path / "overrides.yaml").write_text(yaml.safe_dump(stored), encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(train(*stored, "--cfg", "job", "--resolve").out, encoding="utf-8")
+    ended = train(f"resume={tmp_path}", "seed=3", "--help")
+    assert ended.code == 0, ended.err
+    assert {"task.level=hard", "embedding.kind=onehot", "seed=3"} <= set(ended.out.split())
+
+
 def test_cfg_job_prints_the_config_without_training() -> None:
     ended = train("model=gru", "seed=7", "--cfg", "job")
     assert ended.code == 0

@@ -24,13 +24,12 @@ from sluice.benchmarks.timing import (
     TORCH_LAYERS,
     VARIANTS,
     LengthSizes,
-    bench_device,
     describe_device,
     length_steps,
     median_seconds,
+    start,
 )
 from sluice.recurrent import CELLS
-from sluice.recurrent.malloc import keep_freed_memory
 
 WIDTH = 104
 """Minimum width of the table in characters, also on narrower terminals."""
@@ -63,9 +62,7 @@ def bench_all(*, runs: int, packed: bool, device: str, as_json: bool) -> None:
     Raises:
         UserError: if the device is invalid.
     """
-    where = bench_device(device)
-    keep_freed_memory()
-    torch.manual_seed(0)
+    where = start(device)
     parts = (_language(runs, where), _translation(runs, where), _lengths(runs, where, packed), _cells(runs, where))
     _report([row for part in parts for row in part], describe_device(where), as_json)
 

@@ -12,12 +12,11 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from sluice.benchmarks.timing import bench_device, median_seconds
+from sluice.benchmarks.timing import median_seconds, start
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
 from sluice.recurrent.fused.native import kernels
-from sluice.recurrent.malloc import keep_freed_memory
 from sluice.recurrent.scan import force_backend
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU}
@@ -81,9 +80,7 @@ def bench_cells(
     unknown = [cell for cell in cells if cell not in CELLS]
     if unknown:
         raise UserError(f"there is no cell {unknown[0]!r}: there are {', '.join(sorted(CELLS))}")
-    where = bench_device(device)
-    if not plain_memory:
-        keep_freed_memory()
+    where = start(device, plain_memory=plain_memory)
     for size in [parse_size(text) for text in sizes or SIZES]:
         rows = _measure(size, cells or sorted(CELLS), runs, where)
         _report(size, rows, as_json)

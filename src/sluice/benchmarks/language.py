@@ -12,14 +12,13 @@ from torch import Tensor
 
 from sluice.benchmarks.baselines import TiedLanguageModel, WordLanguageModel
 from sluice.benchmarks.cells import peak_memory
-from sluice.benchmarks.timing import bench_device, describe_device, median_seconds, synchronize
+from sluice.benchmarks.timing import describe_device, median_seconds, start, synchronize
 from sluice.decoding.sampling import sample
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
-from sluice.recurrent.malloc import keep_freed_memory
 
 CUTOFFS = (2_000, 10_000)
 """Cutoffs of the adaptive softmax."""
@@ -81,9 +80,7 @@ def bench_language(*, sizes: LanguageSizes, runs: int, device: str, as_json: boo
     Raises:
         UserError: if the device is invalid.
     """
-    where = bench_device(device)
-    keep_freed_memory()
-    torch.manual_seed(0)
+    where = start(device)
     models = language_models(sizes, where)
     steps = language_steps(models, sizes, where)
     seconds = median_seconds(steps, runs, where)

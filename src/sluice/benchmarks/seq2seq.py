@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sluice.benchmarks.timing import bench_device, describe_device, median_seconds
+from sluice.benchmarks.timing import describe_device, median_seconds, start
 from sluice.decoding.search import DecodingSettings
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import LearnedEmbedding
@@ -17,7 +17,6 @@ from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
-from sluice.recurrent.malloc import keep_freed_memory
 from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
@@ -66,9 +65,7 @@ def bench_seq2seq(*, batch_size: int, beam: int, runs: int, device: str, as_json
     Raises:
         UserError: if the device is invalid.
     """
-    where = bench_device(device)
-    keep_freed_memory()
-    torch.manual_seed(0)
+    where = start(device)
     pairs = random_pairs(batch_size, where)
     tokens = int(pairs.target_lengths.sum())
     networks = {sizes.name: translation_model(sizes).to(where) for sizes in CONFIGURATIONS}

@@ -39,15 +39,22 @@ class LengthSizes(NamedTuple):
         return f"B={self.batch_size} T={self.shortest}-{self.longest} D={self.input_size} H={self.hidden_size}"
 
 
-def bench_device(name: str) -> torch.device:
-    """Returns the device for `--device`.
+def start(device: str, *, plain_memory: bool = False) -> torch.device:
+    """Returns the device of a benchmark, seeds torch, and keeps freed memory as training does.
+
+    Args:
+        device: "cpu" or "cuda".
+        plain_memory: leave the C library's default allocator settings.
 
     Raises:
-        UserError: unless `name` is cpu, or cuda on a machine with a GPU.
+        UserError: unless `device` is cpu, or cuda on a machine with a GPU.
     """
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise UserError(f"--device {name} cannot be used: it must be cpu, or cuda on a machine with a GPU")
-    return torch.device("cuda", 0) if name == "cuda" else torch.device("cpu")
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"--device {device} cannot be used: it must be cpu, or cuda on a machine with a GPU")
+    if not plain_memory:
+        keep_freed_memory()
+    torch.manual_seed(0)
+    return torch.device("cuda", 0) if device == "cuda" else CPU
 
 
 def describe_device(device: torch.device) -> str:
@@ -110,11 +117,9 @@ def bench_lengths(
     Raises:
         UserError: if `shortest` is above `steps`, or the device is invalid.
     """
-    where = bench_device(device)
+    where = start(device, plain_memory=plain_memory)
     if shortest > steps:
         raise UserError(f"--shortest {shortest} is above --steps {steps}")
-    if not plain_memory:
-        keep_freed_memory()
     sizes = LengthSizes(batch_size, shortest, steps, input_size, hidden_size)
     rows = []
     for cell, bidirectional in product(TORCH_LAYERS, (False, True)):

@@ -62,7 +62,8 @@ def settings_help(given: Configuration) -> str:
     search = [f"hydra.searchpath=['file://{folder}']" for folder in folders[1:]]
     config = compose_config([*chosen, *search], folders[0], given.name)
     described = [*_typed(config, ""), *_without_schema(config, chosen, folders)]
-    lines = [f"Settings of {training_command()} {' '.join(chosen)}"]
+    own = [setting for setting in chosen if not setting.startswith("hydra.")]
+    lines = [f"Settings of {training_command()} {' '.join(own)}"]
     lines += [line for setting in chosen for line in _comment_of(setting, folders)]
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else sys.maxsize
     for section in ORDER:

@@ -51,6 +51,10 @@ def training_help(arguments: Sequence[str], conf: Path) -> str:
     """
     rest = [argument for argument in arguments if argument not in HELP]
     check_options(rest, conf)
+    if any("resume" in argument for argument in rest):
+        from sluice.training.stored_settings import resume_arguments
+
+        rest = resume_arguments(rest, conf)
     found = find_configuration(rest, conf)
     if not found.settings:
         return "".join(_overview(found.folders)).rstrip()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from sluice.config.errors import check_key, explained
+from sluice.config.fields import shown
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -257,8 +258,5 @@ def _exists(config: DictConfig, key: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, DictConfig) and not value:
-        return "none"
-    return str(value).replace("'", "").replace(" ", "")
+    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return "none" if plain == {} else shown(plain)
