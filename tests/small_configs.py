@@ -10,10 +10,10 @@ from running import CONF, SAMPLE, compose_quickly, paths_in, three_classes
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 OWN_FILES = {"reviews": "mine.csv", "corpus": "mine.txt", "parallel": "mine.tsv"}
-FOUND = ("imdb", "wikitext2", "ptb", "multi30k", "word2vec")
+FOUND = ("imdb", "imdb_lm", "wikitext2", "ptb", "multi30k", "word2vec")
 """Tasks on published texts, here on the generated sample."""
 STREAMS = ("task.data.batch_size=2", "task.data.chunk_length=8")
-LANGUAGE = ("wikitext2", "ptb", "corpus")
+LANGUAGE = ("wikitext2", "imdb_lm", "ptb", "corpus")
 SIZED = ("temporal_order", "pairs", "execute", "vec2seq")
 """Generated tasks whose defaults are large."""
 FEW = tuple(f"task.data.{split}=64" for split in ("size", "val_size", "test_size"))

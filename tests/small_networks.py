@@ -10,6 +10,7 @@ from sluice.layers.attention import make_attention
 from sluice.layers.char_ngrams import CharNgramEmbedding
 from sluice.layers.embedding import LearnedEmbedding, make_embedding
 from sluice.layers.heads import make_head
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.models.classifier import TextClassifier
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.language import LanguageModel
@@ -37,13 +38,24 @@ def small_classifier(
     pooling: str = "max_mean",
     segment: int | None = None,
     padding: str = "right",
+    max_ngram: int | None = None,
     **core: Any,
 ) -> TextClassifier:
     embedded = make_embedding(embedding, vocab_size=WORDS, size=SIZE, padding_id=PADDING, word_dropout=0.0)
     core = {"hidden_size": 4, **core}
     stack = RecurrentStack(input_size=embedded.output_size, one_hot=embedded.one_hot, **core)
+    linear = None
+    if max_ngram is not None:
+        linear = NgramClassifier(vocab_size=WORDS, num_classes=3, max_ngram=max_ngram, buckets=50)
+        linear.ratios.copy_(5 * torch.randn(linear.ratios.shape, generator=torch.Generator().manual_seed(1)))
     network = TextClassifier(
-        embedding=embedded, recurrent=stack, num_classes=3, pooling=pooling, segment_length=segment, padding=padding
+        embedding=embedded,
+        recurrent=stack,
+        num_classes=3,
+        pooling=pooling,
+        segment_length=segment,
+        padding=padding,
+        linear=linear,
     )
     return randomised(network)
 

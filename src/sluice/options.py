@@ -15,7 +15,7 @@ INITIAL_STATES = ("zeros", "learned")
 
 EMBEDDINGS = ("learned", "onehot", "index")
 EMBEDDING_INITS = ("random", "ppmi")
-POOLINGS = ("last", "max", "mean", "max_mean", "attention")
+POOLINGS = ("last", "max", "mean", "max_mean", "last_max_mean", "attention")
 ATTENTIONS = ("none", "additive", "dot", "general", "scaled_dot")
 PADDINGS = ("left", "right")
 HEADS = ("full", "adaptive")

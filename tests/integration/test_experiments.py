@@ -8,9 +8,9 @@ import torch
 
 from running import SAMPLE, compose_quickly, error_of, paths_in, results_of, runs_below, sluice, train_by_hydra
 from sluice.config.compose import checked
-from sluice.recipes.build import hidden_size_within
 from sluice.recipes.registry import recipe_named
 from sluice.recurrent import RecurrentStack
+from sluice.recurrent.sizing import hidden_size_within
 
 SMALL = (
     "trainer.accelerator=cpu",

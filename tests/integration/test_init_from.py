@@ -84,9 +84,38 @@ def test_special_tokens_do_not_count_as_shared_words(finished: Finished, words: 
         warm_start(network, {"vocab": vocab, "labels": ["neg", "pos"]}, finished.folder, recipe_named("imdb"))
 
 
-def test_run_of_another_kind_is_refused(workdir: Path, finished: Finished, book_run: Finished) -> None:
-    error = error_of(train(*TINY, f"init_from={book_run.folder}", *paths_in(workdir)))
-    assert "it is of task=corpus, a model that generates text; this task needs a model that classifies" in error
+def test_run_of_another_kind_is_refused(workdir: Path, finished: Finished) -> None:
+    own = ("task=imdb_lm", "task.data.source=sample", "task.data.sample_size=40")
+    error = error_of(train(*own, f"init_from={finished.folder}", *paths_in(workdir)))
+    assert "it is of task=imdb, a model that classifies texts; this task needs a model that generates text" in error
+
+
+def classifier_from(run: Path, directions: str, *words: str) -> dict[str, torch.Tensor]:
+    """Weights of a classifier of the words of a language model and others, initialised from the language model."""
+    saved = load_model(run)
+    parts = {"vocab": [*SPECIALS, *words, *saved.vocab.tokens[len(SPECIALS) :]], "labels": ["neg", "pos"]}
+    given = ("task=imdb", f"model.bidirectional={directions}")
+    same = [f"model.{name}={getattr(saved.config.model, name)}" for name in ("hidden_size", "num_layers")]
+    config = checked(compose_config([*given, *same, f"embedding.size={saved.config.embedding.size}"], CONF))
+    network = recipe_named("imdb").build_network(config, parts)
+    warm_start(network, parts, run, recipe_named("imdb"))
+    return network.state_dict()
+
+
+def test_classifier_starts_with_the_core_of_a_language_model(book_run: Finished) -> None:
+    own, theirs = classifier_from(book_run.folder, "false", "new"), network_weights(read_checkpoint(book_run.folder)[1])
+    core = [name for name in theirs if name.startswith("recurrent.")]
+    assert core
+    assert all(torch.equal(own[name], theirs[name]) for name in core)
+    first = len(SPECIALS)
+    assert torch.equal(own["embedding.table.weight"][first + 1 :], theirs["embedding.table.weight"][first:])
+
+
+def test_core_of_another_number_of_directions_is_not_used(book_run: Finished, caplog: pytest.LogCaptureFixture) -> None:
+    own, theirs = classifier_from(book_run.folder, "true"), network_weights(read_checkpoint(book_run.folder)[1])
+    assert not torch.equal(own["recurrent.cells.0.weight_hh"], theirs["recurrent.cells.0.weight_hh"])
+    assert torch.equal(own["embedding.table.weight"], theirs["embedding.table.weight"])
+    assert "it was trained with model.bidirectional=false" in caplog.text
 
 
 def test_last_checkpoint_is_used_without_best(workdir: Path, finished: Finished) -> None:

@@ -128,6 +128,12 @@ class TaskSettings(Settings):
     mode: str = choice("whether the best value of the metric is its largest or smallest", ("max", "min"))
     max_epochs: int = count("default of trainer.max_epochs", 4)
     learning_rate: float = setting("default of optimizer.lr of Adam and AdamW", 2.0e-3, above=0)
+    layer_decay: float = setting(
+        "discriminative fine-tuning: factor of the learning rate from each layer to the one below it; 1 for none",
+        1.0,
+        above=0,
+        most=1,
+    )
     gradient_clip: float | None = setting("default of trainer.gradient_clip_val; null for none", 1.0, above=0)
     gpu_precision: str = choice(
         "default of trainer.precision with trainer=gpu and trainer=ddp", PRECISIONS, "bf16-mixed"

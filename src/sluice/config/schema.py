@@ -11,7 +11,7 @@ from sluice.config.common import Embedding, Model, TaskSettings
 from sluice.config.fields import MISSING, Settings, check_ranges, choice, count, setting
 from sluice.config.tasks.classification import Imdb, Reviews
 from sluice.config.tasks.generated_pairs import Execute, VectorToSequence
-from sluice.config.tasks.language import OwnCorpus, PennTreebank, WikiText2
+from sluice.config.tasks.language import ImdbReviews, OwnCorpus, PennTreebank, WikiText2
 from sluice.config.tasks.pairs import Pairs
 from sluice.config.tasks.sequences import Adding, Copy, Counting, Echo, Tagging, TemporalOrder, Waves
 from sluice.config.tasks.translation import Multi30k, Parallel
@@ -81,6 +81,7 @@ TASK_SCHEMAS: dict[str, type[TaskSettings]] = {
     "imdb": Imdb,
     "reviews": Reviews,
     "wikitext2": WikiText2,
+    "imdb_lm": ImdbReviews,
     "ptb": PennTreebank,
     "corpus": OwnCorpus,
     "multi30k": Multi30k,

@@ -4,7 +4,7 @@ import logging
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
+from sluice.layers.pooling import step_mask
 from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -302,6 +303,14 @@ class ClassificationData(BucketedData[TextBatch]):
             return CacheEntry({"vectors": vectors.numpy()}, {})
 
         return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())
+
+    def padded_training_texts(self, size: int = 500) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields batches of `size` training texts: ids (B, T), a mask (B, T) that is False for padding, labels (B,)."""
+        split = self.prepared.splits["train"]
+        collate = TextCollator(split.texts, split.labels, max_length=self.max_length, truncation=self.truncation)
+        for start in range(0, len(split.labels), size):
+            batch = collate(range(start, min(start + size, len(split.labels))))
+            yield batch.ids, step_mask(batch.lengths, batch.ids.shape[1], batch.ids.device), batch.labels
 
     def text_of(self, split: str, index: int) -> str:
         """Returns the tokens of a text as encoded, with `<unk>` for unknown words."""

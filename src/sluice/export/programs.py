@@ -109,8 +109,10 @@ def _classifier(network: TextClassifier) -> list[Program]:
         if network.padding == "left":
             ids = backend.reverse(backend.reverse(ids, torch.ones_like(ids, dtype=torch.int64).sum(1)), lengths)
         outputs, last = _pooled_outputs(backend, network, ids, lengths)
-        pooled = network.pooling(outputs, step_mask(ids, lengths), last)
-        found = _with_probabilities(network.output(pooled.vector))
+        mask = step_mask(ids, lengths)
+        pooled = network.pooling(outputs, mask, last)
+        logits = network.output(pooled.vector)
+        found = _with_probabilities(logits if network.linear is None else logits + network.linear(ids, mask))
         return found if pooled.weights is None else {**found, "weights": pooled.weights}
 
     outputs = (*_class_outputs(("batch", classes)),)

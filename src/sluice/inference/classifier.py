@@ -220,11 +220,12 @@ class Classifier(Predictor[str]):
         positions, _ = kept_positions(np.asarray([len(words)]), self.max_length, self.truncation)
         kept = [words[position] for position in positions[0]]
         ids = self.vocab.encode(kept)
-        features = network.embed(torch.tensor([ids], device=self.device))
+        words_read, length = torch.tensor([ids], device=self.device), torch.tensor([len(kept)])
+        features = network.embed(words_read)
         hidden = record_hidden_states(
             network.recurrent, features, layer=layer, backward=backward, segment_length=network.segment_length
         )
-        classified = network.classify(features, torch.tensor([len(kept)]))
+        classified = network.add_linear(network.classify(features, length), words_read, length)
         return Trace(
             kept,
             [index != UNKNOWN_ID for index in ids],
@@ -239,7 +240,8 @@ class Classifier(Predictor[str]):
     @property
     def _predicts_at_every_step(self) -> bool:
         """Whether the output layer applied to any step's state gives the prediction for the text up to this step."""
-        return isinstance(self.network.pooling, LastPooling) and self.network.recurrent.directions == 1
+        network = self.network
+        return isinstance(network.pooling, LastPooling) and network.recurrent.directions == 1 and network.linear is None
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
         return [self.tokenize(text) or [UNKNOWN] for text in texts]
@@ -250,8 +252,9 @@ class Classifier(Predictor[str]):
             encoded = Ragged.from_rows(self.vocab.encode(tokens[index]) for index in indices)
             ids, kept = pad(encoded, np.arange(len(indices)), self.max_length, self.truncation, self.padding)
             with torch.inference_mode():
-                logits, weights = self.network(ids.to(self.device), kept)
-            probabilities = array_of(logits.float().softmax(-1))
+                output = self.network(ids.to(self.device), kept)
+            weights = output.weights
+            probabilities = array_of(output.logits.float().softmax(-1))
             yield _Classified(indices, probabilities, None if weights is None else array_of(weights))
 
     def _prediction(

@@ -17,8 +17,8 @@ from sluice.layers.output_loss import IGNORED, OutputLoss, linear_cross_entropy
 from sluice.layers.padding import move_padding
 from sluice.layers.pooling import (
     AttentionPooling,
+    ConcatPooling,
     LastPooling,
-    MaxMeanPooling,
     MaxPooling,
     MeanPooling,
     Pooling,
@@ -35,6 +35,7 @@ __all__ = [
     "AttentionOutput",
     "AttentionPooling",
     "CharNgramEmbedding",
+    "ConcatPooling",
     "DotAttention",
     "Embedding",
     "FullHead",
@@ -43,7 +44,6 @@ __all__ = [
     "IndexEmbedding",
     "LastPooling",
     "LearnedEmbedding",
-    "MaxMeanPooling",
     "MaxPooling",
     "MeanPooling",
     "Memory",

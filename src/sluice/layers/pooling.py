@@ -1,5 +1,6 @@
 """Pooling of the outputs of all steps into one vector per sequence, ignoring padding."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,12 +25,13 @@ def make_pooling(kind: str, size: int) -> "Pooling":
     Raises:
         ValueError: for an unknown name.
     """
-    kinds = {"last": LastPooling, "max": MaxPooling, "mean": MeanPooling, "max_mean": MaxMeanPooling}
+    if kind not in POOLINGS:
+        raise ValueError(f"unknown pooling {kind!r}: expected one of {', '.join(POOLINGS)}")
     if kind == "attention":
         return AttentionPooling(size)
-    if kind not in kinds:
-        raise ValueError(f"unknown pooling {kind!r}: expected one of {', '.join(POOLINGS)}")
-    return kinds[kind](size)
+    kinds = {"last": LastPooling, "max": MaxPooling, "mean": MeanPooling}
+    parts = [kinds[part](size) for part in kind.split("_")]
+    return parts[0] if len(parts) == 1 else ConcatPooling(size, parts)
 
 
 def step_mask(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
@@ -84,17 +86,16 @@ class MeanPooling(Pooling):
         return PoolingOutput(outputs.sum(1) / mask.sum(1, keepdim=True).to(outputs.dtype))
 
 
-class MaxMeanPooling(Pooling):
-    """Max and mean pooling, concatenated."""
+class ConcatPooling(Pooling):
+    """Several poolings, concatenated; of last, max and mean in ULMFiT (Howard & Ruder 2018, section 3.3)."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, parts: Sequence[Pooling]) -> None:
         super().__init__(size)
-        self.max, self.mean = MaxPooling(size), MeanPooling(size)
-        self.output_size = 2 * size
+        self.parts = nn.ModuleList(parts)
+        self.output_size = len(parts) * size
 
     def forward(self, outputs: Tensor, mask: Tensor, last: Tensor) -> PoolingOutput:
-        pooled = [pooling(outputs, mask, last).vector for pooling in (self.max, self.mean)]
-        return PoolingOutput(torch.cat(pooled, -1))
+        return PoolingOutput(torch.cat([part(outputs, mask, last).vector for part in self.parts], -1))
 
 
 class AttentionPooling(Pooling):

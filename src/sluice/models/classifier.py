@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.layers.padding import move_padding
 from sluice.layers.pooling import make_pooling, step_mask
 from sluice.options import PADDINGS
@@ -23,10 +24,12 @@ class ClassifierOutput(NamedTuple):
     """(B, classes)."""
     weights: Tensor | None
     """(B, T), weights of attention pooling, right-padded with zeros; None for any other pooling."""
+    linear: Tensor | None = None
+    """(B, classes), the part of the logits that a linear classifier of n-grams contributes; None without one."""
 
 
 class TextClassifier(nn.Module):
-    """Embedding, recurrent stack, pooling over the steps, linear output layer.
+    """Embedding, recurrent stack, pooling over the steps, output layer; optionally a linear classifier of n-grams.
 
     With `segment_length` a text is split into segments that are processed in parallel, each from the initial state, and
     pooled together, as in Johnson & Zhang (2016), arXiv 1602.02373, section 3.1, which trades context for speed.
@@ -53,31 +56,32 @@ class TextClassifier(nn.Module):
         output_dropout: float = 0.0,
         segment_length: int | None = None,
         padding: str = "right",
+        linear: NgramClassifier | None = None,
     ) -> None:
         """
         Args:
             embedding: maps ids to the input of the stack.
             recurrent: recurrent stack; its input size is the output size of the embedding.
             num_classes: number of classes, at least 2.
-            pooling: "last", "max", "mean", "max_mean" or "attention".
+            pooling: one of `sluice.options.POOLINGS`.
             input_dropout: variational dropout on the embedded words (features only, not one-hot rows).
             output_dropout: variational dropout on the outputs before pooling and on the final state.
             segment_length: steps of a segment; None for no segments.
             padding: side on which the input batches are padded, "left" or "right"; the result is the same.
+            linear: classifier of the n-grams of a text, whose logits are added.
 
         Raises:
             ValueError: for an unknown pooling or padding side, a dropout outside [0, 1), fewer than 2 classes, a
-                segment length below 1, or segments with pooling "last", which would use the last segment only.
+                segment length below 1, or segments with a pooling of the last state, which is that of one segment.
         """
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {num_classes}")
         if segment_length is not None and segment_length < 1:
             raise ValueError(f"segment_length must be at least 1, got {segment_length}")
-        if segment_length is not None and pooling == "last":
-            raise ValueError(
-                "pooling 'last' uses only the last segment of a text: choose another pooling, or no segment_length"
-            )
+        if segment_length is not None and pooling.startswith("last"):
+            unusable = f"pooling {pooling!r} uses the last state of one segment only"
+            raise ValueError(f"{unusable}: choose another pooling, or no segment_length")
         if padding not in PADDINGS:
             raise ValueError(f"unknown padding {padding!r}: expected one of {', '.join(PADDINGS)}")
         self.embedding, self.recurrent, self.padding = embedding, recurrent, padding
@@ -85,7 +89,7 @@ class TextClassifier(nn.Module):
         self.output_dropout = VariationalDropout(output_dropout)
         self.pooling = make_pooling(pooling, recurrent.output_size)
         self.output = nn.Linear(self.pooling.output_size, num_classes)
-        self.segment_length = segment_length
+        self.segment_length, self.linear = segment_length, linear
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
@@ -104,7 +108,15 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (B, classes) and, with attention pooling, weights (B, T).
         """
-        return self.classify(self.embed(ids), lengths)
+        return self.add_linear(self.classify(self.embed(ids), lengths), ids, lengths)
+
+    def add_linear(self, output: ClassifierOutput, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+        """Adds the logits of the linear classifier, if there is one, to those of the recurrent part."""
+        if self.linear is None:
+            return output
+        ids = move_padding(ids, lengths, to="right") if self.padding == "left" else ids
+        linear = self.linear(ids, step_mask(lengths, ids.shape[1], ids.device))
+        return ClassifierOutput(output.logits + linear, output.weights, linear)
 
     def embed(self, ids: Tensor) -> Tensor | OneHot:
         """(B, T) ids -> input of the recurrent stack: (B, T, D) features or a OneHot of (B, T)."""
@@ -112,7 +124,7 @@ class TextClassifier(nn.Module):
         return embedded if isinstance(embedded, OneHot) else self.input_dropout(embedded)
 
     def classify(self, features: Tensor | OneHot, lengths: Tensor) -> ClassifierOutput:
-        """`forward` without the embedding: takes the output of `embed`."""
+        """Runs the recurrent part on the output of `embed`."""
         if self.padding == "left":
             features = _right_padded(features, lengths)
         outputs, last = self._run(features, lengths)

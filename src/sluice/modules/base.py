@@ -24,6 +24,7 @@ from sluice.optim.changed_settings import (
     steps_left,
     total_steps,
 )
+from sluice.optim.layer_groups import layer_groups
 from sluice.optim.schedules import Schedule, Stretchable
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack, StackState
@@ -62,6 +63,7 @@ class TaskModule(pl.LightningModule):
         monitor: Monitor | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: ScheduleFactory | None = None,
+        layer_decay: float = 1.0,
         saved_with: Plain | None = None,
     ) -> None:
         """
@@ -71,13 +73,15 @@ class TaskModule(pl.LightningModule):
                 `default_monitor`.
             optimizer: creates the optimizer from parameters; None for evaluation only.
             schedule: creates the schedule from `optimizer`, `total_steps` and `mode`; None for a constant rate.
+            layer_decay: factor of the learning rate from each layer to the one below it (discriminative fine-tuning,
+                Howard & Ruder 2018, section 3.2, where it is 1 / 2.6).
             saved_with: plain containers saved in every checkpoint in addition to the weights.
         """
         super().__init__()
         self.network = network
         self.monitor = monitor or self.default_monitor
         self._make_optimizer, self._make_schedule = optimizer, schedule
-        self.saved_with = saved_with or {}
+        self.layer_decay, self.saved_with = layer_decay, saved_with or {}
         self._resumed_from: Plain | None = None
         self.carried_states: dict[str, StackState] = {}
         """Recurrent state after the last chunk, by stage; empty unless batches are consecutive chunks of streams."""
@@ -85,7 +89,9 @@ class TaskModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self._make_optimizer is None:
             raise ValueError("this module was created without an optimizer and can only be evaluated")
-        optimizer = self._make_optimizer(self.parameters())
+        optimizer = self._make_optimizer(self.parameters() if self.layer_decay == 1 else self._layer_groups())
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("decay", 1.0)
         if self._make_schedule is None:
             return optimizer
         total_steps = int(self.trainer.estimated_stepping_batches)
@@ -99,6 +105,11 @@ class TaskModule(pl.LightningModule):
                 "monitor": schedule.monitor or self.monitor.metric,
             },
         }
+
+    def _layer_groups(self) -> list[Plain]:
+        """Returns the parameter groups of the layers, from the top, with the factor of the learning rate of each."""
+        groups = layer_groups(self.network)
+        return [{"params": group, "decay": self.layer_decay**depth} for depth, group in enumerate(groups) if group]
 
     def configure(
         self,

@@ -10,7 +10,7 @@ from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, Metr
 from sluice.data.collate import LabelledBatch, TextBatch
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
-from sluice.models.classifier import TextClassifier
+from sluice.models.classifier import ClassifierOutput, TextClassifier
 from sluice.modules.base import STAGES, TaskModule
 from sluice.modules.known_gradients import attach_gradients
 from sluice.modules.monitor import Monitor
@@ -78,43 +78,60 @@ class ClassificationModule(TaskModule):
 
     def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
         """Returns the loss to minimise and the logits (B, classes); accumulates the plain cross-entropy of `stage`."""
-        loss = None
-        if stage == "train" and self.adversarial_epsilon:
-            loss, logits = self._adversarial_loss(batch)
+        if stage == "train":
+            loss, logits = self._training_step_loss(batch)
         else:
             logits = self.compute_logits(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
         self.losses[f"{stage}_loss"].update(plain, len(batch))
-        if stage != "train":
-            return plain, logits
-        return self._training_loss(logits, batch.labels) if loss is None else loss, logits
+        return (loss if stage == "train" else plain), logits
 
     def compute_logits(self, batch: LabelledBatch, stage: str) -> Tensor:
         """Returns the logits (B, classes) of a batch."""
         assert isinstance(batch, TextBatch)
         return self.network(batch.ids, batch.lengths).logits
 
+    def _training_step_loss(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """Returns the loss to minimise and the logits (B, classes).
+
+        A linear classifier has a loss of its own. With a common one it would fit the training texts alone, and the
+        recurrent part would learn little.
+        """
+        has_linear = getattr(self.network, "linear", None) is not None  # networks of custom tasks need not have one
+        if not isinstance(batch, TextBatch) or not (has_linear or self.adversarial_epsilon):
+            logits = self.compute_logits(batch, "train")
+            return self._training_loss(logits, batch.labels), logits
+        features = self.network.embed(batch.ids)
+        if self.adversarial_epsilon:
+            assert isinstance(features, Tensor)
+            loss, output = self._adversarial_loss(features, batch)
+        else:
+            output = self.network.classify(features, batch.lengths)
+            loss = self._training_loss(output.logits, batch.labels)
+        if has_linear:
+            output = self.network.add_linear(output, batch.ids, batch.lengths)
+            assert output.linear is not None
+            loss = loss + self._training_loss(output.linear, batch.labels)
+        return loss, output.logits
+
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
-    def _adversarial_loss(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        """Returns the mean loss of the texts and the adversarially perturbed texts, and the logits of the texts.
+    def _adversarial_loss(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, ClassifierOutput]:
+        """Returns the mean loss of the texts and the adversarially perturbed texts, and the output for the texts.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
         r = ε g / ‖g‖ with g the gradient of the loss, each text as one vector; ε is relative to the norm of the text.
         """
-        assert isinstance(batch, TextBatch)
-        features = self.network.embed(batch.ids)
-        assert isinstance(features, Tensor)
-        clean, logits, gradient = self._loss_and_gradient(features, batch)
+        clean, output, gradient = self._loss_and_gradient(features, batch)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
         perturbed = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
         perturbed_logits = self.network.classify(perturbed, batch.lengths).logits
-        return (clean + self._training_loss(perturbed_logits, batch.labels)) / 2, logits
+        return (clean + self._training_loss(perturbed_logits, batch.labels)) / 2, output
 
-    def _loss_and_gradient(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the loss, the logits and, up to a factor for each text, the gradient of the plain loss by `features`.
+    def _loss_and_gradient(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, ClassifierOutput, Tensor]:
+        """Returns the loss, the output and, up to a factor for each text, the gradient of the plain loss by `features`.
 
         Where the loss is the plain one, its gradients by the weights are computed at the same time. Not in float16,
         where they would need the loss scaling of the backward pass.
@@ -124,15 +141,15 @@ class ClassificationModule(TaskModule):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         if self.label_smoothing or dtype == torch.float16:
             inputs = features if features.requires_grad else inputs
-            logits = self.network.classify(inputs, batch.lengths).logits
-            plain = F.cross_entropy(logits, batch.labels, reduction="sum")
+            output = self.network.classify(inputs, batch.lengths)
+            plain = F.cross_entropy(output.logits, batch.labels, reduction="sum")
             (gradient,) = torch.autograd.grad(plain, inputs, retain_graph=True)
-            return self._training_loss(logits, batch.labels), logits, gradient
-        logits = self.network.classify(inputs, batch.lengths).logits
-        loss = self._training_loss(logits, batch.labels)
+            return self._training_loss(output.logits, batch.labels), output, gradient
+        output = self.network.classify(inputs, batch.lengths)
+        loss = self._training_loss(output.logits, batch.labels)
         weights = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         grads = torch.autograd.grad(loss, [inputs, *weights], allow_unused=True)
-        return attach_gradients(loss, [features, *weights], grads), logits, grads[0]
+        return attach_gradients(loss, [features, *weights], grads), output, grads[0]
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")

@@ -118,9 +118,11 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fract
     """
     if not 0 < warmup_fraction < 1:
         raise ValueError(f"warmup_fraction must be above 0 and below 1, got {warmup_fraction:g}")
-    peak = optimizer.param_groups[0]["lr"]
+    peaks = [group["lr"] for group in optimizer.param_groups]
     has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
-    cycle = OneCycleLR(optimizer, peak, total_steps=total_steps, pct_start=warmup_fraction, cycle_momentum=has_momentum)
+    cycle = OneCycleLR(
+        optimizer, peaks, total_steps=total_steps, pct_start=warmup_fraction, cycle_momentum=has_momentum
+    )
     return Schedule(cycle, "step")
 
 

@@ -1,7 +1,6 @@
 """Building the embedding and the recurrent core from the groups `embedding` and `model`."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,20 +12,16 @@ from sluice.config.fields import shown
 from sluice.config.schema import Config, Model
 from sluice.config.tasks.translation import DecoderSettings, Translating
 from sluice.config.user_code import import_module
-from sluice.data.published_vectors import VECTORS, find_vectors
 from sluice.errors import UserError
 from sluice.layers.attention import make_attention
 from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
 from sluice.memory import require_memory
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.recurrent import CELLS, CellOptions, RecurrentStack
-from sluice.text.pretrained import match_vectors
-from sluice.text.vocab import PADDING_ID, Vocab
+from sluice.recurrent.sizing import hidden_size_within, num_params_of, size_of
+from sluice.text.vocab import PADDING_ID
 
 log = logging.getLogger(__name__)
-
-LEAST_COVERAGE = 0.1
-"""Fraction of the vocabulary found in a vector file below which a warning is logged."""
 
 
 def build_embedding(config: Config, vocab_size: int) -> Embedding:
@@ -46,43 +41,6 @@ def build_embedding(config: Config, vocab_size: int) -> Embedding:
     )
 
 
-def load_vectors(embedding: object, given: str, words: list[str], config: Config) -> None:
-    """Loads pretrained vectors into an embedding; words without a vector are initialised randomly.
-
-    Args:
-        embedding: the embedding.
-        given: a file of vectors, a name of published vectors, or the folder of a run of task=word2vec.
-        words: the vocabulary, in the order of ids.
-        config: the configuration, for the data folder and the seed of the random vectors.
-
-    Raises:
-        UserError: for an invalid or missing file, or an embedding that is not learned.
-    """
-    learned, path = _learned(embedding, "path"), find_vectors(given, Path(config.paths.data_dir))
-    matched = match_vectors(path / VECTORS if path.is_dir() else path, Vocab(words), size=learned.output_size)
-    with torch.no_grad():
-        learned.table.weight.copy_(torch.from_numpy(matched.fill_missing(config.seed)))
-    report = log.warning if matched.coverage < LEAST_COVERAGE else log.info
-    report("%s: vectors for %d of %d words (%.1f %%).", given, matched.num_found, len(words), 100 * matched.coverage)
-    if matched.coverage < LEAST_COVERAGE:
-        log.warning("Nearly all words have random vectors: check the language, case and tokenizer of the file.")
-
-
-def freeze_vectors(embedding: object) -> None:
-    """Excludes the weights of an embedding from training.
-
-    Raises:
-        UserError: if the embedding is not learned.
-    """
-    _learned(embedding, "frozen").table.weight.requires_grad_(False)
-
-
-def _learned(embedding: object, setting: str) -> LearnedEmbedding:
-    if not isinstance(embedding, LearnedEmbedding):
-        raise UserError(f"embedding.{setting} needs a learned embedding: leave it out")
-    return embedding
-
-
 def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> RecurrentStack:
     """Builds the recurrent core.
 
@@ -100,9 +58,7 @@ def build_stack(model: Model, *, input_size: int, one_hot: bool = False) -> Recu
         return make(model.hidden_size)
     hidden_size = hidden_size_within(model.num_params, make)
     if not hidden_size:
-        raise UserError(
-            f"model.num_params={model.num_params} is too small: one unit has {_size_of(make, 1)} parameters"
-        )
+        raise UserError(f"model.num_params={model.num_params} is too small: one unit has {size_of(make, 1)} parameters")
     log.info("%d units for model.num_params=%d parameters.", hidden_size, model.num_params)
     return make(hidden_size)
 
@@ -142,7 +98,7 @@ def check_core(config: Config) -> None:
     if model.num_layers == 1 and (model.dropout or model.variational):
         log.warning("model.dropout and model.variational have no effect with model.num_layers=1.")
     sizes = f"model.hidden_size={shown(model.hidden_size)}, model.num_layers={model.num_layers} and "
-    _check_memory(_num_params(stack), f"{sizes}embedding.size={config.embedding.size}")
+    _check_memory(num_params_of(stack), f"{sizes}embedding.size={config.embedding.size}")
 
 
 def check_parameters(network: nn.Module) -> None:
@@ -151,37 +107,12 @@ def check_parameters(network: nn.Module) -> None:
     Raises:
         UserError: if they do not.
     """
-    _check_memory(_num_params(network), "the network")
+    _check_memory(num_params_of(network), "the network")
 
 
 def _check_memory(num_params: int, what: str) -> None:
     instead = "choose smaller sizes"
     require_memory(BYTES_PER_PARAMETER * num_params, f"{what} ({num_params:,} parameters)", instead)
-
-
-def _num_params(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def hidden_size_within(num_params: int, make: Callable[[int], nn.Module]) -> int:
-    """Returns the largest hidden size with at most `num_params` parameters; 0 if there is none.
-
-    Args:
-        num_params: maximum number of parameters.
-        make: builds a module of a given hidden size.
-    """
-    low, high = 0, 1
-    while _size_of(make, high) <= num_params:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _size_of(make, middle) <= num_params else (low, middle)
-    return low
-
-
-def _size_of(make: Callable[[int], nn.Module], units: int) -> int:
-    with torch.device("meta"):  # needs no memory and draws no random numbers
-        return _num_params(make(units))
 
 
 def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int | list[int]) -> RecurrentStack:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
-from sluice.config.tasks.classification import Classification
+from sluice.config.tasks.classification import Classification, Linear
 from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
 from sluice.data.corpus import LabelledCorpus
@@ -18,6 +18,7 @@ from sluice.data.identity import hashes_of
 from sluice.errors import UserError
 from sluice.inference.classifier import Classifier
 from sluice.layers.embedding import LearnedEmbedding
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.models.classifier import TextClassifier
 from sluice.recipes.build import build_embedding, build_stack
 from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
@@ -50,6 +51,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
     """Many-to-one classification of texts."""
 
     kind = "classification"
+    pretrained_as: ClassVar[tuple[str, ...]] = ("language modelling",)
     description = "classifies texts"
     usage = 'sluice predict {run} "your text"'
     evaluates_files: ClassVar[bool] = True
@@ -120,6 +122,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             output_dropout=settings.output_dropout,
             segment_length=settings.segment_length,
             padding=settings.padding,
+            linear=_linear_of(settings.linear, parts),
         )
 
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
@@ -130,6 +133,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.init == "ppmi":
             _init_from_ppmi(network, data, config.embedding)
+        if network.linear is not None:
+            network.linear.fit_ratios(data.padded_training_texts())
         return ClassificationModule(
             network=network,
             labels=prepared.labels,
@@ -220,6 +225,17 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         )
         loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
+
+
+def _linear_of(settings: Linear, parts: ClassifierParts) -> NgramClassifier | None:
+    if settings.max_ngram is None:
+        return None
+    return NgramClassifier(
+        vocab_size=len(parts["vocab"]),
+        num_classes=len(parts["labels"]),
+        max_ngram=settings.max_ngram,
+        buckets=settings.buckets,
+    )
 
 
 def _init_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:

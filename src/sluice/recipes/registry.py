@@ -15,6 +15,7 @@ BUILT_IN = {
     "reviews": "sluice.recipes.reviews:ReviewsRecipe",
     "temporal_order": "sluice.recipes.temporal_order:TemporalOrderRecipe",
     "wikitext2": "sluice.recipes.wikitext2:WikiText2Recipe",
+    "imdb_lm": "sluice.recipes.imdb_lm:ImdbLanguageModelRecipe",
     "ptb": "sluice.recipes.ptb:PennTreebankRecipe",
     "corpus": "sluice.recipes.corpus:CorpusRecipe",
     "multi30k": "sluice.recipes.multi30k:Multi30kRecipe",

@@ -15,10 +15,12 @@ from sluice.config.common import TaskSettings
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import checksum_of
 from sluice.data.corpus import Corpus
+from sluice.data.embedding_vectors import freeze_vectors, load_vectors
 from sluice.distributed import num_devices, started_by_launcher
 from sluice.errors import UserError
+from sluice.optim.layer_groups import layer_groups
 from sluice.plain import Plain, PlainMapping
-from sluice.recipes.build import check_core, check_parameters, freeze_vectors, load_vectors
+from sluice.recipes.build import check_core, check_parameters
 from sluice.runs.checkpoint import FORMAT
 from sluice.runs.evaluation import Evaluation, Request, evaluate_whole_data
 from sluice.runs.monitors import check_monitors
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNFREEZING = "sluice.callbacks.gradual_unfreezing"
 OWN_FILES = (
     *("data.path", "data.validation_path", "data.test_path"),
     *("data.target_path", "data.validation_target_path", "data.test_target_path"),
@@ -57,6 +60,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
 
     settings_type: type[Settings]
     """Dataclass of `task.*`; declare its fields with `sluice.config.fields`."""
+    pretrained_as: ClassVar[tuple[str, ...]] = ()
+    """Other kinds of task whose weights `init_from` accepts."""
     kind: ClassVar[str] = "other"
     """Tasks of one kind have similar networks and can load each other's weights (`init_from`)."""
     description: ClassVar[str] = "belongs to a custom task"
@@ -219,6 +224,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
                 network = self.build_network(config, parts)
         except ValueError as error:
             raise UserError(str(error)) from error
+        if config.task.layer_decay != 1 or UNFREEZING in str(config.callbacks):
+            layer_groups(network)
         if self.knows_metrics:
             module = self.module_for_test(SavedModel(Path(), config, network, parts, ""))
             check_monitors(config, module.validation_metrics)
@@ -253,7 +260,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """
         embedding, words = self.embedded_words(network, parts)
         if config.embedding.path is not None:
-            load_vectors(embedding, config.embedding.path, words, config)
+            folder = Path(config.paths.data_dir)
+            load_vectors(embedding, config.embedding.path, words, data_dir=folder, seed=config.seed)
         elif config.embedding.frozen and config.embedding.init == "random":
             log.warning("embedding.frozen=true without embedding.path: the random vectors are not trained.")
         if config.embedding.frozen:
@@ -272,6 +280,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
             "monitor": Monitor(config.task.monitor, config.task.mode),
             "optimizer": factory("optimizer", config.optimizer),
             "schedule": factory("scheduler", config.scheduler) if config.scheduler else None,
+            "layer_decay": config.task.layer_decay,
             "saved_with": {
                 "format": FORMAT,
                 "schema": schema_name(config.task),

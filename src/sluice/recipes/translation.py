@@ -16,6 +16,7 @@ from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
 from sluice.data.collate import ParallelCollator
 from sluice.data.corpus import ParallelCorpus
+from sluice.data.embedding_vectors import load_vectors
 from sluice.data.identity import SplitHashes, hashes_of
 from sluice.data.parallel import ParallelSettings, assign_parallel, encode_parallel, read_parallel_texts
 from sluice.decoding.search import DecodingSettings
@@ -25,7 +26,7 @@ from sluice.memory import require_memory
 from sluice.metrics.translation_scores import Scoring, translation_scoring
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
 from sluice.plain import Plain
-from sluice.recipes.build import build_decoder, build_embedding, build_stack, load_vectors
+from sluice.recipes.build import build_decoder, build_embedding, build_stack
 from sluice.recipes.task import OWN_FILES, TaskRecipe, batch_size_per_rank, refuse_embedding_options
 from sluice.runs.data_checks import repeated_texts, rows_of_split
 from sluice.runs.evaluation import TEST_MONITOR, EvaluatedSplit, Evaluation, Request, bucketed_loader, run_test
@@ -133,7 +134,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
         own = self.settings(config).decoder.embedding_path
         super().load_vectors(config, network, parts)
         if own is not None:
-            load_vectors(network.decoder.embedding, own, parts["target"]["vocab"], config)
+            words, folder = parts["target"]["vocab"], Path(config.paths.data_dir)
+            load_vectors(network.decoder.embedding, own, words, data_dir=folder, seed=config.seed)
 
     def build_module(self, config: Config, data: TranslationData) -> TranslationModule:
         settings = self.settings(config)

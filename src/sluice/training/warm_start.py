@@ -15,6 +15,7 @@ from sluice.plain import PlainMapping
 from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_named
 from sluice.recipes.task import AnyRecipe
+from sluice.recurrent import RecurrentStack
 from sluice.runs.checkpoint import find_checkpoint, network_weights, read_checkpoint
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
@@ -25,7 +26,9 @@ log = logging.getLogger(__name__)
 
 ADAPTIVE_ROWS = "head.rows."
 """Prefix of the untied rows of an adaptive softmax, which are ordered by word frequency."""
-TOP_LAYERS = ("output.", "head.", "pooling.")
+TOP_LAYERS = ("output.", "head.", "pooling.", "linear.")
+LINEAR, RECURRENT = "linear.", "recurrent."
+"""Prefixes of the classifier of n-grams, whose rows depend on the vocabulary, and of the recurrent core."""
 MIN_SHARED_WORDS = 0.1
 """Minimum fraction of the vocabulary that the other run must have for its word vectors to count as matched."""
 
@@ -63,7 +66,7 @@ def warm_start(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) 
     """Loads another run's weights where name and shape match, and logs which ones.
 
     If the vocabularies differ, parameters with a row per word are matched by word. If the classes differ, the output
-    layer keeps its random initialisation.
+    layer keeps its random initialisation. The embedding and the core of a language model initialise a classifier.
 
     Args:
         network: the network to initialise, in place.
@@ -98,7 +101,7 @@ def warm_start(network: Any, parts: PlainMapping, run: Path, recipe: AnyRecipe) 
 def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
     name = saved["schema"]
     theirs = recipe_named(name) if find_schema(name) else None
-    if theirs is not None and theirs.kind == recipe.kind:
+    if theirs is not None and theirs.kind in (recipe.kind, *recipe.pretrained_as):
         return
     other = f"task={name}" + (f", a model that {theirs.description}" if theirs else "")
     hint = "; to use its word vectors set embedding.path" if name == "word2vec" else ""
@@ -122,10 +125,13 @@ def _matching_weights(
 ) -> dict[str, Tensor]:
     """The other run's weights that match by name and shape, with word rows in the order of this vocabulary."""
     matched: dict[str, Tensor] = {}
+    same_directions = _same_directions(network, saved)
     for name, tensor in own.items():
-        if name not in theirs or (name.startswith("output.") and _other_classes(saved, parts)):
+        if name not in theirs or (name.startswith(("output.", LINEAR)) and _other_classes(saved, parts)):
             continue
-        if name.startswith(ADAPTIVE_ROWS) and _words_of(parts, name) != _words_of(saved, name):
+        if name.startswith(RECURRENT) and not same_directions:
+            continue
+        if name.startswith((ADAPTIVE_ROWS, LINEAR)) and _words_of(parts, name) != _words_of(saved, name):
             continue
         if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))
@@ -133,6 +139,19 @@ def _matching_weights(
         elif theirs[name].shape == tensor.shape:
             matched[name] = theirs[name]
     return matched
+
+
+def _same_directions(network: Network, saved: PlainMapping) -> bool:
+    """Whether both recurrent cores have the same directions, without which equal names mean different layers."""
+    stack = getattr(network, "recurrent", None)
+    theirs = saved.get("config", {}).get("model", {}).get("bidirectional")
+    if theirs is None or not isinstance(stack, RecurrentStack) or theirs == (stack.directions == 2):
+        return True
+    log.warning(
+        "init_from: the weights of the recurrent core are not used, since it was trained with model.bidirectional=%s.",
+        str(theirs).lower(),
+    )
+    return False
 
 
 def _words_of(parts: PlainMapping, name: str) -> list[str]:

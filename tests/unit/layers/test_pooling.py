@@ -29,6 +29,7 @@ PLAIN: dict[str, Callable[[Pooling, Tensor], Tensor]] = {
     "max": lambda pooling, own: own.max(0).values,
     "mean": lambda pooling, own: own.mean(0),
     "max_mean": lambda pooling, own: torch.cat([own.max(0).values, own.mean(0)]),
+    "last_max_mean": lambda pooling, own: torch.cat([own[-1], own.max(0).values, own.mean(0)]),
     "attention": attend,
 }
 
@@ -95,5 +96,5 @@ def test_step_mask_is_true_on_valid_steps() -> None:
 
 
 def test_unknown_kind_error_lists_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match=r"'avg'.*last, max, mean, max_mean, attention"):
+    with pytest.raises(ValueError, match=r"'avg'.*last, max, mean, max_mean, last_max_mean, attention"):
         make_pooling("avg", SIZE)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from sluice.data.collate import TextBatch
 from sluice.layers.embedding import LearnedEmbedding
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.models.classifier import TextClassifier
 from sluice.modules.base import Monitor
 from sluice.modules.classification import ClassificationModule
@@ -126,3 +127,16 @@ def test_no_perturbation_in_evaluation() -> None:
     with torch.inference_mode():
         expected = make_task(0.0).model_step(BATCH, "val")[1]
         assert torch.equal(make_task(EPSILON).model_step(BATCH, "val")[1], expected)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, EPSILON])
+def test_linear_classifier_has_a_loss_of_its_own(epsilon: float) -> None:
+    task = make_task(epsilon)
+    linear = NgramClassifier(vocab_size=10, num_classes=2, buckets=20)
+    linear.ratios.normal_()
+    alone, _ = task.model_step(BATCH, "train")
+    task.network.linear = linear
+    together, logits = task.model_step(BATCH, "train")
+    own = linear(BATCH.ids, torch.arange(4) < BATCH.lengths.unsqueeze(1))
+    torch.testing.assert_close(together, alone + F.cross_entropy(own, BATCH.labels))
+    torch.testing.assert_close(logits, task.network(BATCH.ids, BATCH.lengths).logits)

@@ -7,6 +7,9 @@ from sluice.config.common import MAX_SUBWORDS, TaskSettings
 from sluice.config.fields import Settings, choice, count, fraction, setting
 from sluice.options import PADDINGS, POOLINGS, SOURCES, SUBWORDS, TRUNCATIONS, UNITS, WORD_TOKENIZERS
 
+MAX_NGRAM = 8
+"""Words of the longest n-grams of the linear classifier."""
+
 
 @dataclass
 class Text(Settings):
@@ -76,6 +79,16 @@ class TableData(Folds, TextData):
 
 
 @dataclass
+class Linear(Settings):
+    """Linear classifier of the n-grams of a text (NBSVM), whose scores are added to those of the recurrent network."""
+
+    max_ngram: int | None = setting(
+        "words of its longest n-grams; null for no linear classifier", None, least=1, most=MAX_NGRAM
+    )
+    buckets: int = setting("rows for the hashed n-grams of two and more words", 2**20, least=1, most=2**28)
+
+
+@dataclass
 class Classification(TaskSettings):
     """Many-to-one classification of texts."""
 
@@ -89,6 +102,7 @@ class Classification(TaskSettings):
     segment_length: int | None = count(
         "split texts into segments of this many steps that run in parallel; null for no segments", None
     )
+    linear: Linear = field(default_factory=Linear)
     label_smoothing: float = fraction("label smoothing: probability spread evenly over all classes")
     class_weights: Any = setting("class weights of the training loss: null, balanced, or {class: weight, ...}", None)
 

@@ -125,6 +125,14 @@ class PennTreebank(LanguageModelling):
 
 
 @dataclass
+class ImdbReviews(LanguageModelling):
+    """The IMDB reviews, with the tokens and vocabulary of task=imdb."""
+
+    text: StreamText = field(default_factory=lambda: StreamText(tokenizer="basic_english", min_freq=2, max_size=30_000))
+    data: PublishedData = field(default_factory=PublishedData)
+
+
+@dataclass
 class OwnCorpus(LanguageModelling):
     """Language modelling on a user-supplied text."""
 

@@ -1,5 +1,6 @@
 """The Large Movie Review Dataset (IMDB), read from its folder or archive."""
 
+import logging
 import os
 import re
 import zlib
@@ -9,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sluice.data.corpora.download import PublishedCorpus, fetch, resolve, stream_tar_gz
-from sluice.data.corpus import Document, LabelledCorpus, Line, Sources
+from sluice.data.corpus import Document, LabelledCorpus, Line, SourceFile, Sources
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.errors import UserError, reading
+
+log = logging.getLogger(__name__)
 
 FOLDER_NAME = "aclImdb"
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
@@ -20,7 +23,10 @@ KNOWN_BYTES = 500_000_000
 LABELS = ("neg", "pos")
 REVIEWS_PER_CLASS = 12_500
 GROUPS = tuple((split, label) for split in ("train", "test") for label in LABELS)
-"""The four folders of labelled reviews; everything else in the dataset (unsup/, bags of words) is ignored."""
+"""The four folders of labelled reviews; the classifiers read nothing else."""
+UNLABELLED = "train/unsup"
+"""Folder of the 50,000 unlabelled reviews, which language models read too."""
+UNLABELLED_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/{UNLABELLED}/[^/.][^/]*\.txt")
 REVIEW_NAME = re.compile(rf"(?:\./)?{FOLDER_NAME}/(train|test)/(neg|pos)/([^/.][^/]*)\.txt")
 FILM_BLOCK = 100
 """Reviews of one film have adjacent ids (up to 30 per class), so blocks of ids are held out together."""
@@ -77,6 +83,23 @@ class ImdbFolder(ImdbOnDisk):
                     content = file.read_bytes()
                 yield Document(split, _decode(content, str(file)), LABELS.index(label), _block(file.stem))
 
+    def unlabelled_files(self) -> dict[str, Path]:
+        """Returns the files of the unlabelled reviews by name."""
+        folder = self.path / UNLABELLED
+        names = _text_files(folder) if folder.is_dir() else []
+        return {f"{UNLABELLED}/{name}": folder / name for name in names}
+
+    def unlabelled(self) -> Iterator[str]:
+        """Yields every unlabelled review once.
+
+        Raises:
+            UserError: if a review cannot be read.
+        """
+        for file in self.unlabelled_files().values():
+            with reading(file):
+                content = file.read_bytes()
+            yield _decode(content, str(file))
+
     def _review_names(self) -> dict[tuple[str, str], list[str]]:
         missing = [f"{split}/{label}" for split, label in GROUPS if not (self.path / split / label).is_dir()]
         if missing:
@@ -120,6 +143,16 @@ class ImdbArchive(ImdbOnDisk):
                 f"replace it with the official {ARCHIVE_NAME}"
             )
         _check_counts(self.path, counts, self.reviews_per_class)
+
+    def unlabelled(self) -> Iterator[str]:
+        """Yields every unlabelled review once.
+
+        Raises:
+            UserError: if the archive is damaged, or a review is not UTF-8.
+        """
+        for name, content in stream_tar_gz(self.path, known_bytes=KNOWN_BYTES):
+            if UNLABELLED_NAME.fullmatch(name):
+                yield _decode(content, f"{name} in {self.path}")
 
 
 def _block(stem: str) -> str:
@@ -238,3 +271,35 @@ class ReviewLines:
             group = f"{document.label} {document.group or number}"
             held = document.split == "train" and zlib.crc32(group.encode()) % HELD_OUT == 0
             yield Line("val" if held else document.split, " ".join(document.text.split()))
+
+
+@dataclass(frozen=True)
+class AllReviewLines(ReviewLines):
+    """The lines of ReviewLines and, in the training part, those of the unlabelled reviews, if there are any."""
+
+    @property
+    def sources(self) -> Sources:
+        """Sources of all reviews."""
+        sources, files = super().sources, {}
+        if isinstance(self.corpus, ImdbFolder):
+            files = self.corpus.unlabelled_files()
+        added = tuple(SourceFile(name, path) for name, path in files.items())
+        return replace(sources, recipe=f"all {sources.recipe}", files=(*sources.files, *added))
+
+    def lines(self) -> Iterator[Line]:
+        """Yields one line per review.
+
+        Raises:
+            UserError: as the corpus does.
+        """
+        yield from super().lines()
+        if not isinstance(self.corpus, ImdbFolder | ImdbArchive):
+            return
+        found = False
+        for text in self.corpus.unlabelled():
+            found = True
+            yield Line("train", " ".join(text.split()))
+        if not found:
+            log.info(
+                "%s has no unlabelled reviews (%s): the labelled ones are read alone.", self.corpus.path, UNLABELLED
+            )

@@ -14,7 +14,7 @@ import pytest
 
 from sluice.data.corpora import download as downloading
 from sluice.data.corpora import imdb
-from sluice.data.corpora.imdb import ImdbArchive, ImdbFolder, download_imdb, find_imdb, resolve_imdb
+from sluice.data.corpora.imdb import AllReviewLines, ImdbArchive, ImdbFolder, download_imdb, find_imdb, resolve_imdb
 from sluice.errors import UserError
 
 ARCHIVE = "aclImdb_v1.tar.gz"
@@ -211,3 +211,40 @@ class TestResolve:
         path.write_bytes(path.read_bytes()[:-50])
         with pytest.raises(UserError, match="it is truncated"):
             list(resolve_imdb(source="auto", data_dir=data_dir).documents())
+
+
+def write_reviews(folder: Path, *, unlabelled: bool) -> Path:
+    """A dataset of two reviews of each class and split, and three unlabelled ones."""
+    texts = {f"{split}/{label}/{n}_5.txt": f"{label} {n}" for split, label in imdb.GROUPS for n in range(2)}
+    texts |= {f"train/unsup/{n}_0.txt": f"any\n{n}" for n in range(3)} if unlabelled else {}
+    for name, text in texts.items():
+        (folder / "aclImdb" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "aclImdb" / name).write_text(text, encoding="utf-8")
+    return folder / "aclImdb"
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["folder", "archive"])
+@pytest.mark.parametrize("unlabelled", [True, False], ids=["unlabelled", "labelled only"])
+def test_lines_include_the_unlabelled_reviews(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, unlabelled: bool, archived: bool
+) -> None:
+    caplog.set_level("INFO")
+    folder = write_reviews(tmp_path, unlabelled=unlabelled)
+    corpus: ImdbFolder | ImdbArchive = ImdbFolder(folder, reviews_per_class=2)
+    if archived:
+        with tarfile.open(tmp_path / ARCHIVE, "w:gz") as archive:
+            archive.add(folder, "aclImdb")
+        corpus = ImdbArchive(tmp_path / ARCHIVE, reviews_per_class=2)
+    lines = list(AllReviewLines(corpus).lines())
+    assert [line.text for line in lines if line.split == "test"] == ["neg 0", "neg 1", "pos 0", "pos 1"]
+    added = [line for line in lines if line.text.startswith("any")]
+    assert sorted(added) == [("train", f"any {n}", True) for n in range(3 if unlabelled else 0)]
+    assert ("has no unlabelled reviews" in caplog.text) != unlabelled
+
+
+def test_unlabelled_files_are_sources_of_the_folder(tmp_path: Path) -> None:
+    sources = AllReviewLines(ImdbFolder(write_reviews(tmp_path, unlabelled=True), reviews_per_class=2)).sources
+    assert sum(file.role.startswith("train/unsup/") for file in sources.files) == 3
+    assert [document.text for document in ImdbFolder(tmp_path / "aclImdb", reviews_per_class=2).documents()][:2] == [
+        *("neg 0", "neg 1"),
+    ]
