@@ -47,7 +47,9 @@ def test_each_run_has_a_folder_and_returns_its_metric(workdir: Path, returned: l
 def test_each_run_has_its_own_log(workdir: Path) -> None:
     ended = train("-m", *TINY, "seed=1,2", "name=two")
     runs = runs_below(workdir / "outputs")
-    assert [run.name for run in runs] == ["sample-two-0", "sample-two-1"]
+    assert [run.name for run in runs] == ["sample-two-1", "sample-two-2"]
+    rows = [line.split() for line in ended.out.splitlines()[-2:]]
+    assert [(row[0], Path(row[-1]).name) for row in rows] == [("1", "sample-two-1"), ("2", "sample-two-2")]
     assert all("epoch 1/1 (" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
     assert ended.err.count("epoch 1/1 (") == 2
 

@@ -170,7 +170,7 @@ def test_auto_source_falls_back_to_sample_with_warning(workdir: Path, monkeypatc
 
     monkeypatch.setattr(imdb, "download_imdb", refuse)
     run = trained(workdir, *TINY[1:], "task.data.source=auto")
-    assert "IMDB is not available: this run uses" in run.ended.err
+    assert "IMDB is not available: no connection." in run.ended.err
     assert run.folder.name.startswith("sample-")
     config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["task"]["data"]["source"] == "sample", "otherwise evaluate would read the real reviews"

@@ -58,10 +58,10 @@ class SweepReport:
         counts = swept(self._settings, hydra_config.sweeper.get("params") or {})
         total = hydra_config.sweeper.get("n_trials") or math.prod(counts.values())
         chosen = [text for text in overrides if counts.get(text.partition("=")[0], 1) > 1]
-        number = int(hydra_config.job.num)
+        number = int(hydra_config.job.num) + 1
         self._row = {"number": number, "settings": chosen}
-        line = f"run {number + 1} of {total}: {' '.join(chosen)}".rstrip(": ")
-        print_line(line if number == 0 else f"\n{line}", file=sys.stderr, flush=True)
+        line = f"run {number} of {total}: {' '.join(chosen)}".rstrip(": ")
+        print_line(line if number == 1 else f"\n{line}", file=sys.stderr, flush=True)
 
     def end(
         self, state: str, results: Mapping[str, object] | None = None, monitor: str = "", folder: Path | None = None
@@ -126,5 +126,5 @@ def sweep_table(rows: Sequence[Plain]) -> Table:
         figures = [f"{value:.4f}" if isinstance(value, float) else "" for value in values]
         time = "" if row["minutes"] is None else duration(60 * row["minutes"])
         place = MARKS.get(row["state"]) or relative(Path(row["folder"]))
-        table.add_row(str(row["number"] + 1), *(chosen.get(key, "") for key in keys), *figures, time, place)
+        table.add_row(str(row["number"]), *(chosen.get(key, "") for key in keys), *figures, time, place)
     return table

@@ -81,7 +81,7 @@ def train(
 
     Args:
         composed: the configuration composed by Hydra.
-        sweep_number: the run's index in a sweep; None outside a sweep.
+        sweep_number: the run's number in a sweep, from 1 on; None outside a sweep.
         overrides: the overrides that it was composed from, stored for resuming.
         started: time.monotonic() when the command started, from which its minutes are counted; None for now.
 
