@@ -1,14 +1,18 @@
 """Sweeps with `python train.py -m`."""
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hydra._internal.core_plugins import basic_launcher
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from running import TINY, error_of, only_run, paths_in, results_of, runs_below, train
+from sluice.sweeps.jobs import AnnounceJobs
 
 
 @pytest.fixture
@@ -69,6 +73,18 @@ def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned:
 def test_unknown_option_is_reported_before_any_run(workdir: Path) -> None:
     assert "there is no model=grue" in error_of(train("-m", *TINY, "model=rnn,grue", *paths_in(workdir)))
     assert runs_below(workdir) == []
+
+
+def test_executor_is_restored_after_an_error(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Executor: ...
+
+    submitit = SimpleNamespace(AutoExecutor=Executor)
+    monkeypatch.setitem(sys.modules, "submitit", submitit)
+    launcher, sweep = {"_target_": "x.submitit_launcher.Local"}, {"dir": str(workdir)}
+    AnnounceJobs().on_multirun_start(OmegaConf.create({"hydra": {"launcher": launcher, "sweep": sweep}}))
+    assert submitit.AutoExecutor is not Executor
+    error_of(train("-m", *TINY, "model=rnn,grue", *paths_in(workdir)))
+    assert submitit.AutoExecutor is Executor
 
 
 def test_monitored_metric_is_returned(workdir: Path, returned: list[Any]) -> None:

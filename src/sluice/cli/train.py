@@ -107,6 +107,7 @@ def _run_hydra(conf: Path) -> None:
 
     from sluice.config.errors import explained
     from sluice.config.schema import register_schemas
+    from sluice.sweeps.jobs import AnnounceJobs
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
@@ -120,6 +121,7 @@ def _run_hydra(conf: Path) -> None:
                 partial(_hydra_job, failures, jobs, search, report)
             )()
     finally:
+        AnnounceJobs.restore()
         report.finish()
     search.finish()
     options = [argument for argument in sys.argv[1:] if argument.startswith("-")]

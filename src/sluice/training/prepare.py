@@ -152,8 +152,8 @@ def prepared_run(
     check_objects(early)
     check_averaging(early)
     check_files(early)
-    create_folders(early)
     check_early(early, sweep_number)
+    create_folders(early)
     recipe = recipe_of(early)
     with named_settings(early):
         recipe.check(early)
