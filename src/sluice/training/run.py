@@ -36,7 +36,7 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
-from sluice.runs.report import print_results
+from sluice.runs.report import print_results, relative
 from sluice.runs.results import read_results, write_results
 from sluice.signals import find_signal
 from sluice.terminal import FILE_ONLY
@@ -188,7 +188,7 @@ def _fit_and_test(prepared: Prepared, trainer: pl.Trainer, monitor: TrainingMoni
     config, data, module, claim = prepared
     recipe = recipe_of(config)
     profiles = ProfilerReports(claim.folder)
-    log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", claim.folder)
+    log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", relative(claim.folder))
     checkpoint = None if claim.resume_point is None else str(claim.resume_point.checkpoint)
     if checkpoint:
         log.info("Resuming from %s.", checkpoint)
