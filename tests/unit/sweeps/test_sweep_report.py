@@ -28,20 +28,22 @@ def test_values_of_a_sweep_are_counted(settings: list[str], params: dict[str, An
 
 
 def test_table_lists_failed_runs_and_other_settings() -> None:
-    shared = {"minutes": 0.05, "state": "finished", "folder": "outputs/a"}
+    shared = {"minutes": 0.05, "state": "finished", "folder": "outputs/imdb/gru/a"}
     rows: list[dict[str, Any]] = [
         {**shared, "number": 1, "settings": ["model=gru"], "metrics": {"val/loss": 0.25, "test/loss": None}},
         {"number": 2, "settings": ["model=rnn"], "state": "failed", "metrics": {}, "minutes": None, "folder": None},
         {"number": 3, "settings": ["seed=2"], "state": "done", "metrics": {}, "minutes": None, "folder": None},
+        {"number": 4, "settings": ["model=rnn"], "metrics": {}, **shared, "folder": "outputs/imdb/rnn/b"},
     ]
     screen = io.StringIO()
     Console(file=screen, width=100).print(sweep_table(rows))
     assert [line.split() for line in screen.getvalue().splitlines()] == [
-        ["3", "runs"],
+        ["4", "runs", "in", "outputs/imdb"],
         ["run", "model", "seed", "val/loss", "test/loss", "time", "folder"],
-        ["1", "gru", "0.2500", "3.0", "s", "outputs/a"],
+        ["1", "gru", "0.2500", "3.0", "s", "gru/a"],
         ["2", "rnn", "failed"],
         ["3", "2", "finished", "before"],
+        ["4", "rnn", "3.0", "s", "rnn/b"],
     ]
 
 

@@ -69,6 +69,7 @@ def test_local_files_are_used(data_dir: Path, folder: str, suffix: str, source: 
     write_files(data_dir / folder, suffix=suffix)
     corpus = resolve_multi30k(source=source, data_dir=data_dir)
     assert corpus.name == "local"
+    assert corpus.description == f"sentence pairs in 6 files of {data_dir / folder}"
     assert (corpus.source_language, corpus.target_language) == ("de", "en")
     assert [(pair.split, pair.source, pair.target) for pair in corpus.pairs()][::2] == [
         (split, f"{stem} de one", f"{stem} en one") for split, stem in STEMS.items()
