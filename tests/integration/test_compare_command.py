@@ -127,7 +127,13 @@ def test_fingerprints_do_not_split_curves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "lengths", "shown"), [("generated", (5, 9), False), ("a.csv", (5, 9), True), ("generated", (5, 5), True)]
+    ("source", "lengths", "shown"),
+    [
+        ("generated", (5, 9), False),
+        ("sample", (5, 9), False),
+        ("a.csv", (5, 9), True),
+        ("generated", (5, 5), True),
+    ],
 )
 def test_fingerprint_that_follows_from_settings_is_not_shown(
     tmp_path: Path, source: str, lengths: tuple[int, int], shown: bool
@@ -138,6 +144,28 @@ def test_fingerprint_that_follows_from_settings_is_not_shown(
     ended = sluice("compare", str(tmp_path))
     assert ended.code == 0
     assert ("fingerprint" in ended.out) is shown
+
+
+def test_sample_runs_have_a_table_of_their_own(tmp_path: Path) -> None:
+    for model, source in (("gru", "local"), ("lstm", "sample")):
+        write_run(tmp_path / model, model, 10, 1, data_source=source, **{ACCURACY: 0.5})
+    real, sample = sluice("compare", tmp_path).out.split("adding (GENERATED SAMPLE): test/accuracy")
+    assert ("gru" in real, "gru" in sample) == (True, False)
+    assert ("lstm" in real, "lstm" in sample) == (False, True)
+    (axis,) = draw_curves(compared(tmp_path), "task.data.steps").axes
+    labels = {part.get_label() for part in axis.containers}  # type: ignore[attr-defined]
+    assert labels == {"adding\ngru", "adding (GENERATED SAMPLE)\nlstm"}
+
+
+@pytest.mark.parametrize("sources", [("generated", "sample"), ("download", "local")])
+def test_same_data_of_another_source_are_averaged(tmp_path: Path, sources: tuple[str, str]) -> None:
+    """Earlier versions called the sample "generated"; a corpus is local after its download."""
+    task = {"name": "pairs", "data": {"path": None}}
+    for seed, source in enumerate(sources):
+        write_run(tmp_path / f"{seed}", "gru", 10, seed, {"task": task}, data_source=source)
+    (group,) = group_runs(list(find_runs([tmp_path])))
+    assert len(group.runs) == 2
+    assert group.task.endswith("(GENERATED SAMPLE)") == (sources[1] == "sample")
 
 
 def test_default_equal_to_its_setting_is_not_shown(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """task=execute and task=vec2seq are trained, evaluated and used from the command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def test_unknown_sentence_number_is_reported(book: Finished, text: str) -> None:
 @pytest.mark.slow
 def test_sentences_are_sampled_for_a_label(workdir: Path) -> None:
     run = trained(workdir, *LABELS)
+    assert re.search(r"Use it: sluice translate \S+ pos  # a label, or the number of a sentence\n", run.ended.out)
     assert 0 <= run.results["test/speaks_for_label"] <= 1
     assert "test/exact" not in run.results
     asked = ("translate", run.folder, *["pos"] * 4, "--seed")

@@ -52,6 +52,12 @@ def test_folder_in_use_is_refused(run: Path, settings: tuple[str, ...], held: Le
     assert list(run.iterdir()) == [held.path]
 
 
+def test_refused_run_leaves_no_other_folder(run: Path, settings: tuple[str, ...], held: Lease, workdir: Path) -> None:
+    logger = "+logger.own={_target_: pytorch_lightning.loggers.CSVLogger, save_dir: extra}"
+    assert "is being written by process" in error_of(train(*settings, logger))
+    assert not (workdir / "extra").exists()
+
+
 def test_run_in_use_cannot_be_resumed(run: Path, settings: tuple[str, ...]) -> None:
     with stopped(ctrl_c, "on_train_batch_end", 3):
         assert train(*settings).code == 130

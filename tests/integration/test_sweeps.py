@@ -1,14 +1,18 @@
 """Sweeps with `python train.py -m`."""
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hydra._internal.core_plugins import basic_launcher
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from running import TINY, error_of, only_run, paths_in, results_of, runs_below, train
+from sluice.sweeps.jobs import AnnounceJobs
 
 
 @pytest.fixture
@@ -47,7 +51,9 @@ def test_each_run_has_a_folder_and_returns_its_metric(workdir: Path, returned: l
 def test_each_run_has_its_own_log(workdir: Path) -> None:
     ended = train("-m", *TINY, "seed=1,2", "name=two")
     runs = runs_below(workdir / "outputs")
-    assert [run.name for run in runs] == ["sample-two-0", "sample-two-1"]
+    assert [run.name for run in runs] == ["sample-two-1", "sample-two-2"]
+    rows = [line.split() for line in ended.out.splitlines()[-2:]]
+    assert [(row[0], Path(row[-1]).name) for row in rows] == [("1", "sample-two-1"), ("2", "sample-two-2")]
     assert all("epoch 1/1 (" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
     assert ended.err.count("epoch 1/1 (") == 2
 
@@ -67,6 +73,18 @@ def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned:
 def test_unknown_option_is_reported_before_any_run(workdir: Path) -> None:
     assert "there is no model=grue" in error_of(train("-m", *TINY, "model=rnn,grue", *paths_in(workdir)))
     assert runs_below(workdir) == []
+
+
+def test_executor_is_restored_after_an_error(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Executor: ...
+
+    submitit = SimpleNamespace(AutoExecutor=Executor)
+    monkeypatch.setitem(sys.modules, "submitit", submitit)
+    launcher, sweep = {"_target_": "x.submitit_launcher.Local"}, {"dir": str(workdir)}
+    AnnounceJobs().on_multirun_start(OmegaConf.create({"hydra": {"launcher": launcher, "sweep": sweep}}))
+    assert submitit.AutoExecutor is not Executor
+    error_of(train("-m", *TINY, "model=rnn,grue", *paths_in(workdir)))
+    assert submitit.AutoExecutor is Executor
 
 
 def test_monitored_metric_is_returned(workdir: Path, returned: list[Any]) -> None:

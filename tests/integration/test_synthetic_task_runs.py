@@ -42,6 +42,9 @@ def test_task_trains_and_evaluates(workdir: Path, task: str) -> None:
     assert f"test/{metric}" in run.results
     assert run.results["data_source"] in ("generated", "sample")
     if task == "temporal_order":
+        shown = f"output/temporal_order/lstm/{run.folder.name}"
+        assert f'Use it: sluice predict {shown} "B a X c Y E"' in run.ended.out
+        assert f"parameters; run folder: {shown}\n" in run.ended.err
         return
     (line,) = json_lines(sluice("evaluate", run.folder, "--json"))
     assert line["loss"] == pytest.approx(run.results["test/loss"], rel=1e-5)

@@ -62,7 +62,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Saves the weights to best.ckpt after each validation that improves the task's monitored metric."""
+    """Saves the weights to best.ckpt after each validation that improves the task's monitored metric.
+
+    A validation with the same value and a lower loss is an improvement too.
+    """
 
     def __init__(self, *, run_dir: str, monitor: str, mode: str) -> None:
         """
@@ -81,6 +84,26 @@ class BestCheckpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+        self._loss: float | None = None
+        """Validation loss of best.ckpt."""
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: torch.Tensor | None = None) -> bool:
+        """Returns whether the last validation is the best one; it is saved then."""
+        loss = trainer.callback_metrics.get("val/loss")
+        is_best = super().check_monitor_top_k(trainer, current) or self._has_lower_loss(trainer, current, loss)
+        if is_best:
+            self._loss = None if loss is None else float(loss)
+        return is_best
+
+    def _has_lower_loss(self, trainer: pl.Trainer, current: torch.Tensor | None, loss: torch.Tensor | None) -> bool:
+        """Returns whether the monitored metric equals the best one, with a lower loss."""
+        if current is None or loss is None or self._loss is None:
+            return False
+        lower = bool(current == self.best_model_score) and float(loss) < self._loss
+        return trainer.strategy.reduce_boolean_decision(lower)
+
+    def state_dict(self) -> Plain:
+        return {**super().state_dict(), "loss": self._loss}
 
     def load_state_dict(self, state_dict: Plain) -> None:
         """Restores the state; replaces the saved folder by the current one, since the run may have been moved."""
@@ -93,6 +116,7 @@ class BestCheckpoint(ModelCheckpoint):
         moved |= {"dirpath": self.dirpath, "last_model_path": in_folder(state_dict["last_model_path"])}
         scores = {in_folder(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
+        self._loss = state_dict.get("loss")  # missing in checkpoints of earlier versions
 
 
 @contextmanager

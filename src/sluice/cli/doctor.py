@@ -1,12 +1,17 @@
 """sluice doctor: describes the environment, and what to do about what is missing."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from sluice.diagnostics.finding import BROKEN, OK, Finding
 from sluice.errors import UserError
 from sluice.terminal import print_line
+
+WIDTH, INDENT = 80, 34
+"""Width of the lines, and the column at which values begin."""
+WRAPPER = textwrap.TextWrapper(WIDTH - INDENT, break_long_words=False, break_on_hyphens=False)
 
 
 def examine(*, as_json: bool) -> None:
@@ -52,6 +57,8 @@ def _findings() -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     mark = {OK: " ", BROKEN: "!"}.get(finding.state, "-")
-    print_line(f"{mark} {finding.name:<28} {finding.value}")
-    if finding.advice is not None:
-        print_line(f"{'':<31}{finding.advice}")
+    texts = [finding.value, *([] if finding.advice is None else [finding.advice])]
+    value, *rest = [line for text in texts for line in WRAPPER.wrap(text) or [""]]
+    print_line(f"{mark} {finding.name:<{INDENT - 3}} {value}".rstrip())
+    for line in rest:
+        print_line(f"{'':{INDENT}}{line}")

@@ -90,6 +90,7 @@ def _check_options(
         key, sign, _ = setting.removeprefix("task.").partition("=")
         if not (sign and key):
             raise UserError(f"--set {setting} cannot be used: write KEY=VALUE")
+        _check_known(task, key)
         if key.partition(".")[0] in METHOD_GROUPS and key.partition(".")[0] != method:
             raise UserError(
                 f"--set {setting} has no effect with --method {method}: set --method {key.partition('.')[0]}"
@@ -97,11 +98,9 @@ def _check_options(
         if table is not None and key in OWN_FILES:
             raise UserError(f"--set {setting} has no effect with --file: omit one of them")
         if not key.startswith(recipe.evaluation_settings):
-            keys = flat(asdict(task))
-            known = [name for name in recipe.evaluation_settings if any(key.startswith(name) for key in keys)]
+            known = [name for name in flat(asdict(task)) if name.startswith(recipe.evaluation_settings)]
             instead = f"it must be one of {', '.join(known)}" if known else "omit it"
             raise UserError(f"--set {setting} has no effect when evaluating task={task.name}: {instead}")
-        _check_known(task, key)
 
 
 def _check_known(task: TaskSettings, key: str) -> None:

@@ -147,7 +147,7 @@ def inspect_text(
     _print_notes(view)
     print_activations(view.trace, view.parts, view.numbers, view.title, view.decisive)
     path = _draw(view, text, png)
-    print_line(f"Wrote {path}; also in TensorBoard: tensorboard --logdir {model.path.parent}")
+    print_line(f"Wrote {path}\nIn TensorBoard: tensorboard --logdir {model.path.parent}")
 
 
 def _view(model: SavedModel, text: str, *, units: str | None, layer: int | None, backward: bool, gates: bool) -> View:

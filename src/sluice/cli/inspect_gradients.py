@@ -58,7 +58,7 @@ def inspect_gradients(
         }
         print(json.dumps({"norms": norms_by_name, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
-    tensorboard = f"; also in TensorBoard: tensorboard --logdir {_run_folder(runs)}" if len(runs) == 1 else ""
+    tensorboard = f"\nIn TensorBoard: tensorboard --logdir {_run_folder(runs)}" if len(runs) == 1 else ""
     print_line("To plot the norms, add --png FILE" if png is None else f"Wrote {png}{tensorboard}")
 
 

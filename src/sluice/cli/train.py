@@ -107,6 +107,7 @@ def _run_hydra(conf: Path) -> None:
 
     from sluice.config.errors import explained
     from sluice.config.schema import register_schemas
+    from sluice.sweeps.jobs import AnnounceJobs
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting on its own
     register_schemas()
@@ -120,6 +121,7 @@ def _run_hydra(conf: Path) -> None:
                 partial(_hydra_job, failures, jobs, search, report)
             )()
     finally:
+        AnnounceJobs.restore()
         report.finish()
     search.finish()
     options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
@@ -171,21 +173,21 @@ class Failure(NamedTuple):
     """A run that failed."""
 
     run: int | None
-    """Its index in the sweep; None outside a sweep."""
+    """Its number in the sweep, from 1 on; None outside a sweep."""
     error: Exception
 
 
 def _hydra_job(
     failures: list[Failure], jobs: list[int], search: Search, report: SweepReport, composed: "DictConfig"
 ) -> float | None:
-    """Calls `_train` with Hydra's job number and overrides."""
+    """Calls `_train` with the number of the run, from 1 on unlike Hydra's, and its overrides."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     hydra_config = HydraConfig.get()
     jobs.append(1)
-    number = hydra_config.job.num if hydra_config.mode == RunMode.MULTIRUN else None
+    number = hydra_config.job.num + 1 if hydra_config.mode == RunMode.MULTIRUN else None
     given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # values may be interpolations
     search.begin(hydra_config, composed)
     report.begin(hydra_config, given)
@@ -225,7 +227,7 @@ def _train(
         failures: errors are appended here instead of raised, since Hydra would print additional lines. In a sweep the
             error is also printed at once, and the other runs continue.
         composed: the composed configuration.
-        number: the run's index in the sweep; None outside a sweep.
+        number: the run's number in the sweep, from 1 on; None outside a sweep.
         overrides: the overrides of the command line; None if they are unknown.
     """
     started = time.monotonic()
@@ -248,7 +250,7 @@ def _train(
             raise  # the process that submitted this job reports it
         failures.append(Failure(number, error))
         if number is not None:
-            print_line(f"run {number + 1} failed: {error_message(error)}", file=sys.stderr)
+            print_line(f"run {number} failed: {error_message(error)}", file=sys.stderr)
         return None
     except Exception as error:
         if number is None or "SUBMITIT_EXECUTOR" in os.environ:
@@ -256,7 +258,7 @@ def _train(
         failures.append(Failure(number, error))
         path = getattr(error, "traceback_path", None)
         details = "" if path is None else f" (traceback in {path})"
-        print_line(f"run {number + 1} failed: {type(error).__name__}: {error}{details}", file=sys.stderr)
+        print_line(f"run {number} failed: {type(error).__name__}: {error}{details}", file=sys.stderr)
         if path is None:
             traceback.print_exc()
         return None

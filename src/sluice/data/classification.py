@@ -34,6 +34,7 @@ from sluice.data.progress import track
 from sluice.data.ragged import Ragged
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
 from sluice.layers.pooling import step_mask
+from sluice.terminal import duration
 from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
 from sluice.text.vocab import UNKNOWN_ID, Vocab
@@ -297,9 +298,8 @@ class ClassificationData(BucketedData[TextBatch]):
         def build() -> CacheEntry:
             started = time.monotonic()
             vectors = ppmi_vectors(self.prepared.splits["train"].texts, len(self.prepared.vocab), size)
-            log.info(
-                "Computed and cached PPMI word vectors of the training texts in %.0f s.", time.monotonic() - started
-            )
+            took = duration(time.monotonic() - started)
+            log.info("Computed and cached PPMI word vectors of the training texts in %s.", took)
             return CacheEntry({"vectors": vectors.numpy()}, {})
 
         return torch.from_numpy(load_or_build(path, build).arrays["vectors"].copy())

@@ -129,10 +129,7 @@ def find_vectors(given: str, data_dir: Path) -> Path:
     found = _local(published, data_dir)
     if found is not None:
         return found
-    log.warning(
-        "Downloading %s from %s into %s. No hash is published for it: only its size is verified.",
-        *(given, published.url, data_dir),
-    )
+    log.warning("No hash is published for %s: only the size of the download is verified.", given)
     url, name = published.url, published.download
     path = fetch(url, known_hash=None, folder=data_dir, name=name, alternative=ALTERNATIVE)
     if path.suffix == ".zip" and not is_zipfile(path):

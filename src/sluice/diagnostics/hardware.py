@@ -21,17 +21,20 @@ def check_devices() -> Iterator[Finding]:
     yield Finding("Devices", "torch", f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}")
     memory = total_memory() / GIB
     size = f", {memory:.0f} GiB" if memory < 2**20 else ""
-    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} cores{size}"
-    yield Finding("Devices", "cpu", f"{cores}: {', '.join(_cpu_precisions())}")
+    threads, cores = torch.get_num_threads(), os.cpu_count()
+    used = f"{threads} thread{'s' * (threads > 1)} on {cores} core{'s' * (cores != 1)}{size}"
+    yield Finding("Devices", "cpu", f"{used}: {_cpu_precisions()}")
     slow = None if has_onednn_linear() else "torch without oneDNN is slower on a CPU: install a release from PyPI"
     yield Finding("Devices", "oneDNN", "used" if slow is None else "not used", OPTIONAL if slow else OK, slow)
     yield from _gpus()
 
 
-def _cpu_precisions() -> list[str]:
-    names = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    suffix = {True: "", False: " (slow: not supported by oneDNN on this processor)"}
-    return [*FULL, *(f"{name}{suffix[onednn_supports(dtype)]}" for name, dtype in names.items())]
+def _cpu_precisions() -> str:
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    slow = [name for name, dtype in half.items() if not onednn_supports(dtype)]
+    precisions = ", ".join([*FULL, *(name for name in half if name not in slow)])
+    reason = "oneDNN does not support it on this processor"
+    return f"{precisions}; slow, since {reason}: {', '.join(slow)}" if slow else precisions
 
 
 def _gpus() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ class TemporalOrderRecipe(ClassificationRecipe[TemporalOrder]):
     """The temporal order problem: Hochreiter & Schmidhuber (1997), experiment 6a, at five levels of difficulty."""
 
     settings_type, decisive_symbols = TemporalOrder, RELEVANT
+    usage = 'sluice predict {run} "B a X c Y E"'
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None

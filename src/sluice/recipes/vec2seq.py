@@ -32,7 +32,7 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
     settings_type = VectorToSequence
     kind = "one to many"
     description = "generates a sentence from a number or a label"
-    usage = "sluice translate {run} 0 (or a label: pos)"
+    usage = "sluice translate {run} pos  # a label, or the number of a sentence"
 
     def find_corpus(
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None

@@ -53,6 +53,7 @@ NO_METRICS = ("data/", "version/")
 DEFAULTS = re.compile(r"task\.(recurrent|embedding)\.")
 """Beginnings of the names of settings that are defaults of those of the groups model and embedding."""
 FINGERPRINT = "data_fingerprint"
+ON_SAMPLE = " (GENERATED SAMPLE)"
 RESULT_KEYS = ("data_source", FINGERPRINT, "debug")
 """Results that must be equal within a group."""
 
@@ -62,6 +63,7 @@ class Group:
     """Runs that differ only in the seed or the fold."""
 
     task: str
+    """Its name; that of runs on the generated sample ends with ON_SAMPLE, since they are compared separately."""
     model: str
     settings: Plain
     runs: list[Plain]
@@ -122,7 +124,20 @@ def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
         if results.get("interrupted"):
             print_line(f"{path.parent} is skipped: it was interrupted before its test", file=sys.stderr)
             continue
-        yield {**results, "config": update_settings(config), "folder": str(path.parent)}
+        config = update_settings(config)
+        yield {**results, "config": config, "data_source": _source_of(results, config), "folder": str(path.parent)}
+
+
+def _source_of(results: Plain, config: Plain) -> str | None:
+    """The source of the data, the same for a corpus before and after its download.
+
+    Earlier versions called the sample of a task without a file "generated".
+    """
+    source = results.get("data_source")
+    settings = flat(config)
+    if source == "generated" and settings.get("task.data.path", "none") is None:
+        return "sample"
+    return "local" if source == "download" else source
 
 
 def group_runs(runs: Sequence[Plain]) -> list[Group]:
@@ -139,7 +154,8 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
         settings |= {key: shown(value) for key, value in settings.items() if isinstance(value, list)}
         key = json.dumps(settings, sort_keys=True, default=str)
-        groups.setdefault(key, Group(run["task"], run["model"], settings, [])).runs.append(run)
+        task = run["task"] + (ON_SAMPLE if run.get("data_source") == "sample" else "")
+        groups.setdefault(key, Group(task, run["model"], settings, [])).runs.append(run)
     for group in groups.values():
         _keep_newest(group.runs)
     return list(groups.values())
@@ -241,7 +257,7 @@ def _informative(settings: list[str], groups: Sequence[Group]) -> list[str]:
         if default != own and values[default] == values.get(own):
             settings = [name for name in settings if name != default]
     others = [name for name in settings if name != FINGERPRINT]
-    generated = all(group.settings.get("data_source") == "generated" for group in groups)
+    generated = all(group.settings.get("data_source") in ("generated", "sample") for group in groups)
     distinct = {(group.model, *(str(group.settings.get(name)) for name in others)) for group in groups}
     return others if generated and len(distinct) == len(groups) else settings
 

@@ -60,7 +60,8 @@ def draw_curves(comparisons: Sequence[Comparison], against: str) -> Figure:
         ticks.sort(key=lambda tick: float(tick or 0))
     curves: dict[str, list[Group]] = {}
     for group, label in zip(groups, _labels(groups, differing_settings(groups), against), strict=True):
-        curves.setdefault(label, []).append(group)
+        of_task = f"{group.task}\n{label}" if len(comparisons) > 1 else label
+        curves.setdefault(of_task, []).append(group)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for label, curve in curves.items():

@@ -26,7 +26,7 @@ def run_name(chosen: str | None, *, sample: bool, sweep_number: int | None = Non
     Args:
         chosen: the setting `name`; None if it is not set.
         sample: whether the data are the generated sample.
-        sweep_number: the run's index in a sweep; None outside a sweep.
+        sweep_number: the run's number in a sweep, from 1 on; None outside a sweep.
 
     Raises:
         UserError: if the chosen name has an invalid character.

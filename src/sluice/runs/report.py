@@ -54,7 +54,7 @@ def print_results(
         saved = "the training state is in last.ckpt" if (folder / "last.ckpt").exists() else "no checkpoint was saved"
         console.print(f"Interrupted: {saved}.", style="bold")
     if results["data_source"] == "sample":
-        console.print(SAMPLE_WARNING.format(remedy=remedy), style="bold yellow")
+        console.print(SAMPLE_WARNING.format(remedy=remedy), style="bold yellow", soft_wrap=False)  # breaks at spaces
 
 
 def print_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:

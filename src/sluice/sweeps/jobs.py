@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -22,22 +22,24 @@ LAUNCHER = "submitit_launcher"
 class AnnounceJobs(Callback):
     """Records the folder of a sweep, and prints the id and the log of each job that it submits; see conf/hydra."""
 
-    def __init__(self) -> None:
-        self._replaced: type[AutoExecutor] | None = None
+    replaced: ClassVar["type[AutoExecutor] | None"] = None
+    """submitit's class, while another one announces the jobs of this process."""
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         SweepReport.open_folder(Path(config.hydra.sweep.dir))
         if LAUNCHER in str(config.hydra.launcher.get("_target_", "")):
             import submitit
 
-            self._replaced = submitit.AutoExecutor
+            AnnounceJobs.replaced = submitit.AutoExecutor
             submitit.AutoExecutor = announcing(submitit.AutoExecutor)  # type: ignore[misc]
 
-    def on_multirun_end(self, config: DictConfig, **_: object) -> None:
-        if self._replaced is not None:
+    @classmethod
+    def restore(cls) -> None:
+        """Restores submitit's class at the end of a sweep; Hydra doesn't call `on_multirun_end` after an error."""
+        if cls.replaced is not None:
             import submitit
 
-            submitit.AutoExecutor = self._replaced  # type: ignore[misc]
+            submitit.AutoExecutor, cls.replaced = cls.replaced, None  # type: ignore[misc]
 
 
 class JobFunction(Protocol):

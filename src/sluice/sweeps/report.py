@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,10 +59,10 @@ class SweepReport:
         counts = swept(self._settings, hydra_config.sweeper.get("params") or {})
         total = hydra_config.sweeper.get("n_trials") or math.prod(counts.values())
         chosen = [text for text in overrides if counts.get(text.partition("=")[0], 1) > 1]
-        number = int(hydra_config.job.num)
+        number = int(hydra_config.job.num) + 1
         self._row = {"number": number, "settings": chosen}
-        line = f"run {number + 1} of {total}: {' '.join(chosen)}".rstrip(": ")
-        print_line(line if number == 0 else f"\n{line}", file=sys.stderr, flush=True)
+        line = f"run {number} of {total}: {' '.join(chosen)}".rstrip(": ")
+        print_line(line if number == 1 else f"\n{line}", file=sys.stderr, flush=True)
 
     def end(
         self, state: str, results: Mapping[str, object] | None = None, monitor: str = "", folder: Path | None = None
@@ -113,11 +114,14 @@ def swept(settings: Sequence[str], params: Mapping[str, object]) -> dict[str, fl
 
 
 def sweep_table(rows: Sequence[Plain]) -> Table:
-    """The table of the runs of a sweep: number, swept settings, metrics, time and folder."""
+    """The table of the runs of a sweep: number, swept settings, metrics, time, and folder below the one they share."""
     settings = [dict(text.split("=", 1) for text in row["settings"]) for row in rows]
     keys = list(dict.fromkeys(key for chosen in settings for key in chosen))
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
-    table = Table(box=None, title=f"{len(rows)} run{'s' * (len(rows) > 1)}", title_justify="left")
+    parents = [Path(row["folder"]).parent for row in rows if row["folder"]]
+    shared = Path(os.path.commonpath(parents)) if parents else Path()
+    title = f"{len(rows)} run{'s' * (len(rows) > 1)}" + (f" in {relative(shared)}" if parents else "")
+    table = Table(box=None, title=title, title_justify="left", pad_edge=False)
     for heading in ("run", *keys, *metrics, "time"):
         table.add_column(heading, justify="left" if heading in keys else "right", no_wrap=True)
     table.add_column("folder", no_wrap=True)
@@ -125,6 +129,6 @@ def sweep_table(rows: Sequence[Plain]) -> Table:
         values = [row["metrics"].get(name) for name in metrics]
         figures = [f"{value:.4f}" if isinstance(value, float) else "" for value in values]
         time = "" if row["minutes"] is None else duration(60 * row["minutes"])
-        place = MARKS.get(row["state"]) or relative(Path(row["folder"]))
-        table.add_row(str(row["number"] + 1), *(chosen.get(key, "") for key in keys), *figures, time, place)
+        place = MARKS.get(row["state"]) or str(Path(row["folder"]).relative_to(shared))
+        table.add_row(str(row["number"]), *(chosen.get(key, "") for key in keys), *figures, time, place)
     return table

@@ -59,15 +59,18 @@ def check_argument_ranges(key: str, spec: Plain, allowed: Mapping[str, Allowed],
         return
     if spec.get("maximize"):
         raise UserError(f"{key}.maximize=true cannot be used: training minimises the loss")
-    for name, value in spec.items():
+    given = {**spec, **getattr(make, "keywords", {})}  # with the objects of nested targets
+    for name, value in given.items():
         span = allowed.get(f"{target.__name__}.{name}", allowed.get(name))
-        if span is not None and value is not None and not (_fits(value, span) and span.allows(value)):
+        if span is None or value is None or (isinstance(spec[name], dict) and not _fits(value, span)):
+            continue  # an object, such as a tensor
+        if not (_fits(value, span) and span.allows(value)):
             entry = "each entry" if isinstance(value, list) else "it"
             needed = span.expected() if _fits(value, span) else "a whole number" if span is _COUNT else "a number"
             raise UserError(f"{key}.{name}={shown(value)} cannot be used: {entry} must be {needed}")
     for lower, upper in ORDERED:
-        if lower in spec and upper in spec and _as_list(spec[lower]) >= _as_list(spec[upper]):
-            raise UserError(f"{key}.{lower}={shown(spec[lower])} must be below {key}.{upper}={shown(spec[upper])}")
+        if lower in given and upper in given and _as_list(given[lower]) >= _as_list(given[upper]):
+            raise UserError(f"{key}.{lower}={shown(given[lower])} must be below {key}.{upper}={shown(given[upper])}")
 
 
 def _fits(value: object, span: Allowed) -> bool:

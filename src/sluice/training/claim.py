@@ -95,7 +95,7 @@ def locate_run(config: Config, *, sample: bool, sweep_number: int | None) -> Run
     Args:
         config: the configuration.
         sample: whether the data are the generated sample.
-        sweep_number: the run's index in a sweep; None outside a sweep.
+        sweep_number: the run's number in a sweep, from 1 on; None outside a sweep.
 
     Raises:
         UserError: for an invalid name, or if the run to resume doesn't exist.

@@ -142,7 +142,7 @@ def prepared_run(
     Args:
         early: the configuration before the run folder is known.
         complete: returns the complete configuration.
-        sweep_number: the run's index in a sweep; None outside a sweep.
+        sweep_number: the run's number in a sweep, from 1 on; None outside a sweep.
         overrides: the overrides of the command line, stored for resuming.
 
     Raises:
@@ -152,8 +152,8 @@ def prepared_run(
     check_objects(early)
     check_averaging(early)
     check_files(early)
-    create_folders(early)
     check_early(early, sweep_number)
+    create_folders(early)
     recipe = recipe_of(early)
     with named_settings(early):
         recipe.check(early)

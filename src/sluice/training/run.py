@@ -36,7 +36,7 @@ from sluice.recurrent.malloc import keep_freed_memory
 from sluice.runs.checkpoint import network_weights, read_checkpoint
 from sluice.runs.folder import job_id
 from sluice.runs.logs import close_logs, log_to, start_logging
-from sluice.runs.report import print_results
+from sluice.runs.report import print_results, relative
 from sluice.runs.results import read_results, write_results
 from sluice.signals import find_signal
 from sluice.terminal import FILE_ONLY
@@ -81,7 +81,7 @@ def train(
 
     Args:
         composed: the configuration composed by Hydra.
-        sweep_number: the run's index in a sweep; None outside a sweep.
+        sweep_number: the run's number in a sweep, from 1 on; None outside a sweep.
         overrides: the overrides that it was composed from, stored for resuming.
         started: time.monotonic() when the command started, from which its minutes are counted; None for now.
 
@@ -188,7 +188,7 @@ def _fit_and_test(prepared: Prepared, trainer: pl.Trainer, monitor: TrainingMoni
     config, data, module, claim = prepared
     recipe = recipe_of(config)
     profiles = ProfilerReports(claim.folder)
-    log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", claim.folder)
+    log.info("%s parameters; run folder: %s", f"{num_parameters(module):,}", relative(claim.folder))
     checkpoint = None if claim.resume_point is None else str(claim.resume_point.checkpoint)
     if checkpoint:
         log.info("Resuming from %s.", checkpoint)

@@ -111,8 +111,7 @@ def test_archive_is_downloaded_once(
     (server / "glove.6B.zip").write_bytes(archive())
     monkeypatch.setenv("SLUICE_DATA", str(data_dir))
     assert find_vectors(NAME, data_dir) == data_dir / "glove.6B.zip"
-    assert "No hash is published for it" in caplog.text
-    assert caplog.text.count("http://127.0.0.1") == 1
+    assert caplog.text.count("No hash is published for") == 1
     (server / "glove.6B.zip").unlink()
     assert load_space(Path("glove.6B.100d")).words == ["lake"]
     assert [file.name for file in data_dir.iterdir()] == ["glove.6B.zip"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from running import json_lines, sluice
+from sluice.cli.doctor import INDENT, WIDTH
 from sluice.diagnostics import hardware, packages
 from sluice.diagnostics.finding import BROKEN, OK, OPTIONAL, Finding
 from sluice.diagnostics.folders import check_folders, check_slurm, size_of
@@ -64,7 +65,8 @@ def test_devices_have_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "onednn_supports", lambda dtype: dtype == torch.bfloat16)
     findings = list(check_devices())
     cpu = named(findings, "cpu").value
-    assert cpu.endswith("32-true, 64-true, bf16-mixed, 16-mixed (slow: not supported by oneDNN on this processor)")
+    reason = "slow, since oneDNN does not support it on this processor"
+    assert cpu.endswith(f"32-true, 64-true, bf16-mixed; {reason}: 16-mixed")
     assert named(findings, "cuda").state == OPTIONAL
 
 
@@ -127,6 +129,16 @@ def test_doctor_prints_every_section(workdir: Path, requirements: list[str]) -> 
     sections = [line for line in ended.out.splitlines() if line and line[0].isupper()]
     assert sections == ["System", "Packages", "Extras", "Devices", "Kernels", "Folders", "SLURM"]
     assert "to use it: pip install 'sluice-rnn[shown]'" in ended.out
+
+
+def test_doctor_fits_a_terminal(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "onednn_supports", lambda dtype: False)
+    lines = sluice("doctor").out.splitlines()
+    too_long = [line for line in lines if len(line) > WIDTH]
+    assert all(" " not in line[INDENT:] for line in too_long), "only a path may be longer"
+    (first,) = (number for number, line in enumerate(lines) if line.startswith("  cpu "))
+    words = " ".join(line.strip() for line in lines[first : first + 4])
+    assert "processor: bf16-mixed, 16-mixed" in words
 
 
 def test_doctor_fails_without_a_required_package(workdir: Path, requirements: list[str]) -> None:

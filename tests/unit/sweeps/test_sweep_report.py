@@ -28,20 +28,22 @@ def test_values_of_a_sweep_are_counted(settings: list[str], params: dict[str, An
 
 
 def test_table_lists_failed_runs_and_other_settings() -> None:
-    shared = {"minutes": 0.05, "state": "finished", "folder": "outputs/a"}
+    shared = {"minutes": 0.05, "state": "finished", "folder": "outputs/imdb/gru/a"}
     rows: list[dict[str, Any]] = [
-        {**shared, "number": 0, "settings": ["model=gru"], "metrics": {"val/loss": 0.25, "test/loss": None}},
-        {"number": 1, "settings": ["model=rnn"], "state": "failed", "metrics": {}, "minutes": None, "folder": None},
-        {"number": 2, "settings": ["seed=2"], "state": "done", "metrics": {}, "minutes": None, "folder": None},
+        {**shared, "number": 1, "settings": ["model=gru"], "metrics": {"val/loss": 0.25, "test/loss": None}},
+        {"number": 2, "settings": ["model=rnn"], "state": "failed", "metrics": {}, "minutes": None, "folder": None},
+        {"number": 3, "settings": ["seed=2"], "state": "done", "metrics": {}, "minutes": None, "folder": None},
+        {"number": 4, "settings": ["model=rnn"], "metrics": {}, **shared, "folder": "outputs/imdb/rnn/b"},
     ]
     screen = io.StringIO()
     Console(file=screen, width=100).print(sweep_table(rows))
     assert [line.split() for line in screen.getvalue().splitlines()] == [
-        ["3", "runs"],
+        ["4", "runs", "in", "outputs/imdb"],
         ["run", "model", "seed", "val/loss", "test/loss", "time", "folder"],
-        ["1", "gru", "0.2500", "3.0", "s", "outputs/a"],
+        ["1", "gru", "0.2500", "3.0", "s", "gru/a"],
         ["2", "rnn", "failed"],
         ["3", "2", "finished", "before"],
+        ["4", "rnn", "3.0", "s", "rnn/b"],
     ]
 
 
@@ -50,7 +52,7 @@ def test_runs_of_an_earlier_sweep_are_not_listed(tmp_path: Path, capsys: pytest.
     row = {"number": 7, "settings": ["seed=8"], "state": "failed", "metrics": {}, "minutes": None, "folder": None}
     (tmp_path / RUNS / "7.json").write_text(json.dumps(row))
     SweepReport.open_folder(tmp_path)
-    (tmp_path / RUNS / "0.json").write_text(json.dumps({**row, "number": 0, "settings": ["seed=1"]}))
+    (tmp_path / RUNS / "1.json").write_text(json.dumps({**row, "number": 1, "settings": ["seed=1"]}))
     SweepReport([]).finish()
     shown = capsys.readouterr().out
     assert "1 run\n" in shown

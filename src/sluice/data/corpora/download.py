@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from sluice.data.corpus import Corpus
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
@@ -20,6 +21,15 @@ SOURCES = ("auto", "local", "download", "sample")
 TIMEOUT = (10, 30)
 """Timeouts in seconds for the connection and for reading."""
 log = logging.getLogger(__name__)
+
+
+class DownloadError(UserError):
+    """A file that could not be downloaded."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """The cause, in a few words."""
 
 
 AnyCorpus = TypeVar("AnyCorpus", bound=Corpus)
@@ -91,14 +101,17 @@ def _download_or_sample(
                 f"a run of several processes uses the sample instead: copy {published.expected} there, run "
                 f"`sluice prepare task={published.task}` with network access, or set task.data.source=sample"
             ) from failure
-        log.warning(
-            "%s is not available: this run uses %s. Its results are not comparable with results on %s. Reason: %s",
-            published.title[0].upper() + published.title[1:],
-            sample.description,
-            published.title,
-            failure,
-        )
+        _log_replacement(published, data_dir, failure)
         return sample
+
+
+def _log_replacement(published: PublishedCorpus[AnyCorpus], data_dir: Path, failure: UserError) -> None:
+    title = published.title[0].upper() + published.title[1:]
+    if isinstance(failure, DownloadError):
+        log.warning("%s could not be downloaded: %s.", title, failure.reason)
+        log.warning("To use it, copy %s into %s.", published.expected, data_dir)
+    else:
+        log.warning("%s is not available: %s.", title, failure)
 
 
 def fetch(
@@ -131,8 +144,8 @@ def fetch(
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=TIMEOUT, headers=agent
     )
-    if known_hash is None:
-        pooch.get_logger().setLevel(logging.WARNING)  # it logs advice for programmers
+    pooch.get_logger().setLevel(logging.WARNING)  # it logs long lines, and advice for programmers
+    log.info("Downloading %s from %s", name, urlsplit(url).hostname)
     try:
         pooch.retrieve(url, known_hash=known_hash, fname=name, path=folder, downloader=downloader)
         _set_default_permissions(folder / name)
@@ -198,7 +211,7 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def download_failed(url: str, folder: Path, name: str, reason: str, alternative: str) -> UserError:
+def download_failed(url: str, folder: Path, name: str, reason: str, alternative: str) -> DownloadError:
     """Returns the error for a file that could not be downloaded.
 
     Args:
@@ -208,7 +221,8 @@ def download_failed(url: str, folder: Path, name: str, reason: str, alternative:
         reason: what happened.
         alternative: what the user can do without the file.
     """
-    return UserError(f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or {alternative}")
+    message = f"{url} could not be downloaded ({reason}): copy {name} into {folder}, or {alternative}"
+    return DownloadError(message, reason)
 
 
 def _not_writable(folder: Path, name: str, reason: str, alternative: str) -> UserError:

@@ -55,7 +55,10 @@ class ParallelFiles:
     @property
     def description(self) -> str:
         """Description of the files."""
-        return f"sentence pairs in {', '.join(str(path) for path in self._paths().values())}"
+        paths = list(dict.fromkeys(self._paths().values()))
+        if len(paths) > 2 and len({path.parent for path in paths}) == 1:
+            return f"sentence pairs in {len(paths)} files of {paths[0].parent}"
+        return f"sentence pairs in {', '.join(map(str, paths))}"
 
     @property
     def sources(self) -> Sources:

@@ -69,6 +69,7 @@ def test_local_files_are_used(data_dir: Path, folder: str, suffix: str, source: 
     write_files(data_dir / folder, suffix=suffix)
     corpus = resolve_multi30k(source=source, data_dir=data_dir)
     assert corpus.name == "local"
+    assert corpus.description == f"sentence pairs in 6 files of {data_dir / folder}"
     assert (corpus.source_language, corpus.target_language) == ("de", "en")
     assert [(pair.split, pair.source, pair.target) for pair in corpus.pairs()][::2] == [
         (split, f"{stem} de one", f"{stem} en one") for split, stem in STEMS.items()
@@ -82,12 +83,14 @@ def test_reverse_direction_swaps_the_languages(data_dir: Path) -> None:
     assert next(iter(corpus.pairs()))[1:] == ("train en one", "train de one")
 
 
-def test_missing_files_are_downloaded_once(data_dir: Path, server: Path) -> None:
+def test_missing_files_are_downloaded_once(data_dir: Path, server: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     corpus = resolve_multi30k(source="auto", data_dir=data_dir)
     assert corpus.name == "download"
     assert sorted(file.name for file in (data_dir / "multi30k").iterdir()) == sorted(MULTI30K_HASHES)
     assert len(list(corpus.pairs())) == 6
     assert resolve_multi30k(source="auto", data_dir=data_dir).name == "local"
+    assert caplog.messages == [f"Downloading {name} from 127.0.0.1" for name in MULTI30K_HASHES]
 
 
 def test_wrong_hash_is_refused(data_dir: Path, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +106,10 @@ def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.L
         source="auto", data_dir=data_dir, source_language="en", target_language="de", sample_size=40
     )
     assert (corpus.name, corpus.source_language) == ("sample", "en")
-    assert "Multi30k is not available" in caplog.text
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "Multi30k could not be downloaded: no connection, or it was interrupted.",
+        f"To use it, copy multi30k/ with its .gz files into {data_dir}.",
+    ]
     with pytest.raises(UserError, match="neither `sluice prepare` nor a run of several processes"):
         resolve_multi30k(source="auto", data_dir=data_dir, may_fall_back=False)
 
