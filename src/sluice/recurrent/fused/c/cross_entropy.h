@@ -18,7 +18,7 @@ typedef struct {
   int64_t *best;                        /* (N), the first word with the largest logit */
   REAL *grad_features, *grad_weight, *grad_bias; /* null where not needed */
   REAL *scratch;                        /* cross_entropy_scratch values */
-  double smoothing;
+  double smoothing, scale;              /* scale: factor of the gradients */
 } CrossEntropy;
 
 typedef struct {
@@ -173,12 +173,12 @@ static void tile_gradient(const Chunk *chunk, int64_t number, int64_t first, int
                           REAL *grads) {
   const CrossEntropy *run = chunk->run;
   const int64_t stride = chunk->stride;
-  const REAL smoothing = run->smoothing, count = run->words - run->excluded_count;
+  const REAL smoothing = run->smoothing, scale = run->scale, count = run->words - run->excluded_count;
   REAL scales[CHUNK_ROWS + LANES], spreads[CHUNK_ROWS + LANES];
   for (int64_t row = 0; row < stride; row++) {
     const int64_t counted = row < chunk->rows && is_counted(run, chunk->first + row);
-    scales[row] = counted ? EXP(chunk->maxima[number * stride + row] - chunk->normaliser[row]) : 0;
-    spreads[row] = counted ? smoothing / count : 0;
+    scales[row] = counted ? scale * EXP(chunk->maxima[number * stride + row] - chunk->normaliser[row]) : 0;
+    spreads[row] = counted ? scale * smoothing / count : 0;
   }
   for (int64_t word = 0; word < words; word++) {
     const REAL *in = exps + word * stride;
@@ -195,7 +195,7 @@ static void tile_gradient(const Chunk *chunk, int64_t number, int64_t first, int
   for (int64_t row = 0; row < chunk->rows; row++) {
     const int64_t target = run->targets[chunk->first + row] - first;
     if (target >= 0 && target < words)
-      grads[target * stride + row] -= 1 - smoothing;
+      grads[target * stride + row] -= scale * (1 - smoothing);
   }
 }
 
