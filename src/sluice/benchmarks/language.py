@@ -119,7 +119,7 @@ def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Calla
 
     def step() -> None:
         optimizer.zero_grad()
-        (model.total_loss(model(inputs), targets) / targets.numel()).backward()
+        model.total_loss(model(inputs), targets, scale=1 / targets.numel()).backward()
         optimizer.step()
 
     return step

@@ -125,10 +125,11 @@ class LMEvaluator:
         state: StackState | None = None
         for batch in self._chunks(text, streams):
             outputs = self.network(batch.inputs, state)
-            total = self.network.total_loss(outputs, batch.targets)
-            (total / max(1, batch.tokens)).backward()
+            tokens = max(1, batch.tokens)
+            loss = self.network.total_loss(outputs, batch.targets, scale=1 / tokens)
+            loss.backward()
             state = map_state(Tensor.detach, outputs.state)
-            yield total.detach()
+            yield loss.detach() * tokens
 
     def _chunks(self, text: NDArray[np.int32], streams: int) -> Iterator[ChunkBatch]:
         parts = Streams(text, streams=min(streams, len(text)), end_id=self.end_id, contiguous=True)

@@ -1,7 +1,10 @@
 """Embeddings of token ids: learned vectors, one-hot rows, or the raw index."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sluice.options import EMBEDDINGS
 from sluice.recurrent import OneHot
@@ -106,11 +109,40 @@ class LearnedEmbedding(Embedding):
         """Copies pretrained vectors (V, size), rescaled to the mean norm of randomly initialised ones."""
         self.table.weight.copy_(vectors * (INITIAL_STD * self.output_size**0.5 / vectors.norm(dim=1).mean()))
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, T) -> (B, T, size)."""
-        vectors = self.table(ids)
+    def forward(self, ids: Tensor, table: Tensor | None = None) -> Tensor:
+        """(B, T) -> (B, T, size).
+
+        Args:
+            ids: (B, T) int64.
+            table: (V, size) vectors that get a sparse gradient, see `split_uses`; None for the module's own.
+        """
+        padding_id = self.table.padding_idx
+        vectors = self.table(ids) if table is None else F.embedding(ids, table, padding_id, sparse=True)
         scale = self.word_dropout_scale(ids, vectors.dtype)
         return vectors if scale is None else vectors * scale.unsqueeze(-1)
+
+
+def split_uses(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a table twice, for looking up rows with a sparse gradient and for any other use.
+
+    The sparse gradient is added to the other one in place. Autograd would allocate a gradient of the table's size for
+    each use.
+    """
+    rows, whole = _SplitUses.apply(table)
+    return rows, whole
+
+
+class _SplitUses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        return table.view_as(table), table.view_as(table)
+
+    @staticmethod
+    def backward(ctx: Any, rows: Tensor | None, whole: Tensor | None) -> Tensor | None:
+        if rows is None or whole is None:
+            return whole if rows is None else rows.to_dense()
+        return whole + rows if torch.is_grad_enabled() else whole.add_(rows)
 
 
 class OneHotEmbedding(Embedding):

@@ -46,12 +46,16 @@ def make_head(
 class Head(nn.Module):
     """Base class of the output layers."""
 
-    def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Returns Σ −log p(target), a scalar with a gradient.
+    def total_loss(
+        self, features: Tensor, targets: Tensor, *, scale: float = 1.0, table: Tensor | None = None
+    ) -> Tensor:
+        """Returns scale · Σ −log p(target), a scalar with a gradient.
 
         Args:
             features: (N, D).
             targets: (N,) int64; rows with target `IGNORED` are ignored.
+            scale: factor of the loss; scaling here takes less time than scaling the result.
+            table: (V, D) tied weights whose gradient is needed; None for the layer's own.
         """
         raise NotImplementedError
 
@@ -90,8 +94,11 @@ class FullHead(Head):
         self.weight = _make_weight(table, vocab_size, input_size)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        return linear_cross_entropy(features, self.weight, self.bias, targets, excluded=self.excluded).smoothed
+    def total_loss(
+        self, features: Tensor, targets: Tensor, *, scale: float = 1.0, table: Tensor | None = None
+    ) -> Tensor:
+        inputs = (features, self.weight if table is None else table, self.bias)
+        return linear_cross_entropy(*inputs, targets, excluded=self.excluded, scale=scale).smoothed
 
     @torch.no_grad()
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -162,21 +169,24 @@ class AdaptiveHead(Head):
         self.maps.extend(nn.Linear(input_size, width, bias=False) for width in widths[1:])
         self.rows.extend(_make_weight(None, size, width) for size, width in zip(self.sizes, widths, strict=True))
 
-    def total_loss(self, features: Tensor, targets: Tensor) -> Tensor:
+    def total_loss(
+        self, features: Tensor, targets: Tensor, *, scale: float = 1.0, table: Tensor | None = None
+    ) -> Tensor:
         autocast = torch.is_autocast_enabled(features.device.type)
         if autocast or loss_kernel(features, self.bias) is None:
-            return self._losses(features, targets).sum()
-        weights, biases = self._split_by_group()
+            return self._losses(features, targets, table).sum() * scale
+        weights, biases = self._split_by_group(table)
         memory: Sequence[Tensor | None] = [None] * len(self.sizes)
-        if self.weight is not None:
-            weights, memory = split_weight(self.weight, self.sizes)
+        tied = self.weight if table is None else table
+        if tied is not None:
+            weights, memory = split_weight(tied, self.sizes)
         entries, members = self._assign(targets)
         weight, bias = (torch.cat(parts) for parts in ((weights[0], self.groups.weight), (biases[0], self.groups.bias)))
-        total = linear_cross_entropy(features, weight, bias, entries).smoothed
+        total = linear_cross_entropy(features, weight, bias, entries, scale=scale).smoothed
         for group, rows in enumerate(members, start=1):
             inputs = self._project(group, features.index_select(0, rows)), weights[group], biases[group]
             words = targets[rows] - self.bounds[group]
-            total = total + linear_cross_entropy(*inputs, words, grad_weight=memory[group]).smoothed
+            total = total + linear_cross_entropy(*inputs, words, grad_weight=memory[group], scale=scale).smoothed
         return total
 
     @torch.no_grad()
@@ -192,9 +202,9 @@ class AdaptiveHead(Head):
             parts.append(within + head[:, self.sizes[0] + group - 1].unsqueeze(1))
         return torch.cat(parts, -1)
 
-    def _losses(self, features: Tensor, targets: Tensor) -> Tensor:
+    def _losses(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
         """`losses`, with a gradient where gradients are enabled."""
-        weights, biases = self._split_by_group()
+        weights, biases = self._split_by_group(table)
         entries, members = self._assign(targets)
         head = self._head_logits(features, weights[0], biases[0])
         losses = F.cross_entropy(head, entries, ignore_index=IGNORED, reduction="none")
@@ -225,9 +235,10 @@ class AdaptiveHead(Head):
     def _project(self, group: int, features: Tensor) -> Tensor:
         return features if self.weight is not None else self.maps[group - 1](features)
 
-    def _split_by_group(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    def _split_by_group(self, table: Tensor | None = None) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Splits weights and biases by group; a single split also has a single concatenation in its backward."""
-        weights = list(self.rows) if self.weight is None else self.weight.split(self.sizes)
+        tied = self.weight if table is None else table
+        weights = list(self.rows) if tied is None else tied.split(self.sizes)
         return weights, exclude(self.bias, self.excluded).split(self.sizes)
 
 

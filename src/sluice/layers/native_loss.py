@@ -28,7 +28,7 @@ class CrossEntropyFields(ctypes.Structure):
         + pointers("features", "weight", "bias", "targets", "excluded")
         + counts("ignored", "excluded_count")
         + pointers("plain", "smoothed", "best", "grad_features", "grad_weight", "grad_bias", "scratch")
-        + [("smoothing", ctypes.c_double)]
+        + [("smoothing", ctypes.c_double), ("scale", ctypes.c_double)]
     )
 
 
@@ -69,8 +69,9 @@ def row_losses(
     smoothing: float = 0.0,
     excluded: Sequence[int] = (),
     grads: Gradients | None = None,
+    scale: float = 1.0,
 ) -> RowLosses:
-    """Computes the losses of all rows, and writes the gradients of the sum of the smoothed losses.
+    """Computes the losses of all rows, and writes the gradients of scale · the sum of the smoothed losses.
 
     Args:
         library: the kernels.
@@ -82,6 +83,7 @@ def row_losses(
         smoothing: ε of label smoothing.
         excluded: ids of words with probability 0.
         grads: contiguous tensors for the gradients.
+        scale: factor of the gradients.
 
     Raises:
         IndexError: for a target outside the vocabulary, as in torch.
@@ -92,12 +94,11 @@ def row_losses(
     made = RowLosses(features.new_empty(rows), features.new_empty(rows), targets.new_empty(rows))
     named = {"features": features, "weight": weight, "bias": bias, "targets": targets}
     inputs = {name: tensor.contiguous() for name, tensor in named.items() if tensor is not None}
-    written = {
-        f"grad_{name}": tensor for name, tensor in (grads or Gradients())._asdict().items() if tensor is not None
-    }
+    wanted = (grads or Gradients())._asdict()
+    written = {f"grad_{name}": tensor for name, tensor in wanted.items() if tensor is not None}
     excluded_ids = (ctypes.c_int64 * len(excluded))(*excluded)
     scalars = {"ignored": ignored, "excluded": ctypes.addressof(excluded_ids), "excluded_count": len(excluded)}
-    if _run(library, inputs | written | made._asdict(), smoothing=smoothing, **scalars):
+    if _run(library, inputs | written | made._asdict(), {"smoothing": smoothing, "scale": scale}, **scalars):
         wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= len(weight)))]
         raise IndexError(f"target {int(wrong[0])} is out of bounds for {len(weight)} words")
     return made
@@ -114,7 +115,7 @@ def _check_sizes(features: Tensor, weight: Tensor, bias: Tensor | None, targets:
         raise ValueError(f"targets must be int64, got {targets.dtype}")
 
 
-def _run(library: Library, tensors: dict[str, Tensor], *, smoothing: float, **scalars: int) -> int:
+def _run(library: Library, tensors: dict[str, Tensor], factors: dict[str, float], **scalars: int) -> int:
     """Calls the kernel; returns the number of invalid targets."""
     features, weight = tensors["features"], tensors["weight"]
     threads = torch.get_num_threads()  # applies torch's thread count in a new Python thread
@@ -124,7 +125,7 @@ def _run(library: Library, tensors: dict[str, Tensor], *, smoothing: float, **sc
         inner=features.shape[1],
         words=len(weight),
         parts=max(1, min(threads, len(weight) // PART_WORDS)) if parallel else 1,
-        smoothing=smoothing,
+        **factors,
         **scalars,
         **{name: address(tensor) for name, tensor in tensors.items()},
     )

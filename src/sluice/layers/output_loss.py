@@ -25,7 +25,7 @@ class OutputLoss(NamedTuple):
     """Result of `linear_cross_entropy`."""
 
     smoothed: Tensor
-    """(), the summed cross-entropy with label smoothing, the training loss."""
+    """(), the summed cross-entropy with label smoothing, times the scale: the training loss."""
     plain: Tensor
     """(), the summed cross-entropy without label smoothing; has no gradient."""
     correct: Tensor
@@ -41,6 +41,7 @@ def linear_cross_entropy(
     smoothing: float = 0.0,
     excluded: Sequence[int] = (),
     grad_weight: Tensor | None = None,
+    scale: float = 1.0,
 ) -> OutputLoss:
     """Computes the cross-entropy of softmax(W h + b) and the targets, summed over rows.
 
@@ -59,6 +60,7 @@ def linear_cross_entropy(
         smoothing: ε, in [0, 1).
         excluded: ids of words that are never targets, such as padding.
         grad_weight: memory for the gradient of the weight, see `split_weight`.
+        scale: factor of the loss. With a factor here, backward needs no further pass over the gradients.
 
     Raises:
         ValueError: if the smoothing lies outside [0, 1).
@@ -70,7 +72,7 @@ def linear_cross_entropy(
         features = features.to(weight.dtype)
         if excluded:
             bias = exclude(weight.new_zeros(len(weight)) if bias is None else bias, excluded)
-        arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight)
+        arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight, scale)
         return OutputLoss(*_LinearCrossEntropy.apply(*arguments))
 
 
@@ -141,6 +143,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: float,
         excluded: tuple[int, ...],
         grad_weight: Tensor | None,
+        scale: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         inputs, library = (features, weight, bias), loss_kernel(features, weight)
         needed = [part if need else None for part, need in zip(inputs, ctx.needs_input_grad[:3], strict=True)]
@@ -149,22 +152,35 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grads = grads._replace(weight=grad_weight)
         if library:
             rows = row_losses(
-                library, *inputs, targets, ignored=IGNORED, smoothing=smoothing, excluded=excluded, grads=grads
+                library,
+                *inputs,
+                targets,
+                ignored=IGNORED,
+                smoothing=smoothing,
+                excluded=excluded,
+                grads=grads,
+                scale=scale,
             )
             smoothed, plain, correct = rows.smoothed.sum(), rows.plain.sum(), (rows.best == targets).sum()
         else:
             smoothed, plain, correct = _chunked_losses(inputs, targets, smoothing, excluded, grads)
         ctx.save_for_backward(*grads)
+        ctx.scale = 1.0 if library else scale  # the kernel's gradients are scaled
         ctx.mark_non_differentiable(plain, correct)
-        return smoothed, plain, correct
+        return smoothed * scale, plain, correct
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("linear_cross_entropy cannot be differentiated twice (create_graph=True)")
-        multiply = torch.mul if keeps_graph() else Tensor.mul_
-        grads = (None if saved is None else multiply(saved, grad) for saved in ctx.saved_tensors)
-        return (*grads, None, None, None, None)
+        grads = ctx.saved_tensors
+        factor = grad * ctx.scale
+        if factor.device.type != "cpu" or factor != 1:  # comparing would synchronise with a GPU
+            multiply = torch.mul if keeps_graph() else Tensor.mul_
+            grads = tuple(None if saved is None else multiply(saved, factor) for saved in grads)
+        elif keeps_graph():
+            grads = tuple(None if saved is None else saved.clone() for saved in grads)
+        return (*grads, None, None, None, None, None)
 
 
 def _chunked_losses(

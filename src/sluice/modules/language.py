@@ -64,22 +64,23 @@ class LanguageModelModule(TaskModule):
         self.carry_over(stage, output.state)
         return output
 
-    def model_step(self, batch: ChunkBatch, stage: str) -> tuple[Tensor, LanguageModelOutput]:
-        """Returns the summed loss of a chunk and the output of the network; updates the metrics of `stage`."""
+    def model_step(self, batch: ChunkBatch, stage: str, *, scale: float = 1.0) -> tuple[Tensor, LanguageModelOutput]:
+        """Returns scale · the summed loss of a chunk, and the network's output; updates the metrics of `stage`."""
         output = self.run_chunk(batch, stage)
         if stage == "train":
-            total = self.network.total_loss(output, batch.targets)
+            loss = self.network.total_loss(output, batch.targets, scale=scale)
         else:
-            total = self.network.losses(output, batch.targets).double().sum()
-        self.metrics[f"{stage}_metrics"].update(total.detach(), batch.tokens)
-        return total, output
+            loss = self.network.losses(output, batch.targets).double().sum() * scale
+        self.metrics[f"{stage}_metrics"].update(loss.detach() / scale, batch.tokens)
+        return loss, output
 
     def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
-        total, output = self.model_step(batch, "train")
-        self.log("train/loss", total.detach() / batch.tokens, batch_size=len(batch))
+        targets = batch.targets.numel()
+        loss, output = self.model_step(batch, "train", scale=1 / targets)
+        self.log("train/loss", loss.detach() * (targets / batch.tokens), batch_size=len(batch))
         self.log_epoch(self.metrics["train_metrics"], len(batch))
         self._chunk_steps.append(batch.targets.shape[1])
-        return total / batch.targets.numel() + self._regularisation(output)
+        return loss + self._regularisation(output)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Performs a step and restores the learning rates that `on_before_optimizer_step` scales."""

@@ -90,6 +90,17 @@ def test_equals_torch_in_float32_without_bias() -> None:
         assert torch.allclose(mine, theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize("incoming", [1.0, 3.0])
+def test_scale_multiplies_loss_and_gradients(incoming: float) -> None:
+    *inputs, targets = random_inputs(20)
+    scaled = linear_cross_entropy(*inputs, targets, smoothing=0.1, excluded=(2,), scale=0.25)
+    whole = linear_cross_entropy(*inputs, targets, smoothing=0.1, excluded=(2,))
+    torch.testing.assert_close(scaled.smoothed, 0.25 * whole.smoothed)
+    torch.testing.assert_close(scaled.plain, whole.plain)
+    found = torch.autograd.grad(incoming * scaled.smoothed, inputs)
+    torch.testing.assert_close(found, torch.autograd.grad(0.25 * incoming * whole.smoothed, inputs))
+
+
 def test_only_inputs_that_require_grad_get_gradients() -> None:
     features, weight, bias, targets = random_inputs(5)
     linear_cross_entropy(features.detach(), weight, bias.detach(), targets).smoothed.backward()
@@ -232,10 +243,11 @@ def test_sizes_that_do_not_match_are_refused(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_second_backward_through_a_kept_graph_is_equal(grouped: bool) -> None:
+@pytest.mark.parametrize("divisor", [1, 3])
+def test_second_backward_through_a_kept_graph_is_equal(grouped: bool, divisor: int) -> None:
     inputs, targets = float32_inputs(Case(20, 6, 30))
     features, weight, bias = inputs
-    loss = linear_cross_entropy(*inputs, targets).smoothed / 3
+    loss = linear_cross_entropy(*inputs, targets).smoothed / divisor
     if grouped:
         groups, memory = split_weight(weight, [10, 20])
         pairs = zip(groups, bias.split([10, 20]), memory, strict=True)

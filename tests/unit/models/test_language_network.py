@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sluice.decoding.sampling import fixed_length_beam_search
 from sluice.layers.embedding import LearnedEmbedding, make_embedding
 from sluice.layers.heads import make_head
+from sluice.layers.native_loss import loss_kernel
 from sluice.layers.output_loss import IGNORED
 from sluice.models.language import LanguageModel
 from sluice.options import EMBEDDINGS
@@ -259,3 +261,56 @@ def test_word_parameters_are_those_with_one_row_per_word(embedding: str, head: s
     assert all(len(state[name]) == WORDS for name in model.word_parameters if not name.endswith("weight_ih"))
     with_a_row_a_word = {name for name, tensor in state.items() if len(tensor) == WORDS}
     assert with_a_row_a_word <= set(model.word_parameters)
+
+
+class TestTiedGradients:
+    """The gradients of the two uses of a tied table."""
+
+    @pytest.mark.parametrize("head", ["full", "adaptive"])
+    @pytest.mark.parametrize("native", ["1", "0"])
+    def test_equal_those_of_separate_uses(self, monkeypatch: pytest.MonkeyPatch, head: str, native: str) -> None:
+        """In evaluation, autograd sums a gradient of the table's size for each use."""
+        monkeypatch.setenv("SLUICE_NATIVE", native)
+        model = make_model(head=head, tied=True)
+        inputs, targets = text()
+        inputs[0, 3] = 1  # padding, whose vector has no gradient
+        trained = torch.autograd.grad(model.total_loss(model(inputs), targets, scale=0.5), list(model.parameters()))
+        model.eval()
+        expected = torch.autograd.grad(0.5 * model.total_loss(model(inputs), targets), list(model.parameters()))
+        torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("use", ["features", "head"])
+    def test_of_a_single_use_are_dense(self, use: str) -> None:
+        model = make_model(tied=True)
+        output = model(text()[0])
+        loss = output.features.sum() if use == "features" else model.total_loss(output, text()[1])
+        loss.backward()
+        grad = model.embedding.table.weight.grad
+        assert grad.layout == torch.strided
+        assert grad.abs().sum() > 0
+
+    @pytest.mark.parametrize("head", ["full", "adaptive"])
+    def test_are_written_once(self, head: str) -> None:
+        """The output layer writes them; no operation of torch fills, scales or adds tensors of the table's size."""
+        model = make_model(head=head, tied=True)
+        if loss_kernel(model.embedding.table.weight, model.embedding.table.weight) is None:
+            pytest.skip("torch operations write them several times")
+        inputs, targets = text(rows=2, steps=5)  # fewer rows than words
+        with TableSized() as seen:
+            model.total_loss(model(inputs), targets, scale=1 / targets.numel()).backward()
+        assert seen.names - {"view", "detach", "empty_like", "new_empty"} == {"add_"}
+
+
+class TableSized(TorchDispatchMode):
+    """Collects the names of operations that return a tensor of the table's shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.shape == (WORDS, UNITS) and made.layout == torch.strided:
+            self.names.add(func.__name__.split(".")[0])
+            assert func.__name__ != "add_.Tensor" or args[1].is_sparse
+        return made

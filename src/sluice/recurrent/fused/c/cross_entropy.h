@@ -18,7 +18,7 @@ typedef struct {
   int64_t *best;                        /* (N), the first word with the largest logit */
   REAL *grad_features, *grad_weight, *grad_bias; /* null where not needed */
   REAL *scratch;                        /* cross_entropy_scratch values */
-  double smoothing;
+  double smoothing, scale;              /* scale: factor of the gradients */
 } CrossEntropy;
 
 typedef struct {
@@ -26,12 +26,12 @@ typedef struct {
   int64_t first, rows, stride; /* first row; number of rows; the same in whole vectors */
   int64_t tiles;
   Product by_row, by_column; /* products with the features: sums over D, and over rows */
-  REAL *exps;                /* (V, stride), or (parts, TILE_WORDS, stride) without gradients */
+  REAL *exps;                /* (V, stride), null without gradients */
   REAL *maxima, *sums, *totals; /* (tiles, stride): largest logit, sum of exp(logit - largest), sum of logits */
   int32_t *best;                /* (tiles, stride): the word with the largest logit */
   REAL *at_target;              /* (stride): logit of the target */
   REAL *normaliser;             /* (stride): log of the sum of exp(logit) over all words */
-  REAL *tile_grads;             /* (parts, TILE_WORDS, stride): gradient of the logits of a tile */
+  REAL *tiles_of_parts;         /* (parts, TILE_WORDS, stride): logits of a tile, then their gradient */
   REAL *grads;                  /* (parts, D, stride): gradient of the features by part */
 } Chunk;
 
@@ -60,7 +60,7 @@ static int64_t divide_scratch(const CrossEntropy *run, Chunk *chunk) {
   const int64_t chunks = chunks_of(run->rows), inner = run->inner;
   const int64_t stride = chunks ? padded((run->rows + chunks - 1) / chunks) : 0;
   const int64_t tiles = tiles_of(run->words, run->parts), records = tiles * stride;
-  const int64_t tile_words = run->parts * TILE_WORDS, stored = needs_gradient(run) ? run->words : tile_words;
+  const int64_t stored = needs_gradient(run) ? run->words : 0;
   REAL *scratch = run->scratch;
   chunk->tiles = tiles;
   chunk->exps = scratch_alloc(&scratch, stored * stride);
@@ -72,7 +72,7 @@ static int64_t divide_scratch(const CrossEntropy *run, Chunk *chunk) {
   chunk->best = (int32_t *)scratch_alloc(&scratch, records);
   chunk->at_target = scratch_alloc(&scratch, stride);
   chunk->normaliser = scratch_alloc(&scratch, stride);
-  chunk->tile_grads = scratch_alloc(&scratch, needs_gradient(run) ? tile_words * stride : 0);
+  chunk->tiles_of_parts = scratch_alloc(&scratch, run->parts * TILE_WORDS * stride);
   chunk->grads = scratch_alloc(&scratch, run->grad_features ? run->parts * inner * stride : 0);
   return scratch - run->scratch;
 }
@@ -94,18 +94,18 @@ static Chunk chunk_of(const CrossEntropy *run, int64_t number) {
 
 static const Thread ALONE = {0, 1};
 
-/* exps of a tile's words and its record; exps has the tile's words */
-static void tile_forward(const Chunk *chunk, int64_t number, REAL *exps) {
+/* record of a tile's words, and exp(logit - largest logit) in exps, where needed; logits is overwritten */
+static void tile_forward(const Chunk *chunk, int64_t number, REAL *tile, REAL *exps) {
   const CrossEntropy *run = chunk->run;
   const int64_t stride = chunk->stride, first = chunk_start(run->words, chunk->tiles, number);
   const int64_t words = chunk_start(run->words, chunk->tiles, number + 1) - first;
   REAL *maxima = chunk->maxima + number * stride, *sums = chunk->sums + number * stride;
   REAL *totals = chunk->totals + number * stride;
   int32_t *best = chunk->best + number * stride;
-  multiply(&chunk->by_row, words, run->weight + first * run->inner, run->inner, exps, stride, ALONE);
+  multiply(&chunk->by_row, words, run->weight + first * run->inner, run->inner, tile, stride, ALONE);
   EACH(stride) maxima[k] = -INFINITY, best[k] = first, sums[k] = totals[k] = 0;
   for (int64_t word = 0; word < words; word++) {
-    REAL *logits = exps + word * stride;
+    REAL *logits = tile + word * stride;
     const REAL bias = run->bias ? run->bias[first + word] : 0;
     const int32_t id = first + word;
     for (int64_t k = chunk->rows; k < stride; k++)
@@ -122,14 +122,15 @@ static void tile_forward(const Chunk *chunk, int64_t number, REAL *exps) {
   for (int64_t row = 0; row < chunk->rows; row++) {
     const int64_t target = run->targets[chunk->first + row] - first;
     if (target >= 0 && target < words)
-      chunk->at_target[row] = exps[target * stride + row];
+      chunk->at_target[row] = tile[target * stride + row];
   }
   EACH(stride) maxima[k] = maxima[k] < -(REAL)1e30 ? -(REAL)1e30 : maxima[k]; /* a tile of excluded words */
   for (int64_t word = 0; word < words; word++) {
-    REAL *logits = exps + word * stride;
+    const REAL *logits = tile + word * stride;
+    REAL *out = exps ? exps + word * stride : tile;
     EACH(stride) {
-      logits[k] = EXP(logits[k] - maxima[k]);
-      sums[k] += logits[k];
+      out[k] = EXP(logits[k] - maxima[k]);
+      sums[k] += out[k];
     }
   }
 }
@@ -139,8 +140,9 @@ static void words_forward(const Chunk *chunk, Thread thread) {
   for (int64_t part = thread_start(run->parts, thread); part < thread_end(run->parts, thread); part++)
     for (int64_t number = chunk_start(chunk->tiles, run->parts, part);
          number < chunk_start(chunk->tiles, run->parts, part + 1); number++) {
-      const int64_t at = needs_gradient(run) ? chunk_start(run->words, chunk->tiles, number) : part * TILE_WORDS;
-      tile_forward(chunk, number, chunk->exps + at * chunk->stride);
+      const int64_t first = chunk_start(run->words, chunk->tiles, number);
+      REAL *exps = needs_gradient(run) ? chunk->exps + first * chunk->stride : 0;
+      tile_forward(chunk, number, chunk->tiles_of_parts + part * TILE_WORDS * chunk->stride, exps);
     }
 }
 
@@ -173,12 +175,12 @@ static void tile_gradient(const Chunk *chunk, int64_t number, int64_t first, int
                           REAL *grads) {
   const CrossEntropy *run = chunk->run;
   const int64_t stride = chunk->stride;
-  const REAL smoothing = run->smoothing, count = run->words - run->excluded_count;
+  const REAL smoothing = run->smoothing, scale = run->scale, count = run->words - run->excluded_count;
   REAL scales[CHUNK_ROWS + LANES], spreads[CHUNK_ROWS + LANES];
   for (int64_t row = 0; row < stride; row++) {
     const int64_t counted = row < chunk->rows && is_counted(run, chunk->first + row);
-    scales[row] = counted ? EXP(chunk->maxima[number * stride + row] - chunk->normaliser[row]) : 0;
-    spreads[row] = counted ? smoothing / count : 0;
+    scales[row] = counted ? scale * EXP(chunk->maxima[number * stride + row] - chunk->normaliser[row]) : 0;
+    spreads[row] = counted ? scale * smoothing / count : 0;
   }
   for (int64_t word = 0; word < words; word++) {
     const REAL *in = exps + word * stride;
@@ -195,31 +197,26 @@ static void tile_gradient(const Chunk *chunk, int64_t number, int64_t first, int
   for (int64_t row = 0; row < chunk->rows; row++) {
     const int64_t target = run->targets[chunk->first + row] - first;
     if (target >= 0 && target < words)
-      grads[target * stride + row] -= 1 - smoothing;
+      grads[target * stride + row] -= scale * (1 - smoothing);
   }
 }
 
 /* out (D, stride) = or += W^T (D, words) x grads (words, stride) */
-#define STRIDED_TILE(r, v) tile(r, v, words, grads, stride, weight, 1, inner, sums)
+#define STRIDED_TILE(r, v) tile(r, v, words, grads, stride, weight, 1, inner, add ? out : 0, stride, out, stride)
 static __attribute__((noinline)) void strided_tile(int64_t rows, int64_t vectors, int64_t words, const REAL *grads,
-                                                   int64_t stride, const REAL *weight, int64_t inner, REAL *sums) {
+                                                   int64_t stride, const REAL *weight, int64_t inner, int64_t add, REAL *out) {
   switch (rows * 8 + vectors) { EACH_SIZE(STRIDED_TILE) }
 }
 
 static void multiply_weight(const REAL *weight, int64_t inner, const REAL *grads, int64_t words, int64_t stride,
                             int64_t add, REAL *out) {
   const int64_t groups = (inner + MAX_ROWS - 1) / MAX_ROWS;
-  REAL sums[MAX_ROWS * MAX_VECTORS * LANES];
   for (int64_t number = 0; number < blocks_of(stride); number++) {
     const Block block = block_of(stride, number);
     for (int64_t group = 0; group < groups; group++) {
       const int64_t from = chunk_start(inner, groups, group), to = chunk_start(inner, groups, group + 1);
-      strided_tile(to - from, block.vectors, words, grads + block.first, stride, weight + from, inner, sums);
-      for (int64_t row = from; row < to; row++) {
-        const REAL *in = sums + (row - from) * block.columns;
-        REAL *to_row = out + row * stride + block.first;
-        EACH(block.columns) to_row[k] = add ? to_row[k] + in[k] : in[k];
-      }
+      strided_tile(to - from, block.vectors, words, grads + block.first, stride, weight + from, inner, add,
+                   out + from * stride + block.first);
     }
   }
 }
@@ -246,7 +243,7 @@ static void words_backward(const Chunk *chunk, Thread thread) {
   for (int64_t part = thread_start(run->parts, thread); part < thread_end(run->parts, thread); part++) {
     const int64_t from = chunk_start(chunk->tiles, run->parts, part);
     for (int64_t number = from; number < chunk_start(chunk->tiles, run->parts, part + 1); number++)
-      tile_backward(chunk, number, chunk->tile_grads + part * TILE_WORDS * chunk->stride, number > from,
+      tile_backward(chunk, number, chunk->tiles_of_parts + part * TILE_WORDS * chunk->stride, number > from,
                     chunk->grads + part * run->inner * chunk->stride);
   }
 }

@@ -95,7 +95,11 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
 
 /* separate variables instead of arrays of sums and weights, which compilers would not keep in registers */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define BEGIN(r) Vector sum_##r##0 = {0}, sum_##r##1 = {0}, sum_##r##2 = {0}, sum_##r##3 = {0};
+#define BEGIN_ONE(r, v)                                                                                                \
+  Vector sum_##r##v = {0};                                                                                             \
+  if (rows > r && vectors > v && start)                                                                                \
+    sum_##r##v = *(const InMemory *)(start + r * start_stride + v * LANES);
+#define BEGIN(r) BEGIN_ONE(r, 0) BEGIN_ONE(r, 1) BEGIN_ONE(r, 2) BEGIN_ONE(r, 3)
 #define ADD_TO(r, v)                                                                                                   \
   if (vectors > v)                                                                                                     \
     sum_##r##v += in * weight_##v;
@@ -106,18 +110,19 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
   }
 #define STORE_ONE(r, v)                                                                                                \
   if (vectors > v)                                                                                                     \
-    *(InMemory *)(sums + (r * vectors + v) * LANES) = sum_##r##v;
+    *(InMemory *)(out + r * out_stride + v * LANES) = sum_##r##v;
 #define STORE(r)                                                                                                       \
   if (rows > r) {                                                                                                      \
     STORE_ONE(r, 0) STORE_ONE(r, 1) STORE_ONE(r, 2) STORE_ONE(r, 3)                                                    \
   }
 #define WEIGHT(v) const Vector weight_##v = weight[vectors > v ? v : 0];
 
-/* sums (rows, vectors) of x, with element (r, k) at r * x_stride + k * x_step, and a weight whose rows are `stride`
- * apart; rows, vectors and, for speed, most strides are compile-time constants */
+/* out (rows, vectors) = start + product of x, with element (r, k) at r * x_stride + k * x_step, and a weight whose rows
+ * are `stride` apart; start null for 0; rows, vectors and, for speed, most strides are compile-time constants */
 static inline __attribute__((always_inline)) void tile(const int64_t rows, const int64_t vectors, int64_t inner,
                                                        const REAL *packed, int64_t stride, const REAL *x,
-                                                       int64_t x_stride, int64_t x_step, REAL *sums) {
+                                                       int64_t x_stride, int64_t x_step, const REAL *start,
+                                                       int64_t start_stride, REAL *out, int64_t out_stride) {
   EACH_ROW(BEGIN)
   for (int64_t k = 0; k < inner; k++) {
     const InMemory *weight = (const InMemory *)(packed + k * stride);
@@ -140,9 +145,11 @@ static inline __attribute__((always_inline)) void tile(const int64_t rows, const
 #define EACH_SIZE(CALL)                                                                                                \
   CASES_OF(CALL, 1) CASES_OF(CALL, 2) CASES_OF(CALL, 3) CASES_OF(CALL, 4) CASES_OF(CALL, 5) CASES_OF(CALL, 6)
 
-#define PACKED_TILE(r, v) tile(r, v, inner, packed, v *LANES, x, x_stride, 1, sums)
+#define PACKED_TILE(r, v)                                                                                              \
+  tile(r, v, inner, packed, v *LANES, x, x_stride, 1, start, start_stride, out, out_stride)
 static __attribute__((noinline)) void any_tile(int64_t rows, int64_t vectors, int64_t inner, const REAL *packed,
-                                               const REAL *x, int64_t x_stride, REAL *sums) {
+                                               const REAL *x, int64_t x_stride, const REAL *start,
+                                               int64_t start_stride, REAL *out, int64_t out_stride) {
   switch (rows * 8 + vectors) { EACH_SIZE(PACKED_TILE) }
 }
 
@@ -168,14 +175,24 @@ static void multiply(const Product *product, int64_t rows, const REAL *x, int64_
   }
   const int64_t inner = product->inner, groups = (rows + MAX_ROWS - 1) / MAX_ROWS;
   const int64_t tiles = blocks_of(product->width) * groups;
+  const REAL *bias = product->bias;
   REAL sums[MAX_ROWS * MAX_VECTORS * LANES];
   for (int64_t number = thread_start(tiles, thread); number < thread_end(tiles, thread); number++) {
     const int64_t from = chunk_start(rows, groups, number % groups);
     const int64_t to = chunk_start(rows, groups, number % groups + 1);
     const Block block = block_of(product->width, number / groups);
-    any_tile(to - from, block.vectors, inner, product->packed + block.first * inner, x + from * x_stride, x_stride, sums);
+    const int64_t across = block.vectors * LANES;
+    const REAL *packed = product->packed + block.first * inner;
+    REAL *to_block = out + from * out_stride + block.first;
+    if (block.columns == across && !product->scale && !(bias && product->add)) {
+      const REAL *start = bias ? bias + block.first : product->add ? to_block : 0;
+      any_tile(to - from, block.vectors, inner, packed, x + from * x_stride, x_stride, start, bias ? 0 : out_stride,
+               to_block, out_stride);
+      continue;
+    }
+    any_tile(to - from, block.vectors, inner, packed, x + from * x_stride, x_stride, 0, 0, sums, across);
     for (int64_t row = from; row < to; row++)
-      store(product, sums + (row - from) * block.vectors * LANES, row, block.first, block.columns,
-          out + row * out_stride + block.first);
+      store(product, sums + (row - from) * across, row, block.first, block.columns,
+            out + row * out_stride + block.first);
   }
 }
