@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sluice.layers.attention import Attention, Memory
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
+from sluice.models.feeding import FeedingInputs, can_run_feeding, run_feeding
 from sluice.recurrent import RecurrentStack, StackState, State
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import map_state
@@ -168,10 +169,22 @@ class Decoder(nn.Module):
         """Computes the steps sequentially; the projection of the inputs is computed at once."""
         run, results = self._start_run(state), []
         cells, features = run.steps.split_state(state.cells), state.feed
+        if can_run_feeding(run.steps, self.attention, state.memory):
+            return self._run_fused(run, inputs, cells, state)
         for projected in run.steps.project(inputs).unbind(1):
             features, weights, cells = self._step(run, projected, cells, features, state)
             results.append((features, weights))
         return self._stack_results(results)
+
+    def _run_fused(self, run: "_Run", inputs: Tensor, cells: list[State], state: DecoderState) -> DecoderOutput:
+        """`_unroll` in one autograd function; `cells` are the states of the layers."""
+        assert self.attention is not None
+        assert state.memory is not None
+        projected = run.steps.project(inputs.transpose(0, 1).contiguous())
+        mask = None if run.mask is None else run.mask.squeeze(1)
+        given = FeedingInputs(projected, cells, state.feed, state.memory, mask)
+        features, weights = run_feeding(run.steps, self.attention, self.combine.weight, given)
+        return DecoderOutput(self.output_dropout(features.transpose(0, 1)), weights.transpose(0, 1))
 
     def _start_run(self, state: DecoderState) -> "_Run":
         batch_size = len(state.feed)

@@ -54,6 +54,11 @@ def force_backend(backend: str) -> Iterator[None]:
         _forced_backends.pop()
 
 
+def allows_fused() -> bool:
+    """Returns whether no other backend than "fused" is forced."""
+    return not _forced_backends or _forced_backends[-1] == "fused"
+
+
 def choose_backend(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> str:
     """Returns the fastest backend that supports the call, see the module docstring.
 
