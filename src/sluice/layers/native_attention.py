@@ -128,22 +128,24 @@ class NativeAttention:
         self._library.attention_backward(ctypes.addressof(self._fields))
 
 
-def attend_rows(attention: Attention, queries: Tensor, memory: Memory, sequences: Tensor) -> tuple[Tensor, Tensor]:
+def attend_rows(
+    attention: Attention, queries: Tensor, memory: Memory, sequences: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Attends with one query per row; several rows may attend to one sequence.
 
     Args:
         attention: the attention.
         queries: (R, Q).
         memory: the sequences, prepared by `attention.prepare_memory`.
-        sequences: (R,) int64, the sequence of each row.
+        sequences: (R,) int64, the sequence of each row; None for the sequences in order.
 
     Returns:
         Contexts (R, M) and weights (R, S).
     """
     library, terms = attention_kernel(attention, memory), attention_terms(attention)
-    needs_graph = torch.is_grad_enabled() and (queries.requires_grad or memory.keys.requires_grad)
-    if library is None or terms is None or needs_graph or queries.dtype != memory.keys.dtype:
-        context, weights = attention(queries.unsqueeze(1), memory.select(sequences))
+    if library is None or terms is None or torch.is_grad_enabled() or queries.dtype != memory.keys.dtype:
+        own = memory if sequences is None else memory.select(sequences)
+        context, weights = attention(queries.unsqueeze(1), own)
         return context.squeeze(1), weights.squeeze(1)
     if terms.query_weight is not None:
         queries = linear(queries, terms.query_weight, terms.query_bias)

@@ -17,12 +17,13 @@ class StackStepper:
     them for all steps in one product.
     """
 
-    def __init__(self, stack: RecurrentStack, batch_size: int, known_size: int) -> None:
+    def __init__(self, stack: RecurrentStack, batch_size: int, known_size: int, *, single: bool = False) -> None:
         """
         Args:
             stack: the stack.
             batch_size: B.
             known_size: number of input columns passed to `project`; the others are passed to `step`.
+            single: whether only one step follows, for which splitting the input weight does not pay off.
 
         Raises:
             ValueError: if the stack has two directions.
@@ -35,7 +36,7 @@ class StackStepper:
         self.masks = [None, *(stack.step_dropout_mask(batch_size, layer) for layer in range(1, stack.num_layers))]
         first = self.cells[0]
         self.all_known = known_size == first.input_size
-        self.splits_weight = not self.all_known and type(first).project is Cell.project
+        self.splits_weight = not self.all_known and not single and type(first).project is Cell.project
         if self.splits_weight:
             sizes = [known_size, first.input_size - known_size]
             parts = first.weight_ih.split(sizes, 1)

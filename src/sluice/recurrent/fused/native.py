@@ -63,7 +63,8 @@ class Library:
         for function in (self.cross_entropy, self.cross_entropy_scratch):
             function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int64
         self.attention_forward, self.attention_backward = loaded.attention_forward, loaded.attention_backward
-        for function in (self.attention_forward, self.attention_backward):
+        self.top_words = loaded.top_words
+        for function in (self.attention_forward, self.attention_backward, self.top_words):
             function.argtypes, function.restype = [ctypes.c_void_p], None
 
 
