@@ -17,8 +17,9 @@ Example:
 import torch
 from torch import Tensor
 
+from sluice.decoding.best_words import best_words
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StateT, StepFunction, force_end
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction
 
 
 @torch.no_grad()
@@ -58,8 +59,8 @@ def beam_search(
     ended: list[list[Hypothesis]] = [[] for _ in max_lengths]
     for length in range(int(max_lengths.max()) + 1):
         output = step(live.words[:, -1], state)
-        force_end(output.log_probabilities, live.max_lengths[live.sentences] == length, end_id)
-        live.grow(output.log_probabilities, output.weights)
+        ending = live.max_lengths[live.sentences] == length
+        live.grow(*best_words(output.logits, min(beam, output.logits.shape[1]), ending, end_id), output.weights)
         for sentence, hypothesis in live.take_ended(end_id, penalty):
             ended[sentence].append(hypothesis)
         live.drop_decided(ended, n_best, penalty)
@@ -88,15 +89,15 @@ class _LiveHypotheses:
         self.weights: Tensor | None = None
         """(R, t, S), attention weights."""
 
-    def grow(self, log_probabilities: Tensor, weights: Tensor | None) -> None:
+    def grow(self, log_probabilities: Tensor, words: Tensor, weights: Tensor | None) -> None:
         """Replaces the rows by each sentence's most probable continuations, up to its number of open slots.
 
         Args:
-            log_probabilities: (R, V), of the next word.
+            log_probabilities: (R, W), of the most probable next words.
+            words: (R, W), ids of these words.
             weights: (R, S), attention weights of this step, or None.
         """
-        width = min(self.beam, log_probabilities.shape[1])
-        scores, words = (log_probabilities + self.totals.unsqueeze(1)).topk(width)
+        width, scores = words.shape[1], log_probabilities + self.totals.unsqueeze(1)
         sentences, counts = self.sentences.unique_consecutive(return_counts=True)
         starts = counts.cumsum(0) - counts
         groups = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from sluice.decoding.best_words import best_words
 from sluice.decoding.length_penalty import LengthPenalty
-from sluice.decoding.steps import Hypothesis, StateT, StepFunction, force_end
+from sluice.decoding.steps import Hypothesis, StateT, StepFunction
 
 
 @torch.no_grad()
@@ -35,10 +36,11 @@ def greedy_search(
     active, words = list(found), torch.full((len(found),), begin_id, device=device)
     for length in range(int(max_lengths.max()) + 1):
         output = step(words, state)
-        force_end(output.log_probabilities, (max_lengths == length).to(device), end_id)
-        scores, words = (
-            output.log_probabilities.max(-1) if generator is None else _sample(output.log_probabilities, generator)
-        )
+        ending = (max_lengths == length).to(device)
+        if generator is None:
+            scores, words = (found.squeeze(1) for found in best_words(output.logits, 1, ending, end_id))
+        else:
+            scores, words = _sample(output.logits, generator, ending, end_id)
         step_weights = [None] * len(active) if output.weights is None else output.weights.cpu().unbind(0)
         for sentence, word, score, weights in zip(active, words.tolist(), scores.tolist(), step_weights, strict=True):
             sentence.add(word, score, weights)
@@ -53,8 +55,11 @@ def greedy_search(
     return [sentence.finish(penalty) for sentence in found]
 
 
-def _sample(log_probabilities: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    words = torch.multinomial(log_probabilities.exp().cpu(), 1, generator=generator).to(log_probabilities.device)
+def _sample(logits: Tensor, generator: torch.Generator, ending: Tensor, end_id: int) -> tuple[Tensor, Tensor]:
+    """Samples a word of each row, the end in the rows `ending`; returns log-probabilities and ids (R,)."""
+    log_probabilities = logits.float().log_softmax(-1)
+    words = torch.multinomial(log_probabilities.exp().cpu(), 1, generator=generator).to(logits.device)
+    words = words.masked_fill(ending.unsqueeze(1), end_id)
     return log_probabilities.gather(1, words).squeeze(1), words.squeeze(1)
 
 

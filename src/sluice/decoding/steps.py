@@ -19,8 +19,8 @@ StateT = TypeVar("StateT", bound=SearchState)
 class StepOutput(NamedTuple, Generic[StateT]):
     """Result of one step of a model for R rows."""
 
-    log_probabilities: Tensor
-    """(R, V), of the next word; may be modified in place by the search."""
+    logits: Tensor
+    """(R, V), of the next word, or its log-probabilities; −inf for words with probability 0."""
     state: StateT
     weights: Tensor | None
     """(R, S), attention weights over the source; None without attention."""
@@ -44,17 +44,3 @@ class Hypothesis(NamedTuple):
     """Log-probability of the words and the end-of-sentence token."""
     weights: Tensor | None
     """(words + 1, S) on the CPU, attention weights of each word and of the end; None without attention."""
-
-
-def force_end(log_probabilities: Tensor, rows: Tensor, end_id: int) -> None:
-    """Makes the end-of-sentence token the only possible next word of some rows, in place.
-
-    Args:
-        log_probabilities: (R, V).
-        rows: (R,) bool, rows that have reached their maximum length.
-        end_id: id of the end-of-sentence token, whose log-probability is unchanged.
-    """
-    if rows.any():
-        end = log_probabilities[:, end_id].clone()
-        log_probabilities.masked_fill_(rows.unsqueeze(1), float("-inf"))
-        log_probabilities[:, end_id] = end

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from sluice.layers.attention import Attention, Memory
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
+from sluice.layers.native_attention import attend_rows
+from sluice.models.feeding import FeedingInputs, can_run_feeding, run_feeding
 from sluice.recurrent import RecurrentStack, StackState, State
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import map_state
@@ -23,15 +25,25 @@ class DecoderState(NamedTuple):
     feed: Tensor
     """(B, F), features of the previous step for input feeding; zeros at first."""
     encoder_state: Tensor
-    """(B, M), final state of the encoder; the only source context without attention."""
+    """(sentences, M), final state of the encoder; the only source context without attention."""
     memory: Memory | None
-    """Encoder outputs prepared for attention; None without attention."""
+    """Encoder outputs of the sentences prepared for attention; None without attention."""
+    sentences: Tensor | None = None
+    """(B,) int64, each row's index in `memory` and `encoder_state`; None if they have the same rows."""
 
     def select(self, rows: Tensor) -> "DecoderState":
         """Returns the state of the rows (R,), in this order; rows may repeat."""
         cells = map_state(lambda tensor: tensor.index_select(1, rows), self.cells)
-        memory = None if self.memory is None else self.memory.select(rows)
-        return DecoderState(cells, self.feed.index_select(0, rows), self.encoder_state.index_select(0, rows), memory)
+        sentences = rows if self.sentences is None else self.sentences.index_select(0, rows)
+        return self._replace(cells=cells, feed=self.feed.index_select(0, rows), sentences=sentences)
+
+    def own_rows(self) -> "DecoderState":
+        """Returns the state with a row of `memory` and `encoder_state` for each row."""
+        if self.sentences is None:
+            return self
+        memory = None if self.memory is None else self.memory.select(self.sentences)
+        encoder_state = self.encoder_state.index_select(0, self.sentences)
+        return self._replace(memory=memory, encoder_state=encoder_state, sentences=None)
 
 
 class DecoderOutput(NamedTuple):
@@ -159,24 +171,37 @@ class Decoder(nn.Module):
         Returns:
             Features (B, F), weights (B, S) or None, and the next state.
         """
-        run = self._start_run(state)
-        projected = run.steps.project(self._inputs(self.embedding(words.unsqueeze(1)), state))[:, 0]
-        features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, state)
+        run, given = self._start_run(state, single=True), state if self.attention is not None else state.own_rows()
+        projected = run.steps.project(self._inputs(self.embedding(words.unsqueeze(1)), given))[:, 0]
+        features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, given)
         return features, weights, state._replace(cells=run.steps.join_state(cells), feed=features)
 
     def _unroll(self, inputs: Tensor, state: DecoderState) -> DecoderOutput:
         """Computes the steps sequentially; the projection of the inputs is computed at once."""
         run, results = self._start_run(state), []
         cells, features = run.steps.split_state(state.cells), state.feed
+        if can_run_feeding(run.steps, self.attention, state.memory):
+            return self._run_fused(run, inputs, cells, state)
         for projected in run.steps.project(inputs).unbind(1):
             features, weights, cells = self._step(run, projected, cells, features, state)
             results.append((features, weights))
         return self._stack_results(results)
 
-    def _start_run(self, state: DecoderState) -> "_Run":
+    def _run_fused(self, run: "_Run", inputs: Tensor, cells: list[State], state: DecoderState) -> DecoderOutput:
+        """`_unroll` in one autograd function; `cells` are the states of the layers."""
+        assert self.attention is not None
+        assert state.memory is not None
+        projected = run.steps.project(inputs.transpose(0, 1).contiguous())
+        mask = None if run.mask is None else run.mask.squeeze(1)
+        given = FeedingInputs(projected, cells, state.feed, state.memory, mask)
+        features, weights = run_feeding(run.steps, self.attention, self.combine.weight, given)
+        return DecoderOutput(self.output_dropout(features.transpose(0, 1)), weights.transpose(0, 1))
+
+    def _start_run(self, state: DecoderState, *, single: bool = False) -> "_Run":
         batch_size = len(state.feed)
         first = self.stack.cell_list()[0]
-        steps = StackStepper(self.stack, batch_size, first.input_size - self.output_size * self.input_feeding)
+        known_size = first.input_size - self.output_size * self.input_feeding
+        steps = StackStepper(self.stack, batch_size, known_size, single=single)
         mask = None
         if self.training and self.hidden_dropout.p:
             mask = self.hidden_dropout(state.feed.new_ones(batch_size, 1, self.stack.hidden_size))
@@ -198,9 +223,11 @@ class Decoder(nn.Module):
             Features (B, F), weights (B, S) or None, and the next states of the layers.
         """
         hidden, cells = run.steps.step(projected, features if self.input_feeding else None, cells)
-        query = hidden.unsqueeze(1)
-        combined, weights = self._attend(query if run.mask is None else query * run.mask, state)
-        return combined.squeeze(1), None if weights is None else weights.squeeze(1), cells
+        hidden = hidden if run.mask is None else hidden * run.mask.squeeze(1)
+        if self.attention is None or state.memory is None:
+            return self._features(state.encoder_state, hidden), None, cells
+        context, weights = attend_rows(self.attention, hidden, state.memory, state.sentences)
+        return self._features(context, hidden), weights, cells
 
     def _inputs(self, vectors: Tensor, state: DecoderState) -> Tensor:
         """(B, T, D) embedded words -> inputs of the stack without the fed features."""
@@ -215,7 +242,10 @@ class Decoder(nn.Module):
         else:
             assert state.memory is not None
             context, weights = self.attention(hidden, state.memory)
-        return torch.tanh(linear(torch.cat([context, hidden], -1), self.combine.weight)), weights
+        return self._features(context, hidden), weights
+
+    def _features(self, context: Tensor, hidden: Tensor) -> Tensor:
+        return torch.tanh(linear(torch.cat([context, hidden], -1), self.combine.weight))
 
     def _stack_results(self, results: list[tuple[Tensor, Tensor | None]]) -> DecoderOutput:
         features, weights = zip(*results, strict=True)

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sluice.decoding.search import DecodingSettings, decode
 from sluice.decoding.steps import Hypothesis, StepOutput
@@ -17,6 +16,7 @@ from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
 from sluice.options import TIED_WEIGHTS
 from sluice.recurrent import OneHot, RecurrentStack, StackState
 from sluice.recurrent.devices import to_device
+from sluice.recurrent.products import linear
 from sluice.recurrent.states import top_hidden
 
 
@@ -178,9 +178,9 @@ class Seq2Seq(nn.Module):
         return self._logits(features).float().log_softmax(-1)
 
     def step(self, words: Tensor, state: DecoderState) -> StepOutput:
-        """Computes one step of decoding: previous words (R,) -> log-probabilities (R, V) of the next words."""
+        """Computes one step of decoding: previous words (R,) -> logits (R, V) of the next words."""
         features, weights, state = self.decoder.step(words, state)
-        return StepOutput(self.log_probabilities(features), state, weights)
+        return StepOutput(self._logits(features), state, weights)
 
     @torch.no_grad()
     def translate(self, source: Tensor, lengths: Tensor, settings: DecodingSettings) -> list[list[Hypothesis]]:
@@ -205,4 +205,4 @@ class Seq2Seq(nn.Module):
             return self._logits(features).argmax(-1)
 
     def _logits(self, features: Tensor) -> Tensor:
-        return F.linear(features, self.output.weight, exclude(self.output.bias, self.ids.forbidden))
+        return linear(features, self.output.weight, exclude(self.output.bias, self.ids.forbidden))

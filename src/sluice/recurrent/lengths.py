@@ -16,6 +16,8 @@ from sluice.recurrent.devices import to_device
 from sluice.recurrent.onehot import OneHot
 from sluice.recurrent.packing import Packing, split_at_ends
 
+MUCH_PADDING = 0.1
+"""Fraction of padding from which computing a projection without it pays off, measured on a CPU."""
 CALL_COST = 100
 """Padding steps that cost an LSTM's kernel as much as one more call, measured on a CPU."""
 
@@ -52,6 +54,8 @@ class LengthPlan:
         self.batch_size, self.steps = lengths.numel(), steps
         self.lengths, order = lengths.sort(descending=True, stable=True)
         self.is_dense = int(self.lengths[-1]) == steps
+        padding = 1 - float(self.lengths.sum()) / (self.batch_size * steps)
+        self.has_much_padding = padding >= MUCH_PADDING
         self._already_sorted = bool((order == torch.arange(self.batch_size)).all())
         self._sorted_indices = to_device(order, device)
         self._unsorted_on_cpu = order.argsort()

@@ -3,7 +3,7 @@
 Packed rows are ordered by piece, then by step, then by sequence, longest first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -102,6 +102,20 @@ class Packing:
         padded, ends = _Pad.apply(rows, indices.rows, indices.empty, indices.positions, indices.padding, last)
         shape = (self.batch_size, self.steps) if batch_first else (self.steps, self.batch_size)
         return padded.view(*shape, -1), list(ends.split(self.batch_size))
+
+    def map_rows(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """Applies a function of rows, (N, D) -> (N, E), to the rows of a batch (T, B, D) without its padding.
+
+        Args:
+            function: the function; its result for a row depends on that row only.
+            inputs: (T, B, D), longest sequence first.
+
+        Returns:
+            (T, B, E), zero in the padding.
+        """
+        rows, empty, positions, padding = self.indices(reverse=False, batch_first=False)
+        packed = function(_Move.apply(inputs.flatten(0, 1), positions, padding, rows, empty))
+        return _Move.apply(packed, rows, empty, positions, padding).unflatten(0, inputs.shape[:2])
 
     def indices(self, reverse: bool, batch_first: bool) -> PackedIndices:
         """Returns the index maps for a batch (T, B), or (B, T) if `batch_first`."""

@@ -54,6 +54,11 @@ def force_backend(backend: str) -> Iterator[None]:
         _forced_backends.pop()
 
 
+def allows_fused() -> bool:
+    """Returns whether no other backend than "fused" is forced."""
+    return not _forced_backends or _forced_backends[-1] == "fused"
+
+
 def choose_backend(cell: Cell, inputs: Tensor | OneHot, recurrent: Recurrence, every_state: bool) -> str:
     """Returns the fastest backend that supports the call, see the module docstring.
 
@@ -99,13 +104,20 @@ def scan(
     recurrent = cell.recurrence(plan.batch_size) if recurrent is None else recurrent
     backend = choose_backend(cell, inputs, recurrent, every_state)
     if backend == "fused":
-        return scan_fused(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent, consume=True)
+        return scan_fused(cell, _project(cell, inputs, plan), state, plan, recurrent, consume=True)
     if backend == "steps":
         return scan_steps(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent)
     assert isinstance(inputs, Tensor)
     if inputs.is_cuda:
         return scan_packed(cell, inputs, state, plan, recurrent)
     return scan_kernel(cell, inputs, state, plan, recurrent)
+
+
+def _project(cell: Cell, inputs: Tensor | OneHot, plan: LengthPlan) -> Tensor:
+    """Returns the gate pre-activations (T, B, G·H); on a CPU those of the padding are skipped where they are many."""
+    if isinstance(inputs, OneHot) or inputs.device.type != "cpu" or not plan.has_much_padding:
+        return cell.project(plan.without_padding(inputs))
+    return plan.exact.map_rows(cell.project, inputs)
 
 
 def scan_fused(

@@ -17,29 +17,39 @@ class StackStepper:
     them for all steps in one product.
     """
 
-    def __init__(self, stack: RecurrentStack, batch_size: int, known_size: int) -> None:
+    def __init__(self, stack: RecurrentStack, batch_size: int, known_size: int, *, single: bool = False) -> None:
         """
         Args:
             stack: the stack.
             batch_size: B.
             known_size: number of input columns passed to `project`; the others are passed to `step`.
+            single: whether only one step follows, for which splitting the input weight does not pay off.
 
         Raises:
             ValueError: if the stack has two directions.
         """
         if stack.directions != 1:
             raise ValueError("a bidirectional stack cannot run step by step: its backward direction starts at the end")
-        self.stack = stack
+        self.stack, self.batch_size = stack, batch_size
         self.cells = stack.cell_list()
         self.recurrences = [cell.recurrence(batch_size) for cell in self.cells]
         self.masks = [None, *(stack.step_dropout_mask(batch_size, layer) for layer in range(1, stack.num_layers))]
         first = self.cells[0]
         self.all_known = known_size == first.input_size
-        self.splits_weight = not self.all_known and type(first).project is Cell.project
+        self.splits_weight = not self.all_known and not single and type(first).project is Cell.project
         if self.splits_weight:
             sizes = [known_size, first.input_size - known_size]
             parts = first.weight_ih.split(sizes, 1)
             self.known_weight, self.dependent_weight = (part.contiguous() for part in parts)  # oneDNN is slow on views
+
+    def dropout_masks(self, steps: int) -> list[Tensor | None]:
+        """Returns the masks (T, B, H) of the dropout below each layer, None without; samples those of single steps."""
+        stack, above = self.stack, range(1, len(self.cells))
+        if stack.variational or not (stack.training and stack.dropout.p):
+            return [None if mask is None else mask.expand(steps, *mask.shape) for mask in self.masks]
+        ones = [self.cells[0].weight_hh.new_ones(self.batch_size, stack.hidden_sizes[layer - 1]) for layer in above]
+        sampled = [[stack.dropout(one) for one in ones] for _ in range(steps)]
+        return [None, *(torch.stack(masks) for masks in zip(*sampled, strict=True))]
 
     def split_state(self, state: StackState) -> list[State]:
         """Splits a state of the stack into the per-layer states (B, H) that `step` takes."""

@@ -161,7 +161,11 @@ def test_small_or_rarely_used_weight_is_not_packed(
 
 @dtypes
 @pytest.mark.parametrize("rows", [1, 7])
-def test_weight_gradient_is_the_sum_over_rows(dtype: torch.dtype, rows: int) -> None:
+@pytest.mark.parametrize("avx512", [False, True])
+def test_weight_gradient_is_the_sum_over_rows(
+    avx512: bool, dtype: torch.dtype, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_has_avx512", lambda: avx512)
     grads, inputs = numbers(rows, N, dtype=dtype), numbers(rows, K, seed=2, dtype=dtype)
     expected = sum(torch.outer(grad, fed) for grad, fed in zip(grads, inputs, strict=True))
     assert isinstance(expected, Tensor)

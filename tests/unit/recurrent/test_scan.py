@@ -82,7 +82,7 @@ def test_every_backend_equals_the_unrolled_step(name: str, backend: str, lengths
 
 @pytest.mark.parametrize(("name", "backend"), FORCED)
 def test_forced_backend_is_used(name: str, backend: str) -> None:
-    cell, plan = random_cell(name), make_plan([3, 1, 3], 1)
+    cell, plan = random_cell(name), make_plan([3, 3, 3], 0)
     inputs, state, leaves = scan_inputs(cell, plan)
     with force_backend(backend):
         ours = everything(scan(cell, inputs, state, plan))
@@ -279,3 +279,16 @@ def test_forced_backend_is_reset_after_an_error() -> None:
 def test_unknown_backend_error_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'pieces'.*kernel, fused, steps"), force_backend("pieces"):
         pass
+
+
+@pytest.mark.parametrize(("lengths", "rows"), [([4, 2, 1], 7), ([9, 9, 8], 27)])
+def test_much_padding_is_not_projected(lengths: list[int], rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, plan, projected = random_cell("gru"), make_plan(lengths), []
+    inputs, state, leaves = scan_inputs(cell, plan)
+    expected = reference(cell, inputs, state, plan)
+    project = cell.project
+    monkeypatch.setattr(cell, "project", lambda given: projected.append(given.numel() // D) or project(given))
+    found = scan(cell, inputs, state, plan)
+    assert projected == [rows]
+    assert_all_close(everything(found)[:2], everything(expected)[:2])
+    assert_all_close(gradients(everything(found), leaves), gradients(everything(expected), leaves))

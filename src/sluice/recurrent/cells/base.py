@@ -67,7 +67,7 @@ class Recurrence(NamedTuple):
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """W (m ⊙ h) + b: (..., B, H) -> (..., B, G·H)."""
-        return F.linear(hidden if self.mask is None else hidden * self.mask, self.weight, self.bias)
+        return linear(hidden if self.mask is None else hidden * self.mask, self.weight, self.bias)
 
     def rows(self, start: int, end: int | None = None) -> "Recurrence":
         """The product restricted to the weight's rows from `start` to `end`, for some of the gates."""

@@ -62,6 +62,10 @@ class Library:
         self.cross_entropy, self.cross_entropy_scratch = loaded.cross_entropy, loaded.cross_entropy_scratch
         for function in (self.cross_entropy, self.cross_entropy_scratch):
             function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int64
+        self.attention_forward, self.attention_backward = loaded.attention_forward, loaded.attention_backward
+        self.top_words = loaded.top_words
+        for function in (self.attention_forward, self.attention_backward, self.top_words):
+            function.argtypes, function.restype = [ctypes.c_void_p], None
 
 
 def kernels(tensor: Tensor) -> Library | None:
@@ -126,11 +130,13 @@ class TimeFields(ctypes.Structure):
     """Struct Time of time_loop.h."""
 
     _fields_ = (
-        counts("steps", "batch", "hidden", "width")
+        counts("steps", "batch", "hidden", "width", "first", "end")
         + pointers("active", "weight", "bias", "mask", "hiddens", "grad_product", "grad_hidden")
         + counts("hidden_skip")
         + pointers("scratch")
     )
+    memory: tuple[object, ...] = ()
+    """Objects that the pointers refer to."""
 
 
 class Norm(ctypes.Structure):

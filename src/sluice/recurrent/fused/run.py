@@ -1,6 +1,7 @@
 """Base class of the fused scans: forward and backward over all steps, with one product for the weight gradient."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -115,14 +116,17 @@ class FusedRun:
 
     def forward(self) -> None:
         """Runs the forward pass, filling the buffers."""
-        for field in self.fields:
-            self.buffers[field + "s"][0] = self.tensors[field]
+        self._set_initial_state()
         if self.library:
             self.run_native("forward", self.library)
             return
         self.prepare_products()
         for step, rows in enumerate(self.schedule.active):
             self.torch_forward(step, rows)
+
+    def _set_initial_state(self) -> None:
+        for field in self.fields:
+            self.buffers[field + "s"][0] = self.tensors[field]
 
     def prepare_products(self) -> None:
         """Prepares the products of a forward pass."""
@@ -134,8 +138,14 @@ class FusedRun:
 
     def run_native(self, direction: str, library: Library) -> None:
         """Runs a whole pass, "forward" or "backward", in kernels.c."""
-        if not self.schedule.active:
-            return
+        if self.schedule.active:
+            self.native_steps(direction, library)(0, len(self.schedule.active))
+
+    def native_steps(self, direction: str, library: Library) -> Callable[[int, int], None]:
+        """Returns a function that computes steps of a pass in kernels.c, from a first one up to an end.
+
+        Its calls must cover the pass from its start: step 0, or the last step of a backward pass.
+        """
         active = (ctypes.c_int64 * len(self.schedule.active))(*self.schedule.active)
         torch.get_num_threads()  # applies torch's thread count in a new Python thread
         sizes = {"batch": self.batch_size, "hidden": self.hidden_size, "width": self.weight.shape[0]}
@@ -151,8 +161,40 @@ class FusedRun:
             grad_product=address(self.grads.get("product")),
             grad_hidden=address(self.grads.get("hidden")),
         )
-        run = self.native_fields()
-        library.passes[f"{self.native_run}_{direction}"](ctypes.addressof(time), ctypes.addressof(run))
+        time.memory = (active, scratch)
+        run, function = self.native_fields(), library.passes[f"{self.native_run}_{direction}"]
+
+        def compute(first: int, end: int) -> None:
+            time.first, time.end = first, end
+            function(ctypes.addressof(time), ctypes.addressof(run))
+
+        return compute
+
+    def steps_forward(self) -> Callable[[int], None]:
+        """Starts a pass whose pre-activations are written step by step; returns the function of a step."""
+        self._set_initial_state()
+        rows = self.schedule.active
+        if self.library:
+            compute = self.native_steps("forward", self.library)
+            return lambda step: compute(step, step + 1)
+        self.prepare_products()
+        return lambda step: self.torch_forward(step, rows[step])
+
+    def steps_backward(self) -> Callable[[int], None]:
+        """Starts a backward pass after `prepare_backward`; returns the function of a step.
+
+        The gradients of the outputs may be written step by step, from the last one.
+        """
+        if self.library:
+            compute = self.native_steps("backward", self.library)
+            return lambda step: compute(step, step + 1)
+        self.prepare_products_back()
+        return self._torch_step_backward
+
+    def _torch_step_backward(self, step: int) -> None:
+        rows = self.schedule.active[step]
+        self.torch_backward(step, rows)
+        self.add_product_gradient(step, rows)
 
     def product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
         """Prepares a product with this weight for every step."""
@@ -194,9 +236,7 @@ class FusedRun:
             return self.gradients()
         self.prepare_products_back()
         for step in range(len(self.schedule.active) - 1, -1, -1):
-            rows = self.schedule.active[step]
-            self.torch_backward(step, rows)
-            self.add_product_gradient(step, rows)
+            self._torch_step_backward(step)
         return self.gradients()
 
     def prepare_backward(self, grad_states: dict[str, Tensor | None], grad_final: dict[str, Tensor | None]) -> None:

@@ -68,11 +68,11 @@ void gru_before_forward(const Time *time, const GruBefore *run) {
   REAL *products = scratch_alloc(&scratch, batch * 2 * hidden), *masked = scratch_alloc(&scratch, batch * hidden);
   IN_PARALLEL(USE_THREADS(time)) {
     const Thread thread = THIS_THREAD;
-    pack(&gates, thread);
-    pack(&new, thread);
-    mask_hidden(time, 0, time->active[0], masked, thread);
+    pack_once(&gates, time->first == 0, thread);
+    pack_once(&new, time->first == 0, thread);
+    mask_hidden(time, time->first, time->active[time->first], masked, thread);
     WAIT_FOR_ALL
-    for (int64_t step = 0; step < time->steps; step++) {
+    for (int64_t step = time->first; step < time->end; step++) {
       const int64_t rows = time->active[step], at = step * batch;
       multiply(&gates, rows, product_input(time, step, masked), hidden, products, 2 * hidden, thread);
       WAIT_FOR_ALL
@@ -97,9 +97,9 @@ void gru_before_backward(const Time *time, const GruBefore *run) {
   REAL *grad_reset_hidden = scratch_alloc(&scratch, time->batch * hidden);
   IN_PARALLEL(USE_THREADS(time)) {
     const Thread thread = THIS_THREAD;
-    pack(&gates, thread);
-    pack(&new, thread);
-    for (int64_t step = time->steps - 1; step >= 0; step--) {
+    pack_once(&gates, time->end == time->steps, thread);
+    pack_once(&new, time->end == time->steps, thread);
+    for (int64_t step = time->end - 1; step >= time->first; step--) {
       const int64_t rows = time->active[step], at = step * time->batch;
       const REAL *grads = run->grad_projected + at * width;
       WAIT_FOR_ALL

@@ -1,4 +1,5 @@
-/* Forward and backward passes of the recurrent cells over all time steps, and the loss of an output layer.
+/* Forward and backward passes of the recurrent cells over all time steps, attention, and the loss and the most
+ * probable words of an output layer.
  *
  * Compiled by ../build.py with the user's C compiler, once for each REAL (float, double). The equations are those of
  * the cells in ../../cells; ../lstm.py, ../gru.py and ../rnn.py implement them with torch operations.
@@ -18,6 +19,8 @@
 #include "lstm.h"
 #include "rnn.h"
 
+#include "attention.h"
 #include "cross_entropy.h"
+#include "top_words.h"
 
 const int64_t vector_bytes = BYTES;

@@ -5,6 +5,7 @@
  */
 typedef struct {
   int64_t steps, batch, hidden, width; /* T, B, H and the gates' G*H */
+  int64_t first, end;                  /* the call computes the steps from first to end - 1 */
   const int64_t *active;               /* active rows at each step, non-increasing */
   const REAL *weight, *bias, *mask;    /* (G*H, H); (G*H) or null; (B, H) or null: product of hidden * mask */
   const REAL *hiddens;                 /* (T + 1, B, H) */
@@ -42,6 +43,12 @@ static Product product_of(const Time *time, int64_t inner, int64_t width, const 
   return (Product){.inner = inner, .width = width, .weight = weight, .transposed = transposed, .packed = packed};
 }
 
+/* Packs the weight; `is_first` is the first call of a pass, whose scratch the others use. */
+static void pack_once(const Product *product, int64_t is_first, Thread thread) {
+  if (is_first)
+    pack(product, thread);
+}
+
 static void each_row(RowWork *work, const void *run, int64_t at, int64_t rows, const REAL *products, int64_t width,
                      Thread thread) {
   for (int64_t row = thread_start(rows, thread); row < thread_end(rows, thread); row++)
@@ -71,10 +78,10 @@ static void run_forward(const Time *time, const void *run, RowWork *work) {
   REAL *masked = scratch_alloc(&scratch, time->batch * hidden);
   IN_PARALLEL(USE_THREADS(time)) {
     const Thread thread = THIS_THREAD;
-    pack(&product, thread);
-    mask_hidden(time, 0, time->active[0], masked, thread);
+    pack_once(&product, time->first == 0, thread);
+    mask_hidden(time, time->first, time->active[time->first], masked, thread);
     WAIT_FOR_ALL
-    for (int64_t step = 0; step < time->steps; step++) {
+    for (int64_t step = time->first; step < time->end; step++) {
       const int64_t rows = time->active[step];
       multiply(&product, rows, product_input(time, step, masked), hidden, products, width, thread);
       WAIT_FOR_ALL
@@ -93,8 +100,8 @@ static void run_backward(const Time *time, const void *run, RowWork *work) {
   product.add = time->hidden_skip;
   IN_PARALLEL(USE_THREADS(time)) {
     const Thread thread = THIS_THREAD;
-    pack(&product, thread);
-    for (int64_t step = time->steps - 1; step >= 0; step--) {
+    pack_once(&product, time->end == time->steps, thread);
+    for (int64_t step = time->end - 1; step >= time->first; step--) {
       const int64_t rows = time->active[step], at = step * time->batch;
       WAIT_FOR_ALL
       each_row(work, run, at, rows, 0, 0, thread);
