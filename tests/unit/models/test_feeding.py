@@ -26,9 +26,9 @@ PAIRS = random_pairs([5, 2, 4], [6, 3, 4])
 pytestmark = pytest.mark.skipif(kernels(torch.zeros(1)) is None, reason="no C compiler here")
 
 
-def outputs_and_gradients(network: Seq2Seq) -> list[Tensor]:
+def outputs_and_gradients(network: Seq2Seq, pairs: tuple[Tensor, ...]) -> list[Tensor]:
     """Features, weights, and the gradients of a function of both, with the same random numbers in each call."""
-    source, source_lengths, inputs, _, lengths = PAIRS
+    source, source_lengths, inputs, _, lengths = pairs
     torch.manual_seed(3)
     made = network(source, source_lengths, inputs, lengths)
     assert made.weights is not None
@@ -37,14 +37,16 @@ def outputs_and_gradients(network: Seq2Seq) -> list[Tensor]:
     return [made.features, made.weights, *torch.autograd.grad(total, parameters)]
 
 
-def assert_equals_the_loop(network: Seq2Seq, monkeypatch: pytest.MonkeyPatch, **tolerance: float) -> None:
+def assert_equals_the_loop(
+    network: Seq2Seq, monkeypatch: pytest.MonkeyPatch, pairs: tuple[Tensor, ...] = PAIRS, **tolerance: float
+) -> None:
     calls = []
     fused = decoder_module.run_feeding
     monkeypatch.setattr(decoder_module, "run_feeding", lambda *given: calls.append(1) or fused(*given))
-    found = outputs_and_gradients(network)
+    found = outputs_and_gradients(network, pairs)
     assert calls
     with force_backend("steps"):
-        expected = outputs_and_gradients(network)
+        expected = outputs_and_gradients(network, pairs)
     assert len(calls) == 1
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, **tolerance)
@@ -68,6 +70,12 @@ def test_dropout_between_layers(variational: bool, residual: bool, monkeypatch: 
     stack = network.decoder.stack
     stack.dropout.p, stack.variational, stack.residual = 0.4, variational, residual
     assert_equals_the_loop(network, monkeypatch)
+
+
+@pytest.mark.parametrize(("sentences", "words"), [(1, 3), (20, 1)])
+def test_single_sentences_and_words(sentences: int, words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = random_pairs([4] * sentences, [words] * sentences)
+    assert_equals_the_loop(make_seq2seq(cell="lstm", input_feeding=True), monkeypatch, pairs)
 
 
 def test_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
