@@ -99,7 +99,8 @@ def scan(
     recurrent = cell.recurrence(plan.batch_size) if recurrent is None else recurrent
     backend = choose_backend(cell, inputs, recurrent, every_state)
     if backend == "fused":
-        return scan_fused(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent, consume=True)
+        projected, recurrent = cell.project_fused(plan.without_padding(inputs), recurrent)
+        return scan_fused(cell, projected, state, plan, recurrent, consume=True)
     if backend == "steps":
         return scan_steps(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent)
     assert isinstance(inputs, Tensor)
@@ -217,6 +218,9 @@ def _run_pieces(
     Returns:
         The result for each piece, and the final state.
     """
+    if len(pieces) == 1 and pieces[0].shape[1] == len(state.hidden):
+        output, final = run(pieces[0], state)
+        return [output], final
     outputs: list[PieceOutput] = []
     finished: list[State] = []
     for piece in pieces:
