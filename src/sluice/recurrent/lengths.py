@@ -52,14 +52,12 @@ class LengthPlan:
         """
         check_lengths(lengths, steps)
         self.batch_size, self.steps = lengths.numel(), steps
-        self.lengths, order = lengths.sort(descending=True, stable=True)
-        self.is_dense = int(self.lengths[-1]) == steps
-        padding = 1 - float(self.lengths.sum()) / (self.batch_size * steps)
+        self.is_dense = int(lengths.min()) == steps
+        in_order = torch.arange(self.batch_size)
+        self.lengths, self._order = (lengths, in_order) if self.is_dense else lengths.sort(descending=True, stable=True)
+        self._already_sorted = self.is_dense or bool((self._order == in_order).all())
+        padding = 1 - float(lengths.sum()) / (self.batch_size * steps)
         self.has_much_padding = padding >= MUCH_PADDING
-        self._already_sorted = bool((order == torch.arange(self.batch_size)).all())
-        self._sorted_indices = to_device(order, device)
-        self._unsorted_on_cpu = order.argsort()
-        self._unsorted_indices = to_device(self._unsorted_on_cpu, device)
         self._device = device
         self._reversal: Tensor | None = None
 
@@ -67,19 +65,19 @@ class LengthPlan:
         """(B, T, ...) in the caller's order -> (T, B, ...) sorted."""
         if isinstance(inputs, OneHot):
             return inputs.map(lambda ids: ids.index_select(0, self._sorted_indices).transpose(0, 1))
-        return self._select(inputs, self._sorted_indices, self._unsorted_indices, dim=0).transpose(0, 1)
+        return self._sort(inputs, dim=0).transpose(0, 1)
 
     def to_batch_major(self, outputs: Tensor) -> Tensor:
         """(T, B, ...) sorted -> (B, T, ...) in the caller's order."""
-        return self._select(outputs, self._unsorted_indices, self._sorted_indices, dim=1).transpose(0, 1)
+        return self._restore(outputs, dim=1).transpose(0, 1)
 
     def sort_rows(self, state: Tensor) -> Tensor:
         """State (..., B, H) in the caller's order -> sorted."""
-        return self._select(state, self._sorted_indices, self._unsorted_indices, dim=-2)
+        return self._sort(state, dim=-2)
 
     def restore_rows(self, state: Tensor) -> Tensor:
         """State (..., B, H), sorted -> in the caller's order."""
-        return self._select(state, self._unsorted_indices, self._sorted_indices, dim=-2)
+        return self._restore(state, dim=-2)
 
     @overload
     def reverse(self, inputs: Tensor) -> Tensor: ...
@@ -110,6 +108,8 @@ class LengthPlan:
     @cached_property
     def active(self) -> list[int]:
         """Number of active sequences at each step."""
+        if self.is_dense:
+            return [self.batch_size] * self.steps
         return [rows for steps, rows in split_at_ends(self.lengths) for _ in range(steps)]
 
     def without_padding(self, inputs: Tensor | OneHot) -> Tensor | OneHot:
@@ -122,8 +122,29 @@ class LengthPlan:
         """(T, B) bool, True where a sequence is active."""
         return to_device(torch.arange(self.steps).unsqueeze(1) < self.lengths, self._device)
 
-    def _select(self, tensor: Tensor, index: Tensor, inverse: Tensor, dim: int) -> Tensor:
-        return tensor if self._already_sorted else _Reorder.apply(tensor, index, inverse, dim)
+    def _sort(self, tensor: Tensor, dim: int) -> Tensor:
+        if self._already_sorted:
+            return tensor
+        sorted_tensor: Tensor = _Reorder.apply(tensor, self._sorted_indices, self._unsorted_indices, dim)
+        return sorted_tensor
+
+    def _restore(self, tensor: Tensor, dim: int) -> Tensor:
+        if self._already_sorted:
+            return tensor
+        restored: Tensor = _Reorder.apply(tensor, self._unsorted_indices, self._sorted_indices, dim)
+        return restored
+
+    @cached_property
+    def _unsorted_on_cpu(self) -> Tensor:
+        return self._order.argsort()
+
+    @cached_property
+    def _sorted_indices(self) -> Tensor:
+        return to_device(self._order, self._device)
+
+    @cached_property
+    def _unsorted_indices(self) -> Tensor:
+        return to_device(self._unsorted_on_cpu, self._device)
 
     def _reversed_rows(self) -> Tensor:
         """(T * B,): for each position of the flattened time-major batch, its position in the reversed sequences."""

@@ -4,6 +4,7 @@ Packed rows are ordered by piece, then by step, then by sequence, longest first.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -46,15 +47,23 @@ class Packing:
         """
         self.lengths, self.steps, self._unsorted_indices, self._device = lengths, steps, unsorted_indices, device
         self.batch_size = len(lengths)
-        self.pieces = _coalesce(split_at_ends(lengths), max_padding)
-        self.is_dense = len(self.pieces) == 1 and int(lengths[-1]) == steps
+        self.is_dense = int(lengths[-1]) == steps
+        self.pieces = [(steps, self.batch_size)] if self.is_dense else _coalesce(split_at_ends(lengths), max_padding)
+        self.rows = sum(piece_steps * rows for piece_steps, rows in self.pieces)
+        self.has_padding = not self.is_dense and self.rows > int(lengths.sum())
+        self._indices: dict[tuple[bool, bool], PackedIndices] = {}
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """Packed rows before each step."""
         counts = torch.tensor(self.pieces)
         rows_by_step = counts[:, 1].repeat_interleave(counts[:, 0])
-        self.rows = int(rows_by_step.sum())
-        self._starts = rows_by_step.cumsum(0) - rows_by_step
-        self.has_padding = self.rows > int(lengths.sum())
-        self._last = self._starts[lengths - 1] + torch.arange(self.batch_size)
-        self._indices: dict[tuple[bool, bool], PackedIndices] = {}
+        return rows_by_step.cumsum(0) - rows_by_step
+
+    @cached_property
+    def _last(self) -> Tensor:
+        """(B,): the packed row of each sequence's last step."""
+        return self._starts[self.lengths - 1] + torch.arange(self.batch_size)
 
     def pack(
         self, inputs: Tensor, *, reverse: bool = False, batch_first: bool = False, mark_padding: bool = False

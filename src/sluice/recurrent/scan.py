@@ -104,7 +104,8 @@ def scan(
     recurrent = cell.recurrence(plan.batch_size) if recurrent is None else recurrent
     backend = choose_backend(cell, inputs, recurrent, every_state)
     if backend == "fused":
-        return scan_fused(cell, _project(cell, inputs, plan), state, plan, recurrent, consume=True)
+        projected, recurrent = _project(cell, inputs, plan, recurrent)
+        return scan_fused(cell, projected, state, plan, recurrent, consume=True)
     if backend == "steps":
         return scan_steps(cell, cell.project(plan.without_padding(inputs)), state, plan, recurrent)
     assert isinstance(inputs, Tensor)
@@ -113,11 +114,18 @@ def scan(
     return scan_kernel(cell, inputs, state, plan, recurrent)
 
 
-def _project(cell: Cell, inputs: Tensor | OneHot, plan: LengthPlan) -> Tensor:
-    """Returns the gate pre-activations (T, B, G·H); on a CPU those of the padding are skipped where they are many."""
+def _project(cell: Cell, inputs: Tensor | OneHot, plan: LengthPlan, recurrent: Recurrence) -> tuple[Tensor, Recurrence]:
+    """`Cell.project_fused` of all steps (T, B, ...); on a CPU those of the padding are skipped where they are many."""
     if isinstance(inputs, OneHot) or inputs.device.type != "cpu" or not plan.has_much_padding:
-        return cell.project(plan.without_padding(inputs))
-    return plan.exact.map_rows(cell.project, inputs)
+        return cell.project_fused(plan.without_padding(inputs), recurrent)
+    remaining = recurrent
+
+    def project(rows: Tensor) -> Tensor:
+        nonlocal remaining
+        projected, remaining = cell.project_fused(rows, recurrent)
+        return projected
+
+    return plan.exact.map_rows(project, inputs), remaining
 
 
 def scan_fused(
@@ -229,6 +237,9 @@ def _run_pieces(
     Returns:
         The result for each piece, and the final state.
     """
+    if len(pieces) == 1 and pieces[0].shape[1] == len(state.hidden):
+        output, final = run(pieces[0], state)
+        return [output], final
     outputs: list[PieceOutput] = []
     finished: list[State] = []
     for piece in pieces:

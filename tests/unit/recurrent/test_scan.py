@@ -49,8 +49,10 @@ def run(backend: str, cell: Cell, inputs: Tensor, state: State, plan: LengthPlan
         return scan_kernel(cell, inputs, state, plan, recurrent)
     if backend == "packed":
         return scan_packed(cell, inputs, state, plan, recurrent)
-    by = scan_fused if backend == "fused" else scan_steps
-    return by(cell, cell.project(inputs), state, plan, recurrent)
+    if backend == "fused":
+        projected, recurrent = cell.project_fused(inputs, recurrent)
+        return scan_fused(cell, projected, state, plan, recurrent)
+    return scan_steps(cell, cell.project(inputs), state, plan, recurrent)
 
 
 def reference(cell: Cell, inputs: Tensor, state: State, plan: LengthPlan) -> ScanOutput:
@@ -292,3 +294,25 @@ def test_much_padding_is_not_projected(lengths: list[int], rows: int, monkeypatc
     assert projected == [rows]
     assert_all_close(everything(found)[:2], everything(expected)[:2])
     assert_all_close(gradients(everything(found), leaves), gradients(everything(expected), leaves))
+
+
+def test_projection_of_a_subclass_is_used_by_the_fused_run() -> None:
+    class Doubled(CELLS["lstm_peephole"]):  # type: ignore[misc]
+        def project(self, inputs: Tensor) -> Tensor:
+            return 2 * super().project(inputs)
+
+    cell, plan = Doubled(input_size=D, hidden_size=H).double(), make_plan([3, 2])
+    inputs, state, _ = scan_inputs(cell, plan)
+    with force_backend("fused"):
+        fused = everything(scan(cell, inputs, state, plan))
+    assert_all_close(fused, everything(reference(cell, inputs, state, plan)))
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm_peephole", "lstm_coupled", "rnn", "rnn_relu"])
+def test_both_biases_are_added_at_once(name: str) -> None:
+    """Their gradient is one sum over all steps instead of two."""
+    cell = random_cell(name)
+    inputs, recurrent = numbers(2, 3, D), cell.recurrence(3)
+    projected, remaining = cell.project_fused(inputs, recurrent)
+    assert remaining.bias is None
+    assert_all_close([projected], [cell.project(inputs) + recurrent.bias])

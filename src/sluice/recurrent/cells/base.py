@@ -106,6 +106,8 @@ class Cell(nn.Module):
     freeze_bias: ClassVar[tuple[float, ...]] = ()
     """Offset of each gate's pre-activation that keeps the cell state unchanged in the kernel's step, exactly for
     moderate pre-activations; empty where there is none."""
+    adds_recurrent_bias: ClassVar[bool] = False
+    """Whether `bias_hh` is only added to the pre-activations, without a gate or a normalisation before."""
     fused: ClassVar[type[FusedRun] | None] = None
     """The fused scan of this cell, None to run `step` under plain autograd."""
 
@@ -116,7 +118,13 @@ class Cell(nn.Module):
         """Resets the inherited fast implementations in a subclass that defines its own `step`."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
-            unset = {"kernel": None, "kernel_is_best_on_cpu": False, "freeze_bias": (), "fused": None}
+            unset = {
+                "kernel": None,
+                "kernel_is_best_on_cpu": False,
+                "freeze_bias": (),
+                "adds_recurrent_bias": False,
+                "fused": None,
+            }
             for name, value in unset.items():
                 if name not in vars(cls):
                     setattr(cls, name, value)
@@ -213,6 +221,14 @@ class Cell(nn.Module):
             product = inputs.times(self.weight_ih)
             return product if self.bias_ih is None else product + self.bias_ih
         return linear(inputs, self.weight_ih, self.bias_ih)
+
+    def project_fused(self, inputs: Tensor | OneHot, recurrent: Recurrence) -> tuple[Tensor, Recurrence]:
+        """`project` for the fused run: both biases are added at once where that is equal, with one gradient."""
+        overridden = type(self).project is not Cell.project
+        if overridden or not self.adds_recurrent_bias or recurrent.bias is None or isinstance(inputs, OneHot):
+            return self.project(inputs), recurrent
+        bias = recurrent.bias if self.bias_ih is None else self.bias_ih + recurrent.bias
+        return linear(inputs, self.weight_ih, bias), recurrent._replace(bias=None)
 
     def recurrence(self, batch_size: int) -> Recurrence:
         """Returns the recurrent product for one run over a batch; samples dropout in training."""

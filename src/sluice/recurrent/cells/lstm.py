@@ -33,6 +33,7 @@ class LSTMCell(Cell):
     kernel: ClassVar[Kernel | None] = staticmethod(torch.lstm)
     kernel_is_best_on_cpu = True
     freeze_bias = (-1e4, 1e4, 0.0, 0.0)
+    adds_recurrent_bias = True
     fused = LSTMRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

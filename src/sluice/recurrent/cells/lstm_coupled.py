@@ -23,6 +23,7 @@ class CoupledLSTMCell(LSTMCell):
     """
 
     gates = ("forget", "candidate", "output")
+    adds_recurrent_bias = True
     fused = LSTMRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

@@ -23,6 +23,7 @@ class PeepholeLSTMCell(LSTMCell):
     Gate order as in the LSTM. Additional parameter: peephole (3, H), the rows p_i, p_f, p_o, initialised to zero.
     """
 
+    adds_recurrent_bias = True
     fused = LSTMRun
 
     def add_parameters(self) -> None:

@@ -15,6 +15,7 @@ class SimpleRNNCell(Cell):
     """h' = f(W_ih x + b_ih + W_hh h + b_hh), with one "gate", the new state itself."""
 
     gates = ("new",)
+    adds_recurrent_bias = True
     fused = RNNRun
 
     def step(self, projected: Tensor, state: State, recurrent: Recurrence) -> tuple[State, tuple[Tensor, ...]]:

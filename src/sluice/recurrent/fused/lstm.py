@@ -35,6 +35,8 @@ class LSTMRun(FusedRun):
 
     def allocate_gradients(self) -> None:
         self.grads["product"] = self.gradient_buffer("projected", self.gates)
+        if self.peephole is not None and self.library:
+            self.grads["peephole"] = self.peephole.new_zeros(self.batch_size, self.peephole.numel())
         if self.gain is not None:
             self.gradient_buffer("product", self.gates)
             for name in ("norm_gain", "norm_bias"):
@@ -128,7 +130,9 @@ class LSTMRun(FusedRun):
     def gradients(self) -> Gradients:
         found = super().gradients()
         grads = self.grads["projected"]
-        if self.peephole is not None:
+        if "peephole" in self.grads:
+            found["peephole"] = self.grads["peephole"].sum(0).view_as(self.tensors["peephole"])
+        elif self.peephole is not None:
             grad_input, grad_forget, _, grad_output = grads.chunk(4, -1)
             peepholes = ((grad_input, self.cells[:-1]), (grad_forget, self.cells[:-1]), (grad_output, self.cells[1:]))
             found["peephole"] = torch.stack([(grad * cells).sum((0, 1)) for grad, cells in peepholes])

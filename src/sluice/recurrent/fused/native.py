@@ -151,7 +151,7 @@ class LSTMFields(ctypes.Structure):
     _fields_ = (
         counts("batch", "hidden", "coupled", "activation", "cell_activation")
         + pointers("projected", "gates", "hiddens", "cells", "peephole", "grad_outputs", "grad_cells")
-        + pointers("grad_hidden", "grad_cell", "grad_projected", "grad_product")
+        + pointers("grad_hidden", "grad_cell", "grad_projected", "grad_product", "grad_peephole")
         + [("norm", Norm), ("cell_norm", Norm)]
     )
 

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -81,13 +82,11 @@ class FusedRun:
             self._allocate_buffers()
         self.hiddens, self.gates = buffers["hiddens"], buffers["gates"]
         self.steps, self.batch_size = self.gates.shape[:2]
-        self.hidden_at = self.hiddens.unbind(0)
         active = schedule.active
         single_large_step = len(active) == 1 and active[0] > MAX_ROWS_UNPACKED
         self.library: Library | None = None if single_large_step else kernels(self.weight)
         self.grads: dict[str, Tensor] = {}
         self.grad_hidden: Tensor = self.hiddens
-        self.product_at: tuple[Tensor, ...] = ()
         self.prepare()
 
     def prepare(self) -> None:
@@ -204,6 +203,16 @@ class FusedRun:
         """Returns the recurrent product of a step, (rows, G)."""
         return self.multiply(self.masked(self.first_rows(self.hidden_at[step], rows)))
 
+    @cached_property
+    def hidden_at(self) -> tuple[Tensor, ...]:
+        """The hidden state before each step, and the last one."""
+        return self.hiddens.unbind(0)
+
+    @cached_property
+    def product_at(self) -> tuple[Tensor, ...]:
+        """The gradient of each step's recurrent product."""
+        return self.grads["product"].unbind(0)
+
     def first_rows(self, tensor: Tensor, rows: int) -> Tensor:
         """Returns the first rows, without slicing where all rows are active."""
         return tensor if rows == self.batch_size else tensor[:rows]
@@ -252,7 +261,6 @@ class FusedRun:
             self.grads[field] = start
         self.grad_hidden = self.grads["hidden"]
         self.allocate_gradients()
-        self.product_at = self.grads["product"].unbind(0)
 
     def gradient_buffer(self, name: str, like: Tensor) -> Tensor:
         """Allocates a buffer of the backward pass; zero beyond each length."""

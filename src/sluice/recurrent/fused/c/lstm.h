@@ -5,6 +5,7 @@ typedef struct {
   REAL *grad_outputs, *grad_cells; /* (T, B, H), null where there is no gradient */
   REAL *grad_hidden, *grad_cell;   /* (B, H), of the state after the step, replaced by that before it */
   REAL *grad_projected, *grad_product; /* (T, B, G*H); the same memory where the product is not normalised */
+  REAL *grad_peephole;                 /* (B, 3*H), summed over the steps */
   Norm norm, cell_norm;
 } Lstm;
 
@@ -69,6 +70,7 @@ static void lstm_row_back(const void *fields, int64_t at, int64_t row, const REA
   const REAL *old = run->cells + at * hidden, *cell = run->cells + (at + batch) * hidden;
   REAL *grad_hidden = run->grad_hidden + row * hidden, *grad_cell = run->grad_cell + row * hidden;
   REAL *grad_normal = run->cell_norm.gain ? grad_hidden : 0;
+  REAL *to_peephole = peephole ? run->grad_peephole + row * 3 * hidden : 0;
   /* backward of h = o * f_h(c): adds to grad_cell; with a normalised cell state, grad_hidden becomes that of
      the normalised cell state */
   FOR_BLOCKS(from, n, hidden) {
@@ -91,7 +93,10 @@ static void lstm_row_back(const void *fields, int64_t at, int64_t row, const REA
     else
       EACH(n) dc[k] += dh[k] * o[k] * slope[k];
     if (peephole)
-      EACH(n) dc[k] += d_o[k] * peephole[2 * hidden + from + k];
+      EACH(n) {
+        dc[k] += d_o[k] * peephole[2 * hidden + from + k];
+        to_peephole[2 * hidden + from + k] += d_o[k] * c[k];
+      }
   }
   if (grad_normal) {
     normalise_backward(&run->cell_norm, at, row, hidden, grad_hidden, grad_hidden);
@@ -117,7 +122,11 @@ static void lstm_row_back(const void *fields, int64_t at, int64_t row, const REA
       dc[k] *= f[k];
     }
     if (peephole)
-      EACH(n) dc[k] += di[k] * peephole[from + k] + df[k] * peephole[hidden + from + k];
+      EACH(n) {
+        dc[k] += di[k] * peephole[from + k] + df[k] * peephole[hidden + from + k];
+        to_peephole[from + k] += di[k] * c0[k];
+        to_peephole[hidden + from + k] += df[k] * c0[k];
+      }
   }
   if (run->norm.gain)
     normalise_backward(&run->norm, at, row, width, grads, run->grad_product + at * width);
