@@ -38,16 +38,16 @@ def small_classifier(
     pooling: str = "max_mean",
     segment: int | None = None,
     padding: str = "right",
-    max_ngram: int | None = None,
+    max_n: int | None = None,
     **core: Any,
 ) -> TextClassifier:
     embedded = make_embedding(embedding, vocab_size=WORDS, size=SIZE, padding_id=PADDING, word_dropout=0.0)
     core = {"hidden_size": 4, **core}
     stack = RecurrentStack(input_size=embedded.output_size, one_hot=embedded.one_hot, **core)
-    linear = None
-    if max_ngram is not None:
-        linear = NgramClassifier(vocab_size=WORDS, num_classes=3, max_ngram=max_ngram, buckets=50)
-        linear.ratios.copy_(5 * torch.randn(linear.ratios.shape, generator=torch.Generator().manual_seed(1)))
+    ngrams = None
+    if max_n is not None:
+        ngrams = NgramClassifier(vocab_size=WORDS, num_classes=3, max_n=max_n, buckets=50)
+        ngrams.ratios.copy_(5 * torch.randn(ngrams.ratios.shape, generator=torch.Generator().manual_seed(1)))
     network = TextClassifier(
         embedding=embedded,
         recurrent=stack,
@@ -55,7 +55,7 @@ def small_classifier(
         pooling=pooling,
         segment_length=segment,
         padding=padding,
-        linear=linear,
+        ngrams=ngrams,
     )
     return randomised(network)
 

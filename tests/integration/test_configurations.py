@@ -243,13 +243,13 @@ def test_network_settings_reach_the_network(home: Path) -> None:
     assert any("initial" in name for name, _ in network.named_parameters())
     assert type(network.pooling).__name__ == "MeanPooling"
     assert network.segment_length == 11
-    assert network.linear is None
+    assert network.ngrams is None
 
 
-def test_linear_settings_reach_the_network_and_its_ratios(home: Path) -> None:
-    linear: Any = built(composed(home, "task.linear.max_ngram=3", "task.linear.buckets=99"))[0].network.linear
-    assert (linear.max_ngram, linear.buckets, len(linear.ratios)) == (3, 99, linear.vocab_size + 99)
-    assert linear.ratios.any()
+def test_ngram_settings_reach_the_network_and_its_ratios(home: Path) -> None:
+    ngrams: Any = built(composed(home, "task.ngrams.max_n=3", "task.ngrams.buckets=99"))[0].network.ngrams
+    assert (ngrams.max_n, ngrams.buckets, len(ngrams.ratios)) == (3, 99, ngrams.vocab_size + 99)
+    assert ngrams.ratios.any()
 
 
 def test_debug_overrides_experiment(home: Path) -> None:

@@ -25,18 +25,18 @@ class GradualUnfreezing(pl.Callback):
         if epochs_per_layer < 1:
             raise ValueError(f"epochs_per_layer must be at least 1, got {epochs_per_layer}")
         self.epochs_per_layer = epochs_per_layer
+        self._epoch: int | None = None
         self._frozen: list[nn.Parameter] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
             layer_groups(_network(pl_module))
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        groups = layer_groups(_network(pl_module))
-        trained = 1 + trainer.current_epoch // self.epochs_per_layer
-        self._frozen = [parameter for group in groups[trained:] for parameter in group]
-
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch != self._epoch:  # Lightning calls no hook at the start of an epoch that is resumed
+            self._epoch, trained = trainer.current_epoch, 1 + trainer.current_epoch // self.epochs_per_layer
+            groups = layer_groups(_network(pl_module))
+            self._frozen = [parameter for group in groups[trained:] for parameter in group]
         for parameter in self._frozen:
             parameter.grad = None
 

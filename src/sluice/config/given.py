@@ -76,7 +76,7 @@ NEEDS = (
         "choose another length penalty",
     ),
     Need(("task.scheduled_sampling_steps",), "task.scheduled_sampling", bool, "set task.scheduled_sampling too"),
-    Need(("task.linear.buckets",), "task.linear.max_ngram", _is_not(None, 1), "set task.linear.max_ngram to 2 or more"),
+    Need(("task.ngrams.buckets",), "task.ngrams.max_n", _is_not(None, 1), "set task.ngrams.max_n to 2 or more"),
     Need(("task.data.validation_fraction",), "task.data.validation_path", _is(None), _LEFT_OUT),
     Need(("task.data.test_fraction",), "task.data.test_path", _is(None), _LEFT_OUT),
     Need(("task.data.pattern",), "task.data.path", _is_folder, _LEFT_OUT),

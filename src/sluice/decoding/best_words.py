@@ -47,7 +47,7 @@ def _by_torch(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 def _by_kernel(library: Library, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     rows, size = logits.shape
     found, normaliser = logits.new_empty(rows, count), logits.new_empty(rows)
-    words = torch.empty(rows, count, dtype=torch.int64)
+    words = logits.new_empty(rows, count, dtype=torch.int64)
     torch.get_num_threads()  # applies torch's thread count in a new Python thread
     fields = TopWordsFields(
         rows=rows,

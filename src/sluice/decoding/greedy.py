@@ -38,7 +38,7 @@ def greedy_search(
         output = step(words, state)
         ending = (max_lengths == length).to(device)
         if generator is None:
-            scores, words = (found.squeeze(1) for found in best_words(output.logits, 1, ending, end_id))
+            scores, words = (best.squeeze(1) for best in best_words(output.logits, 1, ending, end_id))
         else:
             scores, words = _sample(output.logits, generator, ending, end_id)
         step_weights = [None] * len(active) if output.weights is None else output.weights.cpu().unbind(0)

@@ -112,7 +112,7 @@ def _classifier(network: TextClassifier) -> list[Program]:
         mask = step_mask(ids, lengths)
         pooled = network.pooling(outputs, mask, last)
         logits = network.output(pooled.vector)
-        found = _with_probabilities(logits if network.linear is None else logits + network.linear(ids, mask))
+        found = _with_probabilities(logits if network.ngrams is None else logits + network.ngrams(ids, mask))
         return found if pooled.weights is None else {**found, "weights": pooled.weights}
 
     outputs = (*_class_outputs(("batch", classes)),)

@@ -225,7 +225,7 @@ class Classifier(Predictor[str]):
         hidden = record_hidden_states(
             network.recurrent, features, layer=layer, backward=backward, segment_length=network.segment_length
         )
-        classified = network.add_linear(network.classify(features, length), words_read, length)
+        classified = network.add_ngrams(network.classify(features, length), words_read, length)
         return Trace(
             kept,
             [index != UNKNOWN_ID for index in ids],
@@ -241,7 +241,7 @@ class Classifier(Predictor[str]):
     def _predicts_at_every_step(self) -> bool:
         """Whether the output layer applied to any step's state gives the prediction for the text up to this step."""
         network = self.network
-        return isinstance(network.pooling, LastPooling) and network.recurrent.directions == 1 and network.linear is None
+        return isinstance(network.pooling, LastPooling) and network.recurrent.directions == 1 and network.ngrams is None
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
         return [self.tokenize(text) or [UNKNOWN] for text in texts]
@@ -252,9 +252,8 @@ class Classifier(Predictor[str]):
             encoded = Ragged.from_rows(self.vocab.encode(tokens[index]) for index in indices)
             ids, kept = pad(encoded, np.arange(len(indices)), self.max_length, self.truncation, self.padding)
             with torch.inference_mode():
-                output = self.network(ids.to(self.device), kept)
-            weights = output.weights
-            probabilities = array_of(output.logits.float().softmax(-1))
+                logits, weights = self.network(ids.to(self.device), kept)
+            probabilities = array_of(logits.float().softmax(-1))
             yield _Classified(indices, probabilities, None if weights is None else array_of(weights))
 
     def _prediction(

@@ -1,9 +1,8 @@
 """Embeddings of token ids: learned vectors, one-hot rows, or the raw index."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from sluice.options import EMBEDDINGS
@@ -134,15 +133,16 @@ def split_uses(table: Tensor) -> tuple[Tensor, Tensor]:
 
 class _SplitUses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, table: Tensor) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         return table.view_as(table), table.view_as(table)
 
     @staticmethod
-    def backward(ctx: Any, rows: Tensor | None, whole: Tensor | None) -> Tensor | None:
+    def backward(ctx: FunctionCtx, rows: Tensor | None, whole: Tensor | None) -> Tensor | None:
         if rows is None or whole is None:
             return whole if rows is None else rows.to_dense()
-        return whole + rows if torch.is_grad_enabled() else whole.add_(rows)
+        in_place = whole.is_contiguous() and not torch.is_grad_enabled()  # an expanded gradient shares its memory
+        return whole.add_(rows) if in_place else whole + rows
 
 
 class OneHotEmbedding(Embedding):

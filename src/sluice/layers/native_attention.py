@@ -149,6 +149,7 @@ def attend_rows(
         return context.squeeze(1), weights.squeeze(1)
     if terms.query_weight is not None:
         queries = linear(queries, terms.query_weight, terms.query_bias)
+    queries = queries if queries.stride(1) == 1 else queries.contiguous()
     context = queries.new_empty(len(queries), memory.values.shape[2])
     weights = queries.new_empty(len(queries), memory.mask.shape[1])
     NativeAttention(library, memory, terms.score, terms.factor, sequences).forward(queries, weights, context)

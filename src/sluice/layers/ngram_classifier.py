@@ -20,13 +20,13 @@ class NgramClassifier(nn.Module):
 
         logit(c) = b(c) + s · Σ r(f, c) · (a + k·w(f, c)) over the distinct n-grams f of the text
 
-    r is the log-count ratio of the texts of class c and all others. It is computed once, from the training texts, and
-    kept. w starts at 0, so that the model is naive Bayes at first. The constants are s = 0.05, a = 0.4, and k = 5, the
-    learning rate of w relative to that of the other weights. Single words have a row of the table each; longer
+    r is the log-count ratio of the texts of class c and all others, computed once from the training texts and not
+    trained. w starts at 0, so that the model is naive Bayes at first. The constants are s = 0.05, a = 0.4, and k = 5,
+    the learning rate of w relative to that of the other weights. Single words have a row of the table each; longer
     n-grams are hashed to `buckets` rows.
 
     Example:
-        >>> linear = NgramClassifier(vocab_size=10, num_classes=2, max_ngram=2, buckets=100)
+        >>> linear = NgramClassifier(vocab_size=10, num_classes=2, max_n=2, buckets=100)
         >>> ids, mask = torch.tensor([[3, 4, 5], [3, 6, 1]]), torch.tensor([[True, True, True], [True, True, False]])
         >>> linear.fit_ratios([(ids, mask, torch.tensor([0, 1]))])
         >>> linear(ids, mask).argmax(1)
@@ -36,22 +36,22 @@ class NgramClassifier(nn.Module):
     ratios: Tensor
     """(rows, classes) log-count ratios."""
 
-    def __init__(self, *, vocab_size: int, num_classes: int, max_ngram: int = 2, buckets: int = 2**20) -> None:
+    def __init__(self, *, vocab_size: int, num_classes: int, max_n: int = 2, buckets: int = 2**20) -> None:
         """
         Args:
             vocab_size: V, size of the vocabulary.
             num_classes: C, number of classes.
-            max_ngram: length of the longest n-grams, in words.
+            max_n: length of the longest n-grams, in words.
             buckets: rows for the n-grams of two and more words.
 
         Raises:
             ValueError: for a length or a number of buckets below 1.
         """
         super().__init__()
-        if max_ngram < 1 or buckets < 1:
-            raise ValueError(f"n-grams need max_ngram and buckets of at least 1, got {max_ngram} and {buckets}")
-        self.vocab_size, self.max_ngram, self.buckets = vocab_size, max_ngram, buckets
-        rows = vocab_size + (buckets if max_ngram > 1 else 0)
+        if max_n < 1 or buckets < 1:
+            raise ValueError(f"n-grams need max_n and buckets of at least 1, got {max_n} and {buckets}")
+        self.vocab_size, self.max_n, self.buckets = vocab_size, max_n, buckets
+        rows = vocab_size + (buckets if max_n > 1 else 0)
         self.weight = nn.Parameter(torch.zeros(rows, num_classes))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.register_buffer("ratios", torch.zeros(rows, num_classes))
@@ -82,7 +82,7 @@ class NgramClassifier(nn.Module):
             Rows (B, K) int64, sorted, and a mask (B, K) that is True once for each distinct row within the length.
         """
         rows, valid, found = ids, mask, [torch.where(mask, ids, -1)]
-        for length in range(2, self.max_ngram + 1):
+        for length in range(2, self.max_n + 1):
             keys = (rows[:, :-1] * self.vocab_size + ids[:, length - 1 :]) % RANGE * MULTIPLIER % RANGE
             rows = keys * self.buckets // RANGE
             valid = valid[:, :-1] & mask[:, length - 1 :]

@@ -24,8 +24,6 @@ class ClassifierOutput(NamedTuple):
     """(B, classes)."""
     weights: Tensor | None
     """(B, T), weights of attention pooling, right-padded with zeros; None for any other pooling."""
-    linear: Tensor | None = None
-    """(B, classes), the part of the logits that a linear classifier of n-grams contributes; None without one."""
 
 
 class TextClassifier(nn.Module):
@@ -56,7 +54,7 @@ class TextClassifier(nn.Module):
         output_dropout: float = 0.0,
         segment_length: int | None = None,
         padding: str = "right",
-        linear: NgramClassifier | None = None,
+        ngrams: NgramClassifier | None = None,
     ) -> None:
         """
         Args:
@@ -68,7 +66,7 @@ class TextClassifier(nn.Module):
             output_dropout: variational dropout on the outputs before pooling and on the final state.
             segment_length: steps of a segment; None for no segments.
             padding: side on which the input batches are padded, "left" or "right"; the result is the same.
-            linear: classifier of the n-grams of a text, whose logits are added.
+            ngrams: linear classifier of the n-grams of a text, whose logits are added.
 
         Raises:
             ValueError: for an unknown pooling or padding side, a dropout outside [0, 1), fewer than 2 classes, a
@@ -89,7 +87,7 @@ class TextClassifier(nn.Module):
         self.output_dropout = VariationalDropout(output_dropout)
         self.pooling = make_pooling(pooling, recurrent.output_size)
         self.output = nn.Linear(self.pooling.output_size, num_classes)
-        self.segment_length, self.linear = segment_length, linear
+        self.segment_length, self.ngrams = segment_length, ngrams
 
     @property
     def word_parameters(self) -> tuple[str, ...]:
@@ -108,15 +106,19 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (B, classes) and, with attention pooling, weights (B, T).
         """
-        return self.add_linear(self.classify(self.embed(ids), lengths), ids, lengths)
+        return self.add_ngrams(self.classify(self.embed(ids), lengths), ids, lengths)
 
-    def add_linear(self, output: ClassifierOutput, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
-        """Adds the logits of the linear classifier, if there is one, to those of the recurrent part."""
-        if self.linear is None:
-            return output
+    def add_ngrams(self, output: ClassifierOutput, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+        """Adds the logits of the classifier of n-grams, if there is one, to those of the recurrent part."""
+        logits = self.ngram_logits(ids, lengths)
+        return output if logits is None else output._replace(logits=output.logits + logits)
+
+    def ngram_logits(self, ids: Tensor, lengths: Tensor) -> Tensor | None:
+        """Returns the logits (B, classes) of the classifier of n-grams; None without one. Arguments as of `forward`."""
+        if self.ngrams is None:
+            return None
         ids = move_padding(ids, lengths, to="right") if self.padding == "left" else ids
-        linear = self.linear(ids, step_mask(lengths, ids.shape[1], ids.device))
-        return ClassifierOutput(output.logits + linear, output.weights, linear)
+        return self.ngrams(ids, step_mask(lengths, ids.shape[1], ids.device))
 
     def embed(self, ids: Tensor) -> Tensor | OneHot:
         """(B, T) ids -> input of the recurrent stack: (B, T, D) features or a OneHot of (B, T)."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sluice.layers.attention import Attention, Memory
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
-from sluice.layers.native_attention import attend_rows
+from sluice.layers.native_attention import attend_rows, attention_kernel
 from sluice.models.feeding import FeedingInputs, can_run_feeding, run_feeding
 from sluice.recurrent import RecurrentStack, StackState, State
 from sluice.recurrent.products import linear
@@ -171,9 +171,11 @@ class Decoder(nn.Module):
         Returns:
             Features (B, F), weights (B, S) or None, and the next state.
         """
-        run, given = self._start_run(state, single=True), state if self.attention is not None else state.own_rows()
-        projected = run.steps.project(self._inputs(self.embedding(words.unsqueeze(1)), given))[:, 0]
-        features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, given)
+        if self.attention is None or state.memory is None or attention_kernel(self.attention, state.memory) is None:
+            state = state.own_rows()
+        run = self._start_run(state, single=True)
+        projected = run.steps.project(self._inputs(self.embedding(words.unsqueeze(1)), state))[:, 0]
+        features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, state)
         return features, weights, state._replace(cells=run.steps.join_state(cells), feed=features)
 
     def _unroll(self, inputs: Tensor, state: DecoderState) -> DecoderOutput:

@@ -99,7 +99,7 @@ class LanguageModel(nn.Module):
 
     def _tied_table(self, ids: Tensor) -> Tensor | None:
         """Weights of embedding and output layer where `split_uses` is faster, in training on a CPU; else None."""
-        if ids.device.type != "cpu" or not self.training or not isinstance(self.embedding, LearnedEmbedding):
+        if ids.device.type != "cpu" or not self.training or type(self.embedding) is not LearnedEmbedding:
             return None
         table = self.embedding.table.weight
         return table if table is getattr(self.head, "weight", None) else None

@@ -89,9 +89,12 @@ class TaskModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self._make_optimizer is None:
             raise ValueError("this module was created without an optimizer and can only be evaluated")
-        optimizer = self._make_optimizer(self.parameters() if self.layer_decay == 1 else self._layer_groups())
-        for group in optimizer.param_groups:
-            group["lr"] *= group.pop("decay", 1.0)
+        if self.layer_decay == 1:
+            optimizer = self._make_optimizer(self.parameters())
+        else:
+            optimizer = self._make_optimizer(self._layer_groups())
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * group.pop("factor")
         if self._make_schedule is None:
             return optimizer
         total_steps = int(self.trainer.estimated_stepping_batches)
@@ -109,7 +112,7 @@ class TaskModule(pl.LightningModule):
     def _layer_groups(self) -> list[Plain]:
         """Returns the parameter groups of the layers, from the top, with the factor of the learning rate of each."""
         groups = layer_groups(self.network)
-        return [{"params": group, "decay": self.layer_decay**depth} for depth, group in enumerate(groups) if group]
+        return [{"params": group, "factor": self.layer_decay**depth} for depth, group in enumerate(groups) if group]
 
     def configure(
         self,

@@ -8,9 +8,10 @@ from torch.nn import functional as F
 from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
 
 from sluice.data.collate import LabelledBatch, TextBatch
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
-from sluice.models.classifier import ClassifierOutput, TextClassifier
+from sluice.models.classifier import TextClassifier
 from sluice.modules.base import STAGES, TaskModule
 from sluice.modules.known_gradients import attach_gradients
 from sluice.modules.monitor import Monitor
@@ -79,7 +80,7 @@ class ClassificationModule(TaskModule):
     def model_step(self, batch: LabelledBatch, stage: str) -> tuple[Tensor, Tensor]:
         """Returns the loss to minimise and the logits (B, classes); accumulates the plain cross-entropy of `stage`."""
         if stage == "train":
-            loss, logits = self._training_step_loss(batch)
+            loss, logits = self._loss_and_logits(batch)
         else:
             logits = self.compute_logits(batch, stage)
         plain = F.cross_entropy(logits, batch.labels)
@@ -91,47 +92,46 @@ class ClassificationModule(TaskModule):
         assert isinstance(batch, TextBatch)
         return self.network(batch.ids, batch.lengths).logits
 
-    def _training_step_loss(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+    def _loss_and_logits(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
         """Returns the loss to minimise and the logits (B, classes).
 
-        A linear classifier has a loss of its own. With a common one it would fit the training texts alone, and the
+        A classifier of n-grams has a loss of its own. With a common one it would fit the training texts alone, and the
         recurrent part would learn little.
         """
-        has_linear = getattr(self.network, "linear", None) is not None  # networks of custom tasks need not have one
-        if not isinstance(batch, TextBatch) or not (has_linear or self.adversarial_epsilon):
+        has_ngrams = isinstance(getattr(self.network, "ngrams", None), NgramClassifier)  # custom networks differ
+        if not isinstance(batch, TextBatch) or not (has_ngrams or self.adversarial_epsilon):
             logits = self.compute_logits(batch, "train")
             return self._training_loss(logits, batch.labels), logits
         features = self.network.embed(batch.ids)
         if self.adversarial_epsilon:
             assert isinstance(features, Tensor)
-            loss, output = self._adversarial_loss(features, batch)
+            loss, logits = self._adversarial_loss(features, batch)
         else:
-            output = self.network.classify(features, batch.lengths)
-            loss = self._training_loss(output.logits, batch.labels)
-        if has_linear:
-            output = self.network.add_linear(output, batch.ids, batch.lengths)
-            assert output.linear is not None
-            loss = loss + self._training_loss(output.linear, batch.labels)
-        return loss, output.logits
+            logits = self.network.classify(features, batch.lengths).logits
+            loss = self._training_loss(logits, batch.labels)
+        ngram_logits = self.network.ngram_logits(batch.ids, batch.lengths) if has_ngrams else None
+        if ngram_logits is None:
+            return loss, logits
+        return loss + self._training_loss(ngram_logits, batch.labels), logits + ngram_logits
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weight = None if self._class_weights is None else self._class_weights.to(logits.dtype)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
 
-    def _adversarial_loss(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, ClassifierOutput]:
-        """Returns the mean loss of the texts and the adversarially perturbed texts, and the output for the texts.
+    def _adversarial_loss(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss of the texts and the adversarially perturbed texts, and the logits of the texts.
 
         Miyato, Dai & Goodfellow (2017), "Adversarial training methods for semi-supervised text classification", eq. 5:
         r = ε g / ‖g‖ with g the gradient of the loss, each text as one vector; ε is relative to the norm of the text.
         """
-        clean, output, gradient = self._loss_and_gradient(features, batch)
+        clean, logits, gradient = self._loss_and_gradient(features, batch)
         scale = features.detach().flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
         perturbed = features + self.adversarial_epsilon * scale.view(-1, 1, 1) * gradient
         perturbed_logits = self.network.classify(perturbed, batch.lengths).logits
-        return (clean + self._training_loss(perturbed_logits, batch.labels)) / 2, output
+        return (clean + self._training_loss(perturbed_logits, batch.labels)) / 2, logits
 
-    def _loss_and_gradient(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, ClassifierOutput, Tensor]:
-        """Returns the loss, the output and, up to a factor for each text, the gradient of the plain loss by `features`.
+    def _loss_and_gradient(self, features: Tensor, batch: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the loss, the logits and, up to a factor for each text, the gradient of the plain loss by `features`.
 
         Where the loss is the plain one, its gradients by the weights are computed at the same time. Not in float16,
         where they would need the loss scaling of the backward pass.
@@ -141,15 +141,15 @@ class ClassificationModule(TaskModule):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         if self.label_smoothing or dtype == torch.float16:
             inputs = features if features.requires_grad else inputs
-            output = self.network.classify(inputs, batch.lengths)
-            plain = F.cross_entropy(output.logits, batch.labels, reduction="sum")
+            logits = self.network.classify(inputs, batch.lengths).logits
+            plain = F.cross_entropy(logits, batch.labels, reduction="sum")
             (gradient,) = torch.autograd.grad(plain, inputs, retain_graph=True)
-            return self._training_loss(output.logits, batch.labels), output, gradient
-        output = self.network.classify(inputs, batch.lengths)
-        loss = self._training_loss(output.logits, batch.labels)
+            return self._training_loss(logits, batch.labels), logits, gradient
+        logits = self.network.classify(inputs, batch.lengths).logits
+        loss = self._training_loss(logits, batch.labels)
         weights = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         grads = torch.autograd.grad(loss, [inputs, *weights], allow_unused=True)
-        return attach_gradients(loss, [features, *weights], grads), output, grads[0]
+        return attach_gradients(loss, [features, *weights], grads), logits, grads[0]
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss, logits = self.model_step(batch, "train")

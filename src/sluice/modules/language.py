@@ -77,7 +77,7 @@ class LanguageModelModule(TaskModule):
     def training_step(self, batch: ChunkBatch, batch_idx: int) -> Tensor:
         targets = batch.targets.numel()
         loss, output = self.model_step(batch, "train", scale=1 / targets)
-        self.log("train/loss", loss.detach() * (targets / batch.tokens), batch_size=len(batch))
+        self.log("train/loss", loss.detach() * (targets / max(1, batch.tokens)), batch_size=len(batch))
         self.log_epoch(self.metrics["train_metrics"], len(batch))
         self._chunk_steps.append(batch.targets.shape[1])
         return loss + self._regularisation(output)

@@ -14,6 +14,8 @@ from sluice.plain import Plain
 INTERVALS = ("step", "epoch")
 OWN_SETTINGS = ("interval", "frequency", "monitor")
 """Settings of `scheduler` that are not arguments of the class or function, see `Schedule`."""
+RATES = ("max_lr", "base_lr")
+"""Parameters of torch's cyclic schedules that are learning rates, one or one for each parameter group."""
 TRIED_STEPS = 10
 """Length of the schedule with which the arguments are tried before the run."""
 LENGTHS = ("total_steps", "T_max")
@@ -90,7 +92,7 @@ class ConfiguredSchedule:
     def _made(self, optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
         automatic: Plain = {} if self._length is None else {self._length: total_steps}
         automatic |= {"mode": mode} if self._takes_mode else {}
-        made = self._target(optimizer, **self._given, **automatic)
+        made = self._target(optimizer, **{**self._given, **self._rates_of_groups(optimizer), **automatic})
         if isinstance(made, lr_scheduler.LRScheduler):
             made = Schedule(made, "step" if self._length is not None else "epoch")
         if not isinstance(made, Schedule):
@@ -102,6 +104,15 @@ class ConfiguredSchedule:
         if reads_metric and made.interval == "step":
             raise ValueError("ReduceLROnPlateau needs interval=epoch, since it reads a validation metric")
         return made
+
+    def _rates_of_groups(self, optimizer: Optimizer) -> Plain:
+        """Returns the given learning rates for each parameter group, in proportion to the rates of the groups."""
+        groups = optimizer.param_groups
+        if len(groups) == 1 or not isinstance(self._target, type):
+            return {}
+        rates = {name: rate for name, rate in self._given.items() if name in RATES and isinstance(rate, int | float)}
+        factors = [float(group["lr"] / groups[0]["lr"]) for group in groups]
+        return {name: [rate * factor for factor in factors] for name, rate in rates.items()}
 
     def try_with(self, optimizer: Optimizer, max_epochs: int = 0) -> None:
         """Creates the schedule and takes some steps, since schedules use some of their arguments only then.

@@ -10,7 +10,7 @@ import numpy as np
 
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
-from sluice.config.tasks.classification import Classification, Linear
+from sluice.config.tasks.classification import Classification, Ngrams
 from sluice.data.collate import TextCollator
 from sluice.data.corpora.tables import LabelledTable
 from sluice.data.corpus import LabelledCorpus
@@ -122,7 +122,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             output_dropout=settings.output_dropout,
             segment_length=settings.segment_length,
             padding=settings.padding,
-            linear=_linear_of(settings.linear, parts),
+            ngrams=_ngram_classifier(settings.ngrams, parts),
         )
 
     def build_module(self, config: Config, data: ClassificationData) -> ClassificationModule:
@@ -133,8 +133,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         network = cast(TextClassifier, self.new_network(config, data))
         if config.embedding.init == "ppmi":
             _init_from_ppmi(network, data, config.embedding)
-        if network.linear is not None:
-            network.linear.fit_ratios(data.padded_training_texts())
+        if isinstance(ngrams := getattr(network, "ngrams", None), NgramClassifier):
+            ngrams.fit_ratios(data.padded_training_texts())
         return ClassificationModule(
             network=network,
             labels=prepared.labels,
@@ -227,13 +227,13 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
 
 
-def _linear_of(settings: Linear, parts: ClassifierParts) -> NgramClassifier | None:
-    if settings.max_ngram is None:
+def _ngram_classifier(settings: Ngrams, parts: ClassifierParts) -> NgramClassifier | None:
+    if settings.max_n is None:
         return None
     return NgramClassifier(
         vocab_size=len(parts["vocab"]),
         num_classes=len(parts["labels"]),
-        max_ngram=settings.max_ngram,
+        max_n=settings.max_n,
         buckets=settings.buckets,
     )
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNFREEZING = "sluice.callbacks.gradual_unfreezing"
+UNFREEZING = "sluice.callbacks.gradual_unfreezing.GradualUnfreezing"
 OWN_FILES = (
     *("data.path", "data.validation_path", "data.test_path"),
     *("data.target_path", "data.validation_target_path", "data.test_target_path"),
@@ -224,7 +224,8 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
                 network = self.build_network(config, parts)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if config.task.layer_decay != 1 or UNFREEZING in str(config.callbacks):
+        callbacks = [spec for spec in (config.callbacks or {}).values() if spec is not None]
+        if config.task.layer_decay != 1 or UNFREEZING in [spec.get("_target_") for spec in callbacks]:
             layer_groups(network)
         if self.knows_metrics:
             module = self.module_for_test(SavedModel(Path(), config, network, parts, ""))

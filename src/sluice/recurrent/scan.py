@@ -116,7 +116,8 @@ def scan(
 
 def _project(cell: Cell, inputs: Tensor | OneHot, plan: LengthPlan, recurrent: Recurrence) -> tuple[Tensor, Recurrence]:
     """`Cell.project_fused` of all steps (T, B, ...); on a CPU those of the padding are skipped where they are many."""
-    if isinstance(inputs, OneHot) or inputs.device.type != "cpu" or not plan.has_much_padding:
+    skips = cell.projects_rows and plan.has_much_padding
+    if isinstance(inputs, OneHot) or inputs.device.type != "cpu" or not skips:
         return cell.project_fused(plan.without_padding(inputs), recurrent)
     remaining = recurrent
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 NOT_COMPARED = ("name", "resume", "resume_force", "init_from", "paths", "checkpoint", "stop_on_nan", "debug")
 """Settings that may differ between a run's start and its resumption."""
 NEVER_CHANGED = {"optimizer._target_": "optimizer", "scheduler._target_": "learning-rate schedule"}
+NEVER_CHANGED |= {"task.layer_decay": "factor of the learning rate between layers"}
 """Settings that determine the form of the state in a checkpoint, with their names in messages."""
 GROUPS = ("task", "model", "embedding", "trainer", "paths", "checkpoint", "optimizer")
 """Groups of settings."""

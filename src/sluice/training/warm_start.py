@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 ADAPTIVE_ROWS = "head.rows."
 """Prefix of the untied rows of an adaptive softmax, which are ordered by word frequency."""
-TOP_LAYERS = ("output.", "head.", "pooling.", "linear.")
-LINEAR, RECURRENT = "linear.", "recurrent."
+TOP_LAYERS = ("output.", "head.", "pooling.", "ngrams.")
+NGRAMS, RECURRENT = "ngrams.", "recurrent."
 """Prefixes of the classifier of n-grams, whose rows depend on the vocabulary, and of the recurrent core."""
 MIN_SHARED_WORDS = 0.1
 """Minimum fraction of the vocabulary that the other run must have for its word vectors to count as matched."""
@@ -105,9 +105,8 @@ def _check_kind(run: Path, saved: PlainMapping, recipe: AnyRecipe) -> None:
         return
     other = f"task={name}" + (f", a model that {theirs.description}" if theirs else "")
     hint = "; to use its word vectors set embedding.path" if name == "word2vec" else ""
-    raise UserError(
-        f"init_from={run} cannot be used: it is of {other}; this task needs a model that {recipe.description}{hint}"
-    )
+    needed = " or one of ".join([f"a model that {recipe.description}", *recipe.pretrained_as])
+    raise UserError(f"init_from={run} cannot be used: it is of {other}; this task needs {needed}{hint}")
 
 
 def _is_significant(network: Network, name: str, tensor: Tensor, parts: PlainMapping, saved: PlainMapping) -> bool:
@@ -127,11 +126,11 @@ def _matching_weights(
     matched: dict[str, Tensor] = {}
     same_directions = _same_directions(network, saved)
     for name, tensor in own.items():
-        if name not in theirs or (name.startswith(("output.", LINEAR)) and _other_classes(saved, parts)):
+        if name not in theirs or (name.startswith(("output.", NGRAMS)) and _other_classes(saved, parts)):
             continue
         if name.startswith(RECURRENT) and not same_directions:
             continue
-        if name.startswith((ADAPTIVE_ROWS, LINEAR)) and _words_of(parts, name) != _words_of(saved, name):
+        if name.startswith((ADAPTIVE_ROWS, NGRAMS)) and _words_of(parts, name) != _words_of(saved, name):
             continue
         if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))

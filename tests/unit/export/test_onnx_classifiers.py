@@ -33,7 +33,7 @@ EVERYTHING = {"num_layers": 2, "bidirectional": True, "residual": True, "initial
 def assert_equals_in_runtime(network: TextClassifier, seed: int = 1) -> Session:
     (session,) = sessions(network)
     for ids, lengths in random_batches(seed):
-        found, (logits, weights, _) = session(ids=ids, lengths=lengths), network(ids, lengths)
+        found, (logits, weights) = session(ids=ids, lengths=lengths), network(ids, lengths)
         assert_close(found["probabilities"], logits.softmax(-1))
         assert ("weights" in found) == (weights is not None)
         if weights is not None:
@@ -84,9 +84,9 @@ def test_segments(cell: str, pooling: str) -> None:
 
 @pytest.mark.export
 @pytest.mark.parametrize("padding", ["right", "left"])
-@pytest.mark.parametrize("max_ngram", [1, 2, 3])
-def test_linear_classifier_of_ngrams(max_ngram: int, padding: str) -> None:
-    assert_equals_in_runtime(small_classifier(cell="lstm", max_ngram=max_ngram, padding=padding))
+@pytest.mark.parametrize("max_n", [1, 2, 3])
+def test_classifier_of_ngrams(max_n: int, padding: str) -> None:
+    assert_equals_in_runtime(small_classifier(cell="lstm", max_n=max_n, padding=padding))
 
 
 @pytest.mark.export

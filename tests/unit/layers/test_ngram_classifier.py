@@ -13,8 +13,8 @@ WORDS, CLASSES = 7, 3
 BUCKETS = 50_000  # large enough that the few n-grams do not collide
 
 
-def make(max_ngram: int, buckets: int = BUCKETS) -> NgramClassifier:
-    return NgramClassifier(vocab_size=WORDS, num_classes=CLASSES, max_ngram=max_ngram, buckets=buckets)
+def make(max_n: int, buckets: int = BUCKETS) -> NgramClassifier:
+    return NgramClassifier(vocab_size=WORDS, num_classes=CLASSES, max_n=max_n, buckets=buckets)
 
 
 def random_texts(count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,16 +25,16 @@ def random_texts(count: int) -> tuple[Tensor, Tensor, Tensor]:
     return ids, torch.arange(9) < lengths, torch.arange(count) % CLASSES
 
 
-def ngrams_of(ids: Tensor, mask: Tensor, max_ngram: int) -> set[tuple[int, ...]]:
+def ngrams_of(ids: Tensor, mask: Tensor, max_n: int) -> set[tuple[int, ...]]:
     words = ids[mask].tolist()
-    lengths = range(1, max_ngram + 1)
+    lengths = range(1, max_n + 1)
     return {tuple(words[start : start + n]) for n in lengths for start in range(len(words) - n + 1)}
 
 
-def naive_bayes(max_ngram: int, ids: Tensor, mask: Tensor, labels: Tensor) -> list[list[float]]:
+def naive_bayes(max_n: int, ids: Tensor, mask: Tensor, labels: Tensor) -> list[list[float]]:
     """The initial logits of the texts from which the ratios are computed; every row of the table has a count of one."""
-    rows = WORDS + (BUCKETS if max_ngram > 1 else 0)
-    texts = [ngrams_of(*text, max_ngram) for text in zip(ids, mask, strict=True)]
+    rows = WORDS + (BUCKETS if max_n > 1 else 0)
+    texts = [ngrams_of(*text, max_n) for text in zip(ids, mask, strict=True)]
     counts = [Counter[tuple[int, ...]]() for _ in range(CLASSES)]
     for text, label in zip(texts, labels.tolist(), strict=True):
         counts[label].update(text)
@@ -49,12 +49,12 @@ def naive_bayes(max_ngram: int, ids: Tensor, mask: Tensor, labels: Tensor) -> li
     return [[SCALE * OFFSET * sum(ratio(ngram, label) for ngram in text) for label in range(CLASSES)] for text in texts]
 
 
-@pytest.mark.parametrize("max_ngram", [1, 2, 3])
-def test_initial_logits_are_those_of_naive_bayes(max_ngram: int) -> None:
+@pytest.mark.parametrize("max_n", [1, 2, 3])
+def test_initial_logits_are_those_of_naive_bayes(max_n: int) -> None:
     ids, mask, labels = random_texts(12)
-    linear = make(max_ngram)
+    linear = make(max_n)
     linear.fit_ratios([(ids[:5], mask[:5], labels[:5]), (ids[5:], mask[5:], labels[5:])])
-    expected = torch.tensor(naive_bayes(max_ngram, ids, mask, labels))
+    expected = torch.tensor(naive_bayes(max_n, ids, mask, labels))
     torch.testing.assert_close(linear(ids, mask), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -83,14 +83,14 @@ def test_only_rows_of_the_text_get_gradients() -> None:
 
 
 def test_hashing_spreads_the_pairs_of_frequent_words() -> None:
-    linear = NgramClassifier(vocab_size=30_000, num_classes=2, max_ngram=2, buckets=2**20)
+    linear = NgramClassifier(vocab_size=30_000, num_classes=2, max_n=2, buckets=2**20)
     words = torch.arange(300)
     pairs = torch.cartesian_prod(words, words)
     rows, _ = linear.distinct_rows(pairs, torch.ones_like(pairs, dtype=torch.bool))
     assert len(rows[:, -1].unique()) > 0.9 * len(pairs)
 
 
-@pytest.mark.parametrize(("max_ngram", "buckets"), [(0, 9), (2, 0)])
-def test_sizes_below_one_are_refused(max_ngram: int, buckets: int) -> None:
+@pytest.mark.parametrize(("max_n", "buckets"), [(0, 9), (2, 0)])
+def test_sizes_below_one_are_refused(max_n: int, buckets: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        make(max_ngram, buckets)
+        make(max_n, buckets)

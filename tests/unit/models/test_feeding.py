@@ -8,7 +8,7 @@ from seq2seq_checks import make_seq2seq, random_pairs
 from torch import Tensor
 
 from sluice.layers.attention import AdditiveAttention
-from sluice.layers.native_attention import attend_rows
+from sluice.layers.native_attention import attend_rows, attention_kernel
 from sluice.models import decoder as decoder_module
 from sluice.models.seq2seq import Seq2Seq
 from sluice.recurrent import CELLS
@@ -137,7 +137,8 @@ def test_rows_that_share_a_sentence(attention: str) -> None:
     layer, memory = network.decoder.attention, state.memory
     assert layer is not None
     assert memory is not None
-    queries, sequences = torch.randn(5, 8, dtype=torch.float64), torch.tensor([2, 0, 0, 1, 2])
+    queries, sequences = torch.randn(8, 5, dtype=torch.float64).t(), torch.tensor([2, 0, 0, 1, 2])  # any strides
+    assert (attention_kernel(layer, memory) is None) == (kernels(queries) is None)
     with torch.no_grad():
         context, weights = attend_rows(layer, queries, memory, sequences)
         expected = layer(queries.unsqueeze(1), memory.select(sequences))

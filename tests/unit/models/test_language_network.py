@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sluice.decoding.sampling import fixed_length_beam_search
-from sluice.layers.embedding import LearnedEmbedding, make_embedding
+from sluice.layers.embedding import LearnedEmbedding, make_embedding, split_uses
 from sluice.layers.heads import make_head
 from sluice.layers.native_loss import loss_kernel
 from sluice.layers.output_loss import IGNORED
@@ -314,3 +315,11 @@ class TableSized(TorchDispatchMode):
             self.names.add(func.__name__.split(".")[0])
             assert func.__name__ != "add_.Tensor" or args[1].is_sparse
         return made
+
+
+def test_expanded_gradient_of_a_tied_table_is_not_written_to() -> None:
+    table = torch.randn(6, 3, requires_grad=True)
+    rows, whole = split_uses(table)
+    (F.embedding(torch.tensor([1, 4, 4]), rows, sparse=True).sum() + whole.sum()).backward()
+    assert table.grad is not None
+    assert table.grad[:, 0].tolist() == [1, 2, 1, 1, 3, 1]

@@ -130,12 +130,12 @@ def test_no_perturbation_in_evaluation() -> None:
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])
-def test_linear_classifier_has_a_loss_of_its_own(epsilon: float) -> None:
+def test_classifier_of_ngrams_has_a_loss_of_its_own(epsilon: float) -> None:
     task = make_task(epsilon)
     linear = NgramClassifier(vocab_size=10, num_classes=2, buckets=20)
     linear.ratios.normal_()
     alone, _ = task.model_step(BATCH, "train")
-    task.network.linear = linear
+    task.network.ngrams = linear
     together, logits = task.model_step(BATCH, "train")
     own = linear(BATCH.ids, torch.arange(4) < BATCH.lengths.unsqueeze(1))
     torch.testing.assert_close(together, alone + F.cross_entropy(own, BATCH.labels))

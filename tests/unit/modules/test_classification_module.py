@@ -37,6 +37,14 @@ def make_task(classes: int, **options: Any) -> ClassificationModule:
     return ClassificationModule(network=Lookup(table), monitor=Monitor("val/loss", "min"), labels=names, **options)
 
 
+def test_network_of_a_custom_task_may_have_a_layer_named_ngrams() -> None:
+    task = make_task(3)
+    before, _ = task.model_step(batch_of(torch.arange(12), 3), "train")
+    task.network.ngrams = nn.Linear(1, 3)  # type: ignore[assignment]
+    after, _ = task.model_step(batch_of(torch.arange(12), 3), "train")
+    assert torch.equal(before, after)
+
+
 def labels_of(classes: int) -> Tensor:
     return torch.randint(classes, (12,), generator=torch.Generator().manual_seed(4))
 

@@ -13,6 +13,7 @@ from sluice.errors import UserError
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.modules.classification import ClassificationModule
+from sluice.optim.configured import ConfiguredSchedule
 from sluice.optim.layer_groups import layer_groups
 from sluice.optim.schedules import cosine, one_cycle
 from sluice.recurrent import RecurrentStack
@@ -63,7 +64,11 @@ def test_networks_without_one_core_are_refused() -> None:
         layer_groups(nn.Linear(2, 2))
 
 
-@pytest.mark.parametrize("schedule", [None, cosine, one_cycle])
+ONE_CYCLE = ConfiguredSchedule(torch.optim.lr_scheduler.OneCycleLR, {"max_lr": 0.2})
+CYCLIC = ConfiguredSchedule(torch.optim.lr_scheduler.CyclicLR, {"base_lr": 0.1, "max_lr": 0.2, "cycle_momentum": False})
+
+
+@pytest.mark.parametrize("schedule", [None, cosine, one_cycle, ONE_CYCLE, CYCLIC])
 def test_learning_rate_falls_from_layer_to_layer(schedule: Any) -> None:
     task = make_task(0.5, schedule)
     task.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
@@ -72,14 +77,13 @@ def test_learning_rate_falls_from_layer_to_layer(schedule: Any) -> None:
     assert [layers_of(task.network, group["params"]) for group in groups] == EXPECTED
     rates = [group["lr"] for group in groups]
     assert rates == pytest.approx([rates[0] * factor for factor in (1, 0.5, 0.25, 0.125)])
-    assert not any("decay" in group for group in groups)
+    assert not any("factor" in group for group in groups)
 
 
 def test_layers_are_unfrozen_from_the_top() -> None:
     task, unfreezing = make_task(1.0), GradualUnfreezing(epochs_per_layer=2)
     for epoch, trained in enumerate([1, 1, 2, 2, 3, 3, 4, 4, 4]):
         trainer: Any = SimpleNamespace(current_epoch=epoch)
-        unfreezing.on_train_epoch_start(trainer, task)
         task.zero_grad()
         task.network(BATCH.ids, BATCH.lengths).logits.sum().backward()
         unfreezing.on_after_backward(trainer, task)

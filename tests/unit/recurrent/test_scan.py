@@ -296,6 +296,17 @@ def test_much_padding_is_not_projected(lengths: list[int], rows: int, monkeypatc
     assert_all_close(gradients(everything(found), leaves), gradients(everything(expected), leaves))
 
 
+def test_projection_that_mixes_steps_gets_all_steps() -> None:
+    class Differences(CELLS["gru"]):  # type: ignore[misc]
+        def project(self, inputs: Tensor) -> Tensor:
+            return super().project(inputs - torch.cat([torch.zeros_like(inputs[:1]), inputs[:-1]]))
+
+    cell, plan = Differences(input_size=D, hidden_size=H).double(), make_plan([4, 2, 1])
+    assert plan.has_much_padding
+    inputs, state, _ = scan_inputs(cell, plan)
+    assert_all_close(everything(scan(cell, inputs, state, plan)), everything(reference(cell, inputs, state, plan)))
+
+
 def test_projection_of_a_subclass_is_used_by_the_fused_run() -> None:
     class Doubled(CELLS["lstm_peephole"]):  # type: ignore[misc]
         def project(self, inputs: Tensor) -> Tensor:

@@ -79,10 +79,10 @@ class TableData(Folds, TextData):
 
 
 @dataclass
-class Linear(Settings):
+class Ngrams(Settings):
     """Linear classifier of the n-grams of a text (NBSVM), whose scores are added to those of the recurrent network."""
 
-    max_ngram: int | None = setting(
+    max_n: int | None = setting(
         "words of its longest n-grams; null for no linear classifier", None, least=1, most=MAX_NGRAM
     )
     buckets: int = setting("rows for the hashed n-grams of two and more words", 2**20, least=1, most=2**28)
@@ -102,7 +102,7 @@ class Classification(TaskSettings):
     segment_length: int | None = count(
         "split texts into segments of this many steps that run in parallel; null for no segments", None
     )
-    linear: Linear = field(default_factory=Linear)
+    ngrams: Ngrams = field(default_factory=Ngrams)
     label_smoothing: float = fraction("label smoothing: probability spread evenly over all classes")
     class_weights: Any = setting("class weights of the training loss: null, balanced, or {class: weight, ...}", None)
 

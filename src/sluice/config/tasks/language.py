@@ -126,7 +126,7 @@ class PennTreebank(LanguageModelling):
 
 @dataclass
 class ImdbReviews(LanguageModelling):
-    """The IMDB reviews, with the tokens and vocabulary of task=imdb."""
+    """The IMDB reviews, tokenised as in task=imdb."""
 
     text: StreamText = field(default_factory=lambda: StreamText(tokenizer="basic_english", min_freq=2, max_size=30_000))
     data: PublishedData = field(default_factory=PublishedData)

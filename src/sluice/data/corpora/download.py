@@ -31,6 +31,9 @@ class DownloadError(UserError):
         self.reason = reason
         """The cause, in a few words."""
 
+    def __reduce__(self) -> tuple[type["DownloadError"], tuple[str, str]]:
+        return type(self), (str(self), self.reason)
+
 
 AnyCorpus = TypeVar("AnyCorpus", bound=Corpus)
 

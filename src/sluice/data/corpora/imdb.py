@@ -301,5 +301,5 @@ class AllReviewLines(ReviewLines):
             yield Line("train", " ".join(text.split()))
         if not found:
             log.info(
-                "%s has no unlabelled reviews (%s): the labelled ones are read alone.", self.corpus.path, UNLABELLED
+                "%s has no unlabelled reviews (%s): only the labelled reviews are used.", self.corpus.path, UNLABELLED
             )

@@ -106,6 +106,8 @@ class Cell(nn.Module):
     freeze_bias: ClassVar[tuple[float, ...]] = ()
     """Offset of each gate's pre-activation that keeps the cell state unchanged in the kernel's step, exactly for
     moderate pre-activations; empty where there is none."""
+    projects_rows: ClassVar[bool] = True
+    """Whether `project` treats every step on its own, so that it need not be given those of the padding."""
     adds_recurrent_bias: ClassVar[bool] = False
     """Whether `bias_hh` is only added to the pre-activations, without a gate or a normalisation before."""
     fused: ClassVar[type[FusedRun] | None] = None
@@ -115,8 +117,10 @@ class Cell(nn.Module):
     bias_hh: nn.Parameter | None
 
     def __init_subclass__(cls, **options: object) -> None:
-        """Resets the inherited fast implementations in a subclass that defines its own `step`."""
+        """Resets the inherited fast implementations in a subclass that defines its own `step` or `project`."""
         super().__init_subclass__(**options)
+        if "project" in vars(cls) and "projects_rows" not in vars(cls):
+            cls.projects_rows = False
         if "step" in vars(cls):
             unset = {
                 "kernel": None,
@@ -223,7 +227,7 @@ class Cell(nn.Module):
         return linear(inputs, self.weight_ih, self.bias_ih)
 
     def project_fused(self, inputs: Tensor | OneHot, recurrent: Recurrence) -> tuple[Tensor, Recurrence]:
-        """`project` for the fused run: both biases are added at once where that is equal, with one gradient."""
+        """`project` for the fused run, which adds both biases at once if the cell permits it, with one gradient."""
         overridden = type(self).project is not Cell.project
         if overridden or not self.adds_recurrent_bias or recurrent.bias is None or isinstance(inputs, OneHot):
             return self.project(inputs), recurrent

@@ -28,6 +28,7 @@ class LayerNormLSTMCell(LSTMCell):
     """
 
     default_layernorm_init_gain = 0.1
+    projects_rows = True
     fused = LSTMRun
 
     def add_parameters(self) -> None:

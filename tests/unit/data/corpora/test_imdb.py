@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import pickle
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -246,3 +247,9 @@ def test_unlabelled_files_are_sources_of_the_folder(tmp_path: Path) -> None:
     assert [document.text for document in ImdbFolder(tmp_path / "aclImdb", reviews_per_class=2).documents()][:2] == [
         *("neg 0", "neg 1"),
     ]
+
+
+def test_download_error_crosses_processes(tmp_path: Path) -> None:
+    error = downloading.download_failed("https://a.example/b", tmp_path, "b", "no network", "choose another")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.reason) == (str(error), "no network")
