@@ -97,9 +97,23 @@ class PlainConsole(Console):
 
 def print_table(table: Table) -> None:
     """Prints a table at its full width, even if the terminal is narrower."""
+    PlainConsole(soft_wrap=True, width=max(PlainConsole().width, _width_of(table))).print(table)
+
+
+def fits_terminal(table: Table) -> bool:
+    """Returns whether the output is not a terminal, or is at least as wide as a table."""
     console = PlainConsole()
-    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    PlainConsole(soft_wrap=True, width=max(console.width, needed)).print(table)
+    return not console.is_terminal or _width_of(table) <= console.width
+
+
+def terminal_width() -> int:
+    """Returns the columns of the terminal; 80 if the output is not a terminal."""
+    return PlainConsole().width
+
+
+def _width_of(table: Table) -> int:
+    console = PlainConsole()
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 class PrintableFormatter(logging.Formatter):

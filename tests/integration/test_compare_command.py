@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from running import error_of, sluice
+from sluice.cli import compare
 from sluice.runs.comparison import Comparison, compare_groups, find_runs, group_runs
 from sluice.runs.comparison_plots import draw_curves, draw_rows
 
@@ -60,6 +61,14 @@ def test_seeds_are_averaged(runs: Path, tmp_path: Path) -> None:
         "parameters",
         "time",
     ]
+
+
+def test_rows_are_lists_on_a_terminal_that_is_too_narrow(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "fits_terminal", lambda table: False)
+    monkeypatch.setattr(compare, "terminal_width", lambda: 50)
+    _, *lines = sluice("compare", runs).out.splitlines()
+    assert lines[:2] == ["lstm", "  steps 10   runs 2   mean 0.9500   ± 0.0707"]
+    assert max(map(len, lines)) <= 50
 
 
 def test_each_task_has_its_own_metric_and_settings(runs: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """sluice compare: a table of finished runs for each task."""
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sluice.runs.comparison import (
     group_runs,
     metric_names,
 )
-from sluice.terminal import duration, print_line, print_table
+from sluice.terminal import duration, fits_terminal, print_line, print_table, terminal_width
 
 
 def compare_runs(
@@ -93,6 +94,9 @@ def _check_options(sort: str, csv_path: Path | None, plot: Path | None, against:
         raise UserError(f"--against {against} has no effect without --plot: name the file of the plot")
 
 
+INDENT, NO_BREAK = "  ", "\u00a0"
+
+
 def table_rows(comparison: Comparison) -> list[list[str]]:
     """Returns the heading and the rows of a table: model, differing settings, runs, mean, deviation, interval, ..."""
     headings = ["model", *comparison.short_names, "runs", "mean", "±", "95 %", "parameters", "time"]
@@ -134,7 +138,20 @@ def _print_table(comparison: Comparison) -> None:
         table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    print_table(table)
+    if fits_terminal(table):
+        print_table(table)
+    else:
+        _print_list(comparison)
+
+
+def _print_list(comparison: Comparison) -> None:
+    """Prints the cells of each row below each other, by name, for a terminal that is narrower than the table."""
+    headings, *rows = table_rows(comparison)
+    print_line(_title(comparison))
+    for model, *cells in rows:
+        named = [f"{heading} {cell}" for heading, cell in zip(headings[1:], cells, strict=True) if cell]
+        lines = textwrap.wrap("   ".join(name.replace(" ", NO_BREAK) for name in named), terminal_width() - len(INDENT))
+        print_line("\n".join([model, *(INDENT + line.replace(NO_BREAK, " ") for line in lines)]))
 
 
 def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
