@@ -170,8 +170,8 @@ def test_overfits_eight_texts(cell: str, embedding: str) -> None:
     ("wrong", "message"),
     [
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
-        ({"pooling": "first"}, r"'first'.*last, max, mean, max_mean, attention"),
-        ({"pooling": "last", "segment_length": 3}, "last segment"),
+        ({"pooling": "first"}, r"'first'.*last, max, mean, max_mean, last_max_mean, attention"),
+        ({"pooling": "last", "segment_length": 3}, "last state of one segment"),
         ({"segment_length": 0}, "segment_length.*0"),
         ({"input_dropout": 1.0}, r"\[0, 1\), got 1\.0"),
         ({"output_dropout": -0.5}, r"\[0, 1\), got -0\.5"),
