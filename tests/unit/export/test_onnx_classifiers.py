@@ -49,7 +49,10 @@ def test_small_classifier_equals_the_network() -> None:
 @EACH_CELL
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 def test_cells_with_all_stack_options(cell: str, embedding: str) -> None:
-    assert_equals_in_runtime(small_classifier(cell=cell, embedding=embedding, **EVERYTHING))
+    network = small_classifier(cell=cell, embedding=embedding, **EVERYTHING)
+    for layer in network.recurrent.cell_list():
+        layer.weight_hh.data.mul_(0.5)  # rnn_relu would amplify rounding from step to step
+    assert_equals_in_runtime(network)
 
 
 @pytest.mark.export
