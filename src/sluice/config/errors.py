@@ -104,13 +104,23 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     if found:
         return found
     override = re.search(r"Error merging override (.+)", text)
-    if override and "=[" in override[1] and "Cannot merge" in str(cause):
-        return f"{override[1]} cannot be used: it must be a dictionary, as in {{a: 1}}, or null"
+    is_list = override and "=[" in override[1] and "Cannot merge" in str(cause)
+    if override and (is_list or " is not a subclass of " in str(cause)):
+        expected = _settings_in(override[1], overrides)
+        expected = expected or ("it must be a dictionary, as in {a: 1}, or null" if is_list else expectation(cause))
+        return f"{override[1]} cannot be used: {expected}"
     if override:
         return f"{override[1]} cannot be used: {expectation(cause)}"
     if isinstance(error, InterpolationResolutionError):
         return _interpolation_error(cause, where, overrides)
     return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+
+
+def _settings_in(override: str, overrides: Sequence[str]) -> str | None:
+    """Describes the settings of a nested group that an override sets to a value; None if it is no such group."""
+    group = override.partition("=")[0].lstrip("+")
+    names = list(_known_keys(group, _task_option(overrides)))
+    return f"it has the settings {', '.join(names)}, set one of them as {group}.{names[0]}=..." if names else None
 
 
 def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -> str | None:
@@ -326,7 +336,9 @@ def no_setting(key: str, known: list[str]) -> str:
     others = [name for name in keys if key in keys[name]]
     elsewhere = f"it is a setting of the tasks {', '.join(others)}"
     if not known:
-        return f"there is no setting {key!r}: {elsewhere if others else f'see {training_command()} --help'}"
+        close = _suggest(key, dict.fromkeys(chain(_keys(Config(), ""), *keys.values())), cutoff=0.8)
+        instead = elsewhere if others else f"see {training_command()} --help{close}"
+        return f"there is no setting {key!r}: {instead}"
     named = [each for each in chain(_keys(Config(), ""), *keys.values()) if not parent and each.endswith(f".{leaf}")]
     hint = _suggest(leaf, known) or (f" (did you mean {named[0]}?)" if named else "")
     found = f"; {elsewhere}" if others else ""
@@ -356,8 +368,8 @@ def _known_keys(parent: str, task: str) -> Iterable[str]:
     return names
 
 
-def _suggest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+def _suggest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

@@ -129,8 +129,21 @@ def check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"{override} cannot be used: {group} is a group, choose one of its options")
         if group in SINGLE_GROUPS and value.startswith("[") and "," in value:
             raise UserError(f"{override} cannot be used: options of {group} cannot be combined, choose one")
+        if group in (*SINGLE_GROUPS, "callbacks", "logger", "experiment") and value.startswith("["):
+            _check_option_names(override, group, value)
         if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
             raise UserError(f"{override} cannot be used: none cannot be combined with other options, use {group}=none")
+
+
+def _check_option_names(override: str, group: str, options: str) -> None:
+    """Refuses numbers, null and the like in a list of options, where Hydra fails with a TypeError.
+
+    Raises:
+        UserError: for an entry that is no name.
+    """
+    for entry in options.strip()[1:-1].split(","):
+        if re.fullmatch(r"\s*(null|true|false|[\d.+-]+|[\[{].*)\s*", entry, re.IGNORECASE):
+            raise UserError(f"{override} cannot be used: {entry.strip()} is not the name of an option of {group}")
 
 
 def _check_resume(given: dict[str, str]) -> None:

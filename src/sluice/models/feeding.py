@@ -16,7 +16,7 @@ from sluice.recurrent import State
 from sluice.recurrent.cells import Cell
 from sluice.recurrent.fused.layers import Layers, LayersRun
 from sluice.recurrent.fused.native import kernels
-from sluice.recurrent.fused.run import Gradients, NamedTensors
+from sluice.recurrent.fused.run import Gradients, NamedTensors, split_saved
 from sluice.recurrent.products import Product, weight_gradient
 from sluice.recurrent.scan import allows_fused
 from sluice.recurrent.stepping import StackStepper
@@ -109,9 +109,7 @@ class _Feeding(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("input feeding cannot be differentiated twice (create_graph=True); `Decoder.step` can")
         layers, factor, names, tensor_names, buffer_names = ctx.arguments
-        saved = ctx.saved_tensors
-        tensors = dict(zip(tensor_names, saved[: len(tensor_names)], strict=True))
-        buffers = dict(zip(buffer_names, saved[len(tensor_names) :], strict=True))
+        tensors, buffers = split_saved(ctx.saved_tensors, tensor_names, buffer_names)
         found = FeedingRun(layers, factor, tensors, buffers).backward(grad_features, grad_weights)
         return (None, None, None, *(found.get(name) for name in names))
 

@@ -1,13 +1,11 @@
 """task=imdb: sentiment of the IMDB reviews."""
 
-from pathlib import Path
-
 from sluice.config.schema import Config
 from sluice.config.tasks.classification import Imdb
 from sluice.data.corpora.imdb import resolve_imdb
 from sluice.data.corpus import LabelledCorpus
 from sluice.recipes.classification import ClassificationRecipe
-from sluice.recipes.task import may_use_sample
+from sluice.recipes.task import where_published
 
 
 class ImdbRecipe(ClassificationRecipe[Imdb]):
@@ -19,9 +17,4 @@ class ImdbRecipe(ClassificationRecipe[Imdb]):
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> LabelledCorpus:
         data = self.settings(config).data
-        return resolve_imdb(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-        )
+        return resolve_imdb(**where_published(config, data, may_fall_back))

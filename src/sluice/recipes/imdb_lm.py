@@ -1,13 +1,11 @@
 """task=imdb_lm: language modelling on the IMDB reviews, to initialise task=imdb."""
 
-from pathlib import Path
-
 from sluice.config.schema import Config
 from sluice.config.tasks.language import ImdbReviews
 from sluice.data.corpora.imdb import AllReviewLines, resolve_imdb
 from sluice.data.corpus import RunningText
 from sluice.recipes.language import LanguageModelRecipe
-from sluice.recipes.task import may_use_sample
+from sluice.recipes.task import where_published
 
 
 class ImdbLanguageModelRecipe(LanguageModelRecipe[ImdbReviews]):
@@ -19,11 +17,4 @@ class ImdbLanguageModelRecipe(LanguageModelRecipe[ImdbReviews]):
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> RunningText:
         data = self.settings(config).data
-        return AllReviewLines(
-            resolve_imdb(
-                source=data.source,
-                data_dir=Path(config.paths.data_dir),
-                sample_size=data.sample_size,
-                may_fall_back=may_use_sample(config, may_fall_back),
-            )
-        )
+        return AllReviewLines(resolve_imdb(**where_published(config, data, may_fall_back)))

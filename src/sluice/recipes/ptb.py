@@ -1,13 +1,11 @@
 """task=ptb: language modelling on the Penn Treebank (Mikolov et al. 2010)."""
 
-from pathlib import Path
-
 from sluice.config.schema import Config
 from sluice.config.tasks.language import PennTreebank
 from sluice.data.corpora.penn_treebank import resolve_ptb
 from sluice.data.corpus import RunningText
 from sluice.recipes.language import LanguageModelRecipe
-from sluice.recipes.task import may_use_sample
+from sluice.recipes.task import where_published
 
 
 class PennTreebankRecipe(LanguageModelRecipe[PennTreebank]):
@@ -19,9 +17,4 @@ class PennTreebankRecipe(LanguageModelRecipe[PennTreebank]):
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> RunningText:
         data = self.settings(config).data
-        return resolve_ptb(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-        )
+        return resolve_ptb(**where_published(config, data, may_fall_back))

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import torch
 from torch import nn
@@ -305,9 +305,29 @@ def _portable(config: Config) -> Config:
     return replace(config, name=None, paths=paths)
 
 
-def may_use_sample(config: Config, may_fall_back: bool) -> bool:
-    """Returns whether the generated sample may replace a missing corpus: only in single-process runs."""
-    return may_fall_back and not started_by_launcher() and num_devices(config.trainer) == 1
+class PublishedSettings(Protocol):
+    """Settings of `task.data` of a published corpus."""
+
+    source: str
+    sample_size: int
+
+
+def where_published(config: Config, data: PublishedSettings, may_fall_back: bool) -> Plain:
+    """Returns the common arguments of `resolve_imdb`, `resolve_wikitext2` and the other functions of published corpora.
+
+    The generated sample may replace a missing corpus only in single-process runs.
+
+    Args:
+        config: the configuration.
+        data: its `task.data`.
+        may_fall_back: whether the sample may replace the corpus at all.
+    """
+    return {
+        "source": data.source,
+        "data_dir": Path(config.paths.data_dir),
+        "sample_size": data.sample_size,
+        "may_fall_back": may_fall_back and not started_by_launcher() and num_devices(config.trainer) == 1,
+    }
 
 
 def batch_size_per_rank(config: Config, batch_size: int, global_batch_size: int | None) -> int:

@@ -1,13 +1,11 @@
 """task=wikitext2: language modelling on WikiText-2 (Merity et al. 2016)."""
 
-from pathlib import Path
-
 from sluice.config.schema import Config
 from sluice.config.tasks.language import WikiText2
 from sluice.data.corpora.wikitext import resolve_wikitext2
 from sluice.data.corpus import RunningText
 from sluice.recipes.language import LanguageModelRecipe
-from sluice.recipes.task import may_use_sample
+from sluice.recipes.task import where_published
 
 
 class WikiText2Recipe(LanguageModelRecipe[WikiText2]):
@@ -19,9 +17,4 @@ class WikiText2Recipe(LanguageModelRecipe[WikiText2]):
         self, config: Config, *, may_fall_back: bool = True, known: tuple[str, ...] | None = None
     ) -> RunningText:
         data = self.settings(config).data
-        return resolve_wikitext2(
-            source=data.source,
-            data_dir=Path(config.paths.data_dir),
-            sample_size=data.sample_size,
-            may_fall_back=may_use_sample(config, may_fall_back),
-        )
+        return resolve_wikitext2(**where_published(config, data, may_fall_back))

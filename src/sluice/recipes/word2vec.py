@@ -21,9 +21,8 @@ from sluice.distributed import num_devices, num_nodes
 from sluice.errors import UserError
 from sluice.inference.embeddings import Embeddings, word_embeddings
 from sluice.models.word2vec import Word2Vec
-from sluice.plain import Plain
 from sluice.recipes.language import VocabularyParts
-from sluice.recipes.task import TaskRecipe, may_use_sample
+from sluice.recipes.task import TaskRecipe, where_published
 from sluice.runs.data_checks import check_unchanged
 from sluice.runs.evaluation import TEST_MONITOR, Evaluation, Request, run_test
 from sluice.runs.saved_model import SavedModel
@@ -69,12 +68,7 @@ class Word2VecRecipe(TaskRecipe[Settings, RunningText, "WindowData", "Word2VecMo
             )
         if corpus == "sample":
             return SampleText(size=data.sample_size)
-        where: Plain = {
-            "source": data.source,
-            "data_dir": Path(config.paths.data_dir),
-            "sample_size": data.sample_size,
-            "may_fall_back": may_use_sample(config, may_fall_back),
-        }
+        where = where_published(config, data, may_fall_back)
         if corpus == "imdb":
             return ReviewLines(resolve_imdb(**where))
         return resolve_ptb(**where) if corpus == "ptb" else resolve_wikitext2(**where)

@@ -1,7 +1,7 @@
 """Base class of the fused scans: forward and backward over all steps, with one product for the weight gradient."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -42,6 +42,22 @@ class FusedOptions(NamedTuple):
     """Activation of an LSTM's candidate."""
     coupled: bool = False
     """Whether an LSTM's input gate is 1 − forget gate."""
+
+
+def split_saved(
+    saved: Sequence[Any], tensors: Sequence[str], buffers: Sequence[str]
+) -> tuple[NamedTensors, dict[str, Tensor]]:
+    """Returns the tensors and the buffers of a run, by name, from those that an autograd function saved.
+
+    Args:
+        saved: values of the tensors, then of the buffers.
+        tensors: names of the tensors.
+        buffers: names of the buffers.
+    """
+    return (
+        dict(zip(tensors, saved[: len(tensors)], strict=True)),
+        dict(zip(buffers, saved[len(tensors) :], strict=True)),
+    )
 
 
 class FusedRun:

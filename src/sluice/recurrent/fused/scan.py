@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sluice.recurrent.fused import graphs
-from sluice.recurrent.fused.run import FusedOptions, FusedRun, NamedTensors, Schedule
+from sluice.recurrent.fused.run import FusedOptions, FusedRun, NamedTensors, Schedule, split_saved
 
 
 class FusedResult(NamedTuple):
@@ -69,9 +69,7 @@ class _Fused(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("a fused scan cannot be differentiated twice (create_graph=True); a cell's `step` can")
         run_type, options, schedule, names, buffered = ctx.arguments
-        saved = ctx.saved_tensors
-        tensors = dict(zip(names, saved[: len(names)], strict=True))
-        buffers = dict(zip(buffered, saved[len(names) :], strict=True))
+        tensors, buffers = split_saved(ctx.saved_tensors, names, buffered)
         half = len(grads) // 2
         grad_states, grad_final = (
             dict(zip(run_type.fields, part, strict=True)) for part in (grads[:half], grads[half:])
