@@ -18,6 +18,8 @@ ARITHMETIC = {
     "Sub": ("sub",),
     "Mul": ("mul", "rmul", "imul"),
     "Div": ("div", "truediv", "true_divide"),
+    "Mod": ("remainder", "mod"),
+    "And": ("and", "bitwise_and", "logical_and"),
 }
 COMPARISONS = {"Less": "lt", "Greater": "gt", "LessOrEqual": "le", "GreaterOrEqual": "ge", "Equal": "eq"}
 FUNCTIONS = {
@@ -46,6 +48,12 @@ HANDLERS.update({name: partial(_function, operator) for operator, name in FUNCTI
 @handles("rsub")
 def _rsub(tracer: Tracer, out: Tensor, right: Tensor, left: Operand) -> str:
     return _arithmetic("Sub", tracer, out, left, right)
+
+
+@handles("floordiv", "floor_divide")
+def _floor_divide(tracer: Tracer, out: Tensor, left: Operand, right: Operand) -> str:
+    """Of integers that are not negative: ONNX rounds quotients of integers towards zero."""
+    return _arithmetic("Div", tracer, out, left, right)
 
 
 @handles("matmul", "rmatmul")
@@ -152,6 +160,14 @@ def _cumsum(tracer: Tracer, out: Tensor, inputs: Tensor, dim: int) -> str:
     return tracer.node("CumSum", [tracer.name(inputs, out.dtype), tracer.integers(dim)])
 
 
+@handles("sort")
+def _sort(tracer: Tracer, out: Sequence[Tensor], inputs: Tensor, dim: int) -> list[str]:
+    """In ascending order."""
+    shape = tracer.node("Shape", [tracer.name(inputs)])
+    size = tracer.node("Gather", [shape, tracer.integers(dim)], axis=0)
+    return tracer.nodes("TopK", [tracer.name(inputs), size], 2, axis=dim, largest=0)
+
+
 @handles("cat")
 def _cat(tracer: Tracer, out: Tensor, parts: Sequence[Tensor], dim: int) -> str:
     return tracer.node("Concat", [tracer.name(part) for part in parts], axis=dim)
@@ -193,6 +209,17 @@ def _getitem(tracer: Tracer, out: Tensor, inputs: Tensor, index: tuple[int | sli
             bounds = [tracer.integers(part.start or 0), tracer.integers(end), tracer.integers(dim)]
             value = tracer.node("Slice", [value, *bounds])
     return value
+
+
+@handles("pad")
+def _pad(
+    tracer: Tracer, out: Tensor, inputs: Tensor, sizes: tuple[int, int], mode: str = "constant", value: float = 0
+) -> str:
+    """Of the last dimension, with a number."""
+    before, after = sizes
+    others = [0] * (inputs.dim() - 1)
+    widths = tracer.integers(*others, before, *others, after)
+    return tracer.node("Pad", [tracer.name(inputs), widths, tracer.name(value or 0, out.dtype)])
 
 
 @handles("flatten")

@@ -82,13 +82,13 @@ class NgramClassifier(nn.Module):
             Rows (B, K) int64, sorted, and a mask (B, K) that is True once for each distinct row within the length.
         """
         rows, valid, found = ids, mask, [torch.where(mask, ids, -1)]
-        for length in range(2, self.max_n + 1):
-            keys = (rows[:, :-1] * self.vocab_size + ids[:, length - 1 :]) % RANGE * MULTIPLIER % RANGE
-            rows = keys * self.buckets // RANGE
-            valid = valid[:, :-1] & mask[:, length - 1 :]
+        for shift in range(1, self.max_n):
+            last, within = F.pad(ids, (0, shift))[:, shift:], F.pad(mask, (0, shift))[:, shift:]
+            keys = (rows * self.vocab_size + last) % RANGE * MULTIPLIER % RANGE
+            rows, valid = keys * self.buckets // RANGE, valid & within
             found.append(torch.where(valid, self.vocab_size + rows, -1))
-        together = torch.cat(found, 1).sort(1).values
-        repeated = F.pad(together[:, 1:] == together[:, :-1], (1, 0))
+        together, _ = torch.cat(found, 1).sort(1)
+        repeated = together == F.pad(together, (1, 0), value=-1)[:, :-1]
         return together.clamp_min(0), (together >= 0) & ~repeated
 
     @torch.no_grad()

@@ -63,6 +63,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
     [
         ("lstm_peephole", {"bidirectional": True, "pooling": "attention", "embedding": "onehot"}),
         ("gru_reset_before", {"padding": "left", "pooling": "last", "initial_state": "learned"}),
+        ("gru", {"max_n": 3}),
     ],
 )
 def test_classifier_without_sluice(cell: str, options: dict[str, object], tmp_path: Path) -> None:
