@@ -43,12 +43,12 @@ def test_seeds_are_averaged(runs: Path, tmp_path: Path) -> None:
     with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
         heading, *rows = list(csv.reader(file))
     numbers = ["mean", "standard_deviation", "interval_low", "interval_high", "parameters", "minutes"]
-    assert heading == ["task", "model", "task.data.steps", "metric", "runs", *numbers]
-    assert rows[0][:5] == ["adding", "lstm", "10", ACCURACY, "2"]
+    assert heading == ["task", "generated_sample", "model", "task.data.steps", "metric", "runs", *numbers]
+    assert rows[0][:6] == ["adding", "False", "lstm", "10", ACCURACY, "2"]
     half = 12.706 * 0.1 / 2  # of two values that differ by 0.1: t · s / √2, s = 0.1 / √2
     expected = [0.95, 0.1 / 2**0.5, 0.95 - half, 0.95 + half, 8, 1]
-    assert [float(value) for value in rows[0][5:]] == pytest.approx(expected)
-    assert [row[1:3] for row in rows] == [["lstm", "10"], ["lstm", "20"], ["rnn", "10"], ["rnn", "20"]]
+    assert [float(value) for value in rows[0][6:]] == pytest.approx(expected)
+    assert [row[2:4] for row in rows] == [["lstm", "10"], ["lstm", "20"], ["rnn", "10"], ["rnn", "20"]]
     assert ended.out.splitlines()[0].strip() == f"adding: {ACCURACY} (higher is better)"
     assert ended.out.splitlines()[1].split() == [
         "model",
@@ -161,6 +161,11 @@ def test_sample_runs_have_a_table_of_their_own(tmp_path: Path) -> None:
     real, sample = sluice("compare", tmp_path).out.split("adding (GENERATED SAMPLE): test/accuracy")
     assert ("gru" in real, "gru" in sample) == (True, False)
     assert ("lstm" in real, "lstm" in sample) == (False, True)
+    sluice("compare", tmp_path, "--csv", tmp_path / "table.csv")
+    assert [line.split(",")[:3] for line in (tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()[1:]] == [
+        ["adding", "False", "gru"],
+        ["adding", "True", "lstm"],
+    ]
     (axis,) = draw_curves(compared(tmp_path), "task.data.steps").axes
     labels = {part.get_label() for part in axis.containers}  # type: ignore[attr-defined]
     assert labels == {"adding\ngru", "adding (GENERATED SAMPLE)\nlstm"}

@@ -11,6 +11,7 @@ from sluice.cli.options import TABLE_SORTS
 from sluice.errors import UserError, check_output, reason_of
 from sluice.plots.save import check_figure
 from sluice.runs.comparison import (
+    ON_SAMPLE,
     Comparison,
     Group,
     compare_groups,
@@ -158,14 +159,15 @@ def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
     """Writes a row per group, with unrounded numbers and the full names of all settings that differ in a task."""
     settings = list(dict.fromkeys(name for comparison in comparisons for name in comparison.settings))
     numbers = ("mean", "standard_deviation", "interval_low", "interval_high", "parameters", "minutes")
-    rows: list[Sequence[object]] = [("task", "model", *settings, "metric", "runs", *numbers)]
+    rows: list[Sequence[object]] = [("task", "generated_sample", "model", *settings, "metric", "runs", *numbers)]
     for comparison in comparisons:
         for group in comparison.groups:
             metric = comparison.metric
             results = (group.mean(metric), group.deviation(metric), *(group.interval(metric) or (None, None)))
             chosen = (group.settings.get(name) if name in comparison.settings else None for name in settings)
             own = (group.mean("parameters"), group.mean("minutes"))
-            rows.append((group.task, group.model, *chosen, metric, len(group.runs), *results, *own))
+            task = (group.task.removesuffix(ON_SAMPLE), group.task.endswith(ON_SAMPLE))
+            rows.append((*task, group.model, *chosen, metric, len(group.runs), *results, *own))
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
