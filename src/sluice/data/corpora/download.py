@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
@@ -176,8 +177,9 @@ def require_folder(data_dir: Path) -> None:
         )
 
 
-def make_folder(data_dir: Path, name: str) -> Path:
-    """Returns the folder of a corpus in the data folder, creating it if needed.
+@contextmanager
+def corpus_folder(data_dir: Path, name: str) -> Iterator[Path]:
+    """Context manager that creates the folder of a corpus in the data folder, and removes it if it stays empty.
 
     Raises:
         UserError: if the data folder does not exist, or the folder cannot be created.
@@ -191,7 +193,11 @@ def make_folder(data_dir: Path, name: str) -> Path:
             f"{folder} cannot be created ({reason_of(error)}): set another folder with "
             "paths.data_dir or the environment variable SLUICE_DATA, or set task.data.source=sample"
         ) from error
-    return folder
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # it has files
+            folder.rmdir()
 
 
 def _set_default_permissions(file: Path) -> None:

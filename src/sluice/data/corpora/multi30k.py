@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve
+from sluice.data.corpora.download import PublishedCorpus, corpus_folder, fetch, resolve
 from sluice.data.corpora.parallel_files import PairPaths, ParallelFiles
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.synthetic.parallel import SampleParallel
@@ -86,9 +86,9 @@ def download_multi30k(data_dir: Path, languages: tuple[str, str]) -> ParallelFil
     Raises:
         UserError: as `download.fetch`.
     """
-    folder = make_folder(data_dir, FOLDER_NAME)
-    for name in _names(languages):
-        fetch(f"{MULTI30K_URL}/{name}", known_hash=MULTI30K_HASHES[name], folder=folder, name=name)
+    with corpus_folder(data_dir, FOLDER_NAME) as folder:
+        for name in _names(languages):
+            fetch(f"{MULTI30K_URL}/{name}", known_hash=MULTI30K_HASHES[name], folder=folder, name=name)
     return _files(folder, languages, ".gz", "download")
 
 

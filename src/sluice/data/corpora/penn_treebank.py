@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.data.corpora.download import PublishedCorpus, fetch, make_folder, resolve, stream_tar_gz
+from sluice.data.corpora.download import PublishedCorpus, corpus_folder, fetch, resolve, stream_tar_gz
 from sluice.data.corpora.text_files import PublishedText
 from sluice.data.corpus import RunningText
 from sluice.data.synthetic.reviews import SampleText
@@ -52,14 +52,10 @@ def download_ptb(data_dir: Path) -> PennTreebankText:
     Raises:
         UserError: as `download.fetch`.
     """
-    folder = make_folder(data_dir, FOLDER_NAME)
-    try:
+    with corpus_folder(data_dir, FOLDER_NAME) as folder:
         for split, file in FILES.items():
             if not (folder / file).exists():
                 fetch(PTB_URL + file, known_hash=HASHES[split], folder=folder, name=file)
-    finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()
     return PennTreebankText(folder, name="download")
 
 

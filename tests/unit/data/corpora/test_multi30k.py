@@ -112,6 +112,7 @@ def test_offline_uses_the_sample_with_a_warning(data_dir: Path, caplog: pytest.L
     ]
     with pytest.raises(UserError, match="neither `sluice prepare` nor a run of several processes"):
         resolve_multi30k(source="auto", data_dir=data_dir, may_fall_back=False)
+    assert not (data_dir / "multi30k").exists()
 
 
 def test_local_names_the_expected_files(data_dir: Path) -> None:
