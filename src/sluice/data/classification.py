@@ -272,7 +272,8 @@ class ClassificationData(BucketedData[TextBatch]):
             corpus: the labelled texts.
             settings: tokenisation, vocabulary and splits.
             cache_dir: folder for the prepared arrays.
-            batch_size: texts per rank in a training batch; evaluation batches are four times larger.
+            batch_size: texts per rank in a training batch; evaluation batches are four times larger, up to
+                65,536 tokens.
             max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
             max_length: maximum number of tokens of a text; longer texts are truncated.
             truncation: "head", "tail" or "head_tail".
