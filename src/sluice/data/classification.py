@@ -2,7 +2,6 @@
 
 import logging
 import time
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -33,11 +32,12 @@ from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
+from sluice.data.token_ids import TokenIds, token_counts
 from sluice.layers.pooling import step_mask
 from sluice.terminal import duration
 from sluice.text.tokenization import Tokenization
 from sluice.text.tokenizers import Tokenizer
-from sluice.text.vocab import UNKNOWN_ID, Vocab
+from sluice.text.vocab import Vocab
 
 log = logging.getLogger(__name__)
 
@@ -175,12 +175,9 @@ def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
     read = _read(documents, settings.tokens.make(model))
     rows = _rows(read, corpus, settings)
     matches_legacy_split = same_rows(rows, lambda: _rows(read, corpus, settings, legacy=True))
-    counts = np.bincount(read.texts.rows(rows["train"]).flat, minlength=len(read.words))
-    vocab = Vocab.build(
-        Counter({word: int(count) for word, count in zip(read.words, counts, strict=True) if count and word}),
-        min_freq=settings.min_freq,
-        max_size=settings.max_size,
-    )
+    counts = Counter(token_counts(read.texts.rows(rows["train"]).flat, read.words))
+    del counts[""]
+    vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
     encoded = _encode(read, vocab)
     arrays: Arrays = {}
     for name in SPLITS:
@@ -207,20 +204,22 @@ def _rows(
 
 def _read(documents: Iterable[Document], tokenize: Tokenizer) -> _Read:
     """Reads texts in provisional ids; a text without tokens becomes one unknown word."""
-    ids: dict[str, int] = {"": UNKNOWN_ID}
-    flat, groups = array("i"), _Groups()
-    lengths, labels, given, hashes, group_ids = list[int](), list[int](), list[str](), list[int](), list[int]()
-    for document in documents:
-        tokens = tokenize(document.text) or [""]
-        flat.extend([ids.setdefault(token, len(ids)) for token in tokens])
-        lengths.append(len(tokens))
-        labels.append(document.label)
-        given.append(document.split)
-        hashes.append(text_hash(document.text))
-        group_ids.append(groups.id_of(document))
+    groups = _Groups()
+    labels, given, hashes, group_ids = list[int](), list[str](), list[int](), list[int]()
+
+    def texts() -> Iterator[str]:
+        for document in documents:
+            labels.append(document.label)
+            given.append(document.split)
+            hashes.append(text_hash(document.text))
+            group_ids.append(groups.id_of(document))
+            yield document.text
+
+    ids = TokenIds(lambda text: tokenize(text) or [""], known=[""])
+    read = ids.read_all(texts())
     return _Read(
-        words=list(ids),
-        texts=Ragged.from_lengths(np.asarray(flat, dtype=np.int32), lengths),
+        words=ids.words,
+        texts=read,
         labels=np.asarray(labels, dtype=np.int64),
         given=np.asarray(given, dtype=np.str_),
         hashes=np.asarray(hashes, dtype=np.uint64),

@@ -1,10 +1,9 @@
 """A parallel corpus as ragged arrays of token ids."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from sluice.data.corpus import SPLITS, ParallelCorpus
 from sluice.data.identity import DataIdentity, Hashes, hashes_of
 from sluice.data.ragged import Lines, ParallelSplit, Ragged
 from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
+from sluice.data.token_ids import TokenIds, token_counts
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.text.coder import BOS_ID, EOS_ID, SentenceCoder, SentenceVocab, make_unit
@@ -86,8 +86,8 @@ class ParallelTexts:
 
     source: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
-    source_tokens: list[list[str]] = field(default_factory=list)
-    target_tokens: list[list[str]] = field(default_factory=list)
+    source_tokens: Ragged = field(default_factory=lambda: Ragged.concatenated([]))
+    target_tokens: Ragged = field(default_factory=lambda: Ragged.concatenated([]))
 
     def hashes(self) -> Hashes:
         """Returns the (N,) hashes of the pairs."""
@@ -95,13 +95,17 @@ class ParallelTexts:
 
     def select(self, index: Iterable[int]) -> "ParallelTexts":
         """Returns the pairs at these indices."""
-        rows = list(index)
-        return ParallelTexts(*([column[row] for row in rows] if column else [] for column in vars(self).values()))
+        rows = np.fromiter(index, dtype=np.int64)
+        return ParallelTexts(
+            [self.source[row] for row in rows],
+            [self.target[row] for row in rows],
+            self.source_tokens.rows(rows) if len(self.source_tokens) else self.source_tokens,
+            self.target_tokens.rows(rows) if len(self.target_tokens) else self.target_tokens,
+        )
 
-    def tokenize(self, source: Unit, target: Unit) -> None:
-        """Tokenises the sentences of both sides."""
-        self.source_tokens = [source.split(text) for text in self.source]
-        self.target_tokens = [target.split(text) for text in self.target]
+    def tokenize(self, source: TokenIds, target: TokenIds) -> None:
+        """Tokenises the sentences of both sides, with the ids of these two."""
+        self.source_tokens, self.target_tokens = source.read_all(self.source), target.read_all(self.target)
 
 
 def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_dir: Path) -> PreparedParallel:
@@ -155,11 +159,12 @@ def encode_parallel(
         settings: with the length limits.
         filtered: whether to drop the pairs that are dropped from training.
     """
-    pairs.tokenize(source.unit, target.unit)
+    ids = {"source": TokenIds(source.unit.split), "target": TokenIds(target.unit.split)}
+    pairs.tokenize(**ids)
     if filtered:
         pairs = _filter(pairs, settings, [])
     _truncate_sources(pairs, settings.max_length)
-    return _encode(pairs, source, target)
+    return _encode(pairs, {side: ids[side].words for side in SIDES}, {"source": source, "target": target})
 
 
 def read_parallel_texts(corpus: ParallelCorpus) -> tuple[ParallelTexts, NDArray[np.str_], list[str]]:
@@ -225,8 +230,10 @@ def _build_entry(corpus: ParallelCorpus, settings: ParallelSettings) -> CacheEnt
     matches_legacy_split = same_rows(rows, lambda: assign_parallel(texts, given, settings, legacy=True))
     splits = {name: texts.select(rows[name]) for name in SPLITS}
     units = _units(corpus, settings, splits["train"])
+    ids = {side: TokenIds(units[side][0].split) for side in SIDES}
     for name in SPLITS:
-        splits[name].tokenize(units["source"][0], units["target"][0])
+        splits[name].tokenize(**ids)
+    words = {side: ids[side].words for side in SIDES}
     hashes = {name: splits[name].hashes() for name in SPLITS}  # includes pairs that are dropped from training
     splits["train"] = _filter(splits["train"], settings, notes)
     for name in ("val", "test"):
@@ -240,10 +247,10 @@ def _build_entry(corpus: ParallelCorpus, settings: ParallelSettings) -> CacheEnt
             for language in (corpus.source_language, corpus.target_language)
             if base_language(language) in UNSPACED_LANGUAGES
         ]
-    coders = _coders(corpus, settings, splits["train"], {side: units[side][1] for side in SIDES})
+    coders = _coders(corpus, settings, _counts(splits["train"], words), {side: units[side][1] for side in SIDES})
     arrays: Arrays = {}
     for name, texts in splits.items():
-        split = _encode(texts, coders["source"], coders["target"])
+        split = _encode(texts, words, coders)
         arrays[f"{name}_hashes"] = hashes[name]
         for part, column in vars(split).items():
             arrays[f"{name}_{part}"], arrays[f"{name}_{part}_offsets"] = column.flat, column.offsets
@@ -276,9 +283,7 @@ def _coder_options(corpus: ParallelCorpus, settings: ParallelSettings, side: str
 
 def _filter(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]) -> ParallelTexts:
     """Drops pairs that exceed the length or ratio limits; appends messages to `notes`."""
-    lengths = np.asarray(
-        [(len(source), len(target)) for source, target in zip(texts.source_tokens, texts.target_tokens, strict=True)]
-    )
+    lengths = np.stack([texts.source_tokens.lengths, texts.target_tokens.lengths], 1)
     too_long = lengths.max(1) > settings.max_length
     above_ratio = lengths.max(1) > settings.max_ratio * lengths.min(1)
     above_ratio &= ~too_long
@@ -297,18 +302,23 @@ def _filter(texts: ParallelTexts, settings: ParallelSettings, notes: list[str]) 
 
 def _truncate_sources(texts: ParallelTexts, max_length: int) -> int:
     """Truncates sources to `max_length` tokens; returns the number of truncated sources."""
-    truncated = sum(len(tokens) > max_length for tokens in texts.source_tokens)
-    texts.source_tokens = [tokens[:max_length] for tokens in texts.source_tokens]
+    truncated = int((texts.source_tokens.lengths > max_length).sum())
+    texts.source_tokens = texts.source_tokens.truncated(max_length)
     return truncated
 
 
+def _counts(train: ParallelTexts, words: Mapping[str, list[str]]) -> dict[str, Counter[str]]:
+    """Returns the occurrences of the words of each side in the training pairs."""
+    sides = {"source": train.source_tokens, "target": train.target_tokens}
+    return {side: Counter(token_counts(tokens.flat, words[side])) for side, tokens in sides.items()}
+
+
 def _coders(
-    corpus: ParallelCorpus, settings: ParallelSettings, train: ParallelTexts, models: dict[str, bytes | None]
+    corpus: ParallelCorpus,
+    settings: ParallelSettings,
+    counts: dict[str, Counter[str]],
+    models: dict[str, bytes | None],
 ) -> dict[str, SentenceCoder]:
-    counts = {
-        "source": Counter(chain.from_iterable(train.source_tokens)),
-        "target": Counter(chain.from_iterable(train.target_tokens)),
-    }
     if settings.joint:
         counts = dict.fromkeys(SIDES, counts["source"] + counts["target"])
     build = partial(SentenceVocab.build, min_freq=settings.min_freq, max_size=settings.max_size)
@@ -321,10 +331,14 @@ def _coders(
     return coders
 
 
-def _encode(texts: ParallelTexts, source: SentenceCoder, target: SentenceCoder) -> ParallelSplit:
+def _encode(texts: ParallelTexts, words: Mapping[str, list[str]], coders: Mapping[str, SentenceCoder]) -> ParallelSplit:
+    """Replaces the ids of the tokens, given the word of each, by those of the vocabularies."""
+    final = {side: np.asarray(coders[side].vocab.encode(words[side]), dtype=np.int32) for side in SIDES}
+    source = Ragged(final["source"][texts.source_tokens.flat], texts.source_tokens.offsets)
+    target = Ragged(final["target"][texts.target_tokens.flat], texts.target_tokens.offsets)
     return ParallelSplit(
-        Ragged.from_rows([[*source.vocab.encode(tokens), EOS_ID] for tokens in texts.source_tokens]),
-        Ragged.from_rows([[BOS_ID, *target.vocab.encode(tokens), EOS_ID] for tokens in texts.target_tokens]),
+        source.followed_by(EOS_ID),
+        target.preceded_by(BOS_ID).followed_by(EOS_ID),
         Lines.of(texts.source),
         Lines.of(texts.target),
     )

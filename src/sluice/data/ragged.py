@@ -32,6 +32,13 @@ class Ragged:
         listed = list(rows)
         return cls.from_lengths(np.fromiter(chain.from_iterable(listed), dtype=np.int32), [len(row) for row in listed])
 
+    @classmethod
+    def concatenated(cls, parts: Iterable["Ragged"]) -> "Ragged":
+        """Copies the sequences of several arrays into one, in order."""
+        listed = list(parts)
+        flat = np.concatenate([np.zeros(0, np.int32), *(part.flat for part in listed)])
+        return cls.from_lengths(flat, np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in listed)]))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -45,9 +52,24 @@ class Ragged:
 
     def rows(self, index: NDArray[np.int64]) -> "Ragged":
         """Copies the sequences at these indices, in this order."""
-        lengths = self.lengths[index]
+        return self._copied(self.offsets[index], self.lengths[index])
+
+    def truncated(self, max_length: int) -> "Ragged":
+        """Copies the first `max_length` values of each sequence."""
+        return self._copied(self.offsets[:-1], np.minimum(self.lengths, max_length))
+
+    def preceded_by(self, value: int) -> "Ragged":
+        """Copies the sequences, each after this value."""
+        return Ragged.from_lengths(np.insert(self.flat, self.offsets[:-1], value), self.lengths + 1)
+
+    def followed_by(self, value: int, chosen: NDArray[np.bool_] | None = None) -> "Ragged":
+        """Copies the sequences; those that a mask (N,) chooses, by default all, are followed by this value."""
+        mask = np.ones(len(self), dtype=bool) if chosen is None else chosen
+        return Ragged.from_lengths(np.insert(self.flat, self.offsets[1:][mask], value), self.lengths + mask)
+
+    def _copied(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> "Ragged":
         offsets = offsets_of(lengths)
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
+        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.flat[positions], offsets)
 
 

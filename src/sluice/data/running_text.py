@@ -3,8 +3,8 @@
 import hashlib
 import tempfile
 from array import array
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,16 @@ from sluice.data.cache import Arrays, CacheEntry, load_or_prepare
 from sluice.data.corpus import SPLITS, RunningText
 from sluice.data.identity import DataIdentity
 from sluice.data.progress import track
+from sluice.data.token_ids import TokenIds
 from sluice.errors import UserError, reason_of
 from sluice.text.lines import LinePart
 from sluice.text.tokenizers import END_OF_LINE, Tokenizer, make_tokenizer
-from sluice.text.vocab import UNKNOWN, UNKNOWN_ID, Vocab
+from sluice.text.vocab import UNKNOWN, Vocab
 
 BLOCK = 2**20
-"""Tokens buffered in memory while a text is prepared."""
+"""Provisional ids that are replaced at a time."""
+KNOWN = (UNKNOWN, END_OF_LINE)
+"""Tokens with the first provisional ids."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +113,25 @@ def _prepare_in(folder: Path, corpus: RunningText, settings: StreamSettings) -> 
 
 def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str], Counter[str], dict[str, int], str]:
     """Returns all words by provisional id, their training counts, the size of each split, and a digest of the lines."""
-    tokenize = make_tokenizer(tokenizer)
-    ids: dict[str, int] = {UNKNOWN: UNKNOWN_ID}
     writers = {split: _Writer(folder / split) for split in SPLITS}
     digests = {split: hashlib.sha256() for split in SPLITS}
-    for split, text, ends in track(corpus.lines(), "Preparing lines (once)"):
-        digests[split].update(f"{text}\n".encode() if ends else text.encode())
-        tokens = tokenize(text)
-        if ends:
-            tokens.append(END_OF_LINE)
-        writers[split].extend([ids.setdefault(token, len(ids)) for token in tokens])
+    read: deque[tuple[str, bool]] = deque()
+
+    def texts() -> Iterator[str]:
+        for split, text, ends in track(corpus.lines(), "Preparing lines (once)"):
+            digests[split].update(f"{text}\n".encode() if ends else text.encode())
+            read.append((split, ends))
+            yield text
+
+    ids = TokenIds(make_tokenizer(tokenizer), KNOWN)
+    for tokens in ids.read(texts()):
+        splits, ends = zip(*(read.popleft() for _ in range(len(tokens))), strict=True)
+        marked = tokens.followed_by(KNOWN.index(END_OF_LINE), np.asarray(ends))
+        for split in set(splits):
+            writers[split].write(marked.rows(np.flatnonzero(np.asarray(splits) == split)).flat)
     for writer in writers.values():
         writer.close()
-    words = list(ids)
+    words = ids.words
     seen = writers["train"].counts(len(words))
     counts = Counter({word: int(count) for word, count in zip(words, seen, strict=True) if count and word != UNKNOWN})
     text_digest = hashlib.sha256("".join(digest.hexdigest() for digest in digests.values()).encode()).hexdigest()[:16]
@@ -130,33 +139,23 @@ def _read(folder: Path, corpus: RunningText, tokenizer: str) -> tuple[list[str],
 
 
 class _Writer:
-    """Buffered writer of ids that also counts them."""
+    """Writes ids to a file and counts them."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._buffer = path.open("wb"), array("i")
+        self._file = path.open("wb")
         self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
         self.size = 0
 
-    def extend(self, ids: list[int]) -> None:
-        self._buffer.extend(ids)
-        if len(self._buffer) >= BLOCK:
-            self._flush()
+    def write(self, ids: NDArray[np.int32]) -> None:
+        added = np.bincount(ids)
+        size = max(len(added), len(self._counts))
+        self._counts = np.pad(self._counts, (0, size - len(self._counts))) + np.pad(added, (0, size - len(added)))
+        self._file.write(ids.tobytes())
+        self.size += len(ids)
 
     def close(self) -> None:
-        self._flush()
         self._file.close()
 
     def counts(self, words: int) -> NDArray[np.int64]:
         """Returns the (words,) number of occurrences of each id."""
         return np.pad(self._counts, (0, words - len(self._counts)))
-
-    def _flush(self) -> None:
-        if not self._buffer:
-            return
-        block = np.frombuffer(self._buffer, dtype=np.int32)
-        added = np.bincount(block)
-        size = max(len(added), len(self._counts))
-        self._counts = np.pad(self._counts, (0, size - len(self._counts))) + np.pad(added, (0, size - len(added)))
-        self._file.write(block.tobytes())
-        self.size += len(block)
-        self._buffer = array("i")
