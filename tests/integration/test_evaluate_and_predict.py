@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,41 @@ def test_evaluate_reproduces_validation_metrics(finished: Finished) -> None:
     assert evaluated["texts"] == 6
     assert evaluated["accuracy"] == pytest.approx(finished.results["val/accuracy"], abs=1e-6)
     assert evaluated["loss"] == pytest.approx(finished.results["val/loss"], abs=1e-6)
+
+
+def test_ensemble_is_the_mean_of_the_probabilities(three_class_run: Finished, tmp_path: Path) -> None:
+    own = f"task.data.path={three_class_run.folder.parents[3] / 'mine.csv'}"
+    other = trained(tmp_path, *SMALL, "task=reviews", own, "task.text.tokenizer=words", "model=gru").folder
+    texts, labels = ["it was great", "so so", "awful and bad"], ["good", "so", "bad"]
+    path = write_table(tmp_path / "more.csv", list(zip(texts, labels, strict=True)))
+    (evaluated,) = json_lines(sluice("evaluate", three_class_run.folder, other, "--file", path, "--json"))
+    members = [package.load(run) for run in (three_class_run.folder, other)]
+    mean = sum(member.predict_proba(texts) for member in members) / 2
+    columns = [evaluated["labels"].index(label) for label in labels]
+    assert evaluated["loss"] == pytest.approx(-np.log(mean[range(3), columns]).mean(), abs=1e-5)
+    assert evaluated["accuracy"] == pytest.approx((mean.argmax(1) == columns).mean())
+    assert evaluated["checkpoint"] == [str(run / "best.ckpt") for run in (three_class_run.folder, other)]
+
+
+def test_ensemble_of_equal_models_equals_the_model(finished: Finished) -> None:
+    (alone,) = json_lines(sluice("evaluate", finished.folder, "--split", "val", "--json"))
+    (together,) = json_lines(sluice("evaluate", finished.folder, finished.folder, "--split", "val", "--json"))
+    for name in ("accuracy", "loss", "f1", "auroc"):
+        assert together[name] == pytest.approx(alone[name], abs=1e-6)
+    assert (together["texts"], together["confusion"]) == (alone["texts"], alone["confusion"])
+
+
+def test_ensemble_needs_equal_classes_and_texts(finished: Finished, three_class_run: Finished, tmp_path: Path) -> None:
+    assert "models of task=imdb and task=reviews cannot be evaluated together" in error_of(
+        sluice("evaluate", finished.folder, three_class_run.folder)
+    )
+    lines = (three_class_run.folder.parents[3] / "mine.csv").read_text(encoding="utf-8").splitlines()
+    two, fewer = tmp_path / "two.csv", tmp_path / "fewer.csv"
+    two.write_text("\n".join(line for line in lines if not line.endswith(",so")), encoding="utf-8")
+    fewer.write_text("\n".join([lines[0], *lines[5:]]), encoding="utf-8")
+    for path, message in ((two, "has other classes than"), (fewer, "have different texts in this split")):
+        other = trained(tmp_path / path.stem, *SMALL, "task=reviews", f"task.data.path={path}").folder
+        assert message in error_of(sluice("evaluate", three_class_run.folder, other))
 
 
 def test_evaluate_prints_a_table(finished: Finished) -> None:

@@ -1,6 +1,7 @@
-"""sluice evaluate: computes the metrics of a trained model."""
+"""sluice evaluate: computes the metrics of a trained model, or of several classifiers together."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from sluice.recipes.task import OWN_FILES, AnyRecipe
 from sluice.runs.evaluation import Evaluation, Request, Table
 from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
+from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
 
 METHOD_GROUPS = ("cache", "dynamic")
 """Groups of settings that only the method of the same name uses."""
 
 
-def evaluate_run(
-    run: Path,
+def evaluate_runs(
+    runs: Sequence[Path],
     *,
     split: str,
     table: Table | None,
@@ -34,10 +36,10 @@ def evaluate_run(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Prints a model's metrics, such as a classifier's confusion matrix or a language model's perplexity.
+    """Prints the metrics of models, such as a classifier's confusion matrix or a language model's perplexity.
 
     Args:
-        run: a run folder or a checkpoint.
+        runs: run folders or checkpoints; of several classifiers, the probabilities are averaged.
         split: "train", "val" or "test" of the task's data.
         table: labelled texts to evaluate on instead of a split; for models that classify texts, pairs or words.
         method: "plain", "cache" or "dynamic"; for language models.
@@ -56,17 +58,38 @@ def evaluate_run(
         raise UserError(f"--data-dir {data_dir} is not a folder: give the folder of the corpora")
     if data_dir is not None and table is not None:
         raise UserError(f"--data-dir {data_dir} has no effect with --file: omit one of them")
-    model = load_model(run)
-    recipe = recipe_of(model.config)
+    models = _load_models(runs)
+    model, recipe = models[0], recipe_of(models[0].config)
     _check_options(recipe, model.config.task, table, method, settings)
     if data_dir is not None and not hasattr(getattr(model.config.task, "data", None), "source"):
         raise UserError(f"--data-dir {data_dir} has no effect on task={model.config.task.name}: omit it")
-    model = model.with_paths(data_dir)
+    models = [_changed(each.with_paths(data_dir), settings, method) for each in models]
+    request = Request(split, table, method)
+    single = len(models) == 1
+    found = recipe.evaluate(models[0], request) if single else recipe.evaluate_ensemble(models, request)
+    _print_evaluation(found, as_json)
+
+
+def _load_models(runs: Sequence[Path]) -> list[SavedModel]:
+    """Loads models, which must be of one task.
+
+    Raises:
+        UserError: for invalid checkpoints or different tasks.
+    """
+    first, *others = (load_model(run) for run in runs)
+    for other in others:
+        if recipe_of(other.config) is not recipe_of(first.config):
+            tasks = f"task={first.config.task.name} and task={other.config.task.name}"
+            raise UserError(f"models of {tasks} cannot be evaluated together: evaluate them one by one")
+    return [first, *others]
+
+
+def _changed(model: SavedModel, settings: list[str], method: str) -> SavedModel:
+    """Returns the model with changed settings of its task."""
     task = changed(model.config.task, settings)
     used = OmegaConf.create({"resume": None, "task": {**asdict(task), "eval_modes": [method]}})
     check_used(used, [f"task.{setting.removeprefix('task.')}" for setting in settings])
-    config = replace(model.config, task=task)
-    _print_evaluation(recipe.evaluate(replace(model, config=config), Request(split, table, method)), as_json)
+    return replace(model, config=replace(model.config, task=task))
 
 
 def _check_options(

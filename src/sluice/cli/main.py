@@ -117,6 +117,13 @@ app.add_typer(bench, name="bench")
 app.add_typer(embeddings, name="embeddings")
 
 Run = Annotated[Path, typer.Argument(parser=path, help="Run folder (its best.ckpt is used) or checkpoint file.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=path,
+        help="Run folder (its best.ckpt is used) or checkpoint; several classifiers form an ensemble.",
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(parser=path, help="Folder of the corpora; default: SLUICE_DATA, else the one used in training."),
@@ -184,7 +191,7 @@ def prepare(
 
 @app.command()
 def evaluate(
-    run: Run,
+    runs: Runs,
     split: Annotated[
         str | None, typer.Option(help="Split of the task's data: test, val or train; default: test.")
     ] = None,
@@ -210,7 +217,7 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on its task's data, or a classifier or tagger on a file."""
     with exit_on_user_error():
-        from sluice.cli.evaluate import evaluate_run
+        from sluice.cli.evaluate import evaluate_runs
         from sluice.runs.evaluation import Table
 
         if file and split is not None:
@@ -218,8 +225,8 @@ def evaluate(
         if file is None and (text_columns or label_column is not None):
             raise UserError("--text-column and --label-column have no effect without --file: omit them")
         table = Table(file, text_columns or (), label_column) if file else None
-        evaluate_run(
-            run,
+        evaluate_runs(
+            runs,
             split="test" if split is None else split,
             table=table,
             method=method,

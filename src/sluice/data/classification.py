@@ -170,7 +170,7 @@ def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
     model = None
     if settings.tokens.unit == "subwords":
         documents = list(documents)
-        train = _rows(_read(documents, lambda text: []), corpus, settings)["train"]
+        train = _rows(_read(documents, None), corpus, settings)["train"]
         model = settings.tokens.learn(documents[row].text for row in train)
     read = _read(documents, settings.tokens.make(model))
     rows = _rows(read, corpus, settings)
@@ -202,8 +202,8 @@ def _rows(
     )
 
 
-def _read(documents: Iterable[Document], tokenize: Tokenizer) -> _Read:
-    """Reads texts in provisional ids; a text without tokens becomes one unknown word."""
+def _read(documents: Iterable[Document], tokenize: Tokenizer | None) -> _Read:
+    """Reads texts in provisional ids, None for no ids; a text without tokens becomes one unknown word."""
     groups = _Groups()
     labels, given, hashes, group_ids = list[int](), list[str](), list[int](), list[int]()
 
@@ -215,8 +215,8 @@ def _read(documents: Iterable[Document], tokenize: Tokenizer) -> _Read:
             group_ids.append(groups.id_of(document))
             yield document.text
 
-    ids = TokenIds(lambda text: tokenize(text) or [""], known=[""])
-    read = ids.read_all(texts())
+    ids = TokenIds(lambda text: tokenize(text) or [""] if tokenize else [], known=[""])
+    read = ids.read_all(texts()) if tokenize else Ragged.from_rows([] for _ in texts())
     return _Read(
         words=ids.words,
         texts=read,
@@ -271,8 +271,8 @@ class ClassificationData(BucketedData[TextBatch]):
             corpus: the labelled texts.
             settings: tokenisation, vocabulary and splits.
             cache_dir: folder for the prepared arrays.
-            batch_size: texts per rank in a training batch; evaluation batches are four times larger, up to
-                65,536 tokens.
+            batch_size: texts per rank in a training batch; evaluation batches are four times larger, unless
+                they would have more than 65,536 tokens.
             max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
             max_length: maximum number of tokens of a text; longer texts are truncated.
             truncation: "head", "tail" or "head_tail".

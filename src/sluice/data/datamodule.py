@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import AnyBatch, Batch
 from sluice.data.corpus import Corpus
 from sluice.data.identity import DataIdentity
-from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
+from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler, evaluation_tokens
 from sluice.errors import SharedError
 
 
@@ -88,10 +88,6 @@ class ResumableData(pl.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-EVALUATION_TOKENS = 2**16
-"""Maximum number of tokens of an evaluation batch, padding included."""
-
-
 class BucketedData(ResumableData, Generic[AnyBatch]):
     """A DataModule with batches of similar length, split among the processes; subclasses implement `loader`."""
 
@@ -158,7 +154,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
             sampler.start_at(*self._start)
         else:  # at least one batch per rank
             batch_size = min(self.evaluation_factor * self.batch_size, count // world_size)
-            most = max(EVALUATION_TOKENS, keys.max(initial=1))
+            most = evaluation_tokens(keys, self.batch_size)
             sampler = self.sampler(keys, batch_size=batch_size, max_tokens=most, shuffle=False)
         return DataLoader(
             range(count),  # type: ignore[arg-type]

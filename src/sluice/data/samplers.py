@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+EVALUATION_TOKENS = 2**16
 POOL_BATCHES = 50
 """Size of a pool of shuffled texts that are sorted by length, in batches."""
 HALF_LENGTH_PROBABILITY, LENGTH_STD = 0.05, 5.0
@@ -46,6 +47,16 @@ class ResumableSampler(Sampler[Item]):
         """Number of items skipped in the current epoch."""
         epoch, item = self._start
         return item if self.epoch == epoch else 0
+
+
+def evaluation_tokens(keys: NDArray[np.int64], batch_size: int) -> int:
+    """Returns the maximum size of an evaluation batch: EVALUATION_TOKENS, or more if a training batch may have more.
+
+    Args:
+        keys: (N,) length of each item.
+        batch_size: items per training batch.
+    """
+    return max(EVALUATION_TOKENS, batch_size * int(keys.max(initial=1)))
 
 
 class _BatchSampler(ResumableSampler[list[int]]):

@@ -61,7 +61,8 @@ class SequenceData(BucketedData[SequenceBatch]):
         """
         Args:
             splits: returns the sequences of "train", "val" or "test"; called once for each.
-            batch_size: sequences per rank in a training batch; evaluation batches are four times larger.
+            batch_size: sequences per rank in a training batch; evaluation batches are four times larger, unless
+                they would have more than 65,536 tokens.
             max_tokens: maximum number of tokens per rank in a training batch, including padding; None for no limit.
             num_workers: loader processes.
             seed: seed of the training order.

@@ -121,8 +121,8 @@ class TextPairData(BucketedData[TextPairBatch]):
             cache_dir: folder for the prepared arrays.
             validation_fraction: fraction of each class to hold out if the corpus has no validation pairs.
             test_fraction: fraction of each class to hold out if the corpus has no test pairs.
-            batch_size: pairs per rank in a training batch; evaluation batches are four times larger, up to
-                65,536 tokens.
+            batch_size: pairs per rank in a training batch; evaluation batches are four times larger, unless
+                they would have more than 65,536 tokens.
             max_length: maximum number of words of a text; longer texts are truncated.
             truncation: "head", "tail" or "head_tail".
             num_workers: loader processes.

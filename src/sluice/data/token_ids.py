@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sluice.data.ragged import Ragged
 from sluice.errors import UserError
+from sluice.signals import available, end_with_parent
 from sluice.text.tokenizers import Tokenizer
 
 CHUNK = 2**20
@@ -24,7 +25,9 @@ CHUNK = 2**20
 FEW_CHUNKS = 4
 """Chunks up to which starting processes does not pay off."""
 AHEAD = 2
-"""Chunks per process that are read before their results are needed."""
+"""Chunks per process that are read before the first result is returned."""
+MAX_PROCESSES = 8
+"""With more, this process would have to read and merge faster than it can."""
 
 
 class TokenizedChunk(NamedTuple):
@@ -62,10 +65,15 @@ class TokenIds:
         return list(self._ids)
 
     def read(self, texts: Iterable[str]) -> Iterator[Ragged]:
-        """Yields the ids of the texts, many texts at a time; with few texts or one core in this process only.
+        """Yields the ids of the texts, many texts at a time.
+
+        Few texts, or texts on one core, are tokenised in this process.
 
         Args:
-            texts: the texts, which are read a few chunks ahead.
+            texts: the texts; some are read before the result of earlier ones is returned.
+
+        Raises:
+            UserError: if a process that tokenises is killed.
         """
         for words, chunk in _tokenized(self._tokenize, _chunks(texts)):
             ids = np.asarray([self._ids.setdefault(word, len(self._ids)) for word in words], dtype=np.int32)
@@ -92,10 +100,10 @@ def _tokenized(tokenize: Tokenizer, chunks: Iterator[list[str]]) -> Iterator[Tok
     first = list(islice(chunks, FEW_CHUNKS + 1))
     processes = _num_processes() if len(first) > FEW_CHUNKS else 1
     every = chain(first, chunks)
-    if processes < 2:
+    pool = _started_pool(tokenize, processes) if processes > 1 else None
+    if pool is None:
         yield from (_tokenize_chunk(tokenize, chunk) for chunk in every)
         return
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _start_worker, (tokenize,))
     try:
         pending: deque[Future[TokenizedChunk]] = deque()
         for chunk in every:
@@ -106,17 +114,38 @@ def _tokenized(tokenize: Tokenizer, chunks: Iterator[list[str]]) -> Iterator[Tok
             yield pending.popleft().result()
     except BrokenProcessPool:
         raise UserError(
-            "a process that tokenised texts ended, maybe for lack of memory: prepare the texts on a machine with more"
+            "a process that tokenised texts ended, maybe for lack of memory: use a machine with more memory, or fewer "
+            "cores (taskset)"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _num_processes() -> int:
-    """Returns the number of processes that tokenise; elsewhere than on Linux, starting them would run scripts again."""
+    """Returns the number of processes that tokenise.
+
+    Processes are forked, on Linux only: elsewhere Python starts them by importing the main script, which may lack the
+    guard for it. Daemonic processes, such as the workers of a DataLoader, must not start any.
+    """
     if sys.platform != "linux" or multiprocessing.current_process().daemon:
         return 1
-    return len(os.sched_getaffinity(0))
+    return min(MAX_PROCESSES, len(os.sched_getaffinity(0)))
+
+
+def _started_pool(tokenize: Tokenizer, processes: int) -> ProcessPoolExecutor | None:
+    """Returns a pool whose processes run; None if the system refuses to start them."""
+    others = set(multiprocessing.active_children())
+    try:
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _start_worker, (tokenize,))
+        pool.submit(int)  # starts the processes
+        return pool
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+            process.join()
+        if isinstance(error, OSError | NotImplementedError):
+            return None
+        raise
 
 
 def _tokenize_chunk(tokenize: Tokenizer, chunk: Sequence[str]) -> TokenizedChunk:
@@ -135,7 +164,10 @@ _tokenize_of_worker: Callable[[str], list[str]]
 def _start_worker(tokenize: Tokenizer) -> None:
     global _tokenize_of_worker
     _tokenize_of_worker = tokenize
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends the workers
+    end_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for each in available("SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP"):  # the parent handles them
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _tokenize_in_worker(chunk: Sequence[str]) -> TokenizedChunk:

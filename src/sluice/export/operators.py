@@ -11,15 +11,13 @@ import torch
 from onnx import helper
 from torch import Tensor
 
-from sluice.export.tracer import HANDLERS, ONNX_TYPES, Operand, Tracer, handles
+from sluice.export.tracer import HANDLERS, ONNX_TYPES, Operand, Tracer, handles, no_equivalent
 
 ARITHMETIC = {
     "Add": ("add", "radd", "iadd"),
     "Sub": ("sub",),
     "Mul": ("mul", "rmul", "imul"),
     "Div": ("div", "truediv", "true_divide"),
-    "Mod": ("remainder", "mod"),
-    "And": ("and", "bitwise_and", "logical_and"),
 }
 COMPARISONS = {"Less": "lt", "Greater": "gt", "LessOrEqual": "le", "GreaterOrEqual": "ge", "Equal": "eq"}
 FUNCTIONS = {
@@ -53,7 +51,23 @@ def _rsub(tracer: Tracer, out: Tensor, right: Tensor, left: Operand) -> str:
 @handles("floordiv", "floor_divide")
 def _floor_divide(tracer: Tracer, out: Tensor, left: Operand, right: Operand) -> str:
     """Of integers that are not negative: ONNX rounds quotients of integers towards zero."""
+    if out.dtype.is_floating_point:
+        raise no_equivalent("quotient of floating-point numbers rounded down")
     return _arithmetic("Div", tracer, out, left, right)
+
+
+@handles("remainder", "mod")
+def _remainder(tracer: Tracer, out: Tensor, left: Operand, right: Operand) -> str:
+    if out.dtype.is_floating_point:
+        raise no_equivalent("remainder of floating-point numbers")
+    return _arithmetic("Mod", tracer, out, left, right)
+
+
+@handles("and", "bitwise_and", "logical_and")
+def _and(tracer: Tracer, out: Tensor, left: Tensor, right: Tensor) -> str:
+    if out.dtype != torch.bool:
+        raise no_equivalent("bitwise and of numbers")
+    return _arithmetic("And", tracer, out, left, right)
 
 
 @handles("matmul", "rmatmul")
@@ -161,11 +175,10 @@ def _cumsum(tracer: Tracer, out: Tensor, inputs: Tensor, dim: int) -> str:
 
 
 @handles("sort")
-def _sort(tracer: Tracer, out: Sequence[Tensor], inputs: Tensor, dim: int) -> list[str]:
-    """In ascending order."""
+def _sort(tracer: Tracer, out: Sequence[Tensor], inputs: Tensor, dim: int = -1, descending: bool = False) -> list[str]:
     shape = tracer.node("Shape", [tracer.name(inputs)])
     size = tracer.node("Gather", [shape, tracer.integers(dim)], axis=0)
-    return tracer.nodes("TopK", [tracer.name(inputs), size], 2, axis=dim, largest=0)
+    return tracer.nodes("TopK", [tracer.name(inputs), size], 2, axis=dim, largest=int(descending))
 
 
 @handles("cat")
@@ -213,10 +226,12 @@ def _getitem(tracer: Tracer, out: Tensor, inputs: Tensor, index: tuple[int | sli
 
 @handles("pad")
 def _pad(
-    tracer: Tracer, out: Tensor, inputs: Tensor, sizes: tuple[int, int], mode: str = "constant", value: float = 0
+    tracer: Tracer, out: Tensor, inputs: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> str:
     """Of the last dimension, with a number."""
-    before, after = sizes
+    if mode != "constant" or len(pad) != 2:
+        raise no_equivalent("padding of several dimensions, or without a number")
+    before, after = pad
     others = [0] * (inputs.dim() - 1)
     widths = tracer.integers(*others, before, *others, after)
     return tracer.node("Pad", [tracer.name(inputs), widths, tracer.name(value or 0, out.dtype)])

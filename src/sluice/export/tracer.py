@@ -43,6 +43,11 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def no_equivalent(name: str) -> UserError:
+    """Returns the error for a torch function, or for a use of one."""
+    return UserError(f"torch's {name} has no ONNX equivalent here: export to another format")
+
+
 class Traced(Tensor):
     """A value of an ONNX graph. As a tensor it is on the meta device, with example sizes of dynamic dimensions."""
 
@@ -119,7 +124,7 @@ class Tracer:
             return example  # a size, a type, a device
         name = func.__name__.strip("_")
         if name not in HANDLERS:
-            raise UserError(f"torch's {name} has no ONNX equivalent here: export to another format")
+            raise no_equivalent(name)
         values = HANDLERS[name](self, example, *args, **kwargs)
         if isinstance(values, str):
             return self.wrap(parts[0], values)

@@ -168,6 +168,11 @@ class ClassificationModule(TaskModule):
         self.confusion.update(outputs["probabilities"], batch.labels)
         return outputs
 
+    def predict_step(self, batch: LabelledBatch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the (B,) indices of the texts, their probabilities (B, classes) and their labels (B,), on the CPU."""
+        probabilities = self.compute_logits(batch, "test").float().softmax(-1)
+        return batch.index, probabilities.cpu(), batch.labels.cpu()
+
     def confusion_matrix(self) -> list[list[int]]:
         """Returns the counts of the last test by true class (outer) and predicted class (inner)."""
         return self._confusion.int().tolist()
@@ -184,6 +189,21 @@ class ClassificationModule(TaskModule):
         self.log_epoch(metrics, len(batch))
         self.log_epoch({f"{stage}/loss": self.losses[f"{stage}_loss"]}, len(batch))
         return {"probabilities": probabilities}
+
+
+def scores_of(probabilities: Tensor, labels: Tensor) -> tuple[dict[str, float], list[list[int]]]:
+    """Returns the metrics of a test, and the confusion matrix: true classes (outer), predicted classes (inner).
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,) int64.
+    """
+    classes = probabilities.shape[1]
+    metrics, confusion = _metrics("", classes), ConfusionMatrix(task="multiclass", num_classes=classes)
+    found = metrics(probabilities[:, 1] if classes == 2 else probabilities, labels)
+    scores = {name.removeprefix("/"): float(value) for name, value in found.items()}
+    loss = F.nll_loss(probabilities.log(), labels)
+    return {**scores, "loss": float(loss)}, confusion(probabilities, labels).int().tolist()
 
 
 def _metrics(stage: str, classes: int) -> MetricCollection:

@@ -25,10 +25,8 @@ from sluice.recipes.labelled import ClassifierParts, LabelRecipe, tokenization
 from sluice.recipes.task import batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
 from sluice.runs.evaluation import (
-    EVALUATION_FACTOR,
     TEST_MONITOR,
     EvaluatedSplit,
-    Evaluation,
     Request,
     Table,
     bucketed_loader,
@@ -177,13 +175,12 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             padding=settings.padding,
         )
 
-    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """Evaluates on a split of the task's texts, or on a file of labelled texts."""
+    def examples(self, model: SavedModel, request: Request) -> tuple[ClassificationModule, EvaluatedSplit]:
         if request.table is None:
             texts = self._texts_of_split(model, request.split)
         else:
             texts = self._texts_of_table(model, request.table)
-        return self.evaluation_of(model, self.module_for_test(model), texts)
+        return self.module_for_test(model), texts
 
     def _texts_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
         from sluice.data.classification import assign_legacy_splits, encode_documents
@@ -196,7 +193,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             model, split, given, hashes, lambda: assign_legacy_splits(documents, settings, corpus.labels)
         )
         chosen = encode_documents([documents[row] for row in rows], self.tokenizer_of(model), model.vocab)
-        return self._evaluated(model, corpus, chosen, left_out)
+        return self._evaluated(model, corpus, chosen)._replace(left_out=left_out, hashes=hashes[rows])
 
     def _texts_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
         from sluice.data.classification import encode_documents
@@ -213,7 +210,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         encoded = encode_documents(corpus.documents(), self.tokenizer_of(model), model.vocab)
         return self._evaluated(model, corpus, encoded)
 
-    def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split, left_out: int = 0) -> EvaluatedSplit:
+    def _evaluated(self, model: SavedModel, corpus: LabelledCorpus, split: Split) -> EvaluatedSplit:
         settings = self.settings(model.config)
         data = settings.data
         collate = TextCollator(
@@ -223,8 +220,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             truncation=data.truncation,
             padding=settings.padding,
         )
-        loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, EVALUATION_FACTOR * data.batch_size)
-        return EvaluatedSplit(loader, len(split.labels), corpus.description, left_out)
+        loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, data.batch_size)
+        return EvaluatedSplit(loader, len(split.labels), corpus.description)
 
 
 def _ngram_classifier(settings: Ngrams, parts: ClassifierParts) -> NgramClassifier | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
@@ -12,9 +14,8 @@ from sluice.config.tasks.classification import Classification, Folds, Text
 from sluice.config.tasks.pairs import CharNgramText, Pairs
 from sluice.data.corpora.tables import Fold
 from sluice.data.corpus import Corpus
-from sluice.plain import Plain
 from sluice.recipes.task import TaskRecipe
-from sluice.runs.evaluation import EvaluatedSplit, Evaluation, defined_metrics, run_test
+from sluice.runs.evaluation import EvaluatedSplit, Evaluation, Request, evaluate_classifiers
 from sluice.runs.report import print_confusion
 from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenization import Tokenization
@@ -78,22 +79,16 @@ class LabelRecipe(
         tokens = tokenization(self.settings(model.config).text)
         return tokens.given(model.tokenized).make(model.parts.get("subword_model"))
 
-    def evaluation_of(self, model: SavedModel, module: Module, chosen: EvaluatedSplit) -> Evaluation:
-        """Tests a trained model.
+    @abstractmethod
+    def examples(self, model: SavedModel, request: Request) -> tuple[Module, EvaluatedSplit]:
+        """Returns the LightningModule of a trained model, and the examples of a split or file for its test."""
 
-        Args:
-            model: the model.
-            module: its LightningModule.
-            chosen: the texts or pairs.
-        """
-        tested, confusion = run_test(module, chosen.loader), module.confusion_matrix()
-        details: Plain = {"checkpoint": str(model.path), self.items: chosen.size, "from": chosen.source}
-        return Evaluation(
-            f"{model.path} on {chosen.size:,} {self.items} from {chosen.source}",
-            defined_metrics(tested, confusion),
-            {**details, "labels": model.labels, "confusion": confusion, "left_out": chosen.left_out},
-            confusion=(model.labels, confusion),
-        )
+    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
+        """Evaluates on a split of the task's data, or on a file of labelled examples."""
+        return evaluate_classifiers([model], [self.examples(model, request)], self.items)
+
+    def evaluate_ensemble(self, models: Sequence[SavedModel], request: Request) -> Evaluation:
+        return evaluate_classifiers(models, [self.examples(model, request) for model in models], self.items)
 
 
 def fold_for_test(data: Folds, known: tuple[str, ...] | None) -> Fold | None:

@@ -25,10 +25,8 @@ from sluice.recipes.labelled import ClassifierParts, LabelRecipe, fold_for_test,
 from sluice.recipes.task import batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
 from sluice.runs.evaluation import (
-    EVALUATION_FACTOR,
     TEST_MONITOR,
     EvaluatedSplit,
-    Evaluation,
     Request,
     Table,
     bucketed_loader,
@@ -172,13 +170,10 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             truncation=settings.data.truncation,
         )
 
-    def evaluate(self, model: SavedModel, request: Request) -> Evaluation:
-        """Evaluates on a split of the task's pairs, or on a file of labelled pairs."""
+    def examples(self, model: SavedModel, request: Request) -> tuple[PairModule, EvaluatedSplit]:
         if request.table is None:
-            pairs, module = self._pairs_of_split(model, request.split), self.module_for_test(model)
-        else:
-            pairs, module = self._pairs_of_table(model, request.table), self._module(model, has_deciding_words=False)
-        return self.evaluation_of(model, module, pairs)
+            return self.module_for_test(model), self._pairs_of_split(model, request.split)
+        return self._module(model, has_deciding_words=False), self._pairs_of_table(model, request.table)
 
     def _pairs_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
         from sluice.data.text_pairs import pair_hashes, read_pairs
@@ -193,8 +188,10 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
         def assigned(texts: Hashes | None = None) -> dict[str, np.ndarray]:
             return assign_splits(given, labels=labels, names=model.labels, fractions=fractions, texts=texts)
 
-        rows, left_out = rows_of_split(model, split, given, pair_hashes(pairs), assigned)
-        return self._evaluated(model, corpus, [pairs[row] for row in rows], left_out)
+        hashes = pair_hashes(pairs)
+        rows, left_out = rows_of_split(model, split, given, hashes, assigned)
+        chosen = self._evaluated(model, corpus, [pairs[row] for row in rows])
+        return chosen._replace(left_out=left_out, hashes=hashes[rows])
 
     def _pairs_of_table(self, model: SavedModel, table: Table) -> EvaluatedSplit:
         columns = table.text_columns or self.text_columns(model.config)
@@ -209,9 +206,7 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
         )
         return self._evaluated(model, corpus, list(corpus.pairs("train")))
 
-    def _evaluated(
-        self, model: SavedModel, corpus: PairCorpus, pairs: list[TextPair], left_out: int = 0
-    ) -> EvaluatedSplit:
+    def _evaluated(self, model: SavedModel, corpus: PairCorpus, pairs: list[TextPair]) -> EvaluatedSplit:
         own = self.settings(model.config)
         settings, data, words = self.ngram_settings(own), own.data, new_table()
         encoded = encode_text_pairs(pairs, self.tokenizer_of(model), words)
@@ -223,5 +218,5 @@ class PairsRecipe(LabelRecipe[Pairs, PairCorpus, "TextPairData", "PairModule"]):
             with_deciding=corpus.has_deciding_words,
         )
         keys = encoded.truncated_lengths(data.max_length)
-        loader = bucketed_loader(keys, collate, EVALUATION_FACTOR * data.batch_size)
-        return EvaluatedSplit(loader, len(pairs), corpus.description, left_out)
+        loader = bucketed_loader(keys, collate, data.batch_size)
+        return EvaluatedSplit(loader, len(pairs), corpus.description)

@@ -34,7 +34,7 @@ from sluice.program import LAUNCHED
 from sluice.recipes.sequences import SequenceRecipe
 from sluice.recipes.task import OWN_FILES, batch_size_per_rank
 from sluice.runs.data_checks import rows_of_split
-from sluice.runs.evaluation import EVALUATION_FACTOR, Evaluation, Request, bucketed_loader, run_test
+from sluice.runs.evaluation import Evaluation, Request, bucketed_loader, run_test
 from sluice.runs.saved_model import SavedModel
 from sluice.text.tokenizers import given_tokenizer, make_tokenizer
 
@@ -134,8 +134,7 @@ class TaggingRecipe(SequenceRecipe[Tagging, TaggedCorpus]):
                 sentences = list(corpus.sentences("train"))
             details |= {"sentences": len(sentences), "from": corpus.description}
         encoded = encode_tagged(sentences, model.vocab, tags)
-        batch_size = EVALUATION_FACTOR * settings.data.batch_size
-        loader = bucketed_loader(encoded.lengths, SequenceCollator(encoded), batch_size)
+        loader = bucketed_loader(encoded.lengths, SequenceCollator(encoded), settings.data.batch_size)
         metrics = run_test(self.module_for_test(model), loader)
         return Evaluation(f"{model.path} on {on}{corpus.description}", metrics, details, digits=5)
 

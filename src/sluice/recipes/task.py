@@ -27,7 +27,7 @@ from sluice.runs.monitors import check_monitors
 from sluice.runs.saved_model import DEFAULT_CACHE, DEFAULT_OUTPUT, SavedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pytorch_lightning.callbacks import Callback
 
@@ -149,6 +149,17 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         """
         data = self.build_data(model.config, self.find_corpus(model.config, may_fall_back=False))
         return evaluate_whole_data(model, data, self.module_for_test(model), request)
+
+    def evaluate_ensemble(self, models: Sequence[SavedModel], request: Request) -> Evaluation:
+        """Evaluates the mean of the probabilities of several models of this task.
+
+        Raises:
+            UserError: if they have different classes or splits, or do not classify.
+        """
+        task = models[0].config.task.name
+        raise UserError(
+            f"models of task={task} cannot be evaluated together, only classifiers can: evaluate them one by one"
+        )
 
     def text_columns(self, config: Config) -> tuple[str, ...]:
         """Returns the columns of the texts in tables; those of the training data if they are a table."""

@@ -277,7 +277,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
             texts.select(rows), translator.source, translator.target, settings, filtered=split == "train"
         )
         keys, _ = encoded.sort_keys()
-        loader = bucketed_loader(keys, ParallelCollator(encoded, with_texts=True), own.data.batch_size)
+        loader = bucketed_loader(keys, ParallelCollator(encoded, with_texts=True), own.data.batch_size, factor=1)
         return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sluice.data.collate import Batch
-from sluice.data.samplers import BucketBatchSampler
+from sluice.data.identity import Hashes
+from sluice.data.samplers import BucketBatchSampler, evaluation_tokens
+from sluice.errors import UserError
 from sluice.modules.monitor import Monitor
 from sluice.plain import Plain, PlainMapping
 from sluice.runs.data_checks import check_unchanged
@@ -21,9 +26,14 @@ from sluice.runs.logs import quiet_lightning
 from sluice.runs.saved_model import SavedModel
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from sluice.data.datamodule import CorpusData
     from sluice.modules.base import TaskModule
+    from sluice.modules.classification import ClassificationModule
 
+Confusion: TypeAlias = list[list[int]]
+"""Counts by true class (outer) and predicted class (inner)."""
 EVALUATION_FACTOR = 4
 """Ratio of evaluation to training batch size, without beam search."""
 TEST_MONITOR = Monitor("test/loss", "min")
@@ -68,7 +78,7 @@ class Evaluation:
     """Display names of the metrics."""
     notes: tuple[str, ...] = ()
     """Lines to print after the metrics."""
-    confusion: tuple[tuple[str, ...], list[list[int]]] | None = None
+    confusion: tuple[tuple[str, ...], Confusion] | None = None
     """Class names and confusion matrix: rows are true classes, columns predicted classes."""
 
 
@@ -81,19 +91,85 @@ class EvaluatedSplit(NamedTuple):
     """Description of the data."""
     left_out: int = 0
     """Number of texts that belong to no split of the training run."""
+    hashes: Hashes = np.zeros(0, np.uint64)
+    """(N,) hashes of the examples; empty for those of a file."""
 
 
-def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
-    """Runs the test loop and returns its metrics, without the prefix "test/"."""
+def _quiet_trainer() -> pl.Trainer:
     import pytorch_lightning as pl  # slow to import
 
     quiet_lightning()
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")  # see defined_metrics
-        (metrics,) = trainer.test(module, loader, verbose=False)
+    return pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
+
+
+def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
+    """Runs the test loop and returns its metrics, without the prefix "test/"."""
+    with undefined_metrics_ignored():
+        (metrics,) = _quiet_trainer().test(module, loader, verbose=False)
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
+
+
+def evaluate_classifiers(
+    models: Sequence[SavedModel], members: Sequence[tuple[ClassificationModule, EvaluatedSplit]], items: str
+) -> Evaluation:
+    """Evaluates a classifier, or the mean of the probabilities of several.
+
+    Args:
+        models: the models.
+        members: their modules, with the examples as each of them reads them.
+        items: what is classified: "texts", "pairs".
+
+    Raises:
+        UserError: if the models have different classes or examples.
+    """
+    module, chosen = members[0]
+    paths, labels = [str(model.path) for model in models], models[0].labels
+    if len(models) == 1:
+        tested, confusion = run_test(module, chosen.loader), module.confusion_matrix()
+    else:
+        _check_members(models, [examples for _, examples in members])
+        tested, confusion = _run_ensemble(members)
+    details: Plain = {"checkpoint": paths[0] if len(paths) == 1 else paths, items: chosen.size, "from": chosen.source}
+    return Evaluation(
+        f"{', '.join(paths)} on {chosen.size:,} {items} from {chosen.source}",
+        defined_metrics(tested, confusion),
+        {**details, "labels": labels, "confusion": confusion, "left_out": chosen.left_out},
+        confusion=(labels, confusion),
+    )
+
+
+def _check_members(models: Sequence[SavedModel], examples: Sequence[EvaluatedSplit]) -> None:
+    for model, own in zip(models, examples, strict=True):
+        if model.labels != models[0].labels:
+            raise UserError(f"{model.path} has other classes than {models[0].path}: evaluate them one by one")
+        if not np.array_equal(own.hashes, examples[0].hashes):
+            raise UserError(
+                f"{model.path} and {models[0].path} have different texts in this split: evaluate them on a file with "
+                "--file, or one by one"
+            )
+
+
+def _run_ensemble(members: Sequence[tuple[ClassificationModule, EvaluatedSplit]]) -> tuple[dict[str, float], Confusion]:
+    """Returns the metrics and the confusion matrix of the mean of several classifiers' probabilities."""
+    from sluice.modules.classification import scores_of
+
+    total, labels = torch.zeros(()), torch.zeros(0, dtype=torch.int64)
+    for module, examples in members:
+        batches = cast(list[tuple[Tensor, Tensor, Tensor]], _quiet_trainer().predict(module, examples.loader))
+        index, probabilities, true = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        order = index.argsort()
+        total, labels = total + probabilities[order], true[order]
+    with undefined_metrics_ignored():
+        return scores_of(total / len(members), labels)
+
+
+@contextmanager
+def undefined_metrics_ignored() -> Iterator[None]:
+    """Context manager without torchmetrics's warnings about metrics that `defined_metrics` leaves out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")
+        yield
 
 
 def defined_metrics(metrics: dict[str, float], confusion: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -128,14 +204,16 @@ def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule,
 
 
 def bucketed_loader(
-    keys: NDArray[np.int64], collate: Callable[[list[int]], Batch], batch_size: int
+    keys: NDArray[np.int64], collate: Callable[[list[int]], Batch], batch_size: int, *, factor: int = EVALUATION_FACTOR
 ) -> DataLoader[Batch]:
     """Returns a DataLoader with batches of examples of similar length.
 
     Args:
         keys: (N,) int64 lengths.
         collate: function from indices of examples to a batch.
-        batch_size: maximum number of examples per batch.
+        batch_size: examples per training batch.
+        factor: ratio of the evaluation batch size to the training batch size.
     """
-    sampler = BucketBatchSampler(keys, batch_size=min(batch_size, len(keys)))
+    most = evaluation_tokens(keys, batch_size)
+    sampler = BucketBatchSampler(keys, batch_size=min(factor * batch_size, len(keys)), max_tokens=most)
     return DataLoader(range(len(keys)), batch_sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ _QUIET = (
     ".*ModelCheckpoint\\(monitor=.*could not find the monitored key.*",
     ".*GPU available but not used.*",
     ".*The PyTorch Profiler default schedule will be overridden.*",
+    ".*You are using a custom batch sampler .* for prediction.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
 """Warnings of Lightning that don't apply here; for example, batches need no workers since they take 0.1 ms."""

@@ -1,22 +1,17 @@
 """Worker process of a run on several devices: python -m sluice.training.worker launch.yaml, see `launch`."""
 
-import ctypes
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from sluice.exit_codes import INTERRUPTED, exit_on_user_error
-
-_SET_PARENT_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
+from sluice.signals import end_with_parent
 
 
 def main(path: Path) -> None:
     """Trains with the configuration in a launch file, as the rank given by the environment."""
-    _end_with_parent()
+    end_with_parent()
     with exit_on_user_error():
         from sluice.config.stored import restored
         from sluice.config.user_code import TASK, add_working_directory, import_module
@@ -30,12 +25,6 @@ def main(path: Path) -> None:
             run(restored(plain["config"], plain["schema"]))
         except Interrupted:
             raise SystemExit(INTERRUPTED) from None
-
-
-def _end_with_parent() -> None:
-    """On Linux, kills this worker when its parent dies."""
-    with suppress(OSError, AttributeError, TypeError):  # on Windows CDLL(None) is a TypeError
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 if __name__ == "__main__":

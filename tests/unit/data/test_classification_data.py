@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
-from sluice.data import datamodule
+from sluice.data import samplers
 from sluice.data.classification import ClassificationData, TextSettings
 from sluice.data.collate import TextBatch
 from sluice.data.corpus import Document, Sources
@@ -91,12 +91,14 @@ def test_evaluation_batches_are_four_times_larger(cache_dir: Path) -> None:
     assert [len(batch) for batch in data.test_dataloader()] == [16, 14]
 
 
-@pytest.mark.parametrize("most", [40, 3])
-def test_evaluation_batches_have_limited_tokens(cache_dir: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """The longest texts have 8 tokens, so that 3 cannot be kept."""
-    monkeypatch.setattr(datamodule, "EVALUATION_TOKENS", most)
+@pytest.mark.parametrize(("most", "largest"), [(40, 40), (3, 4 * 8)])
+def test_evaluation_batches_have_limited_tokens(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch, most: int, largest: int
+) -> None:
+    """A training batch has four texts of at most 8 tokens; evaluation batches may have as many."""
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", most)
     batches = list(make_data(cache_dir).val_dataloader())
-    assert max(batch.ids.numel() for batch in batches) == max(most, 8)
+    assert max(batch.ids.numel() for batch in batches) == largest
     assert sorted(chain.from_iterable(batch.index.tolist() for batch in batches)) == list(range(21))
 
 

@@ -65,3 +65,23 @@ def test_constructors_agree(sequences: list[list[int]]) -> None:
 def test_empty_array_has_no_sequences() -> None:
     assert len(Ragged.from_rows([])) == 0
     assert Ragged.from_rows([]).flat.dtype == np.int32
+
+
+@settings(deadline=None)
+@given(sequences=SEQUENCES, most=st.integers(0, 7), data=st.data())
+def test_truncated_and_marked_equal_a_plain_loop(sequences: list[list[int]], most: int, data: st.DataObject) -> None:
+    texts = ragged(sequences)
+    chosen = data.draw(st.lists(st.booleans(), min_size=len(sequences), max_size=len(sequences)))
+    assert as_lists(texts.truncated(most)) == [sequence[:most] for sequence in sequences]
+    assert as_lists(texts.preceded_by(7)) == [[7, *sequence] for sequence in sequences]
+    assert as_lists(texts.followed_by(7)) == [[*sequence, 7] for sequence in sequences]
+    marked = [[*sequence, 7] if mark else sequence for sequence, mark in zip(sequences, chosen, strict=True)]
+    assert as_lists(texts.followed_by(7, np.asarray(chosen))) == marked
+
+
+@settings(deadline=None)
+@given(parts=st.lists(SEQUENCES, max_size=3))
+def test_concatenated_has_the_rows_of_all_parts(parts: list[list[list[int]]]) -> None:
+    together = Ragged.concatenated(map(ragged, parts))
+    assert as_lists(together) == [sequence for part in parts for sequence in part]
+    assert (together.flat.dtype, together.offsets.dtype) == (np.int32, np.int64)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
+from sluice.data import samplers
 from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.parallel import ParallelSettings
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
@@ -105,6 +106,11 @@ def test_max_tokens_limits_padded_training_targets(cache_dir: Path) -> None:
     assert max(batch.labels.numel() for batch in data.val_dataloader()) > 64
     with pytest.raises(UserError, match=r"max_tokens=10 is too small: the longest target has \d\d tokens"):
         make_data(cache_dir, max_tokens=10).train_dataloader()
+
+
+def test_long_pair_does_not_shrink_other_evaluation_batches(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 1)
+    assert sorted(len(batch) for batch in make_data(cache_dir).val_dataloader()) == [2, 8, 8, 8, 8, 8, 8]
 
 
 @pytest.mark.parametrize("split", SIZES)

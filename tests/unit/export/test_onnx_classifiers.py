@@ -1,15 +1,21 @@
 """Classifiers and labellers in ONNX Runtime equal the network for every cell, option, batch size and length."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 
 from onnx_checks import Session, assert_close, sessions
 
+from sluice.errors import UserError
 from sluice.export.onnx_backend import has_operator
 from sluice.export.programs import programs_of
+from sluice.export.tracer import Tracer
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.classifier import TextClassifier
 from sluice.models.regressor import Regressor
@@ -90,6 +96,24 @@ def test_segments(cell: str, pooling: str) -> None:
 @pytest.mark.parametrize("max_n", [1, 2, 3])
 def test_classifier_of_ngrams(max_n: int, padding: str) -> None:
     assert_equals_in_runtime(small_classifier(cell="lstm", max_n=max_n, padding=padding))
+
+
+@pytest.mark.export
+@pytest.mark.parametrize(
+    ("function", "dtype"),
+    [
+        (lambda values: values // 2, torch.float32),
+        (lambda values: values % 2, torch.float32),
+        (lambda values: values & 1, torch.int64),
+        (lambda values: F.pad(values, (1, 1), mode="reflect"), torch.float32),
+        (lambda values: F.pad(values, (1, 1, 1, 1)), torch.float32),
+        (torch.erfinv, torch.float32),
+    ],
+)
+def test_functions_without_an_equivalent_are_refused(function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
+    values = Tracer().input("values", (2, 3), torch.ones(2, 3, dtype=dtype))
+    with pytest.raises(UserError, match="has no ONNX equivalent here"):
+        function(values)
 
 
 @pytest.mark.export
