@@ -29,6 +29,7 @@ SKIPPED = (
 BENCHMARKS = {
     "cells": ("--size", "2,3,4,5", "--runs", "1"),
     "lengths": ("--batch-size", "4", "--steps", "8", "--shortest", "4", "--runs", "1"),
+    "prepare": ("--megabytes", "1", "--pairs", "100"),
     "word2vec": ("--size", "4", "--runs", "1"),
 }
 """Options that make `sluice bench` short."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from running import CONF, error_of, sluice, train
+from running import CONF, error_of, json_lines, sluice, train
 from sluice.cli.main import app
 from sluice.cli.settings_help import Described
 from sluice.config.compose import flat
@@ -207,6 +207,14 @@ def test_cfg_job_prints_the_config_without_training() -> None:
     assert ended.code == 0
     assert "cell: gru" in ended.out
     assert "seed: 7" in ended.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory on Linux only")
+def test_bench_prepare_counts_all_tokens() -> None:
+    text, pairs = json_lines(sluice("bench", "prepare", "--megabytes", "1", "--pairs", "100", "--json"))
+    assert text["tokens"] == pytest.approx(1e6 / 5.97, rel=0.2)  # words of five letters, and an end of each line
+    assert pairs["tokens"] == 1_000 * 2 * (15 + 1 + 2) - 1_000  # words, full stop, marks; the source has no first one
+    assert all(row[name] > 0 for row in (text, pairs) for name in ("seconds", "cpu_seconds", "peak_bytes"))
 
 
 def test_bench_lengths_compares_dense_and_packed() -> None:

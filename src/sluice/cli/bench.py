@@ -143,6 +143,19 @@ def scale(
 
 
 @bench.command()
+def prepare(
+    megabytes: Annotated[int, typer.Option(min=1, max=10**6, help="Size of the text in MB.")] = 100,
+    pairs: Annotated[int, typer.Option(min=100, max=MAX_SIZE, help="Number of sentence pairs.")] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """Measure the preparation of a text and of sentence pairs: tokens per second, processor time and memory."""
+    with exit_on_user_error():
+        from sluice.benchmarks.preparation import bench_prepare
+
+        bench_prepare(megabytes=megabytes, pairs=pairs, as_json=as_json)
+
+
+@bench.command()
 def word2vec(
     data_dir: Annotated[
         Path | None,
