@@ -212,7 +212,7 @@ def test_cfg_job_prints_the_config_without_training() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory on Linux only")
 def test_bench_prepare_counts_all_tokens() -> None:
     text, pairs = json_lines(sluice("bench", "prepare", "--megabytes", "1", "--pairs", "100", "--json"))
-    assert text["tokens"] == pytest.approx(1e6 / 5.97, rel=0.2)  # words of five letters, and an end of each line
+    assert text["tokens"] == pytest.approx(1e6 / 5.97, rel=0.2)  # words of five characters, and an end of each line
     assert pairs["tokens"] == 1_000 * 2 * (15 + 1 + 2) - 1_000  # words, full stop, marks; the source has no first one
     assert all(row[name] > 0 for row in (text, pairs) for name in ("seconds", "cpu_seconds", "peak_bytes"))
 

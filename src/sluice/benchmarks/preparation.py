@@ -23,10 +23,10 @@ from sluice.data.running_text import StreamSettings, prepare_text
 from sluice.errors import UserError
 
 WORDS, LONGEST, SENTENCE, EXPONENT = 200_000, 8, 15, 1.05
-"""Size of the vocabulary, letters of the longest word, words of a sentence, exponent of Zipf's law."""
+"""Size of the vocabulary, characters of the longest word, words of a sentence, exponent of Zipf's law."""
 BLOCK = 1_000
 """Sentences generated at a time."""
-LETTERS = "etaoinshrdlucmfwypvbgk"
+CHARACTERS = "etaoinshrdlucmfwypvbgk"
 KIB, MIB = 2**10, 2**20
 
 
@@ -84,9 +84,11 @@ def _prepare_pairs(path: Path, folder: Path) -> int:
 def _write(path: Path, *, columns: int, enough: Callable[[int, int], bool]) -> None:
     """Writes sentences of random words, `columns` in a line, until there are enough lines or bytes."""
     random = np.random.default_rng(0)
-    letters = np.asarray(list(LETTERS))[random.integers(0, len(LETTERS), (WORDS, LONGEST))].view(f"U{LONGEST}")[:, 0]
+    characters = np.asarray(list(CHARACTERS))[random.integers(0, len(CHARACTERS), (WORDS, LONGEST))].view(
+        f"U{LONGEST}"
+    )[:, 0]
     lengths = random.integers(2, LONGEST + 1, WORDS)
-    words = np.asarray([word[:length] for word, length in zip(letters, lengths, strict=True)])
+    words = np.asarray([word[:length] for word, length in zip(characters, lengths, strict=True)])
     probabilities = np.arange(1, WORDS + 1) ** -EXPONENT
     probabilities /= probabilities.sum()
     lines = size = 0
