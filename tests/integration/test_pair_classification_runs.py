@@ -54,6 +54,13 @@ def test_pairs_train_and_evaluate(titles: Finished) -> None:
     assert "best.ckpt on 20 pairs from pairs of product titles" in shown
 
 
+def test_ensemble_of_equal_models_equals_the_model(titles: Finished) -> None:
+    (alone,) = json_lines(sluice("evaluate", titles.folder, "--json"))
+    (together,) = json_lines(sluice("evaluate", titles.folder, titles.folder, "--json"))
+    assert together["loss"] == pytest.approx(alone["loss"], abs=1e-6)
+    assert (together["accuracy"], together["confusion"]) == (alone["accuracy"], alone["confusion"])
+
+
 def test_predict_prints_class_probability_and_words(titles: Finished) -> None:
     (line,) = json_lines(sluice("predict", titles.folder, *TITLES, "--json"))
     assert (line["first"], line["second"]) == TITLES

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -84,11 +83,10 @@ def _prepare_pairs(path: Path, folder: Path) -> int:
 def _write(path: Path, *, columns: int, enough: Callable[[int, int], bool]) -> None:
     """Writes sentences of random words, `columns` in a line, until there are enough lines or bytes."""
     random = np.random.default_rng(0)
-    characters = np.asarray(list(CHARACTERS))[random.integers(0, len(CHARACTERS), (WORDS, LONGEST))].view(
-        f"U{LONGEST}"
-    )[:, 0]
+    characters = np.asarray(list(CHARACTERS))[random.integers(0, len(CHARACTERS), (WORDS, LONGEST))]
+    longest = characters.view(f"U{LONGEST}")[:, 0]
     lengths = random.integers(2, LONGEST + 1, WORDS)
-    words = np.asarray([word[:length] for word, length in zip(characters, lengths, strict=True)])
+    words = np.asarray([word[:length] for word, length in zip(longest, lengths, strict=True)])
     probabilities = np.arange(1, WORDS + 1) ** -EXPONENT
     probabilities /= probabilities.sum()
     lines = size = 0
@@ -120,6 +118,8 @@ def _measured(work: str, prepare: Callable[[], int]) -> Preparation:
 
 
 def _prepare_in_process(prepare: Callable[[], int], sender: Connection) -> None:
+    import resource  # not on Windows
+
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     try:
         tokens = prepare()
