@@ -73,6 +73,7 @@ def test_score_is_the_test_perplexity(tmp_path: Path, tokenizer: str, form: str)
 
 
 @pytest.mark.data
+@pytest.mark.skipif("SLUICE_DATA" not in os.environ, reason="SLUICE_DATA names no folder with WikiText-2")
 def test_score_of_wikitext2_is_the_test_perplexity(tmp_path: Path) -> None:
     corpus = find_wikitext2(Path(os.environ["SLUICE_DATA"]))
     assert corpus is not None
