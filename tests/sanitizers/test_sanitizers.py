@@ -124,6 +124,11 @@ def run_tests(
     )  # fmt: skip
 
 
+def report(ended: subprocess.CompletedProcess[str]) -> str:
+    """The end of pytest's output, and the beginning of the sanitizer's report."""
+    return ended.stdout[-3000:] + ended.stderr[:6000]
+
+
 def copied(folder: Path) -> Path:
     return Path(shutil.copytree(KERNELS, folder / "c"))
 
@@ -132,7 +137,7 @@ def copied(folder: Path) -> Path:
 @pytest.mark.parametrize("tests", TESTS)
 def test_kernels_without_reports(tests: str, sanitizer: Sanitizer, interpreters: Path, tmp_path: Path) -> None:
     ended = run_tests(interpreters, sanitizer, copied(tmp_path), [f"tests/{tests}", "-k", LIGHT])
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-6000:]
+    assert ended.returncode == 0, report(ended)
 
 
 @pytest.mark.parametrize(("name", "number"), BARRIERS)

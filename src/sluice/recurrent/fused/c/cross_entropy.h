@@ -74,7 +74,7 @@ static int64_t divide_scratch(const CrossEntropy *run, Chunk *chunk) {
   chunk->normaliser = scratch_alloc(&scratch, stride);
   chunk->tiles_of_parts = scratch_alloc(&scratch, run->parts * TILE_WORDS * stride);
   chunk->grads = scratch_alloc(&scratch, run->grad_features ? run->parts * inner * stride : 0);
-  return scratch - run->scratch;
+  return (int64_t)(((uintptr_t)scratch - (uintptr_t)run->scratch) / sizeof(REAL));
 }
 
 static Chunk chunk_of(const CrossEntropy *run, int64_t number) {

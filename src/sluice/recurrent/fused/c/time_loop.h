@@ -27,9 +27,10 @@ int64_t scratch_size(int64_t batch, int64_t hidden, int64_t width) {
   return (width + 2 * LANES) * (hidden + LANES) + batch * (width + hidden);
 }
 
+/* The scratch may be a null pointer, to which nothing may be added as a pointer: its size is then counted. */
 static REAL *scratch_alloc(REAL **scratch, int64_t count) {
   REAL *block = *scratch;
-  *scratch += count;
+  *scratch = (REAL *)((uintptr_t)block + (uintptr_t)count * sizeof(REAL));
   return block;
 }
 
