@@ -202,7 +202,7 @@ def scores_of(probabilities: Tensor, labels: Tensor) -> tuple[dict[str, float], 
     metrics, confusion = _metrics("", classes), ConfusionMatrix(task="multiclass", num_classes=classes)
     found = metrics(probabilities[:, 1] if classes == 2 else probabilities, labels)
     scores = {name.removeprefix("/"): float(value) for name, value in found.items()}
-    loss = F.nll_loss(probabilities.log(), labels)
+    loss = F.nll_loss(probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log(), labels)
     return {**scores, "loss": float(loss)}, confusion(probabilities, labels).int().tolist()
 
 

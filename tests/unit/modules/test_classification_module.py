@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import TextBatch
 from sluice.models.classifier import ClassifierOutput
 from sluice.modules.base import Monitor
-from sluice.modules.classification import ClassificationModule
+from sluice.modules.classification import ClassificationModule, scores_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own
 
@@ -144,3 +144,12 @@ def test_validation_metrics_are_those_logged() -> None:
 def test_training_requires_an_optimizer() -> None:
     with pytest.raises(ValueError, match="without an optimizer"):
         make_task(2).configure_optimizers()
+
+
+def test_loss_of_given_probabilities_is_finite_and_equals_the_cross_entropy() -> None:
+    logits, labels = torch.tensor([[0.3, -1.0], [2.0, 1.0], [0.0, 0.0]]), torch.tensor([0, 1, 1])
+    scores, confusion = scores_of(logits.softmax(-1), labels)
+    assert scores["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)))
+    assert confusion == [[1, 0], [2, 0]]
+    certain, _ = scores_of(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([1, 1]))
+    assert 0 < certain["loss"] < 100
