@@ -146,7 +146,7 @@ def test_training_requires_an_optimizer() -> None:
         make_task(2).configure_optimizers()
 
 
-def test_loss_of_given_probabilities_is_finite_and_equals_the_cross_entropy() -> None:
+def test_loss_of_probabilities_is_the_finite_cross_entropy() -> None:
     logits, labels = torch.tensor([[0.3, -1.0], [2.0, 1.0], [0.0, 0.0]]), torch.tensor([0, 1, 1])
     scores, confusion = scores_of(logits.softmax(-1), labels)
     assert scores["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)))
