@@ -105,6 +105,7 @@ def test_help_of_every_option_describes_its_settings(group: str) -> None:
         ),
         (["task=imdb"], "checkpoint.stop_signal=SIGUSR1 signal that makes the run save and stop [one of SIGUSR1,"),
         (["optimizer=sgd"], "optimizer.momentum=0.9 momentum factor"),
+        (["experiment=awd_lstm_wikitext2"], "optimizer.weight_decay=1.2e-06 L2 penalty"),
         (["callbacks=[default,ema]"], "callbacks.ema.decay=0.999 weight of the average"),
         (["-m", "model=gru,lstm", "seed=3,4"], "Settings of python train.py model=gru seed=3"),
         (["scheduler=constant", "logger=none"], "scheduler=constant logger=none constant: Constant learning rate"),

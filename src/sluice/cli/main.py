@@ -56,7 +56,7 @@ class UserCodeGroup(TyperGroup):
 Hidden = Annotated[int | None, typer.Option(min=1, help="Hidden size of untrained networks; default: 64.")]
 Init = Annotated[
     str | None,
-    typer.Option(help="Initialiser of the recurrent weights of untrained networks: orthogonal (default) or xavier."),
+    typer.Option(help="Initialiser of untrained recurrent weights: orthogonal (default), xavier or uniform."),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Random seed of untrained networks; default: 1.")]
 
@@ -134,8 +134,8 @@ PromptTokenized = Annotated[
     bool | None,
     typer.Option(
         "--tokenized/--raw",
-        help="The text is already tokenised: split it at white space only; --raw tokenises it also for a model whose "
-        "training text was split at white space. Default: as the training text.",
+        help="Split the text at white space only, since it is already tokenised. Default: --raw, which uses the "
+        "tokenizer of the training text, or 'words' if that text was split at white space.",
     ),
 ]
 

@@ -14,8 +14,8 @@ Tokenized = Annotated[
     bool | None,
     typer.Option(
         "--tokenized/--raw",
-        help="The text is already tokenised: split it at white space only. Default: raw, tokenised as the training "
-        "text (with the tokenizer 'words' if the training text was split at white space).",
+        help="Split the text at white space only, since it is already tokenised; --raw tokenises it even if the "
+        "training text was split at white space. Default: as the training text.",
     ),
 ]
 

@@ -91,12 +91,24 @@ def first_values(settings: Sequence[str]) -> list[str]:
 
 
 def _without_schema(config: DictConfig, chosen: Sequence[str], folders: Sequence[Path]) -> Iterator[Described]:
-    """Settings of the groups that take the arguments of a class; comments in the chosen files go first."""
+    """Settings of the groups that take the arguments of a class."""
     for group in FREE_GROUPS:
         if isinstance(config[group], DictConfig):
-            options = option_files(folders, group)
-            files = sorted(options.values(), key=lambda file: f"{group}={file.stem}" not in chosen)
+            target = OmegaConf.select(config[group], "_target_", throw_on_missing=False)
+            files = _commented_files(folders, group, chosen, target)
             yield from _free(config[group], f"{group}.", _comments(files))
+
+
+def _commented_files(folders: Sequence[Path], group: str, chosen: Sequence[str], target: str | None) -> list[Path]:
+    """The files of a group, first the one chosen on the command line, then those of the same class.
+
+    An experiment or a task may have chosen the file, whose name is then unknown.
+    """
+
+    def rank(file: Path) -> tuple[bool, bool]:
+        return f"{group}={file.stem}" not in chosen, f"_target_: {target}\n" not in file.read_text(encoding="utf-8")
+
+    return sorted(option_files(folders, group).values(), key=rank)
 
 
 def _typed(node: DictConfig, prefix: str) -> Iterator[Described]:

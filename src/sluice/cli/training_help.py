@@ -20,7 +20,7 @@ GROUPS = {
     "logger": "",
     "experiment": "complete experiments",
     "hparams_search": "searches for settings",
-    "debug": "short runs that look for mistakes",
+    "debug": "short runs for debugging",
 }
 """The groups, and what they choose."""
 EXAMPLES = """Train a recurrent text model.

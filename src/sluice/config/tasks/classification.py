@@ -22,7 +22,7 @@ class Text(Settings):
     min_freq: int = count("minimum number of occurrences of a token in the training texts", 2)
     max_size: int | None = count("maximum vocabulary size, most frequent tokens first; null for no limit", 30_000)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = setting("size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
+    subword_size: int = setting("maximum size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
 
 
 @dataclass

@@ -18,7 +18,7 @@ class CharNgramText(Settings):
     lowercase: bool = setting("convert all text to lower case; basic_english always does", False)
     normalize: bool = setting("normalise texts to Unicode NFC, and replace HTML line breaks (<br>) by spaces", True)
     subwords: str = choice("subword algorithm (sentencepiece)", SUBWORDS, "bpe")
-    subword_size: int = setting("size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
+    subword_size: int = setting("maximum size of the subword vocabulary", 8_000, least=1, most=MAX_SUBWORDS)
     max_ngram: int = setting(
         "length of the longest character n-gram that contributes to the vector of a word", 3, least=1, most=1_000
     )
@@ -29,7 +29,7 @@ class CharNgramText(Settings):
 class PairsData(Folds):
     """Pairs of texts: generated product titles, or a user-supplied file."""
 
-    path: str | None = setting("file of training pairs (CSV, TSV or JSONL); null generates product titles", None)
+    path: str | None = setting("table of training pairs, as for task=reviews; null generates product titles", None)
     validation_path: str | None = setting("file of validation pairs; null splits off validation_fraction of path", None)
     test_path: str | None = setting("file of test pairs; null splits off test_fraction of path", None)
     validation_fraction: float = setting("fraction of each class of path used for validation", 0.1, above=0, below=1)
