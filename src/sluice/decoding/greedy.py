@@ -20,7 +20,7 @@ def greedy_search(
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
 ) -> list[Hypothesis]:
-    """Generates one sentence for each row; finished sentences leave the batch.
+    """Generates a sentence for each row and returns them in order; finished sentences leave the batch.
 
     Args:
         step: the model.

@@ -20,7 +20,7 @@ class StepOutput(NamedTuple, Generic[StateT]):
     """Result of one step of a model for R rows."""
 
     logits: Tensor
-    """(R, V), of the next word, or its log-probabilities; −inf for words with probability 0."""
+    """(R, V), logits or log-probabilities of the next word; −inf for words with probability 0."""
     state: StateT
     weights: Tensor | None
     """(R, S), attention weights over the source; None without attention."""

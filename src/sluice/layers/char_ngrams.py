@@ -8,8 +8,8 @@ from torch.nn import functional as F
 class CharNgramEmbedding(nn.Module):
     """A word's vector is the sum of its n character n-gram vectors, divided by √n.
 
-    Bojanowski et al. (2017), arXiv 1607.04606, equation 2, sum without dividing. The division keeps long words from
-    having larger vectors.
+    Bojanowski et al. (2017), arXiv 1607.04606, section 3.2, without the division, which gives the vectors of short and
+    long words similar norms.
     """
 
     def __init__(self, *, buckets: int, size: int, word_dropout: float = 0.0, initial_std: float = 0.1) -> None:

@@ -23,7 +23,7 @@ class CellOptions:
     cell_activation: str | None = None
     """f_c of an LSTM, applied to the candidate; None for the cell's default."""
     forget_bias: float = 1.0
-    """Initial bias of the forget gate (for a GRU, of the update gate plus 1); ignored by cells without one."""
+    """Initial bias of the forget gate; a GRU's update gate starts at this value minus 1. Ignored by other cells."""
     recurrent_dropout: float = 0.0
     """Dropout probability of the hidden units in the recurrent product, one mask for all steps of a sequence."""
     weight_dropout: float = 0.0

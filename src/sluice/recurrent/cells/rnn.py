@@ -41,8 +41,9 @@ class TanhRNNCell(SimpleRNNCell):
 class ReLURNNCell(SimpleRNNCell):
     """The simple RNN with f = ReLU.
 
-    Le, Jaitly & Hinton (2015), "A simple way to initialize recurrent networks of rectified linear units". h is
-    unbounded: W_hh is initialised orthogonal, and training needs gradient clipping.
+    Le, Jaitly & Hinton (2015), "A simple way to initialize recurrent networks of rectified linear units", arXiv
+    1504.00941, where W_hh starts as the identity; here it starts orthogonal. h is unbounded, so that training needs
+    gradient clipping.
     """
 
     default_activations: ClassVar[dict[str, str]] = {"activation": "relu"}
