@@ -31,7 +31,7 @@ from sluice.data.identity import DataIdentity, Hashes, text_hash
 from sluice.data.ppmi import WINDOW, ppmi_vectors
 from sluice.data.progress import track
 from sluice.data.ragged import Ragged
-from sluice.data.splits import HoldOutSettings, assign_splits, same_rows
+from sluice.data.splits import GroupIds, HoldOutSettings, assign_splits, same_rows
 from sluice.data.token_ids import TokenIds, token_counts
 from sluice.layers.pooling import step_mask
 from sluice.terminal import duration
@@ -121,7 +121,7 @@ def assign_legacy_splits(
         settings: with the held-out fractions.
         labels: class names.
     """
-    groups = _Groups()
+    groups = GroupIds()
     ids = np.asarray([groups.id_of(document) for document in documents], dtype=np.int64)
     return assign_splits(
         np.asarray([document.split for document in documents]),
@@ -131,23 +131,6 @@ def assign_legacy_splits(
         texts=None,
         groups=ids,
     )
-
-
-class _Groups:
-    """Maps the groups of documents to ids; a document without a group gets a unique id."""
-
-    def __init__(self) -> None:
-        self._ids: dict[tuple[str, str], int] = {}
-        self._sizes: Counter[str] = Counter()
-        self.named = False
-        """True once any document has a group."""
-
-    def id_of(self, document: Document) -> int:
-        """Returns the id of a document's group, in the order of first appearance in its split."""
-        self.named |= bool(document.group)
-        name = document.group or f"#{self._sizes[document.split]}"
-        self._sizes[document.split] += 1
-        return self._ids.setdefault((document.split, name), len(self._ids))
 
 
 @dataclass
@@ -204,7 +187,7 @@ def _rows(
 
 def _read(documents: Iterable[Document], tokenize: Tokenizer | None) -> _Read:
     """Reads texts in provisional ids, None for no ids; a text without tokens becomes one unknown word."""
-    groups = _Groups()
+    groups = GroupIds()
     labels, given, hashes, group_ids = list[int](), list[str](), list[int](), list[int]()
 
     def texts() -> Iterator[str]:

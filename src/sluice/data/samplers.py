@@ -12,7 +12,7 @@ EVALUATION_TOKENS = 2**16
 POOL_BATCHES = 50
 """Size of a pool of shuffled texts that are sorted by length, in batches."""
 HALF_LENGTH_PROBABILITY, LENGTH_STD = 0.05, 5.0
-"""Variable chunk lengths (Merity, Keskar & Socher 2018, section 5): probability of half the length, and std."""
+"""Variable chunk lengths (Merity, Keskar & Socher 2018, section 4.1): probability of half the length, and std."""
 
 Item = TypeVar("Item", covariant=True)
 

@@ -1,13 +1,14 @@
 """Assignment of texts to training, validation and test splits."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.corpus import SPLITS
-from sluice.data.identity import Hashes
+from sluice.data.corpus import SPLITS, Document
+from sluice.data.identity import Hashes, text_hash
 from sluice.data.ragged import Ragged
 from sluice.errors import UserError
 
@@ -28,6 +29,53 @@ class HoldOutSettings:
     def fractions(self) -> dict[str, float]:
         """Fraction of each split, for `assign_splits`."""
         return {"test": self.test_fraction, "val": self.validation_fraction}
+
+
+class GroupIds:
+    """Maps the groups of documents to ids; a document without a group gets a unique id."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, str], int] = {}
+        self._sizes: Counter[str] = Counter()
+        self.named = False
+        """True once any document has a group."""
+
+    def id_of(self, document: Document) -> int:
+        """Returns the id of a document's group, in the order of first appearance in its split."""
+        self.named |= bool(document.group)
+        name = document.group or f"#{self._sizes[document.split]}"
+        self._sizes[document.split] += 1
+        return self._ids.setdefault((document.split, name), len(self._ids))
+
+
+def split_of_documents(
+    documents: Iterable[Document], names: Sequence[str], fractions: Mapping[str, float]
+) -> NDArray[np.str_]:
+    """Returns the split (N,) of each document, as task=imdb and task=reviews assign it; the texts are not kept.
+
+    Args:
+        documents: all documents of a corpus.
+        names: class names.
+        fractions: as in `assign_splits`.
+
+    Raises:
+        UserError: as `assign_splits`.
+    """
+    groups = GroupIds()
+    rows = [(one.split, one.label, text_hash(one.text), groups.id_of(one)) for one in documents]
+    given, labels, hashes, ids = zip(*rows, strict=True)
+    splits = assign_splits(
+        np.asarray(given),
+        labels=np.asarray(labels, dtype=np.int64),
+        names=names,
+        fractions=fractions,
+        texts=np.asarray(hashes, dtype=np.uint64),
+        groups=np.asarray(ids, dtype=np.int64) if groups.named else None,
+    )
+    assigned = np.asarray(given)
+    for split, members in splits.items():
+        assigned[members] = split
+    return assigned
 
 
 def assign_splits(

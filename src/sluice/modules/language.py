@@ -19,7 +19,7 @@ class LanguageModelModule(TaskModule):
     Loss and perplexity of an epoch are computed from sums over all tokens and ranks.
 
     A chunk of T steps is trained with T / `chunk_length` times the learning rate, as in AWD-LSTM (Merity, Keskar &
-    Socher 2018, section 5). The factor is in effect during the optimizer step only: schedules, logs and checkpoints
+    Socher 2018, section 4.1). The factor is in effect during the optimizer step only: schedules, logs and checkpoints
     contain the learning rate of a full chunk. Chunks whose gradients are accumulated share their mean factor.
     """
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from sluice.data.corpora.download import PublishedCorpus, fetch, resolve, stream_tar_gz
 from sluice.data.corpus import Document, LabelledCorpus, Line, SourceFile, Sources
+from sluice.data.splits import split_of_documents
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.errors import UserError, reading
 
@@ -235,13 +235,13 @@ def download_imdb(data_dir: Path) -> ImdbArchive:
     return ImdbArchive(data_dir / ARCHIVE_NAME, name="download")
 
 
-HELD_OUT = 10
-"""One in HELD_OUT groups of training texts is used for validation."""
+VALIDATION_FRACTION = 0.1
+"""Fraction of the training reviews of each class that is used for validation, the default of task=imdb."""
 
 
 @dataclass(frozen=True)
 class ReviewLines:
-    """The documents of a corpus as lines; documents of one group are in one split."""
+    """The documents of a corpus as lines, with the validation split of task=imdb, which they pre-train."""
 
     corpus: LabelledCorpus
 
@@ -259,7 +259,7 @@ class ReviewLines:
     def sources(self) -> Sources:
         """Sources of the corpus."""
         sources = self.corpus.sources
-        return replace(sources, recipe=f"lines of {sources.recipe}")
+        return replace(sources, recipe=f"lines of {sources.recipe}, split as its documents")
 
     def lines(self) -> Iterator[Line]:
         """Yields one line per document.
@@ -267,10 +267,9 @@ class ReviewLines:
         Raises:
             UserError: as the corpus does.
         """
-        for number, document in enumerate(self.corpus.documents()):
-            group = f"{document.label} {document.group or number}"
-            held = document.split == "train" and zlib.crc32(group.encode()) % HELD_OUT == 0
-            yield Line("val" if held else document.split, " ".join(document.text.split()))
+        splits = split_of_documents(self.corpus.documents(), self.corpus.labels, {"val": VALIDATION_FRACTION})
+        for split, document in zip(splits.tolist(), self.corpus.documents(), strict=True):
+            yield Line(split, " ".join(document.text.split()))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sluice.data.classification import ClassificationData, TextSettings
 from sluice.data.corpora import download as downloading
 from sluice.data.corpora import imdb
 from sluice.data.corpora.imdb import AllReviewLines, ImdbArchive, ImdbFolder, download_imdb, find_imdb, resolve_imdb
@@ -239,6 +240,22 @@ def test_lines_include_the_unlabelled_reviews(
     added = [line for line in lines if line.text.startswith("any")]
     assert sorted(added) == [("train", f"any {n}", True) for n in range(3 if unlabelled else 0)]
     assert ("has no unlabelled reviews" in caplog.text) != unlabelled
+
+
+@pytest.mark.parametrize("ids", [range(0, 4_000, 100), range(40)], ids=["many blocks", "one block"])
+def test_lines_are_split_as_the_classifier_splits_them(tmp_path: Path, ids: range) -> None:
+    for split, label in imdb.GROUPS:
+        (tmp_path / split / label).mkdir(parents=True)
+        for n in ids:
+            text = " ".join([split, label, *str(n)])
+            (tmp_path / split / label / f"{n}_5.txt").write_text(text, encoding="utf-8")
+    corpus = ImdbFolder(tmp_path, reviews_per_class=40)
+    data = ClassificationData(corpus=corpus, settings=TextSettings(), cache_dir=tmp_path)
+    data.prepare_data()
+    held_out = [data.text_of("val", row) for row in range(len(data.prepared.splits["val"].labels))]
+    lines = list(AllReviewLines(corpus).lines())
+    assert sorted(line.text for line in lines if line.split == "val") == sorted(held_out)
+    assert 0 < len(held_out) < 40
 
 
 def test_unlabelled_files_are_sources_of_the_folder(tmp_path: Path) -> None:
