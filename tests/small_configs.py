@@ -48,7 +48,8 @@ def compose_small(home: Path, choice: str, *overrides: str) -> DictConfig:
     if "model" in whole and whole.model is not None and whole.model.get("num_params"):
         sizes = tuple(size.replace("model.hidden_size=8", "model.num_params=2000") for size in sizes)
     decoder = ("task.decoder.hidden_size=16",) if name == "britz" else ()  # attention=dot: twice the encoder's units
-    return compose_quickly([choice, *sizes, *decoder, *overrides, *paths_in(home)])
+    source = () if whole.init_from is None else ("init_from=null",)  # a run that another experiment trains
+    return compose_quickly([choice, *sizes, *decoder, *source, *overrides, *paths_in(home)])
 
 
 def networks_of(experiment: str) -> list[tuple[str, ...]]:
