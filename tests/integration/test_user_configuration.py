@@ -101,6 +101,27 @@ def test_resuming_needs_the_folder_of_the_user(home: Path, run: Finished, monkey
     assert "mypkg" not in sys.modules
 
 
+def test_last_run_is_found_with_the_folder_of_the_user(
+    home: Path, run: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert f"the run in {run.folder} is done" in train(*OPTIONS[:-1], "resume=last", *paths_in(home)).err
+
+
+def test_folder_of_the_user_may_have_any_name(home: Path, run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HOME", str(home))
+    (home / "it's ü, a=b").symlink_to(home / "myconf")
+    options = ("-cd", "it's ü, a=b")
+    ended = sluice("prepare", *options, "task=hard", "task.data.size=4", *paths_in(home))
+    assert ended.out.startswith("temporal_order: "), ended.err
+    assert train(*options, "task=hard", "--help").code == 0
+    resumed = f"resume='~/{run.folder.relative_to(home)}'"
+    assert f"the run in {run.folder} is done" in train(*options, resumed).err
+
+
 def test_class_without_module_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", list(sys.path))

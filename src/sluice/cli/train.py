@@ -47,7 +47,7 @@ def main(conf: Path) -> None:
         check_options(sys.argv[1:], conf)
         check_sweeper(sys.argv[1:])
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
-        _import_named_code(sys.argv[1:])
+        _import_named_code(find_configuration(sys.argv[1:], conf).settings)
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
         elif not _resume_older(conf):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -13,6 +14,19 @@ MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
 COMPLETIONS = ("install=", "uninstall=")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
+"""Values that need no quotes in Hydra's override grammar."""
+
+
+def quoted(value: str) -> str:
+    """Quotes a value of an override for Hydra, if necessary."""
+    if _UNQUOTED.fullmatch(value):
+        return value
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", r"\${")
+    return f'"{escaped}"'
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,6 +105,18 @@ class Configuration(NamedTuple):
     name: str
     """Name of the main file."""
     settings: list[str]
+    options: list[str]
+    """The other arguments: options with their values."""
+
+    @property
+    def search_path(self) -> list[str]:
+        """The setting that adds the folder of `-cd` to the configuration; empty without it."""
+        return [search_path_of(folder) for folder in self.folders[1:]]
+
+
+def search_path_of(folder: Path) -> str:
+    """The setting of Hydra that adds a folder with configuration files."""
+    return f"hydra.searchpath=[{quoted(f'file://{folder.absolute()}')}]"
 
 
 def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
@@ -101,10 +127,14 @@ def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
         conf: Sluice's configuration folder.
     """
     given, settings = _parser().parse_known_args(list(arguments))
-    folders = [given.config_path or str(conf), given.config_dir]
-    return Configuration(
-        [Path(folder).absolute() for folder in folders if folder is not None], given.config_name or "config", settings
-    )
+    folders = [Path(folder).absolute() for folder in (given.config_path or conf, given.config_dir) if folder]
+    options, rest = [], list(settings)
+    for argument in arguments:  # the settings are in their order
+        if rest[:1] == [argument]:
+            del rest[0]
+        else:
+            options.append(argument)
+    return Configuration(folders, given.config_name or "config", settings, options)
 
 
 def _completions() -> tuple[str, ...]:
