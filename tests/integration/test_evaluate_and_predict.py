@@ -88,7 +88,7 @@ def test_evaluate_elsewhere_names_the_missing_file(workdir: Path) -> None:
     run = trained(workdir, *SMALL, "task=reviews", "task.data.path=own.csv")
     (workdir / "own.csv").rename(workdir / "moved.csv")
     error = error_of(sluice("evaluate", run.folder))
-    assert f"task.data.path=own.csv of {run.folder / 'best.ckpt'} does not exist: name it as --set data.path=" in error
+    assert f"data.path=own.csv does not exist: name the file of {run.folder / 'best.ckpt'} as --set data.path=" in error
     assert sluice("evaluate", run.folder, "--set", "data.path=moved.csv").code == 0
 
 

@@ -35,8 +35,8 @@ def check_own_files(models: Iterable[SavedModel]) -> None:
             path = getattr(data, name, None)
             if path is not None and not Path(path).exists():
                 raise UserError(
-                    f"task.data.{name}={path} of {model.path} does not exist: name it as --set data.{name}=FILE, or "
-                    "change to the folder of the training"
+                    f"task.data.{name}={path} does not exist: name the file of {model.path} as --set data.{name}=FILE, "
+                    "or change to the folder of the training"
                 )
 
 
