@@ -127,9 +127,6 @@ def test_safetensors_with_model_card(finished: Finished, workdir: Path) -> None:
     assert f"| test/accuracy | {finished.results['test/accuracy']:.4g} |" in card
     assert "the figures are not meaningful" in card
     assert "Of the weights: MIT." in card
-    last = finished.folder / "last.ckpt"  # the figures are those of best.ckpt
-    assert sluice("export", last, "--format", "safetensors", "--output", "l.safetensors").code == 0
-    assert "None: there is no results.json of this checkpoint." in Path("l.md").read_text(encoding="utf-8")
 
 
 def test_existing_file_is_not_overwritten(finished: Finished, workdir: Path) -> None:

@@ -51,10 +51,13 @@ def model_card(model: SavedModel, files: Sequence[str], *, form: str, stem: str,
 
 
 def _results(model: SavedModel) -> Plain:
-    """Returns the content of results.json next to the checkpoint if that is the tested one of the run; empty if not."""
+    """Returns the content of results.json if the checkpoint is the tested one of a finished run; otherwise empty."""
     folder: Path = model.path.parent
     tested = next((name for name in ("best.ckpt", "last.ckpt") if (folder / name).is_file()), None)
-    return read_results(folder) if model.path.name == tested and (folder / "results.json").is_file() else {}
+    if model.path.name != tested or not (folder / "results.json").is_file():
+        return {}
+    results = read_results(folder)
+    return {} if results.get("interrupted") else results
 
 
 def _figures(results: PlainMapping) -> Plain:
