@@ -129,6 +129,28 @@ def test_class_without_module_is_refused(home: Path, monkeypatch: pytest.MonkeyP
     assert "optimizer._target_=elsewhere.Thing cannot be used" in message
 
 
+WRONG_FILES = {
+    "seed: [1, 2": "line 2 cannot be read as YAML (expected ',' or ']'",
+    "\tseed: 2": "line 1 cannot be read as YAML (found character '\\t' that cannot start any token): correct it",
+    "# @package _global_\nseed: 1\nseed: 2": "line 3 cannot be read as YAML (found duplicate key seed): correct it",
+    "seed: 2": "experiment/wrong.yaml cannot be used: its first line must be # @package _global_",
+    "defaults: [override /task: copy]": "experiment/wrong.yaml cannot be used: its first line must be # @package",
+    "# @package _global_\ndefaults: copy": "experiment/wrong.yaml: its defaults must be a list",
+    "# @package _global_\nmodel: {hiden_size: 3}": "experiment/wrong.yaml cannot be used: there is no setting 'model.h",
+    "# @package _global_\nseed: many": "seed in experiment/wrong.yaml cannot be used: it must be a whole number",
+    "# é".encode("latin-1"): "wrong.yaml is not UTF-8 at byte 2: save it as UTF-8",
+}
+"""Contents of a file of the user, and words of the error."""
+
+
+@pytest.mark.parametrize(("content", "words"), WRONG_FILES.items(), ids=range(len(WRONG_FILES)))
+def test_mistakes_in_files_are_one_sentence(tmp_path: Path, content: str | bytes, words: str) -> None:
+    file = tmp_path / "conf/experiment/wrong.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode() + b"\n")
+    assert words in error_of(sluice("prepare", "-cd", file.parents[1], "experiment=wrong"))
+
+
 @pytest.mark.parametrize("run_command", [train, lambda *given: sluice("prepare", *given)], ids=["train", "prepare"])
 def test_ignored_file_of_the_user_is_refused(tmp_path: Path, run_command: Callable[..., Ended]) -> None:
     (tmp_path / "model").mkdir()

@@ -7,8 +7,9 @@ from sluice.config.checks import check_files, fetch_vectors
 from sluice.config.compose import checked, compose_config
 from sluice.config.errors import named_settings
 from sluice.config.given import check_used
-from sluice.config.hydra_options import check_config_dir, search_path_of
+from sluice.config.hydra_options import check_config_dir
 from sluice.installation import find_conf
+from sluice.overrides import search_path_of
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
 from sluice.runs.logs import start_logging

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.config.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
 from sluice.errors import UserError, reason_of
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
+from sluice.overrides import override_of
 from sluice.program import record_training_command, training_command
 from sluice.sweeps.report import SweepReport
 from sluice.sweeps.search import Search, check_sweeper, register_search, search_error
@@ -281,7 +282,6 @@ def print_advice(folder: Path) -> None:
 def resume_command(folder: Path) -> str:
     """The command that resumes a run, with shell quoting."""
     from sluice.training.resume import read_stored_config
-    from sluice.training.stored_settings import override_of
 
     options: list[str] = []
     for index, argument in enumerate(sys.argv):

@@ -2,31 +2,18 @@
 
 import argparse
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from sluice.errors import UserError
+from sluice.overrides import search_path_of
 from sluice.program import training_command
 
 MULTIRUN = ("-m", "--multirun")
 HELP = ("-h", "--help")
 COMPLETIONS = ("install=", "uninstall=")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-
-
-_UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
-"""Values that need no quotes in Hydra's override grammar."""
-
-
-def quoted(value: str) -> str:
-    """Quotes a value of an override for Hydra, if necessary."""
-    if _UNQUOTED.fullmatch(value):
-        return value
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", r"\${")
-    return f'"{escaped}"'
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,13 +74,17 @@ def check_config_dir(folder: Path, conf: Path) -> None:
         conf: Sluice's configuration folder.
 
     Raises:
-        UserError: if it is not a folder, or a file in it would be ignored since Sluice has one of that name.
+        UserError: if it is not a folder, or a file in it is not UTF-8, or has the name of one of Sluice's.
     """
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder} is not a folder: give the folder of your configuration files")
     for file in sorted(folder.glob("*/*.yaml")):
-        original = conf / file.relative_to(folder)
-        if original.is_file() and original.read_bytes() != file.read_bytes():
+        original, content = conf / file.relative_to(folder), file.read_bytes()
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file} is not UTF-8 at byte {error.start:,}: save it as UTF-8") from error
+        if original.is_file() and original.read_bytes() != content:
             raise UserError(f"{file} would not be used, since Sluice has a file of that name: choose another name")
 
 
@@ -112,11 +103,6 @@ class Configuration(NamedTuple):
     def search_path(self) -> list[str]:
         """The setting that adds the folder of `-cd` to the configuration; empty without it."""
         return [search_path_of(folder) for folder in self.folders[1:]]
-
-
-def search_path_of(folder: Path) -> str:
-    """The setting of Hydra that adds a folder with configuration files."""
-    return f"hydra.searchpath=[{quoted(f'file://{folder.absolute()}')}]"
 
 
 def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:

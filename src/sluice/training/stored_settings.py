@@ -20,13 +20,14 @@ from sluice.config.checks import VECTORS
 from sluice.config.common import TaskSettings
 from sluice.config.compose import compose_config, flat
 from sluice.config.errors import explain, explained
-from sluice.config.hydra_options import find_configuration, quoted
+from sluice.config.hydra_options import find_configuration
 from sluice.config.renamed import update_overrides, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, find_schema
 from sluice.config.user_code import REGISTERS, target_problem
 from sluice.data.cache import is_cache
 from sluice.errors import UserError
 from sluice.files import write_atomically
+from sluice.overrides import override_of
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.resume import LAST, can_resume, find_run, read_stored_config, resolve_run
@@ -313,11 +314,6 @@ def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
         yield "paths.cache_dir", str(before["paths.cache_dir"])
     if len(folder.parents) > 2:
         yield "paths.output_dir", str(folder.parents[2])
-
-
-def override_of(key: str, value: str) -> str:
-    """Formats a setting as an override for Hydra, with the value quoted if necessary."""
-    return f"{key}={quoted(value)}"
 
 
 def _replaced(stored: str, overrides: Sequence[str]) -> bool:
