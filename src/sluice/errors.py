@@ -28,6 +28,15 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
     return UserError(f"{path} cannot be read ({reason_of(error)}): check the path and its permissions")
 
 
+def invalid_yaml(error: Exception) -> UserError:
+    """Returns the error for a file that the package yaml cannot read; the line is named if the exception has it."""
+    mark = getattr(error, "problem_mark", None)
+    name = getattr(mark, "name", getattr(error, "name", "a configuration file"))
+    reason = getattr(error, "problem", getattr(error, "reason", None)) or str(error).splitlines()[0]
+    line = "" if mark is None else f", line {mark.line + 1}"
+    return UserError(f"{name}{line} cannot be read as YAML ({reason}): correct it")
+
+
 Item = TypeVar("Item")
 
 

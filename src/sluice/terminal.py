@@ -53,7 +53,9 @@ def duration(seconds: float) -> str:
 
 
 def prepare_streams() -> None:
-    """Makes standard output and error accept any text, also if they are closed or the terminal isn't UTF-8."""
+    """Makes standard output and error accept any text, also if the terminal isn't UTF-8; replaces closed streams."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

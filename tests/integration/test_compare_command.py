@@ -270,3 +270,43 @@ def test_only_the_newest_run_of_a_seed_counts(tmp_path: Path) -> None:
     counted = [line.split(" is skipped")[0] for line in ended.err.splitlines()]
     assert counted == [str(tmp_path / "run-2"), str(tmp_path / "run-0")]
     assert f"{tmp_path / 'run-1'} has the same settings and seed 1" in ended.err
+
+
+def test_runs_with_other_callbacks_are_other_groups(tmp_path: Path) -> None:
+    """Callbacks such as averages of the weights change the result; those that only write files do not."""
+    stopping = {"early_stopping": {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "patience": 5}}
+    average = {"ema": {"_target_": "sluice.callbacks.weight_averaging.ExponentialMovingAverage", "decay": 0.99}}
+    files = {"last_epochs": {"_target_": "sluice.callbacks.last_epochs.LastEpochs", "run_dir": "a"}}
+    for seed, callbacks in ((1, stopping), (1, {**stopping, **average}), (2, {**stopping, **files}), (3, stopping)):
+        accuracy = 0.4 if "ema" in callbacks else 0.5
+        folder = tmp_path / f"{seed}-{len(callbacks)}"
+        write_run(folder, "gru", 10, seed, {"callbacks": callbacks}, **{ACCURACY: accuracy})
+    ended = sluice("compare", tmp_path)
+    assert ended.err == ""
+    assert [line.split()[:3] for line in ended.out.splitlines()[1:]] == [
+        ["model", "ema", "runs"],
+        ["gru", "3", "0.5000"],
+        ["gru", "ExponentialMovingAverage", "1"],
+    ]
+
+
+def test_precisions_are_other_groups(tmp_path: Path) -> None:
+    for precision in ("32-true", "bf16-mixed"):
+        write_run(tmp_path / precision, "gru", 10, 1, {"trainer": {"precision": precision}}, **{ACCURACY: 0.5})
+    assert [group.settings["trainer.precision"] for group in group_runs(list(find_runs([tmp_path])))] == [
+        "32-true",
+        "bf16-mixed",
+    ]
+
+
+def test_links_to_run_folders_are_followed(tmp_path: Path) -> None:
+    write_run(tmp_path / "disk/a", "gru", 10, 1, **{ACCURACY: 0.5})
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/gru").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/loop").symlink_to(tmp_path / "runs")
+    (found,) = find_runs([tmp_path / "runs"])
+    assert found["folder"] == str(tmp_path / "disk/a")
+
+
+def test_shorter_time_is_better(runs: Path) -> None:
+    assert "adding: minutes (lower is better)" in sluice("compare", runs, "--metric", "minutes").out

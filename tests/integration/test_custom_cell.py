@@ -38,7 +38,7 @@ def module_of(run: Finished) -> str:
 
 def test_printed_command_names_the_module_file(custom_run: Finished) -> None:
     line = next(line for line in custom_run.ended.out.splitlines() if line.startswith("Use it: sluice predict"))
-    assert line.endswith(module_of(custom_run))
+    assert line.endswith(f'{module_of(custom_run)} "your text"')
 
 
 def test_text_after_double_dash_is_not_a_setting(custom_run: Finished) -> None:

@@ -83,6 +83,15 @@ def test_ensemble_needs_equal_classes_and_texts(finished: Finished, three_class_
         assert message in error_of(sluice("evaluate", three_class_run.folder, other))
 
 
+def test_evaluate_elsewhere_names_the_missing_file(workdir: Path) -> None:
+    three_classes(workdir / "own.csv")
+    run = trained(workdir, *SMALL, "task=reviews", "task.data.path=own.csv")
+    (workdir / "own.csv").rename(workdir / "moved.csv")
+    error = error_of(sluice("evaluate", run.folder))
+    assert f"data.path=own.csv does not exist: name the file of {run.folder / 'best.ckpt'} as --set data.path=" in error
+    assert sluice("evaluate", run.folder, "--set", "data.path=moved.csv").code == 0
+
+
 def test_evaluate_prints_a_table(finished: Finished) -> None:
     ended = sluice("evaluate", finished.folder)
     assert ended.code == 0

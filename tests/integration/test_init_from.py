@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from running import CONF, SMALL, TINY, Finished, error_of, only_run, paths_in, sluice, three_classes, train
+from sluice.config.checks import check_files
 from sluice.config.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
@@ -124,6 +125,15 @@ def test_last_checkpoint_is_used_without_best(workdir: Path, finished: Finished)
     (run / "last.ckpt").write_bytes((finished.folder / "last.ckpt").read_bytes())
     assert sluice("predict", run, "a moving film").code == 0
     assert load_model(run).path == run / "last.ckpt"
+
+
+def test_source_may_be_gone_when_the_run_is_resumed() -> None:
+    config = checked(compose_config([*TINY], CONF))
+    config.init_from = "gone"
+    with pytest.raises(UserError, match="init_from=gone does not exist"):
+        check_files(config)
+    config.resume = "run"
+    check_files(config)
 
 
 def test_adaptive_softmax_rows_need_the_same_vocabulary(book_run: Finished, tmp_path: Path) -> None:

@@ -144,6 +144,17 @@ def test_plot_is_logged_to_tensorboard(run: Path) -> None:
     assert "already exists" in error_of(sluice("inspect", run, TEXT, "--png", run / "mine.png"))
 
 
+def test_run_folder_that_cannot_be_written(run: Path, tmp_path: Path) -> None:
+    (run / "inspect").write_text("in the way of the folder", encoding="utf-8")
+    error = error_of(sluice("inspect", run, TEXT))
+    assert f"{run / 'inspect'} cannot be created (file exists): name the plot with --png FILE" in error
+    for number, arguments in enumerate(((run, TEXT), ("--gradients", run))):
+        ended = sluice("inspect", *arguments, "--png", tmp_path / f"{number}.png")
+        assert (ended.code, (tmp_path / f"{number}.png").is_file()) == (0, True)
+        assert f"note: the plot is not in TensorBoard, {run / 'inspect'} cannot be written" in ended.err
+        assert "tensorboard --logdir" not in ended.out
+
+
 def test_attention_and_unknown_words_are_shown(finished: Finished, tmp_path: Path, drawn: list[Figure]) -> None:
     folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     text = "The film was a xyzzy , it was a film"

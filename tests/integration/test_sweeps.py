@@ -56,6 +56,8 @@ def test_each_run_has_its_own_log(workdir: Path) -> None:
     assert [(row[0], Path(row[-1]).name) for row in rows] == [("1", "sample-two-1"), ("2", "sample-two-2")]
     assert all("epoch 1/1 (" in (run / "log.txt").read_text(encoding="utf-8") for run in runs)
     assert ended.err.count("epoch 1/1 (") == 2
+    (sweep,) = (workdir / "outputs/multirun").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", sweep.name)  # of sweeps begun in one second
 
 
 def test_failed_run_is_reported_and_the_sweep_continues(workdir: Path, returned: list[Any]) -> None:

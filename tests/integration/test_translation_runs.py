@@ -1,6 +1,7 @@
 """Translation models are trained, evaluated and used by `sluice translate`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,7 @@ def test_evaluate_reproduces_test_metrics(translator: Finished) -> None:
 
 
 def test_last_checkpoints_are_averaged(translator: Finished) -> None:
+    shutil.copy(translator.folder / "best.ckpt", translator.folder / "epoch-0-mine.ckpt")  # is left out
     ended = sluice("average", translator.folder)
     assert ended.code == 0, ended.err
     assert sluice("translate", translator.folder / "average.ckpt", "Ein Mann.").code == 0

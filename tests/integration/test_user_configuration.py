@@ -101,11 +101,54 @@ def test_resuming_needs_the_folder_of_the_user(home: Path, run: Finished, monkey
     assert "mypkg" not in sys.modules
 
 
+def test_last_run_is_found_with_the_folder_of_the_user(
+    home: Path, run: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert f"the run in {run.folder} is done" in train(*OPTIONS[:-1], "resume=last", *paths_in(home)).err
+
+
+def test_folder_of_the_user_may_have_any_name(home: Path, run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HOME", str(home))
+    (home / "it's ü, a=b").symlink_to(home / "myconf")
+    options = ("-cd", "it's ü, a=b")
+    ended = sluice("prepare", *options, "task=hard", "task.data.size=4", *paths_in(home))
+    assert ended.out.startswith("temporal_order: "), ended.err
+    assert train(*options, "task=hard", "--help").code == 0
+    resumed = f"resume='~/{run.folder.relative_to(home)}'"
+    assert f"the run in {run.folder} is done" in train(*options, resumed).err
+
+
 def test_class_without_module_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", list(sys.path))
     message = error_of(train(*OPTIONS[:-1], "name=b", "optimizer._target_=elsewhere.Thing", *paths_in(home)))
     assert "optimizer._target_=elsewhere.Thing cannot be used" in message
+
+
+WRONG_FILES = {
+    "seed: [1, 2": "line 2 cannot be read as YAML (expected ',' or ']'",
+    "\tseed: 2": "line 1 cannot be read as YAML (found character '\\t' that cannot start any token): correct it",
+    "# @package _global_\nseed: 1\nseed: 2": "line 3 cannot be read as YAML (found duplicate key seed): correct it",
+    "seed: 2": "experiment/wrong.yaml cannot be used: its first line must be # @package _global_",
+    "defaults: [override /task: copy]": "experiment/wrong.yaml cannot be used: its first line must be # @package",
+    "# @package _global_\ndefaults: copy": "experiment/wrong.yaml: its defaults must be a list",
+    "# @package _global_\nmodel: {hiden_size: 3}": "experiment/wrong.yaml cannot be used: there is no setting 'model.h",
+    "# @package _global_\nseed: many": "seed in experiment/wrong.yaml cannot be used: it must be a whole number",
+    "# é".encode("latin-1"): "wrong.yaml is not UTF-8 at byte 2: save it as UTF-8",
+}
+"""Contents of a file of the user, and words of the error."""
+
+
+@pytest.mark.parametrize(("content", "words"), WRONG_FILES.items(), ids=range(len(WRONG_FILES)))
+def test_mistakes_in_files_are_one_sentence(tmp_path: Path, content: str | bytes, words: str) -> None:
+    file = tmp_path / "conf/experiment/wrong.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode() + b"\n")
+    assert words in error_of(sluice("prepare", "-cd", file.parents[1], "experiment=wrong"))
 
 
 @pytest.mark.parametrize("run_command", [train, lambda *given: sluice("prepare", *given)], ids=["train", "prepare"])

@@ -53,5 +53,12 @@ def test_closed_or_ascii_streams_are_no_error(stream: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_output_to_a_full_disk_is_one_sentence() -> None:
+    command = f"{sys.executable} -m sluice --version > /dev/full"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "sluice: no space left on device\n")
+
+
 def test_os_error_sentence_names_the_file() -> None:
     assert error_message(PermissionError(errno.EACCES, "Permission denied", "/x/y")) == "permission denied (/x/y)"

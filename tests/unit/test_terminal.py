@@ -1,13 +1,14 @@
 """Text is printed unchanged to a pipe and escaped on a terminal."""
 
 import io
+import sys
 from typing import Any
 
 import pytest
 from rich.table import Table
 
 from sluice import terminal
-from sluice.terminal import PlainConsole, duration, escaped_line, print_line, print_table, printable
+from sluice.terminal import PlainConsole, duration, escaped_line, prepare_streams, print_line, print_table, printable
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\rb"
 ESCAPED = "a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202egnp.exe\\rb"
@@ -72,6 +73,13 @@ class Closed(io.StringIO):
 def test_closed_pipe_is_an_error_of_the_caller() -> None:
     with pytest.raises(BrokenPipeError):
         PlainConsole(file=Closed(), force_terminal=True).print("text")
+
+
+def test_closed_standard_input_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    prepare_streams()
+    with sys.stdin as replaced:
+        assert (replaced.isatty(), replaced.buffer.read()) == (False, b"")
 
 
 def test_table_is_as_wide_as_its_content(capsys: Any) -> None:

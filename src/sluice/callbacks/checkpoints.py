@@ -61,7 +61,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-class BestCheckpoint(ModelCheckpoint):
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's ModelCheckpoint, which continues in a resumed run whose folder was moved or renamed."""
+
+    def load_state_dict(self, state_dict: Plain) -> None:
+        """Restores the state with the current folder; Lightning would forget the saved files after a move."""
+        folder = Path(str(self.dirpath))
+
+        def in_folder(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        moved: Plain = {name: in_folder(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        moved |= {"dirpath": self.dirpath, "last_model_path": in_folder(state_dict["last_model_path"])}
+        scores = {in_folder(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
+
+
+class BestCheckpoint(MovableCheckpoint):
     """Saves the weights to best.ckpt after each validation that improves the task's monitored metric.
 
     A validation with the same value and a lower loss is an improvement too.
@@ -106,16 +122,7 @@ class BestCheckpoint(ModelCheckpoint):
         return {**super().state_dict(), "loss": self._loss}
 
     def load_state_dict(self, state_dict: Plain) -> None:
-        """Restores the state; replaces the saved folder by the current one, since the run may have been moved."""
-        folder = Path(str(self.dirpath))
-
-        def in_folder(path: str) -> str:
-            return str(folder / Path(path).name) if path else path
-
-        moved: Plain = {name: in_folder(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
-        moved |= {"dirpath": self.dirpath, "last_model_path": in_folder(state_dict["last_model_path"])}
-        scores = {in_folder(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
+        super().load_state_dict(state_dict)
         self._loss = state_dict.get("loss")  # missing in checkpoints of earlier versions
 
 

@@ -1,12 +1,12 @@
 """Checkpoints of the last epochs, for weight averaging."""
 
-from pytorch_lightning.callbacks import ModelCheckpoint
+from sluice.callbacks.checkpoints import MovableCheckpoint
 
 NAME = "epoch"
 """Prefix of the files `epoch-N.ckpt`."""
 
 
-class LastEpochs(ModelCheckpoint):
+class LastEpochs(MovableCheckpoint):
     """Saves the weights of the last `count` epochs, N = 0, 1, ..., to epoch-N.ckpt; `sluice average` averages them."""
 
     def __init__(self, *, run_dir: str, count: int = 5) -> None:

@@ -1,5 +1,6 @@
 """sluice average: averages the weights of a run's last epochs into one checkpoint."""
 
+import re
 from pathlib import Path
 
 from sluice.callbacks.checkpoints import AtomicCheckpointIO
@@ -10,8 +11,8 @@ from sluice.runs.checkpoint import read_checkpoint
 from sluice.terminal import print_line
 
 AVERAGE = "average.ckpt"
-OLD_NAME = "recent"
-"""File name prefix in earlier versions."""
+EPOCH = re.compile(rf"({NAME}|recent)-\d+\.ckpt")
+"""File names of the checkpoints of epochs, which began with "recent" in earlier versions."""
 
 
 def average_run(run: Path, *, last: int | None) -> None:
@@ -26,7 +27,7 @@ def average_run(run: Path, *, last: int | None) -> None:
     """
     if not run.is_dir():
         raise UserError(f"{run} is not a folder: give a run folder")
-    files = [path for name in (NAME, OLD_NAME) for path in run.glob(f"{name}-*.ckpt")]
+    files = [path for path in run.glob("*.ckpt") if EPOCH.fullmatch(path.name)]
     found = sorted(files, key=lambda path: int(path.stem.rpartition("-")[2]))[-(last or 0) :]
     if len(found) < 2:
         raise UserError(

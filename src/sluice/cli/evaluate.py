@@ -16,6 +16,7 @@ from sluice.errors import UserError
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import OWN_FILES, AnyRecipe
+from sluice.runs.data_checks import check_own_files
 from sluice.runs.evaluation import Evaluation, Request, Table
 from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
@@ -64,6 +65,8 @@ def evaluate_runs(
     if data_dir is not None and not hasattr(getattr(model.config.task, "data", None), "source"):
         raise UserError(f"--data-dir {data_dir} has no effect on task={model.config.task.name}: omit it")
     models = [_changed(each.with_paths(data_dir), settings, method) for each in models]
+    if table is None:
+        check_own_files(models)
     request = Request(split, table, method)
     single = len(models) == 1
     found = recipe.evaluate(models[0], request) if single else recipe.evaluate_ensemble(models, request)

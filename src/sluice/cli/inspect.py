@@ -141,13 +141,13 @@ def inspect_text(
     model = replace(load_model(run), tokenized=tokenized)
     view = _view(model, text, units=units, layer=layer, backward=backward, gates=gates)
     if as_json:
-        path = None if png is None else _draw(view, text, png)
+        path = None if png is None else _draw(view, text, png)[0]
         print(json.dumps(_plain(view, path), ensure_ascii=False))
         return
     _print_notes(view)
     print_activations(view.trace, view.parts, view.numbers, view.title, view.decisive)
-    path = _draw(view, text, png)
-    print_line(f"Wrote {path}\nIn TensorBoard: tensorboard --logdir {model.path.parent}")
+    path, tensorboard = _draw(view, text, png)
+    print_line(f"Wrote {path}{tensorboard}")
 
 
 def _view(model: SavedModel, text: str, *, units: str | None, layer: int | None, backward: bool, gates: bool) -> View:
@@ -183,8 +183,8 @@ def parse_units(given: str, count: int) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def _draw(view: View, text: str, png: Path | None) -> Path:
-    """Writes the plot to a file and to TensorBoard, under the same name; returns the file."""
+def _draw(view: View, text: str, png: Path | None) -> tuple[Path, str]:
+    """Writes the plot to a file and to TensorBoard, under the same name; returns the file and a line on TensorBoard."""
     from sluice.plots.heatmaps import draw_panels
 
     symbols, drawn = view.trace.symbols, slice(MAX_DRAWN)
@@ -199,8 +199,7 @@ def _draw(view: View, text: str, png: Path | None) -> Path:
     folder = view.model.path.parent / FOLDER
     path = png or unused_path(folder, _stem(view, text))
     save_figure(figure, path)
-    add_to_tensorboard(folder, path.stem, figure)
-    return path
+    return path, add_to_tensorboard(folder, path.stem, figure, required=png is None)
 
 
 def _stem(view: View, text: str) -> str:

@@ -50,15 +50,15 @@ def inspect_gradients(
         curves = untrained_curves(networks)
     if not as_json:
         _print_table(curves)
+    tensorboard = ""
     if png or (len(runs) == 1 and not as_json):
-        png = _draw(curves, runs, png, _title(runs, networks))
+        png, tensorboard = _draw(curves, runs, png, _title(runs, networks))
     if as_json:
         norms_by_name = {
             name: [None if np.isnan(norm) else float(norm) for norm in norms] for name, norms in curves.items()
         }
         print(json.dumps({"norms": norms_by_name, **({"png": str(png)} if png else {})}, ensure_ascii=False))
         return
-    tensorboard = f"\nIn TensorBoard: tensorboard --logdir {_run_folder(runs)}" if len(runs) == 1 else ""
     print_line("To plot the norms, add --png FILE" if png is None else f"Wrote {png}{tensorboard}")
 
 
@@ -68,8 +68,8 @@ def _title(runs: Sequence[Path], networks: UntrainedNetworks) -> str:
     return f"untrained networks: {networks.hidden} units, {networks.init}, forget bias {networks.forget_bias:g}"
 
 
-def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) -> Path:
-    """Writes the plot to a file and, for a single run, to its TensorBoard; returns the file."""
+def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) -> tuple[Path, str]:
+    """Writes the plot to a file and, for a single run, to its TensorBoard; returns the file and a line on that."""
     from sluice.plots.gradients import draw_gradients
 
     try:
@@ -78,9 +78,9 @@ def _draw(curves: Curves, runs: Sequence[Path], png: Path | None, title: str) ->
         raise UserError(f"{error}: all gradients are zero or NaN") from error
     path = png or unused_path(_run_folder(runs) / FOLDER, "gradients")
     save_figure(figure, path)
-    if len(runs) == 1:
-        add_to_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure)
-    return path
+    if len(runs) != 1:
+        return path, ""
+    return path, add_to_tensorboard(_run_folder(runs) / FOLDER, path.stem, figure, required=png is None)
 
 
 def _run_folder(runs: Sequence[Path]) -> Path:

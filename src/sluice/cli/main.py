@@ -14,7 +14,7 @@ from sluice.cli.embeddings import embeddings
 from sluice.cli.options import Json, Tokenized, path
 from sluice.errors import UserError
 from sluice.exit_codes import EXIT_CODE, INTERRUPTED, exit_on_user_error
-from sluice.terminal import print_line
+from sluice.terminal import escaped_line, print_line
 from sluice.version import __version__
 
 MODULES, CHANGED = ("model.module=", "task.module="), "--allow-changed-code"
@@ -47,7 +47,8 @@ class UserCodeGroup(TyperGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         """Runs the command; usage errors are one sentence instead of click's usage text."""
         try:
-            result = super().main(*args, **{**options, "standalone_mode": False})
+            with exit_on_user_error():  # also around the texts of --help and --version
+                result = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
             raise SystemExit(_report_usage_error(error, self.given)) from None
         raise SystemExit(result if isinstance(result, int) else 0)
@@ -89,12 +90,17 @@ def _report_usage_error(error: Any, given: Sequence[str]) -> int:
     return EXIT_CODE
 
 
+_DASHED_TEXT = re.compile(r"-+(\d.*|[^=]*\s.*)", re.DOTALL)
+"""An argument that is a number or a text, although it begins with a dash."""
 _INVALID = re.compile(r"Invalid value for '(--[\w-]+)': Input should be (?:a valid )?(\w+[^,]*).*")
 _KINDS = {"integer": "a whole number", "number": "a number"}
 
 
 def _with_value(message: str, given: Sequence[str]) -> str:
-    """Names the value of an option of the wrong type, which the message leaves out."""
+    """Names the value of an option of the wrong type, or a text that begins with a dash, instead of click's message."""
+    dashed = next((part for part in given if _DASHED_TEXT.fullmatch(part)), None)
+    if message.startswith("No such option") and dashed is not None:
+        return f"the text {escaped_line(dashed)} begins with a dash: write -- before the texts"
     found = _INVALID.fullmatch(message)
     if found is None:
         return message

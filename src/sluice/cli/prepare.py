@@ -9,6 +9,7 @@ from sluice.config.errors import named_settings
 from sluice.config.given import check_used
 from sluice.config.hydra_options import check_config_dir
 from sluice.installation import find_conf
+from sluice.overrides import search_path_of
 from sluice.recipes.registry import recipe_of
 from sluice.runs.data_checks import repeated_texts
 from sluice.runs.logs import start_logging
@@ -33,7 +34,7 @@ def prepare_task(overrides: list[str], config_dir: Path | None = None) -> None:
     started = time.monotonic()
     if config_dir is not None:
         check_config_dir(config_dir, find_conf())
-        overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+        overrides = [*overrides, search_path_of(config_dir)]
     composed = compose_config(overrides, find_conf())
     config = checked(composed)
     check_used(composed, overrides)

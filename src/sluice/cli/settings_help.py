@@ -59,8 +59,7 @@ def settings_help(given: Configuration) -> str:
     """
     chosen, folders = first_values(given.settings), given.folders
     allow_named(chosen)
-    search = [f"hydra.searchpath=['file://{folder}']" for folder in folders[1:]]
-    config = compose_config([*chosen, *search], folders[0], given.name)
+    config = compose_config([*chosen, *given.search_path], folders[0], given.name)
     described = [*_typed(config, ""), *_without_schema(config, chosen, folders)]
     own = [setting for setting in chosen if not setting.startswith("hydra.")]
     lines = [f"Settings of {training_command()} {' '.join(own)}"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.config.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
 from sluice.errors import UserError, reason_of
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
+from sluice.overrides import override_of
 from sluice.program import record_training_command, training_command
 from sluice.sweeps.report import SweepReport
 from sluice.sweeps.search import Search, check_sweeper, register_search, search_error
@@ -47,7 +48,7 @@ def main(conf: Path) -> None:
         check_options(sys.argv[1:], conf)
         check_sweeper(sys.argv[1:])
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in MULTIRUN)  # Hydra needs -m first
-        _import_named_code(sys.argv[1:])
+        _import_named_code(find_configuration(sys.argv[1:], conf).settings)
         if not any("resume" in argument for argument in sys.argv[1:]):
             _run_hydra(conf)
         elif not _resume_older(conf):
@@ -281,7 +282,6 @@ def print_advice(folder: Path) -> None:
 def resume_command(folder: Path) -> str:
     """The command that resumes a run, with shell quoting."""
     from sluice.training.resume import read_stored_config
-    from sluice.training.stored_settings import override_of
 
     options: list[str] = []
     for index, argument in enumerate(sys.argv):

@@ -1,6 +1,7 @@
 """sluice embeddings neighbours, analogy and project: word vectors of a run or of a file."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,7 +114,8 @@ def write_plot(
         print(f"Plotted {len(labels)} points to {png} ({explained:.0%} of the variance explained)", file=report)
     if projector is not None:
         write_projector(projector, labels, vectors)
-        print(f"Wrote {len(labels)} points for TensorBoard's projector: tensorboard --logdir {projector}", file=report)
+        shown = f"tensorboard --logdir {shlex.quote(str(projector))}"
+        print(f"Wrote {len(labels)} points for TensorBoard's projector: {shown}", file=report)
         print("Open http://localhost:6006/#projector there; the button A shows all labels", file=report)
 
 

@@ -62,7 +62,8 @@ def check_files(config: Config) -> None:
     """
     data = getattr(config.task, "data", None)
     given = {f"task.data.{name}": getattr(data, name, None) for name in FILES}
-    given["init_from"] = config.init_from
+    if config.resume is None:  # a resumed run has its weights
+        given["init_from"] = config.init_from
     for key, path in given.items():
         if path is not None and not (path and Path(path).exists()):
             raise UserError(f"{key}={path} does not exist: give the path of a file{_or_folder(key)}")

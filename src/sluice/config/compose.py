@@ -100,10 +100,19 @@ def expand_home(config: Any) -> None:
         if is_dataclass(value):
             expand_home(value)
         elif isinstance(value, str) and value.startswith("~") and entry.name.endswith(PATH_NAMES):
-            try:
-                setattr(config, entry.name, str(Path(value).expanduser()))
-            except RuntimeError as error:
-                raise UserError(f"{value} cannot be used: there is no user of that name, whose home ~ names") from error
+            setattr(config, entry.name, str(in_home(value)))
+
+
+def in_home(path: str) -> Path:
+    """Returns a path with a leading ~ replaced by the home folder.
+
+    Raises:
+        UserError: if it names a user that does not exist.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path} cannot be used: there is no user of that name, whose home ~ names") from error
 
 
 def _check_names(config: Any, prefix: str = "") -> None:

@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import Any
 
+import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import (
     GrammarParseError,
@@ -20,7 +21,7 @@ from omegaconf.errors import (
 
 from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
-from sluice.errors import UserError
+from sluice.errors import UserError, invalid_yaml
 from sluice.program import training_command
 
 DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
@@ -54,10 +55,14 @@ def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
+    except yaml.YAMLError as error:
+        raise invalid_yaml(error) from error
     except ValueError as error:
         if "arg 3 must not be zero" in str(error):
             swept = next((override for override in overrides if "range(" in override), "range(...)")
             raise UserError(f"{swept} cannot be used: the step of a range must not be 0") from error
+        if file := re.match(r"Invalid defaults list in '([^']+)'", str(error)):
+            raise UserError(f"{file[1]}.yaml: its defaults must be a list, as in - override /task: copy") from error
         if "Config group override" not in str(error):
             raise
         raise UserError(_not_an_option(overrides)) from error
@@ -141,18 +146,40 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     group = re.search(r"Override (\S+) looks like a config group override", text)
     if group:
         return f"{group[1]} cannot be used: there is no such group, see {training_command()} --help"
-    clash = re.search(r"In '([^']+)': \w+ raised while composing config", text)
-    if not clash:
-        return None
-    chosen = _task_option(overrides)
-    if clash[1].startswith("schema/"):
-        return f"task={chosen} cannot be used: tasks cannot be combined, choose one"
+    clash = re.search(r"In '([^']+)': (\w+) raised while composing config", text)
+    return _error_in_file(clash[1], clash[2], text, where, overrides) if clash else None
+
+
+def _error_in_file(file: str, kind: str, text: str, where: str | None, overrides: Sequence[str]) -> str:
+    """Describes an error in a configuration file.
+
+    Args:
+        file: the file, without .yaml.
+        kind: name of the exception.
+        text: the message of Hydra, with that of the exception in its second line.
+        where: the setting.
+        overrides: the command line.
+    """
+    reason = " ".join(text.splitlines()[1:2]).strip()
+    if file.startswith("schema/"):
+        return f"task={_task_option(overrides)} cannot be used: tasks cannot be combined, choose one"
     if where is None:
-        return f"{clash[1]}.yaml cannot be used: {' '.join(text.splitlines()[1:2]).strip()}"
-    return (
-        f"{where} in {clash[1]}.yaml is not a setting of the chosen task: options that are made for different tasks "
-        "cannot be combined"
-    )
+        return f"{file}.yaml cannot be used: {reason}"
+    if where == file.partition("/")[0]:
+        return _without_package(file)
+    if kind == "ValidationError":
+        return f"{where} in {file}.yaml cannot be used: {expectation(ValueError(reason))}"
+    if any(where in _keys(schema(), "task.") for schema in TASK_SCHEMAS.values()):
+        return (
+            f"{where} in {file}.yaml is not a setting of the chosen task: options that are made for different tasks "
+            "cannot be combined"
+        )
+    known = [] if where.startswith("task.") else list(_known_keys(where.rpartition(".")[0], ""))
+    return f"{file}.yaml cannot be used: {no_setting(where, known)}"
+
+
+def _without_package(file: str) -> str:
+    return f"{file}.yaml cannot be used: its first line must be # @package _global_, since it sets several groups"
 
 
 def _sweep_error(text: str, overrides: Sequence[str]) -> str:
@@ -314,6 +341,8 @@ def _unknown_key(text: str, overrides: Sequence[str]) -> str:
     key = found[1] if found else text
     if key in OTHER_GROUPS:
         return f"{key}=... cannot be used: {key} is a group, choose one of its options, see {training_command()} --help"
+    if file := re.search(r"In '((\w+)/[^']+)': Could not override '\w+@\2\.", text):
+        return _without_package(file[1])
     if "@" in key:
         return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
     if not key:

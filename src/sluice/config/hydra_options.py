@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from sluice.errors import UserError
+from sluice.overrides import search_path_of
 from sluice.program import training_command
 
 MULTIRUN = ("-m", "--multirun")
@@ -73,13 +74,17 @@ def check_config_dir(folder: Path, conf: Path) -> None:
         conf: Sluice's configuration folder.
 
     Raises:
-        UserError: if it is not a folder, or a file in it would be ignored since Sluice has one of that name.
+        UserError: if it is not a folder, or a file in it is not UTF-8, or has the name of one of Sluice's.
     """
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder} is not a folder: give the folder of your configuration files")
     for file in sorted(folder.glob("*/*.yaml")):
-        original = conf / file.relative_to(folder)
-        if original.is_file() and original.read_bytes() != file.read_bytes():
+        original, content = conf / file.relative_to(folder), file.read_bytes()
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file} is not UTF-8 at byte {error.start:,}: save it as UTF-8") from error
+        if original.is_file() and original.read_bytes() != content:
             raise UserError(f"{file} would not be used, since Sluice has a file of that name: choose another name")
 
 
@@ -91,6 +96,13 @@ class Configuration(NamedTuple):
     name: str
     """Name of the main file."""
     settings: list[str]
+    options: list[str]
+    """The other arguments: options with their values."""
+
+    @property
+    def search_path(self) -> list[str]:
+        """The setting that adds the folder of `-cd` to the configuration; empty without it."""
+        return [search_path_of(folder) for folder in self.folders[1:]]
 
 
 def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
@@ -101,10 +113,14 @@ def find_configuration(arguments: Sequence[str], conf: Path) -> Configuration:
         conf: Sluice's configuration folder.
     """
     given, settings = _parser().parse_known_args(list(arguments))
-    folders = [given.config_path or str(conf), given.config_dir]
-    return Configuration(
-        [Path(folder).absolute() for folder in folders if folder is not None], given.config_name or "config", settings
-    )
+    folders = [Path(folder).absolute() for folder in (given.config_path or conf, given.config_dir) if folder]
+    options, rest = [], list(settings)
+    for argument in arguments:  # the settings are in their order
+        if rest[:1] == [argument]:
+            del rest[0]
+        else:
+            options.append(argument)
+    return Configuration(folders, given.config_name or "config", settings, options)
 
 
 def _completions() -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def model_card(model: SavedModel, files: Sequence[str], *, form: str, stem: str,
         "## Data",
         _table({"source": model.data_source, **_fingerprint(model)}) + (f"\n\n{sample.strip()}" if sample else ""),
         "## Figures",
-        _table(_figures(results)) if _figures(results) else "None: the run has no results.json.",
+        _table(_figures(results)) if _figures(results) else "None: there is no results.json of this checkpoint.",
         "## Licence",
         f"Of the weights: {licence or 'unknown'}.",
         "## Use",
@@ -51,9 +51,13 @@ def model_card(model: SavedModel, files: Sequence[str], *, form: str, stem: str,
 
 
 def _results(model: SavedModel) -> Plain:
-    """Returns the content of results.json next to the checkpoint; empty without one."""
+    """Returns the content of results.json if the checkpoint is the tested one of a finished run; otherwise empty."""
     folder: Path = model.path.parent
-    return read_results(folder) if (folder / "results.json").is_file() else {}
+    tested = next((name for name in ("best.ckpt", "last.ckpt") if (folder / name).is_file()), None)
+    if model.path.name != tested or not (folder / "results.json").is_file():
+        return {}
+    results = read_results(folder)
+    return {} if results.get("interrupted") else results
 
 
 def _figures(results: PlainMapping) -> Plain:

@@ -1,10 +1,13 @@
 """Saving figures to files and to TensorBoard."""
 
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.errors import UserError, check_output, reason_of
+from sluice.terminal import print_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +37,15 @@ def check_figure(option: str, path: Path | None) -> None:
 
 
 def unused_path(folder: Path, stem: str) -> Path:
-    """Returns folder/stem.png, or folder/stem-N.png if that file exists; creates the folder."""
-    folder.mkdir(exist_ok=True)
+    """Returns folder/stem.png, or folder/stem-N.png if that file exists; creates the folder.
+
+    Raises:
+        UserError: if the folder cannot be created.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be created ({reason_of(error)}): name the plot with --png FILE") from error
     names = (f"{stem}{'' if number == 1 else f'-{number}'}.png" for number in range(1, 10_000))
     return next(folder / name for name in names if not (folder / name).exists())
 
@@ -62,13 +72,17 @@ def save_figure(figure: "Figure", path: Path) -> None:
         raise UserError(f"{path} cannot be written ({reason}): choose another file name") from error
 
 
-def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
+def add_to_tensorboard(folder: Path, tag: str, figure: "Figure", *, required: bool) -> str:
     """Writes a figure as a TensorBoard image.
 
     Args:
-        folder: folder of the event file.
+        folder: folder of the event file, in a run folder.
         tag: name of the image.
         figure: the figure.
+        required: whether it is an error that the event file cannot be written, instead of a note.
+
+    Returns:
+        A line, after a line break, with the command that shows it; empty if it could not be written.
 
     Raises:
         UserError: if the event file cannot be written.
@@ -79,4 +93,9 @@ def add_to_tensorboard(folder: Path, tag: str, figure: "Figure") -> None:
         with SummaryWriter(str(folder)) as writer:
             writer.add_figure(tag, figure)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {reason_of(error)}") from error
+        problem = f"{folder} cannot be written: {reason_of(error)}"
+        if required:
+            raise UserError(problem) from error
+        print_line(f"note: the plot is not in TensorBoard, {problem}", file=sys.stderr)
+        return ""
+    return f"\nIn TensorBoard: tensorboard --logdir {shlex.quote(str(folder.parent))}"

@@ -1,5 +1,6 @@
 """Loading a trained model from its checkpoint alone."""
 
+import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def inference_object(model: SavedModel, kind: type[Inference], run: Path | None 
     recipe = recipe_of(model.config)
     found = recipe.inference(model)
     described = f"{model.path} of task={model.config.task.name} {recipe.description}"
-    use = f"use {recipe.usage.format(run=run or model.path)}"
+    use = f"use {recipe.usage.format(run=shlex.quote(str(run or model.path)))}"
     wanted = getattr(kind, "description", None)
     if found is None and wanted is None:
         raise UserError(f"{described} and does not support inference on new inputs: {use}")

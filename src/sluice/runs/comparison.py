@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import statistics
 import sys
@@ -27,14 +28,16 @@ IGNORED = (
     "resume_force",
     "checkpoint",
     "logger",
-    "callbacks",
     "stop_on_nan",
 )
 """Settings that may differ within a group."""
+IGNORED_CALLBACKS = ("last_epochs", "learning_rate_monitor", "model_summary")
+"""Callbacks that only write, with which runs may differ within a group."""
 TRAINER_SETTINGS = (
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+    *("precision", "check_val_every_n_epoch", "val_check_interval"),
 )
 """Settings of the trainer that must be equal within a group; the others concern devices and output."""
 FOLD = "task.data.fold"
@@ -111,7 +114,7 @@ class Comparison:
 
 def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
     """Finds finished runs in the folders at any depth; yields their results, with the settings under "config"."""
-    for path in sorted({path.resolve() for folder in folders for path in folder.rglob("results.json")}):
+    for path in sorted({path.resolve() for folder in folders for path in _result_files(folder)}):
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
@@ -126,6 +129,18 @@ def find_runs(folders: Sequence[Path]) -> Iterator[Plain]:
             continue
         config = update_settings(config)
         yield {**results, "config": config, "data_source": _source_of(results, config), "folder": str(path.parent)}
+
+
+def _result_files(folder: Path) -> Iterator[Path]:
+    """Yields each results.json at any depth; links to folders are followed, each folder is read once."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+        elif "results.json" in files:
+            yield Path(place) / "results.json"
+        seen.add(real)
 
 
 def _source_of(results: Plain, config: Plain) -> str | None:
@@ -147,7 +162,8 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
     """
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
+        known = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
+        settings = dict(_named_callback(key, value) for key, value in known.items())
         settings |= {name: run.get(name) for name in RESULT_KEYS}
         if "data_fingerprint_of_folds" in run:
             settings[FINGERPRINT] = run["data_fingerprint_of_folds"]
@@ -164,9 +180,16 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
 def _distinguishes_groups(key: str) -> bool:
     """Whether runs that differ in this setting belong to different groups."""
     first, _, rest = key.partition(".")
-    if key == FOLD:
+    if key == FOLD or (first == "callbacks" and rest.partition(".")[0] in IGNORED_CALLBACKS):
         return False
     return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
+
+
+def _named_callback(key: str, value: object) -> tuple[str, object]:
+    """The setting that names the class of a callback, as the callback with the name of the class; others unchanged."""
+    if key.startswith("callbacks.") and key.endswith("._target_"):
+        return key.removesuffix("._target_"), str(value).rpartition(".")[2]
+    return key, value
 
 
 def _keep_newest(runs: list[Plain]) -> None:
@@ -250,16 +273,25 @@ def _informative(settings: list[str], groups: Sequence[Group]) -> list[str]:
     """Leaves out what follows from other settings.
 
     That is a default of the task (`task.recurrent.dropout`) where the setting itself has the same values
-    (`model.dropout`), and the fingerprint of generated data if other settings tell the groups apart.
+    (`model.dropout`), an argument of a callback that is the same wherever the callback is used, and the fingerprint of
+    generated data if other settings tell the groups apart.
     """
     values = {name: [group.settings.get(name) for group in groups] for name in settings}
     for default, own in ((name, DEFAULTS.sub(_group_of_default, name)) for name in settings):
         if default != own and values[default] == values.get(own):
             settings = [name for name in settings if name != default]
+    settings = [name for name in settings if not _follows_from_callback(name, values)]
     others = [name for name in settings if name != FINGERPRINT]
     generated = all(group.settings.get("data_source") in ("generated", "sample") for group in groups)
     distinct = {(group.model, *(str(group.settings.get(name)) for name in others)) for group in groups}
     return others if generated and len(distinct) == len(groups) else settings
+
+
+def _follows_from_callback(name: str, values: dict[str, list[object]]) -> bool:
+    """Whether a setting is an argument with one value of a callback that only some of the groups have."""
+    callback = ".".join(name.split(".")[:2])
+    is_argument = name.startswith("callbacks.") and callback != name and callback in values
+    return is_argument and len({str(value) for value in values[name] if value is not None}) < 2
 
 
 def _group_of_default(match: re.Match[str]) -> str:
@@ -271,7 +303,7 @@ def _lower_is_better(metric: str, run: Plain) -> bool:
     name = metric.rpartition("/")[2]
     if name == str(run.get("monitor", "")).rpartition("/")[2] and "mode" in run["config"].get("task", {}):
         return bool(run["config"]["task"]["mode"] == "min")
-    return name.startswith(MINIMISED)
+    return name.startswith((*MINIMISED, *SIZES))
 
 
 def _sort_key(group: Group, sort: str, metric: str, settings: Sequence[str], lower: bool) -> tuple[float, str]:

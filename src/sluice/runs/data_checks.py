@@ -1,12 +1,13 @@
 """Comparing the data of a trained model with the record in its checkpoint."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.config.checks import FILES
 from sluice.data.identity import FILE_NAME, DataIdentity, Hashes, SelectedRows, SplitHashes, identity_changes
 from sluice.errors import UserError
 from sluice.runs.saved_model import SavedModel
@@ -20,6 +21,23 @@ def repeated_texts(hashes: SplitHashes | None, name: str = "texts") -> list[str]
     return [
         f"{count:,} {name} of {split} also occur in train (they are kept)" for split, count in counts.items() if count
     ]
+
+
+def check_own_files(models: Iterable[SavedModel]) -> None:
+    """Checks that the user's files exist, whose stored paths may be relative to another folder.
+
+    Raises:
+        UserError: for the first that does not.
+    """
+    for model in models:
+        data = getattr(model.config.task, "data", None)
+        for name in FILES:
+            path = getattr(data, name, None)
+            if path is not None and not Path(path).exists():
+                raise UserError(
+                    f"task.data.{name}={path} does not exist: name the file of {model.path} as --set data.{name}=FILE, "
+                    "or change to the folder of the training"
+                )
 
 
 def rows_of_split(

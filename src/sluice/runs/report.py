@@ -1,5 +1,6 @@
 """Printing the results of a run."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,27 +15,27 @@ SAMPLE_WARNING = (
 
 
 def print_results(
-    results: PlainMapping, folder: Path, use: str, *, remedy: str = "use real data", interrupted: bool = False
+    results: PlainMapping,
+    folder: Path,
+    use: str,
+    *,
+    code: str = "",
+    remedy: str = "use real data",
+    interrupted: bool = False,
 ) -> None:
-    """Prints metrics, speed and output locations of a run.
+    """Prints metrics, speed and output locations of a run; the commands with shell quoting.
 
     Args:
         results: contents of results.json.
         folder: the run folder.
         use: a command that uses the model, with the placeholder {run}.
+        code: arguments that follow the run in it, for files with user code.
         remedy: how to use real data instead of generated ones.
         interrupted: whether the run was interrupted before its test had finished.
     """
     console = PlainConsole(soft_wrap=True)
-    title = f"{results['task']} · {results['model']} · seed {results['seed']}"
-    table = Table(title=title, show_header=True, title_justify="left")
-    table.add_column("")
-    table.add_column("validation", justify="right")
-    table.add_column("test", justify="right")
-    for name in _metric_names(results):
-        table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
-    if table.row_count:
-        print_table(table)
+    if _metric_names(results):
+        print_table(_metric_table(results))
     for name, value in results.items():
         if name.startswith("baseline/"):
             console.print(f"{name}: {value:.4f}")
@@ -45,9 +46,9 @@ def print_results(
     )
     shown = relative(folder)
     task_folder = relative(_folder_of_task(folder, results["task"]))
-    lines = {"Run": shown, "Curves": f"tensorboard --logdir {task_folder}"}
+    lines = {"Run": shown, "Curves": f"tensorboard --logdir {shlex.quote(task_folder)}"}
     if any((folder / name).is_file() for name in ("best.ckpt", "last.ckpt")):
-        lines["Use it"] = use.format(run=shown)
+        lines["Use it"] = use.format(run=shlex.quote(shown) + code)
     for label, text in lines.items():
         console.print(f"{label + ':':8}{text}")
     if interrupted:
@@ -55,6 +56,17 @@ def print_results(
         console.print(f"Interrupted: {saved}.", style="bold")
     if results["data_source"] == "sample":
         console.print(SAMPLE_WARNING.format(remedy=remedy), style="bold yellow", soft_wrap=False)  # breaks at spaces
+
+
+def _metric_table(results: PlainMapping) -> Table:
+    title = f"{results['task']} · {results['model']} · seed {results['seed']}"
+    table = Table(title=title, show_header=True, title_justify="left")
+    table.add_column("")
+    table.add_column("validation", justify="right")
+    table.add_column("test", justify="right")
+    for name in _metric_names(results):
+        table.add_row(name, _figure(results.get(f"val/{name}")), _figure(results.get(f"test/{name}")))
+    return table
 
 
 def print_confusion(labels: Sequence[str], counts: list[list[int]]) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
-from sluice.config.compose import flat
+from sluice.config.compose import flat, in_home
 from sluice.config.errors import FREE_GROUPS
 from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
@@ -86,7 +86,7 @@ def resolve_run(resume: str) -> Path:
     Raises:
         UserError: if the path is neither a folder nor the last.ckpt in one.
     """
-    path = Path(resume)
+    path = in_home(resume)
     folder = path.parent if path.name == LAST and not path.is_dir() else path
     if folder.is_file():
         raise UserError(

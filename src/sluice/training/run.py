@@ -253,8 +253,10 @@ def _finish(
         recipe.write_artifacts(module, claim.folder)  # before results.json, which marks the run as finished
     log_final_metrics(trainer, config, results)
     write_results(claim.folder, results)
-    use, remedy = recipe.usage + _named_code(config), _real_data(config)
-    shown = partial(print_results, results, claim.folder, use, remedy=remedy, interrupted=interrupted)
+    code, remedy = _named_code(config), _real_data(config)
+    shown = partial(
+        print_results, results, claim.folder, recipe.usage, code=code, remedy=remedy, interrupted=interrupted
+    )
     shown()
     with redirect_stdout(StringIO()) as text:
         shown()

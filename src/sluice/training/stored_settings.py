@@ -20,12 +20,14 @@ from sluice.config.checks import VECTORS
 from sluice.config.common import TaskSettings
 from sluice.config.compose import compose_config, flat
 from sluice.config.errors import explain, explained
+from sluice.config.hydra_options import find_configuration
 from sluice.config.renamed import update_overrides, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, find_schema
 from sluice.config.user_code import REGISTERS, target_problem
 from sluice.data.cache import is_cache
 from sluice.errors import UserError
 from sluice.files import write_atomically
+from sluice.overrides import override_of
 from sluice.plain import Plain
 from sluice.runs.checkpoint import read_checkpoint
 from sluice.training.resume import LAST, can_resume, find_run, read_stored_config, resolve_run
@@ -42,8 +44,6 @@ WRITING_GROUPS = ("callbacks", "logger", "trainer")
 """Groups whose objects write files."""
 _PATH_KEY = re.compile(r"(dir|path|file|root|folder|uri|entity)(name)?$")
 """Settings in these groups that name a folder, a file, a database, a server or an account."""
-_UNQUOTED = re.compile(r"[A-Za-z0-9_./-]+")
-"""Values that need no quotes in Hydra's override grammar."""
 
 
 def write_overrides(folder: Path, overrides: Sequence[str] | None) -> None:
@@ -161,8 +161,9 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     if folder is None or stored is None:
         return list(arguments)
     mode = [] if {"-m", "--multirun"} & set(arguments) else ["hydra.mode=RUN"]
-    options = [argument for argument in arguments if not _is_override(argument)]
-    parsed = _parsed([argument for argument in arguments if _is_override(argument)])
+    place = find_configuration(arguments, conf)
+    options = [*place.options, *(argument for argument in place.settings if not _is_override(argument))]
+    parsed = _parsed([argument for argument in place.settings if _is_override(argument)])
     overrides = [_line(override) for override in parsed if _key(override) != "resume"]
     given = {_key(override) for override in parsed}
     stored = [line for line in stored if not _replaced(line, overrides)]
@@ -178,7 +179,8 @@ def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
     Raises:
         UserError: if there is no such run.
     """
-    overrides = [argument for argument in arguments if _is_override(argument)]
+    place = find_configuration(arguments, conf)
+    overrides = [argument for argument in place.settings if _is_override(argument)]
     try:
         wanted = [override for override in _parsed(overrides) if _key(override) == "resume"]
     except HydraException:
@@ -189,7 +191,8 @@ def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
     if value != "last":
         return resolve_run(value)
     others = [_line(override) for override in _parsed(overrides) if not override.is_sweep_override()]
-    composed = compose_config([line for line in others if not line.startswith("hydra")], conf)
+    own = [line for line in others if not line.startswith("hydra")]
+    composed = compose_config([*own, *place.search_path], place.folders[0], place.name)
     return find_run("last", Path(composed.paths.output_dir), composed.task.name, composed.model.name)
 
 
@@ -311,15 +314,6 @@ def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
         yield "paths.cache_dir", str(before["paths.cache_dir"])
     if len(folder.parents) > 2:
         yield "paths.output_dir", str(folder.parents[2])
-
-
-def override_of(key: str, value: str) -> str:
-    """Formats a setting as an override for Hydra, with the value quoted if necessary."""
-    if _UNQUOTED.fullmatch(value):
-        return f"{key}={value}"
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", r"\${")
-    return f'{key}="{escaped}"'
 
 
 def _replaced(stored: str, overrides: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Which validation best.ckpt is of."""
+"""Which validation best.ckpt is of, and which epochs `LastEpochs` keeps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sluice.callbacks.checkpoints import BestCheckpoint
+from sluice.callbacks.last_epochs import LastEpochs
 
 
 class Validated(pl.LightningModule):
@@ -31,12 +32,14 @@ class Validated(pl.LightningModule):
         self.log_dict({"val/score": score, "val/loss": loss})
 
 
-def fit(folder: Path, figures: Sequence[tuple[float, float]], resume: Path | None = None) -> pl.Trainer:
+def fit(
+    folder: Path, figures: Sequence[tuple[float, float]], resume: Path | None = None, *others: pl.Callback
+) -> pl.Trainer:
     trainer = pl.Trainer(
         default_root_dir=folder,
         accelerator="cpu",
         max_epochs=len(figures),
-        callbacks=[BestCheckpoint(run_dir=str(folder), monitor="val/score", mode="max")],
+        callbacks=[BestCheckpoint(run_dir=str(folder), monitor="val/score", mode="max"), *others],
         num_sanity_val_steps=0,
         logger=False,
         enable_progress_bar=False,
@@ -73,3 +76,13 @@ def test_resumed_run_knows_the_best_loss(tmp_path: Path) -> None:
     assert best_epoch(tmp_path) == 1
     fit(tmp_path, [*before, (1.0, 0.2)], resume=tmp_path / "last.ckpt")
     assert best_epoch(tmp_path) == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_moved_run_keeps_the_last_epochs_only(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    trainer = fit(before, [(1.0, 0.5)] * 2, None, LastEpochs(run_dir=str(before), count=2))
+    trainer.save_checkpoint(before / "last.ckpt")
+    before.rename(after)
+    fit(after, [(1.0, 0.5)] * 4, after / "last.ckpt", LastEpochs(run_dir=str(after), count=2))
+    assert sorted(path.name for path in after.glob("epoch-*.ckpt")) == ["epoch-2.ckpt", "epoch-3.ckpt"]

@@ -10,10 +10,10 @@ from running import CONF
 from sluice.config.compose import compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
+from sluice.overrides import override_of
 from sluice.training.prepare import make_paths_absolute
 from sluice.training.resume import read_stored_config
 from sluice.training.stored_settings import (
-    override_of,
     restored_config,
     resume_arguments,
     run_to_resume,
