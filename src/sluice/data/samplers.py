@@ -49,14 +49,17 @@ class ResumableSampler(Sampler[Item]):
         return item if self.epoch == epoch else 0
 
 
-def evaluation_tokens(keys: NDArray[np.int64], batch_size: int) -> int:
+def evaluation_tokens(keys: NDArray[np.int64], batch_size: int, max_tokens: int | None = None) -> int:
     """Returns the maximum size of an evaluation batch: EVALUATION_TOKENS, or more if a training batch may have more.
 
     Args:
         keys: (N,) length of each item.
         batch_size: items per training batch.
+        max_tokens: maximum size of a training batch; None for no limit.
     """
-    return max(EVALUATION_TOKENS, batch_size * int(keys.max(initial=1)))
+    longest = int(keys.max(initial=1))
+    training = batch_size * longest if max_tokens is None else min(batch_size * longest, max_tokens)
+    return max(EVALUATION_TOKENS, longest, training)
 
 
 class _BatchSampler(ResumableSampler[list[int]]):

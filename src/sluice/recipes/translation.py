@@ -276,8 +276,10 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
         encoded = encode_parallel(
             texts.select(rows), translator.source, translator.target, settings, filtered=split == "train"
         )
-        keys, _ = encoded.sort_keys()
-        loader = bucketed_loader(keys, ParallelCollator(encoded, with_texts=True), own.data.batch_size, factor=1)
+        keys, scale = encoded.sort_keys()
+        most: int | None = getattr(own.data, "max_tokens", None)
+        collate, max_tokens = ParallelCollator(encoded, with_texts=True), None if most is None else most * scale
+        loader = bucketed_loader(keys, collate, own.data.batch_size, max_tokens=max_tokens, factor=1)
         return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
 
 

@@ -113,6 +113,12 @@ def test_long_pair_does_not_shrink_other_evaluation_batches(cache_dir: Path, mon
     assert sorted(len(batch) for batch in make_data(cache_dir).val_dataloader()) == [2, 8, 8, 8, 8, 8, 8]
 
 
+def test_max_tokens_limits_evaluation_batches_too(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 1)
+    data = make_data(cache_dir, max_tokens=64, batch_size=50)
+    assert 40 < max(batch.labels.numel() for batch in data.val_dataloader()) <= 64
+
+
 @pytest.mark.parametrize("split", SIZES)
 def test_pairs_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     ranks = []
