@@ -1,6 +1,7 @@
 """Averages of the weights are validated and saved everywhere; training continues on the raw weights."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -151,6 +152,15 @@ def test_averages_of_half_precision_weights_are_in_float32(tmp_path: Path, avera
     model = averaged_model(average)
     assert model is not None
     assert {parameter.dtype for parameter in model.module.parameters()} == {torch.float32}
+
+
+def test_averages_are_on_the_device_of_the_training() -> None:
+    average = ExponentialMovingAverage()
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")), precision="32-true")
+    average.setup(trainer, OneWeight(), "fit")
+    model = averaged_model(average)
+    assert model is not None
+    assert all(parameter.is_meta for parameter in model.module.parameters())
 
 
 @pytest.mark.parametrize("given", [{"decay": 1.0}, {"decay": 0.0}, {"every_steps": 0}, {"start_step": -1}])
