@@ -77,7 +77,7 @@ class TranslationData(BucketedData[ParallelBatch]):
                 f"increase it to {longest + 1}"
             )
         collate = ParallelCollator(split, with_texts=not shuffle)
-        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens)
+        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
 
 
 def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:

@@ -325,7 +325,8 @@ def _batches_of(split: ParallelSplit, settings: Translating) -> DataLoader[Paral
     keys, scale = split.sort_keys()
     most: int | None = getattr(settings.data, "max_tokens", None)
     collate, max_tokens = ParallelCollator(split, with_texts=True), None if most is None else most * scale
-    loader = bucketed_loader(keys, collate, settings.data.batch_size, max_tokens=max_tokens, factor=1)
+    size = settings.data.batch_size
+    loader = bucketed_loader(keys, collate, size, max_tokens=max_tokens, scale=scale, factor=1)
     return cast(DataLoader[ParallelBatch], loader)
 
 

@@ -111,7 +111,7 @@ def test_max_tokens_limits_padded_training_targets(cache_dir: Path) -> None:
 
 
 def test_long_pair_does_not_shrink_other_evaluation_batches(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 1)
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 8 * 20)
     assert sorted(len(batch) for batch in make_data(cache_dir).val_dataloader()) == [2, 8, 8, 8, 8, 8, 8]
 
 
