@@ -26,16 +26,24 @@ class TrainingAverage(AveragedEvaluation, WeightAveraging):
 
     Lightning's WeightAveraging stores the averages in last.ckpt, so that a resumed run is bit-identical on a CPU.
     Different from it, the current weights are used until the first update instead of the initial ones, the
-    averages are saved in every checkpoint, and buffers are not averaged: those of Sluice's networks are constants.
+    averages are saved in every checkpoint, and buffers are not averaged: those of Sluice's networks are constants. The
+    averages are on the device of the training, and in float32 or float64, also if the weights have half precision.
     """
 
-    def __init__(self, average: Average | None = None) -> None:
+    def __init__(self, average: Average) -> None:
         """
         Args:
-            average: computes a new average from the average, the weight and the number of updates so far; None for
-                the mean of the weights at all updates.
+            average: computes a new average from the average, the weight and the number of updates so far.
         """
         WeightAveraging.__init__(self, use_buffers=False, avg_fn=average)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        model = averaged_model(self)
+        if stage == "fit" and model is not None:  # the strategy moves and converts the weights later
+            model.module.to(trainer.strategy.root_device)
+            if trainer.precision == "64-true":
+                model.module.double()
 
     @property
     def started(self) -> bool:
@@ -100,9 +108,9 @@ class ExponentialMovingAverage(TrainingAverage):
         self.decay, self.every_steps, self.start_step = decay, every_steps, start_step
 
     def _average(self, average: Tensor, weight: Tensor, updates: Tensor | int) -> Tensor:
-        count = torch.as_tensor(updates, dtype=weight.dtype, device=weight.device)
+        count = torch.as_tensor(updates, dtype=average.dtype, device=average.device)
         decay = ((1 + count) / (10 + count)).clamp(max=self.decay)
-        return average.lerp(weight, 1 - decay)
+        return average.lerp(weight.to(average.dtype), 1 - decay)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx >= self.start_step and step_idx % self.every_steps == 0
@@ -127,7 +135,7 @@ class StochasticWeightAverage(TrainingAverage):
         if not 0 <= start_fraction < 1:
             raise ValueError(f"start_fraction must be at least 0 and below 1, got {start_fraction:g}")
         _check_steps(every_steps=every_steps)
-        super().__init__()
+        super().__init__(_mean)
         self.start_fraction, self.every_steps = start_fraction, every_steps
         self._start_step = 0
 
@@ -144,6 +152,12 @@ class StochasticWeightAverage(TrainingAverage):
         if step_idx is None:
             return False
         return step_idx >= self._start_step and (step_idx - self._start_step) % self.every_steps == 0
+
+
+def _mean(average: Tensor, weight: Tensor, updates: Tensor | int) -> Tensor:
+    """The mean of the weights at all updates, of type `Average`."""
+    count = torch.as_tensor(updates, dtype=average.dtype, device=average.device)
+    return average.lerp(weight.to(average.dtype), 1 / (count + 1))
 
 
 def _check_steps(every_steps: int, start_step: int = 0) -> None:

@@ -133,6 +133,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
         *,
         shuffle: bool,
         max_tokens: int | None = None,
+        scale: int = 1,
     ) -> DataLoader[AnyBatch]:
         """Returns a loader of this rank's batches of a split.
 
@@ -141,7 +142,8 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
             keys: (N,) sort key of each item, usually its length.
             collate: builds a batch from item indices.
             shuffle: whether to shuffle, for training; starts at the restored position.
-            max_tokens: maximum size of a training batch, in units of the keys.
+            max_tokens: maximum size of a training batch, in units of the keys; evaluation batches may be larger.
+            scale: units of the keys per token.
 
         Raises:
             UserError: if there are fewer items than processes.
@@ -154,7 +156,7 @@ class BucketedData(ResumableData, Generic[AnyBatch]):
             sampler.start_at(*self._start)
         else:  # at least one batch per rank
             batch_size = min(self.evaluation_factor * self.batch_size, count // world_size)
-            most = evaluation_tokens(keys, self.batch_size)
+            most = evaluation_tokens(keys, self.batch_size, max_tokens=max_tokens, scale=scale)
             sampler = self.sampler(keys, batch_size=batch_size, max_tokens=most, shuffle=False)
         return DataLoader(
             range(count),  # type: ignore[arg-type]

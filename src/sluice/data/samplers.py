@@ -49,14 +49,23 @@ class ResumableSampler(Sampler[Item]):
         return item if self.epoch == epoch else 0
 
 
-def evaluation_tokens(keys: NDArray[np.int64], batch_size: int) -> int:
+def evaluation_tokens(
+    keys: NDArray[np.int64], batch_size: int, *, max_tokens: int | None = None, scale: int = 1
+) -> int:
     """Returns the maximum size of an evaluation batch: EVALUATION_TOKENS, or more if a training batch may have more.
+
+    The size of a training batch is estimated by the tokens of the longest items, without padding, so that a single long
+    item does not permit a batch of many items padded to its length.
 
     Args:
         keys: (N,) length of each item.
         batch_size: items per training batch.
+        max_tokens: maximum size of a training batch, in units of the keys; None for no limit.
+        scale: units of the keys per token.
     """
-    return max(EVALUATION_TOKENS, batch_size * int(keys.max(initial=1)))
+    training = int(np.sort(keys)[-batch_size:].sum())
+    training = training if max_tokens is None else min(training, max_tokens)
+    return max(EVALUATION_TOKENS * scale, int(keys.max(initial=1)), training)
 
 
 class _BatchSampler(ResumableSampler[list[int]]):

@@ -69,15 +69,15 @@ class TranslationData(BucketedData[ParallelBatch]):
         """
         split = self.prepared.splits[name]
         keys, scale = split.sort_keys()
-        max_tokens = self.max_tokens if shuffle else None
-        if max_tokens is not None and max_tokens * scale < keys.max():
+        max_tokens = None if self.max_tokens is None else self.max_tokens * scale
+        if shuffle and max_tokens is not None and max_tokens < keys.max():
             longest = int((split.target.lengths - 1).max())
             raise UserError(
-                f"task.data.max_tokens={max_tokens} is too small: the longest target has {longest} tokens; increase "
-                f"it to {longest + 1}"
+                f"task.data.max_tokens={self.max_tokens} is too small: the longest target has {longest} tokens; "
+                f"increase it to {longest + 1}"
             )
         collate = ParallelCollator(split, with_texts=not shuffle)
-        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens and max_tokens * scale)
+        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
 
 
 def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluice.layers.native_loss import loss_kernel
-from sluice.layers.output_loss import IGNORED, cross_entropies, exclude, linear_cross_entropy, split_weight
+from sluice.layers.output_loss import (
+    IGNORED,
+    at_least_float,
+    cross_entropies,
+    exclude,
+    linear_cross_entropy,
+    split_weight,
+)
 from sluice.options import HEADS
 from sluice.recurrent.products import linear
 
@@ -105,7 +112,7 @@ class FullHead(Head):
         return cross_entropies(features, self.weight, exclude(self.bias, self.excluded), targets)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        return linear(features, self.weight, exclude(self.bias, self.excluded)).float().log_softmax(-1)
+        return at_least_float(linear(features, self.weight, exclude(self.bias, self.excluded))).log_softmax(-1)
 
 
 class AdaptiveHead(Head):
@@ -198,8 +205,8 @@ class AdaptiveHead(Head):
         head = self._head_logits(features, weights[0], biases[0]).log_softmax(-1)
         parts = [head[:, : self.sizes[0]]]
         for group in range(1, len(self.sizes)):
-            within = linear(self._project(group, features), weights[group], biases[group]).float().log_softmax(-1)
-            parts.append(within + head[:, self.sizes[0] + group - 1].unsqueeze(1))
+            logits = linear(self._project(group, features), weights[group], biases[group])
+            parts.append(at_least_float(logits).log_softmax(-1) + head[:, self.sizes[0] + group - 1].unsqueeze(1))
         return torch.cat(parts, -1)
 
     def _losses(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
@@ -212,8 +219,8 @@ class AdaptiveHead(Head):
             mapped = self._project(group, features.index_select(0, rows))
             words = targets[rows] - self.bounds[group]
             if torch.is_grad_enabled():
-                logits = linear(mapped, weights[group], biases[group]).float()
-                within = F.cross_entropy(logits, words, reduction="none")
+                logits = linear(mapped, weights[group], biases[group])
+                within = F.cross_entropy(at_least_float(logits), words, reduction="none")
             else:
                 within = cross_entropies(mapped, weights[group], biases[group], words)
             losses = losses.index_add(0, rows, within)
@@ -230,7 +237,7 @@ class AdaptiveHead(Head):
 
     def _head_logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Logits of the frequent words and of the groups."""
-        return torch.cat([linear(features, weight, bias), self.groups(features)], -1).float()
+        return at_least_float(torch.cat([linear(features, weight, bias), self.groups(features)], -1))
 
     def _project(self, group: int, features: Tensor) -> Tensor:
         return features if self.weight is not None else self.maps[group - 1](features)

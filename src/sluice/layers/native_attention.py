@@ -95,6 +95,11 @@ class NativeAttention:
     def _set(self, queries: Tensor, weights: Tensor, context: Tensor) -> None:
         torch.get_num_threads()  # applies torch's thread count in a new Python thread
         fields = self._fields
+        if queries.shape[1] != fields.inner:
+            raise ValueError(
+                f"queries of {queries.shape[1]} units cannot attend to keys of {fields.inner}: make the query_size of "
+                "the attention the hidden size of the decoder"
+            )
         fields.rows, fields.weights = len(queries), address(weights)
         fields.queries, fields.query_stride = queries.data_ptr(), queries.stride(0)
         fields.context, fields.context_stride = context.data_ptr(), context.stride(0)

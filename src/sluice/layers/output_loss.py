@@ -84,7 +84,7 @@ def cross_entropies(features: Tensor, weight: Tensor, bias: Tensor, targets: Ten
         return row_losses(library, features, weight, bias, targets, ignored=IGNORED).plain
     losses = []
     for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
-        logits = linear(rows, weight, bias).float()
+        logits = at_least_float(linear(rows, weight, bias))
         losses.append(F.cross_entropy(logits, row_targets, ignore_index=IGNORED, reduction="none"))
     return torch.cat(losses)
 
@@ -119,6 +119,11 @@ class _Split(torch.autograd.Function):
             if part.data_ptr() != grad.data_ptr():
                 part.copy_(grad)
         return memory, None, None
+
+
+def at_least_float(logits: Tensor) -> Tensor:
+    """Converts logits of half precision to float32."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def exclude(bias: Tensor, words: Sequence[int]) -> Tensor:

@@ -6,22 +6,20 @@ thus synchronise with the GPU in every batch.
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from sluice.layers.output_loss import IGNORED
+from sluice.metrics.sums import Sums
 
 
-class _Fraction(Metric):
+class _Fraction(Sums):
     """Σ right / Σ all."""
 
     right: Tensor
     all: Tensor
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("right", "all"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("right", "all")
 
     def compute(self) -> Tensor:
         """Returns the fraction, 0 without any targets."""
@@ -59,17 +57,15 @@ class ExactMatch(_Fraction):
         self.all += len(targets)
 
 
-class DecidingFound(Metric):
+class DecidingFound(Sums):
     """Fraction of the pairs with deciding words in which the word with the largest contribution is one of them."""
 
     found: Tensor
     all: Tensor
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("found", "all"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("found", "all")
 
     def update(self, contributions: Tensor, deciding: Tensor) -> None:
         """Adds pairs.

@@ -2,20 +2,19 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from sluice.metrics.sums import Sums
 
 
-class TokenLoss(Metric):
+class TokenLoss(Sums):
     """Mean negative log-likelihood per token in nats: ΣNLL / Σtokens."""
 
     nll: Tensor
     tokens: Tensor
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("nll", "tokens")
 
     def update(self, nll: Tensor, tokens: int) -> None:
         """Adds a batch.

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
 
+from sluice.metrics.sums import Sums
 from sluice.text.tag_spans import BEGIN, END, INSIDE, ROLES, parse_tag
 
 
-class SpanF1(Metric):
+class SpanF1(Sums):
     """F1 of spans with correct type and boundaries, over all sentences and ranks (the metric of CoNLL-2003)."""
 
     found: Tensor
@@ -18,7 +18,6 @@ class SpanF1(Metric):
     right: Tensor
     roles: Tensor
     kinds: Tensor
-    full_state_update = False
 
     def __init__(self, tags: tuple[str, ...], scheme: str) -> None:
         """
@@ -31,8 +30,7 @@ class SpanF1(Metric):
         kinds = sorted({kind for _, kind in parsed})
         self.register_buffer("roles", torch.tensor([ROLES.index(role) for role, _ in parsed]), persistent=False)
         self.register_buffer("kinds", torch.tensor([kinds.index(kind) for _, kind in parsed]), persistent=False)
-        for name in ("found", "there", "right"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("found", "there", "right")
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
         """Adds sentences.

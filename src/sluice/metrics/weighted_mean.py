@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from sluice.metrics.sums import Sums
 
 
-class WeightedMean(Metric):
+class WeightedMean(Sums):
     """Σ mean · count / Σ count over all batches and ranks.
 
     It replaces torchmetrics' MeanMetric, which either synchronises with the GPU in every batch to check for NaN or
@@ -14,12 +15,10 @@ class WeightedMean(Metric):
 
     mean_value: Tensor
     weight: Tensor
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("mean_value", "weight"):  # MeanMetric's names, used in checkpoints
-            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+        self.add_sums("mean_value", "weight", dtype=torch.float32)  # MeanMetric's names, used in checkpoints
 
     def update(self, mean: Tensor, count: int | Tensor) -> None:
         """Adds a batch.
@@ -28,7 +27,7 @@ class WeightedMean(Metric):
             mean: (), mean of the batch.
             count: number of examples; an int, or a tensor () on the device of `mean`.
         """
-        self.mean_value += mean.detach() * count
+        self.mean_value += mean.detach().to(self.mean_value.dtype) * count
         self.weight += count
 
     def compute(self) -> Tensor:

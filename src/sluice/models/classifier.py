@@ -70,18 +70,18 @@ class TextClassifier(nn.Module):
 
         Raises:
             ValueError: for an unknown pooling or padding side, a dropout outside [0, 1), fewer than 2 classes, a
-                segment length below 1, or segments with a pooling of the last state, which is that of one segment.
+                segment length below 1, segments with a pooling of the last state, which is that of one segment, or
+                n-grams of another vocabulary size than that of the embedding.
         """
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-        if segment_length is not None and segment_length < 1:
-            raise ValueError(f"segment_length must be at least 1, got {segment_length}")
-        if segment_length is not None and pooling.startswith("last"):
-            unusable = f"pooling {pooling!r} uses the last state of one segment only"
-            raise ValueError(f"{unusable}: choose another pooling, or no segment_length")
+        _check_segments(segment_length, pooling)
         if padding not in PADDINGS:
             raise ValueError(f"unknown padding {padding!r}: expected one of {', '.join(PADDINGS)}")
+        if ngrams is not None and ngrams.vocab_size != embedding.vocab_size:
+            sizes = f"{ngrams.vocab_size} words in the n-grams and {embedding.vocab_size} in the embedding"
+            raise ValueError(f"the vocabularies differ, {sizes}: use equal sizes")
         self.embedding, self.recurrent, self.padding = embedding, recurrent, padding
         self.input_dropout = VariationalDropout(input_dropout)
         self.output_dropout = VariationalDropout(output_dropout)
@@ -141,6 +141,16 @@ class TextClassifier(nn.Module):
             return outputs, outputs[:, 0]
         outputs, state = self.recurrent(features, lengths)
         return outputs, top_hidden(state, self.recurrent.directions)
+
+
+def _check_segments(segment_length: int | None, pooling: str) -> None:
+    if segment_length is None:
+        return
+    if segment_length < 1:
+        raise ValueError(f"segment_length must be at least 1, got {segment_length}")
+    if pooling.startswith("last"):
+        unusable = f"pooling {pooling!r} uses the last state of one segment only"
+        raise ValueError(f"{unusable}: choose another pooling, or no segment_length")
 
 
 def _right_padded(features: Tensor | OneHot, lengths: Tensor) -> Tensor | OneHot:

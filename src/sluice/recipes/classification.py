@@ -220,7 +220,8 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
             truncation=data.truncation,
             padding=settings.padding,
         )
-        loader = bucketed_loader(split.truncated_lengths(data.max_length), collate, data.batch_size)
+        keys = split.truncated_lengths(data.max_length)
+        loader = bucketed_loader(keys, collate, data.batch_size, max_tokens=data.max_tokens)
         return EvaluatedSplit(loader, len(split.labels), corpus.description)
 
 

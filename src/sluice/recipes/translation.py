@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Decoding, SentenceTranslation, Translating
-from sluice.data.collate import ParallelCollator
+from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.embedding_vectors import load_vectors
 from sluice.data.identity import SplitHashes, hashes_of
 from sluice.data.parallel import ParallelSettings, assign_parallel, encode_parallel, read_parallel_texts
+from sluice.data.ragged import ParallelSplit
 from sluice.decoding.search import DecodingSettings
 from sluice.errors import UserError
 from sluice.inference.translator import Translator
@@ -201,7 +203,8 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
         """Computes the test scores with the beam sizes of task.extra_beams."""
         settings, found = self.settings(config), dict[str, float]()
         for beam in settings.extra_beams:
-            scores = module.decode_and_score(data.loader("test"), decoding_settings(settings.decoding, beam=beam))
+            batches = _batches_of(data.prepared.splits["test"], settings)  # those of the DataModule are of one rank
+            scores = module.decode_and_score(batches, decoding_settings(settings.decoding, beam=beam))
             found |= {f"test/{name}_beam_{beam}": score for name, score in scores.items()}
         return found
 
@@ -276,9 +279,7 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
         encoded = encode_parallel(
             texts.select(rows), translator.source, translator.target, settings, filtered=split == "train"
         )
-        keys, _ = encoded.sort_keys()
-        loader = bucketed_loader(keys, ParallelCollator(encoded, with_texts=True), own.data.batch_size, factor=1)
-        return EvaluatedSplit(loader, len(encoded), corpus.description, left_out)
+        return EvaluatedSplit(_batches_of(encoded, own), len(encoded), corpus.description, left_out)
 
 
 class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
@@ -317,6 +318,16 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
             validation_fraction=0.0,
             test_fraction=0.0,
         )
+
+
+def _batches_of(split: ParallelSplit, settings: Translating) -> DataLoader[ParallelBatch]:
+    """Returns the batches of all pairs of a split, with their texts."""
+    keys, scale = split.sort_keys()
+    most: int | None = getattr(settings.data, "max_tokens", None)
+    collate, max_tokens = ParallelCollator(split, with_texts=True), None if most is None else most * scale
+    size = settings.data.batch_size
+    loader = bucketed_loader(keys, collate, size, max_tokens=max_tokens, scale=scale, factor=1)
+    return cast(DataLoader[ParallelBatch], loader)
 
 
 def decoding_settings(decoding: Decoding, **changed: Any) -> DecodingSettings:

@@ -155,8 +155,8 @@ class RecurrentStack(nn.Module):
             Outputs and final state, see StackOutput.
 
         Raises:
-            ValueError: if a length does not fit the batch, the state is of other layers or sizes, or the inputs have
-                another dtype than the weights.
+            ValueError: if a length does not fit the batch, the state is of other layers or sizes or of another batch
+                size, or the inputs have another shape than that of the stack, or another dtype than the weights.
         """
         return StackOutput(*self._run(inputs, lengths, state, trace=False)[:2])
 
@@ -173,14 +173,12 @@ class RecurrentStack(nn.Module):
     def _run(
         self, inputs: Tensor | OneHot, lengths: Tensor, state: StackState | None, *, trace: bool
     ) -> tuple[Tensor, StackState, list[CellTrace]]:
-        shape, device = (
-            (inputs.ids.shape, inputs.ids.device) if isinstance(inputs, OneHot) else (inputs.shape, inputs.device)
-        )
-        if lengths.numel() != shape[0]:
-            raise ValueError(f"a batch of {shape[0]} sequences needs {shape[0]} lengths, got {lengths.numel()}")
-        _check_dtype(inputs, self.cell_list()[0].weight_hh)
-        plan = LengthPlan(lengths, shape[1], device)
-        states = self._initial_states(shape[0]) if state is None else self._given_states(state, plan)
+        _check_inputs(inputs, self.cell_list()[0])
+        steps = inputs.ids if isinstance(inputs, OneHot) else inputs
+        if lengths.numel() != len(steps):
+            raise ValueError(f"a batch of {len(steps)} sequences needs {len(steps)} lengths, got {lengths.numel()}")
+        plan = LengthPlan(lengths, steps.shape[1], steps.device)
+        states = self._initial_states(len(steps)) if state is None else self._given_states(state, plan)
         cells = self.cell_list()
         recurrents = [cell.recurrence(plan.batch_size) for cell in cells]
         batch_first = all(
@@ -240,6 +238,9 @@ class RecurrentStack(nn.Module):
     def _given_states(self, state: StackState, plan: LengthPlan) -> list[State]:
         """Returns the state of each cell, tensors (B, H), sorted, from a state in the caller's order."""
         given_state = state_of_tensors(state_tensors(state), self.state_type)
+        rows = [tensor.shape[-2] for tensor in state_tensors(given_state)]
+        if any(count != plan.batch_size for count in rows):  # torch's kernels read memory without checking it
+            raise ValueError(f"the state is of {rows[0]} sequences and the batch of {plan.batch_size}: use equal sizes")
         states = split_state(map_state(plan.sort_rows, given_state))
         expected = [cell.hidden_size for cell in self.cell_list()]
         if any([tensor.shape[-1] for tensor in part] != expected for part in zip(*states, strict=True)):
@@ -314,13 +315,23 @@ def _trace(plan: LengthPlan, states: State, gates: dict[str, Tensor], *, reverse
     return CellTrace(arranged, {name: arrange(gate) for name, gate in gates.items()})
 
 
-def _check_dtype(inputs: Tensor | OneHot, weight: Tensor) -> None:
-    """Checks that inputs and weights have one dtype, unless autocast converts both.
+def _check_inputs(inputs: Tensor | OneHot, cell: Cell) -> None:
+    """Checks the inputs of the first cell: torch's LSTM on a CPU reads memory outside the weights if the sizes differ.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: for inputs of another shape than those of the cell, or, unless autocast converts both, of another
+            dtype than the weights.
     """
+    is_one_hot = isinstance(inputs, OneHot)
+    shape = (*inputs.ids.shape, inputs.size) if isinstance(inputs, OneHot) else tuple(inputs.shape)
+    if is_one_hot != cell.one_hot or len(shape) != 3 or shape[2] != cell.input_size:
+        given, expected = ("a OneHot" if one_hot else "features" for one_hot in (is_one_hot, cell.one_hot))
+        raise ValueError(
+            f"the inputs are {given} of shape {shape}, expected {expected} of shape (batch, steps, {cell.input_size}): "
+            "change them, or the input size of the stack"
+        )
+    weight = cell.weight_hh
     if isinstance(inputs, OneHot) or inputs.dtype == weight.dtype or torch.is_autocast_enabled(inputs.device.type):
         return
-    given, expected = (str(dtype).removeprefix("torch.") for dtype in (inputs.dtype, weight.dtype))
-    raise ValueError(f"the inputs are {given} and the weights {expected}: convert one of them")
+    names = [str(dtype).removeprefix("torch.") for dtype in (inputs.dtype, weight.dtype)]
+    raise ValueError(f"the inputs are {names[0]} and the weights {names[1]}: convert one of them")

@@ -204,7 +204,13 @@ def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule,
 
 
 def bucketed_loader(
-    keys: NDArray[np.int64], collate: Callable[[list[int]], Batch], batch_size: int, *, factor: int = EVALUATION_FACTOR
+    keys: NDArray[np.int64],
+    collate: Callable[[list[int]], Batch],
+    batch_size: int,
+    *,
+    max_tokens: int | None = None,
+    scale: int = 1,
+    factor: int = EVALUATION_FACTOR,
 ) -> DataLoader[Batch]:
     """Returns a DataLoader with batches of examples of similar length.
 
@@ -212,8 +218,10 @@ def bucketed_loader(
         keys: (N,) int64 lengths.
         collate: function from indices of examples to a batch.
         batch_size: examples per training batch.
+        max_tokens: maximum size of a training batch, in units of the keys; None for no limit.
+        scale: units of the keys per token.
         factor: ratio of the evaluation batch size to the training batch size.
     """
-    most = evaluation_tokens(keys, batch_size)
+    most = evaluation_tokens(keys, batch_size, max_tokens=max_tokens, scale=scale)
     sampler = BucketBatchSampler(keys, batch_size=min(factor * batch_size, len(keys)), max_tokens=most)
     return DataLoader(range(len(keys)), batch_sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]

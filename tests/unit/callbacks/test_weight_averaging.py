@@ -1,6 +1,7 @@
 """Averages of the weights are validated and saved everywhere; training continues on the raw weights."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from torch.utils.data import DataLoader
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint
 from sluice.callbacks.last_epochs import LastEpochs
-from sluice.callbacks.weight_averaging import ExponentialMovingAverage, StochasticWeightAverage
+from sluice.callbacks.weight_averaging import ExponentialMovingAverage, StochasticWeightAverage, TrainingAverage
+from sluice.lightning_internals import averaged_model
 from sluice.modules.base import Monitor, TaskModule
 from sluice.optim.nt_asgd import NTASGD
 
@@ -49,8 +51,16 @@ class OneWeight(TaskModule):
         self.log_dict({"val/score": float(len(self.validated)), "val/loss": float(len(self.validated))})
 
 
-def fit(folder: Path, module: OneWeight, *callbacks: Callback, epochs: int = 2, resume: Path | None = None) -> None:
+def fit(
+    folder: Path,
+    module: OneWeight,
+    *callbacks: Callback,
+    epochs: int = 2,
+    resume: Path | None = None,
+    precision: Any = "32-true",
+) -> None:
     trainer = pl.Trainer(
+        precision=precision,
         default_root_dir=folder,
         accelerator="cpu",
         max_epochs=epochs,
@@ -60,7 +70,7 @@ def fit(folder: Path, module: OneWeight, *callbacks: Callback, epochs: int = 2, 
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    one: Any = [torch.ones(1)]
+    one: Any = [torch.ones(1, dtype=torch.bfloat16 if precision == "bf16-true" else torch.float32)]
     trainer.fit(module, DataLoader(one * 4), DataLoader(one), ckpt_path=None if resume is None else str(resume))
 
 
@@ -124,6 +134,33 @@ def test_nt_asgd_averages_are_saved_at_the_end_of_an_epoch(tmp_path: Path) -> No
     fit(tmp_path, module, AveragedWeights(), LastEpochs(run_dir=str(tmp_path), count=1), epochs=8)
     assert saved(tmp_path / "epoch-7.ckpt") == module.validated[-1] == saved(tmp_path / "best.ckpt")
     assert module.validated[-1] != pytest.approx(module.trained[-1] - RATE), "averaging has started"
+
+
+@pytest.mark.parametrize("average", [ExponentialMovingAverage, StochasticWeightAverage])
+def test_training_in_double_precision_is_exact(tmp_path: Path, average: type[Callback]) -> None:
+    module, plain = OneWeight(), OneWeight()
+    fit(tmp_path / "averaged", module, average(), precision="64-true")
+    fit(tmp_path / "plain", plain, precision="64-true")
+    assert module.trained == plain.trained
+    assert module.network.weight.dtype == torch.float64
+    assert saved(tmp_path / "averaged" / "best.ckpt") == module.validated[-1]
+
+
+@pytest.mark.parametrize("average", [ExponentialMovingAverage(decay=0.99), StochasticWeightAverage(start_fraction=0)])
+def test_averages_of_half_precision_weights_are_in_float32(tmp_path: Path, average: TrainingAverage) -> None:
+    fit(tmp_path, OneWeight(), average, epochs=1, precision="bf16-true")
+    model = averaged_model(average)
+    assert model is not None
+    assert {parameter.dtype for parameter in model.module.parameters()} == {torch.float32}
+
+
+def test_averages_are_on_the_device_of_the_training() -> None:
+    average = ExponentialMovingAverage()
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")), precision="32-true")
+    average.setup(trainer, OneWeight(), "fit")
+    model = averaged_model(average)
+    assert model is not None
+    assert all(parameter.is_meta for parameter in model.module.parameters())
 
 
 @pytest.mark.parametrize("given", [{"decay": 1.0}, {"decay": 0.0}, {"every_steps": 0}, {"start_step": -1}])

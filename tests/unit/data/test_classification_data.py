@@ -102,6 +102,12 @@ def test_evaluation_batches_have_limited_tokens(
     assert sorted(chain.from_iterable(batch.index.tolist() for batch in batches)) == list(range(21))
 
 
+def test_max_tokens_limits_evaluation_batches_like_training(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 3)
+    data = make_data(cache_dir, max_tokens=16, batch_size=16)
+    assert max(batch.ids.numel() for batch in data.val_dataloader()) == 16
+
+
 def test_max_tokens_limits_training_batches_only(cache_dir: Path) -> None:
     data = make_data(cache_dir, max_tokens=16, batch_size=16)
     assert max(batch.ids.numel() for batch in data.train_dataloader()) <= 16

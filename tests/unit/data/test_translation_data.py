@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from torch.utils.data import DataLoader
 
+from sluice.config.tasks.translation import Multi30k
 from sluice.data import samplers
 from sluice.data.collate import ParallelBatch, ParallelCollator
 from sluice.data.parallel import ParallelSettings
@@ -21,6 +22,7 @@ from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.data.translation import StagedTranslationData, TranslationData, curriculum_stages
 from sluice.errors import UserError
+from sluice.recipes.multi30k import Multi30kRecipe
 from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
@@ -109,8 +111,14 @@ def test_max_tokens_limits_padded_training_targets(cache_dir: Path) -> None:
 
 
 def test_long_pair_does_not_shrink_other_evaluation_batches(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 1)
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 8 * 20)
     assert sorted(len(batch) for batch in make_data(cache_dir).val_dataloader()) == [2, 8, 8, 8, 8, 8, 8]
+
+
+def test_max_tokens_limits_evaluation_batches_too(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "EVALUATION_TOKENS", 1)
+    data = make_data(cache_dir, max_tokens=64, batch_size=50)
+    assert 40 < max(batch.labels.numel() for batch in data.val_dataloader()) <= 64
 
 
 @pytest.mark.parametrize("split", SIZES)
@@ -127,6 +135,15 @@ def test_pairs_are_split_among_the_ranks(cache_dir: Path, split: str) -> None:
     else:
         assert len(pairs) == SIZES[split]
         assert all(ranks)
+
+
+def test_extra_beams_decode_the_pairs_of_all_ranks(cache_dir: Path) -> None:
+    data = make_data(cache_dir)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=2)  # type: ignore[assignment]
+    config: Any = SimpleNamespace(task=Multi30k(extra_beams=[2, 3]))
+    module: Any = SimpleNamespace(decode_and_score=lambda batches, decoding: {"pairs": sum(map(len, batches))})
+    found = Multi30kRecipe().extra_metrics(config, data, module)
+    assert found == {"test/pairs_beam_2": SIZES["test"], "test/pairs_beam_3": SIZES["test"]}
 
 
 def test_fewer_pairs_than_ranks_are_refused(cache_dir: Path) -> None:

@@ -205,6 +205,15 @@ class TestEveryHead:
         torch.testing.assert_close(head.total_loss(features, targets).detach(), losses.sum())
 
     @every_head
+    def test_double_precision(self, kind: str) -> None:
+        head, features, targets = make(kind).double(), numbers(30, D, dtype=torch.float64), words(30, ignored=False)
+        expected = -head.log_probabilities(features).gather(1, targets.unsqueeze(1)).squeeze(1)
+        losses = head.losses(features, targets)
+        assert losses.dtype == torch.float64
+        torch.testing.assert_close(losses, expected.detach(), rtol=1e-12, atol=0)
+        torch.testing.assert_close(head.total_loss(features, targets), expected.sum(), rtol=1e-12, atol=0)
+
+    @every_head
     def test_loss_gradients_match_log_probabilities(self, kind: str) -> None:
         head, targets = make(kind), words(300)
         parts = [numbers(300, D).requires_grad_(), *head.parameters()]

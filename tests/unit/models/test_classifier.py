@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sluice.layers.embedding import make_embedding
+from sluice.layers.ngram_classifier import NgramClassifier
 from sluice.models.classifier import TextClassifier
 from sluice.options import EMBEDDINGS, POOLINGS
 from sluice.recurrent import CELLS, RecurrentStack
@@ -175,6 +176,7 @@ def test_overfits_eight_texts(cell: str, embedding: str) -> None:
         ({"segment_length": 0}, "segment_length.*0"),
         ({"input_dropout": 1.0}, r"\[0, 1\), got 1\.0"),
         ({"output_dropout": -0.5}, r"\[0, 1\), got -0\.5"),
+        ({"ngrams": NgramClassifier(vocab_size=9, num_classes=CLASSES, buckets=5)}, "differ, 9 words in the n-grams"),
     ],
 )
 def test_invalid_arguments_are_refused(wrong: dict[str, object], message: str) -> None:

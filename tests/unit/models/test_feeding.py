@@ -144,3 +144,17 @@ def test_rows_that_share_a_sentence(attention: str) -> None:
         expected = layer(queries.unsqueeze(1), memory.select(sequences))
     torch.testing.assert_close(context, expected.context.squeeze(1))
     torch.testing.assert_close(weights, expected.weights.squeeze(1))
+
+
+@pytest.mark.parametrize("attention", ["general", "dot"])
+@pytest.mark.parametrize("units", [4, 12])
+def test_queries_of_another_size_are_refused(attention: str, units: int) -> None:
+    """The kernel would read other memory."""
+    network = make_seq2seq(attention=attention)
+    state = network.encode(*PAIRS[:2])
+    layer, memory = network.decoder.attention, state.memory
+    assert layer is not None
+    assert memory is not None
+    queries = torch.randn(len(memory.keys), units, dtype=torch.float64)
+    with torch.no_grad(), pytest.raises((ValueError, RuntimeError), match=f"queries of {units} units cannot|size of"):
+        attend_rows(layer, queries, memory, None)

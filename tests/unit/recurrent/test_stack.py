@@ -1,5 +1,6 @@
 """A stack equals torch's layers on packed sequences."""
 
+import re
 from typing import NamedTuple
 
 import pytest
@@ -22,7 +23,7 @@ from recurrent_checks import (
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sluice.recurrent import CELLS, RecurrentStack, State
+from sluice.recurrent import CELLS, OneHot, RecurrentStack, State
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 both_directions = pytest.mark.parametrize("bidirectional", [False, True])
@@ -271,3 +272,34 @@ def test_inputs_of_another_dtype_are_refused_by_every_cell(
     names = [str(dtype).removeprefix("torch.") for dtype in (inputs, weights)]
     with pytest.raises(ValueError, match=f"the inputs are {names[0]} and the weights {names[1]}: convert one of them"):
         stack(torch.randn(2, 5, 3, dtype=inputs), torch.tensor([5, 3]))
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 2), (2, 5, 4), (2, 5), (5, 3), (2, 5, 3, 1)])
+def test_inputs_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    stack = RecurrentStack(cell="lstm", input_size=3, hidden_size=4)
+    message = f"the inputs are features of shape {shape}, expected features of shape (batch, steps, 3)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        stack(torch.randn(shape), torch.full(shape[:1], 5))
+
+
+def test_one_hot_and_features_are_not_mixed() -> None:
+    ids, lengths = torch.zeros(2, 5, dtype=torch.int64), torch.tensor([5, 3])
+    options = {"cell": "lstm", "input_size": 3, "hidden_size": 4}
+    with pytest.raises(ValueError, match=r"the inputs are a OneHot .*expected features"):
+        RecurrentStack(**options)(OneHot(ids, 3), lengths)  # type: ignore[arg-type]
+    for inputs in (torch.randn(2, 5, 3), OneHot(ids, 2)):
+        with pytest.raises(ValueError, match=r"expected a OneHot of shape \(batch, steps, 3\)"):
+            RecurrentStack(**options, one_hot=True)(inputs, lengths)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lengths", [[5, 5], [3, 5]])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_state_of_another_batch_size_is_refused(lengths: list[int], rows: int) -> None:
+    stack = make_stack("lstm")
+    with pytest.raises(ValueError, match=f"the state is of {rows} sequences and the batch of 2"):
+        stack(numbers(2, 5, D), torch.tensor(lengths), stack.make_initial_state(rows))
+
+
+def test_lengths_of_floating_point_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"lengths must be int64, got torch\.float32"):
+        make_stack("lstm")(numbers(2, 5, D), torch.tensor([5.0, 3.0]))

@@ -20,9 +20,12 @@ class _InMemory:
         for split, row in self._all():
             if not isinstance(row, tuple) or not all(isinstance(part, str) for part in row):
                 raise UserError(f"{self.content} must be strings, got {row!r:.60} in the {split} split: convert them")
-            digest.update(repr((split, row)).encode("utf-8", "surrogatepass"))
+            _check_encodable(row, split)
+            digest.update(repr((split, row)).encode("utf-8"))
         if not self.rows.get("train"):
             raise UserError(f"there are no training {self.content}: give at least one")
+        if empty := [split for split, rows in self.rows.items() if not rows]:
+            raise UserError(f"the {empty[0]} split has no {self.content}: give at least one, or None to hold some out")
         self.sources = Sources(f"{self.content} in memory, {digest.hexdigest()}")
 
     @property
@@ -170,7 +173,18 @@ class SentencePairs(_InMemory):
 
 
 def _strings(lines: Iterable[str] | None) -> list[tuple[str]] | None:
+    if isinstance(lines, str):
+        raise UserError(f"expected lines, got the single string {lines[:40]!r}: split it, as in text.splitlines()")
     return None if lines is None else [(line,) for line in lines]
+
+
+def _check_encodable(row: tuple[str, ...], split: str) -> None:
+    for part in row:
+        try:
+            part.encode("utf-8")
+        except UnicodeEncodeError as error:
+            lone = part[error.start]
+            raise UserError(f"{lone!a} in a text of the {split} split is a lone surrogate: remove it") from error
 
 
 def _check_rows(rows: Mapping[str, list[tuple[str, ...]]], what: str) -> None:

@@ -70,6 +70,11 @@ def test_sentence_pairs_keep_their_order_and_languages() -> None:
         (lambda: TextLines([]), "there are no training lines"),
         (lambda: TextLines(["a", "b"]), "there are no training lines"),
         (lambda: TextLines([1, 2, 3]), r"lines must be strings, got \(3,\)|got \(1,\)"),
+        (lambda: TextLines("the sea"), "expected lines, got the single string 'the sea': split it"),
+        (lambda: TextLines(["a"], val="b", test=["c"]), "expected lines, got the single string 'b'"),
+        (lambda: TextLines(["a \udcff", "b", "c"]), r"'\\udcff' in a text of the train split is a lone surrogate"),
+        (lambda: SentencePairs([("a", "b")], val=[("c", "d\ud83d")]), r"'\\ud83d' in a text of the val split"),
+        (lambda: LabelledTexts(ROWS, val=[]), "the val split has no labelled texts: give at least one, or None"),
     ],
 )
 def test_wrong_rows_are_refused(make: Any, message: str) -> None:
