@@ -40,6 +40,16 @@ def num_devices(trainer: PlainMapping) -> int:
     return int(devices)
 
 
+def accelerator_of(accelerator: str) -> str:
+    """Lightning's accelerator for `trainer.accelerator`: auto is CUDA or the CPU.
+
+    Lightning's own auto also takes Apple's MPS, which lacks float64, in which metrics are summed.
+    """
+    if accelerator != "auto":
+        return accelerator
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def num_nodes(trainer: PlainMapping) -> int:
     """Number of nodes, as given by `trainer.num_nodes`.
 

@@ -46,9 +46,9 @@ def test_prepare_reports_the_same_errors(overrides: list[str], words: str) -> No
 @pytest.mark.usefixtures("workdir")
 def test_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     settings = [setting for setting in TINY if not setting.startswith("trainer.")]
-    assert "trainer.accelerator=gpu cannot be used: no GPU is available" in error_of(train(*settings, "trainer=gpu"))
+    error = error_of(train(*settings, "trainer=gpu"))
+    assert "trainer.accelerator=gpu cannot be used: no CUDA GPU is available; use trainer=cpu" in error
 
 
 def test_existing_run_name_is_refused(workdir: Path) -> None:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from sluice.data.collate import Batch
 from sluice.data.identity import Hashes
 from sluice.data.samplers import BucketBatchSampler, evaluation_tokens
+from sluice.distributed import accelerator_of
 from sluice.errors import UserError
 from sluice.modules.monitor import Monitor
 from sluice.plain import Plain, PlainMapping
@@ -100,7 +101,7 @@ def _quiet_trainer() -> pl.Trainer:
 
     quiet_lightning()
     quiet: Plain = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(accelerator="auto", devices=1, use_distributed_sampler=False, **quiet)
+    return pl.Trainer(accelerator=accelerator_of("auto"), devices=1, use_distributed_sampler=False, **quiet)
 
 
 def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:

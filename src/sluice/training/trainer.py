@@ -15,7 +15,7 @@ from sluice.callbacks.progress import make_progress
 from sluice.callbacks.stop_on_nan import StopOnNaN
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.config.schema import Config
-from sluice.distributed import in_slurm_step
+from sluice.distributed import accelerator_of, in_slurm_step
 from sluice.files import Guard
 from sluice.loggers.csv import CSVLog
 from sluice.optim.nt_asgd import NTASGD
@@ -50,6 +50,7 @@ def build_trainer(
         first_step: the first step that this process logs; None for a new run.
     """
     run_dir, spec = str(config.paths.run_dir), dict(config.trainer)
+    spec["accelerator"] = accelerator_of(spec.get("accelerator", "auto"))
     progress = make_progress(config.task.monitor, shows_bar=spec.pop("enable_progress_bar", True))
     callbacks: list[Callback] = [
         monitor,

@@ -299,11 +299,11 @@ def _check_duration(value: object) -> None:
 def _check_hardware(spec: Plain) -> None:
     accelerator, strategy = spec.get("accelerator", "auto"), spec.get("strategy", "auto")
     devices = spec.get("devices", 1)
-    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    if accelerator in ("gpu", "cuda", "mps") and not has_gpu:
-        raise UserError(f"trainer.accelerator={accelerator} cannot be used: no GPU is available; use trainer=default")
-    if accelerator not in ("auto", "cpu", "gpu", "cuda", "mps"):
-        raise _refused("accelerator", accelerator, "one of auto, cpu, gpu, cuda, mps")
+    has_gpu = torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not has_gpu:
+        raise UserError(f"trainer.accelerator={accelerator} cannot be used: no CUDA GPU is available; use trainer=cpu")
+    if accelerator not in ("auto", "cpu", "gpu", "cuda"):
+        raise _refused("accelerator", accelerator, "one of auto, cpu, gpu, cuda")
     if strategy not in STRATEGIES:
         raise _refused("strategy", strategy, f"one of {', '.join(STRATEGIES)}")
     if accelerator != "cpu" and str(spec.get("precision")).startswith("bf16") and _emulates_bfloat16():

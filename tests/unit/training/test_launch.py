@@ -19,7 +19,7 @@ from sluice.config.compose import checked, compose_config
 from sluice.config.fields import shown
 from sluice.config.schema import schema_name
 from sluice.config.stored import restored
-from sluice.distributed import global_rank, num_devices, started_by_launcher
+from sluice.distributed import accelerator_of, global_rank, num_devices, started_by_launcher
 from sluice.errors import UserError
 from sluice.program import LAUNCHED
 from sluice.training import launch as launching
@@ -67,6 +67,11 @@ class TestDevices:
     )
     def test_one_process_per_device(self, devices: Any, accelerator: str, expected: int) -> None:
         assert num_devices({"devices": devices, "accelerator": accelerator}) == expected
+
+    def test_auto_is_cuda_or_the_cpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for available, expected in ((True, "cuda"), (False, "cpu")):
+            monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+            assert [accelerator_of(name) for name in ("auto", "cpu", "gpu")] == [expected, "cpu", "gpu"]
 
     def test_default_is_one_process(self) -> None:
         assert num_devices({}) == 1
