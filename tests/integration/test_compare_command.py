@@ -290,6 +290,19 @@ def test_runs_with_other_callbacks_are_other_groups(tmp_path: Path) -> None:
     ]
 
 
+def test_paths_of_callbacks_do_not_distinguish_groups(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        callback = {"mine": {"_target_": "mine.Norms", "run_dir": f"outputs/{seed}", "dirpath": str(seed), "every": 3}}
+        write_run(tmp_path / str(seed), "gru", 10, seed, {"callbacks": callback}, **{ACCURACY: 0.5})
+    assert [len(group.runs) for group in group_runs(list(find_runs([tmp_path])))] == [2]
+
+
+def test_default_precision_is_that_of_runs_without_one(tmp_path: Path) -> None:
+    for seed, trainer in ((1, {}), (2, {"precision": "32-true", "check_val_every_n_epoch": 1})):
+        write_run(tmp_path / str(seed), "gru", 10, seed, {"trainer": trainer}, **{ACCURACY: 0.5})
+    assert [len(group.runs) for group in group_runs(list(find_runs([tmp_path])))] == [2]
+
+
 def test_precisions_are_other_groups(tmp_path: Path) -> None:
     for precision in ("32-true", "bf16-mixed"):
         write_run(tmp_path / precision, "gru", 10, 1, {"trainer": {"precision": precision}}, **{ACCURACY: 0.5})

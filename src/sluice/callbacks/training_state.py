@@ -126,4 +126,4 @@ def set_metric_sums(module: torch.nn.Module, saved: dict[str, Plain]) -> None:
         if isinstance(metric, Metric) and name in saved:
             set_update_count(metric, saved[name]["count"])
             for key, value in saved[name]["sums"].items():
-                setattr(metric, key, value.to(metric.device))
+                setattr(metric, key, value.to(metric.device, getattr(metric, key).dtype))

@@ -25,9 +25,10 @@ class TrainingAverage(AveragedEvaluation, WeightAveraging):
     """Averages the parameters during training; subclasses decide after which steps, and how.
 
     Lightning's WeightAveraging stores the averages in last.ckpt, so that a resumed run is bit-identical on a CPU.
-    Different from it, the current weights are used until the first update instead of the initial ones, the
+    Unlike it, the current weights are used until the first update instead of the initial ones, the
     averages are saved in every checkpoint, and buffers are not averaged: those of Sluice's networks are constants. The
-    averages are on the device of the training, and in float32 or float64, also if the weights have half precision.
+    averages are on the device of the training, and in float32 or float64, also if the weights have half precision, to
+    which a validation rounds them.
     """
 
     def __init__(self, average: Average) -> None:

@@ -98,9 +98,9 @@ _KINDS = {"integer": "a whole number", "number": "a number"}
 
 def _with_value(message: str, given: Sequence[str]) -> str:
     """Names the value of an option of the wrong type, or a text that begins with a dash, instead of click's message."""
-    dashed = next((part for part in given if _DASHED_TEXT.fullmatch(part)), None)
-    if message.startswith("No such option") and dashed is not None:
-        return f"the text {escaped_line(dashed)} begins with a dash: write -- before the texts"
+    unknown = re.match(r"No such option: (-[^\s.]*)", message)
+    if dashed := [part for part in given if unknown and part.startswith(unknown[1]) and _DASHED_TEXT.fullmatch(part)]:
+        return f"the text {escaped_line(dashed[0])} begins with a dash: write -- before the texts"
     found = _INVALID.fullmatch(message)
     if found is None:
         return message

@@ -179,7 +179,7 @@ def _error_in_file(file: str, kind: str, text: str, where: str | None, overrides
 
 
 def _without_package(file: str) -> str:
-    return f"{file}.yaml cannot be used: its first line must be # @package _global_, since it sets several groups"
+    return f"{file}.yaml cannot be used: its first line must be # @package _global_, since it sets more than one group"
 
 
 def _sweep_error(text: str, overrides: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def check_config_dir(folder: Path, conf: Path) -> None:
     """
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder} is not a folder: give the folder of your configuration files")
-    for file in sorted(folder.glob("*/*.yaml")):
+    for file in sorted(file for group in conf.iterdir() for file in folder.glob(f"{group.name}/*.yaml")):
         original, content = conf / file.relative_to(folder), file.read_bytes()
         try:
             content.decode("utf-8")

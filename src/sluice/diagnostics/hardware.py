@@ -39,7 +39,7 @@ def _cpu_precisions() -> str:
 
 def _gpus() -> Iterator[Finding]:
     if torch.backends.mps.is_available():
-        yield Finding("Devices", "mps", "Apple GPU: 32-true, 16-mixed, bf16-mixed")
+        yield Finding("Devices", "mps", "Apple GPU: not used, since it lacks float64")
     if not torch.cuda.is_available():
         if torch.version.cuda is not None and shutil.which("nvidia-smi"):
             search = "torch finds no GPU: check CUDA_VISIBLE_DEVICES, and the driver with nvidia-smi"

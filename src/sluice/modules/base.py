@@ -211,6 +211,17 @@ class TaskModule(pl.LightningModule):
         """Stores the detached state after a chunk for the next chunk of the stage."""
         self.carried_states[stage] = map_state(Tensor.detach, state)
 
+    def carried_state(self, stage: str, rows: int) -> StackState | None:
+        """Returns the state after the last chunk of the stage, for a batch of `rows` streams.
+
+        None for the initial state, also if a run was resumed with another batch size.
+        """
+        state = self.carried_states.get(stage)
+        if state is not None and any(part.shape[-2] != rows for part in state_tensors(state)):
+            log.info("The streams start from the initial state: their number was changed to %d.", rows)
+            return None
+        return state
+
     def recurrent_state(self) -> dict[str, list[Tensor]]:
         """Returns the training state carried over between batches, on the CPU; empty for none. It differs by rank."""
         state = self.carried_states.get("train")

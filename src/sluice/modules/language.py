@@ -59,7 +59,7 @@ class LanguageModelModule(TaskModule):
 
     def run_chunk(self, batch: ChunkBatch, stage: str) -> LanguageModelOutput:
         """Runs the network on a chunk, starting from the state after the previous chunk."""
-        state = None if batch.first else self.carried_states.get(stage)
+        state = None if batch.first else self.carried_state(stage, len(batch.inputs))
         output: LanguageModelOutput = self.network(batch.inputs, state)
         self.carry_over(stage, output.state)
         return output

@@ -55,7 +55,8 @@ class SequenceLabellingModule(TaskModule):
 
     def model_step(self, batch: SequenceBatch, stage: str) -> tuple[Tensor, Tensor]:
         """Returns the mean loss over steps with a target and the logits (B, T, K); updates the metrics of `stage`."""
-        state = self.carried_states.get(stage) if self.chunked and not batch.first else None
+        carries = self.chunked and not batch.first
+        state = self.carried_state(stage, len(batch.lengths)) if carries else None
         logits, after = self.network(batch.inputs, batch.lengths, state)
         if self.chunked:
             self.carry_over(stage, after)

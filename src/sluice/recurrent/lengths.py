@@ -29,7 +29,7 @@ def check_lengths(lengths: Tensor, steps: int) -> None:
         ValueError: if `lengths` is empty, not on the CPU or not of integers, or a length is below 1 or above `steps`.
     """
     if lengths.is_floating_point():
-        raise ValueError(f"lengths must be int64, got {lengths.dtype}: convert them")
+        raise ValueError(f"lengths must be integers, got {lengths.dtype}: convert them")
     if lengths.device.type != "cpu":
         raise ValueError(f"lengths must be on the CPU, got {lengths.device}")
     if lengths.numel() == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:

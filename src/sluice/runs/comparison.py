@@ -33,6 +33,8 @@ IGNORED = (
 """Settings that may differ within a group."""
 IGNORED_CALLBACKS = ("last_epochs", "learning_rate_monitor", "model_summary")
 """Callbacks that only write, with which runs may differ within a group."""
+WRITES = re.compile(r"\.strict$|(dir|path|file|folder)(name)?$")
+"""Arguments of callbacks that name where they write, and one that older runs lack."""
 TRAINER_SETTINGS = (
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "overfit_batches", "fast_dev_run"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
@@ -40,6 +42,8 @@ TRAINER_SETTINGS = (
     *("precision", "check_val_every_n_epoch", "val_check_interval"),
 )
 """Settings of the trainer that must be equal within a group; the others concern devices and output."""
+TRAINER_DEFAULTS = {"trainer.precision": "32-true", "trainer.check_val_every_n_epoch": 1}
+"""Settings that older runs did not record."""
 FOLD = "task.data.fold"
 """Setting with the test fold of a run of a cross-validation, which may differ within a group like the seed."""
 T_QUANTILES = (
@@ -165,6 +169,7 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
         known = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
         settings = dict(_named_callback(key, value) for key, value in known.items())
         settings |= {name: run.get(name) for name in RESULT_KEYS}
+        settings |= {name: value for name, value in TRAINER_DEFAULTS.items() if settings.get(name) is None}
         if "data_fingerprint_of_folds" in run:
             settings[FINGERPRINT] = run["data_fingerprint_of_folds"]
         settings = {key: value for key, value in settings.items() if value is not None}  # older runs have fewer keys
@@ -180,7 +185,7 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
 def _distinguishes_groups(key: str) -> bool:
     """Whether runs that differ in this setting belong to different groups."""
     first, _, rest = key.partition(".")
-    if key == FOLD or (first == "callbacks" and rest.partition(".")[0] in IGNORED_CALLBACKS):
+    if key == FOLD or (first == "callbacks" and (rest.partition(".")[0] in IGNORED_CALLBACKS or WRITES.search(rest))):
         return False
     return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
 

@@ -112,6 +112,16 @@ def test_restored_sums_replace_values_and_cached_result(mid_epoch: ModuleWithMet
     assert other.values() == expected
 
 
+def test_restored_sums_have_the_dtype_of_the_metric(mid_epoch: ModuleWithMetrics) -> None:
+    saved = metric_sums(mid_epoch)
+    for entry in saved.values():  # as earlier versions saved them in bf16-true
+        entry["sums"] = {key: value.bfloat16() for key, value in entry["sums"].items()}
+    other = ModuleWithMetrics()
+    set_metric_sums(other, saved)
+    restored = metric_sums(other)
+    assert {value.dtype for entry in restored.values() for value in entry["sums"].values()}.isdisjoint({torch.bfloat16})
+
+
 def test_captured_sums_are_copies(mid_epoch: ModuleWithMetrics) -> None:
     saved = metric_sums(mid_epoch)
     before = {name: dict(entry["sums"]) for name, entry in saved.items()}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -92,6 +93,14 @@ def loss_split_at(task: LanguageModelModule, ends: Sequence[int], *, detached: b
         total = total + task.network.total_loss(output, targets[:, start:end])
         state = type(output.state)(*(part.detach() for part in output.state)) if detached else output.state
     return total
+
+
+def test_state_of_another_number_of_streams_is_not_carried_over() -> None:
+    """A run may be resumed with another batch size."""
+    task, (first, second) = make_task(), chunks([4])
+    task.model_step(first, "train")
+    fewer = ChunkBatch(second.inputs[:2], second.targets[:2], first=False, tokens=second.tokens)
+    assert loss_of(task, fewer, "train") == loss_of(make_task(), replace(fewer, first=True), "train")
 
 
 borders = st.lists(st.integers(1, STEPS - 1), unique=True, max_size=4).map(sorted)

@@ -301,5 +301,5 @@ def test_state_of_another_batch_size_is_refused(lengths: list[int], rows: int) -
 
 
 def test_lengths_of_floating_point_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"lengths must be int64, got torch\.float32"):
+    with pytest.raises(ValueError, match=r"lengths must be integers, got torch\.float32"):
         make_stack("lstm")(numbers(2, 5, D), torch.tensor([5.0, 3.0]))
