@@ -110,6 +110,12 @@ def test_resume_after_stop_signal_is_exact(runs: Runs, hook: str, time: int) -> 
     assert differences(run, runs.undisturbed()) == []
 
 
+def test_resume_in_double_precision_is_exact(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2, "trainer.precision=64-true")
+    runs.resume(run, "trainer.precision=64-true")
+    assert differences(run, runs.undisturbed("trainer.precision=64-true")) == []
+
+
 @pytest.mark.parametrize("time", [2, 5])
 def test_resume_after_ctrl_c_is_exact(runs: Runs, time: int) -> None:
     run = runs.stopped(ctrl_c, "on_train_batch_start", time)

@@ -86,6 +86,11 @@ class TaskModule(pl.LightningModule):
         self.carried_states: dict[str, StackState] = {}
         """Recurrent state after the last chunk, by stage; empty unless batches are consecutive chunks of streams."""
 
+    def setup(self, stage: str) -> None:
+        """Converts the weights for `trainer.precision=64-true`: Lightning does so after loading a checkpoint only."""
+        if self.trainer.precision == "64-true":
+            self.double()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self._make_optimizer is None:
             raise ValueError("this module was created without an optimizer and can only be evaluated")
