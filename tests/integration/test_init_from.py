@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from running import CONF, SMALL, TINY, Finished, error_of, only_run, paths_in, sluice, three_classes, train
-from sluice.config.checks import check_files
+from running import CONF, SAMPLE, SMALL, TINY, Finished, error_of, only_run, paths_in, sluice, three_classes, train
 from sluice.config.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
 from sluice.modules.base import TaskModule
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named, recipe_of
-from sluice.runs.checkpoint import network_weights, read_checkpoint
+from sluice.runs.checkpoint import did_you_mean, network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
-from sluice.training.warm_start import warm_start
+from sluice.training.warm_start import check_source, warm_start
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
@@ -131,9 +130,9 @@ def test_source_may_be_gone_when_the_run_is_resumed() -> None:
     config = checked(compose_config([*TINY], CONF))
     config.init_from = "gone"
     with pytest.raises(UserError, match="init_from=gone does not exist"):
-        check_files(config)
+        check_source(config, recipe_of(config))
     config.resume = "run"
-    check_files(config)
+    check_source(config, recipe_of(config))
 
 
 def test_adaptive_softmax_rows_need_the_same_vocabulary(book_run: Finished, tmp_path: Path) -> None:
@@ -151,3 +150,16 @@ def test_adaptive_softmax_rows_need_the_same_vocabulary(book_run: Finished, tmp_
     assert not any((rows == 1).all() for rows in network.head.rows)
     warm_start(network, {"vocab": saved.vocab.tokens}, path, recipe_named("wikitext2"))
     assert all((rows == 1).all() for rows in network.head.rows)
+
+
+def test_missing_run_names_the_run_on_generated_data(workdir: Path) -> None:
+    (workdir / "sample-a").mkdir()
+    (workdir / "titles-2").mkdir()
+    for run, meant in (("a", "sample-a"), ("titles2", "titles-2")):
+        assert did_you_mean(workdir / run) == f" (did you mean {workdir / meant}?)"
+        assert f"(did you mean {workdir / meant}?)" in error_of(sluice("predict", workdir / run, "a text"))
+    assert did_you_mean(workdir / "other") == did_you_mean(Path("nowhere/else")) == ""
+
+
+def test_preparing_needs_no_run_to_start_from(workdir: Path) -> None:
+    assert sluice("prepare", "experiment=imdb_pretrained", *SAMPLE).code == 0

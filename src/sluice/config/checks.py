@@ -62,8 +62,6 @@ def check_files(config: Config) -> None:
     """
     data = getattr(config.task, "data", None)
     given = {f"task.data.{name}": getattr(data, name, None) for name in FILES}
-    if config.resume is None:  # a resumed run has its weights
-        given["init_from"] = config.init_from
     for key, path in given.items():
         if path is not None and not (path and Path(path).exists()):
             raise UserError(f"{key}={path} does not exist: give the path of a file{_or_folder(key)}")
@@ -93,7 +91,7 @@ def fetch_vectors(config: Config) -> None:
 
 
 def _or_folder(key: str) -> str:
-    return {"init_from": " or run folder", "task.data.path": " or folder"}.get(key, "")
+    return " or folder" if key == "task.data.path" else ""
 
 
 def _check_fractions(data: Any) -> None:

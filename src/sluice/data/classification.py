@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,28 +109,6 @@ def encode_documents(documents: Iterable[Document], tokenize: Tokenizer, vocab: 
     """
     read = _read(documents, tokenize)
     return Split(_encode(read, vocab), read.labels)
-
-
-def assign_legacy_splits(
-    documents: Sequence[Document], settings: TextSettings, labels: Sequence[str]
-) -> dict[str, NDArray[np.int64]]:
-    """Returns the rows of each split as earlier versions assigned them, which drew identical texts independently.
-
-    Args:
-        documents: all documents of the corpus.
-        settings: with the held-out fractions.
-        labels: class names.
-    """
-    groups = GroupIds()
-    ids = np.asarray([groups.id_of(document) for document in documents], dtype=np.int64)
-    return assign_splits(
-        np.asarray([document.split for document in documents]),
-        labels=np.asarray([document.label for document in documents], dtype=np.int64),
-        names=labels,
-        fractions=settings.fractions,
-        texts=None,
-        groups=ids,
-    )
 
 
 @dataclass

@@ -48,34 +48,35 @@ class GroupIds:
         return self._ids.setdefault((document.split, name), len(self._ids))
 
 
-def split_of_documents(
-    documents: Iterable[Document], names: Sequence[str], fractions: Mapping[str, float]
-) -> NDArray[np.str_]:
-    """Returns the split (N,) of each document, as task=imdb and task=reviews assign it; the texts are not kept.
+def assign_documents(
+    documents: Iterable[Document], *, names: Sequence[str], fractions: Mapping[str, float], legacy: bool = False
+) -> dict[str, NDArray[np.int64]]:
+    """`assign_splits` of documents, whose texts are not kept.
 
     Args:
         documents: all documents of a corpus.
         names: class names.
         fractions: as in `assign_splits`.
+        legacy: assign them as earlier versions did, which drew identical texts independently.
 
     Raises:
         UserError: as `assign_splits`.
     """
     groups = GroupIds()
-    rows = [(one.split, one.label, text_hash(one.text), groups.id_of(one)) for one in documents]
-    given, labels, hashes, ids = zip(*rows, strict=True)
-    splits = assign_splits(
+    given, labels, hashes, ids = list[str](), list[int](), list[int](), list[int]()
+    for document in documents:
+        given.append(document.split)
+        labels.append(document.label)
+        hashes.append(text_hash(document.text))
+        ids.append(groups.id_of(document))
+    return assign_splits(
         np.asarray(given),
         labels=np.asarray(labels, dtype=np.int64),
         names=names,
         fractions=fractions,
-        texts=np.asarray(hashes, dtype=np.uint64),
-        groups=np.asarray(ids, dtype=np.int64) if groups.named else None,
+        texts=None if legacy else np.asarray(hashes, dtype=np.uint64),
+        groups=np.asarray(ids, dtype=np.int64) if legacy or groups.named else None,
     )
-    assigned = np.asarray(given)
-    for split, members in splits.items():
-        assigned[members] = split
-    return assigned
 
 
 def assign_splits(

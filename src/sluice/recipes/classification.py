@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
@@ -183,15 +184,15 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
         return self.module_for_test(model), texts
 
     def _texts_of_split(self, model: SavedModel, split: str) -> EvaluatedSplit:
-        from sluice.data.classification import assign_legacy_splits, encode_documents
+        from sluice.data.classification import encode_documents
+        from sluice.data.splits import assign_documents
 
         corpus = self.find_corpus(model.config, may_fall_back=False, known=model.labels)
         settings, documents = self.text_settings(self.settings(model.config)), list(corpus.documents())
         given = np.asarray([document.split for document in documents], dtype=np.str_)
         hashes = hashes_of((document.text,) for document in documents)
-        rows, left_out = rows_of_split(
-            model, split, given, hashes, lambda: assign_legacy_splits(documents, settings, corpus.labels)
-        )
+        legacy = partial(assign_documents, documents, names=corpus.labels, fractions=settings.fractions, legacy=True)
+        rows, left_out = rows_of_split(model, split, given, hashes, legacy)
         chosen = encode_documents([documents[row] for row in rows], self.tokenizer_of(model), model.vocab)
         return self._evaluated(model, corpus, chosen)._replace(left_out=left_out, hashes=hashes[rows])
 

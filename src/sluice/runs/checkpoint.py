@@ -1,5 +1,6 @@
 """Finding, reading and validating checkpoint files."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -33,7 +34,15 @@ def find_checkpoint(run: Path) -> Path:
         raise UserError(f"{run} has no checkpoint: give a run folder, which has best.ckpt, or a checkpoint file")
     if run.exists():
         raise UserError(f"{run} is not a file: give a run folder or a checkpoint file")
-    raise UserError(f"there is no {run}: give a run folder or a checkpoint file")
+    raise UserError(f"there is no {run}: give a run folder or a checkpoint file{did_you_mean(run)}")
+
+
+def did_you_mean(run: Path) -> str:
+    """Returns a hint at the run of this name on generated data, or at one with a similar name; empty for none."""
+    names = [path.name for path in run.parent.glob("*") if path.is_dir()]
+    sample = [name for name in names if name == f"sample-{run.name}"]
+    found = sample or difflib.get_close_matches(run.name, names, n=1)
+    return f" (did you mean {run.with_name(found[0])}?)" if found else ""
 
 
 def read_checkpoint(run: Path) -> tuple[Path, Plain]:

@@ -16,7 +16,7 @@ from sluice.program import LAUNCHED
 from sluice.recipes.registry import recipe_named
 from sluice.recipes.task import AnyRecipe
 from sluice.recurrent import RecurrentStack
-from sluice.runs.checkpoint import find_checkpoint, network_weights, read_checkpoint
+from sluice.runs.checkpoint import did_you_mean, find_checkpoint, network_weights, read_checkpoint
 from sluice.text.coder import MARKS
 from sluice.text.tokenizers import END_OF_LINE
 from sluice.text.vocab import SPECIALS
@@ -52,11 +52,14 @@ def check_source(config: Config, recipe: AnyRecipe) -> None:
     Resumed runs load no weights from it. Ranks other than 0 check nothing, since the first process does.
 
     Raises:
-        UserError: if it is not a checkpoint, damaged, or of another kind of task.
+        UserError: if it does not exist, is not a checkpoint or damaged, or of another kind of task.
     """
     if config.init_from is None or config.resume is not None or LAUNCHED in os.environ or global_rank() > 0:
         return
     run = Path(config.init_from)
+    if not (config.init_from and run.exists()):
+        expected = f"give the path of a file or run folder{did_you_mean(run)}"
+        raise UserError(f"init_from={config.init_from} does not exist: {expected}")
     if not zipfile.is_zipfile(find_checkpoint(run)):
         raise UserError(f"init_from={run} is not a checkpoint: give a run folder or its best.ckpt")
     _check_kind(run, read_checkpoint(run)[1]["sluice"], recipe)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sluice.data.corpora.download import PublishedCorpus, fetch, resolve, stream_tar_gz
 from sluice.data.corpus import Document, LabelledCorpus, Line, SourceFile, Sources
-from sluice.data.splits import split_of_documents
+from sluice.data.splits import assign_documents
 from sluice.data.synthetic.reviews import SampleReviews
 from sluice.errors import UserError, reading
 
@@ -267,9 +267,11 @@ class ReviewLines:
         Raises:
             UserError: as the corpus does.
         """
-        splits = split_of_documents(self.corpus.documents(), self.corpus.labels, {"val": VALIDATION_FRACTION})
-        for split, document in zip(splits.tolist(), self.corpus.documents(), strict=True):
-            yield Line(split, " ".join(document.text.split()))
+        fractions = {"val": VALIDATION_FRACTION}
+        rows = assign_documents(self.corpus.documents(), names=self.corpus.labels, fractions=fractions)
+        held = set(rows["val"].tolist())
+        for number, document in enumerate(self.corpus.documents()):
+            yield Line("val" if number in held else document.split, " ".join(document.text.split()))
 
 
 @dataclass(frozen=True)
