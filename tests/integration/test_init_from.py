@@ -158,6 +158,7 @@ def test_missing_run_names_the_run_on_generated_data(workdir: Path) -> None:
     for run, meant in (("a", "sample-a"), ("titles2", "titles-2")):
         assert did_you_mean(workdir / run) == f" (did you mean {workdir / meant}?)"
         assert f"(did you mean {workdir / meant}?)" in error_of(sluice("predict", workdir / run, "a text"))
+        assert f"(did you mean {workdir / meant}?)" in error_of(train(f"resume={workdir / run}"))
     assert did_you_mean(workdir / "other") == did_you_mean(Path("nowhere/else")) == ""
 
 

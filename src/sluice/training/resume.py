@@ -18,7 +18,7 @@ from sluice.config.schema import Config
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.recipes.task import OWN_FILES
-from sluice.runs.checkpoint import read_checkpoint
+from sluice.runs.checkpoint import did_you_mean, read_checkpoint
 from sluice.training.data_checks import has_data_record
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def resolve_run(resume: str) -> Path:
             "folder of a run, or resume=last"
         )
     if not resume or not folder.is_dir():
-        raise UserError(f"resume={resume} doesn't exist: give the folder of a run, or resume=last")
+        expected = f"give the folder of a run, or resume=last{did_you_mean(folder)}"
+        raise UserError(f"resume={resume} doesn't exist: {expected}")
     return folder.absolute()
 
 
