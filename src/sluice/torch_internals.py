@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 Operator: TypeAlias = Callable[..., Tensor]
 
@@ -80,6 +81,16 @@ def flatten_cudnn_weights(weights: Sequence[Tensor], *, input_size: int, hidden_
     """
     number = torch.backends.cudnn.rnn.get_cudnn_mode(mode)
     torch._cudnn_rnn_flatten_weight(list(weights), len(weights), input_size, number, hidden_size, 0, 1, False, False)
+
+
+def forgo_gradient_scaling(optimizer: Optimizer) -> None:
+    """Marks an optimizer that is used without gradient scaling, as under bf16-mixed.
+
+    A fused optimizer can divide the gradients by their scale in its step. Lightning refuses to clip the gradients of
+    one that does, also in bfloat16, which has no scale (Lightning issue 21435).
+    """
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
 
 
 def keeps_graph() -> bool:

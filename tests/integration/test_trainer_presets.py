@@ -47,6 +47,7 @@ def test_every_experiment_trains_with_the_gpu_preset(home: Path, experiment: str
     ("precision", "clip", "fused"),
     [
         ("bf16-mixed", "1.0", "null"),
+        ("bf16-mixed", "1.0", "true"),
         ("bf16-mixed", "1.0", "false"),
         ("bf16-mixed", "null", "null"),
         ("bf16-mixed", "null", "true"),
@@ -61,7 +62,7 @@ def test_fused_optimizer_settings_train(home: Path, optimizer: str, precision: s
 
 
 def test_fused_is_refused_before_any_data_is_read(home: Path) -> None:
-    settings = ("task.data.path=nowhere.csv", "optimizer.fused=true", *GPU_ON_CPU)
+    settings = ("task.data.path=nowhere.csv", "optimizer.fused=true", *GPU_ON_CPU, "trainer.precision=16-mixed")
     ended = train_composed(compose_small(home, "task=reviews", *settings))
     assert "optimizer.fused=true cannot be combined with trainer.gradient_clip_val=1" in error_of(ended)
 

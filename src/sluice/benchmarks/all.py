@@ -73,10 +73,16 @@ def _language(runs: int, device: torch.device) -> list[Comparison]:
     seconds = median_seconds(language_steps(models, sizes, device), runs, device)
     baselines = [name for name in seconds if name not in models]
     return [
-        Comparison(f"language model, {name.removeprefix('sluice, ')} softmax", str(sizes), other, seconds[name], base)
+        Comparison(f"language model, {_softmax(name)}", str(sizes), other, seconds[name], base)
         for name in models
         for other, base in ((other, seconds[other]) for other in baselines)
     ]
+
+
+def _softmax(name: str) -> str:
+    """Description of the row of `sluice bench language` with this name."""
+    _, head, *precision = name.split(", ")
+    return ", ".join([f"{head} softmax", *precision])
 
 
 def _translation(runs: int, device: torch.device) -> list[Comparison]:

@@ -19,6 +19,7 @@ from sluice.layers.heads import make_head
 from sluice.models.language import LanguageModel
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
+from sluice.recurrent.fused.native import kernels
 
 CUTOFFS = (2_000, 10_000)
 """Cutoffs of the adaptive softmax."""
@@ -42,8 +43,14 @@ class LanguageSizes(NamedTuple):
 
 
 def language_models(sizes: LanguageSizes, device: torch.device) -> dict[str, LanguageModel]:
-    """Sluice's language models to be timed, by the name of their row."""
-    return {f"sluice, {head}": _model(head, sizes).to(device) for head in ("full", "adaptive")}
+    """Sluice's language models to be timed, by the name of their row.
+
+    Names end in "bf16" where training steps run under autocast to bfloat16, on processors that multiply it fast.
+    """
+    library = kernels(torch.empty(0, device=device))
+    precisions = ("", ", bf16") if library and library.multiplies_bfloat16 else ("",)
+    names = [f"sluice, {head}{precision}" for head in ("full", "adaptive") for precision in precisions]
+    return {name: _model(name.split(", ")[1], sizes).to(device) for name in names}
 
 
 def language_steps(
@@ -64,7 +71,7 @@ def language_steps(
     return {
         "word_language_model": lambda: example.step(*time_first),
         "plain torch": lambda: tied.step(inputs, targets),
-        **{name: _sluice_step(model, inputs, targets) for name, model in models.items()},
+        **{name: _sluice_step(model, inputs, targets, "bf16" in name) for name, model in models.items()},
     }
 
 
@@ -114,12 +121,14 @@ def _words(vocab_size: int, number: int) -> Tensor:
     return torch.multinomial(1 / torch.arange(1, vocab_size + 1), number, replacement=True)
 
 
-def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
+def _sluice_step(model: LanguageModel, inputs: Tensor, targets: Tensor, bfloat16: bool) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
-        model.total_loss(model(inputs), targets, scale=1 / targets.numel()).backward()
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = model.total_loss(model(inputs), targets, scale=1 / targets.numel())
+        loss.backward()
         optimizer.step()
 
     return step

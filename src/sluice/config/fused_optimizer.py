@@ -3,7 +3,6 @@
 from sluice.errors import UserError
 from sluice.plain import Plain, PlainMapping
 
-MIXED_PRECISIONS = ("16-mixed", "bf16-mixed")
 PRECISION_ALIASES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Short names that Lightning accepts for `trainer.precision`."""
 
@@ -11,16 +10,16 @@ PRECISION_ALIASES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "6
 def choose_fused(optimizer: PlainMapping, trainer: PlainMapping) -> Plain:
     """Replaces `fused: null` in the settings of an optimizer by true or false.
 
-    Lightning refuses to clip the gradients of a fused optimizer under mixed precision, on every device and also for
-    bfloat16, which needs no gradient scaling (Lightning issue 21435). `null` is therefore false where both are on, and
-    true everywhere else. Optimizers without the setting are returned unchanged.
+    Under 16-mixed, a fused optimizer divides the gradients by their scale in its step, so they cannot be clipped
+    before. `null` is therefore false where both are on, and true everywhere else. Optimizers without the setting are
+    returned unchanged.
 
     Args:
         optimizer: the group `optimizer`: `_target_` and its arguments.
         trainer: the group `trainer`; `precision` and `gradient_clip_val` are read.
 
     Raises:
-        UserError: for `fused: true` together with clipping and mixed precision.
+        UserError: for `fused: true` together with clipping and 16-mixed.
     """
     if "fused" not in optimizer:
         return dict(optimizer)
@@ -30,13 +29,13 @@ def choose_fused(optimizer: PlainMapping, trainer: PlainMapping) -> Plain:
         raise UserError(f"optimizer.fused={optimizer['fused']} cannot be used: it must be true, false or null")
     if isinstance(clip, str):
         raise UserError(f"trainer.gradient_clip_val={clip} cannot be used: it must be a number or null")
-    refused = precision in MIXED_PRECISIONS and clip is not None and clip > 0
+    refused = precision == "16-mixed" and clip is not None and clip > 0
     if optimizer["fused"] is None:
         return {**optimizer, "fused": not refused}
     if optimizer["fused"] and refused:
         raise UserError(
             f"optimizer.fused=true cannot be combined with trainer.gradient_clip_val={clip:g} and "
             f"trainer.precision={given}: set optimizer.fused=false, trainer.gradient_clip_val=null or "
-            "trainer.precision=32-true"
+            "trainer.precision=bf16-mixed"
         )
     return dict(optimizer)

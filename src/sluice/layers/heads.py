@@ -179,8 +179,7 @@ class AdaptiveHead(Head):
     def total_loss(
         self, features: Tensor, targets: Tensor, *, scale: float = 1.0, table: Tensor | None = None
     ) -> Tensor:
-        autocast = torch.is_autocast_enabled(features.device.type)
-        if autocast or loss_kernel(features, self.bias) is None:
+        if loss_kernel(self.bias) is None:
             return self._losses(features, targets, table).sum() * scale
         weights, biases = self._split_by_group(table)
         memory: Sequence[Tensor | None] = [None] * len(self.sizes)

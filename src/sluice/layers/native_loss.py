@@ -26,7 +26,7 @@ class CrossEntropyFields(ctypes.Structure):
     _fields_ = (
         counts("rows", "inner", "words", "parts")
         + pointers("features", "weight", "bias", "targets", "excluded")
-        + counts("ignored", "excluded_count")
+        + counts("ignored", "excluded_count", "bfloat16")
         + pointers("plain", "smoothed", "best", "grad_features", "grad_weight", "grad_bias", "scratch")
         + [("smoothing", ctypes.c_double), ("scale", ctypes.c_double)]
     )
@@ -38,6 +38,10 @@ class Gradients(NamedTuple):
     features: Tensor | None = None
     weight: Tensor | None = None
     bias: Tensor | None = None
+
+    def by_field(self) -> dict[str, Tensor]:
+        """Those that are needed, by field of CrossEntropyFields."""
+        return {f"grad_{name}": tensor for name, tensor in self._asdict().items() if tensor is not None}
 
 
 class RowLosses(NamedTuple):
@@ -51,11 +55,17 @@ class RowLosses(NamedTuple):
     """int64, the first word with the largest logit."""
 
 
-def loss_kernel(features: Tensor, weight: Tensor) -> Library | None:
-    """Returns the library with the kernel if it takes these tensors and the processor has AVX."""
-    suits = features.dtype == weight.dtype and features.device == weight.device and not torch.compiler.is_compiling()
-    library = kernels(weight) if suits else None
+def loss_kernel(weight: Tensor) -> Library | None:
+    """Returns the library with the kernel if it takes weights like this one and the processor has AVX."""
+    library = None if torch.compiler.is_compiling() else kernels(weight)
     return library if library and library.vector_bytes >= VECTOR_BYTES else None
+
+
+def computes_in_bfloat16(library: Library | None, weight: Tensor) -> bool:
+    """Returns whether autocast to bfloat16 is on (`trainer.precision=bf16-mixed`) and makes this kernel faster."""
+    if library is None or not library.multiplies_bfloat16 or weight.dtype != torch.float32:
+        return False
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def row_losses(
@@ -70,6 +80,7 @@ def row_losses(
     excluded: Sequence[int] = (),
     grads: Gradients | None = None,
     scale: float = 1.0,
+    bfloat16: bool = False,
 ) -> RowLosses:
     """Computes the losses of all rows, and writes the gradients of scale · the sum of the smoothed losses.
 
@@ -84,33 +95,38 @@ def row_losses(
         excluded: ids of words with probability 0.
         grads: contiguous tensors for the gradients.
         scale: factor of the gradients.
+        bfloat16: round the factors of products of float32 to bfloat16; sums stay in float32.
 
     Raises:
         IndexError: for a target outside the vocabulary, as in torch.
-        ValueError: if the sizes don't match, or targets are not int64.
+        ValueError: if the sizes don't match, targets are not int64, or bfloat16 is used with float64.
     """
-    _check_sizes(features, weight, bias, targets)
-    rows = len(features)
-    made = RowLosses(features.new_empty(rows), features.new_empty(rows), targets.new_empty(rows))
+    _check(features, weight, bias, targets, bfloat16)
+    made = RowLosses(*(like.new_empty(len(features)) for like in (features, features, targets)))
     named = {"features": features, "weight": weight, "bias": bias, "targets": targets}
     inputs = {name: tensor.contiguous() for name, tensor in named.items() if tensor is not None}
-    wanted = (grads or Gradients())._asdict()
-    written = {f"grad_{name}": tensor for name, tensor in wanted.items() if tensor is not None}
+    written = (grads or Gradients()).by_field()
     excluded_ids = (ctypes.c_int64 * len(excluded))(*excluded)
     scalars = {"ignored": ignored, "excluded": ctypes.addressof(excluded_ids), "excluded_count": len(excluded)}
-    if _run(library, inputs | written | made._asdict(), {"smoothing": smoothing, "scale": scale}, **scalars):
+    factors = {"smoothing": smoothing, "scale": scale}
+    if _run(library, inputs | written | made._asdict(), factors, bfloat16=bfloat16, **scalars):
         wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= len(weight)))]
         raise IndexError(f"target {int(wrong[0])} is out of bounds for {len(weight)} words")
     return made
 
 
-def _check_sizes(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> None:
+def _check(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, bfloat16: bool) -> None:
     """Checks what the kernel relies on when it reads memory."""
+    if (features.dtype, features.device) != (weight.dtype, weight.device):
+        kinds = " and ".join(f"{tensor.dtype} on {tensor.device}" for tensor in (features, weight))
+        raise ValueError(f"features and weight must have the same dtype and device, got {kinds}")
     biases = weight.shape[:1] if bias is None else bias.shape
     sizes = (features.shape, weight.shape, biases, targets.shape)
     if sizes != ((len(targets), weight.shape[1]), weight.shape, (len(weight),), (len(targets),)):
         shown = ", ".join(str(tuple(size)) for size in sizes)
         raise ValueError(f"features, weight, bias and targets must be (N, D), (V, D), (V,) and (N,), got {shown}")
+    if bfloat16 and features.dtype != torch.float32:
+        raise ValueError(f"bfloat16 needs tensors of float32, got {features.dtype}")
     if targets.dtype != torch.int64:
         raise ValueError(f"targets must be int64, got {targets.dtype}")
 

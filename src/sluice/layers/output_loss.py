@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from sluice.layers.native_loss import Gradients, loss_kernel, row_losses
+from sluice.layers.native_loss import Gradients, computes_in_bfloat16, loss_kernel, row_losses
 from sluice.recurrent.products import linear, weight_gradient
 from sluice.torch_internals import keeps_graph
 
@@ -50,7 +50,8 @@ def linear_cross_entropy(
 
     Excluded words have probability 0 and no gradient: softmax and mean are over the other words.
 
-    Loss and gradients are computed together, for a few hundred rows at a time.
+    Loss and gradients are computed together, for a few hundred rows at a time, in float32 also under autocast. Only the
+    kernel of a processor with AVX512-BF16 rounds the factors of products under autocast to bfloat16.
 
     Args:
         features: (N, D), h.
@@ -68,20 +69,23 @@ def linear_cross_entropy(
     """
     if not 0 <= smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {smoothing}")
+    bfloat16 = computes_in_bfloat16(loss_kernel(weight), weight)
     with torch.autocast(features.device.type, enabled=False):
         features = features.to(weight.dtype)
         if excluded:
             bias = exclude(weight.new_zeros(len(weight)) if bias is None else bias, excluded)
-        arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight, scale)
+        arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight, scale, bfloat16)
         return OutputLoss(*_LinearCrossEntropy.apply(*arguments))
 
 
 @torch.no_grad()
 def cross_entropies(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Returns the cross-entropy of each row, (N,), 0 where the target is `IGNORED`; arguments as above."""
-    library = loss_kernel(features, weight)
+    library = loss_kernel(weight)
     if library:
-        return row_losses(library, features, weight, bias, targets, ignored=IGNORED).plain
+        inputs = features.to(weight.dtype), weight, bias, targets
+        bfloat16 = computes_in_bfloat16(library, weight)
+        return row_losses(library, *inputs, ignored=IGNORED, bfloat16=bfloat16).plain
     losses = []
     for rows, row_targets in zip(features.split(CHUNK), targets.split(CHUNK), strict=True):
         logits = at_least_float(linear(rows, weight, bias))
@@ -149,8 +153,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         excluded: tuple[int, ...],
         grad_weight: Tensor | None,
         scale: float,
+        bfloat16: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inputs, library = (features, weight, bias), loss_kernel(features, weight)
+        inputs, library = (features, weight, bias), loss_kernel(weight)
         needed = [part if need else None for part, need in zip(inputs, ctx.needs_input_grad[:3], strict=True)]
         grads = Gradients(*(None if part is None else part.new_empty(part.shape) for part in needed))
         if grads.weight is not None and grad_weight is not None:
@@ -165,6 +170,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 excluded=excluded,
                 grads=grads,
                 scale=scale,
+                bfloat16=bfloat16,
             )
             smoothed, plain, correct = rows.smoothed.sum(), rows.plain.sum(), (rows.best == targets).sum()
         else:
@@ -185,7 +191,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grads = tuple(None if saved is None else multiply(saved, factor) for saved in grads)
         elif keeps_graph():
             grads = tuple(None if saved is None else saved.clone() for saved in grads)
-        return (*grads, None, None, None, None, None)
+        return (*grads, None, None, None, None, None, None)
 
 
 def _chunked_losses(

@@ -29,6 +29,7 @@ from sluice.optim.schedules import Schedule, Stretchable
 from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack, StackState
 from sluice.recurrent.states import map_state, state_of_tensors, state_tensors
+from sluice.torch_internals import forgo_gradient_scaling
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,13 @@ class TaskModule(pl.LightningModule):
         self._resumed_from = checkpoint.get("sluice", {})
 
     def on_train_start(self) -> None:
-        """Applies changes to the optimizer settings and to the training length after resuming."""
+        """Applies changes to the optimizer settings and to the training length after resuming.
+
+        Under bf16-mixed gradients are not scaled; Lightning then clips also those of fused optimizers.
+        """
+        if self.trainer.precision == "bf16-mixed":
+            for optimizer in self.trainer.optimizers:
+                forgo_gradient_scaling(optimizer)
         if self._resumed_from is None:
             return
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]

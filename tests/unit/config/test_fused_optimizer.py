@@ -13,6 +13,7 @@ from torch import nn
 from running import CONF
 from sluice.config.fused_optimizer import PRECISION_ALIASES, choose_fused
 from sluice.errors import UserError
+from sluice.torch_internals import forgo_gradient_scaling
 
 OPTIMIZERS = sorted((CONF / "optimizer").glob("*.yaml"))
 PRECISIONS = ("32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed", "16", "bf16", 16, 32)
@@ -30,6 +31,8 @@ def lightning_accepts(optimizer: dict[str, Any], precision: Any, clip: float | N
     if not name.endswith("mixed") or clip is None:
         return True
     made = instantiate(optimizer, _convert_="all")([nn.Parameter(torch.zeros(1))])
+    if name == "bf16-mixed":
+        forgo_gradient_scaling(made)
     plugin = MixedPrecision(name, "cpu", scaler=None if name.startswith("bf16") else torch.amp.GradScaler("cpu"))
     try:
         plugin.clip_gradients(made, clip)

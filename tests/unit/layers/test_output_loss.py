@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from sluice.layers import native_loss
 from sluice.layers import output_loss as module
-from sluice.layers.native_loss import loss_kernel
-from sluice.layers.output_loss import IGNORED, exclude, linear_cross_entropy, split_weight
+from sluice.layers.native_loss import Gradients, RowLosses, loss_kernel, row_losses
+from sluice.layers.output_loss import IGNORED, cross_entropies, exclude, linear_cross_entropy, split_weight
 
 WORDS, SIZE = 11, 4
 
@@ -208,6 +208,63 @@ def test_results_do_not_depend_on_the_run(threads: int) -> None:
     assert all(torch.equal(one, other) for one, other in zip(grads[0], grads[2], strict=True))
 
 
+class TestInBfloat16:
+    """The kernel with factors in bfloat16, which does not depend on the processor's instructions for it."""
+
+    @staticmethod
+    def losses(case: Case, inputs: list[Tensor], targets: Tensor) -> tuple[RowLosses, list[Tensor]]:
+        """Losses of the rows, and the gradients."""
+        features, weight, bias = [*inputs, None][:3]
+        library = loss_kernel(weight)
+        if library is None:
+            pytest.skip("torch operations do not round factors")
+        grads = [torch.full_like(part, torch.nan) for part in inputs]
+        if case.excluded and bias is not None:
+            bias = exclude(bias.detach(), case.excluded)
+        arguments = {"ignored": IGNORED, "smoothing": case.smoothing, "grads": Gradients(*grads), "bfloat16": True}
+        with torch.no_grad():
+            return row_losses(library, features, weight, bias, targets, excluded=case.excluded, **arguments), grads
+
+    @pytest.mark.parametrize("case", [case for case in CASES if case.biased], ids=str)
+    def test_is_exact_for_the_rounded_factors(self, case: Case, threads: int) -> None:
+        inputs, targets = float32_inputs(case)
+        rounded = [*(part.bfloat16().float() for part in inputs[:2]), *inputs[2:]]
+        made, grads = self.losses(case, inputs, targets)
+        smoothed, plain, expected = reference(case, [part.detach() for part in rounded], targets)
+        torch.testing.assert_close(made.smoothed.sum().double(), smoothed, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(made.plain.sum().double(), plain, rtol=1e-5, atol=1e-5)
+        for mine, theirs in zip(grads, expected, strict=True):  # the gradient of the logits is rounded, too
+            torch.testing.assert_close(mine.double(), theirs, rtol=2**-8, atol=2**-8 * float(theirs.abs().max()))
+
+    @pytest.mark.parametrize("value", [torch.nan, torch.inf])
+    @pytest.mark.parametrize("part", [0, 1])
+    def test_nonfinite_values_are_kept(self, part: int, value: float) -> None:
+        case = Case(20, 6, 300)
+        inputs, targets = float32_inputs(case)
+        with torch.no_grad():
+            inputs[part].view(-1)[0] = value
+        made, grads = self.losses(case, inputs, targets)
+        assert not made.plain.sum().isfinite()
+        assert not grads[1].isfinite().all()
+
+    def test_float64_is_refused(self) -> None:
+        inputs, targets = float32_inputs(CASES[0])
+        with pytest.raises(ValueError, match=r"bfloat16 needs tensors of float32, got torch\.float64"):
+            self.losses(CASES[0], [part.double() for part in inputs], targets)
+
+    @pytest.mark.parametrize("available", [True, False])
+    def test_is_used_under_autocast_where_it_is_fast(self, monkeypatch: pytest.MonkeyPatch, available: bool) -> None:
+        case = Case(40, 30, 200)
+        inputs, targets = float32_inputs(case)
+        rounded, _ = self.losses(case, inputs, targets)
+        monkeypatch.setattr(loss_kernel(inputs[1]), "multiplies_bfloat16", available)
+        with torch.autocast("cpu", torch.bfloat16):
+            under_autocast = linear_cross_entropy(*inputs, targets).plain, cross_entropies(*inputs, targets).sum()
+        plain = linear_cross_entropy(*inputs, targets).plain
+        assert all(torch.equal(loss, rounded.plain.sum() if available else plain) for loss in under_autocast)
+        assert not torch.equal(plain, rounded.plain.sum())
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_nonfinite_inputs_reach_loss_and_gradients(part: int, value: float) -> None:
@@ -227,7 +284,7 @@ def test_first_of_equal_logits_is_the_prediction() -> None:
 @pytest.mark.parametrize("target", [300, -1])
 def test_target_outside_the_vocabulary_is_refused(target: int) -> None:
     features, weight = torch.ones(2, 3), torch.zeros(300, 3)
-    if loss_kernel(features, weight) is None:
+    if loss_kernel(weight) is None:
         pytest.skip("torch operations fail in another way")
     with pytest.raises(IndexError, match=f"target {target} is out of bounds for 300 words"):
         linear_cross_entropy(features, weight, None, torch.tensor([0, target]))
@@ -275,4 +332,4 @@ def test_gradients_of_groups_are_not_concatenated() -> None:
 
 def test_processors_without_avx_use_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_loss, "kernels", lambda _: SimpleNamespace(vector_bytes=16))
-    assert loss_kernel(torch.zeros(1, 2), torch.zeros(3, 2)) is None
+    assert loss_kernel(torch.zeros(3, 2)) is None

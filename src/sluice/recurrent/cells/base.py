@@ -300,7 +300,7 @@ class Cell(nn.Module):
         outputs, *final = self._kernel()(
             inputs, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
         )
-        return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
+        return outputs, self._kernel_state(final)
 
     def run_packed(
         self, data: Tensor, batch_sizes: Tensor, state: State, recurrent: Recurrence
@@ -320,7 +320,11 @@ class Cell(nn.Module):
         outputs, *final = self._kernel()(
             data, batch_sizes, self._as_kernel_state(state), weights, True, 1, 0.0, torch.is_grad_enabled(), False
         )
-        return outputs, self.state_type(*(tensor.squeeze(0) for tensor in final))
+        return outputs, self._kernel_state(final)
+
+    def _kernel_state(self, final: Sequence[Tensor]) -> State:
+        """Returns the state (B, H) of torch's tensors (1, B, H), in the dtype of the weights also under autocast."""
+        return self.state_type(*(tensor.squeeze(0).to(self.weight_hh.dtype) for tensor in final))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Cell":
         """Moves or casts the cell, then flattens its weights again."""

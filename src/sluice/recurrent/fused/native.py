@@ -59,6 +59,7 @@ class Library:
         self.scratch_size = loaded.scratch_size
         self.scratch_size.argtypes, self.scratch_size.restype = [ctypes.c_int64] * 3, ctypes.c_int64
         self.vector_bytes = ctypes.c_int64.in_dll(loaded, "vector_bytes").value
+        self.multiplies_bfloat16 = bool(ctypes.c_int64.in_dll(loaded, "multiplies_bfloat16").value)
         self.cross_entropy, self.cross_entropy_scratch = loaded.cross_entropy, loaded.cross_entropy_scratch
         for function in (self.cross_entropy, self.cross_entropy_scratch):
             function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int64

@@ -11,6 +11,7 @@
 
 #include "elementwise.h"
 #include "norm.h"
+#include "vectors.h"
 #include "product.h"
 #include "time_loop.h"
 
@@ -23,4 +24,4 @@
 #include "cross_entropy.h"
 #include "top_words.h"
 
-const int64_t vector_bytes = BYTES;
+const int64_t vector_bytes = BYTES, multiplies_bfloat16 = MULTIPLIES_BFLOAT16;

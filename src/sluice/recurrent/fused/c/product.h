@@ -3,24 +3,7 @@
  * A tile of the result, rows x vectors of columns, stays in registers while k runs over the inner dimension. The packed
  * weight stores the values that a tile reads contiguously: for each block of columns, inner x vectors x LANES.
  */
-#if defined(__AVX512F__)
-#define BYTES 64
-#define MAX_VECTORS 4
-#elif defined(__AVX__)
-#define BYTES 32
-#define MAX_VECTORS 2
-#elif defined(__aarch64__)
-#define BYTES 16
-#define MAX_VECTORS 4
-#else
-#define BYTES 16
-#define MAX_VECTORS 2
-#endif
 #define MAX_ROWS 6 /* rows x vectors sums, one value of x and the weight vectors fill the registers */
-#define LANES (BYTES / (int)sizeof(REAL))
-
-typedef REAL Vector __attribute__((vector_size(BYTES)));
-typedef REAL InMemory __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
 
 typedef struct {
   int64_t inner, width;
@@ -29,6 +12,7 @@ typedef struct {
   const REAL *bias;   /* (width), added; null for none */
   const REAL *scale;  /* (rows, width), multiplied by; null for none */
   int64_t add;        /* 1: adds to out, 0: overwrites it */
+  int64_t pairs;      /* 1: the weight and x are bfloat16 pairs, see vectors.h, and inner is the number of pairs */
   REAL *packed;       /* null: uses the weight unpacked, which requires transposed */
 } Product;
 
@@ -102,7 +86,7 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
 #define BEGIN(r) BEGIN_ONE(r, 0) BEGIN_ONE(r, 1) BEGIN_ONE(r, 2) BEGIN_ONE(r, 3)
 #define ADD_TO(r, v)                                                                                                   \
   if (vectors > v)                                                                                                     \
-    sum_##r##v += in * weight_##v;
+    sum_##r##v = pairs ? add_pairs(sum_##r##v, weight_##v, in) : sum_##r##v + in * weight_##v;
 #define ADD(r)                                                                                                         \
   if (rows > r) {                                                                                                      \
     const REAL in = x[r * x_stride + k * x_step];                                                                      \
@@ -118,11 +102,12 @@ static __attribute__((noinline)) void store(const Product *product, const REAL *
 #define WEIGHT(v) const Vector weight_##v = weight[vectors > v ? v : 0];
 
 /* out (rows, vectors) = start + product of x, with element (r, k) at r * x_stride + k * x_step, and a weight whose rows
- * are `stride` apart; start null for 0; rows, vectors and, for speed, most strides are compile-time constants */
-static inline __attribute__((always_inline)) void tile(const int64_t rows, const int64_t vectors, int64_t inner,
-                                                       const REAL *packed, int64_t stride, const REAL *x,
-                                                       int64_t x_stride, int64_t x_step, const REAL *start,
-                                                       int64_t start_stride, REAL *out, int64_t out_stride) {
+ * are `stride` apart; start null for 0; rows, vectors, pairs and, for speed, most strides are compile-time constants */
+static inline __attribute__((always_inline)) void tile(const int64_t rows, const int64_t vectors,
+                                                       const int64_t pairs, int64_t inner, const REAL *packed,
+                                                       int64_t stride, const REAL *x, int64_t x_stride,
+                                                       int64_t x_step, const REAL *start, int64_t start_stride,
+                                                       REAL *out, int64_t out_stride) {
   EACH_ROW(BEGIN)
   for (int64_t k = 0; k < inner; k++) {
     const InMemory *weight = (const InMemory *)(packed + k * stride);
@@ -146,11 +131,16 @@ static inline __attribute__((always_inline)) void tile(const int64_t rows, const
   CASES_OF(CALL, 1) CASES_OF(CALL, 2) CASES_OF(CALL, 3) CASES_OF(CALL, 4) CASES_OF(CALL, 5) CASES_OF(CALL, 6)
 
 #define PACKED_TILE(r, v)                                                                                              \
-  tile(r, v, inner, packed, v *LANES, x, x_stride, 1, start, start_stride, out, out_stride)
-static __attribute__((noinline)) void any_tile(int64_t rows, int64_t vectors, int64_t inner, const REAL *packed,
-                                               const REAL *x, int64_t x_stride, const REAL *start,
+  tile(r, v, 0, inner, packed, v *LANES, x, x_stride, 1, start, start_stride, out, out_stride)
+#define PACKED_PAIRS(r, v)                                                                                             \
+  tile(r, v, 1, inner, packed, v *LANES, x, x_stride, 1, start, start_stride, out, out_stride)
+static __attribute__((noinline)) void any_tile(int64_t rows, int64_t vectors, int64_t pairs, int64_t inner,
+                                               const REAL *packed, const REAL *x, int64_t x_stride, const REAL *start,
                                                int64_t start_stride, REAL *out, int64_t out_stride) {
-  switch (rows * 8 + vectors) { EACH_SIZE(PACKED_TILE) }
+  if (sizeof(REAL) == sizeof(uint32_t) && pairs)
+    switch (rows * 8 + vectors) { EACH_SIZE(PACKED_PAIRS) }
+  else
+    switch (rows * 8 + vectors) { EACH_SIZE(PACKED_TILE) }
 }
 
 /* product with the unpacked weight, for few rows, where packing does not pay off */
@@ -186,11 +176,12 @@ static void multiply(const Product *product, int64_t rows, const REAL *x, int64_
     REAL *to_block = out + from * out_stride + block.first;
     if (block.columns == across && !product->scale && !(bias && product->add)) {
       const REAL *start = bias ? bias + block.first : product->add ? to_block : 0;
-      any_tile(to - from, block.vectors, inner, packed, x + from * x_stride, x_stride, start, bias ? 0 : out_stride,
-               to_block, out_stride);
+      any_tile(to - from, block.vectors, product->pairs, inner, packed, x + from * x_stride, x_stride, start,
+               bias ? 0 : out_stride, to_block, out_stride);
       continue;
     }
-    any_tile(to - from, block.vectors, inner, packed, x + from * x_stride, x_stride, 0, 0, sums, across);
+    any_tile(to - from, block.vectors, product->pairs, inner, packed, x + from * x_stride, x_stride, 0, 0, sums,
+             across);
     for (int64_t row = from; row < to; row++)
       store(product, sums + (row - from) * across, row, block.first, block.columns,
             out + row * out_stride + block.first);
