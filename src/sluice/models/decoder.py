@@ -12,6 +12,7 @@ from sluice.layers.embedding import LearnedEmbedding
 from sluice.layers.native_attention import attend_rows, attention_kernel
 from sluice.models.feeding import FeedingInputs, can_run_feeding, run_feeding
 from sluice.recurrent import RecurrentStack, StackState, State
+from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.products import linear
 from sluice.recurrent.states import map_state
 from sluice.recurrent.stepping import StackStepper
@@ -36,6 +37,14 @@ class DecoderState(NamedTuple):
         cells = map_state(lambda tensor: tensor.index_select(1, rows), self.cells)
         sentences = rows if self.sentences is None else self.sentences.index_select(0, rows)
         return self._replace(cells=cells, feed=self.feed.index_select(0, rows), sentences=sentences)
+
+    def to(self, dtype: torch.dtype) -> "DecoderState":
+        """Returns the state with its numbers in this dtype."""
+        memory = self.memory
+        if memory is not None:
+            memory = memory._replace(values=memory.values.to(dtype), keys=memory.keys.to(dtype))
+        cells = map_state(lambda tensor: tensor.to(dtype), self.cells)
+        return DecoderState(cells, self.feed.to(dtype), self.encoder_state.to(dtype), memory, self.sentences)
 
     def own_rows(self) -> "DecoderState":
         """Returns the state with a row of `memory` and `encoder_state` for each row."""
@@ -171,6 +180,9 @@ class Decoder(nn.Module):
         Returns:
             Features (B, F), weights (B, S) or None, and the next state.
         """
+        if self._forgoes_autocast():
+            with torch.autocast("cpu", enabled=False):
+                return self.step(words, state.to(self.combine.weight.dtype))
         if self.attention is None or state.memory is None or attention_kernel(self.attention, state.memory) is None:
             state = state.own_rows()
         run = self._start_run(state, single=True)
@@ -180,6 +192,10 @@ class Decoder(nn.Module):
 
     def _unroll(self, inputs: Tensor, state: DecoderState) -> DecoderOutput:
         """Computes the steps sequentially; the projection of the inputs is computed at once."""
+        if self._forgoes_autocast():
+            dtype = self.combine.weight.dtype
+            with torch.autocast("cpu", enabled=False):
+                return self._unroll(inputs.to(dtype), state.to(dtype))
         run, results = self._start_run(state), []
         cells, features = run.steps.split_state(state.cells), state.feed
         if can_run_feeding(run.steps, self.attention, state.memory):
@@ -188,6 +204,10 @@ class Decoder(nn.Module):
             features, weights, cells = self._step(run, projected, cells, features, state)
             results.append((features, weights))
         return self._stack_results(results)
+
+    def _forgoes_autocast(self) -> bool:
+        """Returns whether single steps run without autocast: on a CPU the kernels in float32 take less time."""
+        return torch.is_autocast_enabled("cpu") and kernels(self.combine.weight) is not None
 
     def _run_fused(self, run: "_Run", inputs: Tensor, cells: list[State], state: DecoderState) -> DecoderOutput:
         """`_unroll` in one autograd function; `cells` are the states of the layers."""

@@ -15,6 +15,7 @@ from sluice.recurrent import CELLS
 from sluice.recurrent.cells import Cell
 from sluice.recurrent.fused.native import kernels
 from sluice.recurrent.scan import force_backend
+from sluice.recurrent.states import state_tensors
 
 FUSED_CELLS = sorted(
     name
@@ -120,14 +121,27 @@ def test_the_loop_where_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> Non
         def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
             return 2 * super().scores(queries, keys)
 
-    network = make_seq2seq(attention="additive", input_feeding=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        network.float()(source, source_lengths, inputs, lengths)
+    network = make_seq2seq(attention="additive", input_feeding=True).float()
     make_seq2seq(attention="none", input_feeding=True)(source, source_lengths, inputs, lengths)
     network.decoder.attention = Louder(8, 8, 8)
     network(source, source_lengths, inputs, lengths)
     monkeypatch.setenv("SLUICE_NATIVE", "0")
     make_seq2seq(attention="additive", input_feeding=True)(source, source_lengths, inputs, lengths)
+
+
+@pytest.mark.parametrize("attention", ["additive", "none"])
+def test_steps_under_autocast_run_in_the_dtype_of_the_weights(attention: str) -> None:
+    source, source_lengths, inputs, _, lengths = PAIRS
+    network = make_seq2seq(attention=attention, input_feeding=True).float()
+    state = network.encode(source, source_lengths)
+    expected = network.decoder(inputs, lengths, state).features
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = state.to(torch.bfloat16)
+        unrolled = network.decoder(inputs, lengths, rounded).features
+        features, _, after = network.decoder.step(inputs[:, 0], rounded)
+    torch.testing.assert_close(unrolled, expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(features, expected[:, 0], rtol=0.02, atol=0.02)
+    assert {part.dtype for part in (features, unrolled, *state_tensors(after.cells))} == {torch.float32}
 
 
 @pytest.mark.parametrize("attention", KINDS)
