@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from sluice.benchmarks.timing import median_seconds, start
+from sluice.benchmarks.timing import describe_device, median_seconds, start
 from sluice.errors import UserError
 from sluice.plain import Plain
 from sluice.recurrent import CELLS, RecurrentStack
@@ -83,7 +83,7 @@ def bench_cells(
     where = start(device, plain_memory=plain_memory)
     for size in [parse_size(text) for text in sizes or SIZES]:
         rows = _measure(size, cells or sorted(CELLS), runs, where)
-        _report(size, rows, as_json)
+        _report(size, rows, describe_device(where), as_json)
 
 
 def cell_steps(
@@ -185,13 +185,12 @@ def peak_memory(step: Callable[[], None], device: torch.device) -> int:
     return peak
 
 
-def _report(size: Size, rows: list[Plain], as_json: bool) -> None:
-    threads = f"{torch.get_num_threads()} threads"
+def _report(size: Size, rows: list[Plain], device: str, as_json: bool) -> None:
     if as_json:
         for row in rows:
-            print(json.dumps({"bench": "cells", "size": size._asdict(), "threads": threads, **row}))
+            print(json.dumps({"bench": "cells", "size": size._asdict(), "device": device, **row}))
         return
-    table = Table(title=f"Training step, forward and backward: {size}, {threads}", title_justify="left", box=None)
+    table = Table(title=f"Training step, forward and backward: {size}, {device}", title_justify="left", box=None)
     for heading in ("cell", "default", "/ nn.LSTM", "fused", "fused, no C", "loop", "memory", "/ nn.LSTM"):
         table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=True)
     reference = rows[0]["default ms"]

@@ -59,7 +59,8 @@ def start(device: str, *, plain_memory: bool = False) -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     """Returns the name of the GPU, or the number of CPU threads."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} thread{'s' * (threads > 1)}"
 
 
 def synchronize(device: torch.device) -> None:
