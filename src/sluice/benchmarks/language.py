@@ -21,7 +21,7 @@ from sluice.plain import Plain
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.fused.native import kernels
 
-CUTOFFS = (2_000, 10_000)
+CUTOFFS = (1_000, 5_000, 15_000)
 """Cutoffs of the adaptive softmax."""
 GENERATED_TOKENS = 100
 """Number of tokens generated to measure generation speed."""

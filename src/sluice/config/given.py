@@ -53,6 +53,7 @@ def _contains(member: str) -> Callable[[Any], bool]:
 
 _LEFT_OUT = "leave it out"
 _PATH_TOO = "set it to the source side of these pairs"
+_OF_SUBWORDS = ("task.text.subwords", "task.text.subword_size", "task.text.subword_dropout")
 
 
 def _is_folder(path: Any) -> bool:
@@ -102,7 +103,7 @@ NEEDS = (
     Need(("task.replace_unknown",), "task.attention", _is_not("none"), "choose another task.attention"),
     Need(("task.text.min_freq",), "task.text.unit", _is_not("subwords"), _LEFT_OUT, tasks=("parallel", "multi30k")),
     Need(("task.text.tokenizer",), "task.text.unit", _is("words"), _LEFT_OUT),
-    Need(("task.text.subwords", "task.text.subword_size"), "task.text.unit", _is("subwords"), "set task.text.unit too"),
+    Need(_OF_SUBWORDS, "task.text.unit", _is("subwords"), "set task.text.unit too"),
 )
 """Settings that have an effect only with some values of another one."""
 

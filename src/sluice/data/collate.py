@@ -1,5 +1,6 @@
 """Batches and their collate functions, vectorised over the texts."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -12,6 +13,7 @@ from torch import Tensor
 from sluice.data.ragged import ParallelSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
 from sluice.layers.output_loss import IGNORED
 from sluice.layers.padding import move_padding
+from sluice.text.bpe_dropout import BPEDropout
 from sluice.text.truncation import kept_positions
 from sluice.text.vocab import PADDING_ID
 
@@ -254,23 +256,38 @@ class ParallelCollator:
         ['ja', 'oh ja']
     """
 
-    def __init__(self, split: ParallelSplit, *, with_texts: bool) -> None:
+    def __init__(
+        self, split: ParallelSplit, *, with_texts: bool, dropouts: tuple[BPEDropout, BPEDropout] | None = None
+    ) -> None:
         """
         Args:
             split: the pairs.
             with_texts: whether batches include the original sentences.
+            dropouts: new segmentations of sources and targets; None to leave them as they are. They depend on the
+                indices of a batch only.
         """
-        self.split, self.with_texts = split, with_texts
+        self.split, self.with_texts, self.dropouts = split, with_texts, dropouts
 
     def __call__(self, indices: Sequence[int]) -> ParallelBatch:
         index = np.asarray(indices, dtype=np.int64)
-        source, source_lengths = _pad_whole(self.split.source, index)
-        target, target_lengths = _pad_whole(self.split.target, index)
+        sides = (self.split.source, self.split.target)
+        if self.dropouts is None:
+            (source, source_lengths), (target, target_lengths) = (_pad_whole(side, index) for side in sides)
+        else:
+            again = [_segmented(*side, index) for side in zip(sides, self.dropouts, strict=True)]
+            rows = np.arange(len(index))
+            (source, source_lengths), (target, target_lengths) = (_pad_whole(side, rows) for side in again)
         texts = {}
         if self.with_texts:
             texts["source_texts"] = [self.split.source_lines[i] for i in indices]
             texts["target_texts"] = [self.split.target_lines[i] for i in indices]
         return ParallelBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
+
+
+def _segmented(texts: Ragged, dropout: BPEDropout, index: NDArray[np.int64]) -> Ragged:
+    """Returns new segmentations of the texts at these indices, which depend on them only."""
+    source = random.Random(index.tobytes())
+    return Ragged.from_rows([dropout.segment(texts[row].tolist(), source) for row in index])
 
 
 def _pad_whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

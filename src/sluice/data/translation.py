@@ -18,6 +18,7 @@ from sluice.data.parallel import ParallelSettings, PreparedParallel, prepare_par
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.errors import UserError
 from sluice.plain import Plain
+from sluice.text.bpe_dropout import BPEDropout
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class TranslationData(BucketedData[ParallelBatch]):
         max_tokens: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        subword_dropout: float = 0.0,
     ) -> None:
         """
         Args:
@@ -49,9 +51,20 @@ class TranslationData(BucketedData[ParallelBatch]):
                 counts as a fraction of one token); None for no limit.
             num_workers: loader processes; 0 is fastest on a CPU (collating takes about 0.1 ms per batch).
             seed: seed of the training order.
+            subword_dropout: probability of leaving out a merge of byte-pair encoding in a training sentence, see
+                BPEDropout; batches then have more tokens than `max_tokens` allows for.
+
+        Raises:
+            UserError: for `subword_dropout` with other units than subwords of byte-pair encoding.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings or ParallelSettings(), cache_dir
+        self.subword_dropout = subword_dropout
+        if subword_dropout and (self.settings.unit, self.settings.subwords) != ("subwords", "bpe"):
+            raise UserError(
+                f"task.text.subword_dropout={subword_dropout:g} needs byte-pair encoding: set task.text.unit=subwords "
+                "and task.text.subwords=bpe"
+            )
 
     @cached_property
     def prepared(self) -> PreparedParallel:
@@ -76,8 +89,15 @@ class TranslationData(BucketedData[ParallelBatch]):
                 f"task.data.max_tokens={self.max_tokens} is too small: the longest target has {longest} tokens; "
                 f"increase it to {longest + 1}"
             )
-        collate = ParallelCollator(split, with_texts=not shuffle)
+        collate = ParallelCollator(split, with_texts=not shuffle, dropouts=self._dropouts() if shuffle else None)
         return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
+
+    def _dropouts(self) -> tuple[BPEDropout, BPEDropout] | None:
+        """Returns the segmentations of training sources and targets, if they are random."""
+        if not self.subword_dropout:
+            return None
+        source, target = self.prepared.source.vocab.tokens, self.prepared.target.vocab.tokens
+        return BPEDropout(source, self.subword_dropout), BPEDropout(target, self.subword_dropout)
 
 
 def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:

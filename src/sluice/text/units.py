@@ -12,10 +12,10 @@ from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
 from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
 
 _BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
-_SPACE = "▁"
+SPACE = "▁"
 """Stands for a space in the pieces of sentencepiece."""
-_SPACE_AS_BYTES = [f"<0x{byte:02X}>" for byte in _SPACE.encode()]
-_RESERVED = str.maketrans(dict.fromkeys(f"{_SPACE}▅\0\n", " "))
+_SPACE_AS_BYTES = [f"<0x{byte:02X}>" for byte in SPACE.encode()]
+_RESERVED = str.maketrans(dict.fromkeys(f"{SPACE}▅\0\n", " "))
 """Characters that sentencepiece does not accept in training texts; they are encoded as bytes."""
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 
@@ -61,7 +61,7 @@ class SubwordModel:
         options: dict[str, Any] = {"hard_vocab_limit": False, "num_threads": 1, "minloglevel": 2}
         lossless: dict[str, Any] = {
             **{"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "add_dummy_prefix": False},
-            **{"required_chars": _SPACE, "byte_fallback": True, "max_sentence_length": max(4192, *map(len, lines))},
+            **{"required_chars": SPACE, "byte_fallback": True, "max_sentence_length": max(4192, *map(len, lines))},
         }
         try:
             SentencePieceTrainer.train(
@@ -94,13 +94,13 @@ class SubwordModel:
         text = text.strip().encode("utf-8", "replace").decode()
         if not text:
             return []
-        first, *others = self._processor.encode(f" {text}".split(_SPACE), out_type=str)
+        first, *others = self._processor.encode(f" {text}".split(SPACE), out_type=str)
         return [*first, *chain.from_iterable([*_SPACE_AS_BYTES, *pieces] for pieces in others)]
 
     def decode(self, pieces: Sequence[str]) -> str:
         """Joins pieces to a text; bytes that are not UTF-8 become U+FFFD."""
         if not self.lossless:
-            return "".join(pieces).replace(_SPACE, " ").strip()
+            return "".join(pieces).replace(SPACE, " ").strip()
         return b"".join(map(_bytes_of, pieces)).decode("utf-8", "replace").strip()
 
     def __getstate__(self) -> bytes:
@@ -110,9 +110,14 @@ class SubwordModel:
         SubwordModel.__init__(self, model)
 
 
+def is_byte(piece: str) -> bool:
+    """Returns whether a piece stands for one byte of a character that is not a piece."""
+    return _BYTE_PIECE.fullmatch(piece) is not None
+
+
 def _bytes_of(piece: str) -> bytes:
     byte = _BYTE_PIECE.fullmatch(piece)
-    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode("utf-8", "replace")
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode("utf-8", "replace")
 
 
 def _learning_error(size: int, error: RuntimeError) -> str:

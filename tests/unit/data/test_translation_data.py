@@ -268,3 +268,49 @@ def test_stages_of_different_lengths_are_refused() -> None:
     stages = [BucketBatchSampler(np.ones(size, dtype=np.int64), batch_size=2) for size in (4, 6)]
     with pytest.raises(ValueError, match=r"equal numbers of batches, got \[2, 3\]"):
         StagedBatchSampler(stages, stage_of=lambda epoch: 0)
+
+
+class TestSubwordDropout:
+    """`subword_dropout`: training sentences are segmented anew in each epoch, others never."""
+
+    SETTINGS = ParallelSettings(unit="subwords", subword_size=350, lowercase=True)
+
+    def data(self, cache_dir: Path, dropout: float, **options: Any) -> TranslationData:
+        corpus, settings = SampleParallel(size=90), options.pop("settings", self.SETTINGS)
+        return TranslationData(corpus=corpus, settings=settings, cache_dir=cache_dir, subword_dropout=dropout)
+
+    def test_changes_training_sentences_in_each_epoch(self, cache_dir: Path) -> None:
+        plain, random = self.data(cache_dir, 0.0), self.data(cache_dir, 0.5)
+        tokens = plain.prepared.source.vocab.tokens
+        loader = random.train_dataloader()
+        epochs = []
+        for epoch in range(2):
+            _set_sampler_epoch(loader, epoch)
+            rows = {}
+            for batch in loader:
+                for at, index in enumerate(batch.index.tolist()):
+                    rows[index] = batch.source[at, : batch.source_lengths[at]].tolist()
+            epochs.append(rows)
+        given = random.prepared.splits["train"].source
+        texts = [{i: "".join(tokens[piece] for piece in row) for i, row in rows.items()} for rows in epochs]
+        assert texts[0] == texts[1] == {i: "".join(tokens[piece] for piece in given[i]) for i in range(len(given))}
+        assert epochs[0] != epochs[1]
+        assert sum(map(len, epochs[0].values())) > 1.1 * given.lengths.sum()
+
+    def test_is_the_same_after_resuming(self, cache_dir: Path) -> None:
+        batches = [list(self.data(cache_dir, 0.5).train_dataloader()) for _ in range(2)]
+        for one, other in zip(*batches, strict=True):
+            assert torch.equal(one.source, other.source)
+            assert torch.equal(one.target, other.target)
+
+    def test_leaves_validation_sentences_as_they_are(self, cache_dir: Path) -> None:
+        for one, other in zip(
+            self.data(cache_dir, 0.0).val_dataloader(), self.data(cache_dir, 0.5).val_dataloader(), strict=True
+        ):
+            assert torch.equal(one.source, other.source)
+            assert torch.equal(one.target, other.target)
+
+    @pytest.mark.parametrize("settings", [ParallelSettings(), ParallelSettings(unit="subwords", subwords="unigram")])
+    def test_other_units_are_refused(self, cache_dir: Path, settings: ParallelSettings) -> None:
+        with pytest.raises(UserError, match=r"task\.text\.subword_dropout=0\.5 needs byte-pair encoding"):
+            self.data(cache_dir, 0.5, settings=settings)

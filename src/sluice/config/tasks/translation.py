@@ -39,6 +39,7 @@ class PairText(Settings):
         least=1,
         most=MAX_SUBWORDS,
     )
+    subword_dropout: float = fraction("BPE-dropout: probability of leaving out a merge in a training sentence")
 
 
 @dataclass
