@@ -10,9 +10,8 @@ PRECISION_ALIASES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "6
 def choose_fused(optimizer: PlainMapping, trainer: PlainMapping) -> Plain:
     """Replaces `fused: null` in the settings of an optimizer by true or false.
 
-    Under 16-mixed, a fused optimizer divides the gradients by their scale in its step, so they cannot be clipped
-    before. `null` is therefore false where both are on, and true everywhere else. Optimizers without the setting are
-    returned unchanged.
+    The step of a fused optimizer unscales the gradients of 16-mixed, which cannot be clipped before: with clipping,
+    `null` is then false. It is true everywhere else. Optimizers without the setting are returned unchanged.
 
     Args:
         optimizer: the group `optimizer`: `_target_` and its arguments.

@@ -257,14 +257,14 @@ class ParallelCollator:
     """
 
     def __init__(
-        self, split: ParallelSplit, *, with_texts: bool, dropouts: tuple[BPEDropout, BPEDropout] | None = None
+        self, split: ParallelSplit, *, with_texts: bool, dropouts: tuple[BPEDropout | None, BPEDropout] | None = None
     ) -> None:
         """
         Args:
             split: the pairs.
             with_texts: whether batches include the original sentences.
-            dropouts: new segmentations of sources and targets; None to leave them as they are. They depend on the
-                indices of a batch only.
+            dropouts: new segmentations of sources and targets, which depend on the indices of a batch only; None to
+                leave them as they are.
         """
         self.split, self.with_texts, self.dropouts = split, with_texts, dropouts
 
@@ -284,8 +284,10 @@ class ParallelCollator:
         return ParallelBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
 
 
-def _segmented(texts: Ragged, dropout: BPEDropout, index: NDArray[np.int64]) -> Ragged:
+def _segmented(texts: Ragged, dropout: BPEDropout | None, index: NDArray[np.int64]) -> Ragged:
     """Returns new segmentations of the texts at these indices, which depend on them only."""
+    if dropout is None:
+        return texts.rows(index)
     source = random.Random(index.tobytes())
     return Ragged.from_rows([dropout.segment(texts[row].tolist(), source) for row in index])
 

@@ -28,7 +28,10 @@ SUBWORDS_VERSION = 2
 
 @dataclass(frozen=True)
 class ParallelSettings(HoldOutSettings):
-    """Tokenisation, vocabularies, filters and splits; together with the corpus, the cache key of prepared arrays."""
+    """Tokenisation, vocabularies, filters and splits.
+
+    All but `subword_dropout`, together with the corpus, are the cache key of prepared arrays.
+    """
 
     unit: str = "words"
     """"words", "subwords" or "chars"."""
@@ -45,6 +48,8 @@ class ParallelSettings(HoldOutSettings):
     """"bpe" or "unigram"."""
     subword_size: int = 8000
     """Vocabulary size of a subword model."""
+    subword_dropout: float = 0.0
+    """Probability of leaving out a merge of byte-pair encoding in a training sentence, see BPEDropout."""
     max_length: int = 100
     """Maximum number of tokens: longer training pairs are dropped, longer validation and test sources truncated."""
     max_ratio: float = 9.0
@@ -59,12 +64,17 @@ class ParallelSettings(HoldOutSettings):
         """Checks the settings of a new run.
 
         Raises:
-            UserError: for a maximum size of a subword vocabulary.
+            UserError: for a maximum size of a subword vocabulary, or `subword_dropout` without byte-pair encoding.
         """
         if self.unit == "subwords" and self.max_size is not None:
             raise UserError(
                 f"task.text.max_size={self.max_size} does not apply to task.text.unit=subwords: set "
                 "task.text.subword_size instead"
+            )
+        if self.subword_dropout and (self.unit, self.subwords) != ("subwords", "bpe"):
+            raise UserError(
+                f"task.text.subword_dropout={self.subword_dropout:g} needs byte-pair encoding: set "
+                "task.text.unit=subwords and task.text.subwords=bpe"
             )
 
 
@@ -123,6 +133,7 @@ def prepare_parallel(corpus: ParallelCorpus, settings: ParallelSettings, cache_d
     """
     languages = [corpus.source_language, corpus.target_language]
     key = {"languages": languages, **vars(settings)}
+    del key["subword_dropout"]
     if settings.unit == "subwords":
         key["subwords_version"] = SUBWORDS_VERSION
     load = partial(load_or_prepare, "pairs", corpus, build=lambda: _build_entry(corpus, settings), cache_dir=cache_dir)

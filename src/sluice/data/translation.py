@@ -39,7 +39,6 @@ class TranslationData(BucketedData[ParallelBatch]):
         max_tokens: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
-        subword_dropout: float = 0.0,
     ) -> None:
         """
         Args:
@@ -48,23 +47,12 @@ class TranslationData(BucketedData[ParallelBatch]):
             cache_dir: folder for the prepared arrays.
             batch_size: pairs per rank in a batch.
             max_tokens: maximum number of target tokens per rank in a training batch, including padding (a source
-                counts as a fraction of one token); None for no limit.
+                counts as a fraction of one token), without `subword_dropout`; None for no limit.
             num_workers: loader processes; 0 is fastest on a CPU (collating takes about 0.1 ms per batch).
             seed: seed of the training order.
-            subword_dropout: probability of leaving out a merge of byte-pair encoding in a training sentence, see
-                BPEDropout; batches then have more tokens than `max_tokens` allows for.
-
-        Raises:
-            UserError: for `subword_dropout` with other units than subwords of byte-pair encoding.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, max_tokens=max_tokens)
         self.corpus, self.settings, self.cache_dir = corpus, settings or ParallelSettings(), cache_dir
-        self.subword_dropout = subword_dropout
-        if subword_dropout and (self.settings.unit, self.settings.subwords) != ("subwords", "bpe"):
-            raise UserError(
-                f"task.text.subword_dropout={subword_dropout:g} needs byte-pair encoding: set task.text.unit=subwords "
-                "and task.text.subwords=bpe"
-            )
 
     @cached_property
     def prepared(self) -> PreparedParallel:
@@ -92,12 +80,15 @@ class TranslationData(BucketedData[ParallelBatch]):
         collate = ParallelCollator(split, with_texts=not shuffle, dropouts=self._dropouts() if shuffle else None)
         return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
 
-    def _dropouts(self) -> tuple[BPEDropout, BPEDropout] | None:
-        """Returns the segmentations of training sources and targets, if they are random."""
-        if not self.subword_dropout:
+    def _dropouts(self) -> tuple[BPEDropout | None, BPEDropout] | None:
+        """Returns the segmentations of training sources, None for symbols, and targets, if they are random."""
+        probability = self.settings.subword_dropout
+        if not probability:
             return None
-        source, target = self.prepared.source.vocab.tokens, self.prepared.target.vocab.tokens
-        return BPEDropout(source, self.subword_dropout), BPEDropout(target, self.subword_dropout)
+        source, target = (
+            BPEDropout(coder.vocab.tokens, probability) for coder in (self.prepared.source, self.prepared.target)
+        )
+        return None if self.settings.symbols else source, target
 
 
 def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:

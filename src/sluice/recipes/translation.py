@@ -307,13 +307,12 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
             **self.data_arguments(config, corpus),
             settings=self.pair_settings(settings),
             max_tokens=settings.data.max_tokens,
-            subword_dropout=settings.text.subword_dropout,
         )
 
     def pair_settings(self, settings: SentenceSettings) -> ParallelSettings:
-        data, text = settings.data, vars(settings.text)
+        data = settings.data
         return ParallelSettings(
-            **{name: value for name, value in text.items() if name != "subword_dropout"},
+            **vars(settings.text),
             max_length=data.max_length,
             max_ratio=data.max_ratio,
             validation_fraction=0.0,

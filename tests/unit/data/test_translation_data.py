@@ -1,5 +1,6 @@
 """The DataModules of sentence pairs."""
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -276,8 +277,8 @@ class TestSubwordDropout:
     SETTINGS = ParallelSettings(unit="subwords", subword_size=350, lowercase=True)
 
     def data(self, cache_dir: Path, dropout: float, **options: Any) -> TranslationData:
-        corpus, settings = SampleParallel(size=90), options.pop("settings", self.SETTINGS)
-        return TranslationData(corpus=corpus, settings=settings, cache_dir=cache_dir, subword_dropout=dropout)
+        settings = replace(self.SETTINGS, subword_dropout=dropout, **options)
+        return TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir)
 
     def test_changes_training_sentences_in_each_epoch(self, cache_dir: Path) -> None:
         plain, random = self.data(cache_dir, 0.0), self.data(cache_dir, 0.5)
@@ -310,7 +311,15 @@ class TestSubwordDropout:
             assert torch.equal(one.source, other.source)
             assert torch.equal(one.target, other.target)
 
-    @pytest.mark.parametrize("settings", [ParallelSettings(), ParallelSettings(unit="subwords", subwords="unigram")])
-    def test_other_units_are_refused(self, cache_dir: Path, settings: ParallelSettings) -> None:
+    def test_leaves_symbols_as_they_are(self, cache_dir: Path) -> None:
+        data = self.data(cache_dir, 1.0, symbols=True)
+        given = data.prepared.splits["train"]
+        for batch in data.train_dataloader():
+            for at, index in enumerate(batch.index.tolist()):
+                assert batch.source[at, : batch.source_lengths[at]].tolist() == given.source[index].tolist()
+                assert batch.target_lengths[at] > len(given.target[index])
+
+    @pytest.mark.parametrize("options", [{"unit": "words"}, {"subwords": "unigram"}])
+    def test_other_units_are_refused(self, options: dict[str, str]) -> None:
         with pytest.raises(UserError, match=r"task\.text\.subword_dropout=0\.5 needs byte-pair encoding"):
-            self.data(cache_dir, 0.5, settings=settings)
+            replace(self.SETTINGS, subword_dropout=0.5, **options).check()  # type: ignore[arg-type]
