@@ -275,12 +275,12 @@ def test_metrics_undefined_for_one_class_are_absent(finished: Finished, tmp_path
 
 LANGUAGE = (
     *("--batch-size", "2", "--steps", "4", "--units", "16", "--layers", "1"),
-    *("--vocab-size", "10001", "--runs", "1"),
+    *("--vocab-size", "15001", "--runs", "1"),
 )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arguments", "lines"), [(("evaluate", "RUN"), 12), (("bench", "language", *LANGUAGE), 6)])
+@pytest.mark.parametrize(("arguments", "lines"), [(("evaluate", "RUN"), 12), (("bench", "language", *LANGUAGE), 9)])
 def test_commands_print_nothing_of_libraries(finished: Finished, arguments: tuple[str, ...], lines: int) -> None:
     words = [argument.replace("RUN", str(finished.folder)) for argument in arguments]
     ended = command(sys.executable, "-m", "sluice", *words, cwd=finished.home)

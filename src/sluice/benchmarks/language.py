@@ -152,7 +152,7 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         for row in rows:
             print(json.dumps({"bench": "language", "sizes": sizes, **row}))
         return
-    table = Table(title=f"Training step including the optimizer: {sizes}", title_justify="left", box=None)
+    table = Table(box=None)
     for heading in ("model", "step", "training tokens/s", "peak memory", "generated tokens/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
@@ -160,5 +160,6 @@ def _report(sizes: str, rows: list[Plain], logits: float, as_json: bool) -> None
         cells = (f"{row['ms']:,.0f} ms", f"{row['tokens/s']:,.0f}", f"{row['memory MiB']:,.0f} MiB", generation)
         table.add_row(row["model"], *cells)
     console = Console(width=max(Console().width, WIDTH), highlight=False)
+    console.print(f"[italic]Training step including the optimizer: {sizes}")  # as a title it would be folded
     console.print(table)
     console.print(f"Materialising the logits of all tokens takes {logits:,.0f} MiB, and their softmax as much again.")

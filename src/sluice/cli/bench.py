@@ -95,7 +95,7 @@ def language(
         int, typer.Option(min=16, max=MAX_SIZE, help="Size of the embedding and of each LSTM layer.")
     ] = 200,
     layers: Annotated[int, typer.Option(min=1, max=MAX_LAYERS, help="LSTM layers.")] = 2,
-    vocab_size: Annotated[int, typer.Option(min=10_001, max=MAX_SIZE, help="Vocabulary size.")] = 33_278,
+    vocab_size: Annotated[int, typer.Option(min=15_001, max=MAX_SIZE, help="Vocabulary size.")] = 33_278,
     runs: Annotated[int, typer.Option(min=1, help="Timed rounds after one warm-up.")] = 7,
     device: Device = "cpu",
     as_json: Json = False,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sluice.data.ragged import ParallelSplit, Ragged, RaggedSequences, Sequences, TextPairSplit
+from sluice.data.samplers import ResumableSampler
 from sluice.layers.output_loss import IGNORED
 from sluice.layers.padding import move_padding
 from sluice.text.bpe_dropout import BPEDropout
@@ -240,6 +241,31 @@ class ParallelBatch(Batch):
         return int(self.target_lengths.sum())
 
 
+class Resegmentation:
+    """Segments training sentences anew in each epoch; the same in every run with the same batches."""
+
+    def __init__(self, source: BPEDropout | None, target: BPEDropout) -> None:
+        """
+        Args:
+            source: segments the sources; None to leave them as they are.
+            target: segments the targets.
+        """
+        self._dropouts = (source, target)
+        self.sampler: ResumableSampler[list[int]] | None = None
+        """Sampler of the batches, which has the epoch; None stands for the first one."""
+
+    def __call__(self, split: ParallelSplit, index: NDArray[np.int64]) -> tuple[Ragged, Ragged]:
+        """Returns the sources and the targets at these (B,) indices."""
+        return self._segmented(0, split.source, index), self._segmented(1, split.target, index)
+
+    def _segmented(self, side: int, texts: Ragged, index: NDArray[np.int64]) -> Ragged:
+        dropout, epoch = self._dropouts[side], 0 if self.sampler is None else self.sampler.order_epoch
+        if dropout is None:
+            return texts.rows(index)
+        source = random.Random(b"%d %d " % (epoch, side) + index.tobytes())
+        return Ragged.from_rows([dropout.segment(texts[row].tolist(), source) for row in index])
+
+
 class ParallelCollator:
     """Collate function that turns the indices of a batch into a ParallelBatch.
 
@@ -256,40 +282,26 @@ class ParallelCollator:
         ['ja', 'oh ja']
     """
 
-    def __init__(
-        self, split: ParallelSplit, *, with_texts: bool, dropouts: tuple[BPEDropout | None, BPEDropout] | None = None
-    ) -> None:
+    def __init__(self, split: ParallelSplit, *, with_texts: bool, resegment: Resegmentation | None = None) -> None:
         """
         Args:
             split: the pairs.
             with_texts: whether batches include the original sentences.
-            dropouts: new segmentations of sources and targets, which depend on the indices of a batch only; None to
-                leave them as they are.
+            resegment: segments the sentences anew in each epoch; None to leave them as they are.
         """
-        self.split, self.with_texts, self.dropouts = split, with_texts, dropouts
+        self.split, self.with_texts, self.resegment = split, with_texts, resegment
 
     def __call__(self, indices: Sequence[int]) -> ParallelBatch:
         index = np.asarray(indices, dtype=np.int64)
-        sides = (self.split.source, self.split.target)
-        if self.dropouts is None:
-            (source, source_lengths), (target, target_lengths) = (_pad_whole(side, index) for side in sides)
-        else:
-            again = [_segmented(*side, index) for side in zip(sides, self.dropouts, strict=True)]
-            rows = np.arange(len(index))
-            (source, source_lengths), (target, target_lengths) = (_pad_whole(side, rows) for side in again)
+        sides, rows = (self.split.source, self.split.target), index
+        if self.resegment is not None:
+            sides, rows = self.resegment(self.split, index), np.arange(len(index))
+        (source, source_lengths), (target, target_lengths) = (_pad_whole(side, rows) for side in sides)
         texts = {}
         if self.with_texts:
             texts["source_texts"] = [self.split.source_lines[i] for i in indices]
             texts["target_texts"] = [self.split.target_lines[i] for i in indices]
         return ParallelBatch(source, source_lengths, target, target_lengths - 1, torch.from_numpy(index), **texts)
-
-
-def _segmented(texts: Ragged, dropout: BPEDropout | None, index: NDArray[np.int64]) -> Ragged:
-    """Returns new segmentations of the texts at these indices, which depend on them only."""
-    if dropout is None:
-        return texts.rows(index)
-    source = random.Random(index.tobytes())
-    return Ragged.from_rows([dropout.segment(texts[row].tolist(), source) for row in index])
 
 
 def _pad_whole(texts: Ragged, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from sluice.data.cache import DEFAULT_CACHE
-from sluice.data.collate import ParallelBatch, ParallelCollator
+from sluice.data.collate import ParallelBatch, ParallelCollator, Resegmentation
 from sluice.data.corpus import ParallelCorpus
 from sluice.data.datamodule import BucketedData
 from sluice.data.parallel import ParallelSettings, PreparedParallel, prepare_parallel
@@ -77,18 +77,22 @@ class TranslationData(BucketedData[ParallelBatch]):
                 f"task.data.max_tokens={self.max_tokens} is too small: the longest target has {longest} tokens; "
                 f"increase it to {longest + 1}"
             )
-        collate = ParallelCollator(split, with_texts=not shuffle, dropouts=self._dropouts() if shuffle else None)
-        return self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
+        resegment = self._resegmentation() if shuffle else None
+        collate = ParallelCollator(split, with_texts=not shuffle, resegment=resegment)
+        loader = self.bucketed(name, keys, collate, shuffle=shuffle, max_tokens=max_tokens, scale=scale)
+        if resegment is not None:
+            resegment.sampler = loader.batch_sampler  # type: ignore[assignment]
+        return loader
 
-    def _dropouts(self) -> tuple[BPEDropout | None, BPEDropout] | None:
-        """Returns the segmentations of training sources, None for symbols, and targets, if they are random."""
+    def _resegmentation(self) -> Resegmentation | None:
+        """Returns the random segmentation of training sentences, but not of symbols; None without `subword_dropout`."""
         probability = self.settings.subword_dropout
         if not probability:
             return None
         source, target = (
             BPEDropout(coder.vocab.tokens, probability) for coder in (self.prepared.source, self.prepared.target)
         )
-        return None if self.settings.symbols else source, target
+        return Resegmentation(None if self.settings.symbols else source, target)
 
 
 def curriculum_stages(stages: int, *, epochs: int, fraction: float) -> Callable[[int], int]:

@@ -75,8 +75,8 @@ def check_kernels() -> Iterator[Finding]:
         advice = None if works or compiler is None else "see the warning above for the compiler's message"
         yield Finding("Kernels", name, value, OK if works else OPTIONAL, advice)
     if (library := kernels(torch.zeros(1))) is not None:
-        faster = "faster" if library.multiplies_bfloat16 else "not faster: the processor has no AVX512-BF16"
-        yield Finding("Kernels", "bfloat16", f"trainer.precision=bf16-mixed is {faster}")
+        used = "used" if library.multiplies_bfloat16 else "not used: processor or compiler without AVX512-BF16"
+        yield Finding("Kernels", "bfloat16", f"output layers on the CPU under bf16-mixed: {used}")
     folders = ", ".join(str(folder) for folder in cache_folders())
     private = None if folders else "set XDG_CACHE_HOME to a folder of your own: without one, every process compiles"
     yield Finding("Kernels", "cache", folders or "none", OK if folders else OPTIONAL, private)

@@ -159,6 +159,9 @@ class Decoder(nn.Module):
             choose: maps features (B, F) to the most probable words (B,).
             probability: probability of replacing a word, in [0, 1].
         """
+        if self._forgoes_autocast():
+            with torch.autocast("cpu", enabled=False):
+                return self.forward_sampled(words, state.to(self.combine.weight.dtype), choose, probability)
         run, results = self._start_run(state), []
         mask = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
         replaced = torch.rand(words.shape, device=words.device) < probability

@@ -169,8 +169,9 @@ def resume_arguments(arguments: Sequence[str], conf: Path) -> list[str]:
     stored = [line for line in stored if not _replaced(line, overrides)]
     for override in _parsed(stored):
         check_restored_setting(folder, _key(override), _plain_value(override), _line(override))
-    paths = [override_of(key, value) for key, value in _stored_paths(folder) if not {key, key.split(".")[0]} & given]
-    return [*options, *stored, *paths, *overrides, override_of("resume", str(folder)), *mode]
+    used = [*_stored_paths(folder), *_stored_choices(folder)]
+    kept = [override_of(key, value) for key, value in used if not {key, key.split(".")[0]} & given]
+    return [*options, *stored, *kept, *overrides, override_of("resume", str(folder)), *mode]
 
 
 def run_to_resume(arguments: Sequence[str], conf: Path) -> Path | None:
@@ -314,6 +315,12 @@ def _stored_paths(folder: Path) -> Iterator[tuple[str, str]]:
         yield "paths.cache_dir", str(before["paths.cache_dir"])
     if len(folder.parents) > 2:
         yield "paths.output_dir", str(folder.parents[2])
+
+
+def _stored_choices(folder: Path) -> Iterator[tuple[str, str]]:
+    """Values of settings that an earlier version may have chosen otherwise than this one."""
+    if flat(read_stored_config(folder)).get("optimizer.fused") is False:
+        yield "optimizer.fused", "false"
 
 
 def _replaced(stored: str, overrides: Sequence[str]) -> bool:

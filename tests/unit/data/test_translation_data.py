@@ -16,14 +16,16 @@ from torch.utils.data import DataLoader
 
 from sluice.config.tasks.translation import Multi30k
 from sluice.data import samplers
-from sluice.data.collate import ParallelBatch, ParallelCollator
+from sluice.data.collate import ParallelBatch, ParallelCollator, Resegmentation
 from sluice.data.parallel import ParallelSettings
+from sluice.data.ragged import Lines, ParallelSplit, Ragged
 from sluice.data.samplers import BucketBatchSampler, StagedBatchSampler
 from sluice.data.synthetic.execute import Execute, programs_as_pairs
 from sluice.data.synthetic.parallel import SampleParallel
 from sluice.data.translation import StagedTranslationData, TranslationData, curriculum_stages
 from sluice.errors import UserError
 from sluice.recipes.multi30k import Multi30kRecipe
+from sluice.text.bpe_dropout import BPEDropout
 from sluice.text.coder import BOS_ID, EOS_ID
 from sluice.text.vocab import PADDING_ID
 
@@ -280,29 +282,52 @@ class TestSubwordDropout:
         settings = replace(self.SETTINGS, subword_dropout=dropout, **options)
         return TranslationData(corpus=SampleParallel(size=90), settings=settings, cache_dir=cache_dir)
 
-    def test_changes_training_sentences_in_each_epoch(self, cache_dir: Path) -> None:
-        plain, random = self.data(cache_dir, 0.0), self.data(cache_dir, 0.5)
-        tokens = plain.prepared.source.vocab.tokens
-        loader = random.train_dataloader()
-        epochs = []
-        for epoch in range(2):
-            _set_sampler_epoch(loader, epoch)
-            rows = {}
-            for batch in loader:
-                for at, index in enumerate(batch.index.tolist()):
-                    rows[index] = batch.source[at, : batch.source_lengths[at]].tolist()
-            epochs.append(rows)
-        given = random.prepared.splits["train"].source
-        texts = [{i: "".join(tokens[piece] for piece in row) for i, row in rows.items()} for rows in epochs]
-        assert texts[0] == texts[1] == {i: "".join(tokens[piece] for piece in given[i]) for i in range(len(given))}
-        assert epochs[0] != epochs[1]
-        assert sum(map(len, epochs[0].values())) > 1.1 * given.lengths.sum()
+    @staticmethod
+    def segmentations(data: TranslationData, epoch: int, workers: int = 0) -> dict[int, tuple[list[int], list[int]]]:
+        """Pieces of source and target of each training pair."""
+        data.num_workers = workers
+        loader, rows = data.train_dataloader(), {}
+        _set_sampler_epoch(loader, epoch)
+        for batch in loader:
+            for at, index in enumerate(batch.index.tolist()):
+                source = batch.source[at, : batch.source_lengths[at]]
+                target = batch.target[at, : batch.target_lengths[at] + 1]
+                rows[index] = (source.tolist(), target.tolist())
+        return rows
 
-    def test_is_the_same_after_resuming(self, cache_dir: Path) -> None:
-        batches = [list(self.data(cache_dir, 0.5).train_dataloader()) for _ in range(2)]
-        for one, other in zip(*batches, strict=True):
-            assert torch.equal(one.source, other.source)
-            assert torch.equal(one.target, other.target)
+    @pytest.mark.parametrize("max_tokens", [None, 400])
+    def test_changes_training_sentences_in_each_epoch(self, cache_dir: Path, max_tokens: int | None) -> None:
+        data = self.data(cache_dir, 0.5)
+        data.batch_size, data.max_tokens = 90, max_tokens  # the batches are the same in every epoch
+        epochs = [self.segmentations(data, epoch) for epoch in range(2)]
+        given = data.prepared.splits["train"]
+        for side, (coder, texts) in enumerate(
+            [(data.prepared.source, given.source), (data.prepared.target, given.target)]
+        ):
+            for rows in epochs:
+                joined = {i: "".join(coder.vocab.decode(row[side])) for i, row in rows.items()}
+                assert joined == {i: "".join(coder.vocab.decode(texts[i])) for i in range(len(texts))}
+            assert np.mean([epochs[0][i][side] != epochs[1][i][side] for i in range(len(texts))]) > 0.9
+            assert np.mean([epochs[0][i][side] != texts[i].tolist() for i in range(len(texts))]) > 0.9
+
+    def test_sides_with_a_joint_vocabulary_differ(self, cache_dir: Path) -> None:
+        same = ParallelSplit(*[Ragged.from_rows([[4, 5, 6, 7, 4, 5, 6, 7]] * 20)] * 2, *[Lines.of(["x"] * 20)] * 2)
+        dropout = BPEDropout(["<unk>", "<pad>", "<bos>", "<eos>", "a", "b", "c", "d", "ab", "cd"], 0.5)
+        source, target = Resegmentation(dropout, dropout)(same, np.arange(20))
+        assert [source[i].tolist() for i in range(20)] != [target[i].tolist() for i in range(20)]
+
+    def test_is_the_same_after_resuming_and_in_workers(self, cache_dir: Path) -> None:
+        complete = self.segmentations(self.data(cache_dir, 0.5), epoch=1)
+        assert self.segmentations(self.data(cache_dir, 0.5), epoch=1, workers=1) == complete
+        resumed = self.data(cache_dir, 0.5)
+        resumed.load_state_dict({"epoch": 1, "batch": 0})
+        assert self.segmentations(resumed, epoch=1) == complete
+        resumed.batch_size = 20
+        whole = self.segmentations(resumed, epoch=1)
+        resumed.load_state_dict({"epoch": 1, "batch": 2})
+        rest = self.segmentations(resumed, epoch=1)
+        assert 0 < len(rest) < len(whole)
+        assert rest.items() <= whole.items()
 
     def test_leaves_validation_sentences_as_they_are(self, cache_dir: Path) -> None:
         for one, other in zip(

@@ -219,13 +219,13 @@ class TestInBfloat16:
         if library is None:
             pytest.skip("torch operations do not round factors")
         grads = [torch.full_like(part, torch.nan) for part in inputs]
-        if case.excluded and bias is not None:
-            bias = exclude(bias.detach(), case.excluded)
+        if case.excluded:
+            bias = exclude(torch.zeros(case.words) if bias is None else bias.detach(), case.excluded)
         arguments = {"ignored": IGNORED, "smoothing": case.smoothing, "grads": Gradients(*grads), "bfloat16": True}
         with torch.no_grad():
             return row_losses(library, features, weight, bias, targets, excluded=case.excluded, **arguments), grads
 
-    @pytest.mark.parametrize("case", [case for case in CASES if case.biased], ids=str)
+    @pytest.mark.parametrize("case", CASES, ids=str)
     def test_is_exact_for_the_rounded_factors(self, case: Case, threads: int) -> None:
         inputs, targets = float32_inputs(case)
         rounded = [*(part.bfloat16().float() for part in inputs[:2]), *inputs[2:]]
@@ -235,6 +235,20 @@ class TestInBfloat16:
         torch.testing.assert_close(made.plain.sum().double(), plain, rtol=1e-5, atol=1e-5)
         for mine, theirs in zip(grads, expected, strict=True):  # the gradient of the logits is rounded, too
             torch.testing.assert_close(mine.double(), theirs, rtol=2**-8, atol=2**-8 * float(theirs.abs().max()))
+
+    @pytest.mark.parametrize("part", ["features", "weight", "bias"])
+    def test_gradients_do_not_depend_on_those_that_are_needed(self, part: str) -> None:
+        case = CASES[4]
+        inputs, targets = float32_inputs(case)
+        _, complete = self.losses(case, inputs, targets)
+        expected = Gradients(*complete)._asdict()[part]
+        alone = torch.full_like(expected, torch.nan)
+        bias = exclude(inputs[2].detach(), case.excluded)
+        arguments = {"ignored": IGNORED, "smoothing": case.smoothing, "excluded": case.excluded, "bfloat16": True}
+        with torch.no_grad():
+            library = loss_kernel(inputs[1])
+            row_losses(library, *inputs[:2], bias, targets, grads=Gradients(**{part: alone}), **arguments)
+        torch.testing.assert_close(alone, expected, rtol=0, atol=0)
 
     @pytest.mark.parametrize("value", [torch.nan, torch.inf])
     @pytest.mark.parametrize("part", [0, 1])

@@ -139,9 +139,11 @@ def test_steps_under_autocast_run_in_the_dtype_of_the_weights(attention: str) ->
         rounded = state.to(torch.bfloat16)
         unrolled = network.decoder(inputs, lengths, rounded).features
         features, _, after = network.decoder.step(inputs[:, 0], rounded)
+        sampled = network.decoder.forward_sampled(inputs, rounded, lambda given: given.argmax(1), 0.0).features
     torch.testing.assert_close(unrolled, expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(sampled, expected, rtol=0.02, atol=0.02)
     torch.testing.assert_close(features, expected[:, 0], rtol=0.02, atol=0.02)
-    assert {part.dtype for part in (features, unrolled, *state_tensors(after.cells))} == {torch.float32}
+    assert {part.dtype for part in (features, unrolled, sampled, *state_tensors(after.cells))} == {torch.float32}
 
 
 @pytest.mark.parametrize("attention", KINDS)

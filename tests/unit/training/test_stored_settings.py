@@ -81,6 +81,17 @@ def test_sluice_data_overrides_the_stored_data_folder(run: Path, monkeypatch: py
     assert not any(line.startswith("paths.data_dir") for line in resumed_arguments(run))
 
 
+@pytest.mark.parametrize(("fused", "given", "resumed"), [(False, (), False), (True, (), None), (False, (True,), True)])
+def test_the_optimizer_stays_as_an_earlier_version_chose_it(
+    run: Path, fused: bool, given: tuple[bool, ...], resumed: bool | None
+) -> None:
+    write_overrides(run, ["model=gru", "trainer.precision=bf16-mixed"])
+    stored = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    (run / "config.yaml").write_text(yaml.safe_dump(stored | {"optimizer": {"fused": fused}}), encoding="utf-8")
+    arguments = resumed_arguments(run, *(f"optimizer.fused={value}" for value in given))
+    assert compose_config(arguments[:-2], CONF).optimizer["fused"] is resumed
+
+
 def test_resumed_sweep_stays_a_sweep(run: Path) -> None:
     arguments = resumed_arguments(run, "-m", "hydra/launcher=basic")
     assert arguments[0] == "-m"

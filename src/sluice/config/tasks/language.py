@@ -93,9 +93,7 @@ class LanguageModelling(TaskSettings):
     text: StreamText = field(default_factory=StreamText)
     data: StreamData = field(default_factory=StreamData)
     head: str = choice("output layer", HEADS, "full")
-    cutoffs: list[int] = setting(
-        "adaptive softmax: first ids of groups of rarer words", (1_000, 5_000, 15_000), least=2
-    )
+    cutoffs: list[int] = setting("adaptive softmax: first id of each cluster of rarer words", (2_000, 10_000), least=2)
     tie_weights: str = choice("output: the output layer uses the weights of the embedding", LM_TIED_WEIGHTS, "output")
     projection: bool = setting(
         "project the outputs linearly to the size of the embedding before the output layer", False
