@@ -208,7 +208,7 @@ def test_results_do_not_depend_on_the_run(threads: int) -> None:
     assert all(torch.equal(one, other) for one, other in zip(grads[0], grads[2], strict=True))
 
 
-class TestInBfloat16:
+class TestRoundedFactors:
     """The kernel with factors in bfloat16, which does not depend on the processor's instructions for it."""
 
     @staticmethod
