@@ -48,7 +48,7 @@ class WordLanguageModel(nn.Module):
         super().__init__()
         self.drop = nn.Dropout(0.2)
         self.encoder = nn.Embedding(vocab_size, size)
-        self.rnn = nn.LSTM(size, size, layers, dropout=0.2)
+        self.rnn = nn.LSTM(size, size, layers, dropout=0.2 if layers > 1 else 0.0)
         self.decoder = nn.Linear(size, vocab_size)
 
     def step(self, inputs: Tensor, targets: Tensor) -> None:
