@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.cli.train import Failure, _import_named_code, _job, _resume_older, _run_hydra, main
-from sluice.config.compose import compose_config
-from sluice.config.errors import explained
-from sluice.config.given import check_given, check_overrides
+from sluice.composition.compose import compose_config
+from sluice.composition.errors import explained
+from sluice.composition.given import check_given, check_overrides
 from sluice.config.user_code import TASK
 from sluice.exit_codes import INTERRUPTED, exit_on_user_error
 from sluice.training import run as training

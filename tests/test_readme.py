@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from sluice.cli.main import app
-from sluice.config.compose import checked, compose_config
+from sluice.composition.compose import checked, compose_config
 from sluice.recurrent import CELLS
 
 ROOT = Path(__file__).parents[1]

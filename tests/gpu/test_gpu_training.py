@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from running import json_lines, only_run, paths_in, results_of, sluice, train_composed
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from small_configs import TASKS, compose_small

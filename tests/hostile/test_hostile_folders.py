@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from running import TINY, Finished, error_of, paths_in, sluice, train
-from sluice.config.errors import explain
+from sluice.composition.errors import explain
 from sluice.errors import UserError
 from sluice.runs.folder import run_folder, run_name
 

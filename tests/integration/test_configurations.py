@@ -14,7 +14,7 @@ from running import CONF, SAMPLE, chooses_group, compose_after, three_classes
 from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import checked, compose_config
+from sluice.composition.compose import checked, compose_config
 from sluice.config.fields import Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
 from sluice.errors import UserError

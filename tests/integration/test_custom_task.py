@@ -10,8 +10,8 @@ import pytest
 import sluice as package
 from custom_cell import unregister_custom_code
 from running import CONF, Ended, error_of, json_lines, sluice, train
+from sluice.composition.compose import compose_config
 from sluice.config import user_code
-from sluice.config.compose import compose_config
 from sluice.config.schema import find_schema
 from sluice.recipes.registry import BUILT_IN, recipe_named, register
 from stopping import stop_signal, stopped

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.modules.base import TaskModule
 from sluice.recipes.registry import recipe_of
 from small_configs import TASKS, compose_small, write_own_files

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from running import SAMPLE, compose_quickly, error_of, paths_in, results_of, runs_below, sluice, train_by_hydra
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.recipes.registry import recipe_named
 from sluice.recurrent import RecurrentStack
 from sluice.recurrent.sizing import hidden_size_within

@@ -11,7 +11,7 @@ import yaml
 from running import CONF, error_of, json_lines, sluice, train
 from sluice.cli.main import app
 from sluice.cli.settings_help import Described
-from sluice.config.compose import flat
+from sluice.composition.compose import flat
 from sluice.config.fields import MISSING, shown
 from sluice.config.schema import TASK_SCHEMAS
 

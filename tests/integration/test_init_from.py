@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from running import CONF, SAMPLE, SMALL, TINY, Finished, error_of, only_run, paths_in, sluice, three_classes, train
-from sluice.config.compose import checked, compose_config
+from sluice.composition.compose import checked, compose_config
 from sluice.errors import UserError
 from sluice.models.language import LanguageModel
 from sluice.modules.base import TaskModule

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from books import SAMPLE, SMALL, write_book
 from running import CONF, Ended, Finished, error_of, paths_in, sluice, train_composed
-from sluice.config.compose import compose_config
+from sluice.composition.compose import compose_config
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from running import (
     train_composed,
     trained,
 )
-from sluice.config.compose import compose_config
+from sluice.composition.compose import compose_config
 from sluice.recipes.load import load_model
 from stopping import ctrl_c_twice, stop_signal, stopped
 

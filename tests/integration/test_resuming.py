@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from run_differences import curves_of, differences, rows_of
 from running import CONF, SAMPLE, Ended, error_of, paths_in, results_of, train, train_composed
-from sluice.config.compose import compose_config
+from sluice.composition.compose import compose_config
 from stopping import ctrl_c, ctrl_c_twice, keyboard_interrupt, stop_signal, stopped
 
 SETTINGS = (

@@ -8,7 +8,7 @@ import torch
 
 import sluice as package
 from running import Finished, compose_quickly, error_of, json_lines, paths_in, sluice, train, trained
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.recipes.registry import recipe_of
 
 FEW = ("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "model.hidden_size=6")

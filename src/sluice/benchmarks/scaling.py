@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sluice.config.compose import compose_config
+from sluice.composition.compose import compose_config
 from sluice.installation import find_conf
 from sluice.training.run import train
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from sluice.composition.compose import changed, flat
+from sluice.composition.given import check_used
+from sluice.composition.unknown_names import no_setting
 from sluice.config.common import TaskSettings
-from sluice.config.compose import changed, flat
-from sluice.config.errors import no_setting
-from sluice.config.given import check_used
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
 from sluice.recipes.load import load_model

@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from sluice.config.checks import check_files, fetch_vectors
-from sluice.config.compose import checked, compose_config
-from sluice.config.errors import named_settings
-from sluice.config.given import check_used
-from sluice.config.hydra_options import check_config_dir
+from sluice.composition.checks import check_files, fetch_vectors
+from sluice.composition.compose import checked, compose_config
+from sluice.composition.errors import named_settings
+from sluice.composition.given import check_used
+from sluice.composition.hydra_options import check_config_dir
 from sluice.installation import find_conf
 from sluice.overrides import search_path_of
 from sluice.recipes.registry import recipe_of

@@ -16,10 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sluice.cli.training_help import leading_comment, option_files
-from sluice.config.compose import compose_config
-from sluice.config.errors import FREE_GROUPS, explained
+from sluice.composition.compose import compose_config
+from sluice.composition.errors import explained
+from sluice.composition.hydra_options import Configuration
+from sluice.composition.unknown_names import FREE_GROUPS
 from sluice.config.fields import Allowed, shown
-from sluice.config.hydra_options import Configuration
 from sluice.config.schema import Config
 from sluice.config.user_code import allow_named
 from sluice.program import training_command

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.config.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
+from sluice.composition.hydra_options import HELP, MULTIRUN, check_options, chosen_package, find_configuration
 from sluice.errors import UserError, reason_of
 from sluice.exit_codes import INTERRUPTED, error_message, exit_on_user_error
 from sluice.overrides import override_of
@@ -69,13 +69,13 @@ def _check_environment() -> None:
 
 def _import_named_code(arguments: list[str]) -> None:
     """Checks the chosen groups, and allows the named code files; that of a task is imported before Hydra composes."""
-    from sluice.config.given import check_overrides
+    from sluice.composition.given import check_overrides
     from sluice.config.user_code import allow_named
 
     check_overrides(arguments)
     allow_named(arguments)
     if any("task.module=" in argument for argument in arguments):
-        from sluice.config.compose import import_named_task
+        from sluice.composition.compose import import_named_task
 
         import_named_task(arguments)
 
@@ -106,7 +106,7 @@ def _resume_older(conf: Path) -> bool:
 def _run_hydra(conf: Path) -> None:
     import hydra
 
-    from sluice.config.errors import explained
+    from sluice.composition.errors import explained
     from sluice.config.schema import register_schemas
     from sluice.sweeps.jobs import AnnounceJobs
 
@@ -232,7 +232,7 @@ def _train(
         overrides: the overrides of the command line; None if they are unknown.
     """
     started = time.monotonic()
-    from sluice.config.errors import explained
+    from sluice.composition.errors import explained
     from sluice.config.user_code import add_working_directory
     from sluice.training.run import AlreadyDone, Interrupted, train
 

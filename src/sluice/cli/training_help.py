@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from sluice.config.hydra_options import HELP, check_options, find_configuration
+from sluice.composition.hydra_options import HELP, check_options, find_configuration
 from sluice.config.schema import Config
 from sluice.program import training_command
 

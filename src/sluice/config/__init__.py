@@ -1,4 +1,4 @@
-"""The configuration: schemas, composition, validation, error messages and help."""
+"""The settings: their types, defaults, descriptions and ranges."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,6 @@ from sluice.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sluice.config.common import TaskSettings as TaskSettings
-    from sluice.config.compose import checked as checked
-    from sluice.config.compose import compose_config as compose_config
     from sluice.config.fields import Settings as Settings
     from sluice.config.fields import choice as choice
     from sluice.config.fields import count as count
@@ -19,7 +17,6 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "common": ["TaskSettings"],
-        "compose": ["checked", "compose_config"],
         "fields": ["Settings", "choice", "count", "fraction", "setting"],
         "schema": ["Config"],
     },

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from sluice.config.compose import flat
+from sluice.composition.compose import flat
 from sluice.config.fields import shown
 from sluice.config.renamed import update_settings
 from sluice.plain import Plain

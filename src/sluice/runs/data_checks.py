@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.config.checks import FILES
+from sluice.composition.checks import FILES
 from sluice.data.identity import FILE_NAME, DataIdentity, Hashes, SelectedRows, SplitHashes, identity_changes
 from sluice.errors import UserError
 from sluice.runs.saved_model import SavedModel

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, fields
 
+from sluice.composition.compose import flat
 from sluice.config.common import Embedding
-from sluice.config.compose import flat
 from sluice.config.schema import Config
 from sluice.plain import Plain
 

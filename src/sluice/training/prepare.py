@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.checks import VECTORS, check_files, fetch_vectors
-from sluice.config.compose import checked
-from sluice.config.errors import named_settings
+from sluice.composition.checks import VECTORS, check_files, fetch_vectors
+from sluice.composition.compose import checked
+from sluice.composition.errors import named_settings
 from sluice.config.fields import freeze
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.config.user_code import CELL, CHECKSUMS, TASK, allow_module, check_unchanged, import_module

@@ -11,8 +11,8 @@ import yaml
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
-from sluice.config.compose import flat, in_home
-from sluice.config.errors import FREE_GROUPS
+from sluice.composition.compose import flat, in_home
+from sluice.composition.unknown_names import FREE_GROUPS
 from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.errors import UserError

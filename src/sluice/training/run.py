@@ -20,9 +20,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
+from sluice.composition.given import check_given, check_used
 from sluice.config.fields import freeze
-from sluice.config.given import check_given, check_used
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
 from sluice.distributed import global_rank, num_devices, started_by_launcher

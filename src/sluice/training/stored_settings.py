@@ -16,11 +16,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sluice.config.checks import VECTORS
+from sluice.composition.checks import VECTORS
+from sluice.composition.compose import compose_config, flat
+from sluice.composition.errors import explain, explained
+from sluice.composition.hydra_options import find_configuration
 from sluice.config.common import TaskSettings
-from sluice.config.compose import compose_config, flat
-from sluice.config.errors import explain, explained
-from sluice.config.hydra_options import find_configuration
 from sluice.config.renamed import update_overrides, update_settings
 from sluice.config.schema import TASK_SCHEMAS, Config, find_schema
 from sluice.config.user_code import REGISTERS, target_problem

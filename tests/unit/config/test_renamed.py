@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from running import compose_after
+from sluice.composition.compose import checked, compose_config, flat
+from sluice.composition.given import check_given
 from sluice.config.common import TaskSettings
-from sluice.config.compose import checked, compose_config, flat
 from sluice.config.fields import Settings
-from sluice.config.given import check_given
 from sluice.config.renamed import (
     RENAMED_OPTIONS,
     RENAMED_SETTINGS,

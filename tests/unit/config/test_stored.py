@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from running import compose_quickly
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.config.schema import TASK_SCHEMAS
 from sluice.config.stored import restored
 from sluice.errors import UserError

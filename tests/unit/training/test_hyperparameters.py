@@ -3,7 +3,7 @@
 import pytest
 
 from running import compose_quickly
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.config.schema import Config
 from sluice.training.hyperparameters import all_settings, varied_settings
 

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from running import CONF, SAMPLE
-from sluice.config.compose import checked, compose_config
+from sluice.composition.compose import checked, compose_config
 from sluice.config.fields import shown
 from sluice.config.schema import schema_name
 from sluice.config.stored import restored

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from running import CONF
-from sluice.config.compose import compose_config
+from sluice.composition.compose import compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
 from sluice.overrides import override_of

@@ -11,7 +11,7 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 from running import CONF
-from sluice.config.fused_optimizer import PRECISION_ALIASES, choose_fused
+from sluice.composition.fused_optimizer import PRECISION_ALIASES, choose_fused
 from sluice.errors import UserError
 from sluice.torch_internals import forgo_gradient_scaling
 

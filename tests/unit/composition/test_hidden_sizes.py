@@ -3,7 +3,7 @@
 import pytest
 
 from running import compose_after
-from sluice.config.compose import checked
+from sluice.composition.compose import checked
 from sluice.config.schema import Config
 from sluice.errors import UserError
 

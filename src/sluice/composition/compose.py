@@ -11,12 +11,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sluice.config.checks import check_combinations
-from sluice.config.errors import DISABLING_OPTIONS, FREE_GROUPS, expectation, explained, no_setting
+from sluice.composition.checks import check_combinations
+from sluice.composition.errors import expectation, explained
+from sluice.composition.fused_optimizer import choose_fused
+from sluice.composition.given import check_given, check_overrides
+from sluice.composition.layer_sizes import check_sizes, parse_sizes, set_num_layers, unify_sizes
+from sluice.composition.unknown_names import DISABLING_OPTIONS, FREE_GROUPS, no_setting
 from sluice.config.fields import check_finite
-from sluice.config.fused_optimizer import choose_fused
-from sluice.config.given import check_given, check_overrides
-from sluice.config.layer_sizes import check_sizes, parse_sizes, set_num_layers, unify_sizes
 from sluice.config.renamed import explain_old_name
 from sluice.config.schema import Config, check_ranges, register_schemas
 from sluice.config.user_code import TASK, import_module, module_path

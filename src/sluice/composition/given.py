@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from sluice.config.errors import check_key, explained
+from sluice.composition.errors import check_key, explained
 from sluice.config.fields import shown
 from sluice.errors import UserError
 

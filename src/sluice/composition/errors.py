@@ -1,13 +1,9 @@
 """Errors of Hydra and OmegaConf as one sentence with a remedy."""
 
-import difflib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from itertools import chain
-from typing import Any
 
 import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -19,27 +15,23 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
+from sluice.composition.unknown_names import (
+    DISABLING_OPTIONS,
+    NAMELESS,
+    OTHER_GROUPS,
+    first_line,
+    known_settings,
+    no_setting,
+    setting_names,
+    task_option,
+    unknown_key,
+    unknown_option,
+    without_package,
+)
+from sluice.config.renamed import explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.errors import UserError, invalid_yaml
 from sluice.program import training_command
-
-DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
-"""Options that switch a group off."""
-OTHER_GROUPS = (
-    "task",
-    "model",
-    "embedding",
-    "optimizer",
-    "trainer",
-    "paths",
-    "hydra",
-    "experiment",
-    "hparams_search",
-    "debug",
-)
-FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
-"""Groups without a schema: they take the arguments of the class in `_target_`."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
@@ -95,7 +87,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     """
     text = str(error)
     if isinstance(error, MissingConfigException):
-        return _unknown_option(text)
+        return unknown_option(text)
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override), text)
     if isinstance(error, MissingMandatoryValue):
@@ -103,7 +95,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
         return f"{key} is not set: give it as {key}=..."
     cause = error.__cause__ or error
     if isinstance(error, ConfigCompositionException) and "Could not override" in text:
-        return _unknown_key(text, overrides)
+        return unknown_key(text, overrides)
     where = _full_key(str(cause)) or _full_key(text)
     found = explain_old_name(where or "") or _composition_error(text, where, overrides)
     if found:
@@ -118,13 +110,13 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
         return f"{override[1]} cannot be used: {expectation(cause)}"
     if isinstance(error, InterpolationResolutionError):
         return _interpolation_error(cause, where, overrides)
-    return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+    return f"{where}: {first_line(cause)}" if where else first_line(error)
 
 
 def _settings_in(override: str, overrides: Sequence[str]) -> str | None:
     """Describes the settings of a nested group that an override sets to a value; None if it is no such group."""
     group = override.partition("=")[0].lstrip("+")
-    names = list(_known_keys(group, _task_option(overrides)))
+    names = list(known_settings(group, task_option(overrides)))
     return f"it has the settings {', '.join(names)}, set one of them as {group}.{names[0]}=..." if names else None
 
 
@@ -134,7 +126,7 @@ def _composition_error(text: str, where: str | None, overrides: Sequence[str]) -
     if existing:
         return f"+{existing[1]}=... cannot be used: the setting exists, write it without +"
     if "Could not delete ''" in text:
-        return _NAMELESS
+        return NAMELESS
     if "requires --multirun" in text or "does not support sweep type" in text:
         return _sweep_error(text, overrides)
     deleted = re.search(r"Could not delete (?:from config\. )?(?:The value of )?'([^']+)'", text)
@@ -162,24 +154,20 @@ def _error_in_file(file: str, kind: str, text: str, where: str | None, overrides
     """
     reason = " ".join(text.splitlines()[1:2]).strip()
     if file.startswith("schema/"):
-        return f"task={_task_option(overrides)} cannot be used: tasks cannot be combined, choose one"
+        return f"task={task_option(overrides)} cannot be used: tasks cannot be combined, choose one"
     if where is None:
         return f"{file}.yaml cannot be used: {reason}"
     if where == file.partition("/")[0]:
-        return _without_package(file)
+        return without_package(file)
     if kind == "ValidationError":
         return f"{where} in {file}.yaml cannot be used: {expectation(ValueError(reason))}"
-    if any(where in _keys(schema(), "task.") for schema in TASK_SCHEMAS.values()):
+    if any(where in setting_names(schema(), "task.") for schema in TASK_SCHEMAS.values()):
         return (
             f"{where} in {file}.yaml is not a setting of the chosen task: options that are made for different tasks "
             "cannot be combined"
         )
-    known = [] if where.startswith("task.") else list(_known_keys(where.rpartition(".")[0], ""))
+    known = [] if where.startswith("task.") else list(known_settings(where.rpartition(".")[0], ""))
     return f"{file}.yaml cannot be used: {no_setting(where, known)}"
-
-
-def _without_package(file: str) -> str:
-    return f"{file}.yaml cannot be used: its first line must be # @package _global_, since it sets more than one group"
 
 
 def _sweep_error(text: str, overrides: Sequence[str]) -> str:
@@ -190,21 +178,12 @@ def _sweep_error(text: str, overrides: Sequence[str]) -> str:
     return f"{swept} cannot be used: the sweeper needs a finite list, such as seed=1,2 or seed=range(1,4)"
 
 
-_NAMELESS = "a setting without a name cannot be used: write settings as key=value"
-
-
-def _task_option(overrides: Sequence[str]) -> str:
-    """The task on the command line, or the default task."""
-    given = [override.partition("=")[2] for override in overrides if override.startswith("task=")]
-    return given[-1] if given else "imdb"
-
-
 def _not_an_option(overrides: Sequence[str]) -> str:
     """The message for a group that is set to null, a number or the like."""
     for override in overrides:
         key, sign, value = override.partition("=")
         if not key.lstrip("+~"):
-            return _NAMELESS
+            return NAMELESS
         if sign and key in (*DISABLING_OPTIONS, *OTHER_GROUPS):
             if not re.fullmatch(r"null|[\d.]+|true|false|", value, re.IGNORECASE):
                 continue
@@ -307,107 +286,9 @@ def expectation(error: BaseException) -> str:
     if "NoneType is not a subclass" in str(error):
         return "no entry must be null"
     is_null = "is not Optional" in str(error) or "Incompatible value 'None'" in str(error)
-    return "it must not be null" if is_null else _first_line(error)
-
-
-def _unknown_option(text: str) -> str:
-    """The message for an unknown option of a group, from Hydra's "Could not find 'model/foo'"."""
-    unregistered = re.search(r"Could not load 'schema/([^']+)'", text)
-    if unregistered:
-        return f"there is no task registered as {unregistered[1]!r}: name the file that registers it, task.module=FILE"
-    primary = re.search(r"Cannot find primary config '([^']+)'", text)
-    if primary:
-        return f"--config-name {primary[1]} cannot be used: there is no {primary[1]}.yaml in the configuration folder"
-    found = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
-    if not found:
-        group = re.search(r"Could not override '([^']+)'", text)
-        return f"there is no group {group[1]!r}: see {training_command()} --help" if group else _first_line(text)
-    group_name, name = found[1], found[2]
-    if (group_name, name) == ("hydra/sweeper", "optuna"):
-        return "hydra/sweeper=optuna needs the package hydra-optuna-sweeper: pip install 'sluice-rnn[sweep]'"
-    if group_name == "task" and name in TASK_SCHEMAS:
-        return f"there is no task/{name}.yaml for task={name}: name the configuration folder that has it, -cd DIR"
-    new = RENAMED_OPTIONS.get(f"{group_name}={name}")
-    if new:
-        return f"there is no {group_name}={name}: it is now called {new}"
-    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-    there = f"there are {', '.join(options)}" if options else f"see {training_command()} --help"
-    return f"there is no {group_name}={name}: {there}{_suggest(name, options)}"
-
-
-def _unknown_key(text: str, overrides: Sequence[str]) -> str:
-    """The message for an unknown setting, from Hydra's "Could not override 'task.data.foo'"."""
-    found = re.search(r"Could not override '([^']*)'", text)
-    key = found[1] if found else text
-    if key in OTHER_GROUPS:
-        return f"{key}=... cannot be used: {key} is a group, choose one of its options, see {training_command()} --help"
-    if file := re.search(r"In '((\w+)/[^']+)': Could not override '\w+@\2\.", text):
-        return _without_package(file[1])
-    if "@" in key:
-        return f"{key}=... cannot be used: choose the option of a group as {key.split('@')[0]}=..., without @"
-    if not key:
-        return _NAMELESS
-    old = explain_old_name(key)
-    if old:
-        return old
-    if key.split(".")[0] in FREE_GROUPS:
-        return f"{key} is not in the chosen option: if its class takes this argument, add it as +{key}=..."
-    return no_setting(key, list(_known_keys(key.rpartition(".")[0], _task_option(overrides))))
-
-
-def no_setting(key: str, known: list[str]) -> str:
-    """The message for a setting that does not exist; `known` are the settings next to it."""
-    old = explain_old_name(key)
-    if old:
-        return old
-    parent, _, leaf = key.rpartition(".")
-    keys = {name: list(_keys(schema(), "task.")) for name, schema in TASK_SCHEMAS.items()}
-    others = [name for name in keys if key in keys[name]]
-    elsewhere = f"it is a setting of the tasks {', '.join(others)}"
-    if not known:
-        close = _suggest(key, dict.fromkeys(chain(_keys(Config(), ""), *keys.values())), cutoff=0.8)
-        instead = elsewhere if others else f"see {training_command()} --help{close}"
-        return f"there is no setting {key!r}: {instead}"
-    named = [each for each in chain(_keys(Config(), ""), *keys.values()) if not parent and each.endswith(f".{leaf}")]
-    hint = _suggest(leaf, known) or (f" (did you mean {named[0]}?)" if named else "")
-    found = f"; {elsewhere}" if others else ""
-    return f"there is no setting {key!r}: {parent or 'the top level'} has {', '.join(known)}{hint}{found}"
-
-
-def _keys(settings: Any, prefix: str) -> Iterator[str]:
-    """Dotted names of all settings."""
-    for entry in fields(settings):
-        value = getattr(settings, entry.name)
-        yield from _keys(value, f"{prefix}{entry.name}.") if is_dataclass(value) else [f"{prefix}{entry.name}"]
-
-
-def _known_keys(parent: str, task: str) -> Iterable[str]:
-    """Names of the settings below a dotted key; below `task`, those of the chosen task."""
-    first, *rest = parent.split(".")
-    schemas = [TASK_SCHEMAS[task]] if task in TASK_SCHEMAS else list(TASK_SCHEMAS.values())
-    roots: list[Any] = schemas if first == "task" else [Config]
-    path = rest if first == "task" else [part for part in (first, *rest) if part]
-    names: dict[str, None] = {}
-    for root in roots:
-        node: Any = root()
-        for part in path:
-            node = getattr(node, part, None)
-        if is_dataclass(node):
-            names |= dict.fromkeys(entry.name for entry in fields(node))
-    return names
-
-
-def _suggest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return "it must not be null" if is_null else first_line(error)
 
 
 def _full_key(text: str) -> str | None:
     found = re.search(r"full_key: (\S+)", text)
     return found[1] if found else None
-
-
-def _first_line(error: Exception | BaseException | str) -> str:
-    """The first line of a message; also the second one if the first ends in a colon, before the cause."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
