@@ -258,7 +258,7 @@ def _losses_into_gradient(
     plain = (normaliser - at_words).masked_fill(ignored, 0).sum()
     smoothed, count = plain, logits.shape[1] - len(excluded)
     if smoothing:
-        _zero_columns(logits, excluded)
+        zero_columns(logits, excluded)
         over_all = (normaliser - logits.sum(-1, keepdim=True) / count).masked_fill(ignored, 0)
         smoothed = (1 - smoothing) * plain + smoothing * over_all.sum()
     if needs_gradient:
@@ -266,11 +266,12 @@ def _losses_into_gradient(
         logits.sub_(normaliser.masked_fill(ignored, torch.inf)).exp_()
         if smoothing:
             logits.sub_(counted * (smoothing / count))
-            _zero_columns(logits, excluded)
+            zero_columns(logits, excluded)
         logits.scatter_add_(1, targets, counted * (smoothing - 1))
     return smoothed, plain
 
 
-def _zero_columns(logits: Tensor, columns: Sequence[int]) -> None:
+def zero_columns(logits: Tensor, columns: Sequence[int]) -> None:
+    """Overwrites columns of logits (R, V) by 0, without synchronising with a GPU."""
     for column in columns:
         logits.narrow(1, column, 1).zero_()

@@ -1,5 +1,6 @@
 """Sequence-to-sequence network: encoder and decoder."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from sluice.decoding.search import DecodingSettings, decode
 from sluice.decoding.steps import Hypothesis, StepOutput
+from sluice.layers.consistency import symmetric_divergence
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.output_loss import OutputLoss, exclude, linear_cross_entropy
@@ -166,12 +168,19 @@ class Seq2Seq(nn.Module):
             lengths: (B,) int64 on the CPU.
             smoothing: probability mass spread over all words that are not forbidden.
         """
-        steps = labels.shape[1]
-        inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
-        rows = to_device(inside, labels.device)
-        inputs, targets = features.flatten(0, 1).index_select(0, rows), labels.flatten().index_select(0, rows)
+        inputs, targets = _without_padding((features, labels), lengths)
         weight, bias = self.output.weight, self.output.bias
         return linear_cross_entropy(inputs, weight, bias, targets, smoothing=smoothing, excluded=self.ids.forbidden)
+
+    def divergence(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Returns the symmetric divergence of two predictions of each word, summed over the words.
+
+        Args:
+            features: (2 B, T, F), those of two forward passes for the same sentences.
+            lengths: (2 B,) int64 on the CPU, each length twice.
+        """
+        (inputs,) = _without_padding((features,), lengths)
+        return symmetric_divergence(inputs, self.output.weight, self.output.bias, excluded=self.ids.forbidden)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) features -> (..., V) log-probabilities."""
@@ -206,3 +215,10 @@ class Seq2Seq(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         return linear(features, self.output.weight, exclude(self.output.bias, self.ids.forbidden))
+
+
+def _without_padding(tensors: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
+    """(B, T, ...) -> (words, ...): the steps within the lengths (B,), which are on the CPU."""
+    inside = (torch.arange(tensors[0].shape[1]) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
+    rows = to_device(inside, tensors[0].device)
+    return [tensor.flatten(0, 1).index_select(0, rows) for tensor in tensors]

@@ -43,6 +43,7 @@ class TranslationModule(TaskModule):
         *,
         translator: Translator,
         label_smoothing: float = 0.0,
+        r_drop: float = 0.0,
         sampling: float = 0.0,
         sampling_steps: int = 1,
         decoding: dict[str, DecodingSettings] | None = None,
@@ -53,6 +54,8 @@ class TranslationModule(TaskModule):
         Args:
             translator: the network with its vocabularies.
             label_smoothing: probability mass spread over all words that can be predicted, in training only.
+            r_drop: weight α of the divergence between two predictions of each word with different dropout masks, in
+                training only (Liang et al. 2021, "R-Drop", arXiv 2106.14448); 0 for one prediction.
             sampling: final probability of scheduled sampling: target words replaced by predicted words in training.
             sampling_steps: optimizer steps over which this probability increases linearly from 0.
             decoding: decoding settings of "val" and "test"; None for greedy search.
@@ -67,7 +70,7 @@ class TranslationModule(TaskModule):
             raise ValueError(
                 f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
             )
-        self.translator, self.label_smoothing = translator, label_smoothing
+        self.translator, self.label_smoothing, self.r_drop = translator, label_smoothing, r_drop
         self.sampling, self.sampling_steps = sampling, sampling_steps
         self.scoring = scoring or translation_scoring(language=translator.target.language)
         self.decoding = {"val": DecodingSettings(), "test": DecodingSettings(), **(decoding or {})}
@@ -109,12 +112,27 @@ class TranslationModule(TaskModule):
         self._accumulate(loss, decoded.features, batch, stage)
         return loss.smoothed / batch.tokens
 
+    def _predict_twice(self, batch: ParallelBatch) -> Tensor:
+        """Returns the loss per token of R-Drop: the mean cross-entropy of two predictions and their divergence.
+
+        Each sentence occurs twice in one batch, so that its dropout masks differ. The loss is half of equation 4 of the
+        paper, which adds both cross-entropies; α has the meaning it has there.
+        """
+        given = (batch.source, batch.source_lengths, batch.inputs, batch.target_lengths, batch.labels)
+        source, source_lengths, inputs, lengths, labels = (torch.cat([part, part]) for part in given)
+        features = self.network(source, source_lengths, inputs, lengths).features
+        loss = self.network.loss(features, labels, lengths, smoothing=self.label_smoothing)
+        divergence = self.network.divergence(features, lengths)
+        self._accumulate(loss._replace(plain=loss.plain / 2, correct=loss.correct / 2), features, batch, "train")
+        self.log("train/divergence", divergence.detach() / batch.tokens, batch_size=len(batch))
+        return (loss.smoothed / 2 + self.r_drop / 4 * divergence) / batch.tokens
+
     def _accumulate(self, loss: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
         for name, total in (("loss", loss.plain), ("perplexity", loss.plain), ("accuracy", loss.correct)):
             self.sums[f"{stage}_{name}"].update(total, batch.tokens)
 
     def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:
-        loss = self.model_step(batch, "train")
+        loss = self._predict_twice(batch) if self.r_drop else self.model_step(batch, "train")
         self.log("train/loss", loss, batch_size=len(batch))
         self.log_number("train/padding_fraction", 1 - batch.tokens / batch.labels.numel(), len(batch))
         self._log_sums("train", len(batch), loss_name="train/epoch_loss")

@@ -15,6 +15,7 @@ from sluice.data.collate import ParallelBatch
 from sluice.decoding.search import DecodingSettings
 from sluice.inference.translator import Translation, Translator
 from sluice.layers.attention import make_attention
+from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import LearnedEmbedding
 from sluice.models.decoder import Decoder, decoder_input_size
 from sluice.models.seq2seq import Seq2Seq, SpecialIds
@@ -138,6 +139,34 @@ def test_labels_are_smoothed_in_training_only() -> None:
     assert task.model_step(batch, "train").item() == pytest.approx(smoothed, rel=1e-5)
     assert task.model_step(batch, "val").item() == pytest.approx(plain, rel=1e-5)
     assert task.sums["train_loss"].compute().item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_r_drop_adds_the_divergence_of_two_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, batch, logged = make_task(r_drop=5.0), batch_of([0, 1, 4]), {}
+    task.network.decoder.output_dropout = VariationalDropout(0.5)
+    for name in ("log", "log_number", "log_epoch"):
+        monkeypatch.setattr(task, name, lambda name, value=None, *_, **__: logged.update({str(name): value}))
+    torch.manual_seed(8)
+    loss = task.training_step(batch, 0)
+    torch.manual_seed(8)
+    source, inputs, labels = (torch.cat([part] * 2) for part in (batch.source, batch.inputs, batch.labels))
+    lengths = (torch.cat([part] * 2) for part in (batch.source_lengths, batch.target_lengths))
+    features = task.network(source, next(lengths), inputs, next(lengths)).features
+    gains = task.network.log_probabilities(features)[labels != PADDING_ID]
+    labels = labels[labels != PADDING_ID]
+    cross_entropy = F.nll_loss(gains, labels).item()
+    first, second = gains[:, gains[0] > -torch.inf].chunk(2)
+    both = ((first.exp() - second.exp()) * (first - second)).sum().item() / batch.tokens
+    assert both > 0.01
+    assert logged["train/divergence"].item() == pytest.approx(both, rel=1e-5)
+    assert loss.item() == pytest.approx(cross_entropy + 5 / 4 * both, rel=1e-5)
+    assert task.sums["train_loss"].compute().item() == pytest.approx(cross_entropy, rel=1e-5)
+    assert task.sums["train_accuracy"].compute().item() == pytest.approx((gains.argmax(-1) == labels).double().mean())
+
+
+def test_r_drop_without_dropout_is_the_plain_loss() -> None:
+    task, batch = make_task(r_drop=5.0), batch_of([0, 1, 4])
+    assert task._predict_twice(batch).item() == pytest.approx(task.model_step(batch, "train").item(), rel=1e-5)
 
 
 def test_sampling_probability_increases_linearly() -> None:

@@ -165,6 +165,13 @@ class Translating(TaskSettings):
     memory_dropout: float = fraction("variational dropout probability of the encoder outputs")
     output_dropout: float = fraction("variational dropout probability of the input of the output layer", 0.3)
     label_smoothing: float = fraction("label smoothing: probability spread evenly over the vocabulary", 0.1)
+    r_drop: float = setting(
+        "R-Drop: weight α of the divergence between two predictions of each word with different dropout masks; "
+        "0 for one prediction",
+        0.0,
+        least=0,
+        most=1_000,
+    )
     scheduled_sampling: float = setting(
         "final probability of feeding the model's own prediction instead of the target token", 0.0, least=0, most=1
     )
