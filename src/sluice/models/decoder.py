@@ -1,7 +1,8 @@
 """Decoder of a sequence-to-sequence network."""
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,27 @@ class DecoderOutput(NamedTuple):
     """(B, T, F), input of the output layer; undefined beyond each length."""
     weights: Tensor | None
     """(B, T, S), attention weights; None without attention."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _without_cpu_autocast(
+    method: Callable[Concatenate["Decoder", Tensor, DecoderState, P], T],
+) -> Callable[Concatenate["Decoder", Tensor, DecoderState, P], T]:
+    """Runs a method of single steps without autocast on a CPU, where the kernels in float32 take less time."""
+
+    @functools.wraps(method)
+    def converted(self: "Decoder", inputs: Tensor, state: DecoderState, /, *args: P.args, **options: P.kwargs) -> T:
+        weight = self.combine.weight
+        if not torch.is_autocast_enabled("cpu") or kernels(weight) is None:
+            return method(self, inputs, state, *args, **options)
+        with torch.autocast("cpu", enabled=False):
+            given = inputs.to(weight.dtype) if inputs.is_floating_point() else inputs
+            return method(self, given, state.to(weight.dtype), *args, **options)
+
+    return converted
 
 
 class Decoder(nn.Module):
@@ -145,6 +167,7 @@ class Decoder(nn.Module):
         features, weights = self._attend(self.hidden_dropout(hidden), state)
         return DecoderOutput(self.output_dropout(features), weights)
 
+    @_without_cpu_autocast
     def forward_sampled(
         self, words: Tensor, state: DecoderState, choose: Callable[[Tensor], Tensor], probability: float
     ) -> DecoderOutput:
@@ -159,9 +182,6 @@ class Decoder(nn.Module):
             choose: maps features (B, F) to the most probable words (B,).
             probability: probability of replacing a word, in [0, 1].
         """
-        if self._forgoes_autocast():
-            with torch.autocast("cpu", enabled=False):
-                return self.forward_sampled(words, state.to(self.combine.weight.dtype), choose, probability)
         run, results = self._start_run(state), []
         mask = self.input_dropout(state.feed.new_ones(len(words), 1, self.embedding.output_size))
         replaced = torch.rand(words.shape, device=words.device) < probability
@@ -173,6 +193,7 @@ class Decoder(nn.Module):
             results.append((features, weights))
         return self._stack_results(results)
 
+    @_without_cpu_autocast
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """Computes one step.
 
@@ -183,9 +204,6 @@ class Decoder(nn.Module):
         Returns:
             Features (B, F), weights (B, S) or None, and the next state.
         """
-        if self._forgoes_autocast():
-            with torch.autocast("cpu", enabled=False):
-                return self.step(words, state.to(self.combine.weight.dtype))
         if self.attention is None or state.memory is None or attention_kernel(self.attention, state.memory) is None:
             state = state.own_rows()
         run = self._start_run(state, single=True)
@@ -193,12 +211,9 @@ class Decoder(nn.Module):
         features, weights, cells = self._step(run, projected, run.steps.split_state(state.cells), state.feed, state)
         return features, weights, state._replace(cells=run.steps.join_state(cells), feed=features)
 
+    @_without_cpu_autocast
     def _unroll(self, inputs: Tensor, state: DecoderState) -> DecoderOutput:
         """Computes the steps sequentially; the projection of the inputs is computed at once."""
-        if self._forgoes_autocast():
-            dtype = self.combine.weight.dtype
-            with torch.autocast("cpu", enabled=False):
-                return self._unroll(inputs.to(dtype), state.to(dtype))
         run, results = self._start_run(state), []
         cells, features = run.steps.split_state(state.cells), state.feed
         if can_run_feeding(run.steps, self.attention, state.memory):
@@ -207,10 +222,6 @@ class Decoder(nn.Module):
             features, weights, cells = self._step(run, projected, cells, features, state)
             results.append((features, weights))
         return self._stack_results(results)
-
-    def _forgoes_autocast(self) -> bool:
-        """Returns whether single steps run without autocast: on a CPU the kernels in float32 take less time."""
-        return torch.is_autocast_enabled("cpu") and kernels(self.combine.weight) is not None
 
     def _run_fused(self, run: "_Run", inputs: Tensor, cells: list[State], state: DecoderState) -> DecoderOutput:
         """`_unroll` in one autograd function; `cells` are the states of the layers."""
