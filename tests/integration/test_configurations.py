@@ -233,6 +233,29 @@ def test_loss_settings_reach_the_module(home: Path) -> None:
     assert (task.label_smoothing, task.class_weights) == (0.25, [0.5, 3.0])
 
 
+NO_DROPOUT = ("model.input_dropout=0", "task.output_dropout=0")
+
+
+@pytest.mark.parametrize(
+    "dropout",
+    [("model.input_dropout=0.1",), ("model.dropout=0.3", "task.decoder.num_layers=2"), ("task.memory_dropout=0.3",)],
+    ids=str,
+)
+def test_r_drop_reaches_the_module(home: Path, dropout: tuple[str, ...]) -> None:
+    config = composed(home, "task=parallel", "task.r_drop=5", *NO_DROPOUT, *dropout)
+    assert built(config)[0].r_drop == 5
+
+
+@pytest.mark.parametrize(
+    "dropout",
+    [("model.dropout=0.3",), ("task.memory_dropout=0.3", "task.attention=none"), ("model.weight_dropout=0.5",)],
+    ids=str,
+)
+def test_r_drop_needs_dropout(home: Path, dropout: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="without dropout both predictions are equal"):
+        composed(home, "task=parallel", "task.r_drop=5", *NO_DROPOUT, *dropout)
+
+
 def test_network_settings_reach_the_network(home: Path) -> None:
     rates = ("model.dropout=0.1", "model.input_dropout=0.2", "task.output_dropout=0.3", "embedding.word_dropout=0.4")
     shape = ("model.num_layers=3", "model.initial_state=learned", "task.pooling=mean", "task.segment_length=11")

@@ -36,7 +36,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *("model=gru_reset_before", "task.attention=additive", "task.decoder.input_feeding=true"),
         *("task.scheduled_sampling=0.5", "task.tie_weights=output", "task.decoder.hidden_size=8"),
     ),
-    "task=multi30k no-attention": ("model=rnn_relu", "task.attention=none", "task.label_smoothing=0.1"),
+    "task=multi30k no-attention": (
+        *("model=rnn_relu", "task.attention=none", "task.label_smoothing=0.1"),
+        *("task.r_drop=5", "task.output_dropout=0.3"),
+    ),
     "task=temporal_order coupled": ("model=lstm_coupled", "embedding=onehot", "model.bidirectional=true"),
 }
 QUICK = ("task=adding", "task=reviews gru", "task=echo", "task=word2vec")

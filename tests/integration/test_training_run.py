@@ -176,11 +176,12 @@ def test_auto_source_falls_back_to_sample_with_warning(workdir: Path, monkeypatc
     assert config["task"]["data"]["source"] == "sample", "otherwise evaluate would read the real reviews"
 
 
-def test_pretrained_vectors_are_loaded(workdir: Path) -> None:
+@pytest.mark.parametrize("chosen", [("embedding=pretrained",), ()], ids=["pretrained", "learned"])
+def test_pretrained_vectors_are_loaded(workdir: Path, chosen: tuple[str, ...]) -> None:
     vectors = {"film": [1.0, 2.0, 3.0, 4.0], "nowhere": [0.0, 0.0, 0.0, 1.0]}
     lines = [f"{word} {' '.join(map(str, numbers))}" for word, numbers in vectors.items()]
     (workdir / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run = trained(workdir, *TINY, "embedding=pretrained", "embedding.path=own.txt", "embedding.frozen=true")
+    run = trained(workdir, *TINY, *chosen, "embedding.path=own.txt", "embedding.frozen=true")
     model = load_model(run.folder)
     assert model.network.embedding.table.weight[model.vocab.encode(["film"])[0]].tolist() == vectors["film"]
     assert "vectors for 1 of" in (run.folder / "log.txt").read_text(encoding="utf-8") + run.ended.err

@@ -71,7 +71,7 @@ def settings_help(given: Configuration) -> str:
         lines += _section(section, [each for each in found if not each.meaning.startswith(DEFAULT_OF)], width)
     lines += _section("settings of every run", [each for each in described if "." not in each.key], width)
     defaults = [each for each in described if each.meaning.startswith(DEFAULT_OF)]
-    lines += _section("defaults, for the file of a task: set the setting that is named", defaults, width)
+    lines += _section("defaults for a task's YAML file: the description names the setting to use", defaults, width)
     return "\n".join(lines)
 
 

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sluice.config.common import Model
 from sluice.config.fields import shown
 from sluice.config.schema import Config
+from sluice.config.tasks.translation import Translating
 from sluice.errors import UserError
 
 WORKERS_PER_CORE = 8
@@ -46,6 +48,8 @@ def check_combinations(config: Config) -> None:
         )
     _check_class_weights(getattr(config.task, "class_weights", None))
     _check_embedding(config)
+    if isinstance(config.task, Translating) and config.task.r_drop:
+        _check_r_drop(config.model, config.task)
     workers, most = getattr(data, "num_workers", 0), WORKERS_PER_CORE * (os.cpu_count() or 1)
     if workers > most:
         raise UserError(f"task.data.num_workers={workers} cannot be used: it must be at most {most} on this machine")
@@ -158,3 +162,22 @@ def _check_embedding(config: Config) -> None:
                 f"embedding.{name}={shown(getattr(embedding, name))} needs a learned embedding: it cannot be combined "
                 f"with embedding={embedding.kind}"
             )
+
+
+def _check_r_drop(model: Model, task: Translating) -> None:
+    """Checks that the two predictions of R-Drop have the same previous words, and different dropout masks."""
+    given = f"task.r_drop={task.r_drop}"
+    if task.scheduled_sampling:
+        raise UserError(
+            f"{given} cannot be used with task.scheduled_sampling={task.scheduled_sampling}: both predictions "
+            "of a word must have the same previous words; set one of them to 0"
+        )
+    layers = max(model.num_layers, task.decoder.num_layers)
+    between_layers = model.dropout if layers > 1 else 0.0
+    of_memory = task.memory_dropout if task.attention != "none" else 0.0
+    of_decoder = (task.decoder.hidden_dropout, task.output_dropout)
+    if not any((model.input_dropout, between_layers, model.recurrent_dropout, of_memory, *of_decoder)):
+        raise UserError(
+            f"{given} has no effect: without dropout both predictions are equal (word dropout and weight dropout are "
+            "the same in both); set task.output_dropout or model.input_dropout too"
+        )

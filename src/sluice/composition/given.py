@@ -69,6 +69,7 @@ OF_OWN_FILES = tuple(
 )
 """Settings without an effect on generated data, if the task can generate them."""
 NEEDS = (
+    Need(("embedding.init",), "embedding.path", _is(None), _LEFT_OUT),
     Need(("embedding.size", "embedding.initial_std"), "embedding.kind", _is("learned"), _LEFT_OUT, False),
     Need(
         ("task.decoding.alpha",),

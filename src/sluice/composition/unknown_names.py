@@ -1,4 +1,4 @@
-"""Messages about names that do not exist: settings, groups and their options, with the closest names that do."""
+"""Groups of settings, and messages about names that do not exist, with the closest ones that do."""
 
 import difflib
 import re
@@ -132,6 +132,7 @@ def _suggest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def without_package(file: str) -> str:
+    """The message for a configuration file that sets other groups without saying so in its first line."""
     return f"{file}.yaml cannot be used: its first line must be # @package _global_, since it sets more than one group"
 
 

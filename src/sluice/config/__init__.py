@@ -1,4 +1,4 @@
-"""The settings: their types, defaults, descriptions and ranges."""
+"""The settings: types, defaults, descriptions and ranges; names of earlier versions; user code."""
 
 from typing import TYPE_CHECKING
 

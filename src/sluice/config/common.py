@@ -30,7 +30,7 @@ class Model(Settings):
     """The recurrent core."""
 
     name: str = setting("name of the model in the run folder and the results")
-    cell: str = setting("registered cell; each has a file in conf/model")
+    cell: str = setting("registered cell; choose a built-in one as model=NAME, which also sets model.name")
     module: str | None = setting("Python file that registers a custom cell", None)
     hidden_size: Any = layer_sizes(
         "units per layer and direction",
@@ -54,11 +54,14 @@ class Model(Settings):
     variational: bool = setting(
         "use one dropout mask for all steps of a sequence between layers", refers_to("task.recurrent.variational")
     )
-    recurrent_dropout: float = fraction("dropout probability of the recurrent input, one mask per sequence")
+    recurrent_dropout: float = fraction(
+        "dropout probability of the previous hidden state in the recurrent product, one mask per sequence"
+    )
     weight_dropout: float = fraction("dropout probability of the recurrent weights, one mask per batch (DropConnect)")
     residual: bool = setting("add the input of each layer to its output, from the second layer on", False)
     activation: str | None = choice(
-        "activation of the new hidden state, of an LSTM f_h in h = o * f_h(c); null for the default of the cell",
+        "activation of the hidden state of a simple RNN or the candidate of a GRU; for an LSTM, f_h in h = o * f_h(c); "
+        "null for the default of the cell",
         ACTIVATIONS,
         None,
     )
@@ -100,7 +103,9 @@ class Embedding(Settings):
     kind: str = choice("representation of a token", EMBEDDINGS)
     size: int = setting("size of a learned embedding", refers_to("task.embedding.size"), least=1, most=MAX_UNITS)
     init: str = choice(
-        "initialisation; ppmi: from co-occurrence counts of the training texts", EMBEDDING_INITS, "random"
+        "initialisation; ppmi: from co-occurrence counts of the training texts (classification of texts, without path)",
+        EMBEDDING_INITS,
+        "random",
     )
     path: str | None = setting(
         "pretrained vectors: a GloVe, fastText or word2vec file, a name such as glove.6B.100d (downloaded), or a run "
@@ -114,7 +119,8 @@ class Embedding(Settings):
         "fraction of the vocabulary dropped from each training batch", refers_to("task.embedding.word_dropout")
     )
     adversarial_epsilon: float = fraction(
-        "norm of the adversarial perturbation in training, relative to the norm of the embedded text; 0 for none"
+        "norm of the adversarial perturbation in training, relative to the norm of the embedded text; 0 for none "
+        "(classification of texts)"
     )
 
 

@@ -22,7 +22,7 @@ CHUNK = 256
 
 
 class OutputLoss(NamedTuple):
-    """Result of `linear_cross_entropy`."""
+    """Result of `linear_cross_entropy` and `r_drop_cross_entropy`."""
 
     smoothed: Tensor
     """(), the summed cross-entropy with label smoothing, times the scale: the training loss."""
@@ -30,6 +30,8 @@ class OutputLoss(NamedTuple):
     """(), the summed cross-entropy without label smoothing; has no gradient."""
     correct: Tensor
     """(), int64, the number of targets with the largest logit."""
+    divergence: Tensor | None = None
+    """(), the summed divergence of two predictions, see `r_drop_cross_entropy`; has no gradient."""
 
 
 def linear_cross_entropy(
@@ -67,8 +69,7 @@ def linear_cross_entropy(
         ValueError: if the smoothing lies outside [0, 1).
         IndexError: for a target outside the vocabulary, on a CPU.
     """
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"label_smoothing must lie in [0, 1), got {smoothing}")
+    check_smoothing(smoothing)
     bfloat16 = computes_in_bfloat16(loss_kernel(weight), weight)
     with torch.autocast(features.device.type, enabled=False):
         features = features.to(weight.dtype)
@@ -76,6 +77,12 @@ def linear_cross_entropy(
             bias = exclude(weight.new_zeros(len(weight)) if bias is None else bias, excluded)
         arguments = (features, weight, bias, targets, smoothing, tuple(excluded), grad_weight, scale, bfloat16)
         return OutputLoss(*_LinearCrossEntropy.apply(*arguments))
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Raises a ValueError if label smoothing lies outside [0, 1)."""
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"label_smoothing must lie in [0, 1), got {smoothing}")
 
 
 @torch.no_grad()
@@ -182,16 +189,27 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("linear_cross_entropy cannot be differentiated twice (create_graph=True)")
-        grads = ctx.saved_tensors
-        factor = grad * ctx.scale
-        if factor.device.type != "cpu" or factor != 1:  # comparing would synchronise with a GPU
-            multiply = torch.mul if keeps_graph() else Tensor.mul_
-            grads = tuple(None if saved is None else multiply(saved, factor) for saved in grads)
-        elif keeps_graph():
-            grads = tuple(None if saved is None else saved.clone() for saved in grads)
-        return (*grads, None, None, None, None, None, None)
+        return (*scale_gradients(ctx.saved_tensors, grad, ctx.scale), *[None] * 6)
+
+
+def scale_gradients(grads: Sequence[Tensor | None], grad: Tensor, scale: float) -> tuple[Tensor | None, ...]:
+    """Multiplies gradients that were computed together with a loss, in place unless they are needed again.
+
+    Args:
+        grads: gradients of the loss without its scale; None for those not needed.
+        grad: (), the gradient of the loss.
+        scale: factor of the loss.
+
+    Raises:
+        RuntimeError: if the loss is differentiated twice.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError("the loss of an output layer cannot be differentiated twice (create_graph=True)")
+    factor = grad * scale
+    if factor.device.type != "cpu" or factor != 1:  # comparing would synchronise with a GPU
+        multiply = torch.mul if keeps_graph() else Tensor.mul_
+        return tuple(None if saved is None else multiply(saved, factor) for saved in grads)
+    return tuple(None if saved is None else saved.clone() if keeps_graph() else saved for saved in grads)
 
 
 def _chunked_losses(
@@ -221,7 +239,7 @@ def _chunked_losses(
         logits = linear(rows, weight, bias)
         correct += (logits.argmax(-1) == words).sum()
         needed = any(grad is not None for grad in grads)
-        smoothed, plain = _losses_into_gradient(logits, words, smoothing, excluded, needed)
+        smoothed, plain = losses_into_gradient(logits, words, smoothing, excluded, needed)
         sums[0] += smoothed
         sums[1] += plain
         if grads.features is not None:
@@ -233,7 +251,7 @@ def _chunked_losses(
     return sums[0], sums[1], correct
 
 
-def _losses_into_gradient(
+def losses_into_gradient(
     logits: Tensor, words: Tensor, smoothing: float, excluded: Sequence[int], needs_gradient: bool
 ) -> tuple[Tensor, Tensor]:
     """Computes both losses of a chunk and overwrites the logits by the gradient of the smoothed loss.

@@ -75,7 +75,7 @@ def _without_cpu_autocast(
     """Runs a method of single steps without autocast on a CPU, where the kernels in float32 take less time."""
 
     @functools.wraps(method)
-    def converted(self: "Decoder", inputs: Tensor, state: DecoderState, /, *args: P.args, **options: P.kwargs) -> T:
+    def converted(self: "Decoder", inputs: Tensor, state: DecoderState, *args: P.args, **options: P.kwargs) -> T:
         weight = self.combine.weight
         if not torch.is_autocast_enabled("cpu") or kernels(weight) is None:
             return method(self, inputs, state, *args, **options)

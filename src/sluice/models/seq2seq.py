@@ -1,6 +1,5 @@
 """Sequence-to-sequence network: encoder and decoder."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,11 +7,11 @@ from torch import Tensor, nn
 
 from sluice.decoding.search import DecodingSettings, decode
 from sluice.decoding.steps import Hypothesis, StepOutput
-from sluice.layers.consistency import symmetric_divergence
 from sluice.layers.dropout import VariationalDropout
 from sluice.layers.embedding import Embedding, LearnedEmbedding
 from sluice.layers.output_loss import OutputLoss, exclude, linear_cross_entropy
 from sluice.layers.pooling import step_mask
+from sluice.layers.r_drop import r_drop_cross_entropy
 from sluice.models.bridge import make_bridge
 from sluice.models.decoder import Decoder, DecoderOutput, DecoderState
 from sluice.options import TIED_WEIGHTS
@@ -159,28 +158,30 @@ class Seq2Seq(nn.Module):
             return self.decoder.forward_sampled(words, state, self._most_probable, sampling)
         return self.decoder(words, lengths, state)
 
-    def loss(self, features: Tensor, labels: Tensor, lengths: Tensor, *, smoothing: float = 0.0) -> OutputLoss:
+    def loss(
+        self, features: Tensor, labels: Tensor, lengths: Tensor, *, smoothing: float = 0.0, r_drop: float = 0.0
+    ) -> OutputLoss:
         """Returns the loss summed over the words; padding is skipped.
 
         Args:
-            features: (B, T, F).
+            features: (B, T, F); with R-Drop (2 B, T, F), whose second half is another prediction of the same sentences.
             labels: (B, T) int64, the words to predict.
             lengths: (B,) int64 on the CPU.
             smoothing: probability mass spread over all words that are not forbidden.
+            r_drop: α of R-Drop, see `r_drop_cross_entropy`; 0 for a single prediction.
         """
-        inputs, targets = _without_padding((features, labels), lengths)
+        steps = labels.shape[1]
+        inside = (torch.arange(steps) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
+        rows = to_device(inside, labels.device)
+        targets = labels.flatten().index_select(0, rows)
         weight, bias = self.output.weight, self.output.bias
-        return linear_cross_entropy(inputs, weight, bias, targets, smoothing=smoothing, excluded=self.ids.forbidden)
-
-    def divergence(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Returns the symmetric divergence of two predictions of each word, summed over the words.
-
-        Args:
-            features: (2 B, T, F), those of two forward passes for the same sentences.
-            lengths: (2 B,) int64 on the CPU, each length twice.
-        """
-        (inputs,) = _without_padding((features,), lengths)
-        return symmetric_divergence(inputs, self.output.weight, self.output.bias, excluded=self.ids.forbidden)
+        if not r_drop:
+            inputs = features.flatten(0, 1).index_select(0, rows)
+            return linear_cross_entropy(inputs, weight, bias, targets, smoothing=smoothing, excluded=self.ids.forbidden)
+        inputs = features.flatten(0, 1).index_select(0, torch.cat([rows, rows + labels.numel()]))
+        return r_drop_cross_entropy(
+            inputs, weight, bias, targets, alpha=r_drop, smoothing=smoothing, excluded=self.ids.forbidden
+        )
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """(..., F) features -> (..., V) log-probabilities."""
@@ -215,10 +216,3 @@ class Seq2Seq(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         return linear(features, self.output.weight, exclude(self.output.bias, self.ids.forbidden))
-
-
-def _without_padding(tensors: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
-    """(B, T, ...) -> (words, ...): the steps within the lengths (B,), which are on the CPU."""
-    inside = (torch.arange(tensors[0].shape[1]) < lengths.unsqueeze(1)).flatten().nonzero().squeeze(1)
-    rows = to_device(inside, tensors[0].device)
-    return [tensor.flatten(0, 1).index_select(0, rows) for tensor in tensors]

@@ -55,7 +55,7 @@ class TranslationModule(TaskModule):
             translator: the network with its vocabularies.
             label_smoothing: probability mass spread over all words that can be predicted, in training only.
             r_drop: weight α of the divergence between two predictions of each word with different dropout masks, in
-                training only (Liang et al. 2021, "R-Drop", arXiv 2106.14448); 0 for one prediction.
+                training only, see `r_drop_cross_entropy`; 0 disables it.
             sampling: final probability of scheduled sampling: target words replaced by predicted words in training.
             sampling_steps: optimizer steps over which this probability increases linearly from 0.
             decoding: decoding settings of "val" and "test"; None for greedy search.
@@ -63,13 +63,11 @@ class TranslationModule(TaskModule):
             options: arguments of TaskModule except `network`, which is the translator's.
 
         Raises:
-            ValueError: if `sampling` is outside [0, 1], `sampling_steps` below 1, or a decoding setting is invalid.
+            ValueError: if `sampling` is outside [0, 1], `sampling_steps` below 1, `r_drop` negative or combined with
+                sampling, or a decoding setting is invalid.
         """
         super().__init__(network=translator.network, **options)
-        if not 0 <= sampling <= 1 or sampling_steps < 1:
-            raise ValueError(
-                f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
-            )
+        _check_options(r_drop, sampling, sampling_steps)
         self.translator, self.label_smoothing, self.r_drop = translator, label_smoothing, r_drop
         self.sampling, self.sampling_steps = sampling, sampling_steps
         self.scoring = scoring or translation_scoring(language=translator.target.language)
@@ -80,6 +78,8 @@ class TranslationModule(TaskModule):
         self.sums: MetricDict[TokenLoss] = MetricDict(
             {f"{stage}_{name}": kind() for stage in STAGES for name, kind in kinds.items()}
         )
+        if r_drop:
+            self.sums["train_divergence"] = TokenLoss()
         self._scored: list[ScoredTranslation] = []
         self._translated: list[tuple[str, str, str]] = []
 
@@ -100,44 +100,31 @@ class TranslationModule(TaskModule):
     def model_step(self, batch: ParallelBatch, stage: str) -> Tensor:
         """Returns the loss per token to minimise; accumulates the plain cross-entropy and the accuracy of `stage`."""
         training = stage == "train"
-        decoded = self.network(
-            batch.source,
-            batch.source_lengths,
-            batch.inputs,
-            batch.target_lengths,
-            self.sampling_probability if training else 0.0,
-        )
-        smoothing = self.label_smoothing if training else 0.0
-        loss = self.network.loss(decoded.features, batch.labels, batch.target_lengths, smoothing=smoothing)
-        self._accumulate(loss, decoded.features, batch, stage)
-        return loss.smoothed / batch.tokens
-
-    def _predict_twice(self, batch: ParallelBatch) -> Tensor:
-        """Returns the loss per token of R-Drop: the mean cross-entropy of two predictions and their divergence.
-
-        Each sentence occurs twice in one batch, so that its dropout masks differ. The loss is half of equation 4 of the
-        paper, which adds both cross-entropies; α has the meaning it has there.
-        """
-        given = (batch.source, batch.source_lengths, batch.inputs, batch.target_lengths, batch.labels)
-        source, source_lengths, inputs, lengths, labels = (torch.cat([part, part]) for part in given)
-        features = self.network(source, source_lengths, inputs, lengths).features
-        loss = self.network.loss(features, labels, lengths, smoothing=self.label_smoothing)
-        divergence = self.network.divergence(features, lengths)
-        self._accumulate(loss._replace(plain=loss.plain / 2, correct=loss.correct / 2), features, batch, "train")
-        self.log("train/divergence", divergence.detach() / batch.tokens, batch_size=len(batch))
-        return (loss.smoothed / 2 + self.r_drop / 4 * divergence) / batch.tokens
+        smoothing, r_drop = (self.label_smoothing, self.r_drop) if training else (0.0, 0.0)
+        given = [batch.source, batch.source_lengths, batch.inputs, batch.target_lengths]
+        if r_drop:  # each sentence twice, with different dropout masks
+            given = [torch.cat([part, part]) for part in given]
+        features = self.network(*given, self.sampling_probability if training else 0.0).features
+        loss = self.network.loss(features, batch.labels, batch.target_lengths, smoothing=smoothing, r_drop=r_drop)
+        self._accumulate(loss, features, batch, stage)
+        return loss.smoothed / (batch.tokens * len(features) / len(batch))
 
     def _accumulate(self, loss: OutputLoss, features: Tensor, batch: ParallelBatch, stage: str) -> None:
+        tokens = batch.tokens * len(features) // len(batch)
         for name, total in (("loss", loss.plain), ("perplexity", loss.plain), ("accuracy", loss.correct)):
-            self.sums[f"{stage}_{name}"].update(total, batch.tokens)
+            self.sums[f"{stage}_{name}"].update(total, tokens)
+        if loss.divergence is not None:
+            self.sums["train_divergence"].update(loss.divergence, batch.tokens)
 
     def training_step(self, batch: ParallelBatch, batch_idx: int) -> Tensor:
-        loss = self._predict_twice(batch) if self.r_drop else self.model_step(batch, "train")
+        loss = self.model_step(batch, "train")
         self.log("train/loss", loss, batch_size=len(batch))
         self.log_number("train/padding_fraction", 1 - batch.tokens / batch.labels.numel(), len(batch))
         self._log_sums("train", len(batch), loss_name="train/epoch_loss")
         if self.sampling:
             self.log_number("train/sampling_probability", self.sampling_probability, len(batch))
+        if self.r_drop:
+            self.log_epoch({"train/divergence": self.sums["train_divergence"]}, len(batch))
         return loss
 
     def validation_step(self, batch: ParallelBatch, batch_idx: int) -> dict[str, list[ScoredTranslation]]:
@@ -197,6 +184,15 @@ class TranslationModule(TaskModule):
             [text for *_, text in self._translated], [reference for _, reference, _ in self._translated]
         )
         self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, sync_dist=True)
+
+
+def _check_options(r_drop: float, sampling: float, sampling_steps: int) -> None:
+    if not 0 <= sampling <= 1 or sampling_steps < 1:
+        raise ValueError(
+            f"sampling must be in [0, 1] and sampling_steps at least 1, got {sampling} and {sampling_steps}"
+        )
+    if not 0 <= r_drop < float("inf") or (r_drop and sampling):
+        raise ValueError(f"r_drop must be at least 0, and 0 with sampling={sampling}, got {r_drop}")
 
 
 def _gather(rows: list[T]) -> list[list[T]]:

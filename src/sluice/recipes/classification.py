@@ -130,7 +130,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
 
         prepared, settings = data.prepared, self.settings(config)
         network = cast(TextClassifier, self.new_network(config, data))
-        if config.embedding.init == "ppmi":
+        if _has_ppmi_vectors(config.embedding):
             _init_from_ppmi(network, data, config.embedding)
         if isinstance(ngrams := getattr(network, "ngrams", None), NgramClassifier):
             ngrams.fit_ratios(data.padded_training_texts())
@@ -155,7 +155,7 @@ class ClassificationRecipe(LabelRecipe[Settings, LabelledCorpus, "Classification
 
     def prepare(self, config: Config, data: ClassificationData) -> None:
         data.prepare_data()
-        if config.embedding.init == "ppmi":
+        if _has_ppmi_vectors(config.embedding):
             data.word_vectors(config.embedding.size)
 
     def data_summary(self, data: ClassificationData) -> list[str]:
@@ -235,6 +235,11 @@ def _ngram_classifier(settings: Ngrams, parts: ClassifierParts) -> NgramClassifi
         max_n=settings.max_n,
         buckets=settings.buckets,
     )
+
+
+def _has_ppmi_vectors(settings: Embedding) -> bool:
+    """Returns whether the embedding is initialised from the training texts, which pretrained vectors replace."""
+    return settings.init == "ppmi" and settings.path is None
 
 
 def _init_from_ppmi(network: TextClassifier, data: ClassificationData, settings: Embedding) -> None:

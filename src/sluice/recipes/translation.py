@@ -106,8 +106,6 @@ class Seq2SeqRecipe(TaskRecipe[Settings, ParallelCorpus, "TranslationData", "Tra
                 f"task.decoder.embedding_path={settings.decoder.embedding_path} cannot be used: task.tie_weights=all "
                 "uses one embedding for both languages; set embedding.path instead"
             )
-        if settings.r_drop:
-            _check_r_drop(config, settings)
         super().check(config)
 
     def build_network(self, config: Config, parts: CoderParts) -> Seq2Seq:
@@ -320,21 +318,6 @@ class SentencePairRecipe(Seq2SeqRecipe[SentenceSettings]):
             max_ratio=data.max_ratio,
             validation_fraction=0.0,
             test_fraction=0.0,
-        )
-
-
-def _check_r_drop(config: Config, settings: Translating) -> None:
-    given, model = f"task.r_drop={settings.r_drop}", config.model
-    if settings.scheduled_sampling:
-        raise UserError(
-            f"{given} cannot be used with task.scheduled_sampling={settings.scheduled_sampling}: both predictions of a "
-            "word must have the same previous words; set one of them to 0"
-        )
-    of_model = (model.input_dropout, model.dropout if model.num_layers > 1 else 0.0, model.recurrent_dropout)
-    if not any((*of_model, settings.memory_dropout, settings.decoder.hidden_dropout, settings.output_dropout)):
-        raise UserError(
-            f"{given} has no effect without dropout, with which the two predictions would differ: set "
-            "task.output_dropout or model.input_dropout too"
         )
 
 

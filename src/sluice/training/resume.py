@@ -13,6 +13,7 @@ from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
 from sluice.composition.compose import flat, in_home
 from sluice.composition.unknown_names import FREE_GROUPS
+from sluice.config.fields import MISSING
 from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.errors import UserError
@@ -224,7 +225,7 @@ def report_differences(folder: Path, config: Config) -> None:
     before, now = read_stored_config(folder), _as_json(asdict(config))
     differing = [
         difference
-        for difference in _without_new_settings(_differences(before, now), before)
+        for difference in _without_new_settings(_differences(before, now), before, config)
         if difference[0] not in RESUME_SETTINGS and not difference[0].endswith("run_dir")
     ]
     if differing:
@@ -243,7 +244,7 @@ def _describe(differing: list[Difference]) -> str:
 def _differing_settings(folder: Path, config: Config) -> list[Difference]:
     """The compared settings that differ from those a run was started with.
 
-    Settings that didn't exist in the version that wrote the run are ignored, except in groups without a schema.
+    Settings that didn't exist in the version that wrote the run had their default.
 
     Raises:
         UserError: if its config.yaml cannot be read.
@@ -253,12 +254,29 @@ def _differing_settings(folder: Path, config: Config) -> list[Difference]:
     own_files = {f"task.{key}" for key in OWN_FILES}
     if any(key in own_files for key, *_ in differing) and has_data_record(folder / LAST):
         differing = [setting for setting in differing if setting[0] not in own_files]  # their contents are compared
-    return _without_new_settings(differing, before)
+    return _without_new_settings(differing, before, config)
 
 
-def _without_new_settings(differing: list[Difference], before: Plain) -> list[Difference]:
+def _without_new_settings(differing: list[Difference], before: Plain, config: Config) -> list[Difference]:
+    """Leaves out settings that the version which wrote the run didn't have, if they have their default.
+
+    Args:
+        differing: settings that differ; those the run doesn't have were None.
+        before: the settings of the run.
+        config: the configuration now.
+    """
     known = flat(before)
-    return [setting for setting in differing if setting[0] in known or setting[0].split(".")[0] in FREE_GROUPS]
+    defaults = flat(_as_json({**asdict(type(config)()), "task": asdict(type(config.task)())}))
+    kept: list[Difference] = []
+    for key, was, now in differing:
+        if key in known or key.split(".")[0] in FREE_GROUPS:
+            kept.append((key, was, now))
+            continue
+        for name, value in flat({key: now}).items():
+            default = defaults.get(name, value)
+            if default != value and not str(default).startswith(("${", MISSING)):  # depends on others, or has none
+                kept.append((name, default, value))
+    return kept
 
 
 def read_stored_config(folder: Path) -> Plain:

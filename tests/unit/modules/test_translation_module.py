@@ -141,13 +141,11 @@ def test_labels_are_smoothed_in_training_only() -> None:
     assert task.sums["train_loss"].compute().item() == pytest.approx(plain, rel=1e-5)
 
 
-def test_r_drop_adds_the_divergence_of_two_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, batch, logged = make_task(r_drop=5.0), batch_of([0, 1, 4]), {}
+def test_r_drop_adds_the_divergence_of_two_predictions() -> None:
+    task, batch = make_task(r_drop=5.0), batch_of([0, 1, 4])
     task.network.decoder.output_dropout = VariationalDropout(0.5)
-    for name in ("log", "log_number", "log_epoch"):
-        monkeypatch.setattr(task, name, lambda name, value=None, *_, **__: logged.update({str(name): value}))
     torch.manual_seed(8)
-    loss = task.training_step(batch, 0)
+    loss = task.model_step(batch, "train")
     torch.manual_seed(8)
     source, inputs, labels = (torch.cat([part] * 2) for part in (batch.source, batch.inputs, batch.labels))
     lengths = (torch.cat([part] * 2) for part in (batch.source_lengths, batch.target_lengths))
@@ -158,15 +156,24 @@ def test_r_drop_adds_the_divergence_of_two_predictions(monkeypatch: pytest.Monke
     first, second = gains[:, gains[0] > -torch.inf].chunk(2)
     both = ((first.exp() - second.exp()) * (first - second)).sum().item() / batch.tokens
     assert both > 0.01
-    assert logged["train/divergence"].item() == pytest.approx(both, rel=1e-5)
     assert loss.item() == pytest.approx(cross_entropy + 5 / 4 * both, rel=1e-5)
-    assert task.sums["train_loss"].compute().item() == pytest.approx(cross_entropy, rel=1e-5)
-    assert task.sums["train_accuracy"].compute().item() == pytest.approx((gains.argmax(-1) == labels).double().mean())
+    found = {name: task.sums[f"train_{name}"].compute().item() for name in ("divergence", "loss", "accuracy")}
+    accuracy = (gains.argmax(-1) == labels).double().mean().item()
+    assert found == pytest.approx({"divergence": both, "loss": cross_entropy, "accuracy": accuracy}, rel=1e-5)
 
 
 def test_r_drop_without_dropout_is_the_plain_loss() -> None:
-    task, batch = make_task(r_drop=5.0), batch_of([0, 1, 4])
-    assert task._predict_twice(batch).item() == pytest.approx(task.model_step(batch, "train").item(), rel=1e-5)
+    batch, losses = batch_of([0, 1, 4]), {}
+    for r_drop in (0.0, 5.0):
+        task = make_task(r_drop=r_drop, label_smoothing=0.1)
+        losses[r_drop] = task.model_step(batch, "train").item()
+    assert losses[5.0] == pytest.approx(losses[0.0], rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"r_drop": -1.0}, {"r_drop": 5.0, "sampling": 0.5}], ids=str)
+def test_invalid_r_drop(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="r_drop must be at least 0"):
+        make_task(**options)
 
 
 def test_sampling_probability_increases_linearly() -> None:

@@ -1,5 +1,7 @@
 """The stored command line of a run, and the settings of a resumed run."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from pydoc import locate
 
@@ -7,12 +9,12 @@ import pytest
 import yaml
 
 from running import CONF
-from sluice.composition.compose import compose_config
+from sluice.composition.compose import checked, compose_config
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
 from sluice.overrides import override_of
 from sluice.training.prepare import make_paths_absolute
-from sluice.training.resume import read_stored_config
+from sluice.training.resume import Difference, _differing_settings, read_stored_config
 from sluice.training.stored_settings import (
     restored_config,
     resume_arguments,
@@ -186,6 +188,26 @@ def test_targets_of_earlier_versions_are_renamed(run: Path) -> None:
     before = read_stored_config(run)
     assert before["optimizer"] == {"_target_": "sluice.optim.nt_asgd.NTASGD"}
     assert before["scheduler"] == {"_target_": "sluice.optim.schedules.cosine", "_partial_": True}
+
+
+@pytest.mark.parametrize(
+    ("task", "missing", "setting", "expected"),
+    [
+        ("multi30k", ("task", "r_drop"), "task.r_drop=5", ("task.r_drop", 0.0, 5.0)),
+        ("imdb", ("task", "ngrams"), "task.ngrams.max_n=2", ("task.ngrams.max_n", None, 2)),
+        ("imdb", ("model", "residual"), "model.residual=true", ("model.residual", False, True)),
+    ],
+    ids=["setting", "group", "model"],
+)
+def test_settings_a_run_lacks_had_their_default(
+    run: Path, task: str, missing: tuple[str, str], setting: str, expected: Difference
+) -> None:
+    same, other = (checked(compose_config([f"task={task}", *given], CONF)) for given in ((), (setting,)))
+    plain = asdict(same)
+    del plain[missing[0]][missing[1]]
+    (run / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(plain))), encoding="utf-8")
+    assert _differing_settings(run, same) == []
+    assert _differing_settings(run, other) == [expected]
 
 
 @pytest.mark.parametrize("target", RENAMED_TARGETS.values())

@@ -83,7 +83,10 @@ class Ngrams(Settings):
     """Linear classifier of the n-grams of a text (NBSVM), whose scores are added to those of the recurrent network."""
 
     max_n: int | None = setting(
-        "words of its longest n-grams; null for no linear classifier", None, least=1, most=MAX_NGRAM
+        "number of words in the longest n-grams of the linear classifier; null for no linear classifier",
+        None,
+        least=1,
+        most=MAX_NGRAM,
     )
     buckets: int = setting("rows for the hashed n-grams of two and more words", 2**20, least=1, most=2**28)
 

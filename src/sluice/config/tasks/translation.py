@@ -167,7 +167,7 @@ class Translating(TaskSettings):
     label_smoothing: float = fraction("label smoothing: probability spread evenly over the vocabulary", 0.1)
     r_drop: float = setting(
         "R-Drop: weight α of the divergence between two predictions of each word with different dropout masks; "
-        "0 for one prediction",
+        "0 disables it",
         0.0,
         least=0,
         most=1_000,
