@@ -216,6 +216,11 @@ def test_model_settings_override_task_recurrent_defaults(home: Path) -> None:
     assert task.network.recurrent.output_size == 5
 
 
+def test_model_is_named_after_its_cell(home: Path) -> None:
+    assert [composed(home, given).model.name for given in ("model=rnn_relu", "model.cell=gru")] == ["rnn_relu", "gru"]
+    assert composed(home, "model.cell=gru", "model.name=mine").model.name == "mine"
+
+
 DATA = ("batch_size=7", "max_tokens=999", "max_length=77", "truncation=tail", "num_workers=2")
 
 

@@ -29,8 +29,8 @@ class RecurrentDefaults(Settings):
 class Model(Settings):
     """The recurrent core."""
 
-    name: str = setting("name of the model in the run folder and the results")
-    cell: str = setting("registered cell; choose a built-in one as model=NAME, which also sets model.name")
+    name: str = setting("name of the model in the run folder and the results", refers_to("model.cell"))
+    cell: str = setting("registered cell; model=NAME chooses a built-in one")
     module: str | None = setting("Python file that registers a custom cell", None)
     hidden_size: Any = layer_sizes(
         "units per layer and direction",
