@@ -14,7 +14,7 @@ from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_named, recipe_of
 from sluice.runs.checkpoint import did_you_mean, network_weights, read_checkpoint
 from sluice.text.vocab import SPECIALS
-from sluice.training.warm_start import check_source, warm_start
+from sluice.training.warm_start import _matching_weights, check_source, warm_start
 
 IDS = torch.tensor([[5, 9, 2, 7], [3, 4, 1, 1]])
 LENGTHS = torch.tensor([4, 2])
@@ -116,6 +116,20 @@ def test_core_of_another_number_of_directions_is_not_used(book_run: Finished, ca
     assert not torch.equal(own["recurrent.cells.0.weight_hh"], theirs["recurrent.cells.0.weight_hh"])
     assert torch.equal(own["embedding.table.weight"], theirs["embedding.table.weight"])
     assert "it was trained with model.bidirectional=false" in caplog.text
+
+
+@pytest.mark.parametrize("longest", [2, 3])
+def test_ngrams_of_other_lengths_are_not_used(longest: int) -> None:
+    parts = {"vocab": [*SPECIALS, "a", "fine", "film"], "labels": ["neg", "pos"]}
+    made = {}
+    for max_n in (2, longest):
+        ngrams = (f"task.ngrams.max_n={max_n}", "task.ngrams.buckets=30")
+        config = checked(compose_config(["task=imdb", "model.hidden_size=2", "embedding.size=2", *ngrams], CONF))
+        made[max_n] = recipe_named("imdb").build_network(config, parts)
+    saved = {**parts, "config": {"task": {"ngrams": {"max_n": 2}}, "model": {"bidirectional": True}}}
+    network = made[longest]
+    matched = _matching_weights(network, network.state_dict(), parts, made[2].state_dict(), saved)
+    assert ("ngrams.weight" in matched, "recurrent.cells.0.weight_hh" in matched) == (longest == 2, True)
 
 
 def test_last_checkpoint_is_used_without_best(workdir: Path, finished: Finished) -> None:

@@ -20,15 +20,13 @@ from sluice.composition.compose import compose_config
 from sluice.composition.errors import explained
 from sluice.composition.hydra_options import Configuration
 from sluice.composition.unknown_names import FREE_GROUPS
-from sluice.config.fields import Allowed, shown
+from sluice.config.fields import DEFAULT_OF, Allowed, shown
 from sluice.config.schema import Config
 from sluice.config.user_code import allow_named
 from sluice.program import training_command
 
 ORDER = ("task", "model", "embedding", *FREE_GROUPS, "checkpoint", "paths")
 """Sections, in the order in which they are listed; the settings without a group follow."""
-DEFAULT_OF = "default of "
-"""Beginning of the descriptions of settings that are the default of another one."""
 COMMENT = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?:\s#\s+(?P<comment>.+))?")
 WIDEST = 42
 """Maximum width of the column of settings."""

@@ -3,18 +3,22 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from sluice.composition.errors import check_key, explained
-from sluice.config.fields import shown
+from sluice.config.fields import default_of, shown
 from sluice.errors import UserError
 
 log = logging.getLogger(__name__)
 
-REPLACED = {"task.data.batch_size": "task.data.global_batch_size", "model.hidden_size": "model.num_params"}
+REPLACED = {
+    "task.data.batch_size": "task.data.global_batch_size",
+    **dict.fromkeys(("model.hidden_size", "task.recurrent.hidden_size"), "model.num_params"),
+}
 """Settings, and those that replace them if they are set."""
 SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "trainer", "paths", "debug")
 """Groups of which one option is chosen."""
@@ -37,6 +41,8 @@ class Need(NamedTuple):
     """Whether to refuse the others instead of logging a warning."""
     tasks: tuple[str, ...] = ()
     """Names of the tasks to which this applies; empty for all."""
+    unless: str = ""
+    """A setting whose presence in the task uses the others in any case."""
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
@@ -53,6 +59,7 @@ def _contains(member: str) -> Callable[[Any], bool]:
 
 _LEFT_OUT = "leave it out"
 _PATH_TOO = "set it to the source side of these pairs"
+_FRACTIONS = ("task.data.validation_fraction", "task.data.test_fraction")
 _OF_SUBWORDS = ("task.text.subwords", "task.text.subword_size", "task.text.subword_dropout")
 
 
@@ -69,8 +76,21 @@ OF_OWN_FILES = tuple(
 )
 """Settings without an effect on generated data, if the task can generate them."""
 NEEDS = (
-    Need(("embedding.init",), "embedding.path", _is(None), _LEFT_OUT),
-    Need(("embedding.size", "embedding.initial_std"), "embedding.kind", _is("learned"), _LEFT_OUT, False),
+    Need(("embedding.init", "embedding.initial_std"), "embedding.path", _is(None), _LEFT_OUT),
+    Need(
+        ("embedding.size", "embedding.initial_std"),
+        "embedding.kind",
+        _is("learned"),
+        _LEFT_OUT,
+        is_error=False,
+        unless="task.decoder",
+    ),
+    Need(("embedding",), "task.name", _is(), _LEFT_OUT, tasks=("adding", "waves")),
+    Need(("model.input_dropout",), "task.name", _is(), _LEFT_OUT, tasks=("adding",)),
+    Need(("task.memory_dropout",), "task.attention", _is_not("none"), "choose another task.attention"),
+    Need(_FRACTIONS, "task.data.path", _is_not(None), "set task.data.path too"),
+    Need(_FRACTIONS, "task.data.val_size", _is(), _LEFT_OUT, tasks=("temporal_order",)),
+    Need(("task.text.max_size",), "task.text.unit", _is_not("subwords"), _LEFT_OUT),
     Need(
         ("task.decoding.alpha",),
         "task.decoding.length_penalty",
@@ -260,10 +280,21 @@ def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bo
         keys = [key for key in given if any(key == name or key.startswith(f"{name}.") for name in need.settings)]
         if not keys or not _exists(config, need.decisive) or (need.tasks and config.task.name not in need.tasks):
             continue
+        if need.unless and _exists(config, need.unless):
+            continue
         value = OmegaConf.select(config, need.decisive, throw_on_missing=False)
         if not need.uses(value):
             problem = f"{keys[0]}={given[keys[0]]} has no effect with {need.decisive}={_shown(value)}: {need.remedy}"
             yield problem, need.is_error
+    schema = OmegaConf.get_type(config.task)
+    for key in given:
+        group, _, name = key.partition(".")
+        replaced = default_of(schema, name) if group == "task" and is_dataclass(schema) else None
+        if replaced is None or not _exists(config, replaced):
+            continue
+        default, used = (OmegaConf.select(config, each, throw_on_missing=False) for each in (key, replaced))
+        if default != used:
+            yield f"{key}={given[key]} has no effect with {replaced}={_shown(used)}: set {replaced} only", True
 
 
 def _exists(config: DictConfig, key: str) -> bool:

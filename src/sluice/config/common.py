@@ -111,7 +111,7 @@ class Embedding(Settings):
         "pretrained vectors: a GloVe, fastText or word2vec file, a name such as glove.6B.100d (downloaded), or a run "
         "of task=word2vec; for translation, of the source language; null for none"
     )
-    frozen: bool = setting("do not train the embedding", False)
+    frozen: bool = setting("do not train the embedding; in translation, that of the source language", False)
     initial_std: float = setting(
         "standard deviation of the random initialisation", refers_to("task.embedding.initial_std"), above=0
     )

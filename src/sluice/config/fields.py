@@ -9,6 +9,8 @@ from sluice.errors import UserError
 
 MISSING = "???"
 """OmegaConf's mark of a missing value."""
+DEFAULT_OF = "default of "
+"""Beginning of the description of a setting whose only effect is to be the default of another one."""
 LARGEST, LARGEST_FLOAT = 2**53, 1e9
 """No setting needs a larger number; whole ones up to this one are exact in float64."""
 
@@ -198,3 +200,21 @@ def shown(value: object) -> str:
 
 def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
+
+
+def default_of(schema: type, key: str) -> str | None:
+    """Returns the setting whose default a setting is, according to its description; None if it is no default.
+
+    Args:
+        schema: the dataclass of a group.
+        key: name of the setting within the group, with dots.
+    """
+    first, _, rest = key.partition(".")
+    found = next((entry for entry in fields(schema) if entry.name == first), None)
+    if found is None:
+        return None
+    if rest:
+        made = found.default_factory() if callable(found.default_factory) else None
+        return default_of(type(made), rest) if is_dataclass(made) else None
+    meaning = str(found.metadata.get("meaning", ""))
+    return meaning.removeprefix(DEFAULT_OF).split()[0].rstrip(",;") if meaning.startswith(DEFAULT_OF) else None

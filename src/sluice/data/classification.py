@@ -138,7 +138,8 @@ def _build_entry(corpus: LabelledCorpus, settings: TextSettings) -> CacheEntry:
     matches_legacy_split = same_rows(rows, lambda: _rows(read, corpus, settings, legacy=True))
     counts = Counter(token_counts(read.texts.rows(rows["train"]).flat, read.words))
     del counts[""]
-    vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=settings.max_size)
+    max_size = None if settings.tokens.unit == "subwords" else settings.max_size  # subwords have a size of their own
+    vocab = Vocab.build(counts, min_freq=settings.min_freq, max_size=max_size)
     encoded = _encode(read, vocab)
     arrays: Arrays = {}
     for name in SPLITS:

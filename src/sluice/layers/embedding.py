@@ -97,7 +97,7 @@ class LearnedEmbedding(Embedding):
         super().__init__(vocab_size=vocab_size, word_dropout=word_dropout)
         if size < 1:
             raise ValueError(f"the embedding size must be at least 1, got {size}")
-        self.output_size = size
+        self.output_size, self.initial_std = size, initial_std
         self.table = nn.Embedding(vocab_size, size, padding_idx=padding_id)
         nn.init.normal_(self.table.weight, std=initial_std)
         with torch.no_grad():
@@ -106,7 +106,7 @@ class LearnedEmbedding(Embedding):
     @torch.no_grad()
     def load_pretrained(self, vectors: Tensor) -> None:
         """Copies pretrained vectors (V, size), rescaled to the mean norm of randomly initialised ones."""
-        self.table.weight.copy_(vectors * (INITIAL_STD * self.output_size**0.5 / vectors.norm(dim=1).mean()))
+        self.table.weight.copy_(vectors * (self.initial_std * self.output_size**0.5 / vectors.norm(dim=1).mean()))
 
     def forward(self, ids: Tensor, table: Tensor | None = None) -> Tensor:
         """(B, T) -> (B, T, size).

@@ -274,7 +274,7 @@ class TaskRecipe(ABC, Generic[Settings, CorpusType, DataModule, Module, Parts]):
         if config.embedding.path is not None:
             folder = Path(config.paths.data_dir)
             load_vectors(embedding, config.embedding.path, words, data_dir=folder, seed=config.seed)
-        elif config.embedding.frozen and config.embedding.init == "random":
+        elif config.embedding.frozen and config.embedding.init == "random" and config.init_from is None:
             log.warning("embedding.frozen=true without embedding.path: the random vectors are not trained.")
         if config.embedding.frozen:
             freeze_vectors(embedding)

@@ -215,6 +215,8 @@ def _data_and_module(config: Config, corpus: Corpus, *, fresh: bool) -> tuple[An
     module = recipe.build_module(config, data)
     check_monitors(config, module.validation_metrics)
     if config.init_from and fresh:
+        if config.embedding.path is not None:
+            log.warning("The word vectors of init_from replace those of embedding.path for the words that both have.")
         warm_start(module.network, recipe.saved_parts(data), Path(config.init_from), recipe)
     if global_rank():
         pl.seed_everything(config.seed + global_rank(), verbose=False)  # a different dropout mask on each rank

@@ -127,13 +127,15 @@ def _matching_weights(
 ) -> dict[str, Tensor]:
     """The other run's weights that match by name and shape, with word rows in the order of this vocabulary."""
     matched: dict[str, Tensor] = {}
-    same_directions = _same_directions(network, saved)
+    same_directions, same_ngrams = _same_directions(network, saved), _same_ngrams(network, saved)
     for name, tensor in own.items():
         if name not in theirs or (name.startswith(("output.", NGRAMS)) and _other_classes(saved, parts)):
             continue
         if name.startswith(RECURRENT) and not same_directions:
             continue
         if name.startswith((ADAPTIVE_ROWS, NGRAMS)) and _words_of(parts, name) != _words_of(saved, name):
+            continue
+        if name.startswith(NGRAMS) and not same_ngrams:
             continue
         if name in getattr(network, "word_parameters", ()):
             words, their_words = (_words_of(of, name) for of in (parts, saved))
@@ -154,6 +156,12 @@ def _same_directions(network: Network, saved: PlainMapping) -> bool:
         str(theirs).lower(),
     )
     return False
+
+
+def _same_ngrams(network: Network, saved: PlainMapping) -> bool:
+    """Whether the linear classifiers have n-grams of the same lengths, without which equal rows mean different ones."""
+    theirs = saved.get("config", {}).get("task", {}).get("ngrams", {}).get("max_n")
+    return getattr(getattr(network, "ngrams", None), "max_n", None) == theirs
 
 
 def _words_of(parts: PlainMapping, name: str) -> list[str]:

@@ -74,6 +74,12 @@ def test_texts_are_split_into_other_units(tmp_path: Path, unit: str) -> None:
         assert all(min(ids) > 0 for ids in expected), "every token is known"
 
 
+def test_the_limit_of_words_does_not_cut_subwords(tmp_path: Path) -> None:
+    tokens = Tokenization(unit="subwords", lowercase=True, subword_size=300)
+    sizes = [len(prepare(tmp_path, GIVEN, tokens=tokens, max_size=size).vocab) for size in (None, 5)]
+    assert sizes[0] == sizes[1] > 7
+
+
 def decoded(prepared: PreparedCorpus, split: str) -> list[str]:
     """The decoded texts of a split."""
     texts = prepared.splits[split].texts

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.layers.embedding import Embedding, make_embedding
+from sluice.layers.embedding import Embedding, LearnedEmbedding, make_embedding
 from sluice.options import EMBEDDINGS
 from sluice.recurrent import OneHot
 
@@ -22,6 +22,13 @@ def all_words_twice() -> Tensor:
     """(2, WORDS): every word once in each row, in another order; the padding id left out."""
     words = torch.tensor([word for word in range(1, WORDS) if word != PADDING])
     return torch.stack([words, words.flip(0)])
+
+
+@pytest.mark.parametrize("std", [0.1, 0.5])
+def test_pretrained_vectors_get_the_norm_of_random_ones(std: float) -> None:
+    made = LearnedEmbedding(vocab_size=WORDS, size=SIZE, padding_id=PADDING, initial_std=std)
+    made.load_pretrained(3 * torch.randn(WORDS, SIZE))
+    assert made.table.weight.norm(dim=1).mean().item() == pytest.approx(std * SIZE**0.5, rel=1e-5)
 
 
 def dense(features: Tensor | OneHot) -> Tensor:
