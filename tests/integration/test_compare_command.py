@@ -252,10 +252,41 @@ def test_runs_with_different_settings_are_not_averaged(tmp_path: Path, differing
     assert sorted(len(group.runs) for group in group_runs(list(find_runs([tmp_path])))) == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["accelerator", "devices", "log_every_n_steps"])
+@pytest.mark.parametrize("name", ["accelerator", "strategy", "log_every_n_steps"])
 def test_device_settings_do_not_split_groups(tmp_path: Path, name: str) -> None:
     for seed in (1, 2):
         write_run(tmp_path / f"{seed}", "gru", 10, seed, {"trainer": {name: seed}})
+    (group,) = group_runs(list(find_runs([tmp_path])))
+    assert len(group.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("recorded", "processes"),
+    [
+        ({"config": {"trainer": {"devices": 2}}}, 2),
+        ({"config": {"trainer": {"devices": [0, 3], "num_nodes": 2}}}, 4),
+        ({"config": {"trainer": {"devices": "auto"}}, "device": "8 x NVIDIA H100"}, 8),
+        ({"config": {"trainer": {"devices": "auto"}}, "device": "cpu"}, 1),
+        ({"config": {"trainer": {"devices": 1, "num_nodes": 1}}}, 1),
+    ],
+    ids=["devices", "list and nodes", "auto", "auto on a CPU", "one device"],
+)
+def test_numbers_of_processes_are_other_groups(tmp_path: Path, recorded: dict[str, Any], processes: int) -> None:
+    """The batch size is that of each process; runs without a record count as one process."""
+    for seed in (1, 2):
+        write_run(tmp_path / f"{seed}", "gru", 10, seed, **{ACCURACY: 0.5})
+    write_run(tmp_path / "other", "gru", 10, 3, **recorded, **{ACCURACY: 0.5})
+    groups = group_runs(list(find_runs([tmp_path])))
+    found = {group.settings["processes"]: len(group.runs) for group in groups}
+    assert found == ({1: 3} if processes == 1 else {1: 2, processes: 1})
+    ended = sluice("compare", tmp_path)
+    assert ("processes" in ended.out.splitlines()[1].split()) is (processes > 1)
+
+
+def test_number_of_processes_may_differ_with_a_global_batch_size(tmp_path: Path) -> None:
+    task = {"name": "adding", "data": {"batch_size": 64, "global_batch_size": 64}}
+    for devices in (1, 2):
+        write_run(tmp_path / f"{devices}", "gru", 10, devices, {"task": task, "trainer": {"devices": devices}})
     (group,) = group_runs(list(find_runs([tmp_path])))
     assert len(group.runs) == 2
 

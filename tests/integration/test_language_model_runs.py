@@ -65,6 +65,15 @@ class TestRuns:
         assert run.results["task"] == "ptb"
         assert run.results["test/perplexity"] > 1
 
+    @pytest.mark.parametrize(("limit", "skipped"), [("1", True), ("0.5", True), ("1.0", False), ("null", False)])
+    def test_limited_test_skips_other_eval_modes(self, workdir: Path, limit: str, skipped: bool) -> None:
+        modes = ("trainer.max_epochs=1", "trainer.limit_train_batches=1", "task.eval_modes=[plain,cache]")
+        run = trained(workdir, *SAMPLE, *modes, f"trainer.limit_test_batches={limit}")
+        assert "test/perplexity" in run.results
+        assert ("test/cache_perplexity" in run.results) is not skipped
+        lines = [line for line in run.ended.err.splitlines() if "Skipped the further tests of task.eval_modes" in line]
+        assert [f"trainer.limit_test_batches={limit}" in line for line in lines] == [True] * skipped
+
     def test_corpus_trains_on_a_folder_of_files(self, book_run: Finished) -> None:
         assert book_run.results["data_source"] == "file"
         assert book_run.folder.parts[-3:-1] == ("corpus", "lstm")

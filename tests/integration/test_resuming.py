@@ -620,3 +620,51 @@ def test_resume_refuses_another_average_of_the_weights(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 2)
     error = error_of(runs.train("callbacks=[default,ema]", resume=run))
     assert "was started with no callback that averages the weights and cannot be resumed with the callback" in error
+
+
+def test_changed_patience_applies_after_resume(runs: Runs) -> None:
+    settings = ("trainer.max_epochs=9", "optimizer.lr=1e-30")
+    run = runs.stopped(stop_signal, "on_train_batch_end", 5, *settings, "callbacks.early_stopping.patience=5")
+    runs.resume(run, *settings, "callbacks.early_stopping.patience=2")
+    assert results_of(run)["epochs"] == 3
+
+
+PLATEAU = ("scheduler=plateau", "trainer.max_epochs=4", "optimizer.lr=1e-6")
+"""The accuracy never improves."""
+
+
+def test_changed_plateau_applies_after_resume(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 5, *PLATEAU, "scheduler.patience=9")
+    stderr = runs.resume(run, *PLATEAU, "scheduler.patience=0", "scheduler.factor=0.25", "resume_force=true").err
+    assert "scheduler.patience changes to 0 (was 9)." in stderr
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    assert [1e6 * rate for rate in rates[::4]] == pytest.approx([1, 1, 0.25, 0.0625])
+
+
+def test_added_optimizer_argument_applies_after_resume(runs: Runs) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 5)
+    runs.resume(run, "+optimizer.eps=0.1", "resume_force=true")
+    (state,) = torch.load(run / "last.ckpt", weights_only=True)["optimizer_states"]
+    assert state["param_groups"][0]["eps"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("setting", "refused"),
+    [
+        ("scheduler.warmup_fraction=0.5", "another scheduler.warmup_fraction (scheduler.warmup_fraction was 0.3 and"),
+        ("+optimizer.amsgrad=true", "another optimizer.amsgrad (optimizer.amsgrad was None and is True): restore it"),
+    ],
+)
+def test_resume_force_refuses_arguments_it_cannot_apply(runs: Runs, setting: str, refused: str) -> None:
+    run = runs.stopped(stop_signal, "on_train_batch_end", 2)
+    written = (run / "config.yaml").read_bytes()
+    assert f"cannot be resumed with {refused}" in error_of(runs.train(setting, "resume_force=true", resume=run))
+    assert (run / "config.yaml").read_bytes() == written
+
+
+def test_changed_frequency_rescales_the_schedule(runs: Runs) -> None:
+    before = ("scheduler=linear", "trainer.max_epochs=3", "optimizer.lr=0.01")
+    run = runs.stopped(stop_signal, "on_train_batch_end", 4, *before)
+    runs.resume(run, *before, "+scheduler.frequency=2", "resume_force=true")
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    assert [rate * 1200 for rate in rates] == pytest.approx([12, 11, 10, 9, 8, 8, 6, 6, 4, 4, 2, 2])

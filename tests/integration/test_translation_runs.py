@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from running import SAMPLE, Finished, error_of, joined, json_lines, paths_in, sluice, train, trained
+from sluice.cli.translate import BATCH
 from sluice.recipes.load import load_model
 from sluice.text.vocab import Vocab
 
@@ -41,6 +42,24 @@ def test_bleu_matches_sacrebleu(translator: Finished) -> None:
     scores = json.loads((translator.folder / "scores.json").read_text(encoding="utf-8"))
     assert "case:lc" in scores["bleu_lowercase"]
     assert "tok:13a" in scores["bleu"]
+
+
+def test_limited_test_skips_extra_beams(workdir: Path) -> None:
+    run = trained(workdir, "task=multi30k", *SAMPLE, *SMALL, "debug=fast", "task.extra_beams=[2,3]")
+    assert "test/bleu" in run.results
+    assert not [name for name in run.results if "beam" in name]
+    (line,) = [line for line in run.ended.err.splitlines() if "Skipped the further tests of task.extra_beams" in line]
+    assert "task.extra_beams=[2,3]: they need the whole test split, which trainer.limit_test_batches=2 limits" in line
+
+
+def test_samples_of_equal_sentences_differ_between_batches(translator: Finished, tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("Ein Mann läuft.\n" * 2 * BATCH, encoding="utf-8")
+    asked = ("translate", translator.folder, "--seed", "1")
+    lines = sluice(*asked, "--file", file).out.splitlines()
+    assert len(lines) == 2 * BATCH
+    assert lines[:BATCH] == sluice(*asked, *["Ein Mann läuft."] * BATCH).out.splitlines() != lines[BATCH:]
+    assert sluice(*asked, "--file", file).out.splitlines() == lines
 
 
 def test_checkpoint_alone_reproduces_test_translations(translator: Finished, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from run_differences import differences
+from run_differences import differences, rows_of
 from running import TINY, Finished, error_of, json_lines, paths_in, sluice, train, trained
 from sluice.text.vector_files import read_vectors
 from stopping import ctrl_c, stopped
@@ -105,16 +105,24 @@ def test_resumed_run_equals_uninterrupted_run(workdir: Path) -> None:
 
 
 def test_project_writes_scatter_plot_and_projector(vectors: Finished, workdir: Path) -> None:
-    project = ("embeddings", vectors.folder, "project", "--png", "map.png", "--projector", "words")
-    assert sluice(*project, "--words", "5").code == 0
+    asked = ("embeddings", vectors.folder, "project", "--png", "map.png", "--projector", "words")
+    assert sluice(*asked, "--words", "5").code == 0
     assert (workdir / "map.png").read_bytes().startswith(b"\x89PNG")
     (labels,) = (workdir / "words").rglob("metadata.tsv")
     (rows,) = (workdir / "words").rglob("tensors.tsv")
     found = read_vectors(vectors.folder / "vectors.txt")
     assert labels.read_text(encoding="utf-8").split() == found.words[:5]
     np.testing.assert_allclose(np.loadtxt(rows), found.vectors[:5], rtol=1e-5)
-    assert "map.png already exists" in error_of(sluice(*project))
-    assert "words already exists" in error_of(sluice(*project[:3], "--projector", "words"))
+    assert "map.png already exists" in error_of(sluice(*asked))
+    assert "words already exists" in error_of(sluice(*asked[:3], "--projector", "words"))
+
+
+def test_number_of_words_is_refused_with_words(vectors: Finished, workdir: Path) -> None:
+    asked = ("embeddings", vectors.folder, "project", "cat", "dog", "--png", "map.png")
+    for number in ("50", "200"):
+        error = error_of(sluice(*asked, "--words", number))
+        assert f"--words {number} has no effect with the words cat, dog: omit one" in error
+    assert sluice(*asked).code == 0
 
 
 def test_analogy_ranks_the_expected_word_first(workdir: Path) -> None:
@@ -220,3 +228,19 @@ def test_bench_word2vec_does_not_need_gensim(workdir: Path) -> None:
     rows = [json.loads(line) for line in ended.out.splitlines()]
     assert rows[0]["library"] == "sluice"
     assert all(row["pairs/s"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("{_target_: torch.optim.lr_scheduler.ExponentialLR, gamma: 0.5}", [1, 0.5, 0.25, 0.125]),
+        ("{_target_: torch.optim.lr_scheduler.ExponentialLR, gamma: 0.5, frequency: 2}", [1, 1, 0.5, 0.5]),
+        ("{_target_: torch.optim.lr_scheduler.StepLR, step_size: 2, gamma: 0.1}", [1, 1, 0.1, 0.1]),
+        ("{_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, patience: 0, threshold: 0.99}", [1, 1, 0.1, 0.01]),
+    ],
+)
+def test_schedules_per_epoch_count_epochs(workdir: Path, spec: str, expected: list[float]) -> None:
+    settings = (*SMALL, own(workdir), "task.max_epochs=4", "scheduler=constant", f"+scheduler={spec}")
+    run = trained(workdir, *settings, "trainer.limit_train_batches=2", "optimizer.lr=0.01").folder
+    rates = [float(row["train/learning_rate"]) for row in rows_of(run) if "train/learning_rate" in row]
+    assert [100 * rate for rate in rates[::2]] == pytest.approx(expected)

@@ -78,9 +78,7 @@ def analogy(
 def project(
     context: typer.Context,
     word: Annotated[list[str] | None, typer.Argument(help="Words to plot; default: see --words.")] = None,
-    words: Annotated[
-        int, typer.Option(min=2, help="Number of words: the most frequent of a run, the first of a file.")
-    ] = 200,
+    words: Annotated[int | None, typer.Option(min=2, help="Number of words, the first ones; default: 200.")] = None,
     png: Png = None,
     projector: Projector = None,
 ) -> None:

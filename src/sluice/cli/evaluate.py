@@ -13,6 +13,7 @@ from sluice.composition.unknown_names import no_setting
 from sluice.config.common import TaskSettings
 from sluice.data.corpus import SPLITS
 from sluice.errors import UserError
+from sluice.inference.lm_evaluation import unused_setting
 from sluice.recipes.load import load_model
 from sluice.recipes.registry import recipe_of
 from sluice.recipes.task import OWN_FILES, AnyRecipe
@@ -22,9 +23,6 @@ from sluice.runs.logs import start_logging
 from sluice.runs.report import print_confusion
 from sluice.runs.saved_model import SavedModel
 from sluice.terminal import print_line
-
-METHOD_GROUPS = ("cache", "dynamic")
-"""Groups of settings that only the method of the same name uses."""
 
 
 def evaluate_runs(
@@ -61,13 +59,13 @@ def evaluate_runs(
         raise UserError(f"--data-dir {data_dir} has no effect with --file: omit one of them")
     models = _load_models(runs)
     model, recipe = models[0], recipe_of(models[0].config)
-    _check_options(recipe, model.config.task, table, method, settings)
+    request = Request(split, table, method)
+    _check_options(recipe, model.config.task, request, settings)
     if data_dir is not None and not hasattr(getattr(model.config.task, "data", None), "source"):
         raise UserError(f"--data-dir {data_dir} has no effect on task={model.config.task.name}: omit it")
     models = [_changed(each.with_paths(data_dir), settings, method) for each in models]
     if table is None:
         check_own_files(models)
-    request = Request(split, table, method)
     single = len(models) == 1
     found = recipe.evaluate(models[0], request) if single else recipe.evaluate_ensemble(models, request)
     _print_evaluation(found, as_json)
@@ -95,14 +93,13 @@ def _changed(model: SavedModel, settings: list[str], method: str) -> SavedModel:
     return replace(model, config=replace(model.config, task=task))
 
 
-def _check_options(
-    recipe: AnyRecipe, task: TaskSettings, table: Table | None, method: str, settings: list[str]
-) -> None:
-    """Checks that the options apply to this kind of model.
+def _check_options(recipe: AnyRecipe, task: TaskSettings, request: Request, settings: list[str]) -> None:
+    """Checks that the options apply to this kind of model and evaluation.
 
     Raises:
-        UserError: for an option that this kind of model would ignore, or an unknown method.
+        UserError: for an option that this evaluation would ignore, or an unknown method.
     """
+    table, method = request.table, request.method
     if table is not None and not recipe.evaluates_files:
         raise UserError(
             f"--file needs a model that classifies texts, this one is of task={task.name}{recipe.files_hint}"
@@ -117,16 +114,14 @@ def _check_options(
         if not (sign and key):
             raise UserError(f"--set {setting} cannot be used: write KEY=VALUE")
         _check_known(task, key)
-        if key.partition(".")[0] in METHOD_GROUPS and key.partition(".")[0] != method:
-            raise UserError(
-                f"--set {setting} has no effect with --method {method}: set --method {key.partition('.')[0]}"
-            )
         if table is not None and key in OWN_FILES:
             raise UserError(f"--set {setting} has no effect with --file: omit one of them")
         if not key.startswith(recipe.evaluation_settings):
             known = [name for name in flat(asdict(task)) if name.startswith(recipe.evaluation_settings)]
             instead = f"it must be one of {', '.join(known)}" if known else "omit it"
             raise UserError(f"--set {setting} has no effect when evaluating task={task.name}: {instead}")
+        if unused := unused_setting(key, request.split, method):
+            raise UserError(f"--set {setting} has no effect with {unused[0]}: set {unused[1]}")
 
 
 def _check_known(task: TaskSettings, key: str) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from sluice.cli.lines import batched, input_lines, print_notes
+from sluice.decoding.search import generator_of
 from sluice.errors import UserError
 from sluice.inference.translator import MAX_SEED, Translation, Translator, attention_labels, attention_map
 from sluice.plain import Plain
@@ -50,18 +51,18 @@ def translate_texts(
         raise UserError("give sentences or --file, not both")
     check_figure("--attention", attention)
     model, translator = load_for(run, Translator, tokenized=tokenized)
-    beam = _checked_beam(translator, beam, n_best, seed)
+    _check_search(translator, beam, n_best, seed)
     print_notes(model, as_json)
+    sampling = generator_of(seed)  # for all batches
     number, drawn, interactive = 0, False, not texts and file is None and sys.stdin.isatty()
     for batch in batched(texts or input_lines(file), 1 if interactive else BATCH):
         _note_truncation(translator, batch, first=number + 1)
-        translated = translator.translate(batch, beam=beam, n_best=n_best, seed=seed)
-        if attention is not None and not drawn:
-            drawn = _draw_first(translated, attention)
+        translated = translator.translate(batch, beam=beam, n_best=n_best, seed=sampling)
+        drawn = drawn or attention is None or _draw_first(translated, attention)
         for text, best in zip(batch, translated, strict=True):
             _print_translations(text, [best, *best.alternatives], as_json)
         number += len(batch)
-    _check_translated(number, attention is None or drawn)
+    _check_translated(number, drawn)
 
 
 def _check_translated(number: int, drawn: bool) -> None:
@@ -71,7 +72,7 @@ def _check_translated(number: int, drawn: bool) -> None:
         raise UserError("--attention cannot be used: all sentences are blank")
 
 
-def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> int | None:
+def _check_search(translator: Translator, beam: int | None, n_best: int, seed: int | None) -> None:
     """Checks the settings of the search before input is read."""
     if seed is not None:
         _check_seed(beam, n_best, seed)
@@ -89,7 +90,6 @@ def _checked_beam(translator: Translator, beam: int | None, n_best: int, seed: i
         translator.translate([], beam=beam, n_best=n_best, seed=seed)
     except ValueError as error:
         raise UserError(str(error)) from error
-    return beam
 
 
 def _check_seed(beam: int | None, n_best: int, seed: int) -> None:

@@ -18,6 +18,9 @@ from sluice.plain import Plain
 from sluice.plots.save import check_figure, save_figure
 from sluice.terminal import print_line
 
+DEFAULT_COUNT = 200
+"""Default of `sluice embeddings project --words`."""
+
 
 def print_neighbours(source: Path, words: list[str], *, top: int, manhattan: bool, as_json: bool) -> None:
     """Prints the nearest neighbours of each word.
@@ -55,21 +58,27 @@ def print_analogy(source: Path, words: tuple[str, str, str], *, top: int, manhat
     print_nearest({"a": a, "b": b, "c": c}, f"{a} - {b} + {c}", neighbours, as_json)
 
 
-def project_words(source: Path, *, chosen: list[str], count: int, png: Path | None, projector: Path | None) -> None:
+def project_words(
+    source: Path, *, chosen: list[str], count: int | None, png: Path | None, projector: Path | None
+) -> None:
     """Plots words by their principal components, and writes data for TensorBoard's projector.
 
     Args:
         source: a run folder, a checkpoint, a file of vectors, or the name of published ones.
         chosen: the words; empty for the first `count` words.
-        count: the number of words if none are chosen.
+        count: the number of words if none are chosen; None for DEFAULT_COUNT.
         png: the file of the plot; None for no plot.
         projector: a new folder for TensorBoard's projector; None for none.
 
     Raises:
         UserError: see `print_neighbours`; also if both outputs are None, or one exists already.
     """
+    if chosen and count is not None:
+        raise UserError(f"--words {count} has no effect with the words {', '.join(chosen)}: omit one of them")
     space = load_space(source)
-    indices = [space.index(word) for word in chosen] if chosen else list(range(min(count, len(space.words))))
+    indices = (
+        [space.index(word) for word in chosen] if chosen else list(range(min(count or DEFAULT_COUNT, len(space.words))))
+    )
     labels = [space.words[index] for index in indices]
     write_plot(labels, space.vectors[indices], title=str(source), png=png, projector=projector)
 

@@ -60,8 +60,9 @@ class SplitHashes:
     def select(self, split: str, given: NDArray[np.str_], hashes: Hashes) -> SelectedRows:
         """Selects the rows of a corpus whose hash is in a split.
 
-        Candidates are the rows that the corpus assigns to the split, or the training rows if it assigns none. A text
-        in several splits (which occurs in published corpora only) is selected as many times as the split contains it.
+        Candidates are the rows that the corpus assigns to the split, or the training rows if it assigns none. A text is
+        selected as many times as the split contains it; further copies, added since, are left out unless another split
+        contains the text too (which occurs in published corpora only).
 
         Args:
             split: "train", "val" or "test".
@@ -74,9 +75,9 @@ class SplitHashes:
         rows = candidates[np.isin(candidate_hashes, self.splits[split])]
         other_splits = np.concatenate([self.splits[name] for name in SPLITS if name != split])
         shared = np.isin(hashes[rows], other_splits)
-        if shared.any():
-            rows = rows[~shared | (_occurrence(hashes[rows]) < _count(self.splits[split], hashes[rows]))]
-        return SelectedRows(rows, int((~np.isin(candidate_hashes, known)).sum()))
+        further = _occurrence(hashes[rows]) >= _count(self.splits[split], hashes[rows])
+        unknown = ~np.isin(candidate_hashes, known)
+        return SelectedRows(rows[~further], int(unknown.sum()) + int((further & ~shared).sum()))
 
     def overlap_with_train(self) -> dict[str, int]:
         """Returns the number of validation and test texts that are also in the training split."""

@@ -27,8 +27,8 @@ class DecodingSettings:
     """Maximum number of words is source length · `max_length_factor` + `max_length_offset`."""
     max_length_offset: int = 10
     """See `max_length_factor`."""
-    seed: int | None = None
-    """None searches for the most probable sentences; a seed samples every word."""
+    seed: int | torch.Generator | None = None
+    """None searches for the most probable sentences; a seed, or a CPU generator for several calls, samples words."""
 
     @property
     def penalty(self) -> LengthPenalty:
@@ -60,6 +60,11 @@ class DecodingSettings:
         return (source_lengths * self.max_length_factor).long() + self.max_length_offset
 
 
+def generator_of(seed: int | torch.Generator | None) -> torch.Generator | None:
+    """Returns a new CPU generator with a seed; a generator, or None, unchanged."""
+    return seed if seed is None or isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+
+
 def decode(
     step: StepFunction[StateT],
     state: StateT,
@@ -88,7 +93,7 @@ def decode(
     max_lengths, penalty = settings.max_lengths(source_lengths), settings.penalty
     marks = {"begin_id": begin_id, "end_id": end_id}
     if settings.beam == 1:
-        generator = None if settings.seed is None else torch.Generator().manual_seed(settings.seed)
+        generator = generator_of(settings.seed)
         found = greedy_search(step, state, max_lengths, **marks, penalty=penalty, device=device, generator=generator)
         return [[hypothesis] for hypothesis in found]
     width = {"beam": settings.beam, "n_best": settings.n_best}

@@ -22,6 +22,10 @@ from sluice.recurrent.states import StackState, map_state
 log = logging.getLogger(__name__)
 
 MAX_EXPONENT = math.log(sys.float_info.max)
+METHOD_GROUPS = ("cache", "dynamic")
+"""Groups of settings that only the method of the same name uses."""
+STREAMS = {"train": "data.val_streams", "val": "data.val_streams", "test": "data.test_streams"}
+"""Setting with the number of streams in which a split is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,31 @@ class LMEvaluator:
 
     def _sum(self, text: NDArray[np.int32], losses: Iterator[Tensor]) -> TextLoss:
         return TextLoss(sum(float(part.double().sum()) for part in losses), len(text))
+
+
+def unused_setting(key: str, split: str, method: str) -> tuple[str, str] | None:
+    """Returns why the evaluation of a language model ignores a setting of its task; None if it does not.
+
+    Args:
+        key: name of the setting, without "task.".
+        split: "train", "val" or "test".
+        method: "plain", "cache" or "dynamic".
+
+    Returns:
+        The option that excludes the setting, and what to set instead.
+
+    Example:
+        >>> unused_setting("data.test_streams", split="train", method="plain")
+        ('--split train', 'data.val_streams')
+    """
+    group = key.partition(".")[0]
+    if group in METHOD_GROUPS and group != method:
+        return f"--method {method}", f"--method {group}"
+    if key in STREAMS.values() and key != STREAMS[split]:
+        return f"--split {split}", STREAMS[split]
+    if key == "data.chunk_length" and method == "dynamic":
+        return "--method dynamic", "dynamic.chunk_length"
+    return None
 
 
 def _mean_squares(parameters: list[Tensor], gradients: Iterable[object]) -> list[Tensor]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from sluice.decoding.search import DecodingSettings
+from sluice.decoding.search import DecodingSettings, generator_of
 from sluice.decoding.steps import Hypothesis
 from sluice.decoding.unk_replacement import replace_unknowns
 from sluice.errors import UserError
@@ -119,7 +119,7 @@ class Translator(InferenceModel):
         *,
         beam: int | None = None,
         n_best: int = 1,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         attention: bool = True,
         batch_size: int = BATCH_SIZE,
     ) -> list[Translation]:
@@ -130,7 +130,8 @@ class Translator(InferenceModel):
                 Sentences longer than in training are truncated.
             beam: beam size, at least `n_best`; 1 is greedy search. None for 5, or for 1 with a seed.
             n_best: number of translations of each sentence; all but the best are its `alternatives`.
-            seed: samples each word with this random seed instead of searching, with a beam of 1.
+            seed: samples each word with this random seed instead of searching, with a beam of 1. A
+                `torch.Generator` on the CPU continues its random numbers from call to call.
             attention: whether to return the attention weights.
             batch_size: number of sentences decoded together.
 
@@ -163,7 +164,7 @@ class Translator(InferenceModel):
 
         Args:
             texts: the sentences. Those without tokens, such as blank ones, have empty translations.
-            settings: settings of the search.
+            settings: settings of the search; their seed is that of all sentences together.
             max_length: maximum number of source tokens; None for all.
             batch_size: number of sentences decoded together.
 
@@ -180,6 +181,7 @@ class Translator(InferenceModel):
             True
         """
         settings.check()
+        settings = replace(settings, seed=generator_of(settings.seed))  # one generator for all batches
         ids = [torch.tensor(self.source.source_ids(text, max_length)) for text in texts]
         found: list[list[Translation]] = [[] for _ in texts]
         for batch in batches_by_length([len(row) for row in ids], batch_size):
@@ -219,10 +221,10 @@ class Translator(InferenceModel):
             [*words[: len(ids) - 1], EOS], known, *TracedStates.of(hidden), length=len(words), kept=len(ids) - 1
         )
 
-    def _settings(self, beam: int | None, n_best: int, seed: int | None) -> DecodingSettings:
+    def _settings(self, beam: int | None, n_best: int, seed: int | torch.Generator | None) -> DecodingSettings:
         if beam is None:
             beam = max(BEAM, n_best) if seed is None else 1
-        if seed is not None and not 0 <= seed < MAX_SEED:
+        if not (seed is None or isinstance(seed, torch.Generator) or 0 <= seed < MAX_SEED):
             raise ValueError(f"the seed must be at least 0 and below 2^63, got {seed}")
         settings = replace(self.decoding, beam=beam, n_best=n_best, seed=seed)
         settings.check()

@@ -1,7 +1,9 @@
 """Base class of the LightningModules."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol, runtime_checkable
 
@@ -18,9 +20,13 @@ from typing_extensions import Self
 from sluice.lightning_internals import is_logged_step
 from sluice.modules.monitor import Monitor
 from sluice.optim.changed_settings import (
+    Changes,
     apply_to_optimizers,
+    apply_to_schedulers,
+    changed_arguments,
+    keep_patience,
     length_differs,
-    optimizer_changes,
+    restart_plateaus,
     steps_left,
     total_steps,
 )
@@ -84,6 +90,8 @@ class TaskModule(pl.LightningModule):
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.layer_decay, self.saved_with = layer_decay, saved_with or {}
         self._resumed_from: Plain | None = None
+        self._steps_per_change, self._schedule_metric = 1, self.monitor.metric
+        """Optimizer steps between two changes of a learning rate that changes per step, and the metric of schedules."""
         self.carried_states: dict[str, StackState] = {}
         """Recurrent state after the last chunk, by stage; empty unless batches are consecutive chunks of streams."""
 
@@ -105,15 +113,30 @@ class TaskModule(pl.LightningModule):
             return optimizer
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._make_schedule(optimizer, total_steps=total_steps, mode=self.monitor.mode)
+        by_step = schedule.interval == "step"
+        self._steps_per_change = schedule.frequency if by_step else 1
+        self._schedule_metric = schedule.monitor or self.monitor.metric
         return {
             "optimizer": optimizer,
             "lr_scheduler": {
                 "scheduler": schedule.scheduler,
                 "interval": schedule.interval,
-                "frequency": schedule.frequency,
-                "monitor": schedule.monitor or self.monitor.metric,
+                "frequency": 1 if by_step else schedule.frequency,  # see `lr_scheduler_step`
+                "monitor": self._schedule_metric,
             },
         }
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Tensor | None) -> None:
+        """Steps a scheduler; one per optimizer step every `frequency` steps of the training.
+
+        Lightning would count the batches of each epoch instead.
+
+        Args:
+            scheduler: the scheduler.
+            metric: the monitored metric for ReduceLROnPlateau; None for all others.
+        """
+        if self.trainer.global_step % self._steps_per_change == 0:
+            super().lr_scheduler_step(scheduler, metric)
 
     def _layer_groups(self) -> list[Plain]:
         """Returns the parameter groups of the layers, from the top, with the factor of the learning rate of each."""
@@ -193,9 +216,11 @@ class TaskModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Plain) -> None:
         self._resumed_from = checkpoint.get("sluice", {})
+        with suppress(RuntimeError):  # without a Trainer
+            keep_patience(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def on_train_start(self) -> None:
-        """Applies changes to the optimizer settings and to the training length after resuming.
+        """Applies changes to the settings of optimizer and schedule and to the training length after resuming.
 
         Under bf16-mixed gradients are not scaled; Lightning then clips also those of fused optimizers.
         """
@@ -205,10 +230,19 @@ class TaskModule(pl.LightningModule):
         if self._resumed_from is None:
             return
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        changes = optimizer_changes(self._resumed_from, self.saved_with)
-        apply_to_optimizers(changes, self.trainer.optimizers, schedulers)
-        if length_differs(self._resumed_from, self.saved_with, total_steps(self.trainer)):
-            self._stretch(schedulers, steps_left(self.trainer))
+        apply_to_optimizers(self._changes("optimizer", self._make_optimizer), self.trainer.optimizers, schedulers)
+        changes = self._changes("scheduler", self._make_schedule)
+        apply_to_schedulers(changes, schedulers)
+        restart_plateaus(self._resumed_from, self.saved_with, schedulers)
+        total = total_steps(self.trainer)
+        by_step = any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
+        more_often = "frequency" in changes and by_step and total is not None
+        if more_often or length_differs(self._resumed_from, self.saved_with, total):
+            self._stretch(schedulers, math.ceil(steps_left(self.trainer) / self._steps_per_change))
+
+    def _changes(self, group: str, make: Callable[..., object] | None) -> Changes:
+        """Returns the arguments of the optimizer or the schedule that were changed on resuming."""
+        return changed_arguments(group, self._resumed_from or {}, self.saved_with, make)
 
     def _stretch(self, schedulers: Sequence[LRScheduler], left: int) -> None:
         for scheduler in schedulers:

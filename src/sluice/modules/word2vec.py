@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sluice.data.word2vec import WindowBatch
 from sluice.metrics.metric_dict import MetricDict
@@ -61,14 +63,29 @@ class Word2VecModule(TaskModule):
         return loss.detach()
 
     def on_train_epoch_end(self) -> None:
-        self._step_schedules("epoch", self.trainer.callback_metrics.get(self.monitor.metric))
+        self._step_schedules("epoch")
 
-    def _step_schedules(self, interval: str, *metric: Tensor | None) -> None:
-        """Steps the schedules of this interval; only ReduceLROnPlateau is stepped per epoch, with the metric."""
+    def _step_schedules(self, interval: str) -> None:
+        """Steps the schedules of this interval that are due, and ReduceLROnPlateau with the metric that it reads."""
         for entry in self.trainer.lr_scheduler_configs:
-            schedule: Any = entry.scheduler
-            if entry.interval == interval:
-                schedule.step(*metric)
+            is_due = interval == "step" or (self.current_epoch + 1) % entry.frequency == 0
+            if entry.interval == interval and is_due:
+                reads_metric = isinstance(entry.scheduler, ReduceLROnPlateau)
+                self.lr_scheduler_step(entry.scheduler, self._metric_of_schedule() if reads_metric else None)
+
+    def _metric_of_schedule(self) -> Tensor:
+        """Returns the value of the metric that ReduceLROnPlateau reads.
+
+        Raises:
+            MisconfigurationException: if it has not been logged, as Lightning does in automatic optimization.
+        """
+        name, metrics = self._schedule_metric, self.trainer.callback_metrics
+        if name not in metrics:
+            raise MisconfigurationException(
+                f"ReduceLROnPlateau reads {name}, which is not available after epoch {self.current_epoch + 1}: set "
+                "scheduler.frequency to trainer.check_val_every_n_epoch"
+            )
+        return metrics[name]
 
     def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
         self._evaluate(batch, "val")

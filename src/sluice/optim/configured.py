@@ -16,8 +16,8 @@ OWN_SETTINGS = ("interval", "frequency", "monitor")
 """Settings of `scheduler` that are not arguments of the class or function, see `Schedule`."""
 RATES = ("max_lr", "base_lr")
 """Parameters of torch's cyclic schedules that are learning rates, one or one for each parameter group."""
-TRIED_STEPS = 10
-"""Length of the schedule with which the arguments are tried before the run."""
+TRIED_STEPS = 11
+"""Length of the schedule with which the arguments are tried; OneCycleLR with pct_start=0.1 fails for 10 steps."""
 LENGTHS = ("total_steps", "T_max")
 """Parameters of torch's schedules that are the number of steps of the whole schedule."""
 
@@ -26,9 +26,9 @@ class ConfiguredSchedule:
     """Creates the schedule of an optimizer.
 
     The class or function gets the optimizer, the given arguments and, if it has such parameters and they are not given,
-    `total_steps` (or `T_max`), the optimizer steps of the whole training, and `mode`, the direction of the monitored
-    metric. The steps of a schedule that gets the length of the training are optimizer steps; those of another one are
-    epochs, as in Lightning.
+    `total_steps` (or `T_max`), the optimizer steps of the whole training divided by `frequency`, and `mode`, the
+    direction of the monitored metric. The steps of a schedule that gets the length of the training are optimizer steps;
+    those of another one are epochs, as in Lightning.
 
     Example:
         >>> import torch
@@ -47,7 +47,8 @@ class ConfiguredSchedule:
         Raises:
             ValueError: for an invalid interval, frequency or metric, or a step at which the schedule would begin.
         """
-        self._target = target
+        self.func = target
+        """The class or function, named as in functools.partial."""
         self._given = {name: value for name, value in given.items() if name not in OWN_SETTINGS}
         self._own = {name: value for name, value in given.items() if name in OWN_SETTINGS and value is not None}
         parameters = inspect.signature(target).parameters
@@ -90,9 +91,10 @@ class ConfiguredSchedule:
         return made
 
     def _made(self, optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:
-        automatic: Plain = {} if self._length is None else {self._length: total_steps}
+        changes = math.ceil(total_steps / self._own.get("frequency", 1))
+        automatic: Plain = {} if self._length is None else {self._length: changes}
         automatic |= {"mode": mode} if self._takes_mode else {}
-        made = self._target(optimizer, **{**self._given, **self._rates_of_groups(optimizer), **automatic})
+        made = self.func(optimizer, **{**self._given, **self._rates_of_groups(optimizer), **automatic})
         if isinstance(made, lr_scheduler.LRScheduler):
             made = Schedule(made, "step" if self._length is not None else "epoch")
         if not isinstance(made, Schedule):
@@ -108,11 +110,15 @@ class ConfiguredSchedule:
     def _rates_of_groups(self, optimizer: Optimizer) -> Plain:
         """Returns the given learning rates for each parameter group, in proportion to the rates of the groups."""
         groups = optimizer.param_groups
-        if len(groups) == 1 or not isinstance(self._target, type):
+        if len(groups) == 1 or not isinstance(self.func, type):
             return {}
         rates = {name: rate for name, rate in self._given.items() if name in RATES and isinstance(rate, int | float)}
         factors = [float(group["lr"] / groups[0]["lr"]) for group in groups]
         return {name: [rate * factor for factor in factors] for name, rate in rates.items()}
+
+    def example(self, optimizer: Optimizer) -> Schedule:
+        """Returns the schedule of a training of a few steps; see `__call__`."""
+        return self._made(optimizer, total_steps=TRIED_STEPS * self._own.get("frequency", 1), mode="max")
 
     def try_with(self, optimizer: Optimizer, max_epochs: int = 0) -> None:
         """Creates the schedule and takes some steps, since schedules use some of their arguments only then.
@@ -125,7 +131,7 @@ class ConfiguredSchedule:
             ValueError: if a learning rate becomes negative or is not finite, or a schedule has fewer epochs than the
                 training; also see `__call__`.
         """
-        made = self._made(optimizer, total_steps=TRIED_STEPS, mode="max")
+        made = self.example(optimizer)
         scheduler = made.scheduler
         if made.interval == "epoch":
             check_length(scheduler, max_epochs // made.frequency, "epochs")

@@ -1,10 +1,15 @@
 """Learning-rate schedules, created from an optimizer and the number of steps."""
 
+import inspect
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
+
+MOMENTA = (0.95, 0.85)
+"""Largest and smallest momentum, or beta1, of one cycle."""
 
 
 class Stretchable(lr_scheduler.LRScheduler):
@@ -100,6 +105,8 @@ class Schedule(NamedTuple):
 def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fraction: float = 0.3) -> Schedule:
     """One cycle: warm-up to the peak, then annealing to nearly 0 (Smith 2018, arXiv 1803.09820).
 
+    The momentum, or beta1, falls from 0.95 to 0.85 in the warm-up and returns to 0.95, see `momentum_ranges`.
+
     Args:
         optimizer: optimizer; its `lr` is the peak.
         total_steps: optimizer steps of the whole training.
@@ -119,11 +126,44 @@ def one_cycle(optimizer: Optimizer, *, total_steps: int, mode: str, warmup_fract
     if not 0 < warmup_fraction < 1:
         raise ValueError(f"warmup_fraction must be above 0 and below 1, got {warmup_fraction:g}")
     peaks = [group["lr"] for group in optimizer.param_groups]
-    has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
+    if warmup_fraction * total_steps == 1:  # torch would divide by 0
+        warmup_fraction *= 1 + 1e-9
+    ranges = momentum_ranges(optimizer)
     cycle = OneCycleLR(
-        optimizer, peaks, total_steps=total_steps, pct_start=warmup_fraction, cycle_momentum=has_momentum
+        optimizer,
+        peaks,
+        total_steps=total_steps,
+        pct_start=warmup_fraction,
+        cycle_momentum=any(largest > smallest for largest, smallest in ranges),
+        max_momentum=[largest for largest, _ in ranges],
+        base_momentum=[smallest for _, smallest in ranges],
     )
     return Schedule(cycle, "step")
+
+
+def momentum_ranges(optimizer: Optimizer) -> list[tuple[float, float]]:
+    """Returns the largest and smallest momentum, or beta1, of each parameter group in one cycle.
+
+    Both are the group's own value if its momentum is 0, or if its betas differ from the defaults of the optimizer's
+    class.
+    """
+    ranges: list[tuple[float, float]] = []
+    for group in optimizer.param_groups:
+        if "betas" in optimizer.defaults:
+            own, changes = group["betas"][0], _has_default_betas(optimizer, group["betas"])
+        else:
+            own = group.get("momentum", 0.0)
+            changes = own > 0
+        ranges.append(MOMENTA if changes else (own, own))
+    return ranges
+
+
+def _has_default_betas(optimizer: Optimizer, betas: Sequence[float]) -> bool:
+    """Returns whether betas are the defaults of the optimizer's class; True if its constructor has no such argument."""
+    parameter = inspect.signature(type(optimizer)).parameters.get("betas")
+    if parameter is None:
+        return True
+    return isinstance(parameter.default, list | tuple) and list(betas) == list(parameter.default)
 
 
 def cosine(optimizer: Optimizer, *, total_steps: int, mode: str) -> Schedule:

@@ -77,12 +77,10 @@ def check_core(config: Config) -> None:
     known_cell(model)
     if model.module is not None:
         return
-    if model.num_params is not None:
-        _check_memory(model.num_params, f"model.num_params={model.num_params}")
-        return
+    one_unit = replace(model, num_params=None, hidden_size=1)  # accepts the same options as any other size
     try:
         with torch.device("meta"):
-            stack = build_stack(model, input_size=config.embedding.size)
+            stack = build_stack(model if model.num_params is None else one_unit, input_size=config.embedding.size)
     except ValueError as error:
         raise UserError(str(error)) from error
     if model.layernorm_init_gain is not None and not any("gain" in name for name, _ in stack.named_parameters()):
@@ -97,6 +95,9 @@ def check_core(config: Config) -> None:
         )
     if model.num_layers == 1 and (model.dropout or model.variational):
         log.warning("model.dropout and model.variational have no effect with model.num_layers=1.")
+    if model.num_params is not None:
+        _check_memory(model.num_params, f"model.num_params={model.num_params}")
+        return
     sizes = f"model.hidden_size={shown(model.hidden_size)}, model.num_layers={model.num_layers} and "
     _check_memory(num_params_of(stack), f"{sizes}embedding.size={config.embedding.size}")
 
@@ -111,8 +112,7 @@ def check_parameters(network: nn.Module) -> None:
 
 
 def _check_memory(num_params: int, what: str) -> None:
-    instead = "choose smaller sizes"
-    require_memory(BYTES_PER_PARAMETER * num_params, f"{what} ({num_params:,} parameters)", instead)
+    require_memory(BYTES_PER_PARAMETER * num_params, f"{what} ({num_params:,} parameters)", "choose smaller sizes")
 
 
 def _stack_of(model: Model, cell: str, input_size: int, one_hot: bool, hidden_size: int | list[int]) -> RecurrentStack:

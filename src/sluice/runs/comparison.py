@@ -41,11 +41,15 @@ TRAINER_SETTINGS = (
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
     *("precision", "check_val_every_n_epoch", "val_check_interval"),
 )
-"""Settings of the trainer that must be equal within a group; the others concern devices and output."""
+"""Settings of the trainer that must be equal within a group, as must the number of processes; others concern output."""
 TRAINER_DEFAULTS = {"trainer.precision": "32-true", "trainer.check_val_every_n_epoch": 1}
 """Settings that older runs did not record."""
 FOLD = "task.data.fold"
 """Setting with the test fold of a run of a cross-validation, which may differ within a group like the seed."""
+GLOBAL_BATCH_SIZE = "task.data.global_batch_size"
+"""Setting with the batch size of all processes together, with which their number may differ within a group."""
+SEVERAL_DEVICES = re.compile(r"(\d+) x ")
+"""Beginning of the result "device" of a run with several processes."""
 T_QUANTILES = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
@@ -166,8 +170,11 @@ def group_runs(runs: Sequence[Plain]) -> list[Group]:
     """
     groups: dict[str, Group] = {}
     for run in runs:
-        known = {key: value for key, value in flat(run["config"]).items() if _distinguishes_groups(key)}
+        config = flat(run["config"])
+        known = {key: value for key, value in config.items() if _distinguishes_groups(key)}
         settings = dict(_named_callback(key, value) for key, value in known.items())
+        if config.get(GLOBAL_BATCH_SIZE) is None:
+            settings["processes"] = _num_processes(run, config)
         settings |= {name: run.get(name) for name in RESULT_KEYS}
         settings |= {name: value for name, value in TRAINER_DEFAULTS.items() if settings.get(name) is None}
         if "data_fingerprint_of_folds" in run:
@@ -188,6 +195,21 @@ def _distinguishes_groups(key: str) -> bool:
     if key == FOLD or (first == "callbacks" and (rest.partition(".")[0] in IGNORED_CALLBACKS or WRITES.search(rest))):
         return False
     return rest in TRAINER_SETTINGS if first == "trainer" else first not in IGNORED
+
+
+def _num_processes(run: Plain, config: Plain) -> int:
+    """Number of processes of a run, by which its batch size is multiplied; 1 if neither settings nor results have it.
+
+    Args:
+        run: the results.
+        config: the settings by dotted name. With `trainer.devices=auto` the results have the number.
+    """
+    devices, nodes = config.get("trainer.devices"), config.get("trainer.num_nodes") or 1
+    numbers = [str(len(devices) if isinstance(devices, list) else devices), str(nodes)]
+    if all(number.isdecimal() for number in numbers):
+        return math.prod(map(int, numbers))
+    several = SEVERAL_DEVICES.match(str(run.get("device")))
+    return int(several[1]) if several else 1
 
 
 def _named_callback(key: str, value: object) -> tuple[str, object]:

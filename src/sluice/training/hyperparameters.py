@@ -3,6 +3,7 @@
 from dataclasses import asdict, fields
 
 from sluice.composition.compose import flat
+from sluice.composition.given import REPLACED
 from sluice.config.common import Embedding
 from sluice.config.schema import Config
 from sluice.plain import Plain
@@ -38,9 +39,10 @@ _OF_VECTORS = tuple(f"embedding.{entry.name}" for entry in fields(Embedding) if 
 
 
 def all_settings(config: Config) -> Plain:
-    """The settings with dotted names, without those of devices, folders and output, and without null."""
+    """The settings with dotted names, without those of devices, folders and output, without null and replaced ones."""
     chosen = {key: value for key, value in asdict(config).items() if key not in NOT_LOGGED}
-    return {key: value for key, value in flat(chosen).items() if value is not None}
+    found = {key: value for key, value in flat(chosen).items() if value is not None}
+    return {key: value for key, value in found.items() if REPLACED.get(key) not in found}
 
 
 def varied_settings(config: Config) -> Plain:

@@ -7,7 +7,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import torch
 import yaml
+from torch import nn
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
@@ -17,9 +19,12 @@ from sluice.config.fields import MISSING
 from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
 from sluice.errors import UserError
+from sluice.optim.changed_settings import accepts_state, can_change, changed_arguments
+from sluice.optim.configured import OWN_SETTINGS, ConfiguredSchedule
 from sluice.plain import Plain
 from sluice.recipes.task import OWN_FILES
 from sluice.runs.checkpoint import did_you_mean, read_checkpoint
+from sluice.targets.instantiate import factory
 from sluice.training.data_checks import has_data_record
 
 log = logging.getLogger(__name__)
@@ -206,18 +211,41 @@ def check_same_settings(folder: Path, config: Config) -> None:
         UserError: naming the settings that differ.
     """
     differing = _differing_settings(folder, config)
-    fixed = [setting for setting in differing if setting[0] in NEVER_CHANGED]
+    fixed = {key: NEVER_CHANGED[key] for key, *_ in differing if key in NEVER_CHANGED}
+    if differing and config.resume_force and not fixed:
+        fixed = {key: key for key in _unchangeable_arguments(read_stored_config(folder), config)}
     if fixed and config.resume_force:
-        what = " or ".join(NEVER_CHANGED[key] for key, *_ in fixed)
+        refused = [setting for setting in differing if ".".join(setting[0].split(".")[:2]) in fixed]
         raise UserError(
-            f"the run in {folder} cannot be resumed with another {what} ({_describe(fixed)}): restore it, or start a "
-            f"new run from its weights with init_from={folder} instead of resume="
+            f"the run in {folder} cannot be resumed with another {' or '.join(fixed.values())} ({_describe(refused)}): "
+            f"restore it, or start a new run from its weights with init_from={folder} instead of resume="
         )
     if differing and not config.resume_force:
         raise UserError(
             f"the run in {folder} was started with other settings: {_describe(_decisive(differing))}; restore them or "
             "add resume_force=true"
         )
+
+
+def _unchangeable_arguments(before: Plain, config: Config) -> list[str]:
+    """Returns the settings of optimizer and schedule that differ and cannot be applied to their restored states."""
+    was, now = ({"config": settings} for settings in (before, _as_json(asdict(config))))
+    make = factory("optimizer", config.optimizer)
+    changes = changed_arguments("optimizer", was, now, make)
+    refused: list[str] = []
+    if changes and not accepts_state(factory("optimizer", before["optimizer"]), make, changes):
+        refused += [f"optimizer.{name}" for name in changes if name != "lr"]
+    if config.scheduler:
+        schedule = factory("scheduler", config.scheduler, make)
+        assert isinstance(schedule, ConfiguredSchedule)
+        scheduler = schedule.example(make([nn.Parameter(torch.zeros(1, 1))])).scheduler
+        changes = changed_arguments("scheduler", was, now, schedule)
+        refused += [
+            f"scheduler.{name}"
+            for name, (_, new) in changes.items()
+            if name not in OWN_SETTINGS and not can_change(scheduler, name, new)
+        ]
+    return refused
 
 
 def report_differences(folder: Path, config: Config) -> None:

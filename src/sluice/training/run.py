@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, redirect_stdout, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -22,7 +22,7 @@ from sluice.callbacks.checkpoints import LastCheckpoint, catch_signals
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.composition.compose import checked
 from sluice.composition.given import check_given, check_used
-from sluice.config.fields import freeze
+from sluice.config.fields import freeze, shown
 from sluice.config.schema import Config, schema_name
 from sluice.config.user_code import CELL, TASK, keep_source
 from sluice.distributed import global_rank, num_devices, started_by_launcher
@@ -53,6 +53,9 @@ from sluice.training.trainer import build_trainer
 from sluice.training.trainer_checks import check_trainer_settings, lightning_errors
 
 log = logging.getLogger(__name__)
+
+WITHOUT_REPEATED_TESTS: Plain = {"extra_beams": [], "eval_modes": ["plain"]}
+"""Settings of tasks that repeat the test on its whole split after the test loop, and their values that do not."""
 
 __all__ = ["AlreadyDone", "Interrupted", "Trained", "run", "train"]
 
@@ -203,7 +206,7 @@ def _fit_and_test(prepared: Prepared, trainer: pl.Trainer, monitor: TrainingMoni
     if not finished:
         results["interrupted"] = True
     if finished and trainer.is_global_zero:
-        results |= recipe.extra_metrics(config, data, module)
+        results |= recipe.extra_metrics(_without_repeated_tests(config), data, module)
     results["minutes"] = last.seconds / 60
     if trainer.is_global_zero:
         _finish(claim, config, module, results, trainer, interrupted=not finished)
@@ -211,6 +214,25 @@ def _fit_and_test(prepared: Prepared, trainer: pl.Trainer, monitor: TrainingMoni
     if not finished:
         raise Interrupted(claim.folder)
     return Trained(config, module, results, claim.folder)
+
+
+def _without_repeated_tests(config: Config) -> Config:
+    """Returns the configuration without the tests that would ignore trainer.limit_test_batches, if it is set."""
+    limit = config.trainer.get("limit_test_batches")
+    if limit is None or (isinstance(limit, float) and limit == 1):
+        return config
+    skipped: Plain = {
+        name: value for name, value in WITHOUT_REPEATED_TESTS.items() if getattr(config.task, name, value) != value
+    }
+    for name in skipped:
+        log.info(
+            "Skipped the further tests of task.%s=%s: they need the whole test split, which "
+            "trainer.limit_test_batches=%s limits.",
+            name,
+            shown(getattr(config.task, name)),
+            limit,
+        )
+    return replace(config, task=replace(config.task, **skipped))
 
 
 def _stop(last: LastCheckpoint, trainer: pl.Trainer, folder: Path) -> NoReturn:

@@ -52,6 +52,12 @@ def test_text_in_two_splits_is_selected_as_often_as_before() -> None:
     assert choose(stored, "train", train="aaabc") == ("aab", 0)
 
 
+def test_copies_added_since_are_excluded_and_counted() -> None:
+    stored = splits(train="aab", val="d", test="ef")
+    assert choose(stored, "test", train="aabdefeef") == ("ef", 3)
+    assert choose(stored, "train", train="aabbaadef") == ("aab", 3)
+
+
 def test_overlap_with_train_is_counted() -> None:
     assert splits(train="abc", val="aa", test="bcd").overlap_with_train() == {"val": 2, "test": 2}
 

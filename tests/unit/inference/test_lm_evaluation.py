@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.inference.lm_evaluation import LMEvaluator, TextLoss
+from sluice.inference.lm_evaluation import LMEvaluator, TextLoss, unused_setting
 from sluice.inference.neural_cache import NeuralCache
 from sluice.layers.embedding import make_embedding
 from sluice.layers.heads import make_head
@@ -200,3 +200,24 @@ def test_evaluation_does_not_change_the_weights(read: Callable[[LMEvaluator], Te
     first = read(make_reader(model))
     assert read(make_reader(model)) == first, "repeated evaluation gives the same loss"
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("key", "split", "method", "expected"),
+    [
+        ("data.test_streams", "train", "plain", ("--split train", "data.val_streams")),
+        ("data.test_streams", "val", "cache", ("--split val", "data.val_streams")),
+        ("data.val_streams", "test", "dynamic", ("--split test", "data.test_streams")),
+        ("data.test_streams", "test", "dynamic", None),
+        ("data.val_streams", "train", "plain", None),
+        ("data.chunk_length", "test", "dynamic", ("--method dynamic", "dynamic.chunk_length")),
+        ("data.chunk_length", "test", "cache", None),
+        ("dynamic.chunk_length", "test", "dynamic", None),
+        ("dynamic.chunk_length", "test", "cache", ("--method cache", "--method dynamic")),
+        ("data.path", "train", "dynamic", None),
+    ],
+)
+def test_settings_without_effect_are_recognised(
+    key: str, split: str, method: str, expected: tuple[str, str] | None
+) -> None:
+    assert unused_setting(key, split, method) == expected

@@ -232,6 +232,18 @@ class TestTranslator:
             assert found.attention.shape == (len(found.words) + 1, len(found.source_words) + 1)
             assert found.attention.sum(1) == pytest.approx(1, abs=1e-5)
 
+    def test_batches_of_one_call_are_sampled_independently(self) -> None:
+        translator, sampling = make_task().translator, DecodingSettings(seed=1)
+
+        def drawn(count: int, settings: DecodingSettings) -> list[list[str]]:
+            return [best.words for (best,) in translator.decode(["ein Hund"] * count, settings, batch_size=8)]
+
+        both = drawn(16, sampling)
+        assert both[:8] == drawn(8, sampling) != both[8:]
+        assert both == drawn(16, sampling)
+        shared = DecodingSettings(seed=torch.Generator().manual_seed(1))
+        assert drawn(8, shared) + drawn(8, shared) == both
+
     def test_unk_is_replaced_by_the_source_word(self) -> None:
         task = make_task()
         with torch.no_grad():

@@ -100,3 +100,29 @@ def test_given_length_is_kept() -> None:
     _, schedule = scheduled({"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": 3})
     assert schedule.scheduler.T_max == 3  # type: ignore[attr-defined]
     assert schedule.interval == "epoch"
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine", "linear"])
+def test_schedule_of_every_third_step_ends_with_training(name: str) -> None:
+    optimizer, schedule = scheduled({"_target_": f"sluice.optim.schedules.{name}", "frequency": 3})
+    changes = 10 // 3
+    assert rates(optimizer, schedule.scheduler, changes + 1)[-1] == pytest.approx(0, abs=1e-4)
+    assert schedule[1:] == ("step", 3, None)
+
+
+def test_length_in_epochs_is_not_divided_by_the_frequency() -> None:
+    given = {"T_max": 6, "interval": "epoch", "frequency": 3}
+    _, schedule = scheduled({"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", **given})
+    assert schedule.scheduler.T_max == 6  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"_target_": "sluice.optim.schedules.one_cycle", "warmup_fraction": 0.1},
+        {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 1.0, "pct_start": 0.1},
+    ],
+    ids=["one_cycle", "OneCycleLR"],
+)
+def test_warm_up_of_a_tenth_is_accepted(spec: dict[str, Any]) -> None:
+    assert factory("scheduler", spec)(make_optimizer(), total_steps=100, mode="min").interval == "step"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer, RMSprop
+from torch.optim.lr_scheduler import OneCycleLR
 
 from sluice.optim.schedules import Schedule, cosine, linear, one_cycle, plateau
 
@@ -30,6 +31,58 @@ def test_one_cycle_peaks_after_the_warm_up() -> None:
     assert learning_rates.index(max(learning_rates)) in (29, 30)
     assert learning_rates[0] < 0.1
     assert learning_rates[-1] < 0.01
+
+
+def momenta(optimizer: Optimizer, schedule: Schedule, steps: int = 10) -> list[list[float]]:
+    """The momentum, or beta1, of each parameter group at each step."""
+    found = []
+    for _ in range(steps):
+        found.append([group["betas"][0] if "betas" in group else group["momentum"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kept"),
+    [
+        pytest.param(SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 0.0, id="SGD without momentum"),
+        pytest.param(RMSprop([nn.Parameter(torch.zeros(1))], lr=0.1), 0.0, id="RMSprop"),
+        pytest.param(AdamW([nn.Parameter(torch.zeros(1))], lr=0.1, betas=(0.5, 0.999)), 0.5, id="beta1"),
+        pytest.param(AdamW([nn.Parameter(torch.zeros(1))], lr=0.1, betas=(0.9, 0.98)), 0.9, id="beta2"),
+    ],
+)
+def test_one_cycle_keeps_momentum_0_and_given_betas(optimizer: Optimizer, kept: float) -> None:
+    assert momenta(optimizer, one_cycle(optimizer, total_steps=11, mode="min")) == [[kept]] * 10
+
+
+def test_one_cycle_keeps_momentum_0_in_its_own_group() -> None:
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "momentum": momentum} for momentum in (0.0, 0.5)]
+    optimizer = SGD(groups, lr=0.1)
+    without, cycled = zip(*momenta(optimizer, one_cycle(optimizer, total_steps=11, mode="min")), strict=True)
+    assert without == (0.0,) * 10
+    assert (max(cycled), min(cycled)) == pytest.approx((0.95, 0.85), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "make", [AdamW, lambda weights, lr: SGD(weights, lr, momentum=0.9, nesterov=True)], ids=["AdamW", "SGD"]
+)
+def test_one_cycle_equals_that_of_torch_with_momentum(make: Callable[..., Optimizer]) -> None:
+    optimizer, other = (make([nn.Parameter(torch.zeros(1))], lr=0.1) for _ in range(2))
+    ours = one_cycle(optimizer, total_steps=20, mode="min").scheduler
+    theirs = OneCycleLR(other, 0.1, total_steps=20)
+    for _ in range(19):
+        assert {**optimizer.param_groups[0], "params": None} == {**other.param_groups[0], "params": None}
+        for each in (optimizer, other, ours, theirs):
+            each.step()
+
+
+@pytest.mark.parametrize(("fraction", "total"), [(0.1, 10), (0.001, 1000)])
+def test_one_cycle_may_warm_up_in_one_step(fraction: float, total: int) -> None:
+    optimizer = make_optimizer()
+    learning_rates = rates(one_cycle(optimizer, total_steps=total, mode="max", warmup_fraction=fraction), optimizer, 3)
+    assert learning_rates[0] == pytest.approx(2 / 25)
+    assert max(learning_rates) == learning_rates[1] > 1.9
 
 
 def test_cosine_decays_to_0() -> None:

@@ -47,3 +47,19 @@ def test_constants_are_left_out(task: str) -> None:
 def test_settings_of_vectors_are_left_out_without_vectors() -> None:
     found = varied_settings(config_of("task=temporal_order", "embedding=onehot"))
     assert [name for name in found if "embedding." in name] == ["7 embedding.kind"]
+
+
+@pytest.mark.parametrize(
+    ("replacing", "replaced"),
+    [
+        ("model.num_params=5000", ("model.hidden_size", "5 model.hidden_size")),
+        ("task.data.global_batch_size=64", ("task.data.batch_size", "9 task.data.batch_size")),
+    ],
+)
+def test_replaced_settings_are_left_out(replacing: str, replaced: tuple[str, str]) -> None:
+    name, _, value = replacing.partition("=")
+    config = config_of("task=imdb", replacing)
+    for found in (varied_settings(config), all_settings(config)):
+        assert found[name] == int(value)
+        assert not set(replaced) & set(found)
+    assert replaced[1] in varied_settings(config_of("task=imdb"))
