@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from sluice.metrics.accuracy import DecidingFound as DecidingFound
     from sluice.metrics.accuracy import ExactMatch as ExactMatch
     from sluice.metrics.accuracy import StepAccuracy as StepAccuracy
+    from sluice.metrics.classification_scores import F1 as F1
+    from sluice.metrics.classification_scores import AreaUnderROC as AreaUnderROC
+    from sluice.metrics.classification_scores import MacroF1 as MacroF1
     from sluice.metrics.metric_dict import MetricDict as MetricDict
     from sluice.metrics.perplexity import BitsPerToken as BitsPerToken
     from sluice.metrics.perplexity import Perplexity as Perplexity
@@ -26,6 +29,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "accuracy": ["DecidingFound", "ExactMatch", "StepAccuracy"],
+        "classification_scores": ["F1", "AreaUnderROC", "MacroF1"],
         "metric_dict": ["MetricDict"],
         "perplexity": ["BitsPerToken", "Perplexity", "TokenLoss"],
         "spans": ["SpanF1", "SpanPrecision", "SpanRecall"],

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import AUROC, Accuracy, ConfusionMatrix, F1Score, Metric, MetricCollection
+from torchmetrics import Accuracy, ConfusionMatrix, Metric, MetricCollection
 
 from sluice.data.collate import LabelledBatch, TextBatch
 from sluice.layers.ngram_classifier import NgramClassifier
+from sluice.metrics.classification_scores import F1, AreaUnderROC, MacroF1
 from sluice.metrics.metric_dict import MetricDict
 from sluice.metrics.weighted_mean import WeightedMean
 from sluice.models.classifier import TextClassifier
@@ -209,10 +210,7 @@ def scores_of(probabilities: Tensor, labels: Tensor) -> tuple[dict[str, float], 
 def _metrics(stage: str, classes: int) -> MetricCollection:
     metrics: dict[str, Metric | MetricCollection]
     if classes == 2:
-        metrics = {"accuracy": Accuracy(task="binary"), "f1": F1Score(task="binary"), "auroc": AUROC(task="binary")}
+        metrics = {"accuracy": Accuracy(task="binary"), "f1": F1(), "auroc": AreaUnderROC()}
     else:
-        metrics = {
-            "accuracy": Accuracy(task="multiclass", num_classes=classes),
-            "f1": F1Score(task="multiclass", num_classes=classes, average="macro"),
-        }
+        metrics = {"accuracy": Accuracy(task="multiclass", num_classes=classes), "f1": MacroF1(classes)}
     return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
@@ -106,8 +105,7 @@ def _quiet_trainer() -> pl.Trainer:
 
 def run_test(module: TaskModule, loader: DataLoader[Batch]) -> dict[str, float]:
     """Runs the test loop and returns its metrics, without the prefix "test/"."""
-    with undefined_metrics_ignored():
-        (metrics,) = _quiet_trainer().test(module, loader, verbose=False)
+    (metrics,) = _quiet_trainer().test(module, loader, verbose=False)
     return {name.removeprefix("test/"): value for name, value in metrics.items()}
 
 
@@ -134,7 +132,7 @@ def evaluate_classifiers(
     details: Plain = {"checkpoint": paths[0] if len(paths) == 1 else paths, items: chosen.size, "from": chosen.source}
     return Evaluation(
         f"{', '.join(paths)} on {chosen.size:,} {items} from {chosen.source}",
-        defined_metrics(tested, confusion),
+        {name: value for name, value in tested.items() if not math.isnan(value)},
         {**details, "labels": labels, "confusion": confusion, "left_out": chosen.left_out},
         confusion=(labels, confusion),
     )
@@ -161,28 +159,7 @@ def _run_ensemble(members: Sequence[tuple[ClassificationModule, EvaluatedSplit]]
         index, probabilities, true = (torch.cat(parts) for parts in zip(*batches, strict=True))
         order = index.argsort()
         total, labels = total + probabilities[order], true[order]
-    with undefined_metrics_ignored():
-        return scores_of(total / len(members), labels)
-
-
-@contextmanager
-def undefined_metrics_ignored() -> Iterator[None]:
-    """Context manager without torchmetrics's warnings about metrics that `defined_metrics` leaves out."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")
-        yield
-
-
-def defined_metrics(metrics: dict[str, float], confusion: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Leaves out the metrics that are not defined for texts of a single class.
-
-    Args:
-        metrics: metrics of a test, by name.
-        confusion: counts by true class (outer) and predicted class (inner).
-    """
-    if sum(any(row) for row in confusion) > 1:
-        return metrics
-    return {name: value for name, value in metrics.items() if name not in ("auroc", "f1")}
+    return scores_of(total / len(members), labels)
 
 
 def evaluate_whole_data(model: SavedModel, data: CorpusData, module: TaskModule, request: Request) -> Evaluation:
