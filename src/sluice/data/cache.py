@@ -24,6 +24,7 @@ from sluice.data.ragged import Ragged
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError, reason_of
 from sluice.plain import Plain
+from sluice.text.tokenizers import WORDS_VERSION
 
 DEFAULT_CACHE = Path("data/cache")
 """Default folder of the cache, relative to the working directory."""
@@ -242,5 +243,12 @@ def load_or_prepare(
             raise UserError(f"the files of the {corpus.name} corpus changed while being read: run the command again")
         return entry
 
-    path = entry_path(cache_dir, f"{kind}-{corpus.name}", {"corpus": fingerprint.key, **settings})
+    key = {"corpus": fingerprint.key, **settings, **_tokenizer_version(settings)}
+    path = entry_path(cache_dir, f"{kind}-{corpus.name}", key)
     return Prepared(load_or_build(path, build_unchanged), fingerprint)
+
+
+def _tokenizer_version(settings: Json) -> Json:
+    """Returns the version of the tokenizer, if it has one."""
+    uses_words = (settings.get("tokens") or settings).get("tokenizer") == "words"
+    return {"words_version": WORDS_VERSION} if uses_words else {}

@@ -18,12 +18,12 @@ from sluice.recipes.registry import recipe_of
 from sluice.runs.saved_model import SavedModel
 from sluice.text.coder import BOS_ID, EOS_ID, MARKS
 from sluice.text.tokenization import LINE_BREAK
-from sluice.text.tokenizers import END_OF_LINE, WORD
+from sluice.text.tokenizers import END_OF_LINE, word_pattern
 from sluice.text.truncation import kept_head_length
 from sluice.text.vocab import PADDING, PADDING_ID, UNKNOWN_ID
 from sluice.version import __version__
 
-PATTERNS = {"words": WORD.pattern, "whitespace": r"\S+", "basic_english": r"\S+", "chars": r"(?s)."}
+PATTERNS = {"words": word_pattern().pattern, "whitespace": r"\S+", "basic_english": r"\S+", "chars": r"(?s)."}
 """Regular expression of a token, by tokenizer."""
 BASIC_ENGLISH = (
     *(("'", " '  "), ('"', ""), (r"\.", " . "), (r"<br \/>", " "), (",", " , "), (r"\(", " ( "), (r"\)", " ) ")),

@@ -1,8 +1,10 @@
 """Tokenisation and detokenisation."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from sluice.errors import UserError
@@ -61,8 +63,25 @@ TOKENIZERS = (*WORD_TOKENIZERS, "chars")
 
 _SEPARATED, _BLANK = re.compile(r"([.,()!?'])"), re.compile(r"<br />|[;:]")
 """What "basic_english" separates, and what it replaces by a blank."""
-WORD = re.compile(r"\w+(?:['’.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
-"""A token of the tokenizer "words"."""
+WORDS_VERSION = 2
+"""Version of the tokenizer "words", part of the key of cached data; the first one split words at combining marks."""
+_ASCII_WORD = re.compile(r"\w+(?:['.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
+_JOINERS, _LAST_MARK = "\u200c\u200d", 0x1F000
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """Returns the pattern of a token of "words".
+
+    Combining marks, such as the vowel signs of Hindi and Thai, belong to the word or symbol before them, and so do the
+    joiners of Persian words and of emojis.
+    """
+    marks = (code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code)).startswith("M"))
+    ranges = groupby(enumerate(marks), key=lambda pair: pair[1] - pair[0])
+    spans = [[code for _, code in group] for _, group in ranges]
+    attached = "".join(f"{chr(span[0])}-{chr(span[-1])}" for span in spans) + _JOINERS
+    word, symbol = rf"\w+(?:[{attached}]+\w*)*", rf"[^\w\s][{attached}]*"
+    return re.compile(rf"{word}(?:['’.,\-]{word})*|\.{{2,}}|-{{2,}}|{symbol}(?:(?<=\u200d){symbol})*")
 
 
 def make_tokenizer(name: str) -> Tokenizer:
@@ -70,6 +89,7 @@ def make_tokenizer(name: str) -> Tokenizer:
 
     "basic_english" (as in torchtext) lower-cases, drops HTML line breaks and separates punctuation; "whitespace" splits
     at whitespace; "words" keeps the case and separates punctuation, except within words and numbers ("don't", "3.5");
+    combining marks belong to the character before them;
     "chars" returns all characters, including whitespace.
 
     Raises:
@@ -84,10 +104,14 @@ def make_tokenizer(name: str) -> Tokenizer:
     if name == "whitespace":
         return str.split
     if name == "words":
-        return WORD.findall
+        return _words
     if name == "chars":
         return list
     return _basic_english
+
+
+def _words(text: str) -> list[str]:
+    return (_ASCII_WORD if text.isascii() else word_pattern()).findall(text)
 
 
 def _basic_english(text: str) -> list[str]:
