@@ -24,7 +24,7 @@ from sluice.data.ragged import Ragged
 from sluice.data.rank_zero_first import is_local_rank_zero, wait_until
 from sluice.errors import UserError, reason_of
 from sluice.plain import Plain
-from sluice.text.tokenizers import WORDS_VERSION
+from sluice.text.tokenizers import MARKS_VERSION
 
 DEFAULT_CACHE = Path("data/cache")
 """Default folder of the cache, relative to the working directory."""
@@ -250,5 +250,5 @@ def load_or_prepare(
 
 def _tokenizer_version(settings: Json) -> Json:
     """Returns the version of the tokenizer, if it has one."""
-    uses_words = (settings.get("tokens") or settings).get("tokenizer") == "words"
-    return {"words_version": WORDS_VERSION} if uses_words else {}
+    tokenizer = (settings.get("tokens") or settings).get("tokenizer")
+    return {"marks_version": MARKS_VERSION} if tokenizer in ("words", "moses") else {}

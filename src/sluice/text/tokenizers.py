@@ -63,10 +63,15 @@ TOKENIZERS = (*WORD_TOKENIZERS, "chars")
 
 _SEPARATED, _BLANK = re.compile(r"([.,()!?'])"), re.compile(r"<br />|[;:]")
 """What "basic_english" separates, and what it replaces by a blank."""
-WORDS_VERSION = 2
-"""Version of the tokenizer "words", part of the key of cached data; the first one split words at combining marks."""
+MARKS_VERSION = 2
+"""Version of the tokenizers "words" and "moses", part of the key of cached data; the first split words at marks."""
 _ASCII_WORD = re.compile(r"\w+(?:['.,\-]\w+)*|\.{2,}|-{2,}|[^\w\s]")
 _JOINERS, _LAST_MARK = "\u200c\u200d", 0x1F000
+
+
+def is_attached(character: str) -> bool:
+    """Returns whether a character is a part of the one before it: a combining mark or a joiner."""
+    return character in _JOINERS or unicodedata.category(character).startswith("M")
 
 
 @cache
@@ -76,10 +81,10 @@ def word_pattern() -> re.Pattern[str]:
     Combining marks, such as the vowel signs of Hindi and Thai, belong to the word or symbol before them, and so do the
     joiners of Persian words and of emojis.
     """
-    marks = (code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code)).startswith("M"))
-    ranges = groupby(enumerate(marks), key=lambda pair: pair[1] - pair[0])
+    codes = (code for code in range(0x300, _LAST_MARK) if is_attached(chr(code)))
+    ranges = groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0])
     spans = [[code for _, code in group] for _, group in ranges]
-    attached = "".join(f"{chr(span[0])}-{chr(span[-1])}" for span in spans) + _JOINERS
+    attached = "".join(f"{chr(span[0])}-{chr(span[-1])}" for span in spans)
     word, symbol = rf"\w+(?:[{attached}]+\w*)*", rf"[^\w\s][{attached}]*"
     return re.compile(rf"{word}(?:['’.,\-]{word})*|\.{{2,}}|-{{2,}}|{symbol}(?:(?<=\u200d){symbol})*")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sluice.errors import UserError
 from sluice.options import SENTENCE_TOKENIZERS, SUBWORDS
-from sluice.text.tokenizers import Tokenizer, detokenize, make_tokenizer
+from sluice.text.tokenizers import Tokenizer, detokenize, is_attached, make_tokenizer
 
 _BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
 SPACE = "▁"
@@ -130,7 +130,7 @@ def _learning_error(size: int, error: RuntimeError) -> str:
     return f"sentencepiece cannot learn subwords from the training texts ({error}): set task.text.unit=words"
 
 
-MOSES = "moses"
+MOSES, ZERO_WIDTH_JOINER = "moses", "\u200d"
 
 
 class Unit(Protocol):
@@ -182,10 +182,30 @@ class WordUnit:
         from sacremoses import MosesTokenizer  # slow to import
 
         moses = MosesTokenizer(self.language)
-        return lambda text: moses.tokenize(text, escape=False)
+        return lambda text: _with_marks(moses.tokenize(text, escape=False), text)
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name != "_tokenize"}
+
+
+def _with_marks(tokens: list[str], text: str) -> list[str]:
+    """Joins the tokens of words that were split at combining marks, which sacremoses takes for symbols."""
+    if text.isascii() or not any(is_attached(token[0]) for token in tokens):
+        return tokens
+    joined, end = [""], 0
+    for token in tokens:
+        start = text.find(token, end)
+        if start < 0:  # a token that is not in the text
+            return tokens
+        before, first = joined[-1], token[0]
+        follows = start == end and before
+        in_word = follows and is_attached(before[-1]) and before[0].isalnum() and first.isalnum()
+        if follows and (is_attached(first) or in_word or before[-1] == ZERO_WIDTH_JOINER):
+            joined[-1] += token
+        else:
+            joined.append(token)
+        end = start + len(token)
+    return joined[1:]
 
 
 class SubwordUnit:
