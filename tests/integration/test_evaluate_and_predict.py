@@ -178,6 +178,26 @@ def test_predictions_are_written_next_to_the_rows(three_class_run: Finished, tmp
     assert not (tmp_path / "again.csv").exists()
 
 
+def test_predictions_of_json_rows_are_below_their_names(three_class_run: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "more.jsonl"
+    rows = [{"id": 1, "text": "it was great", "more": "\ud83d"}, {"more": [1, "é"], "text": "awful", "id": 2}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for name, values in [("out.csv", ("\ufffd", '[1, "é"]')), ("out.jsonl", ("\ud83d", [1, "é"]))]:
+        out = tmp_path / name
+        assert sluice("predict", three_class_run.folder, "--file", path, "--output", out).code == 0
+        with out.open(encoding="utf-8", newline="") as file:
+            written = list(csv.DictReader(file)) if name.endswith("csv") else list(map(json.loads, file))
+        assert tuple(row["more"] for row in written) == values
+        assert [row["text"] for row in written] == ["it was great", "awful"]
+        assert [str(row["id"]) for row in written] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["words.conllu.gz", "words.CONLL"])
+def test_files_of_columns_are_not_predicted(three_class_run: Finished, tmp_path: Path, name: str) -> None:
+    error = error_of(sluice("predict", three_class_run.folder, "--file", tmp_path / name))
+    assert f"{name} has a word in each line: give a file with a text" in error
+
+
 def test_prediction_does_not_depend_on_the_batch(finished: Finished) -> None:
     texts = [POSITIVE, f"{NEGATIVE} " * 9, "Dull.", NEGATIVE]
     together = json_lines(sluice("predict", finished.folder, "--json", stdin="\n".join(texts)))

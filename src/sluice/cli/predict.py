@@ -108,7 +108,7 @@ def _check_options(
     """
     if texts and file:
         raise UserError("give texts or --file, not both")
-    if file is not None and file.suffix in COLUMN_SUFFIXES:
+    if file is not None and file.name.lower().removesuffix(".gz").endswith(COLUMN_SUFFIXES):
         raise UserError(f"{file} has a word in each line: give a file with a text or sentence in each line")
     if text_columns and table is None:
         raise UserError("--text-column has no effect without a table: give it with --file, or omit it")

@@ -3,9 +3,11 @@
 import csv
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +20,8 @@ MAX_FIELD_SIZE = 2**31 - 1
 """Maximum number of characters of a CSV field; the largest C long on every platform."""
 MAX_NAME, MAX_NAMES = 40, 10
 """Maximum length and number of column names in a message."""
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters of JSON strings that a text file cannot contain: zero bytes and lone surrogates."""
 
 
 class TableRow(NamedTuple):
@@ -26,7 +30,7 @@ class TableRow(NamedTuple):
     line: int
     """First line of the row, counted from 1; number of the row in files without lines."""
     fields: PlainMapping
-    """Values of the columns by name: str, or what JSON or Parquet contain."""
+    """Values of the columns by name (see `_unique`): str, or what JSON or Parquet contain."""
 
 
 def is_table(path: Path) -> bool:
@@ -130,23 +134,66 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a table with a header; quoted fields may contain delimiters and line breaks."""
     csv.field_size_limit(MAX_FIELD_SIZE)
     delimiter = _delimiter(path, columns)
-    reader = csv.reader(read_lines(path, keep_ends=True), delimiter=delimiter, strict=True)
+    rows = _split_rows(path, delimiter)
+    header = [name.strip() for name in next((row.fields for row in rows if row.raw.strip()), ())]
+    if not header:
+        return
+    _check_header(path, columns, header)
+    names = _unique(header)
+    for row in rows:
+        if row.fields:
+            _check_fields(path, row, len(header), delimiter)
+            yield TableRow(row.line, dict(zip(names, row.fields, strict=True)))
+
+
+class _SplitRow(NamedTuple):
+    """A row of a CSV or TSV file."""
+
+    line: int
+    """First line of the row, counted from 1."""
+    raw: str
+    """The row as in the file, with its line break."""
+    fields: list[str]
+
+
+def _split_rows(path: Path, delimiter: str) -> Iterator[_SplitRow]:
+    """Yields the rows of a CSV or TSV file, with the header and empty lines."""
+    raw: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for content in read_lines(path, keep_ends=True):
+            raw.append(content)
+            yield content
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     line = 1
     try:
-        header = [name.strip() for name in next((fields for fields in reader if fields), ())]
-        if not header:
-            return
-        _check_header(path, columns, header)
-        line = reader.line_num + 1
         for fields in reader:
-            if fields:
-                _check_fields(path, line, fields, len(header), delimiter)
-                yield TableRow(line, dict(zip(header, fields, strict=True)))
+            yield _SplitRow(line, "".join(raw), fields)
+            raw.clear()
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
             f'{path}, line {line}: the row cannot be read ({error}); quote fields with " and double each " inside'
         ) from error
+
+
+def _unique(header: list[str]) -> list[str]:
+    """Returns a header in which no name is repeated: names are numbered, several empty ones by their position.
+
+    Example:
+        >>> _unique(["notes", "notes", "", ""])
+        ['notes', 'notes_2', 'column_3', 'column_4']
+    """
+    taken, names = {*header}, list[str]()
+    for position, name in enumerate(header, start=1):
+        unique = name
+        if header.count(name) > 1 and (not name or name in names):
+            base, first = (name, 2) if name else ("column", position)
+            unique = next(new for number in count(first) if (new := f"{base}_{number}") not in taken)
+            taken.add(unique)
+        names.append(unique)
+    return names
 
 
 def _delimiter(path: Path, columns: Sequence[str]) -> str:
@@ -173,23 +220,34 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join([*map(repr, found[:MAX_NAMES]), *([f"{more} more"] if more > 0 else [])])
 
 
-def _check_fields(path: Path, line: int, fields: list[str], expected: int, delimiter: str) -> None:
+def _check_fields(path: Path, row: _SplitRow, expected: int, delimiter: str) -> None:
     """Checks a row of a CSV or TSV file.
 
     Raises:
-        UserError: for too few or too many fields, or a quotation mark in a TSV file that includes the next rows.
+        UserError: for too few or too many fields, or a quotation mark in a TSV file that includes the next rows; a row
+            in which every field is quoted includes none.
     """
-    if delimiter == "\t" and any("\n" in field and "\t" in field for field in fields):
+    if delimiter == "\t" and _seems_rows(row.fields) and row.raw.rstrip("\r\n") != _quoted(row.fields):
         raise UserError(
-            f'{path}, line {line}: a field that starts with " contains the next rows; double each " inside quoted '
-            'fields, or write the field as """..."'
+            f'{path}, line {row.line}: a field that starts with " contains the next rows; double each " inside quoted '
+            'fields, or write the field as """...", or quote every field of a row that contains tabs and line breaks'
         )
-    if len(fields) != expected:
+    if len(row.fields) != expected:
         name = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         raise UserError(
-            f"{path}, line {line}: the row has {len(fields)} column(s), but the header has {expected}; "
+            f"{path}, line {row.line}: the row has {len(row.fields)} column(s), but the header has {expected}; "
             f"add the missing columns, or quote texts that contain a {name}"
         )
+
+
+def _seems_rows(fields: Iterable[str]) -> bool:
+    """Whether a field of a TSV file has a tab and a line break, like several rows."""
+    return any("\n" in field and "\t" in field for field in fields)
+
+
+def _quoted(fields: Iterable[str]) -> str:
+    """Returns a row of a TSV file in which every field is quoted."""
+    return "\t".join('"' + field.replace('"', '""') + '"' for field in fields)
 
 
 def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
@@ -222,16 +280,17 @@ def _json_object(path: Path, line: int, content: str) -> Plain:
 def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yields the rows of a Parquet file (pyarrow)."""
     try:
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import ArrowInvalid, Table, parquet
     except ImportError as error:
         raise _not_installed(path, "pyarrow") from error
     try:
         with read_errors(path):
             file = parquet.ParquetFile(path)
             _check_header(path, columns, file.schema_arrow.names)
+            names = _unique(file.schema_arrow.names)
             line = 0
             for batch in file.iter_batches():
-                for fields in batch.to_pylist():
+                for fields in Table.from_batches([batch]).rename_columns(names).to_pylist():
                     line += 1
                     yield TableRow(line, fields)
     except ArrowInvalid as error:
@@ -278,14 +337,16 @@ def _is_packed(path: Path) -> bool:
 
 
 def write_table(path: Path, rows: Iterable[PlainMapping]) -> None:
-    """Writes rows with equal columns to a table, which is replaced atomically if it exists.
+    """Writes rows to a table, which is replaced atomically if it exists.
 
     Args:
         path: file that ends in .csv, .tsv, .jsonl or .ndjson, optionally followed by .gz.
-        rows: the rows; in JSON Lines their values keep their types.
+        rows: the rows. In JSON Lines their values keep their types. In CSV and TSV the first row has all columns,
+            missing values are empty, booleans, lists and dicts are JSON, and U+FFFD replaces `UNWRITABLE` characters.
 
     Raises:
-        UserError: if the suffix is unknown or the file cannot be written.
+        UserError: if the suffix is unknown, the file cannot be written, or a row of a CSV or TSV file has a column that
+            the first row does not have.
     """
     check_table_path(path)
     try:
@@ -313,14 +374,43 @@ def check_table_path(path: Path) -> None:
 def _formatted(path: Path, rows: Iterable[PlainMapping]) -> Iterator[str]:
     """Yields the lines of a table, in CSV and TSV after a header."""
     if _format(path) in (".jsonl", ".ndjson"):
-        for row in rows:
-            yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
+        yield from map(_json_line, rows)
         return
+    delimiter = "\t" if _format(path) == ".tsv" else ","
+    header: PlainMapping = {}
+    for number, row in enumerate(rows, start=1):
+        if number == 1:
+            header = dict.fromkeys(row)
+            yield _delimited(header, delimiter)
+        new = next((name for name in row if name not in header), None)
+        if new is not None:
+            raise UserError(
+                f"{path} cannot be written: row {number} has the column {_listed([new])}, which the first row does not "
+                "have; use a name that ends in .jsonl"
+            )
+        yield _delimited((row.get(name) for name in header), delimiter)
+
+
+def _json_line(row: PlainMapping) -> str:
+    """Returns a line of a JSON Lines file, in ASCII if it has a lone surrogate, which UTF-8 cannot encode."""
+    line = json.dumps(row, ensure_ascii=False, default=str)
+    return (json.dumps(row, default=str) if UNWRITABLE.search(line) else line) + "\n"
+
+
+def _delimited(values: Iterable[object], delimiter: str) -> str:
+    """Returns a row of a CSV or TSV file; see `_check_fields` for the rows of which every field is quoted."""
+    fields = [UNWRITABLE.sub("\ufffd", _field(value)) for value in values]
+    if delimiter == "\t" and _seems_rows(fields):
+        return _quoted(fields) + "\n"
     line = StringIO()
-    writer = csv.writer(line, delimiter="\t" if _format(path) == ".tsv" else ",", lineterminator="\n")
-    for number, row in enumerate(rows):
-        for fields in (row.values(),) if number else (row, row.values()):
-            writer.writerow(fields)
-            yield line.getvalue()
-            line.seek(0)
-            line.truncate()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(fields)
+    return line.getvalue()
+
+
+def _field(value: object) -> str:
+    """Returns a value as text: "" for null, JSON for booleans, lists and dicts."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

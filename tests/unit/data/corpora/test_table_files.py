@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sluice.data.corpora.table_files import read_labelled, read_table, read_texts, write_table
 from sluice.data.corpora.tables import LabelledTable
 from sluice.errors import UserError
+from sluice.plain import Plain
 
 ROWS = [("Très bon,\n«vraiment»", "café"), ("mauvais", "thé")]
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), min_size=1, max_size=12)
@@ -46,6 +47,68 @@ def test_any_text_survives_a_table(
     assert [tuple(found) for _, found in read_texts(path, ("first", "second"))] == rows
 
 
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_tabs_and_line_breaks_survive_a_tsv_file(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], as_rows: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.tsv"
+    added = 'a\tb\nc\t"d"\n' if as_rows else ""
+    rows = [(f"{first}{added}", second) for first, second in rows]
+    write_table(path, [{"first": first, "second": second} for first, second in rows])
+    assert [tuple(found) for _, found in read_texts(path, ("first", "second"))] == rows
+
+
+def test_fields_are_written_below_their_names(tmp_path: Path) -> None:
+    rows: list[Plain] = [
+        {"text": "a", "n": 1, "ok": True},
+        {"ok": None, "text": "b"},
+        {"ok": {"é": [None, 1]}, "n": 2.5},
+    ]
+    write_table(tmp_path / "a.csv", rows)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines() == [
+        *("text,n,ok", "a,1,true", "b,,", ',2.5,"{""é"": [null, 1]}"'),
+    ]
+    write_table(tmp_path / "a.jsonl", [*rows, {"other": 1}])
+    lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [*rows, {"other": 1}]
+    with pytest.raises(UserError, match=r"row 4 has the column 'other', which the first row .* ends in \.jsonl"):
+        write_table(tmp_path / "b.tsv", [*rows, {"other": 1}])
+    assert not (tmp_path / "b.tsv").exists()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv.gz", "a.jsonl", "a.ndjson.gz"])
+def test_any_json_string_is_written(tmp_path: Path, name: str) -> None:
+    row = {"text": "café", "not\ud83d": "\ud83d\0", "list": ["\udc00\0"]}
+    write_table(tmp_path / name, [row])
+    ((found, _),) = read_texts(tmp_path / name, ["text"])
+    replaced = {"text": "café", "not\ufffd": "\ufffd\ufffd", "list": '["\ufffd\\u0000"]'}
+    assert found.fields == (row if "json" in name else replaced)
+
+
+def test_repeated_columns_are_kept(tmp_path: Path) -> None:
+    content = "text,notes,,notes,notes_2,\na,1,2,3,4,5\n"
+    ((row, found),) = read_texts(write(tmp_path / "a.csv", content), ["text"])
+    assert found == ["a"]
+    assert row.fields == {"text": "a", "notes": "1", "column_3": "2", "notes_3": "3", "notes_2": "4", "column_6": "5"}
+    for name, times in [("notes", 2), ("", 2)]:
+        with pytest.raises(UserError, match=f"has the column '{name}' {times} times"):
+            list(read_texts(tmp_path / "a.csv", [name]))
+    with pytest.raises(UserError, match="no column 'column_3'"):
+        list(read_texts(tmp_path / "a.csv", ["column_3"]))
+    ((row, found),) = read_texts(write(tmp_path / "b.csv", ",text\n0,a\n"), ["", "text"])
+    assert found == ["0", "a"]
+    assert list(row.fields) == ["", "text"]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.csv", ","), ("a.csv", "\t"), ("a.tsv", "\t")])
+def test_blank_lines_above_the_header_are_skipped(tmp_path: Path, name: str, delimiter: str) -> None:
+    lines = ["  ", "", "\t ", f"text{delimiter}label", "", f"a{delimiter}b"]
+    path = write(tmp_path / name, "\ufeff" + "\r\n".join(lines))
+    assert labelled(path) == [("a", "b")]
+    assert [row.line for row in read_table(path, ["text"])] == [6]
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_delimiter_of_a_csv_file_is_found(tmp_path: Path, delimiter: str) -> None:
     rows = ["id;text;label", '1;"so; so, ""la la""";5', "2;bad;1"]
@@ -59,6 +122,7 @@ def test_delimiter_of_a_csv_file_is_found(tmp_path: Path, delimiter: str) -> Non
         ("a.csv", "label,text,label\nx,y,z\n", "has the column 'label' 2 times: rename or remove one"),
         ("a.jsonl", '{"text": "a", "label": 1, "text": "b"}\n', "line 1: the field 'text' occurs twice"),
         ("a.csv", f"{'word ' * 500},x\ny,z\n", "no column 'text' in its header, only 'word word .{30,40}…', 'x'"),
+        ("a.csv", f"{'word' * 50_000},x\ny,z\n", "no column 'text' in its header, only 'word.{30,40}…', 'x'"),
         ("a.csv", "review;stars\nfine;1\n", "no column 'text' in its header, only 'review', 'stars': choose one"),
         ("a.csv", "abcdefghijklmn\n".replace("", ",")[1:-1], "'j', 5 more: choose one"),
         ("a.tsv", 'text\tlabel\n"Great\tpos\nBad\tneg\n"\tpos\n', 'line 2: a field that starts with " contains'),
@@ -70,6 +134,7 @@ def test_delimiter_of_a_csv_file_is_found(tmp_path: Path, delimiter: str) -> Non
         "twice",
         "twice in JSON",
         "long header",
+        "long field",
         "semicolons",
         "many columns",
         "swallowed rows",
@@ -107,6 +172,10 @@ def test_parquet_files_are_read(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
     assert labelled(tmp_path / "a.parquet") == [(ROWS[0][0], "2"), (ROWS[1][0], "1")]
     assert [row.line for row in read_table(tmp_path / "a.parquet", ["other"])] == [1, 2]
+    repeated = pyarrow.table([["a"], [1], [2]], names=["text", "notes", "notes"])
+    parquet.write_table(repeated, tmp_path / "b.parquet")
+    (row,) = read_table(tmp_path / "b.parquet", ["text"])
+    assert row.fields == {"text": "a", "notes": 1, "notes_2": 2}
     with pytest.raises(UserError, match="no column 'class' in its header, only 'text', 'label', 'other'"):
         list(read_table(tmp_path / "a.parquet", ["class"]))
 
