@@ -16,7 +16,7 @@ import sluice as package
 from custom_cell import unregister_custom_code, write_cell
 from processes import command
 from running import SMALL, TINY, Finished, error_of, json_lines, sluice, three_classes, trained, write_table
-from sluice.data.corpora.table_files import write_table as write_rows
+from sluice.data.corpora.table_writer import write_table as write_rows
 from sluice.errors import UserError
 
 POSITIVE, NEGATIVE = "It was moving, I loved it.", "The film is dull and a bore, despite its good actors."

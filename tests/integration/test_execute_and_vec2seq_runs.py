@@ -119,6 +119,16 @@ def test_unknown_sentence_number_is_reported(book: Finished, text: str) -> None:
     assert f"there is no sentence for {text!r}: choose from 0 to 4" in error
 
 
+def test_dropped_sentence_is_reported(workdir: Path) -> None:
+    (workdir / "long.txt").write_text("Rain. Snow fell on all the hills. Wind. Sun.", encoding="utf-8")
+    path = f"task.data.path={workdir / 'long.txt'}"
+    run = trained(workdir, "task=vec2seq", path, *SMALL, "trainer.max_epochs=1", "task.data.max_length=4")
+    error = error_of(sluice("translate", run.folder, "1"))
+    assert "there is no sentence for '1': it was too long for training (task.data.max_length)" in error
+    assert sluice("translate", run.folder, "3").code == 0
+    assert "there is no sentence for '4': choose from 0 to 3" in error_of(sluice("translate", run.folder, "4"))
+
+
 @pytest.mark.slow
 def test_sentences_are_sampled_for_a_label(workdir: Path) -> None:
     run = trained(workdir, *LABELS)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sluice.cli.lines import batched, input_lines, print_notes
-from sluice.data.corpora.table_files import check_table_path, is_table, read_texts, write_table
+from sluice.data.corpora.table_files import is_table, read_texts
+from sluice.data.corpora.table_writer import check_table_path, write_table
 from sluice.errors import UserError, check_output, not_empty
 from sluice.inference.predictor import Prediction, Predictor
 from sluice.plain import PlainMapping

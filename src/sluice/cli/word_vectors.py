@@ -76,9 +76,8 @@ def project_words(
     if chosen and count is not None:
         raise UserError(f"--words {count} has no effect with the words {', '.join(chosen)}: omit one of them")
     space = load_space(source)
-    indices = (
-        [space.index(word) for word in chosen] if chosen else list(range(min(count or DEFAULT_COUNT, len(space.words))))
-    )
+    first = min(count or DEFAULT_COUNT, len(space.words))
+    indices = [space.index(word) for word in chosen] if chosen else list(range(first))
     labels = [space.words[index] for index in indices]
     write_plot(labels, space.vectors[indices], title=str(source), png=png, projector=projector)
 

@@ -11,6 +11,7 @@ from sluice.config.fields import shown
 from sluice.config.schema import Config
 from sluice.config.tasks.translation import Translating
 from sluice.errors import UserError
+from sluice.text.lines import check_not_pipe
 
 WORKERS_PER_CORE = 8
 PARTS = (("validation_fraction", "validation_path"), ("test_fraction", "test_path"))
@@ -59,16 +60,19 @@ def check_combinations(config: Config) -> None:
 
 
 def check_files(config: Config) -> None:
-    """Checks that the files of the user exist, and the names of published vectors.
+    """Checks that the files of the user exist and are not pipes, and the names of published vectors.
 
     Raises:
-        UserError: for the first one that does not, or a name of vectors of another dimension than embedding.size.
+        UserError: for the first one that does not exist or is a pipe, or a name of vectors of another dimension than
+            embedding.size.
     """
     data = getattr(config.task, "data", None)
     given = {f"task.data.{name}": getattr(data, name, None) for name in FILES}
     for key, path in given.items():
         if path is not None and not (path and Path(path).exists()):
             raise UserError(f"{key}={path} does not exist: give the path of a file{_or_folder(key)}")
+        if path is not None:
+            check_not_pipe(Path(path), f"{key}={path}")
     for key, path in vector_settings(config).items():
         from sluice.data.published_vectors import check_vectors
 

@@ -64,8 +64,8 @@ class VectorToSequenceRecipe(Seq2SeqRecipe[VectorToSequence]):
         """Checks that the model was trained on a number or label, and returns it."""
         known, symbol = coder.vocab.tokens[len(SPECIALS) + len(MARKS) :], text.strip()
         if symbol not in known:
-            names = f"0 to {len(known) - 1}" if "0" in known else ", ".join(sorted(known))
-            raise UserError(f"there is no sentence for {symbol!r}: choose from {names}")
+            BookSentences.check_number(symbol, known)
+            raise UserError(f"there is no sentence for {symbol!r}: choose from {', '.join(sorted(known))}")
         return symbol
 
     def extra_metrics(self, config: Config, data: TranslationData, module: TranslationModule) -> dict[str, float]:

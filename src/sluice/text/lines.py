@@ -28,6 +28,28 @@ _GZIP = b"\x1f\x8b"
 _WIDE_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
+def is_packed(path: Path) -> bool:
+    """Returns whether a file is read as gzipped: its name ends with .gz, in upper or lower case."""
+    return path.suffix.lower() == ".gz"
+
+
+def check_not_pipe(path: Path, name: str = "") -> None:
+    """Checks that a path can be read more than once; missing files and folders pass.
+
+    Args:
+        path: the path.
+        name: name of the path for the message; "" for the path.
+
+    Raises:
+        UserError: if it is a pipe, a device or a socket.
+    """
+    with read_errors(path):
+        if path.is_file() or path.is_dir() or not path.exists():
+            return
+        kind = "a pipe" if path.is_fifo() else "not a regular file"
+    raise UserError(f"{name or path} is {kind}: save its contents in a file, because they are read more than once")
+
+
 def one_line(text: str) -> str:
     """Replaces line breaks, the control characters that some programs read as such, and zero bytes by spaces."""
     return _BREAKS.sub(" ", text)
@@ -70,7 +92,8 @@ def read_parts(path: Path, *, anywhere: bool = False, part_bytes: int = PART_BYT
     """
     with open_binary(path) as file:
         previous: str | None = None
-        for text in decoded_lines(_split_lines(file, part_bytes, anywhere), path, keep_ends=True):
+        parts = _split_lines(file, part_bytes, anywhere)
+        for text in decoded_lines(parts, path, keep_ends=True, in_parts=True):
             if previous is not None:
                 yield _line_part(previous, ends=previous.endswith("\n"))
             previous = text
@@ -112,13 +135,16 @@ def _last_character(raw: bytes) -> int:
     return end
 
 
-def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False) -> Iterator[str]:
+def decoded_lines(
+    raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bool = False, in_parts: bool = False
+) -> Iterator[str]:
     """Yields the decoded lines of a UTF-8 text, without a byte-order mark; a lone CR becomes a space.
 
     Args:
         raw_lines: lines that end with LF, as a binary file yields them, or parts of lines.
         name: name of the text, for messages.
         keep_ends: whether to keep the line breaks.
+        in_parts: whether lines may be given in parts; the line breaks of old Mac files are then refused at the end.
 
     Raises:
         UserError: if it is not UTF-8 text, contains a zero byte, or has the line breaks of old Mac files (CR); the
@@ -128,10 +154,11 @@ def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bo
         >>> list(decoded_lines([b"one\\r\\n", b"two\\x0cthree\\n"], "a.txt"))
         ['one', 'two\\x0cthree']
     """
-    offset, number = 0, 1
+    offset, number, has_return = 0, 1, False
     for raw in raw_lines:
         if not offset:
-            check_first_line(raw, name)
+            _check_encoding(raw, name) if in_parts else check_first_line(raw, name)
+        has_return = has_return or (number == 1 and _has_return(raw))
         if b"\0" in raw:
             position = offset + raw.index(0)
             raise UserError(f"{name} is binary (byte {position:,}, line {number:,}, is zero): use a text file")
@@ -144,6 +171,8 @@ def decoded_lines(raw_lines: Iterable[bytes], name: str | Path, *, keep_ends: bo
         number += raw.endswith(b"\n")
         end = "\r\n" if text.endswith("\r\n") else "\n" if text.endswith("\n") else ""
         yield text.removesuffix(end).replace("\r", " ") + (end if keep_ends else "")
+    if number == 1 and has_return:
+        raise _mac_line_breaks(name)
 
 
 def check_first_line(raw: bytes, name: str | Path) -> None:
@@ -152,15 +181,28 @@ def check_first_line(raw: bytes, name: str | Path) -> None:
     Raises:
         UserError: for UTF-16 or gzipped text, and for the line breaks of old Mac files.
     """
+    _check_encoding(raw, name)
+    if not raw.endswith(b"\n") and _has_return(raw) and b"\0" not in raw:
+        raise _mac_line_breaks(name)
+
+
+def _check_encoding(raw: bytes, name: str | Path) -> None:
     for mark, encoding in _WIDE_MARKS.items():
         if raw.startswith(mark):
             raise UserError(f"{name} is {encoding} text: save it as UTF-8")
     if raw.startswith(_GZIP):
         raise UserError(f"{name} is a gzip file: rename it to end with .gz")
-    if not raw.endswith(b"\n") and b"\r" in raw.rstrip(b"\r") and b"\0" not in raw:
-        raise UserError(
-            f"{name} has the line breaks of old Mac files (CR without LF): convert it with tr '\\r' '\\n' < FILE"
-        )
+
+
+def _has_return(raw: bytes) -> bool:
+    """Returns whether there is a CR before the end of a line, or of a part of it."""
+    return b"\r" in raw.rstrip(b"\r\n")
+
+
+def _mac_line_breaks(name: str | Path) -> UserError:
+    return UserError(
+        f"{name} has the line breaks of old Mac files (CR without LF): convert it with tr '\\r' '\\n' < FILE"
+    )
 
 
 @contextmanager
@@ -179,7 +221,7 @@ def open_binary(path: Path | None, known_bytes: int | None = None) -> Iterator[B
             yield sys.stdin.buffer
         return
     with read_errors(path):
-        if path.suffix.lower() != ".gz":
+        if not is_packed(path):
             with path.open("rb") as file:
                 yield file
             return

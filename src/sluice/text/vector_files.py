@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sluice.errors import UserError, reason_of
 from sluice.files import atomic_file
-from sluice.text.lines import check_first_line, read_errors
+from sluice.text.lines import check_first_line, is_packed, read_errors
 
 CHUNK = 2**20
 MAX_LINE = 2**24
@@ -301,9 +301,9 @@ def write_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]
 
 
 def _open(path: Path, size: int | None) -> IO[bytes]:
-    if path.suffix == ".gz":
+    if is_packed(path):
         return cast(IO[bytes], gzip.open(path, "rb"))
-    if path.suffix != ".zip":
+    if path.suffix.lower() != ".zip":
         return path.open("rb")
     with zipfile.ZipFile(path) as archive:  # an open member keeps the file open
         member = _member(path, archive, size)
@@ -328,7 +328,7 @@ def _member(path: Path, archive: zipfile.ZipFile, size: int | None) -> zipfile.Z
 
 
 def _has_binary_suffix(path: Path) -> bool:
-    return path.name.removesuffix(".gz").endswith(".bin")
+    return path.name.lower().removesuffix(".gz").endswith(".bin")
 
 
 def _header_of(line: bytes) -> tuple[int, int] | None:

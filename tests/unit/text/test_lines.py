@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import UserError
-from sluice.text.lines import LinePart, decoded_lines, one_line, read_lines, read_parts
+from sluice.text.lines import LinePart, check_not_pipe, decoded_lines, is_packed, one_line, read_lines, read_parts
 from sluice.text.tokenizers import make_tokenizer
 
 lines_without_ends = st.lists(
@@ -138,3 +139,41 @@ def test_errors_in_parts_of_lines_are_located(tmp_path: Path) -> None:
     path.write_bytes(b"one two three\nfour five six\xe4 seven eight\n")
     with pytest.raises(UserError, match=r"latin.txt is not UTF-8 at byte 27 \(line 2\)"):
         list(read_parts(path, part_bytes=4))
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_long_first_line_may_contain_a_carriage_return(tmp_path: Path, anywhere: bool) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"one two\rthree four five\nsix\r\n")
+    parts = list(read_parts(path, anywhere=anywhere, part_bytes=4))
+    assert whole_lines(parts) == list(read_lines(path)) == ["one two three four five", "six"]
+    assert len(parts) > 3
+
+
+@pytest.mark.parametrize("part_bytes", [4, 2**20])
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_old_mac_files_are_refused_in_parts(tmp_path: Path, part_bytes: int, anywhere: bool) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"one two\rthree four five\rsix\r")
+    with pytest.raises(UserError, match=r"text\.txt has the line breaks of old Mac files"):
+        list(read_parts(path, anywhere=anywhere, part_bytes=part_bytes))
+    path.write_bytes(b"one two three four five\r")
+    assert whole_lines(list(read_parts(path, anywhere=anywhere, part_bytes=part_bytes))) == ["one two three four five "]
+
+
+@pytest.mark.parametrize(("name", "packed"), [("a.txt", False), ("a.txt.gz", True), ("a.GZ", True), ("gz", False)])
+def test_gzipped_files_are_recognised_by_their_names(name: str, packed: bool) -> None:
+    assert is_packed(Path(name)) == packed
+
+
+def test_only_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match=r"/pipe is a pipe: save its contents in a file"):
+        check_not_pipe(pipe)
+    with pytest.raises(UserError, match=r"^here=/dev/null is not a regular file: save its contents in a file"):
+        check_not_pipe(Path("/dev/null"), "here=/dev/null")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    for path in (tmp_path, tmp_path / "file", tmp_path / "link", tmp_path / "none"):
+        check_not_pipe(path)

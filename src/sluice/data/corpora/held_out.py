@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sluice.data.corpus import Line
 from sluice.errors import UserError
-from sluice.text.lines import PART_BYTES, open_binary, read_parts
+from sluice.text.lines import PART_BYTES, is_packed, open_binary, read_parts
 
 MIN_FILES = 10
 """Minimum number of files for splits that begin with a file; fewer files are split at paragraphs or lines."""
@@ -184,7 +184,7 @@ class _Scan:
 
 
 def _decompressed_size(file: Path) -> int:
-    if file.suffix != ".gz":
+    if not is_packed(file):
         return file.stat().st_size
     with open_binary(file) as opened:
         return sum(len(block) for block in iter(lambda: opened.read(PART_BYTES), b""))

@@ -1,27 +1,20 @@
 """Reading and writing of tables: CSV, TSV and JSON Lines (also gzipped), Parquet, and saved Hugging Face datasets."""
 
 import csv
-import gzip
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from io import StringIO
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-from sluice.errors import UserError, not_empty, reason_of
-from sluice.files import atomic_file
+from sluice.errors import UserError, not_empty
 from sluice.plain import Plain, PlainMapping
-from sluice.text.lines import read_errors, read_lines
+from sluice.text.lines import is_packed, read_errors, read_lines
 
 MAX_FIELD_SIZE = 2**31 - 1
 """Maximum number of characters of a CSV field; the largest C long on every platform."""
 MAX_NAME, MAX_NAMES = 40, 10
 """Maximum length and number of column names in a message."""
-UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""Characters of JSON strings that a text file cannot contain: zero bytes and lone surrogates."""
 
 
 class TableRow(NamedTuple):
@@ -35,7 +28,7 @@ class TableRow(NamedTuple):
 
 def is_table(path: Path) -> bool:
     """Returns whether a path is that of a table: a file with a known suffix, or a folder."""
-    return path.is_dir() or _format(path) in READERS
+    return path.is_dir() or format_of(path) in READERS
 
 
 def check_kind(path: Path) -> None:
@@ -45,11 +38,11 @@ def check_kind(path: Path) -> None:
         UserError: if the suffix is unknown, or the folder is none or has several datasets.
     """
     if not path.is_dir():
-        if _format(path) not in READERS:
+        if format_of(path) not in READERS:
             raise UserError(f"{path} has an unknown file type: use a file that ends in {', '.join(READERS)}")
     elif (path / "dataset_dict.json").is_file():
         splits = [folder.name for folder in sorted(path.iterdir()) if (folder / "state.json").is_file()]
-        raise UserError(f"{path} contains several datasets: name one of the folders {_listed(splits)} in it")
+        raise UserError(f"{path} contains several datasets: name one of the folders {listed(splits)} in it")
     elif not (path / "state.json").is_file():
         raise UserError(f"{path} is a folder, but not a saved Hugging Face dataset: give a file or such a folder")
 
@@ -68,7 +61,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             is not installed.
     """
     check_kind(path)
-    reader = _dataset_rows if path.is_dir() else READERS[_format(path)]
+    reader = _dataset_rows if path.is_dir() else READERS[format_of(path)]
     yield from not_empty(reader(path, columns), f"{path} has no rows: add rows below the header")
 
 
@@ -115,7 +108,7 @@ def read_labelled(path: Path, *, text_columns: Sequence[str], label_column: str)
 def _text_of(path: Path, row: TableRow, name: str, kinds: tuple[type, ...] = (str,)) -> str:
     """Returns a field as str, "" for null."""
     if name not in row.fields:
-        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {_listed(row.fields)}")
+        raise UserError(f"{path}, line {row.line}: no field {name!r}; choose one of {listed(row.fields)}")
     value = row.fields[name]
     if value is None:
         return ""
@@ -198,7 +191,7 @@ def _unique(header: list[str]) -> list[str]:
 
 def _delimiter(path: Path, columns: Sequence[str]) -> str:
     """Returns the delimiter of a table: the first that gives a header with all columns, else the most columns."""
-    if _format(path) == ".tsv":
+    if format_of(path) == ".tsv":
         return "\t"
     header = next((line for line in read_lines(path) if line.strip()), "")
     names = {one: [name.strip() for name in next(csv.reader([header], delimiter=one))] for one in ",;\t"}
@@ -211,10 +204,11 @@ def _check_header(path: Path, columns: Sequence[str], header: list[str]) -> None
         if header.count(name) > 1:
             raise UserError(f"{path} has the column {name!r} {header.count(name)} times: rename or remove one of them")
         if name not in header:
-            raise UserError(f"{path} has no column {name!r} in its header, only {_listed(header)}: choose one of them")
+            raise UserError(f"{path} has no column {name!r} in its header, only {listed(header)}: choose one of them")
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Returns names of columns for a message."""
     found = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in names]
     more = len(found) - MAX_NAMES
     return ", ".join([*map(repr, found[:MAX_NAMES]), *([f"{more} more"] if more > 0 else [])])
@@ -227,7 +221,7 @@ def _check_fields(path: Path, row: _SplitRow, expected: int, delimiter: str) -> 
         UserError: for too few or too many fields, or a quotation mark in a TSV file that includes the next rows; a row
             in which every field is quoted includes none.
     """
-    if delimiter == "\t" and _seems_rows(row.fields) and row.raw.rstrip("\r\n") != _quoted(row.fields):
+    if delimiter == "\t" and seems_rows(row.fields) and row.raw.rstrip("\r\n") != quoted(row.fields):
         raise UserError(
             f'{path}, line {row.line}: a field that starts with " contains the next rows; double each " inside quoted '
             'fields, or write the field as """...", or quote every field of a row that contains tabs and line breaks'
@@ -240,12 +234,12 @@ def _check_fields(path: Path, row: _SplitRow, expected: int, delimiter: str) -> 
         )
 
 
-def _seems_rows(fields: Iterable[str]) -> bool:
+def seems_rows(fields: Iterable[str]) -> bool:
     """Whether a field of a TSV file has a tab and a line break, like several rows."""
     return any("\n" in field and "\t" in field for field in fields)
 
 
-def _quoted(fields: Iterable[str]) -> str:
+def quoted(fields: Iterable[str]) -> str:
     """Returns a row of a TSV file in which every field is quoted."""
     return "\t".join('"' + field.replace('"', '""') + '"' for field in fields)
 
@@ -327,90 +321,6 @@ READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[TableRow]]] = {
 }
 
 
-def _format(path: Path) -> str:
+def format_of(path: Path) -> str:
     """Returns the suffix that names the format: ".csv" for "a.csv.gz"."""
-    return (path.with_suffix("") if _is_packed(path) else path).suffix.lower()
-
-
-def _is_packed(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
-def write_table(path: Path, rows: Iterable[PlainMapping]) -> None:
-    """Writes rows to a table, which is replaced atomically if it exists.
-
-    Args:
-        path: file that ends in .csv, .tsv, .jsonl or .ndjson, optionally followed by .gz.
-        rows: the rows. In JSON Lines their values keep their types. In CSV and TSV the first row has all columns,
-            missing values are empty, booleans, lists and dicts are JSON, and U+FFFD replaces `UNWRITABLE` characters.
-
-    Raises:
-        UserError: if the suffix is unknown, the file cannot be written, or a row of a CSV or TSV file has a column that
-            the first row does not have.
-    """
-    check_table_path(path)
-    try:
-        with atomic_file(path) as file, _packed(file) if _is_packed(path) else nullcontext(file) as target:
-            for line in _formatted(path, rows):
-                target.write(line.encode("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({reason_of(error)}): choose another path") from error
-
-
-def _packed(file: BinaryIO) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=file, mode="wb", mtime=0)
-
-
-def check_table_path(path: Path) -> None:
-    """Checks that a table can be written to a path.
-
-    Raises:
-        UserError: if its suffix is not that of a format that `write_table` writes.
-    """
-    if _format(path) not in (".csv", ".tsv", ".jsonl", ".ndjson"):
-        raise UserError(f"{path} cannot be written: use a name that ends in .csv, .tsv or .jsonl")
-
-
-def _formatted(path: Path, rows: Iterable[PlainMapping]) -> Iterator[str]:
-    """Yields the lines of a table, in CSV and TSV after a header."""
-    if _format(path) in (".jsonl", ".ndjson"):
-        yield from map(_json_line, rows)
-        return
-    delimiter = "\t" if _format(path) == ".tsv" else ","
-    header: PlainMapping = {}
-    for number, row in enumerate(rows, start=1):
-        if number == 1:
-            header = dict.fromkeys(row)
-            yield _delimited(header, delimiter)
-        new = next((name for name in row if name not in header), None)
-        if new is not None:
-            raise UserError(
-                f"{path} cannot be written: row {number} has the column {_listed([new])}, which the first row does not "
-                "have; use a name that ends in .jsonl"
-            )
-        yield _delimited((row.get(name) for name in header), delimiter)
-
-
-def _json_line(row: PlainMapping) -> str:
-    """Returns a line of a JSON Lines file, in ASCII if it has a lone surrogate, which UTF-8 cannot encode."""
-    line = json.dumps(row, ensure_ascii=False, default=str)
-    return (json.dumps(row, default=str) if UNWRITABLE.search(line) else line) + "\n"
-
-
-def _delimited(values: Iterable[object], delimiter: str) -> str:
-    """Returns a row of a CSV or TSV file; see `_check_fields` for the rows of which every field is quoted."""
-    fields = [UNWRITABLE.sub("\ufffd", _field(value)) for value in values]
-    if delimiter == "\t" and _seems_rows(fields):
-        return _quoted(fields) + "\n"
-    line = StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(fields)
-    return line.getvalue()
-
-
-def _field(value: object) -> str:
-    """Returns a value as text: "" for null, JSON for booleans, lists and dicts."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    return (path.with_suffix("") if is_packed(path) else path).suffix.lower()

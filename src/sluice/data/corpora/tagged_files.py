@@ -23,7 +23,7 @@ from typing import NamedTuple
 from sluice.data.corpora.tables import SplitFiles
 from sluice.data.corpus import Sources, TaggedSentence
 from sluice.errors import UserError
-from sluice.text.lines import read_lines
+from sluice.text.lines import check_not_pipe, is_packed, read_lines
 
 CONLLU_COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 CONLLU_SUFFIXES = (".conllu", ".conllup")
@@ -81,10 +81,11 @@ def read_tagged(
         training_file: the file that has the known tags; None if they are those of a trained model.
 
     Raises:
-        UserError: if the file is missing, not UTF-8, has no sentences or a long text without empty lines, a column is
-            missing, or a line has too few or too many columns, an empty word or tag, or an unknown tag.
+        UserError: if the file is missing, a pipe, not UTF-8, has no sentences or a long text without empty lines, a
+            column is missing, or a line has too few or too many columns, an empty word or tag, or an unknown tag.
     """
     columns = columns or TagColumns()
+    check_not_pipe(path)
     layout = _layout_of(path, columns)
     known = None if known_tags is None else {unicodedata.normalize("NFC", tag): tag for tag in known_tags}
     words, tags, sentences, length = list[str](), list[str](), 0, 0
@@ -319,4 +320,4 @@ class TaggedFiles(SplitFiles):
 
 
 def _has_conllu_suffix(path: Path) -> bool:
-    return Path(path.stem if path.suffix == ".gz" else path).suffix.lower() in CONLLU_SUFFIXES
+    return Path(path.stem if is_packed(path) else path).suffix.lower() in CONLLU_SUFFIXES

@@ -1,14 +1,15 @@
 """Running text in files: published in three files, or user-supplied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import ClassVar
 
 from sluice.data.corpora.held_out import HeldOut
 from sluice.data.corpus import Line, SourceFile, Sources
 from sluice.errors import UserError
-from sluice.text.lines import read_lines, read_parts
+from sluice.text.lines import check_not_pipe, is_packed, read_lines, read_parts
 
 
 class PublishedText:
@@ -82,16 +83,25 @@ class TextFiles:
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
     pattern: str = "*.txt"
-    """Files of a folder; also finds gzipped files, such as *.txt.gz, except where the file itself is found."""
+    """Files of a folder; also finds gzipped files, such as *.txt.gz, except where the file itself is found.
+
+    Hidden files and files in hidden folders, whose names begin with ".", are found only if that part of the pattern
+    begins with "." too.
+    """
     by_characters: bool = False
     """Whether a held-out part may begin within a line at any character, for models of characters."""
     name: str = "file"
 
     @property
     def description(self) -> str:
-        """Description of the file or folder."""
-        files = len(self._files(self.path))
-        return f"{self.path}" if self.path.is_file() else f"{files} files in {self.path}"
+        """Description of the files or folders."""
+        separate = {"validation": self.validation_path, "test": self.test_path}
+        named = [f", {name} {self._described(path)}" for name, path in separate.items() if path is not None]
+        return self._described(self.path) + "".join(named)
+
+    def _described(self, path: Path) -> str:
+        files = len(self._files(path))
+        return f"{path}" if path.is_file() else f"{files} files in {path}"
 
     @property
     def sources(self) -> Sources:
@@ -100,7 +110,7 @@ class TextFiles:
         files = [SourceFile(split, file) for split, path in parts.items() if path for file in self._files(path)]
         fractions = {"val": self.validation_fraction, "test": self.test_fraction}
         cut = ", ".join(f"{split} {fraction}" for split, fraction in fractions.items() if parts[split] is None)
-        if cut and any(file.role == "train" and file.path.suffix == ".gz" for file in files):
+        if cut and any(file.role == "train" and is_packed(file.path) for file in files):
             cut += " of the decompressed text"  # earlier versions took fractions of the compressed size
         return Sources(f"text cut into {cut}" if cut else "text", tuple(files))
 
@@ -131,8 +141,9 @@ class TextFiles:
         """Returns the files of a path, sorted by name.
 
         Raises:
-            UserError: if there are none, or the pattern leaves the folder or is invalid.
+            UserError: if there are none, the path is a pipe, or the pattern leaves the folder or is invalid.
         """
+        check_not_pipe(path)
         if path.is_file():
             return [path]
         if not path.is_dir():
@@ -140,8 +151,7 @@ class TextFiles:
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
             raise UserError(f"task.data.pattern={self.pattern} leaves the folder {path}: use a pattern within it")
         try:
-            plain = {file for file in path.rglob(self.pattern) if file.is_file()}
-            packed = {file for file in path.rglob(f"{self.pattern}.gz") if file.is_file()}
+            plain, packed = (_found(path, pattern) for pattern in (self.pattern, f"{self.pattern}.[gG][zZ]"))
         except ValueError as error:  # ** within a name
             raise UserError(
                 f"task.data.pattern={self.pattern} cannot be used: ** must be a folder of its own, as in **/*.txt"
@@ -150,3 +160,22 @@ class TextFiles:
         if not files:
             raise UserError(f"there are no files {self.pattern} in {path}: set another pattern with task.data.pattern")
         return sorted(files)
+
+
+def _found(folder: Path, pattern: str) -> set[Path]:
+    """Returns the files below a folder that match a pattern; hidden ones only if the pattern names hidden ones."""
+    parts = ("**", *Path(pattern).parts)
+    return {
+        file for file in folder.rglob(pattern) if file.is_file() and _matches(file.relative_to(folder).parts, parts)
+    }
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Returns whether the names of a path match the parts of a pattern, with a "." only where the pattern has one."""
+    if not pattern or not names:
+        return not names and all(part == "**" for part in pattern)
+    is_hidden = names[0].startswith(".")
+    if pattern[0] == "**":
+        return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
+    is_same = fnmatch(names[0], pattern[0]) and is_hidden <= pattern[0].startswith(".")
+    return is_same and _matches(names[1:], pattern[1:])

@@ -2,7 +2,7 @@
 
 import random as python_random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from sluice.data.corpus import Sources
 from sluice.data.synthetic.base import GeneratedPairs, RandomTexts, check_at_least
 from sluice.data.synthetic.reviews import BAD, GOOD, SLOTS, VERDICTS, fill_slots, write_verdict
 from sluice.errors import UserError
-from sluice.text.lines import read_lines
+from sluice.text.lines import check_not_pipe, read_lines
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
 
@@ -68,8 +68,9 @@ class BookSentences:
             limit: maximum number of sentences; None for all.
 
         Raises:
-            UserError: as `read_lines`, or if the file has no sentences or the limit is below 1.
+            UserError: as `read_lines`, or if the file is a pipe or has no sentences, or the limit is below 1.
         """
+        check_not_pipe(path)
         if limit is not None:
             check_at_least(1, limit=limit)
         text = "\n".join(read_lines(path))
@@ -81,6 +82,28 @@ class BookSentences:
     def sentences(self) -> Iterator[LabelledSentence]:
         """Yields every sentence with its index."""
         yield from (LabelledSentence(index, text) for index, text in enumerate(self.texts))
+
+    @staticmethod
+    def check_number(symbol: str, known: Iterable[str]) -> None:
+        """Checks that a model was trained on the sentence with a number; models of labels are not checked.
+
+        Args:
+            symbol: the number.
+            known: numbers of the training sentences, or labels.
+
+        Raises:
+            UserError: if the sentence does not exist, or was too long.
+        """
+        numbers = {int(token) for token in known if token.isdecimal()}
+        if not numbers or symbol in map(str, numbers):
+            return
+        last = max(numbers)
+        if symbol in map(str, range(last)):
+            raise UserError(
+                f"there is no sentence for {symbol!r}: it was too long for training (task.data.max_length), choose "
+                f"another number from {min(numbers)} to {last}"
+            )
+        raise UserError(f"there is no sentence for {symbol!r}: choose from {min(numbers)} to {last}")
 
 
 def split_sentences(text: str) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.data.corpora.table_files import read_labelled, read_table, read_texts, write_table
+from sluice.data.corpora.table_files import read_labelled, read_table, read_texts
+from sluice.data.corpora.table_writer import write_table
 from sluice.data.corpora.tables import LabelledTable
 from sluice.errors import UserError
 from sluice.plain import Plain

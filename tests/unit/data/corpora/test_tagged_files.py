@@ -1,5 +1,7 @@
 """Files of tagged words: CoNLL-2003, CoNLL-U, columns by number and by name, comments, and invalid files."""
 
+import gzip
+import os
 import unicodedata
 from pathlib import Path
 
@@ -155,3 +157,17 @@ def test_default_columns_keep_the_recipe_of_earlier_versions(tmp_path: Path) -> 
     }
     assert len(others) == 3
     assert "tagged words" not in others
+
+
+def test_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe is a pipe: save its contents in a file"):
+        list(read_tagged(tmp_path / "pipe"))
+
+
+def test_gzipped_conllu_file_is_recognised_by_its_name(tmp_path: Path) -> None:
+    rows = b"1\tran\trun\tVERB\tV\n"
+    for name in ("a.conllu", "a.conllu.gz", "a.conllu.GZ"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(rows) if name != "a.conllu" else rows)
+        assert list(read_tagged(path)) == [TaggedSentence(("ran",), ("VERB",))]

@@ -1,6 +1,7 @@
 """User-supplied text: order of the files, and the split into three parts."""
 
 import gzip
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def test_files_are_read_in_order_of_their_paths(tmp_path: Path) -> None:
         write(tmp_path / name, [name])
     text = TextFiles(path=tmp_path, validation_path=tmp_path / "c.md", test_path=tmp_path / "b.txt")
     assert parts(text) == {"train": ["a/y.txt", "a/z.txt", "b.txt"], "val": ["c.md"], "test": ["b.txt"]}
-    assert text.description == f"3 files in {tmp_path}"
+    assert text.description == f"3 files in {tmp_path}, validation {tmp_path}/c.md, test {tmp_path}/b.txt"
+    assert TextFiles(path=tmp_path).description == f"3 files in {tmp_path}"
     named = TextFiles(path=tmp_path, pattern="*.md", validation_path=tmp_path / "a/y.txt", test_path=tmp_path / "b.txt")
     assert parts(named)["train"] == ["c.md"]
 
@@ -241,6 +243,10 @@ def test_gzipped_text_is_split_as_the_plain_text(tmp_path: Path) -> None:
     expected = parts(TextFiles(path=book))
     assert sizes(expected) == pytest.approx([180, 10, 10], abs=1)
     assert parts(TextFiles(path=packed)) == parts(TextFiles(path=packed.parent)) == expected
+    recipe = TextFiles(path=packed).sources.recipe
+    packed = packed.rename(packed.with_suffix(".GZ"))
+    assert parts(TextFiles(path=packed)) == parts(TextFiles(path=packed.parent)) == expected
+    assert TextFiles(path=packed).sources.recipe == recipe
     packed.rename(book.parent / "book.txt.gz")
     assert parts(TextFiles(path=book.parent)) == expected, "the plain file is preferred"
 
@@ -250,3 +256,35 @@ def test_empty_separate_text_is_reported(tmp_path: Path, name: str, field: str) 
     book, empty = write(tmp_path / "book.txt", ["one"] * 30), write(tmp_path / "empty.txt", [])
     with pytest.raises(UserError, match=rf"the {name} text .*empty.txt is empty: set task.data.{field} to a text"):
         list(TextFiles(path=book, **{field: empty}).lines())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.txt", ["a.txt", "in/b.txt"]),
+        ("**/*.txt", ["a.txt", "in/b.txt"]),
+        ("in/*", ["in/b.txt"]),
+        (".*.txt", ["._a.txt", "in/.c.txt", "in/.z.txt"]),
+        (".hidden/*.txt", [".hidden/a.txt"]),
+        (".hidden/.*.txt", [".hidden/.d.txt"]),
+        (".hidden/**/*.txt", [".hidden/a.txt", ".hidden/deep/e.txt"]),
+    ],
+)
+def test_hidden_files_are_found_only_if_the_pattern_names_them(
+    tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    folder = tmp_path / ".cache"
+    names = ("a.txt", "._a.txt", "in/b.txt", "in/.c.txt", ".hidden/a.txt", ".hidden/.d.txt", ".hidden/deep/e.txt")
+    for name in names:
+        write(folder / name, [name])
+    (folder / "in/.z.txt.gz").write_bytes(gzip.compress(b"packed\n"))
+    expected = [f"{name}.gz" if name.endswith("z.txt") else name for name in expected]
+    files = TextFiles(path=folder, pattern=pattern, validation_path=folder / "a.txt", test_path=folder / "a.txt")
+    found = [str(file.path.relative_to(folder)) for file in files.sources.files if file.role == "train"]
+    assert found == expected
+
+
+def test_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe is a pipe: save its contents in a file"):
+        list(TextFiles(path=tmp_path / "pipe").lines())

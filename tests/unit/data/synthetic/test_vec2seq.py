@@ -1,5 +1,6 @@
 """Sentences of labels and of a book, and generated pairs as a parallel corpus."""
 
+import os
 from itertools import chain
 from pathlib import Path
 
@@ -166,3 +167,31 @@ def test_an_index_is_one_token_for_every_text_unit(tmp_path: Path, unit: str) ->
     assert {len(prepared.source.source_ids(str(number))) for number in range(12)} == {2}
     assert sorted(prepared.source.vocab.tokens[4:], key=int) == [str(number) for number in range(12)]
     assert ("sentence" in prepared.target.vocab.tokens) == (unit == "words")
+
+
+@pytest.mark.parametrize(
+    ("known", "symbol", "words"),
+    [
+        ("0 2 10", "1", "there is no sentence for '1': it was too long for training (task.data.max_length)"),
+        ("0 2 10", "9", "choose another number from 0 to 10"),
+        ("1 2", "0", "it was too long for training (task.data.max_length), choose another number from 1 to 2"),
+        ("0 2 10", "11", "there is no sentence for '11': choose from 0 to 10"),
+        ("0 2 10", "01", "there is no sentence for '01': choose from 0 to 10"),
+        ("0 2 10", "pos", "there is no sentence for 'pos': choose from 0 to 10"),
+    ],
+)
+def test_missing_number_is_reported(known: str, symbol: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        BookSentences.check_number(symbol, known.split())
+    assert words in str(caught.value)
+
+
+def test_known_numbers_and_labels_are_accepted() -> None:
+    BookSentences.check_number("10", ["0", "10"])
+    BookSentences.check_number("good", ["neg", "pos"])
+
+
+def test_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe is a pipe: save its contents in a file"):
+        BookSentences(tmp_path / "pipe")
