@@ -1,8 +1,10 @@
 """Checking what the command line sets: groups, paths, and settings that another setting excludes or leaves unused."""
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,8 +135,13 @@ def check_overrides(overrides: Sequence[str]) -> None:
     """Checks the groups that a command line chooses or deletes, before the configuration is composed.
 
     Raises:
-        UserError: for a deleted group that every run needs, or several options of a group that has one.
+        UserError: for a deleted group that every run needs, or several options of a group that has one, or text that is
+            not UTF-8.
     """
+    with suppress(OSError):  # the working directory may have been deleted
+        _check_encoding(os.getcwd())
+    for override in overrides:
+        _check_encoding(override)
     _check_resume(dict(_settings(overrides)))
     for override in overrides:
         key, sign, value = override.partition("=")
@@ -155,6 +162,12 @@ def check_overrides(overrides: Sequence[str]) -> None:
             _check_option_names(override, group, value)
         if group in ("callbacks", "logger") and re.fullmatch(r"\[(.*,)?none(,.*)?\]", value.replace(" ", "")):
             raise UserError(f"{override} cannot be used: none cannot be combined with other options, use {group}=none")
+
+
+def _check_encoding(text: str) -> None:
+    """Refuses text that is not UTF-8, which the settings that TensorBoard shows cannot contain."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"{text!a} cannot be used, since it is not UTF-8: rename the file or folder")
 
 
 def _check_option_names(override: str, group: str, options: str) -> None:
