@@ -1,7 +1,6 @@
 """Checking what the command line sets: groups, paths, and settings that another setting excludes or leaves unused."""
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -139,7 +138,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
             not UTF-8.
     """
     with suppress(OSError):  # the working directory may have been deleted
-        _check_encoding(os.getcwd())
+        _check_encoding(str(Path.cwd()))
     for override in overrides:
         _check_encoding(override)
     _check_resume(dict(_settings(overrides)))
