@@ -68,14 +68,17 @@ def run(home: Path) -> Finished:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(sys, "path", list(sys.path))
-        before = set(sys.modules)
         ended = train(*OPTIONS, *paths_in(home))
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] == "mypkg":
-                del sys.modules[name]
         assert ended.code == 0, ended.err
         assert sys.path[-1] == str(home)
     return Finished.found(home, ended)
+
+
+@pytest.fixture(autouse=True)
+def no_modules_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests, also of this process, import a package of this name."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_groups_of_the_user_are_used(run: Finished) -> None:
