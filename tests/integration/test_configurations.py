@@ -15,6 +15,7 @@ from sluice.callbacks.averaged_weights import AveragedWeights
 from sluice.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from sluice.callbacks.training_monitor import TrainingMonitor
 from sluice.composition.compose import checked, compose_config
+from sluice.composition.given import check_used
 from sluice.config.fields import Allowed
 from sluice.config.schema import TASK_SCHEMAS, Config, Embedding, Model
 from sluice.errors import UserError
@@ -236,6 +237,18 @@ def test_loss_settings_reach_the_module(home: Path) -> None:
     task, _ = built(composed(home, "task.label_smoothing=0.25", "task.class_weights={pos: 3, neg: 0.5}"))
     assert isinstance(task, ClassificationModule)
     assert (task.label_smoothing, task.class_weights) == (0.25, [0.5, 3.0])
+
+
+def test_initial_std_is_that_of_the_target_in_translation(home: Path) -> None:
+    given = [
+        "task=parallel",
+        f"task.data.path={home / 'mine.tsv'}",
+        "embedding.path=x.txt",
+        "embedding.initial_std=0.05",
+    ]
+    check_used(compose_config(given, CONF), given)
+    with pytest.raises(UserError, match=r"embedding.initial_std=0.05 has no effect with embedding.path=x.txt"):
+        check_used(compose_config(given[2:], CONF), given[2:])
 
 
 NO_DROPOUT = ("model.input_dropout=0", "task.output_dropout=0")

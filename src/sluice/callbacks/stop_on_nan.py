@@ -52,7 +52,8 @@ class StopOnNaN(Callback):
             if value is not None and not bool(torch.isfinite(torch.as_tensor(value)).all()):
                 raise SharedError(
                     f"the validation metric {name} is {float(value)} after optimizer step {trainer.global_step}: lower "
-                    "optimizer.lr, check that the validation data suit the metric, or set stop_on_nan=false to continue"
+                    "optimizer.lr, check that the validation data suit the metric (F1 and AUROC need texts of two "
+                    "classes), or set stop_on_nan=false to continue"
                 )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

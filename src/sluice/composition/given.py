@@ -77,7 +77,8 @@ OF_OWN_FILES = tuple(
 )
 """Settings without an effect on generated data, if the task can generate them."""
 NEEDS = (
-    Need(("embedding.init", "embedding.initial_std"), "embedding.path", _is(None), _LEFT_OUT),
+    Need(("embedding.init",), "embedding.path", _is(None), _LEFT_OUT),
+    Need(("embedding.initial_std",), "embedding.path", _is(None), _LEFT_OUT, unless="task.decoder"),
     Need(
         ("embedding.size", "embedding.initial_std"),
         "embedding.kind",
@@ -224,7 +225,8 @@ def check_given(config: DictConfig, overrides: Sequence[str]) -> None:
         _check_literals(config, given)
         for key, replacement in REPLACED.items():
             value = OmegaConf.select(config, replacement, throw_on_missing=False)
-            if value is not None and key in given:
+            resumed = config.get("resume") is not None  # an earlier version may have started the run with both
+            if value is not None and key in given and not resumed:
                 raise UserError(f"{key} and {replacement}={value} exclude each other: set one of them")
 
 

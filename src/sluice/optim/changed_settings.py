@@ -24,6 +24,8 @@ RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 OptimizerFactory: TypeAlias = Callable[[list[nn.Parameter]], Optimizer]
 Changes: TypeAlias = dict[str, tuple[Any, Any]]
 """(old, new) value of each changed argument of an optimizer or a schedule."""
+TRIAL_ERRORS = (LookupError, RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
+"""Errors of optimizers with arguments or a state that do not suit."""
 READ_AT_START: dict[type[LRScheduler], tuple[str, ...]] = {
     lr_scheduler.ConstantLR: ("factor", "total_iters"),
     lr_scheduler.CosineAnnealingWarmRestarts: ("T_0",),
@@ -134,7 +136,8 @@ def _set_arguments(optimizer: Optimizer, changes: Changes) -> None:
 def accepts_state(before: OptimizerFactory, now: OptimizerFactory, changes: Changes) -> bool:
     """Returns whether an optimizer can take a step with changed arguments and the state of the old ones.
 
-    It cannot if it lacks a state that a new argument needs, such as the momentum of RMSprop.
+    It cannot if it lacks a state that a new argument needs, such as the momentum of RMSprop. Optimizers that take no
+    step on a single weight of the CPU, such as LBFGS, are not tried.
 
     Args:
         before: creates the optimizer with the old arguments.
@@ -146,10 +149,13 @@ def accepts_state(before: OptimizerFactory, now: OptimizerFactory, changes: Chan
     old, new = before([weight]), now([weight])
     try:
         old.step()
+    except TRIAL_ERRORS:
+        return changes.keys() <= new.defaults.keys()
+    try:
         new.load_state_dict(old.state_dict())
         _set_arguments(new, changes)
         new.step()
-    except (LookupError, RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
+    except TRIAL_ERRORS:
         return False
     return changes.keys() <= new.defaults.keys()
 

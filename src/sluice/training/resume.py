@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import torch
 import yaml
+from omegaconf import OmegaConf
 from torch import nn
 
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
@@ -294,7 +295,8 @@ def _without_new_settings(differing: list[Difference], before: Plain, config: Co
         config: the configuration now.
     """
     known = flat(before)
-    defaults = flat(_as_json({**asdict(type(config)()), "task": asdict(type(config.task)())}))
+    of_task = OmegaConf.to_container(OmegaConf.structured(type(config.task)), resolve=False)
+    defaults = flat(_as_json({**asdict(type(config)()), "task": of_task}))
     kept: list[Difference] = []
     for key, was, now in differing:
         if key in known or key.split(".")[0] in FREE_GROUPS:

@@ -107,6 +107,8 @@ def test_one_cycle_keeps_a_changed_momentum(make: Callable[..., Optimizer], chan
         (RMSprop, {"momentum": 0.5}, False),
         (RMSprop, {"alpha": 0.5}, True),
         (SGD, {"momentum": 0.5}, True),
+        (torch.optim.LBFGS, {"max_iter": 5}, True),
+        (partial(torch.optim.AdamW, capturable=True), {"weight_decay": 0.2}, True),
     ],
 )
 def test_arguments_that_need_another_state_are_detected(

@@ -1,7 +1,7 @@
 """The stored command line of a run, and the settings of a resumed run."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from pydoc import locate
 
@@ -10,6 +10,7 @@ import yaml
 
 from running import CONF
 from sluice.composition.compose import checked, compose_config
+from sluice.config.common import TaskSettings
 from sluice.config.renamed import RENAMED_TARGETS
 from sluice.errors import UserError
 from sluice.overrides import override_of
@@ -208,6 +209,23 @@ def test_settings_a_run_lacks_had_their_default(
     (run / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(plain))), encoding="utf-8")
     assert _differing_settings(run, same) == []
     assert _differing_settings(run, other) == [expected]
+
+
+def test_tasks_of_the_user_may_have_required_settings(run: Path) -> None:
+    @dataclass(kw_only=True)
+    class Required(TaskSettings):
+        path: str
+        size: int = 3
+
+    config = checked(compose_config(["task=imdb"], CONF))
+    common = {entry.name: getattr(config.task, entry.name) for entry in fields(TaskSettings)}
+    config.task = Required(**common, path="a")
+    plain = asdict(config)
+    del plain["task"]["size"]
+    (run / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(plain))), encoding="utf-8")
+    assert _differing_settings(run, config) == []
+    config.task.size = 4
+    assert _differing_settings(run, config) == [("task.size", 3, 4)]
 
 
 @pytest.mark.parametrize("target", RENAMED_TARGETS.values())
