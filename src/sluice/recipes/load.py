@@ -1,5 +1,6 @@
 """Loading a trained model from its checkpoint alone."""
 
+import logging
 import shlex
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,6 +20,8 @@ from sluice.recurrent import CELLS
 from sluice.recurrent.initialisers import SkipInitialisation
 from sluice.runs.checkpoint import check_contents, check_shapes, network_weights, read_checkpoint
 from sluice.runs.saved_model import SavedModel
+
+log = logging.getLogger(__name__)
 
 Inference = TypeVar("Inference")
 """A class of `sluice.inference`."""
@@ -96,7 +99,14 @@ def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
                 check_shapes(path, recipe.build_network(config, parts), weights)
         network = recipe.build_network(config, parts)
     network.load_state_dict(weights)
-    return SavedModel(path, config, network.eval(), saved, saved["data_source"])
+    model = SavedModel(path, config, network.eval(), saved, saved["data_source"])
+    if model.has_split_words:
+        log.warning(
+            "An earlier version trained %s on words that it split at combining marks: train it anew for texts with such "
+            "marks.",
+            path,
+        )
+    return model
 
 
 def _register_task(path: Path, saved: PlainMapping) -> None:

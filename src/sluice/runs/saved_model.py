@@ -8,10 +8,13 @@ from typing import Any
 
 from sluice.config.schema import Config
 from sluice.plain import PlainMapping
+from sluice.text.tokenizers import is_attached
 from sluice.text.vocab import Vocab
 
 DEFAULT_CACHE, DEFAULT_OUTPUT = "data/cache", "outputs"
 """Defaults of conf/paths."""
+MAX_LONE_MARKS = 2
+"""Maximum number of words that begin with a combining mark in a vocabulary whose words were not split at marks."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ class SavedModel:
     def labels(self) -> tuple[str, ...]:
         """Class names of a classifier."""
         return tuple(self.parts["labels"])
+
+    @property
+    def has_split_words(self) -> bool:
+        """Whether the training words were split at combining marks, as in earlier versions."""
+        text = getattr(self.config.task, "text", None)
+        if getattr(text, "unit", "words") != "words" or getattr(text, "tokenizer", "") not in ("words", "moses"):
+            return False
+        vocabularies = [self.parts, *(self.parts.get(side) or {} for side in ("source", "target"))]
+        tokens = [token for each in vocabularies for token in each.get("vocab", ())]
+        return sum(bool(token) and is_attached(token[0]) for token in tokens) > MAX_LONE_MARKS
 
     def with_paths(self, data_dir: Path | None) -> "SavedModel":
         """Replaces the folders stored in the checkpoint, for a command that reads data.
