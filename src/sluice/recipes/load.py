@@ -102,8 +102,7 @@ def _assembled(path: Path, checkpoint: Plain) -> SavedModel:
     model = SavedModel(path, config, network.eval(), saved, saved["data_source"])
     if model.has_split_words:
         log.warning(
-            "An earlier version trained %s on words that it split at combining marks: train it anew for texts with such "
-            "marks.",
+            "An earlier version split the training words of %s at combining marks: train it anew for such texts.",
             path,
         )
     return model
