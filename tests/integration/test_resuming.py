@@ -633,6 +633,7 @@ PLATEAU = ("scheduler=plateau", "trainer.max_epochs=4", "optimizer.lr=1e-6")
 """The accuracy never improves."""
 
 
+@pytest.mark.slow
 def test_changed_plateau_applies_after_resume(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 5, *PLATEAU, "scheduler.patience=9")
     stderr = runs.resume(run, *PLATEAU, "scheduler.patience=0", "scheduler.factor=0.25", "resume_force=true").err
@@ -641,6 +642,7 @@ def test_changed_plateau_applies_after_resume(runs: Runs) -> None:
     assert [1e6 * rate for rate in rates[::4]] == pytest.approx([1, 1, 0.25, 0.0625])
 
 
+@pytest.mark.slow
 def test_added_optimizer_argument_applies_after_resume(runs: Runs) -> None:
     run = runs.stopped(stop_signal, "on_train_batch_end", 5)
     runs.resume(run, "+optimizer.eps=0.1", "resume_force=true")
@@ -662,6 +664,7 @@ def test_resume_force_refuses_arguments_it_cannot_apply(runs: Runs, setting: str
     assert (run / "config.yaml").read_bytes() == written
 
 
+@pytest.mark.slow
 def test_changed_frequency_rescales_the_schedule(runs: Runs) -> None:
     before = ("scheduler=linear", "trainer.max_epochs=3", "optimizer.lr=0.01")
     run = runs.stopped(stop_signal, "on_train_batch_end", 4, *before)

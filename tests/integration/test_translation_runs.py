@@ -44,6 +44,7 @@ def test_bleu_matches_sacrebleu(translator: Finished) -> None:
     assert "tok:13a" in scores["bleu"]
 
 
+@pytest.mark.slow
 def test_limited_test_skips_extra_beams(workdir: Path) -> None:
     run = trained(workdir, "task=multi30k", *SAMPLE, *SMALL, "debug=fast", "task.extra_beams=[2,3]")
     assert "test/bleu" in run.results
