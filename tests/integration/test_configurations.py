@@ -251,6 +251,12 @@ def test_initial_std_is_that_of_the_target_in_translation(home: Path) -> None:
         check_used(compose_config(given[2:], CONF), given[2:])
 
 
+@pytest.mark.parametrize("given", ["embedding=onehot", "embedding.size=7"])
+def test_embedding_of_numbers_is_warned_of(caplog: pytest.LogCaptureFixture, given: str) -> None:
+    check_used(compose_config(["task=adding", given], CONF), [given])
+    assert f"{given} has no effect with task.name=adding: leave it out" in caplog.text
+
+
 NO_DROPOUT = ("model.input_dropout=0", "task.output_dropout=0")
 
 

@@ -87,7 +87,7 @@ NEEDS = (
         is_error=False,
         unless="task.decoder",
     ),
-    Need(("embedding",), "task.name", _is(), _LEFT_OUT, tasks=("adding", "waves")),
+    Need(("embedding",), "task.name", _is(), _LEFT_OUT, is_error=False, tasks=("adding", "waves")),
     Need(("model.input_dropout",), "task.name", _is(), _LEFT_OUT, tasks=("adding",)),
     Need(("task.memory_dropout",), "task.attention", _is_not("none"), "choose another task.attention"),
     Need(_FRACTIONS, "task.data.path", _is_not(None), "set task.data.path too"),
