@@ -257,6 +257,21 @@ def test_embedding_of_numbers_is_warned_of(caplog: pytest.LogCaptureFixture, giv
     assert f"{given} has no effect with task.name=adding: leave it out" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("given", "unused"),
+    [
+        (["optimizer.momentum=0.5"], True),
+        (["optimizer.momentum=0"], False),
+        (["optimizer.momentum=0.5", "scheduler=constant"], False),
+    ],
+    ids=str,
+)
+def test_momentum_of_one_cycle_is_warned_of(caplog: pytest.LogCaptureFixture, given: list[str], unused: bool) -> None:
+    overrides = ["task=adding", "optimizer=sgd", *given]
+    check_used(compose_config(overrides, CONF), overrides)
+    assert ("optimizer.momentum=0.5 has no effect with scheduler=one_cycle" in caplog.text) is unused
+
+
 NO_DROPOUT = ("model.input_dropout=0", "task.output_dropout=0")
 
 

@@ -21,6 +21,7 @@ REPLACED = {
     **dict.fromkeys(("model.hidden_size", "task.recurrent.hidden_size"), "model.num_params"),
 }
 """Settings, and those that replace them if they are set."""
+ONE_CYCLE = "sluice.optim.schedules.one_cycle"
 SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "trainer", "paths", "debug")
 """Groups of which one option is chosen."""
 NEEDED_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra")
@@ -300,6 +301,18 @@ def _unused(config: DictConfig, given: dict[str, str]) -> Iterator[tuple[str, bo
         if not need.uses(value):
             problem = f"{keys[0]}={given[keys[0]]} has no effect with {need.decisive}={_shown(value)}: {need.remedy}"
             yield problem, need.is_error
+    momentum = OmegaConf.select(config, "optimizer.momentum", throw_on_missing=False)
+    if (
+        "optimizer.momentum" in given
+        and momentum
+        and config.scheduler
+        and config.scheduler.get("_target_") == ONE_CYCLE
+    ):
+        yield (
+            f"optimizer.momentum={momentum} has no effect with scheduler=one_cycle, which changes it from 0.95 to "
+            "0.85 and back: choose another scheduler, or set it to 0",
+            False,
+        )
     schema = OmegaConf.get_type(config.task)
     for key in given:
         group, _, name = key.partition(".")
