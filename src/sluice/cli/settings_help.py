@@ -18,8 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sluice.cli.training_help import leading_comment, option_files
 from sluice.composition.compose import compose_config
 from sluice.composition.errors import explained
+from sluice.composition.groups import FREE_GROUPS
 from sluice.composition.hydra_options import Configuration
-from sluice.composition.unknown_names import FREE_GROUPS
 from sluice.config.fields import DEFAULT_OF, Allowed, shown
 from sluice.config.schema import Config
 from sluice.config.user_code import allow_named

@@ -15,8 +15,9 @@ from sluice.composition.checks import check_combinations
 from sluice.composition.errors import expectation, explained
 from sluice.composition.fused_optimizer import choose_fused
 from sluice.composition.given import check_given, check_overrides
+from sluice.composition.groups import DISABLING_OPTIONS, FREE_GROUPS
 from sluice.composition.layer_sizes import check_sizes, parse_sizes, set_num_layers, unify_sizes
-from sluice.composition.unknown_names import DISABLING_OPTIONS, FREE_GROUPS, no_setting
+from sluice.composition.unknown_names import no_setting
 from sluice.config.fields import check_finite
 from sluice.config.renamed import explain_old_name
 from sluice.config.schema import Config, check_ranges, register_schemas

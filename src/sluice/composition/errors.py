@@ -15,10 +15,9 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+from sluice.composition.groups import DISABLING_OPTIONS, OTHER_GROUPS
 from sluice.composition.unknown_names import (
-    DISABLING_OPTIONS,
     NAMELESS,
-    OTHER_GROUPS,
     first_line,
     known_settings,
     no_setting,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from sluice.composition.errors import check_key, explained
+from sluice.composition.groups import NEEDED_GROUPS, SINGLE_GROUPS
 from sluice.config.fields import default_of, shown
 from sluice.errors import UserError
 
@@ -22,10 +23,6 @@ REPLACED = {
 }
 """Settings, and those that replace them if they are set."""
 ONE_CYCLE = "sluice.optim.schedules.one_cycle"
-SINGLE_GROUPS = ("task", "model", "embedding", "optimizer", "scheduler", "trainer", "paths", "debug")
-"""Groups of which one option is chosen."""
-NEEDED_GROUPS = ("task", "model", "embedding", "optimizer", "trainer", "paths", "hydra")
-"""Groups that a run cannot do without."""
 _LITERAL = re.compile(r"[\w.+-]+")
 FOLDERS = ("data_dir", "cache_dir", "output_dir")
 

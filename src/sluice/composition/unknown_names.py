@@ -1,4 +1,4 @@
-"""Groups of settings, and messages about names that do not exist, with the closest ones that do."""
+"""Messages about names that do not exist: settings, groups and their options, with the closest ones that do."""
 
 import difflib
 import re
@@ -7,26 +7,10 @@ from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import Any
 
+from sluice.composition.groups import FREE_GROUPS, OTHER_GROUPS
 from sluice.config.renamed import RENAMED_OPTIONS, explain_old_name
 from sluice.config.schema import TASK_SCHEMAS, Config
 from sluice.program import training_command
-
-DISABLING_OPTIONS = {"scheduler": "constant", "callbacks": "none", "logger": "none"}
-"""Options that switch a group off."""
-OTHER_GROUPS = (
-    "task",
-    "model",
-    "embedding",
-    "optimizer",
-    "trainer",
-    "paths",
-    "hydra",
-    "experiment",
-    "hparams_search",
-    "debug",
-)
-FREE_GROUPS = ("optimizer", "scheduler", "trainer", "callbacks", "logger")
-"""Groups without a schema: they take the arguments of the class in `_target_`."""
 
 NAMELESS = "a setting without a name cannot be used: write settings as key=value"
 

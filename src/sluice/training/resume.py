@@ -15,7 +15,7 @@ from torch import nn
 from sluice.callbacks.checkpoints import LAST, PREVIOUS
 from sluice.callbacks.training_state import STORED_AS
 from sluice.composition.compose import flat, in_home
-from sluice.composition.unknown_names import FREE_GROUPS
+from sluice.composition.groups import FREE_GROUPS
 from sluice.config.fields import MISSING
 from sluice.config.renamed import update_settings
 from sluice.config.schema import Config
